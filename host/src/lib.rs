@@ -1,1 +1,10 @@
-//! Outpost.
+//! Outpost: an edge mail relay that operators extend with WebAssembly.
+//!
+//! The modules stand in layers and import downwards only (ARCHITECTURE.md has the map, the tidy
+//! test keeps it): plain types (`message`, `account`, `policy`), one module per outside thing
+//! (`spool`, `directory`, `plugin`, `net`, `tls`, `dns`, `auth`, `clock`, `telemetry`), tasks
+//! (`reception`, `queue`, `delivery`, `admin`), and what assembles them (`relay`, `cli`, `config`).
+
+pub mod clock;
+pub mod message;
+pub mod spool;

@@ -1,0 +1,150 @@
+//! Addresses in the form in which the relay compares them.
+//!
+//! The protocol core and the header reader know an address as it was written. Rules, components
+//! and routes compare addresses, and for that the domain is brought into lower-case A-labels
+//! (RFC 5891), so that either written form of an internationalised domain is the same domain.
+
+use std::fmt;
+
+use outpost_smtp::Mailbox;
+
+/// A mailbox in comparable form: the local part as it was given, the domain in lower-case
+/// A-labels or an address literal such as `[192.0.2.1]`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Address {
+    local: String,
+    domain: String,
+}
+
+/// Why an address has no comparable form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AddressProblem {
+    /// The domain is no valid host name or internationalised domain name.
+    #[error("the domain is not a valid domain name")]
+    Domain,
+    /// There is no `@`, or nothing before it.
+    #[error("an address needs a local part, an @ and a domain")]
+    Shape,
+}
+
+impl Address {
+    /// The comparable form of a mailbox that the protocol core has parsed.
+    ///
+    /// # Errors
+    /// [`AddressProblem::Domain`] when the domain is not a domain name by IDNA.
+    pub fn from_mailbox(mailbox: &Mailbox) -> Result<Self, AddressProblem> {
+        Self::new(&mailbox.local, &mailbox.domain)
+    }
+
+    /// The comparable form of a local part and a domain.
+    ///
+    /// # Errors
+    /// [`AddressProblem::Domain`] when the domain is not a domain name by IDNA,
+    /// [`AddressProblem::Shape`] when the local part is empty.
+    pub fn new(local: &str, domain: &str) -> Result<Self, AddressProblem> {
+        if local.is_empty() {
+            return Err(AddressProblem::Shape);
+        }
+        Ok(Self {
+            local: local.to_owned(),
+            domain: comparable_domain(domain)?,
+        })
+    }
+
+    /// The local part, as it was given.
+    pub fn local(&self) -> &str {
+        &self.local
+    }
+
+    /// The domain in lower-case A-labels, or an address literal in brackets.
+    pub fn domain(&self) -> &str {
+        &self.domain
+    }
+}
+
+/// `local@domain`. For people; the quoting that SMTP needs is the protocol core's.
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.local, self.domain)
+    }
+}
+
+/// A domain in lower-case A-labels without a trailing dot; address literals only in lower case.
+///
+/// # Errors
+/// [`AddressProblem::Domain`] for what IDNA or the host name rules of RFC 1123 §2.1 refuse.
+pub fn comparable_domain(domain: &str) -> Result<String, AddressProblem> {
+    if domain.starts_with('[') && domain.ends_with(']') {
+        return Ok(domain.to_ascii_lowercase());
+    }
+    let domain = domain.strip_suffix('.').unwrap_or(domain);
+    // Nearly every domain that comes by is plain: no need to ask IDNA about those.
+    if is_plain_host_name(domain) {
+        return Ok(domain.to_ascii_lowercase());
+    }
+    let ascii = idna::domain_to_ascii_strict(domain).map_err(|_| AddressProblem::Domain)?;
+    if ascii.is_empty() || ascii.len() > 253 {
+        return Err(AddressProblem::Domain);
+    }
+    Ok(ascii)
+}
+
+/// Letters, digits, inner hyphens and dots only, no label that IDNA would have to look into.
+fn is_plain_host_name(domain: &str) -> bool {
+    !domain.is_empty()
+        && domain.len() <= 253
+        && domain.split('.').all(|label| {
+            let octets = label.as_bytes();
+            !octets.is_empty()
+                && octets.len() <= 63
+                && octets
+                    .iter()
+                    .all(|o| o.is_ascii_alphanumeric() || *o == b'-')
+                && octets[0] != b'-'
+                && octets[octets.len() - 1] != b'-'
+                && octets.get(2..4) != Some(b"--")
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn either_written_form_of_a_domain_is_the_same_address() {
+        let unicode = Address::new("me", "Bücher.example").unwrap();
+        let ascii = Address::new("me", "XN--bcher-kva.EXAMPLE.").unwrap();
+        assert_eq!(unicode, ascii);
+        assert_eq!(ascii.domain(), "xn--bcher-kva.example");
+    }
+
+    #[test]
+    fn the_local_part_stays_as_it_was_given() {
+        assert_eq!(
+            Address::new("John.Doe", "A.example").unwrap().to_string(),
+            "John.Doe@a.example"
+        );
+    }
+
+    #[test]
+    fn what_is_no_domain_is_refused() {
+        for domain in [
+            "",
+            ".",
+            "a..b",
+            "-a.example",
+            "a_b.example",
+            "a b.example",
+            "xn--\u{0}",
+            "a.example..",
+            &"a".repeat(64),
+        ] {
+            assert_eq!(
+                Address::new("x", domain),
+                Err(AddressProblem::Domain),
+                "{domain:?}"
+            );
+        }
+        assert_eq!(Address::new("", "a.example"), Err(AddressProblem::Shape));
+    }
+}

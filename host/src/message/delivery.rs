@@ -1,0 +1,93 @@
+//! Deliveries: the unit of work, and the lines in which they wait.
+
+use std::fmt;
+
+use super::{Class, MessageId, Timestamp};
+
+/// The name of a delivery: the message, and a number that is unique in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DeliveryId {
+    /// The message.
+    pub message: MessageId,
+    /// Counts from 0; a delivery that is split or moved to another lane takes new numbers.
+    pub number: u32,
+}
+
+impl fmt::Display for DeliveryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.message, self.number)
+    }
+}
+
+/// One message on its way to one next hop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// Its name.
+    pub id: DeliveryId,
+    /// The lane that it waits in.
+    pub next_hop: NextHop,
+    /// Those still pending, as indexes into the envelope's recipients.
+    pub recipients: Vec<u32>,
+    /// Attempts that have failed so far.
+    pub attempts: u32,
+    /// Not to be tried before this.
+    pub due: Timestamp,
+    /// Order of acceptance over the whole spool, given by the spool.
+    pub sequence: u64,
+    /// Waiting, or kept back by an operator.
+    pub state: DeliveryState,
+    /// Whether a delay warning has been sent for it.
+    pub delay_reported: bool,
+    /// The reply or reason of the last failed attempt; empty before the first.
+    pub last_reply: String,
+}
+
+/// Whether a delivery takes part in the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DeliveryState {
+    /// Goes when it is due and its turn has come.
+    Waiting,
+    /// Kept back until an operator releases it.
+    Held,
+}
+
+/// Where a delivery goes; all deliveries to one next hop form a lane.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum NextHop {
+    /// The hosts that the MX records of this domain name, in lower-case A-labels or as an address literal.
+    Domain(String),
+    /// A smarthost of the configuration: `host:port`, as written there.
+    Smarthost(String),
+}
+
+/// The printed form, which [`NextHop::parse`] reads back: `example.com`, `smarthost 127.0.0.1:2500`.
+impl fmt::Display for NextHop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NextHop::Domain(domain) => f.write_str(domain),
+            NextHop::Smarthost(host) => write!(f, "smarthost {host}"),
+        }
+    }
+}
+
+impl NextHop {
+    /// Reads the printed form. A domain has no blank in it, so the two never meet.
+    pub fn parse(text: &str) -> NextHop {
+        match text.strip_prefix("smarthost ") {
+            Some(host) => NextHop::Smarthost(host.to_owned()),
+            None => NextHop::Domain(text.to_owned()),
+        }
+    }
+}
+
+/// Where deliveries wait in order of due time and sequence: one line per lane, class and user.
+/// Memory grows with the number of lines, never with the mail in them.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Line {
+    /// The lane.
+    pub next_hop: NextHop,
+    /// The class.
+    pub class: Class,
+    /// The user; empty for the relay's own mail.
+    pub user: String,
+}

@@ -1,0 +1,82 @@
+//! The name of a message, time-ordered and printed the same everywhere.
+
+use std::fmt;
+use std::str::FromStr;
+
+use ulid::Ulid;
+
+use super::Timestamp;
+
+/// The id of a message: 48 bits of acceptance time and 80 bits of randomness, printed as 26
+/// characters of Crockford base 32. Ids of later milliseconds sort after earlier ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MessageId(u128);
+
+impl MessageId {
+    /// Length of the printed form, in characters.
+    pub const TEXT_LENGTH: usize = 26;
+
+    /// The id of a message that arrives at `at`; `random` must come from a good source of randomness.
+    pub fn new(at: Timestamp, random: u128) -> Self {
+        Self(Ulid::from_parts(at.unix_milliseconds(), random).into())
+    }
+
+    /// The id as a number, for storage; it orders as the id does.
+    pub const fn to_bits(self) -> u128 {
+        self.0
+    }
+
+    /// The id with that number.
+    pub const fn from_bits(bits: u128) -> Self {
+        Self(bits)
+    }
+}
+
+impl fmt::Display for MessageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Ulid::from(self.0).fmt(f)
+    }
+}
+
+/// What was given is not the id of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a message id: 26 characters of 0-9 and A-Z without I, L, O and U are expected")]
+pub struct NotAMessageId;
+
+impl FromStr for MessageId {
+    type Err = NotAMessageId;
+
+    fn from_str(text: &str) -> Result<Self, NotAMessageId> {
+        let id = Ulid::from_string(text).map_err(|_| NotAMessageId)?;
+        Ok(Self(id.into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn later_ids_sort_after_earlier_ones_in_both_forms() {
+        let earlier = MessageId::new(Timestamp::from_unix_milliseconds(1_000), u128::MAX);
+        let later = MessageId::new(Timestamp::from_unix_milliseconds(1_001), 0);
+        assert!(earlier < later);
+        assert!(earlier.to_string() < later.to_string());
+    }
+
+    #[test]
+    fn text_round_trips_and_other_text_is_refused() {
+        let id = MessageId::new(Timestamp::from_unix_milliseconds(1_700_000_000_123), 42);
+        assert_eq!(id.to_string().len(), MessageId::TEXT_LENGTH);
+        assert_eq!(id.to_string().parse(), Ok(id));
+        for text in [
+            "",
+            "0",
+            "01HF7YAT1VUUUUUUUUUUUUUUUU",
+            "01HF7YAT1V000000000000001A0",
+            "ü",
+        ] {
+            assert_eq!(text.parse::<MessageId>(), Err(NotAMessageId), "{text}");
+        }
+    }
+}

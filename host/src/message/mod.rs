@@ -1,0 +1,25 @@
+//! What a message is: identity, envelope, class, deliveries, outcomes and its trail.
+//!
+//! Plain values and pure functions. Time is an argument; nothing here reads a clock, a socket or a
+//! disk. How a message is stored, shown by the API or handed to a component are conversions that
+//! belong to the spool, the admin surface and the plugin host.
+
+mod address;
+mod class;
+mod delivery;
+mod envelope;
+mod id;
+mod origin;
+mod outcome;
+mod time;
+mod trail;
+
+pub use address::{Address, AddressProblem};
+pub use class::Class;
+pub use delivery::{Delivery, DeliveryId, DeliveryState, Line, NextHop};
+pub use envelope::{Envelope, Recipient};
+pub use id::MessageId;
+pub use origin::{Message, Origin, Priorities, Submission, TlsParameters};
+pub use outcome::{Attempt, Outcome, RecipientOutcome, RemoteHost};
+pub use time::Timestamp;
+pub use trail::{Event, TrailEntry};

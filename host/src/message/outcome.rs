@@ -1,0 +1,67 @@
+//! How an attempt ended, for each recipient.
+//!
+//! Temporary or permanent is a type. What follows from an outcome (a retry, a bounce) is the
+//! queue's decision.
+
+use std::net::IpAddr;
+
+use outpost_smtp::Reply;
+
+use super::TlsParameters;
+
+/// What became of one recipient in one attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The next hop took responsibility (RFC 5321 §4.2.5); its reply.
+    Delivered(Reply),
+    /// Try again later. A reply of the next hop, or one in our words when it never spoke.
+    Deferred(Reply),
+    /// Never try again: a bounce is due.
+    Bounced(Reply),
+}
+
+impl Outcome {
+    /// The reply behind it.
+    pub fn reply(&self) -> &Reply {
+        match self {
+            Outcome::Delivered(reply) | Outcome::Deferred(reply) | Outcome::Bounced(reply) => reply,
+        }
+    }
+}
+
+/// An outcome and whose it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecipientOutcome {
+    /// Index into the envelope's recipients.
+    pub recipient: u32,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// Whether the reply came from the remote host (reports name it as their source, RFC 3464 §2.3.5).
+    pub remote: bool,
+}
+
+/// The host that an attempt spoke to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemoteHost {
+    /// Its name: an MX host, a smarthost.
+    pub name: String,
+    /// The address that was connected to.
+    pub address: IpAddr,
+    /// The port.
+    pub port: u16,
+    /// How the connection was protected; none in clear.
+    pub tls: Option<TlsParameters>,
+    /// Whether the peer offers DSN, so that success reports are its business (RFC 3461 §5.2.2).
+    pub dsn: bool,
+}
+
+/// One attempt, as the trail keeps it and the queue settles it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// The host that the outcomes come from; none when no host could be reached.
+    pub host: Option<RemoteHost>,
+    /// One per pending recipient.
+    pub outcomes: Vec<RecipientOutcome>,
+    /// Whether the connection broke after the final dot, so that a retry may deliver twice.
+    pub unknown: bool,
+}

@@ -1,0 +1,87 @@
+//! The trail: what happened to a message and why, in the order in which it happened.
+//!
+//! One event per change. The texts of all surfaces are made from these values.
+
+use std::time::Duration;
+
+use outpost_smtp::Reply;
+
+use super::{Class, NextHop, RemoteHost, Timestamp};
+
+/// Something that happened to a message, and when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrailEntry {
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub event: Event,
+}
+
+/// What can happen to a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A policy component answered a question about it.
+    Decided {
+        /// Name of the component in the configuration.
+        component: String,
+        /// SHA-256 of the component, in hexadecimal.
+        digest: String,
+        /// `sender` or `priority`.
+        question: String,
+        /// `permit`, `refuse`, `defer`, `pass`, `failed: …`, or `class 2`.
+        answer: String,
+        /// Why, in the component's words: rule and detail.
+        reasons: Vec<(String, String)>,
+        /// How long it took.
+        took: Duration,
+    },
+    /// It was accepted: the 250 after the content followed.
+    Accepted {
+        /// The effective priority.
+        class: Class,
+    },
+    /// A carrier of a priority was malformed and did not count.
+    MalformedPriority {
+        /// The carrier, such as `X-Priority`.
+        carrier: String,
+    },
+    /// An attempt ended.
+    Attempted {
+        /// The lane.
+        next_hop: NextHop,
+        /// The host; none when none could be reached.
+        host: Option<RemoteHost>,
+        /// How long it took.
+        took: Duration,
+        /// Recipients and what became of them: `delivered`, `deferred` or `bounced`, and the reply.
+        recipients: Vec<(String, &'static str, Reply)>,
+        /// The final dot's answer never came: a later attempt may deliver twice.
+        unknown: bool,
+    },
+    /// A delivery was deferred and will be tried again.
+    Deferred {
+        /// The lane.
+        next_hop: NextHop,
+        /// When it is tried again.
+        until: Timestamp,
+    },
+    /// A delivery waited longer than allowed; its recipients bounced.
+    Expired {
+        /// The lane.
+        next_hop: NextHop,
+    },
+    /// A report was written to the reverse-path.
+    Reported {
+        /// `failure`, `delay` or `success`.
+        report: &'static str,
+        /// The id of the report.
+        id: super::MessageId,
+    },
+    /// An operator did something.
+    Operated {
+        /// What was done: `held`, `released`, `cancelled`, …
+        action: String,
+        /// By whom: the name of the token.
+        by: String,
+    },
+}
