@@ -8,3 +8,4 @@
 pub mod clock;
 pub mod message;
 pub mod spool;
+pub mod telemetry;
