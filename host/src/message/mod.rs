@@ -8,13 +8,14 @@ mod address;
 mod class;
 mod delivery;
 mod envelope;
+pub mod header;
 mod id;
 mod origin;
 mod outcome;
 mod time;
 mod trail;
 
-pub use address::{Address, AddressProblem};
+pub use address::{Address, AddressProblem, comparable_domain};
 pub use class::Class;
 pub use delivery::{Delivery, DeliveryId, DeliveryState, Line, NextHop};
 pub use envelope::{Envelope, Recipient};
