@@ -7,5 +7,7 @@
 
 pub mod clock;
 pub mod message;
+pub mod net;
 pub mod spool;
 pub mod telemetry;
+pub mod tls;
