@@ -13,11 +13,14 @@
 //! fields, and where a message is kept.
 
 pub mod address;
+pub mod auth;
+pub mod content;
 pub mod limits;
 pub mod parameter;
 pub mod reply;
 
 pub use address::{AddressError, ForwardPath, Mailbox, ReversePath};
+pub use auth::{Credentials, Mechanism};
 pub use limits::{Limits, Timeouts};
 pub use parameter::{
     AuthIdentity, Body, MailParameters, Notify, Orcpt, ParameterError, RcptParameters, Ret,
