@@ -18,6 +18,7 @@ pub mod content;
 pub mod limits;
 pub mod parameter;
 pub mod reply;
+pub mod server;
 
 pub use address::{AddressError, ForwardPath, Mailbox, ReversePath};
 pub use auth::{Credentials, Mechanism};
