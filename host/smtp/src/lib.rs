@@ -14,6 +14,7 @@
 
 pub mod address;
 pub mod auth;
+pub mod client;
 pub mod content;
 pub mod limits;
 pub mod parameter;
