@@ -14,7 +14,7 @@ mod outcome;
 mod time;
 mod trail;
 
-pub use address::{Address, AddressProblem};
+pub use address::{Address, AddressProblem, comparable_domain};
 pub use class::Class;
 pub use delivery::{Delivery, DeliveryId, DeliveryState, Line, NextHop};
 pub use envelope::{Envelope, Recipient};
