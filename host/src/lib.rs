@@ -7,6 +7,7 @@
 
 pub mod account;
 pub mod clock;
+pub mod directory;
 pub mod message;
 pub mod spool;
 pub mod telemetry;
