@@ -6,6 +6,7 @@
 //! (`reception`, `queue`, `delivery`, `admin`), and what assembles them (`relay`, `cli`, `config`).
 
 pub mod account;
+pub mod auth;
 pub mod clock;
 pub mod directory;
 pub mod message;
