@@ -5,7 +5,10 @@
 //! (`spool`, `directory`, `plugin`, `net`, `tls`, `dns`, `auth`, `clock`, `telemetry`), tasks
 //! (`reception`, `queue`, `delivery`, `admin`), and what assembles them (`relay`, `cli`, `config`).
 
+pub mod account;
+pub mod auth;
 pub mod clock;
+pub mod directory;
 pub mod message;
 pub mod net;
 pub mod spool;
