@@ -12,6 +12,7 @@ pub mod header;
 mod id;
 mod origin;
 mod outcome;
+pub mod route;
 mod time;
 mod trail;
 
@@ -22,5 +23,6 @@ pub use envelope::{Envelope, Recipient};
 pub use id::MessageId;
 pub use origin::{Message, Origin, Priorities, Submission, TlsParameters};
 pub use outcome::{Attempt, Outcome, RecipientOutcome, RemoteHost};
+pub use route::Routes;
 pub use time::Timestamp;
 pub use trail::{Event, TrailEntry};
