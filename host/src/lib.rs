@@ -9,6 +9,7 @@ pub mod account;
 pub mod auth;
 pub mod clock;
 pub mod directory;
+pub mod dns;
 pub mod message;
 pub mod net;
 pub mod spool;

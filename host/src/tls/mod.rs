@@ -2,6 +2,7 @@
 //!
 //! Which connection uses TLS, and whether it must, is decided by reception and delivery.
 
+pub mod client;
 mod server;
 
 use std::sync::Arc;
