@@ -141,3 +141,134 @@ fn problem(error: NetError) -> Problem {
         other => Problem::Temporary(other.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use hickory_resolver::proto::op::{Message, MessageType, OpCode};
+    use hickory_resolver::proto::rr::Record;
+    use hickory_resolver::proto::rr::rdata::{A, AAAA, CNAME, MX};
+    use tokio::net::UdpSocket;
+
+    use super::super::Resolver;
+    use super::*;
+
+    /// The zone of the name server below.
+    fn answer(name: &str, kind: RecordType) -> (ResponseCode, Vec<RData>) {
+        let host = |name: &str| Name::from_ascii(name).unwrap();
+        let found = |records| (ResponseCode::NoError, records);
+        match (name, kind) {
+            ("mail.example.", RecordType::MX) => found(vec![
+                RData::MX(MX::new(20, host("mx2.example."))),
+                RData::MX(MX::new(10, host("Mx1.Example."))),
+            ]),
+            ("null.example.", RecordType::MX) => found(vec![RData::MX(MX::new(0, Name::root()))]),
+            ("alias.example.", RecordType::MX) => found(vec![
+                RData::CNAME(CNAME(host("mail.example."))),
+                RData::MX(MX::new(5, host("mx5.example."))),
+            ]),
+            ("mx1.example.", RecordType::A) => found(vec![RData::A(A::new(192, 0, 2, 1))]),
+            ("mx1.example.", RecordType::AAAA) => found(vec![RData::AAAA(AAAA::new(
+                0x2001, 0xdb8, 0, 0, 0, 0, 0, 1,
+            ))]),
+            ("bare.example." | "mx1.example.", _) => found(vec![]),
+            ("lame.example.", _) => (ResponseCode::ServFail, vec![]),
+            ("refused.example.", _) => (ResponseCode::Refused, vec![]),
+            _ => (ResponseCode::NXDomain, vec![]),
+        }
+    }
+
+    /// A name server on loopback, and a resolver that asks it.
+    async fn resolver() -> Resolver {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let name_servers = vec![socket.local_addr().unwrap()];
+        tokio::spawn(async move {
+            let mut buffer = [0; 1500];
+            loop {
+                let (octets, client) = socket.recv_from(&mut buffer).await.unwrap();
+                let question = Message::from_vec(&buffer[..octets]).unwrap();
+                let query = question.queries[0].clone();
+                let name = query.name().clone();
+                let (code, records) =
+                    answer(&name.to_ascii().to_ascii_lowercase(), query.query_type());
+                let mut response = Message::new(question.id, MessageType::Response, OpCode::Query);
+                response.metadata.response_code = code;
+                response.metadata.recursion_available = true;
+                let mut owner = name;
+                for data in records {
+                    let next = match &data {
+                        RData::CNAME(alias) => alias.0.clone(),
+                        _ => owner.clone(),
+                    };
+                    response.add_answer(Record::from_rdata(owner, 60, data));
+                    owner = next;
+                }
+                response.add_query(query);
+                socket
+                    .send_to(&response.to_vec().unwrap(), client)
+                    .await
+                    .unwrap();
+            }
+        });
+        Resolver::new(&Settings {
+            name_servers,
+            time_max: Duration::from_secs(20),
+        })
+    }
+
+    #[tokio::test]
+    async fn name_servers_are_asked_and_their_answers_understood() {
+        let resolver = resolver().await;
+        let exchanges = resolver.exchanges("mail.example", 1).await.unwrap();
+        let hosts: Vec<&str> = exchanges
+            .iter()
+            .map(|exchange| exchange.host.as_str())
+            .collect();
+        assert_eq!(hosts, ["mx1.example", "mx2.example"]);
+        let addresses = resolver.addresses("mx1.example").await.unwrap();
+        assert_eq!(
+            addresses,
+            ["192.0.2.1", "2001:db8::1"].map(|a| a.parse::<IpAddr>().unwrap())
+        );
+        let exchanges = resolver.exchanges("alias.example", 1).await.unwrap();
+        assert_eq!(exchanges[0].host, "mx5.example");
+        let exchanges = resolver.exchanges("bare.example", 1).await.unwrap();
+        assert_eq!(exchanges[0].host, "bare.example");
+    }
+
+    #[tokio::test]
+    async fn answers_without_records_are_told_apart() {
+        let resolver = resolver().await;
+        assert_eq!(
+            resolver.exchanges("null.example", 1).await,
+            Err(Problem::NullMx)
+        );
+        assert_eq!(
+            resolver.exchanges("none.example", 1).await,
+            Err(Problem::NoSuchName)
+        );
+        assert_eq!(
+            resolver.addresses("none.example").await,
+            Err(Problem::NoSuchName)
+        );
+        assert_eq!(
+            resolver.addresses("bare.example").await,
+            Err(Problem::NoRecord)
+        );
+        for domain in ["lame.example", "refused.example"] {
+            let problem = resolver.exchanges(domain, 1).await.unwrap_err();
+            assert!(
+                matches!(problem, Problem::Temporary(_)),
+                "{domain}: {problem}"
+            );
+        }
+        for domain in ["a..b", "x y", "ü.example", &"a".repeat(64)] {
+            assert_eq!(
+                resolver.exchanges(domain, 1).await,
+                Err(Problem::NoSuchName),
+                "{domain}"
+            );
+        }
+    }
+}
