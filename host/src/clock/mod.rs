@@ -44,6 +44,19 @@ impl Clock {
         }
     }
 
+    /// Microseconds since the Unix epoch, where milliseconds are too coarse to tell an order.
+    pub fn unix_microseconds(&self) -> u64 {
+        match &self.0 {
+            Hands::System => {
+                let since = SystemTime::now()
+                    .duration_since(UNIX_EPOCH)
+                    .unwrap_or_default();
+                u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+            }
+            Hands::Set(_) => self.now().unix_milliseconds().saturating_mul(1_000),
+        }
+    }
+
     /// Sets a standing clock; the machine's clock is not ours to set and stays as it is.
     pub fn set(&self, at: Timestamp) {
         if let Hands::Set(hands) = &self.0 {
