@@ -106,7 +106,7 @@ pub struct LineChange {
 }
 
 /// How a claimed delivery goes on.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Settlement {
     /// The claim's lease.
     pub lease: Lease,
