@@ -12,6 +12,7 @@ pub mod header;
 mod id;
 mod origin;
 mod outcome;
+pub mod report;
 mod time;
 mod trail;
 
