@@ -7,5 +7,6 @@
 
 pub mod clock;
 pub mod message;
+pub mod queue;
 pub mod spool;
 pub mod telemetry;
