@@ -8,6 +8,8 @@ mod attempt;
 mod deliver;
 mod metrics;
 mod order;
+#[cfg(test)]
+mod rehearsal;
 mod reports;
 mod retry;
 mod run;

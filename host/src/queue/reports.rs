@@ -123,3 +123,96 @@ fn plainest(mailbox: &Mailbox) -> Mailbox {
         Err(_) => mailbox.clone(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use outpost_smtp::Body;
+
+    use super::*;
+    use crate::message::report::Kind;
+    use crate::queue::rehearsal::{CONTENT, START, mailbox, message, next_hop};
+    use crate::queue::settle::Affected;
+
+    fn write(about: &Message) -> Option<(NewMessage, Bytes)> {
+        let wanted = Wanted {
+            kind: Kind::Failure,
+            recipients: vec![Affected {
+                recipient: 0,
+                status: (5, 1, 1).into(),
+                reply: outpost_smtp::Reply::new(550, (5, 1, 1), "No such user"),
+                remote: true,
+            }],
+        };
+        Writer {
+            hostname: "relay.example.com",
+            next_hop: &next_hop,
+            at: START,
+            about,
+            host: None,
+            content: CONTENT.as_bytes(),
+        }
+        .write(&wanted, MessageId::new(START, 9))
+    }
+
+    #[test]
+    fn a_report_goes_to_the_reverse_path_and_is_never_reported_on() {
+        let about = message(1, START, &["you@b.example"]);
+        let (report, content) = write(&about).unwrap();
+        assert_eq!(report.message.envelope.reverse_path, ReversePath::Null);
+        assert_eq!(
+            report.message.envelope.recipients[0].mailbox,
+            mailbox("me@a.example")
+        );
+        assert_eq!(report.message.envelope.body, Body::SevenBit);
+        assert_eq!(report.message.content_octets, content.len() as u64);
+        assert_eq!(
+            report.deliveries[0].next_hop,
+            NextHop::Domain("a.example".to_owned())
+        );
+        let origin = Origin::Relay {
+            list: "default".to_owned(),
+            about: Some(about.id),
+        };
+        assert_eq!(report.message.origin, origin);
+    }
+
+    #[test]
+    fn there_is_no_report_for_a_null_reverse_path() {
+        let mut about = message(1, START, &["you@b.example"]);
+        about.envelope.reverse_path = ReversePath::Null;
+        assert!(write(&about).is_none());
+    }
+
+    #[test]
+    fn a_report_is_no_more_urgent_than_ordinary_mail_and_what_it_is_about() {
+        for (about_class, class) in [
+            (Class::VeryHigh, Class::Normal),
+            (Class::Normal, Class::Normal),
+            (Class::VeryLow, Class::VeryLow),
+        ] {
+            let mut about = message(1, START, &["you@b.example"]);
+            about.class = about_class;
+            assert_eq!(write(&about).unwrap().0.message.class, class);
+        }
+    }
+
+    #[test]
+    fn a_domain_beyond_ascii_does_not_need_smtputf8_but_a_local_part_does() {
+        for (reverse_path, to, smtputf8) in [
+            ("me@b\u{fc}cher.example", "me@xn--bcher-kva.example", false),
+            (
+                "m\u{fc}@b\u{fc}cher.example",
+                "m\u{fc}@b\u{fc}cher.example",
+                true,
+            ),
+        ] {
+            let mut about = message(1, START, &["you@b.example"]);
+            about.envelope.reverse_path = ReversePath::Mailbox(mailbox(reverse_path));
+            let envelope = write(&about).unwrap().0.message.envelope;
+            assert_eq!(envelope.recipients[0].mailbox, mailbox(to));
+            assert_eq!(envelope.smtputf8, smtputf8);
+        }
+    }
+}
