@@ -12,6 +12,7 @@ pub mod directory;
 pub mod dns;
 pub mod message;
 pub mod net;
+pub mod queue;
 pub mod spool;
 pub mod telemetry;
 pub mod tls;

@@ -1,10 +1,13 @@
 //! The time: the only module that reads it.
 //!
-//! Everything else is handed a [`Timestamp`] or asks a [`Clock`]. Tests use one that they set.
+//! Everything else is handed a [`Timestamp`] or asks a [`Clock`]. Tests use one that they set, or
+//! one that goes as the runtime's timers go, which may be paused.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
+
+use tokio::time::Instant;
 
 use crate::message::Timestamp;
 
@@ -16,6 +19,7 @@ pub struct Clock(Hands);
 enum Hands {
     System,
     Set(Arc<AtomicU64>),
+    Timers { at: Timestamp, since: Instant },
 }
 
 impl Clock {
@@ -29,6 +33,15 @@ impl Clock {
         Self(Hands::Set(Arc::new(AtomicU64::new(at.unix_milliseconds()))))
     }
 
+    /// A clock that shows `at` now and goes as the runtime's timers go: where those are paused, it
+    /// stands still, and where they are advanced, it follows.
+    pub fn with_timers(at: Timestamp) -> Self {
+        Self(Hands::Timers {
+            at,
+            since: Instant::now(),
+        })
+    }
+
     /// The time now.
     pub fn now(&self) -> Timestamp {
         match &self.0 {
@@ -40,6 +53,7 @@ impl Clock {
                     u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
                 )
             }
+            Hands::Timers { at, since } => at.plus(since.elapsed()),
             Hands::Set(at) => Timestamp::from_unix_milliseconds(at.load(Ordering::Relaxed)),
         }
     }
@@ -53,11 +67,11 @@ impl Clock {
                     .unwrap_or_default();
                 u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
             }
-            Hands::Set(_) => self.now().unix_milliseconds().saturating_mul(1_000),
+            _ => self.now().unix_milliseconds().saturating_mul(1_000),
         }
     }
 
-    /// Sets a standing clock; the machine's clock is not ours to set and stays as it is.
+    /// Sets a standing clock; others are not ours to set and stay as they are.
     pub fn set(&self, at: Timestamp) {
         if let Hands::Set(hands) = &self.0 {
             hands.store(at.unix_milliseconds(), Ordering::Relaxed);

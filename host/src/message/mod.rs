@@ -12,6 +12,7 @@ pub mod header;
 mod id;
 mod origin;
 mod outcome;
+pub mod report;
 pub mod route;
 mod time;
 mod trail;

@@ -1,0 +1,298 @@
+//! The driver: waits for mail, for time and for attempts to end, and keeps the lanes busy.
+//!
+//! One task owns the scheduler and is the only one that claims; one claim is under way at a time, so
+//! that order is what the scheduler says. Between two claims it listens to the spool, so that mail
+//! that came meanwhile is considered. Attempts and settlements are tasks of their own, bounded in
+//! number. No failure of the spool loses a delivery or ends the driver.
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use outpost_smtp::Mailbox;
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::Instant;
+
+use super::attempt::{Attempted, Held, Shared, attempt, settle};
+use super::deliver::Deliver;
+use super::metrics::Metrics;
+use super::scheduler::Scheduler;
+use super::settings::Settings;
+use super::settle::Rules;
+use super::trouble::{Backoff, Trouble};
+use crate::clock::Clock;
+use crate::message::{Line, NextHop};
+use crate::spool::{Claimed, LineChange, Spool, SpoolError};
+
+/// Settlements under way at once. They share the spool's commits, so that a few hundred keep it busy;
+/// beyond that the spool is what is slow, and more attempts would not end sooner.
+const SETTLEMENTS_MAX: usize = 1_000;
+
+/// The longest sleep: the machine's clock may be set while we sleep by its timers.
+const SLEEP_MAX: Duration = Duration::from_secs(30);
+
+/// A line whose due head could not be claimed is left alone for this long, or until it changes.
+const STALL: Duration = Duration::from_secs(1);
+
+/// How long settlements may take after the last attempt ended, when the relay stops.
+const SETTLE_WITHIN: Duration = Duration::from_secs(5);
+
+/// What a queue is made of.
+pub struct Parts {
+    /// What the operator chose.
+    pub settings: Settings,
+    /// The name of this relay, for reports.
+    pub hostname: String,
+    /// Where the mail is.
+    pub spool: Arc<dyn Spool>,
+    /// Who makes the attempts.
+    pub deliver: Arc<dyn Deliver>,
+    /// Where mail for a mailbox goes, for reports.
+    pub next_hop: Box<dyn Fn(&Mailbox) -> NextHop + Send + Sync>,
+    /// A good source of randomness, for jitter and the ids of reports.
+    pub random: Box<dyn Fn() -> u128 + Send + Sync>,
+    /// The time.
+    pub clock: Clock,
+    /// What is counted.
+    pub metrics: Metrics,
+}
+
+/// The queue: delivers what is on the spool.
+pub struct Queue {
+    shared: Arc<Shared>,
+    scheduler: Scheduler,
+    attempts: JoinSet<Attempted>,
+    settlements: JoinSet<()>,
+    /// Whether claims fail at present, and until when none is tried.
+    claiming: Trouble,
+    backoff: Backoff,
+    not_before: Option<Instant>,
+    stop_within: Duration,
+}
+
+/// A claim under way, and the line that it is from.
+type Claiming = Pin<Box<dyn Future<Output = (Arc<Line>, Result<Claimed, SpoolError>)> + Send>>;
+
+impl Queue {
+    /// A queue that has not looked at its spool yet.
+    pub fn new(parts: Parts) -> Self {
+        let settings = parts.settings;
+        Self {
+            scheduler: Scheduler::new(settings.limits()),
+            attempts: JoinSet::new(),
+            settlements: JoinSet::new(),
+            claiming: Trouble::with("claiming a delivery"),
+            backoff: Backoff::default(),
+            not_before: None,
+            stop_within: settings.stop_within,
+            shared: Arc::new(Shared {
+                spool: parts.spool,
+                deliver: parts.deliver,
+                next_hop: parts.next_hop,
+                random: parts.random,
+                clock: parts.clock,
+                hostname: parts.hostname,
+                rules: Rules {
+                    schedule: settings.schedule(),
+                    delay_warning_after: settings.delay_warning_after,
+                    delay_warning_unasked: settings.delay_warning_unasked,
+                },
+                returned_octets_max: settings.returned_octets_max,
+                metrics: parts.metrics,
+                recording: Trouble::with("recording what became of a delivery"),
+            }),
+        }
+    }
+
+    /// Delivers until `stop` is ready. Then nothing more is claimed; attempts under way may end
+    /// within the configured time and are cut off after it, and what they had claimed is given back.
+    pub async fn run(mut self, stop: impl Future<Output = ()>) {
+        let claimed = self.deliver_until(pin!(stop)).await;
+        // A claim that was under way when the end came: given back as soon as it is there.
+        if let Some(claiming) = claimed {
+            if let Ok((
+                _,
+                Ok(Claimed {
+                    claim: Some(claim), ..
+                }),
+            )) = tokio::time::timeout(SETTLE_WITHIN, claiming).await
+            {
+                self.shared.spool.release(claim.lease);
+            }
+        }
+        self.finish().await;
+    }
+
+    /// The main loop. Returns the claim that was under way at the end.
+    async fn deliver_until(
+        &mut self,
+        mut stop: Pin<&mut impl Future<Output = ()>>,
+    ) -> Option<Claiming> {
+        let spool = self.shared.spool.clone();
+        let mut changes = spool.changes();
+        let mut claiming: Option<Claiming> = None;
+        loop {
+            if claiming.is_none() {
+                // What came in since the last claim may be more urgent than what is known.
+                if let Poll::Ready(heads) = poll_once(changes.as_mut()).await {
+                    self.update(heads);
+                    changes = spool.changes();
+                }
+                claiming = self.next_claim();
+            }
+            let is_claiming = claiming.is_some();
+            let nap = self.nap();
+            tokio::select! {
+                biased;
+                () = &mut stop => return claiming,
+                Some(ended) = self.attempts.join_next() => self.ended(ended),
+                Some(settled) = self.settlements.join_next() => note(settled),
+                (line, claimed) = ready(&mut claiming), if is_claiming => {
+                    claiming = None;
+                    self.claimed(&line, claimed);
+                }
+                // Heads that are told while a claim is under way may be older than its answer.
+                heads = &mut changes, if !is_claiming => {
+                    self.update(heads);
+                    changes = spool.changes();
+                }
+                () = tokio::time::sleep(nap), if !is_claiming => {}
+            }
+        }
+    }
+
+    fn update(&mut self, heads: Vec<LineChange>) {
+        for head in heads {
+            self.scheduler.update(head);
+        }
+    }
+
+    /// Whether there are outcomes enough that wait to be recorded. While none can be, each attempt
+    /// more would be one more message to be sent twice.
+    fn is_backed_up(&self) -> bool {
+        self.settlements.len() >= SETTLEMENTS_MAX || self.shared.recording.is_on()
+    }
+
+    /// Begins the next claim, if there is something to claim and room for it.
+    fn next_claim(&mut self) -> Option<Claiming> {
+        self.not_before = self
+            .not_before
+            .filter(|not_before| Instant::now() < *not_before);
+        if self.is_backed_up() || self.not_before.is_some() {
+            return None;
+        }
+        let now = self.shared.clock.now();
+        let line = self.scheduler.next(now)?;
+        let spool = self.shared.spool.clone();
+        Some(Box::pin(async move {
+            let claimed = spool.claim(&line, now).await;
+            (line, claimed)
+        }))
+    }
+
+    fn claimed(&mut self, line: &Arc<Line>, claimed: Result<Claimed, SpoolError>) {
+        let Claimed { claim, mut head } = match claimed {
+            Ok(claimed) => claimed,
+            Err(error) => {
+                self.shared.metrics.spool_failed();
+                self.claiming.begins(&error);
+                self.not_before = Some(Instant::now() + self.backoff.next_wait());
+                return;
+            }
+        };
+        self.claiming.ends();
+        self.backoff = Backoff::default();
+        if claim.is_none() {
+            let stalled_until = self.shared.clock.now().plus(STALL);
+            if let Some(head) = &mut head {
+                head.due = head.due.max(stalled_until);
+            }
+        }
+        self.scheduler.update(LineChange {
+            line: (**line).clone(),
+            head,
+        });
+        if let Some(claim) = claim {
+            let held = Held::new(claim, self.shared.spool.clone());
+            self.scheduler.started(held.next_hop());
+            self.shared.metrics.set_active(self.scheduler.active());
+            self.attempts.spawn(attempt(self.shared.clone(), held));
+        }
+    }
+
+    /// The lane is free again; the settlement goes on beside it.
+    fn ended(&mut self, ended: Result<Attempted, JoinError>) {
+        match ended {
+            Ok(attempted) => {
+                self.scheduler.finished(attempted.held.next_hop());
+                self.shared.metrics.set_active(self.scheduler.active());
+                self.settlements
+                    .spawn(settle(self.shared.clone(), attempted));
+            }
+            Err(error) => note(Err(error)),
+        }
+    }
+
+    /// How long there is nothing to do, if nothing happens.
+    fn nap(&self) -> Duration {
+        let until = if self.is_backed_up() {
+            // A settlement that ends wakes us.
+            None
+        } else if let Some(not_before) = self.not_before {
+            Some(not_before.saturating_duration_since(Instant::now()))
+        } else {
+            let due = self.scheduler.next_due();
+            due.map(|due| due.since(self.shared.clock.now()))
+        };
+        until.unwrap_or(SLEEP_MAX).min(SLEEP_MAX)
+    }
+
+    /// Lets what is under way end within its time, and cuts off the rest.
+    async fn finish(mut self) {
+        let deadline = Instant::now() + self.stop_within;
+        while let Ok(Some(ended)) =
+            tokio::time::timeout_at(deadline, self.attempts.join_next()).await
+        {
+            self.ended(ended);
+        }
+        if !self.attempts.is_empty() {
+            tracing::info!(attempts = self.attempts.len(), "attempts are cut off");
+            self.attempts.shutdown().await;
+        }
+        let deadline = Instant::now() + SETTLE_WITHIN;
+        while let Ok(Some(settled)) =
+            tokio::time::timeout_at(deadline, self.settlements.join_next()).await
+        {
+            note(settled);
+        }
+        if !self.settlements.is_empty() {
+            let lost = self.settlements.len();
+            tracing::error!(
+                lost,
+                "outcomes could not be recorded: these deliveries will be tried again"
+            );
+            self.settlements.shutdown().await;
+        }
+        self.shared.metrics.set_active(0);
+    }
+}
+
+/// A claim that is under way; never ready without one.
+async fn ready(claiming: &mut Option<Claiming>) -> (Arc<Line>, Result<Claimed, SpoolError>) {
+    match claiming {
+        Some(claiming) => claiming.await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn poll_once<T>(mut future: Pin<&mut (impl Future<Output = T> + ?Sized)>) -> Poll<T> {
+    std::future::poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await
+}
+
+fn note(ended: Result<(), JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "a task of the queue ended abruptly");
+    }
+}
