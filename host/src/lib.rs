@@ -7,5 +7,6 @@
 
 pub mod clock;
 pub mod message;
+pub mod policy;
 pub mod spool;
 pub mod telemetry;
