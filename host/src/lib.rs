@@ -7,6 +7,7 @@
 
 pub mod clock;
 pub mod message;
+pub mod plugin;
 pub mod policy;
 pub mod spool;
 pub mod telemetry;

@@ -32,6 +32,8 @@ pub enum Failure {
     Trap(String),
     /// It used up its CPU time.
     CpuTime(Duration),
+    /// It wanted more memory than it may have, and gave up when it was refused.
+    Memory(usize),
     /// It called the relay more often than it may.
     HostCalls(u64),
     /// Its answer breaks the contract.
@@ -216,6 +218,7 @@ impl Failure {
         match self {
             Failure::Trap(_) => "trap",
             Failure::CpuTime(_) => "cpu-time",
+            Failure::Memory(_) => "memory",
             Failure::HostCalls(_) => "host-calls",
             Failure::Answer(_) => "answer",
             Failure::Suspended => "suspended",
@@ -231,6 +234,7 @@ impl fmt::Display for Failure {
         match self {
             Failure::Trap(cause) => write!(f, "trap: {cause}"),
             Failure::CpuTime(limit) => write!(f, "used more than {limit:?} of CPU time"),
+            Failure::Memory(limit) => write!(f, "wanted more than {limit} octets of memory"),
             Failure::HostCalls(limit) => write!(f, "called the relay more than {limit} times"),
             Failure::Answer(problem) => write!(f, "invalid answer: {problem}"),
             Failure::Suspended => f.write_str("not called after repeated failures"),
