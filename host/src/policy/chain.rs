@@ -200,10 +200,12 @@ impl Failure {
     /// Whether the component is to blame, so that its breaker counts it.
     pub fn is_fault(&self) -> bool {
         match self {
-            Failure::Trap(_) | Failure::CpuTime(_) | Failure::HostCalls(_) | Failure::Answer(_) => {
-                true
-            }
             Failure::Suspended | Failure::WallTime(_) | Failure::Overload => false,
+            Failure::Trap(_)
+            | Failure::CpuTime(_)
+            | Failure::Memory(_)
+            | Failure::HostCalls(_)
+            | Failure::Answer(_) => true,
         }
     }
 
