@@ -21,16 +21,51 @@ pub struct Built {
 
 /// Builds all guests; `target` is where cargo may leave its files. By name.
 pub fn build_all(repository: &Path, target: &Path) -> Result<BTreeMap<&'static str, Built>> {
+    let manifest = Manifest::read(repository)?;
+    let mut built = BTreeMap::new();
+    for guest in GUESTS {
+        if let Some(kept) = kept(repository, &manifest, guest)? {
+            built.insert(guest.name, kept);
+        }
+    }
     let toolchain = Toolchain::find()?;
-    compile(repository, target, &toolchain)?;
-    GUESTS
-        .iter()
-        .map(|guest| Ok((guest.name, build(repository, target, &toolchain, guest)?)))
-        .collect()
+    let due = || {
+        GUESTS
+            .iter()
+            .filter(|guest| !built.contains_key(guest.name))
+    };
+    compile(repository, target, &toolchain, due())?;
+    let fresh = due().map(|guest| Ok((guest.name, build(repository, target, &toolchain, guest)?)));
+    let fresh = fresh.collect::<Result<Vec<_>>>()?;
+    built.extend(fresh);
+    Ok(built)
 }
 
-/// Compiles the core modules of all guests, in one go, so that cargo shares what they share.
-fn compile(repository: &Path, target: &Path, toolchain: &Toolchain) -> Result<()> {
+/// A guest that is built once and has been.
+fn kept(repository: &Path, manifest: &Manifest, guest: &Guest) -> Result<Option<Built>> {
+    let Some(entry) = manifest
+        .component
+        .get(guest.name)
+        .filter(|_| guest.is_kept())
+    else {
+        return Ok(None);
+    };
+    let bytes = fs::read(file(repository, guest.name)).unwrap_or_default();
+    let current = inputs::sha256(&bytes) == entry.sha256
+        && inputs::digest(repository, guest)? == entry.inputs;
+    Ok(current.then(|| Built {
+        bytes,
+        entry: entry.clone(),
+    }))
+}
+
+/// Compiles the core modules of these guests, in one go, so that cargo shares what they share.
+fn compile(
+    repository: &Path,
+    target: &Path,
+    toolchain: &Toolchain,
+    guests: impl Iterator<Item = &'static Guest>,
+) -> Result<()> {
     let mut cargo = toolchain.cargo();
     cargo.current_dir(repository.join("plugins"));
     cargo.env("CARGO_TARGET_DIR", target);
@@ -38,8 +73,10 @@ fn compile(repository: &Path, target: &Path, toolchain: &Toolchain) -> Result<()
         "CARGO_ENCODED_RUSTFLAGS",
         flags(repository, toolchain).join("\x1f"),
     );
-    for package in GUESTS.iter().filter_map(Guest::package) {
-        cargo.args(["-p", package]);
+    for guest in guests {
+        if let Source::Crate { package, .. } = guest.source {
+            cargo.args(["-p", package]);
+        }
     }
     let status = cargo.status().context("cannot run cargo")?;
     if !status.success() {
@@ -71,15 +108,15 @@ fn cargo_home() -> PathBuf {
 }
 
 fn build(repository: &Path, target: &Path, toolchain: &Toolchain, guest: &Guest) -> Result<Built> {
-    let bytes = match guest.package() {
-        Some(package) => {
+    let bytes = match guest.source {
+        Source::Crate { package, .. } => {
             let file = format!("{}.wasm", package.replace('-', "_"));
             let path = target.join(TARGET).join("release").join(file);
             let module =
                 fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
             component::from_module(&module).with_context(|| guest.name)?
         }
-        None => made::make(repository, guest)?,
+        Source::Made => made::make(repository, guest)?,
     };
     let home = PathBuf::from(std::env::var_os("HOME").unwrap_or_default());
     let cargo_home = cargo_home();

@@ -12,36 +12,117 @@ pub struct Guest {
 /// What a component is made from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// A crate in that folder below `plugins/`, compiled by a Rust compiler.
+    /// A crate that is compiled.
     Crate {
-        /// The folder.
+        /// The name of the crate.
+        package: &'static str,
+        /// Its folder below `plugins/`.
         folder: &'static str,
-        /// Whether it builds on the SDK and today's `wit/`, or on a contract of its own.
-        sdk: bool,
+        /// What it stands on.
+        basis: Basis,
     },
     /// Made by this crate from `wit/` alone; see `made`.
     Made,
 }
 
+/// What a crate stands on besides its own files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Basis {
+    /// The SDK and today's contract.
+    Sdk,
+    /// Today's contract.
+    Contract,
+    /// Nothing of today: built once and kept, whatever becomes of the compiler and the lock file.
+    Itself,
+}
+
 /// All of them.
 pub const GUESTS: &[Guest] = &[
-    on_sdk("components/authorized-senders", "authorized-senders"),
-    on_sdk("components/effective-priority", "effective-priority"),
+    // What ships.
+    guest(
+        "components/authorized-senders",
+        "authorized-senders",
+        "authorized-senders",
+        Basis::Sdk,
+    ),
+    guest(
+        "components/effective-priority",
+        "effective-priority",
+        "effective-priority",
+        Basis::Sdk,
+    ),
+    // What authors may start from.
+    guest(
+        "components/examples/own-domain",
+        "own-domain",
+        "examples/own-domain",
+        Basis::Sdk,
+    ),
+    guest(
+        "components/examples/working-hours",
+        "working-hours",
+        "examples/working-hours",
+        Basis::Sdk,
+    ),
+    // What the relay's tests need.
+    guest(
+        "components/tests/misbehaving",
+        "misbehaving",
+        "misbehaving/misbehaving",
+        Basis::Contract,
+    ),
+    guest(
+        "components/tests/wants-state",
+        "wants-state",
+        "misbehaving/wants-state",
+        Basis::Sdk,
+    ),
+    Guest {
+        name: "components/tests/foreign-import",
+        source: Source::Made,
+    },
+    Guest {
+        name: "components/tests/missing-function",
+        source: Source::Made,
+    },
+    // One for each released version of the contract, and one of a version that never was.
+    guest(
+        "museum/0.1.0/everything",
+        "museum-0-1-0",
+        "museum/0.1.0",
+        Basis::Itself,
+    ),
+    Guest {
+        name: "museum/9.0.0/incompatible",
+        source: Source::Made,
+    },
 ];
 
-const fn on_sdk(name: &'static str, folder: &'static str) -> Guest {
+const fn guest(
+    name: &'static str,
+    package: &'static str,
+    folder: &'static str,
+    basis: Basis,
+) -> Guest {
     Guest {
         name,
-        source: Source::Crate { folder, sdk: true },
+        source: Source::Crate {
+            package,
+            folder,
+            basis,
+        },
     }
 }
 
 impl Guest {
-    /// The name of the crate, which is that of its folder.
-    pub fn package(&self) -> Option<&'static str> {
-        match self.source {
-            Source::Crate { folder, .. } => folder.rsplit('/').next(),
-            Source::Made => None,
-        }
+    /// Whether it is built once and kept.
+    pub fn is_kept(&self) -> bool {
+        matches!(
+            self.source,
+            Source::Crate {
+                basis: Basis::Itself,
+                ..
+            }
+        )
     }
 }

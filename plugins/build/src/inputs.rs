@@ -4,7 +4,7 @@
 //! repository: the guest's own files, the SDK, the contract, the lock file and the profile. A change
 //! that leaves the bytes as they were (a comment) changes the digest too; then a rebuild says so.
 
-use crate::guests::{Guest, Source};
+use crate::guests::{Basis, Guest, Source};
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 use std::fs;
@@ -37,20 +37,26 @@ pub fn sha256(bytes: &[u8]) -> String {
 
 /// Files and folders that count, relative to the repository.
 fn places(guest: &Guest) -> Vec<String> {
-    match guest.source {
-        Source::Crate { folder, sdk } => {
-            let mut places = vec![
-                format!("plugins/{folder}"),
-                "plugins/Cargo.toml".into(),
-                "plugins/Cargo.lock".into(),
-            ];
-            if sdk {
-                places.extend(["sdk/rust/Cargo.toml", "sdk/rust/src", "wit"].map(String::from));
-            }
-            places
-        }
-        Source::Made => vec!["wit".into(), "plugins/build/src/made.rs".into()],
-    }
+    let Source::Crate { folder, basis, .. } = guest.source else {
+        return vec!["wit".into(), "plugins/build/src/made.rs".into()];
+    };
+    let shared: &[&str] = match basis {
+        Basis::Sdk => &[
+            "plugins/Cargo.toml",
+            "plugins/Cargo.lock",
+            "wit",
+            "sdk/rust/Cargo.toml",
+            "sdk/rust/src",
+        ],
+        Basis::Contract => &["plugins/Cargo.toml", "plugins/Cargo.lock", "wit"],
+        Basis::Itself => &[],
+    };
+    let own = format!("plugins/{folder}");
+    shared
+        .iter()
+        .map(|place| (*place).into())
+        .chain([own])
+        .collect()
 }
 
 fn collect(repository: &Path, place: &str, files: &mut Vec<String>) -> Result<()> {
