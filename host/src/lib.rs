@@ -12,6 +12,8 @@ pub mod directory;
 pub mod dns;
 pub mod message;
 pub mod net;
+pub mod plugin;
+pub mod policy;
 pub mod queue;
 pub mod spool;
 pub mod telemetry;
