@@ -13,6 +13,7 @@ mod origin;
 mod outcome;
 mod time;
 mod trail;
+pub mod wording;
 
 pub use address::{Address, AddressProblem};
 pub use class::Class;
