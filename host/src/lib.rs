@@ -5,6 +5,7 @@
 //! (`spool`, `directory`, `plugin`, `net`, `tls`, `dns`, `auth`, `clock`, `telemetry`), tasks
 //! (`reception`, `queue`, `delivery`, `admin`), and what assembles them (`relay`, `cli`, `config`).
 
+pub mod admin;
 pub mod clock;
 pub mod message;
 pub mod spool;
