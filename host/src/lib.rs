@@ -6,6 +6,7 @@
 //! (`reception`, `queue`, `delivery`, `admin`), and what assembles them (`relay`, `cli`, `config`).
 
 pub mod admin;
+pub mod cli;
 pub mod clock;
 pub mod message;
 pub mod spool;

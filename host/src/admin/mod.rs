@@ -2,3 +2,4 @@
 
 mod extract;
 mod problem;
+mod server;
