@@ -5,9 +5,12 @@
 //! (`spool`, `directory`, `plugin`, `net`, `tls`, `dns`, `auth`, `clock`, `telemetry`), tasks
 //! (`reception`, `queue`, `delivery`, `admin`), and what assembles them (`relay`, `cli`, `config`).
 
+pub mod account;
 pub mod admin;
+pub mod auth;
 pub mod cli;
 pub mod clock;
+pub mod directory;
 pub mod message;
 pub mod spool;
 pub mod telemetry;

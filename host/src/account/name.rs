@@ -1,0 +1,75 @@
+//! Names of users and lists.
+//!
+//! A user's name is an SMTP login. It may look like an address, because that is what many mail
+//! clients insist on, but it is only a name: no rule follows from it. Names are unique without
+//! regard to case and keep the case in which they were given.
+
+use super::FieldProblem;
+use super::items::shown;
+
+/// The list that always exists and cannot be removed.
+pub const DEFAULT_LIST: &str = "default";
+
+/// Longest name of a user, a list or a token: an address fits (RFC 5321 §4.5.3.1.3), and it stays
+/// below the 255 octets of RFC 4616 §2.
+pub const NAME_OCTETS_MAX: usize = 254;
+
+/// Letters without those that are mistaken for one another, so that a generated name can be read out.
+const GENERATED_ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+
+/// How many characters follow `user-`: 40 bits, so that a clash among a million is unlikely and
+/// the directory's next try is all it takes.
+const GENERATED_CHARACTERS: u32 = 8;
+
+/// Whether two names name the same thing.
+pub fn same_name(one: &str, other: &str) -> bool {
+    one.eq_ignore_ascii_case(other)
+}
+
+/// The name of a user for whom none was given; `random` must come from a good source of randomness.
+pub fn generated_user_name(random: u64) -> String {
+    let characters = (0..GENERATED_CHARACTERS).map(|position| {
+        let index = (random >> (5 * position)) & 31;
+        char::from(GENERATED_ALPHABET[index as usize])
+    });
+    "user-".chars().chain(characters).collect()
+}
+
+/// Checks a user's name: ASCII without blanks, so that every client can type it and no SASL
+/// implementation has to prepare it (RFC 4616 §2 asks for SASLprep, which few do).
+pub(super) fn check_user_name(field: &'static str, name: &str) -> Result<(), FieldProblem> {
+    check_name(field, name, "._-+@=", "letters, digits and . _ - + = @")
+}
+
+/// Checks a list's or a token's name.
+pub(super) fn check_plain_name(field: &'static str, name: &str) -> Result<(), FieldProblem> {
+    check_name(field, name, "._-", "letters, digits and . _ -")
+}
+
+fn check_name(
+    field: &'static str,
+    name: &str,
+    marks: &str,
+    allowed: &str,
+) -> Result<(), FieldProblem> {
+    let problem = |text: String| Err(FieldProblem::new(field, text));
+    if name.is_empty() {
+        return problem(String::from("is empty: give a name"));
+    }
+    if name.len() > NAME_OCTETS_MAX {
+        return problem(format!("is longer than {NAME_OCTETS_MAX} characters"));
+    }
+    let fits = |c: char| c.is_ascii_alphanumeric() || marks.contains(c);
+    if !name.chars().all(fits) {
+        return problem(format!("{} may only hold {allowed}", shown(name)));
+    }
+    // A leading mark would read as an option on the command line, and "." or ".." as a path.
+    let ends = name.as_bytes();
+    if !ends[0].is_ascii_alphanumeric() || !ends[ends.len() - 1].is_ascii_alphanumeric() {
+        return problem(format!(
+            "{} must start and end with a letter or a digit",
+            shown(name)
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,44 @@
+//! A map that forgets its oldest entries instead of growing.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+
+/// A map of at most `entries_max` entries in two generations: when the younger is full, the older is
+/// forgotten whole and the younger takes its place. What is used stays young. Forgetting costs
+/// nothing and cannot be steered at a single entry.
+pub(super) struct Bounded<K, V> {
+    young: HashMap<K, V>,
+    old: HashMap<K, V>,
+    generation_max: usize,
+}
+
+impl<K: Hash + Eq + Clone, V> Bounded<K, V> {
+    pub(super) fn new(entries_max: usize) -> Self {
+        Self {
+            young: HashMap::new(),
+            old: HashMap::new(),
+            generation_max: (entries_max / 2).max(1),
+        }
+    }
+
+    /// The value of a key, which becomes young again.
+    pub(super) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+        if let Some(value) = self.old.remove(key) {
+            self.insert(key.clone(), value);
+        }
+        self.young.get_mut(key)
+    }
+
+    pub(super) fn insert(&mut self, key: K, value: V) {
+        self.old.remove(&key);
+        if self.young.len() >= self.generation_max && !self.young.contains_key(&key) {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(key, value);
+    }
+
+    pub(super) fn remove(&mut self, key: &K) {
+        self.young.remove(key);
+        self.old.remove(key);
+    }
+}

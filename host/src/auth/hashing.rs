@@ -1,0 +1,199 @@
+//! The hashing threads: argon2id, a bounded number at a time, in order of arrival.
+//!
+//! New hashes (an operator waits for them) go before verifications (anybody can ask for those), and
+//! have a queue of their own, so that a flood of logins cannot keep an operator from resetting a
+//! password.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use argon2::password_hash::{Error, PasswordHasher, PasswordVerifier, phc};
+use argon2::{Algorithm, Argon2, Params, Version};
+
+use super::AuthError;
+use crate::account::PasswordHash;
+
+/// Most new hashes that wait for a thread.
+const HASHES_WAITING_MAX: usize = 64;
+
+/// The cost of a hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parameters {
+    /// Memory, in KiB.
+    pub memory_kib: u32,
+    /// Passes over the memory.
+    pub passes: u32,
+    /// Lanes.
+    pub lanes: u32,
+}
+
+impl Parameters {
+    /// The least that argon2 allows: protects nothing, costs nothing. For tests.
+    pub const CHEAP: Parameters = Parameters {
+        memory_kib: 8,
+        passes: 1,
+        lanes: 1,
+    };
+
+    fn argon2(self) -> Result<Argon2<'static>, AuthError> {
+        let params = Params::new(self.memory_kib, self.passes, self.lanes, None)
+            .map_err(|error| AuthError::Unavailable(error.to_string()))?;
+        Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
+    }
+}
+
+/// 19 MiB, 2 passes, 1 lane: what OWASP recommends at least, 30 ms of a core.
+impl Default for Parameters {
+    fn default() -> Self {
+        Self {
+            memory_kib: 19 * 1024,
+            passes: 2,
+            lanes: 1,
+        }
+    }
+}
+
+/// What a verification found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Right,
+    Wrong,
+    /// There was no memory, or the hash is none.
+    Undecided,
+}
+
+/// Hashes a password with a fresh salt.
+pub(super) fn hash(parameters: Parameters, password: &[u8]) -> Result<PasswordHash, AuthError> {
+    let hash: phc::PasswordHash = parameters
+        .argon2()?
+        .hash_password(password)
+        .map_err(|error| AuthError::Unavailable(error.to_string()))?;
+    Ok(PasswordHash::new(hash.to_string()))
+}
+
+/// Compares a password with a hash, in the parameters of the hash.
+pub(super) fn verify(parameters: Parameters, password: &[u8], stored: &PasswordHash) -> Outcome {
+    let Ok(argon2) = parameters.argon2() else {
+        return Outcome::Undecided;
+    };
+    let result = phc::PasswordHash::new(stored.as_str())
+        .map_err(Error::from)
+        .and_then(|parsed| argon2.verify_password(password, &parsed));
+    match result {
+        Ok(()) => Outcome::Right,
+        Err(Error::PasswordInvalid) => Outcome::Wrong,
+        Err(error) => {
+            tracing::error!(%error, "a stored password hash cannot be verified");
+            Outcome::Undecided
+        }
+    }
+}
+
+/// A piece of work for a hashing thread; it is told the parameters of new hashes.
+pub(super) type Job = Box<dyn FnOnce(Parameters) + Send>;
+
+/// The handle to the threads, which end when it goes, leaving what still waits undone.
+pub(super) struct Hasher {
+    shared: Arc<Shared>,
+    waiting_max: usize,
+}
+
+struct Shared {
+    queue: Mutex<Queue>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Queue {
+    hashes: VecDeque<Job>,
+    verifications: VecDeque<Job>,
+    is_closed: bool,
+}
+
+impl Hasher {
+    /// Starts the threads.
+    pub(super) fn start(
+        parameters: Parameters,
+        threads: usize,
+        waiting_max: usize,
+    ) -> Result<Self, AuthError> {
+        let hasher = Self {
+            shared: Arc::new(Shared {
+                queue: Mutex::default(),
+                changed: Condvar::new(),
+            }),
+            waiting_max,
+        };
+        for _ in 0..threads.max(1) {
+            let shared = Arc::clone(&hasher.shared);
+            std::thread::Builder::new()
+                .name(String::from("argon2"))
+                .spawn(move || shared.run(parameters))
+                .map_err(|error| AuthError::Unavailable(error.to_string()))?;
+        }
+        Ok(hasher)
+    }
+
+    /// Queues the making of a hash.
+    pub(super) fn submit_hash(&self, job: Job) -> Result<(), AuthError> {
+        let mut queue = self.shared.queue();
+        if queue.hashes.len() >= HASHES_WAITING_MAX {
+            return Err(AuthError::Busy);
+        }
+        queue.hashes.push_back(job);
+        self.shared.changed.notify_one();
+        Ok(())
+    }
+
+    /// Queues a verification.
+    pub(super) fn submit_verification(&self, job: Job) -> Result<(), AuthError> {
+        let mut queue = self.shared.queue();
+        if queue.verifications.len() >= self.waiting_max {
+            return Err(AuthError::Busy);
+        }
+        queue.verifications.push_back(job);
+        self.shared.changed.notify_one();
+        Ok(())
+    }
+}
+
+impl Drop for Hasher {
+    fn drop(&mut self) {
+        let mut queue = self.shared.queue();
+        queue.is_closed = true;
+        queue.hashes.clear();
+        queue.verifications.clear();
+        self.shared.changed.notify_all();
+    }
+}
+
+impl Shared {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn run(&self, parameters: Parameters) {
+        while let Some(job) = self.next() {
+            job(parameters);
+        }
+    }
+
+    fn next(&self) -> Option<Job> {
+        let mut queue = self.queue();
+        loop {
+            if queue.is_closed {
+                return None;
+            }
+            if let Some(job) = queue.hashes.pop_front() {
+                return Some(job);
+            }
+            if let Some(job) = queue.verifications.pop_front() {
+                return Some(job);
+            }
+            queue = self
+                .changed
+                .wait(queue)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}

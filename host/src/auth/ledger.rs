@@ -1,0 +1,265 @@
+//! What is remembered between verifications: successes, failures, guesses under way, wrong guesses
+//! of each network. All of it bounded, none of it on disk.
+//!
+//! A guess is known by a keyed hash over name, password and stored hash. The key is made at start and
+//! never leaves the process, so that what is remembered is of no use elsewhere; and since the stored
+//! hash goes into it, all that is remembered of a password dies when the password does.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use tokio::sync::watch;
+use zeroize::Zeroizing;
+
+use super::bounded::Bounded;
+use super::hashing::Outcome;
+use super::throttle::{Bucket, NETWORK, NETWORK_AND_USER, Network};
+use super::{AuthError, Settings};
+use crate::account::PasswordHash;
+use crate::message::Timestamp;
+
+/// Networks, and networks and users, that wrong guesses are counted for; about 100 octets each.
+const BUCKETS_MAX: usize = 100_000;
+
+/// Most guesses of one network that wait for argon2 at once, so that one network cannot fill the queue.
+const PENDING_PER_NETWORK_MAX: u32 = 32;
+
+/// When to come back after too many guesses at once.
+const PENDING_RETRY_AFTER: Duration = Duration::from_secs(2);
+
+/// Networks that a success is remembered with: the client at home, at work and on the road.
+const NETWORKS_OF_SUCCESS: usize = 4;
+
+type Digest = [u8; 32];
+
+/// Who guesses what.
+#[derive(Clone)]
+pub(super) struct Guess {
+    digest: Digest,
+    network: Network,
+    pair: (Network, [u8; 16]),
+}
+
+/// How to go on with a guess.
+pub(super) enum Step {
+    /// The answer is remembered.
+    Known(bool),
+    /// Not now.
+    Throttled(Duration),
+    /// Somebody else's guess is the same and under way.
+    Join(watch::Receiver<Option<Outcome>>),
+    /// Argon2 has to decide; then [`Ledger::settle`], or [`Ledger::give_up`].
+    Compute(
+        watch::Sender<Option<Outcome>>,
+        watch::Receiver<Option<Outcome>>,
+    ),
+}
+
+struct Success {
+    at: Timestamp,
+    networks: [Network; NETWORKS_OF_SUCCESS],
+    next: usize,
+}
+
+/// What is remembered.
+pub(super) struct Ledger {
+    key: Zeroizing<[u8; 32]>,
+    remembered_for: Duration,
+    successes: Bounded<Digest, Success>,
+    failures: Bounded<Digest, Timestamp>,
+    /// Bounded by the queue of the hashing threads, as are those still to be settled.
+    under_way: HashMap<Digest, watch::Receiver<Option<Outcome>>>,
+    pending_of_network: HashMap<Network, u32>,
+    pending_of_pair: HashMap<(Network, [u8; 16]), u32>,
+    networks: Bounded<Network, Bucket>,
+    pairs: Bounded<(Network, [u8; 16]), Bucket>,
+}
+
+impl Ledger {
+    pub(super) fn new(settings: &Settings) -> Result<Self, AuthError> {
+        let mut key = Zeroizing::new([0; 32]);
+        getrandom::fill(key.as_mut()).map_err(|e| AuthError::Unavailable(e.to_string()))?;
+        Ok(Self {
+            key,
+            remembered_for: settings.remembered_for,
+            successes: Bounded::new(settings.remembered_max),
+            failures: Bounded::new(settings.remembered_max),
+            under_way: HashMap::new(),
+            pending_of_network: HashMap::new(),
+            pending_of_pair: HashMap::new(),
+            networks: Bounded::new(BUCKETS_MAX),
+            pairs: Bounded::new(BUCKETS_MAX),
+        })
+    }
+
+    /// A guess in the form in which it is remembered. Names differ by more than case.
+    pub(super) fn guess(
+        &self,
+        name: &str,
+        stored: Option<&PasswordHash>,
+        password: &[u8],
+        client: IpAddr,
+    ) -> Guess {
+        let name = name.to_ascii_lowercase();
+        let stored = stored.map_or("", PasswordHash::as_str);
+        let network = Network::of(client);
+        let who = self.digest(&[name.as_bytes()]);
+        let mut name_digest = [0; 16];
+        name_digest.copy_from_slice(&who[..16]);
+        Guess {
+            digest: self.digest(&[name.as_bytes(), stored.as_bytes(), password]),
+            network,
+            pair: (network, name_digest),
+        }
+    }
+
+    /// Says how to go on. The order is that of the module's header.
+    pub(super) fn begin(&mut self, guess: &Guess, now: Timestamp) -> Step {
+        let refused = self.refused_for(guess, now);
+        if self.is_remembered(guess, refused.is_some(), now) {
+            return Step::Known(true);
+        }
+        if let Some(retry_after) = refused {
+            return Step::Throttled(retry_after);
+        }
+        if self.failed_before(guess, now) {
+            return Step::Known(false);
+        }
+        if let Some(receiver) = self.under_way.get(&guess.digest) {
+            return Step::Join(receiver.clone());
+        }
+        let pending = self.pending_of_network.entry(guess.network).or_default();
+        if *pending >= PENDING_PER_NETWORK_MAX {
+            return Step::Throttled(PENDING_RETRY_AFTER);
+        }
+        *pending += 1;
+        *self.pending_of_pair.entry(guess.pair).or_default() += 1;
+        let (sender, receiver) = watch::channel(None);
+        self.under_way.insert(guess.digest, receiver.clone());
+        Step::Compute(sender, receiver)
+    }
+
+    /// Books what argon2 found.
+    pub(super) fn settle(&mut self, guess: &Guess, outcome: Outcome, now: Timestamp) {
+        self.give_up(guess);
+        match outcome {
+            Outcome::Right => {
+                // Whoever knows the password was not guessing it. The network's own count stays: one
+                // account must not buy guesses at others.
+                self.pairs.remove(&guess.pair);
+                self.successes.insert(
+                    guess.digest,
+                    Success {
+                        at: now,
+                        networks: [guess.network; NETWORKS_OF_SUCCESS],
+                        next: 0,
+                    },
+                );
+            }
+            Outcome::Wrong => {
+                self.failures.insert(guess.digest, now);
+                fill(&mut self.networks, guess.network, |b| b.fill(NETWORK, now));
+                fill(&mut self.pairs, guess.pair, |b| {
+                    b.fill(NETWORK_AND_USER, now)
+                });
+            }
+            Outcome::Undecided => {}
+        }
+    }
+
+    /// Forgets that a guess is under way.
+    pub(super) fn give_up(&mut self, guess: &Guess) {
+        self.under_way.remove(&guess.digest);
+        count_down(&mut self.pending_of_network, guess.network);
+        count_down(&mut self.pending_of_pair, guess.pair);
+    }
+
+    /// How long the answer to this wrong guess is held back.
+    pub(super) fn delay(&mut self, guess: &Guess, now: Timestamp) -> Duration {
+        let network = self
+            .networks
+            .get_mut(&guess.network)
+            .copied()
+            .unwrap_or_default();
+        let pair = self.pairs.get_mut(&guess.pair).copied().unwrap_or_default();
+        network
+            .delay(NETWORK, now)
+            .max(pair.delay(NETWORK_AND_USER, now))
+    }
+
+    fn refused_for(&mut self, guess: &Guess, now: Timestamp) -> Option<Duration> {
+        let pending = self
+            .pending_of_pair
+            .get(&guess.pair)
+            .copied()
+            .unwrap_or_default();
+        let network = self
+            .networks
+            .get_mut(&guess.network)
+            .copied()
+            .unwrap_or_default();
+        let pair = self.pairs.get_mut(&guess.pair).copied().unwrap_or_default();
+        network
+            .refused_for(NETWORK, 0, now)
+            .max(pair.refused_for(NETWORK_AND_USER, pending, now))
+    }
+
+    fn is_remembered(&mut self, guess: &Guess, is_refused: bool, now: Timestamp) -> bool {
+        let Some(success) = self.successes.get_mut(&guess.digest) else {
+            return false;
+        };
+        if success.at > now || now.since(success.at) >= self.remembered_for {
+            self.successes.remove(&guess.digest);
+            return false;
+        }
+        if success.networks.contains(&guess.network) {
+            return true;
+        }
+        if is_refused {
+            return false;
+        }
+        success.networks[success.next] = guess.network;
+        success.next = (success.next + 1) % NETWORKS_OF_SUCCESS;
+        true
+    }
+
+    fn failed_before(&mut self, guess: &Guess, now: Timestamp) -> bool {
+        let remembered_for = self.remembered_for;
+        self.failures
+            .get_mut(&guess.digest)
+            .is_some_and(|at| *at <= now && now.since(*at) < remembered_for)
+    }
+
+    fn digest(&self, parts: &[&[u8]]) -> Digest {
+        let mut hmac =
+            Hmac::<Sha256>::new_from_slice(self.key.as_slice()).expect("HMAC takes any key");
+        for part in parts {
+            // With its length before it, no part can pass for the end of the one before.
+            hmac.update(&(part.len() as u64).to_be_bytes());
+            hmac.update(part);
+        }
+        hmac.finalize().into_bytes().into()
+    }
+}
+
+fn fill<K: std::hash::Hash + Eq + Clone>(
+    buckets: &mut Bounded<K, Bucket>,
+    key: K,
+    change: impl FnOnce(&mut Bucket),
+) {
+    let mut bucket = buckets.get_mut(&key).copied().unwrap_or_default();
+    change(&mut bucket);
+    buckets.insert(key, bucket);
+}
+
+fn count_down<K: std::hash::Hash + Eq>(counts: &mut HashMap<K, u32>, key: K) {
+    if let Some(count) = counts.get_mut(&key) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(&key);
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! Rows in memory: for tests, and for relays that are not meant to remember.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::{BoxError, Kind, Row, RowChange, Rows};
+
+/// Rows in memory. Clones share them, so that a directory can be opened again on the same rows, and
+/// told to fail.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryRows(Arc<Mutex<Inner>>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    rows: BTreeMap<(Kind, String), Vec<u8>>,
+    is_failing: bool,
+}
+
+impl MemoryRows {
+    /// From now on, every read and write of the rows fails, or no longer does.
+    pub fn set_failing(&self, is_failing: bool) {
+        self.inner().is_failing = is_failing;
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Rows for MemoryRows {
+    fn load(&mut self) -> Result<Vec<Row>, BoxError> {
+        let inner = self.inner();
+        if inner.is_failing {
+            return Err("told to fail".into());
+        }
+        let row = |((kind, key), octets): (&(Kind, String), &Vec<u8>)| Row {
+            kind: *kind,
+            key: key.clone(),
+            octets: octets.clone(),
+        };
+        Ok(inner.rows.iter().map(row).collect())
+    }
+
+    fn write(&mut self, changes: &[RowChange]) -> Result<(), BoxError> {
+        let mut inner = self.inner();
+        if inner.is_failing {
+            return Err("told to fail".into());
+        }
+        for change in changes {
+            let key = (change.kind, change.key.clone());
+            match &change.octets {
+                Some(octets) => inner.rows.insert(key, octets.clone()),
+                None => inner.rows.remove(&key),
+            };
+        }
+        Ok(())
+    }
+}

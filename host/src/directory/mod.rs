@@ -1,0 +1,449 @@
+//! The directory: where lists, users and admin secrets are kept.
+//!
+//! Reads are snapshots in memory and never wait: reception asks for a user at each MAIL. Writes go
+//! through one thread that puts every waiting change on stable storage in one transaction, then
+//! publishes the snapshot, then answers; when a write returns, it survives a power cut and every
+//! later read sees it. What a user *is* stands in `account`; passwords are hashed by `auth`, and the
+//! callers carry hashes from one to the other. Backends: redb (the default) and memory (tests, can
+//! be told to fail); one contract suite runs on both.
+
+mod memory;
+mod ordered;
+mod record;
+mod redb;
+mod state;
+mod tokens;
+mod writer;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use zeroize::Zeroizing;
+
+use crate::account::{
+    FieldProblem, List, ListChange, NewList, NewUser, PasswordHash, Scope, Token, User, UserChange,
+    check_token_name,
+};
+use crate::message::Timestamp;
+
+pub use memory::MemoryRows;
+pub use state::{LISTS_MAX, Population, TOKENS_MAX, USERS_MAX};
+pub use tokens::IssuedToken;
+
+use state::State;
+use writer::Writer;
+
+/// A source of a failure, for the log.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why the directory could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum DirectoryError {
+    /// The name is taken, perhaps in other case.
+    #[error("there is already a {what} named \"{name}\"")]
+    Exists {
+        /// `user`, `list` or `token`.
+        what: &'static str,
+        /// As it stands in the directory.
+        name: String,
+    },
+    /// There is nothing of that name.
+    #[error("there is no {what} named \"{name}\"")]
+    Unknown {
+        /// `user`, `list` or `token`.
+        what: &'static str,
+        /// As it was asked for.
+        name: String,
+    },
+    /// What was given contradicts what is kept.
+    #[error("{}", display_all(.0))]
+    Invalid(Vec<FieldProblem>),
+    /// A list that still has users cannot be removed.
+    #[error(
+        "the list \"{list}\" still has {users} users: remove them or move them to another list"
+    )]
+    NotEmpty {
+        /// The list.
+        list: String,
+        /// How many it has.
+        users: usize,
+    },
+    /// The list `default` cannot be removed.
+    #[error("the list \"{0}\" always exists and cannot be removed")]
+    Protected(String),
+    /// No room within the limits of the directory.
+    #[error("there are {max} {what} already, and there cannot be more")]
+    Full {
+        /// `users`, `lists` or `tokens`.
+        what: &'static str,
+        /// The limit.
+        max: usize,
+    },
+    /// The backend failed and nothing was changed; the source is for the log.
+    #[error("the directory cannot be written: {0}")]
+    Unavailable(#[source] BoxError),
+}
+
+/// Why the directory could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it open.
+    #[error("another process is using the directory")]
+    InUse,
+    /// A row cannot be read.
+    #[error("the {row} in the directory is damaged: {problem}")]
+    Damaged {
+        /// Which one: `user alice@a.example`.
+        row: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The backend failed.
+    #[error("the directory cannot be opened: {0}")]
+    Unavailable(#[source] BoxError),
+}
+
+fn display_all(problems: &[FieldProblem]) -> String {
+    let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    texts.join("; ")
+}
+
+/// Which users a page holds. The default is all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UserFilter {
+    /// Of that list only.
+    pub list: Option<String>,
+    /// Only active ones, or only others.
+    pub active: Option<bool>,
+    /// Those whose name holds this text, without regard to case.
+    pub name_contains: Option<String>,
+}
+
+/// A page of users in the order of their names.
+#[derive(Clone, Debug)]
+pub struct UserPage {
+    /// The users.
+    pub users: Vec<Arc<User>>,
+    /// Where the next page starts: pass it as `after`. None at the end.
+    pub next: Option<String>,
+}
+
+/// A value before and after a change, for the audit log.
+#[derive(Clone, Debug)]
+pub struct Changed<T> {
+    /// What it was.
+    pub before: Arc<T>,
+    /// What it is now.
+    pub after: Arc<T>,
+}
+
+/// Lists, users and admin secrets. Cheap to clone; the last clone to go stops the writer.
+#[derive(Clone)]
+pub struct Directory {
+    snapshot: Arc<ArcSwap<State>>,
+    writer: Arc<Writer>,
+}
+
+impl Directory {
+    /// Opens the directory in that file, made with the list `default` and fresh secrets when there
+    /// is none. Blocks; for start-up.
+    ///
+    /// # Errors
+    /// [`OpenError::InUse`], [`OpenError::Damaged`] or [`OpenError::Unavailable`]; nothing is
+    /// repaired by leaving something out.
+    pub fn open(path: &Path, now: Timestamp) -> Result<Self, OpenError> {
+        Self::start(Box::new(redb::RedbRows::open(path)?), now)
+    }
+
+    /// A directory that lives as long as the process.
+    ///
+    /// # Errors
+    /// [`OpenError::Unavailable`] when the machine gives neither randomness nor a thread.
+    pub fn in_memory(now: Timestamp) -> Result<Self, OpenError> {
+        Self::on_memory(MemoryRows::default(), now)
+    }
+
+    /// A directory on rows in memory that the caller shares, to fail them or to open them again.
+    ///
+    /// # Errors
+    /// As [`Directory::open`].
+    pub fn on_memory(rows: MemoryRows, now: Timestamp) -> Result<Self, OpenError> {
+        Self::start(Box::new(rows), now)
+    }
+
+    fn start(mut rows: Box<dyn Rows>, now: Timestamp) -> Result<Self, OpenError> {
+        let state = state::load(rows.as_mut(), now)?;
+        let snapshot = Arc::new(ArcSwap::from_pointee(state));
+        let writer = Writer::start(rows, Arc::clone(&snapshot))
+            .map_err(|error| OpenError::Unavailable(error.into()))?;
+        Ok(Self {
+            snapshot,
+            writer: Arc::new(writer),
+        })
+    }
+
+    /// The user of that name, without regard to case.
+    pub fn user(&self, name: &str) -> Option<Arc<User>> {
+        self.snapshot.load().users.get(name).cloned()
+    }
+
+    /// At most `rows_max` users that pass the filter, those after the name `after`.
+    pub fn users(&self, filter: &UserFilter, after: Option<&str>, rows_max: usize) -> UserPage {
+        self.snapshot.load().page(filter, after, rows_max)
+    }
+
+    /// Makes a user; a name is generated when none was asked for.
+    ///
+    /// # Errors
+    /// [`DirectoryError::Exists`], [`DirectoryError::Invalid`] when there is no such list,
+    /// [`DirectoryError::Full`] and [`DirectoryError::Unavailable`].
+    pub async fn create_user(
+        &self,
+        new: NewUser,
+        password_hash: PasswordHash,
+        now: Timestamp,
+    ) -> Result<Arc<User>, DirectoryError> {
+        self.writer
+            .write(move |edit| edit.create_user(new, password_hash, now))
+            .await
+    }
+
+    /// Changes a user.
+    ///
+    /// # Errors
+    /// [`DirectoryError::Unknown`], [`DirectoryError::Exists`] for another name that is taken,
+    /// [`DirectoryError::Invalid`] when there is no such list, [`DirectoryError::Unavailable`].
+    pub async fn change_user(
+        &self,
+        name: &str,
+        change: UserChange,
+        now: Timestamp,
+    ) -> Result<Changed<User>, DirectoryError> {
+        let name = name.to_owned();
+        self.writer
+            .write(move |edit| edit.change_user(&name, change, now))
+            .await
+    }
+
+    /// Replaces a user's password; the old one is void when this returns.
+    ///
+    /// # Errors
+    /// [`DirectoryError::Unknown`], [`DirectoryError::Unavailable`].
+    pub async fn set_password_hash(
+        &self,
+        name: &str,
+        hash: PasswordHash,
+        now: Timestamp,
+    ) -> Result<Changed<User>, DirectoryError> {
+        let name = name.to_owned();
+        self.writer
+            .write(move |edit| edit.set_password_hash(&name, hash, now))
+            .await
+    }
+
+    /// Removes a user and returns what it was. Its queued mail is the caller's question.
+    ///
+    /// # Errors
+    /// [`DirectoryError::Unknown`], [`DirectoryError::Unavailable`].
+    pub async fn delete_user(&self, name: &str) -> Result<Arc<User>, DirectoryError> {
+        let name = name.to_owned();
+        self.writer.write(move |edit| edit.delete_user(&name)).await
+    }
+
+    /// Notes that a user logged in. Returns at once; it is written (and seen) with the next change
+    /// or within half a minute, and lost by a crash before that.
+    pub fn note_login(&self, name: &str, now: Timestamp) {
+        if let Some(user) = self.user(name) {
+            self.writer.note_login(&user.name, now);
+        }
+    }
+
+    /// The list of that name, without regard to case.
+    pub fn list(&self, name: &str) -> Option<Arc<List>> {
+        self.snapshot.load().lists.get(name).cloned()
+    }
+
+    /// All lists in the order of their names; at most [`LISTS_MAX`].
+    pub fn lists(&self) -> Vec<Arc<List>> {
+        self.snapshot.load().lists.iter().cloned().collect()
+    }
+
+    /// How many users each list has, by the list's name; lists without users are left out.
+    pub fn populations(&self) -> BTreeMap<String, Population> {
+        self.snapshot.load().populations.clone()
+    }
+
+    /// How many users that list has.
+    pub fn population(&self, list: &str) -> Population {
+        self.snapshot.load().population(list)
+    }
+
+    /// Makes a list.
+    ///
+    /// # Errors
+    /// [`DirectoryError::Exists`], [`DirectoryError::Full`], [`DirectoryError::Unavailable`].
+    pub async fn create_list(
+        &self,
+        new: NewList,
+        now: Timestamp,
+    ) -> Result<Arc<List>, DirectoryError> {
+        self.writer
+            .write(move |edit| edit.create_list(new, now))
+            .await
+    }
+
+    /// Changes a list.
+    ///
+    /// # Errors
+    /// [`DirectoryError::Unknown`], [`DirectoryError::Unavailable`].
+    pub async fn change_list(
+        &self,
+        name: &str,
+        change: ListChange,
+        now: Timestamp,
+    ) -> Result<Changed<List>, DirectoryError> {
+        let name = name.to_owned();
+        self.writer
+            .write(move |edit| edit.change_list(&name, change, now))
+            .await
+    }
+
+    /// Removes a list without users.
+    ///
+    /// # Errors
+    /// [`DirectoryError::Unknown`], [`DirectoryError::Protected`], [`DirectoryError::NotEmpty`],
+    /// [`DirectoryError::Unavailable`].
+    pub async fn delete_list(&self, name: &str) -> Result<Arc<List>, DirectoryError> {
+        let name = name.to_owned();
+        self.writer.write(move |edit| edit.delete_list(&name)).await
+    }
+
+    /// All admin tokens in the order of their names; at most [`TOKENS_MAX`].
+    pub fn tokens(&self) -> Vec<Arc<Token>> {
+        let state = self.snapshot.load();
+        state
+            .tokens
+            .iter()
+            .map(|kept| Arc::clone(&kept.token))
+            .collect()
+    }
+
+    /// Makes an admin token. Its secret is in the answer and nowhere else.
+    ///
+    /// # Errors
+    /// [`DirectoryError::Invalid`] for the name, [`DirectoryError::Exists`],
+    /// [`DirectoryError::Full`], [`DirectoryError::Unavailable`].
+    pub async fn create_token(
+        &self,
+        name: &str,
+        scope: Scope,
+        now: Timestamp,
+    ) -> Result<IssuedToken, DirectoryError> {
+        check_token_name(name).map_err(|problem| DirectoryError::Invalid(vec![problem]))?;
+        let token = Token {
+            name: name.to_owned(),
+            scope,
+            created: now,
+        };
+        self.writer
+            .write(move |edit| edit.create_token(token))
+            .await
+    }
+
+    /// The token with that secret, if there is one. The time that this takes tells nothing about
+    /// the secrets there are.
+    pub fn check_token(&self, secret: &str) -> Option<Arc<Token>> {
+        self.snapshot.load().check_token(secret)
+    }
+
+    /// Removes an admin token; its secret is void when this returns.
+    ///
+    /// # Errors
+    /// [`DirectoryError::Unknown`], [`DirectoryError::Unavailable`].
+    pub async fn delete_token(&self, name: &str) -> Result<Arc<Token>, DirectoryError> {
+        let name = name.to_owned();
+        self.writer
+            .write(move |edit| edit.delete_token(&name))
+            .await
+    }
+
+    /// The hash of the console's password; none before it was first set.
+    pub fn console_password_hash(&self) -> Option<PasswordHash> {
+        self.snapshot.load().secrets.console.clone()
+    }
+
+    /// Sets the console's password; the old one is void when this returns.
+    ///
+    /// # Errors
+    /// [`DirectoryError::Unavailable`].
+    pub async fn set_console_password_hash(
+        &self,
+        hash: PasswordHash,
+    ) -> Result<(), DirectoryError> {
+        self.writer
+            .write(move |edit| edit.set_console_password_hash(hash))
+            .await
+    }
+
+    /// The key under which the relay recognises what it wrote itself (the cache of compiled
+    /// components). Made when the directory was first opened, the same ever since.
+    pub fn cache_key(&self) -> Zeroizing<[u8; 32]> {
+        self.snapshot.load().secrets.cache_key.clone()
+    }
+
+    /// Writes what is waiting, then gives the file back; later writes are
+    /// [`DirectoryError::Unavailable`], reads go on.
+    ///
+    /// # Errors
+    /// [`DirectoryError::Unavailable`] when login times could not be written.
+    pub async fn close(&self) -> Result<(), DirectoryError> {
+        self.writer.close().await
+    }
+}
+
+impl std::fmt::Debug for Directory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let state = self.snapshot.load();
+        f.debug_struct("Directory")
+            .field("users", &state.users.len())
+            .field("lists", &state.lists.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a backend keeps: rows of octets by kind and key. The writer thread owns it.
+trait Rows: Send {
+    /// All rows.
+    fn load(&mut self) -> Result<Vec<Row>, BoxError>;
+
+    /// Applies all changes or none; on stable storage when it returns. After an error it is not
+    /// known which, and the rows must be loaded again before the next write.
+    fn write(&mut self, changes: &[RowChange]) -> Result<(), BoxError>;
+}
+
+/// What a row describes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    User,
+    List,
+    Token,
+    Secrets,
+}
+
+/// A stored row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Row {
+    kind: Kind,
+    key: String,
+    octets: Vec<u8>,
+}
+
+/// A change to a row; without octets it is removed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct RowChange {
+    kind: Kind,
+    key: String,
+    octets: Option<Vec<u8>>,
+}

@@ -1,0 +1,251 @@
+//! The stored form of what the directory keeps.
+//!
+//! A row is a version octet and the fields in postcard. The structs here belong to the file and to
+//! nothing else: a field of a user can be renamed or moved without touching what is stored, and a
+//! new version of a row is a new struct beside the old one, which stays readable.
+
+use std::sync::Arc;
+
+use outpost_smtp::Mailbox;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::state::Secrets;
+use super::tokens::KeptToken;
+use super::{Kind, OpenError, Row};
+use crate::account::{FieldProblem, Items, List, PasswordHash, Scope, SenderRules, Token, User};
+use crate::message::{Class, Timestamp};
+
+/// The only version so far, of every kind.
+const VERSION: u8 = 1;
+
+#[derive(Serialize, Deserialize)]
+struct UserRow {
+    name: String,
+    list: String,
+    active: bool,
+    priority: u8,
+    note: String,
+    domains: Vec<String>,
+    senders: Vec<String>,
+    password_hash: String,
+    credential_epoch: u64,
+    created: u64,
+    changed: u64,
+    password_changed: u64,
+    last_login: Option<u64>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ListRow {
+    name: String,
+    /// Local part and domain.
+    notify: Vec<(String, String)>,
+    created: u64,
+    changed: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct TokenRow {
+    name: String,
+    scope: u8,
+    hash: [u8; 32],
+    created: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SecretsRow {
+    cache_key: [u8; 32],
+    token_key: [u8; 32],
+    console: Option<String>,
+    epoch: u64,
+}
+
+/// A row read back.
+pub(super) enum Decoded {
+    User(User),
+    List(List),
+    Token(KeptToken),
+    Secrets(Secrets),
+}
+
+pub(super) fn of_user(user: &User) -> Vec<u8> {
+    encode(&UserRow {
+        name: user.name.clone(),
+        list: user.list.clone(),
+        active: user.active,
+        priority: user.priority.number(),
+        note: user.note.clone(),
+        domains: user.rules.domains().to_vec(),
+        senders: user.rules.sender_texts().collect(),
+        password_hash: user.password_hash.as_str().to_owned(),
+        credential_epoch: user.credential_epoch,
+        created: user.created.unix_milliseconds(),
+        changed: user.changed.unix_milliseconds(),
+        password_changed: user.password_changed.unix_milliseconds(),
+        last_login: user.last_login.map(Timestamp::unix_milliseconds),
+    })
+}
+
+pub(super) fn of_list(list: &List) -> Vec<u8> {
+    encode(&ListRow {
+        name: list.name.clone(),
+        notify: list
+            .notify
+            .iter()
+            .map(|mailbox| (mailbox.local.clone(), mailbox.domain.clone()))
+            .collect(),
+        created: list.created.unix_milliseconds(),
+        changed: list.changed.unix_milliseconds(),
+    })
+}
+
+pub(super) fn of_token(kept: &KeptToken) -> Vec<u8> {
+    encode(&TokenRow {
+        name: kept.token.name.clone(),
+        scope: scope_number(kept.token.scope),
+        hash: kept.hash,
+        created: kept.token.created.unix_milliseconds(),
+    })
+}
+
+pub(super) fn of_secrets(secrets: &Secrets) -> Vec<u8> {
+    encode(&SecretsRow {
+        cache_key: *secrets.cache_key,
+        token_key: *secrets.token_key,
+        console: secrets
+            .console
+            .as_ref()
+            .map(|hash| hash.as_str().to_owned()),
+        epoch: secrets.epoch,
+    })
+}
+
+/// Reads a row back.
+pub(super) fn decode(row: &Row) -> Result<Decoded, OpenError> {
+    read(row).map_err(|problem| OpenError::Damaged {
+        row: match row.kind {
+            Kind::User => format!("user {}", row.key),
+            Kind::List => format!("list {}", row.key),
+            Kind::Token => format!("token {}", row.key),
+            Kind::Secrets => String::from("row of secrets"),
+        },
+        problem,
+    })
+}
+
+fn read(row: &Row) -> Result<Decoded, String> {
+    let (version, fields) = row.octets.split_first().ok_or("it is empty")?;
+    if *version != VERSION {
+        return Err(format!(
+            "it has version {version}, and this relay reads version {VERSION}"
+        ));
+    }
+    let (decoded, name) = match row.kind {
+        Kind::User => {
+            let user = user(fields_of(fields)?)?;
+            let name = user.name.clone();
+            (Decoded::User(user), name)
+        }
+        Kind::List => {
+            let list = list(fields_of(fields)?);
+            let name = list.name.clone();
+            (Decoded::List(list), name)
+        }
+        Kind::Token => {
+            let token = token(fields_of(fields)?)?;
+            let name = token.token.name.clone();
+            (Decoded::Token(token), name)
+        }
+        Kind::Secrets => {
+            let secrets = secrets(fields_of(fields)?);
+            (Decoded::Secrets(secrets), row.key.clone())
+        }
+    };
+    if !name.eq_ignore_ascii_case(&row.key) {
+        return Err(format!(
+            "it holds another name, \"{}\"",
+            name.escape_debug()
+        ));
+    }
+    Ok(decoded)
+}
+
+fn user(row: UserRow) -> Result<User, String> {
+    let rules = SenderRules::parse(&Items::List(row.domains), &Items::List(row.senders))
+        .map_err(|problems| all(&problems))?;
+    Ok(User {
+        name: row.name,
+        list: row.list,
+        active: row.active,
+        priority: Class::from_number(row.priority).ok_or("its priority is not one of 1 to 5")?,
+        note: row.note,
+        rules,
+        password_hash: PasswordHash::new(row.password_hash),
+        credential_epoch: row.credential_epoch,
+        created: Timestamp::from_unix_milliseconds(row.created),
+        changed: Timestamp::from_unix_milliseconds(row.changed),
+        password_changed: Timestamp::from_unix_milliseconds(row.password_changed),
+        last_login: row.last_login.map(Timestamp::from_unix_milliseconds),
+    })
+}
+
+fn list(row: ListRow) -> List {
+    let mailbox = |(local, domain)| Mailbox { local, domain };
+    List {
+        name: row.name,
+        notify: row.notify.into_iter().map(mailbox).collect(),
+        created: Timestamp::from_unix_milliseconds(row.created),
+        changed: Timestamp::from_unix_milliseconds(row.changed),
+    }
+}
+
+fn token(row: TokenRow) -> Result<KeptToken, String> {
+    let scope = Scope::ALL
+        .into_iter()
+        .find(|s| scope_number(*s) == row.scope);
+    Ok(KeptToken {
+        token: Arc::new(Token {
+            name: row.name,
+            scope: scope.ok_or("its scope is unknown")?,
+            created: Timestamp::from_unix_milliseconds(row.created),
+        }),
+        hash: row.hash,
+    })
+}
+
+fn secrets(row: SecretsRow) -> Secrets {
+    Secrets {
+        cache_key: Zeroizing::new(row.cache_key),
+        token_key: Zeroizing::new(row.token_key),
+        console: row.console.map(PasswordHash::new),
+        epoch: row.epoch,
+    }
+}
+
+const fn scope_number(scope: Scope) -> u8 {
+    match scope {
+        Scope::Read => 1,
+        Scope::Operate => 2,
+        Scope::Admin => 3,
+    }
+}
+
+fn encode(row: &impl Serialize) -> Vec<u8> {
+    postcard::to_extend(row, vec![VERSION]).expect("a vector takes whatever is written to it")
+}
+
+/// The fields, all of them: octets that are left over are damage too.
+fn fields_of<T: DeserializeOwned>(octets: &[u8]) -> Result<T, String> {
+    match postcard::take_from_bytes(octets) {
+        Ok((row, [])) => Ok(row),
+        Ok((_, rest)) => Err(format!("{} octets are left over", rest.len())),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn all(problems: &[FieldProblem]) -> String {
+    let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    texts.join("; ")
+}

@@ -1,0 +1,147 @@
+//! Rows in a redb file: one table per kind, one transaction per write.
+//!
+//! The only file of the directory that knows redb.
+
+use std::fs::{File, OpenOptions, Permissions};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use redb::backends::FileBackend;
+use redb::{Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
+
+use super::{BoxError, Kind, OpenError, Row, RowChange, Rows};
+
+/// Only the relay's own user may read the file: it holds password hashes and keys.
+const MODE: u32 = 0o600;
+
+/// Pages that redb keeps in memory. Everything is read once, at start; after that only the pages on
+/// the way to a changed row are wanted.
+const CACHE_OCTETS: usize = 8 << 20;
+
+type Table = TableDefinition<'static, &'static str, &'static [u8]>;
+
+const TABLES: [(Kind, Table); 4] = [
+    (Kind::User, Table::new("users")),
+    (Kind::List, Table::new("lists")),
+    (Kind::Token, Table::new("tokens")),
+    (Kind::Secrets, Table::new("secrets")),
+];
+
+/// The rows in a file.
+pub(super) struct RedbRows {
+    path: PathBuf,
+    /// None after a failure: redb refuses to go on then, and the file has to be opened again.
+    database: Option<Database>,
+}
+
+impl RedbRows {
+    /// Opens the file, or makes it.
+    pub(super) fn open(path: &Path) -> Result<Self, OpenError> {
+        Ok(Self {
+            path: path.to_owned(),
+            database: Some(open(path)?),
+        })
+    }
+
+    fn database(&mut self) -> Result<&Database, BoxError> {
+        if self.database.is_none() {
+            self.database = Some(open(&self.path)?);
+        }
+        self.database.as_ref().ok_or_else(|| "not open".into())
+    }
+}
+
+impl Rows for RedbRows {
+    fn load(&mut self) -> Result<Vec<Row>, BoxError> {
+        load(self.database()?)
+    }
+
+    fn write(&mut self, changes: &[RowChange]) -> Result<(), BoxError> {
+        let result = write(self.database()?, changes);
+        if result.is_err() {
+            self.database = None;
+        }
+        result
+    }
+}
+
+fn open(path: &Path) -> Result<Database, OpenError> {
+    let unavailable = |error: BoxError| OpenError::Unavailable(error);
+    let file = private_file(path).map_err(|e| unavailable(e.into()))?;
+    let backend = FileBackend::new(file).map_err(refused)?;
+    let database = Builder::new()
+        .set_cache_size(CACHE_OCTETS)
+        .create_with_backend(backend)
+        .map_err(refused)?;
+    create_tables(&database).map_err(unavailable)?;
+    Ok(database)
+}
+
+fn refused(error: DatabaseError) -> OpenError {
+    match error {
+        DatabaseError::DatabaseAlreadyOpen => OpenError::InUse,
+        error => OpenError::Unavailable(error.into()),
+    }
+}
+
+/// Opens the file for its owner only; one with wider permissions is narrowed.
+fn private_file(path: &Path) -> std::io::Result<File> {
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(MODE)
+        .open(path)?;
+    if file.metadata()?.permissions().mode() & 0o777 != MODE {
+        file.set_permissions(Permissions::from_mode(MODE))?;
+    }
+    // A new file is on stable storage only when its name is.
+    if let Some(parent) = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+    {
+        File::open(parent)?.sync_all()?;
+    }
+    Ok(file)
+}
+
+fn create_tables(database: &Database) -> Result<(), BoxError> {
+    let transaction = database.begin_write()?;
+    for (_, table) in TABLES {
+        transaction.open_table(table)?;
+    }
+    transaction.commit()?;
+    Ok(())
+}
+
+fn load(database: &Database) -> Result<Vec<Row>, BoxError> {
+    let transaction = database.begin_read()?;
+    let mut rows = Vec::new();
+    for (kind, table) in TABLES {
+        for entry in transaction.open_table(table)?.iter()? {
+            let (key, octets) = entry?;
+            rows.push(Row {
+                kind,
+                key: key.value().to_owned(),
+                octets: octets.value().to_owned(),
+            });
+        }
+    }
+    Ok(rows)
+}
+
+fn write(database: &Database, changes: &[RowChange]) -> Result<(), BoxError> {
+    let transaction = database.begin_write()?;
+    for (kind, table) in TABLES {
+        let mut table = transaction.open_table(table)?;
+        for change in changes.iter().filter(|change| change.kind == kind) {
+            match &change.octets {
+                Some(octets) => table.insert(change.key.as_str(), octets.as_slice())?,
+                None => table.remove(change.key.as_str())?,
+            };
+        }
+    }
+    transaction.commit()?;
+    Ok(())
+}
