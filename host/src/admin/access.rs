@@ -69,16 +69,25 @@ fn caller(parts: &Parts, api: &Api, needed: Scope) -> Result<Caller, Problem> {
             "send `Authorization: Bearer TOKEN`; `outpost admin token` prints the token of the data folder",
         ));
     };
-    let Some(token) = api.directory.token(token) else {
-        return Err(Problem::new(Kind::Unauthenticated, "this token is not known"));
+    let Some(token) = api.directory.check_token(token) else {
+        return Err(Problem::new(
+            Kind::Unauthenticated,
+            "this token is not known",
+        ));
     };
     if !token.scope.covers(needed) {
         return Err(Problem::new(
             Kind::Forbidden,
-            format!("this needs a token of scope {needed}; {} has scope {}", token.name, token.scope),
+            format!(
+                "this needs a token of scope {needed}; {} has scope {}",
+                token.name, token.scope
+            ),
         ));
     }
-    Ok(Caller { name: token.name, scope: token.scope })
+    Ok(Caller {
+        name: token.name.clone(),
+        scope: token.scope,
+    })
 }
 
 /// The token of the request (RFC 6750 §2.1; the scheme without regard to case, RFC 9110 §11.1).

@@ -118,8 +118,9 @@ impl ConnectionFacts {
     fn recommended(&self) -> Option<Recommended> {
         let (port, encryption) = if self.tls_ports.contains(&465) {
             (465, Encryption::Tls)
-        } else if let Some(port) =
-            [587, 2525].into_iter().find(|port| self.starttls_ports.contains(port))
+        } else if let Some(port) = [587, 2525]
+            .into_iter()
+            .find(|port| self.starttls_ports.contains(port))
         {
             (port, Encryption::Starttls)
         } else if let Some(port) = self.tls_ports.iter().min() {
@@ -127,7 +128,11 @@ impl ConnectionFacts {
         } else {
             (*self.starttls_ports.iter().min()?, Encryption::Starttls)
         };
-        Some(Recommended { host: self.reachable_host(), port, encryption })
+        Some(Recommended {
+            host: self.reachable_host(),
+            port,
+            encryption,
+        })
     }
 
     /// A relay that listens to this machine only is not found under its name.
@@ -147,7 +152,11 @@ fn ranges(ports: &[u16], encryption: Encryption) -> Vec<PortRange> {
     for port in ports {
         match ranges.last_mut() {
             Some(range) if range.last.checked_add(1) == Some(port) => range.last = port,
-            _ => ranges.push(PortRange { first: port, last: port, encryption }),
+            _ => ranges.push(PortRange {
+                first: port,
+                last: port,
+                encryption,
+            }),
         }
     }
     ranges
@@ -180,7 +189,7 @@ impl std::fmt::Display for Encryption {
 pub(super) async fn show(
     _: Reader,
     State(api): State<Arc<Api>>,
-    extract::Query(extract::Nothing {}): extract::Query<extract::Nothing>,
+    extract::QueryString(extract::Nothing {}): extract::QueryString<extract::Nothing>,
 ) -> axum::Json<Connection> {
     axum::Json(api.connection.shown())
 }
@@ -193,7 +202,10 @@ mod tests {
     fn facts(addresses: &[&str], starttls: &[u16], tls: &[u16]) -> ConnectionFacts {
         ConnectionFacts {
             hostname: "relay.example".to_owned(),
-            addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
+            addresses: addresses
+                .iter()
+                .map(|address| address.parse().unwrap())
+                .collect(),
             starttls_ports: starttls.to_vec(),
             tls_ports: tls.to_vec(),
             plaintext_login: false,
@@ -203,7 +215,8 @@ mod tests {
 
     #[test]
     fn ports_are_gathered_into_ranges() {
-        let connection = facts(&["::"], &[1027, 25, 26, 587, 1025, 1026, 25, 65535], &[465]).shown();
+        let connection =
+            facts(&["::"], &[1027, 25, 26, 587, 1025, 1026, 25, 65535], &[465]).shown();
         let ports: Vec<String> = connection
             .ports
             .iter()
@@ -211,7 +224,13 @@ mod tests {
             .collect();
         assert_eq!(
             ports,
-            ["25-26 STARTTLS", "465 SSL/TLS", "587 STARTTLS", "1025-1027 STARTTLS", "65535 STARTTLS"]
+            [
+                "25-26 STARTTLS",
+                "465 SSL/TLS",
+                "587 STARTTLS",
+                "1025-1027 STARTTLS",
+                "65535 STARTTLS"
+            ]
         );
     }
 
@@ -227,14 +246,21 @@ mod tests {
         ];
         for (starttls, tls, expected) in cases {
             let recommended = facts(&["0.0.0.0"], starttls, tls).shown().recommended;
-            assert_eq!(recommended.map(|found| (found.port, found.encryption)), expected);
+            assert_eq!(
+                recommended.map(|found| (found.port, found.encryption)),
+                expected
+            );
         }
     }
 
     #[test]
     fn a_relay_on_loopback_is_recommended_by_its_address() {
         let host = |addresses: &[&str]| {
-            facts(addresses, &[2525], &[]).shown().recommended.unwrap().host
+            facts(addresses, &[2525], &[])
+                .shown()
+                .recommended
+                .unwrap()
+                .host
         };
         assert_eq!(host(&["127.0.0.1", "::1"]), "127.0.0.1");
         assert_eq!(host(&["127.0.0.1", "192.0.2.1"]), "relay.example");

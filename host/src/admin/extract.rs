@@ -6,7 +6,7 @@
 
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{FromRequest, FromRequestParts, Query as AxumQuery, Request};
+use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
@@ -45,24 +45,24 @@ where
 
 /// One segment of the path.
 #[derive(Debug)]
-pub struct Path(pub String);
+pub struct Segment(pub String);
 
-impl<S: Send + Sync> FromRequestParts<S> for Path {
+impl<S: Send + Sync> FromRequestParts<S> for Segment {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         axum::extract::Path::<String>::from_request_parts(parts, state)
             .await
-            .map(|axum::extract::Path(segment)| Path(segment))
+            .map(|axum::extract::Path(segment)| Segment(segment))
             .map_err(|_| Problem::new(Kind::Malformed, "the path is not valid UTF-8"))
     }
 }
 
 /// A query string of the shape `T`.
 #[derive(Debug)]
-pub struct Query<T>(pub T);
+pub struct QueryString<T>(pub T);
 
-impl<S, T> FromRequestParts<S> for Query<T>
+impl<S, T> FromRequestParts<S> for QueryString<T>
 where
     S: Send + Sync,
     T: DeserializeOwned,
@@ -70,8 +70,8 @@ where
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
-        match AxumQuery::<T>::try_from_uri(&parts.uri) {
-            Ok(AxumQuery(query)) => Ok(Query(query)),
+        match axum::extract::Query::<T>::try_from_uri(&parts.uri) {
+            Ok(axum::extract::Query(query)) => Ok(QueryString(query)),
             Err(rejection) => {
                 let text = innermost(&rejection);
                 Err(Problem::field(named_field(&text, "query"), text))
@@ -79,6 +79,11 @@ where
         }
     }
 }
+
+/// A query string of an operation that takes none.
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Nothing {}
 
 /// A field that may be left out but, when it is there, has a value: `null` is refused by name.
 ///

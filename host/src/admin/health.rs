@@ -86,7 +86,17 @@ pub(super) async fn ready(State(api): State<Arc<Api>>) -> Response {
             reason: "the last write failed".to_owned(),
         });
     }
-    let status =
-        if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, axum::Json(Ready { ready: reasons.is_empty(), reasons })).into_response()
+    let status = if reasons.is_empty() {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    (
+        status,
+        axum::Json(Ready {
+            ready: reasons.is_empty(),
+            reasons,
+        }),
+    )
+        .into_response()
 }

@@ -60,7 +60,9 @@ impl PartialSchema for ItemsInput {
         let list = ArrayBuilder::new()
             .items(ObjectBuilder::new().schema_type(Type::String))
             .description(Some("The items, one by one."));
-        RefOr::T(Schema::OneOf(OneOfBuilder::new().item(text).item(list).build()))
+        RefOr::T(Schema::OneOf(
+            OneOfBuilder::new().item(text).item(list).build(),
+        ))
     }
 }
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::access::{Administrator, Reader};
-use super::extract::{Json, Path, given};
+use super::extract::{Json, Segment, given};
 use super::items::ItemsInput;
 use super::openapi::{Conflicts, Missing, Refused, RefusedBody};
 use super::problem::Problem;
@@ -49,7 +49,11 @@ pub struct ListInput {
     /// Its name.
     pub name: String,
     /// Who is told when a sender is refused.
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "given",
+        skip_serializing_if = "Option::is_none"
+    )]
     #[schema(nullable = false)]
     pub notify: Option<ItemsInput>,
 }
@@ -59,7 +63,11 @@ pub struct ListInput {
 #[serde(deny_unknown_fields)]
 pub struct ListChangeInput {
     /// Who is told when a sender is refused, all of them.
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "given",
+        skip_serializing_if = "Option::is_none"
+    )]
     #[schema(nullable = false)]
     pub notify: Option<ItemsInput>,
 }
@@ -80,7 +88,12 @@ fn shown(api: &Api, list: &List) -> ListDocument {
 #[utoipa::path(get, path = "/api/v1/lists", tag = "lists", security(("token" = ["read"])),
     responses((status = 200, description = "All lists.", body = ListsDocument), Refused))]
 pub(super) async fn list(_: Reader, State(api): State<Arc<Api>>) -> axum::Json<ListsDocument> {
-    let lists = api.directory.lists().iter().map(|list| shown(&api, list)).collect();
+    let lists = api
+        .directory
+        .lists()
+        .iter()
+        .map(|list| shown(&api, list))
+        .collect();
     axum::Json(ListsDocument { lists })
 }
 
@@ -95,10 +108,23 @@ pub(super) async fn add(
     Json(input): Json<ListInput>,
 ) -> Result<impl IntoResponse, Problem> {
     let notify = input.notify.map(|items| items.0).unwrap_or_default();
-    let new = ListDraft { name: input.name, notify }.check().map_err(invalid)?;
-    let list = api.directory.create_list(new, api.clock.now()).await.map_err(directory_problem)?;
+    let new = ListDraft {
+        name: input.name,
+        notify,
+    }
+    .check()
+    .map_err(invalid)?;
+    let list = api
+        .directory
+        .create_list(new, api.clock.now())
+        .await
+        .map_err(directory_problem)?;
     let location = format!("/api/v1/lists/{}", within_path(&list.name));
-    Ok((StatusCode::CREATED, [(LOCATION, location)], axum::Json(shown(&api, &list))))
+    Ok((
+        StatusCode::CREATED,
+        [(LOCATION, location)],
+        axum::Json(shown(&api, &list)),
+    ))
 }
 
 /// Shows a list.
@@ -109,9 +135,12 @@ pub(super) async fn add(
 pub(super) async fn show(
     _: Reader,
     State(api): State<Arc<Api>>,
-    Path(name): Path,
+    Segment(name): Segment,
 ) -> Result<axum::Json<ListDocument>, Problem> {
-    let list = api.directory.list(&name).ok_or_else(|| super::no_such("list", &name))?;
+    let list = api
+        .directory
+        .list(&name)
+        .ok_or_else(|| super::no_such("list", &name))?;
     Ok(axum::Json(shown(&api, &list)))
 }
 
@@ -125,10 +154,12 @@ pub(super) async fn show(
 pub(super) async fn change(
     _: Administrator,
     State(api): State<Arc<Api>>,
-    Path(name): Path,
+    Segment(name): Segment,
     Json(input): Json<ListChangeInput>,
 ) -> Result<axum::Json<ListDocument>, Problem> {
-    let patch = ListPatch { notify: input.notify.map(|items| items.0) };
+    let patch = ListPatch {
+        notify: input.notify.map(|items| items.0),
+    };
     let change = patch.check().map_err(invalid)?;
     let changed = api
         .directory
@@ -146,8 +177,14 @@ pub(super) async fn change(
 pub(super) async fn remove(
     _: Administrator,
     State(api): State<Arc<Api>>,
-    Path(name): Path,
+    Segment(name): Segment,
 ) -> Result<axum::Json<Removed>, Problem> {
-    let list = api.directory.delete_list(&name).await.map_err(directory_problem)?;
-    Ok(axum::Json(Removed { removed: list.name.clone() }))
+    let list = api
+        .directory
+        .delete_list(&name)
+        .await
+        .map_err(directory_problem)?;
+    Ok(axum::Json(Removed {
+        removed: list.name.clone(),
+    }))
 }

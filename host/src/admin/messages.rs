@@ -10,13 +10,15 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::access::Reader;
-use super::extract::Path;
+use super::extract::Segment;
 use super::openapi::{Missing, Refused};
 use super::problem::Problem;
 use super::queue::{DeliveryStateName, activity};
 use super::{Api, spool_problem};
 use crate::message::wording::{self, Activity};
-use crate::message::{Class, Delivery, Event, Message, MessageId, Origin, TlsParameters, TrailEntry};
+use crate::message::{
+    Class, Delivery, Event, Message, MessageId, Origin, TlsParameters, TrailEntry,
+};
 use crate::spool::Record;
 use outpost_smtp::ReversePath;
 
@@ -235,7 +237,10 @@ pub(super) fn reverse_path(message: &Message) -> String {
 }
 
 fn tls(parameters: &TlsParameters) -> TlsDocument {
-    TlsDocument { version: parameters.version.clone(), cipher: parameters.cipher.clone() }
+    TlsDocument {
+        version: parameters.version.clone(),
+        cipher: parameters.cipher.clone(),
+    }
 }
 
 fn origin(origin: &Origin) -> OriginDocument {
@@ -247,9 +252,9 @@ fn origin(origin: &Origin) -> OriginDocument {
             mechanism: submission.mechanism.clone(),
             tls: submission.tls.as_ref().map(tls),
         },
-        Origin::Relay { about, .. } => {
-            OriginDocument::Relay { about: about.map(|id| id.to_string()) }
-        }
+        Origin::Relay { about, .. } => OriginDocument::Relay {
+            about: about.map(|id| id.to_string()),
+        },
     }
 }
 
@@ -259,59 +264,78 @@ fn microseconds(took: std::time::Duration) -> u64 {
 
 fn trail(entry: &TrailEntry) -> TrailDocument {
     let event = match &entry.event {
-        Event::Decided { component, digest, question, answer, reasons, took } => {
-            EventDocument::Decided {
-                component: component.clone(),
-                digest: digest.clone(),
-                question: question.clone(),
-                answer: answer.clone(),
-                reasons: reasons
-                    .iter()
-                    .map(|(rule, detail)| ReasonDocument {
-                        rule: rule.clone(),
-                        detail: detail.clone(),
-                    })
-                    .collect(),
-                took_microseconds: microseconds(*took),
-            }
-        }
-        Event::Accepted { class } => EventDocument::Accepted { class: class.number() },
-        Event::MalformedPriority { carrier } => {
-            EventDocument::MalformedPriority { carrier: carrier.clone() }
-        }
-        Event::Attempted { next_hop, host, took, recipients, unknown } => {
-            EventDocument::Attempted {
-                next_hop: next_hop.to_string(),
-                host: host.as_ref().map(|host| HostDocument {
-                    name: host.name.clone(),
-                    address: host.address.to_string(),
-                    port: host.port,
-                    tls: host.tls.as_ref().map(tls),
-                }),
-                took_microseconds: microseconds(*took),
-                recipients: recipients
-                    .iter()
-                    .map(|(recipient, outcome, reply)| OutcomeDocument {
-                        recipient: recipient.clone(),
-                        outcome: (*outcome).to_owned(),
-                        reply: wording::reply_text(reply),
-                    })
-                    .collect(),
-                unknown: *unknown,
-            }
-        }
-        Event::Deferred { next_hop, until } => {
-            EventDocument::Deferred { next_hop: next_hop.to_string(), until: until.to_string() }
-        }
-        Event::Expired { next_hop } => EventDocument::Expired { next_hop: next_hop.to_string() },
-        Event::Reported { report, id } => {
-            EventDocument::Reported { report: (*report).to_owned(), id: id.to_string() }
-        }
-        Event::Operated { action, by } => {
-            EventDocument::Operated { action: action.clone(), by: by.clone() }
-        }
+        Event::Decided {
+            component,
+            digest,
+            question,
+            answer,
+            reasons,
+            took,
+        } => EventDocument::Decided {
+            component: component.clone(),
+            digest: digest.clone(),
+            question: question.clone(),
+            answer: answer.clone(),
+            reasons: reasons
+                .iter()
+                .map(|(rule, detail)| ReasonDocument {
+                    rule: rule.clone(),
+                    detail: detail.clone(),
+                })
+                .collect(),
+            took_microseconds: microseconds(*took),
+        },
+        Event::Accepted { class } => EventDocument::Accepted {
+            class: class.number(),
+        },
+        Event::MalformedPriority { carrier } => EventDocument::MalformedPriority {
+            carrier: carrier.clone(),
+        },
+        Event::Attempted {
+            next_hop,
+            host,
+            took,
+            recipients,
+            unknown,
+        } => EventDocument::Attempted {
+            next_hop: next_hop.to_string(),
+            host: host.as_ref().map(|host| HostDocument {
+                name: host.name.clone(),
+                address: host.address.to_string(),
+                port: host.port,
+                tls: host.tls.as_ref().map(tls),
+            }),
+            took_microseconds: microseconds(*took),
+            recipients: recipients
+                .iter()
+                .map(|(recipient, outcome, reply)| OutcomeDocument {
+                    recipient: recipient.clone(),
+                    outcome: (*outcome).to_owned(),
+                    reply: wording::reply_text(reply),
+                })
+                .collect(),
+            unknown: *unknown,
+        },
+        Event::Deferred { next_hop, until } => EventDocument::Deferred {
+            next_hop: next_hop.to_string(),
+            until: until.to_string(),
+        },
+        Event::Expired { next_hop } => EventDocument::Expired {
+            next_hop: next_hop.to_string(),
+        },
+        Event::Reported { report, id } => EventDocument::Reported {
+            report: (*report).to_owned(),
+            id: id.to_string(),
+        },
+        Event::Operated { action, by } => EventDocument::Operated {
+            action: action.clone(),
+            by: by.clone(),
+        },
     };
-    TrailDocument { at: entry.at.to_string(), event }
+    TrailDocument {
+        at: entry.at.to_string(),
+        event,
+    }
 }
 
 fn shown(record: &Record, now: crate::message::Timestamp) -> MessageDocument {
@@ -371,11 +395,15 @@ fn shown(record: &Record, now: crate::message::Timestamp) -> MessageDocument {
 pub(super) async fn show(
     _: Reader,
     State(api): State<Arc<Api>>,
-    Path(id): Path,
+    Segment(id): Segment,
 ) -> Result<axum::Json<MessageDocument>, Problem> {
     let unknown = || Problem::not_found(format!("message {}", wording::printable(&id)));
     let id: MessageId = id.parse().map_err(|_| unknown())?;
-    let record = api.spool.message(id).await.map_err(|error| spool_problem(&error))?;
+    let record = api
+        .spool
+        .message(id)
+        .await
+        .map_err(|error| spool_problem(&error))?;
     let record = record.ok_or_else(unknown)?;
     Ok(axum::Json(shown(&record, api.clock.now())))
 }

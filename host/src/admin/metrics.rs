@@ -86,11 +86,18 @@ impl Metrics {
 
     fn read(&self, figures: &Figures) {
         for (class, queued) in Class::ALL.iter().zip(figures.queued) {
-            self.queued.get_or_create(&QueuedClass { class: class.number() }).set(gauge(queued));
+            self.queued
+                .get_or_create(&QueuedClass {
+                    class: class.number(),
+                })
+                .set(gauge(queued));
         }
         self.octets_in_flight.set(gauge(figures.octets_in_flight));
-        self.octets_in_flight_max.set(gauge(figures.octets_in_flight_max));
-        self.commits.inner().store(figures.commits, Ordering::Relaxed);
+        self.octets_in_flight_max
+            .set(gauge(figures.octets_in_flight_max));
+        self.commits
+            .inner()
+            .store(figures.commits, Ordering::Relaxed);
         self.writable.set(i64::from(figures.writable));
     }
 }
@@ -106,7 +113,10 @@ fn gauge(value: u64) -> i64 {
 pub(super) async fn show(State(api): State<Arc<Api>>) -> impl IntoResponse {
     api.metrics.read(&api.spool.figures());
     (
-        [(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")],
+        [(
+            CONTENT_TYPE,
+            "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        )],
         exposition(&api.registry),
     )
 }

@@ -30,7 +30,8 @@ struct Token;
 impl Modify for Token {
     fn modify(&self, document: &mut Document) {
         let mut scheme = Http::new(HttpAuthScheme::Bearer);
-        scheme.description = Some("A token of the relay; `outpost admin token` prints one.".to_owned());
+        scheme.description =
+            Some("A token of the relay; `outpost admin token` prints one.".to_owned());
         document
             .components
             .get_or_insert_default()
@@ -58,7 +59,10 @@ pub(super) struct RefusedBody;
 impl IntoResponses for RefusedBody {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         refusals(&[
-            ("400", "The body is not well-formed JSON: the detail names line and column."),
+            (
+                "400",
+                "The body is not well-formed JSON: the detail names line and column.",
+            ),
             ("413", "The body is too large."),
             ("415", "The body is not declared as JSON."),
         ])
@@ -79,7 +83,10 @@ pub(super) struct Conflicts;
 
 impl IntoResponses for Conflicts {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        refusals(&[("409", "The state of things stands against it: the detail says what.")])
+        refusals(&[(
+            "409",
+            "The state of things stands against it: the detail says what.",
+        )])
     }
 }
 
@@ -87,10 +94,12 @@ fn refusals(answers: &[(&str, &str)]) -> BTreeMap<String, RefOr<Response>> {
     answers
         .iter()
         .map(|(status, description)| {
-            let content =
-                ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
-            let response =
-                ResponseBuilder::new().description(*description).content(MEDIA_TYPE, content);
+            let content = ContentBuilder::new()
+                .schema(Some(Ref::from_schema_name("Problem")))
+                .build();
+            let response = ResponseBuilder::new()
+                .description(*description)
+                .content(MEDIA_TYPE, content);
             ((*status).to_owned(), RefOr::T(response.build()))
         })
         .collect()

@@ -52,8 +52,12 @@ fn render(connection: &Connection, uptime: Duration) -> String {
     let uptime = uptime_text(uptime);
     let mut ports = String::new();
     for range in &connection.ports {
-        write!(ports, "<tr><td>{range}</td><td>{}</td></tr>\n", range.encryption)
-            .expect("writing to a string does not fail");
+        write!(
+            ports,
+            "<tr><td>{range}</td><td>{}</td></tr>\n",
+            range.encryption
+        )
+        .expect("writing to a string does not fail");
     }
     let recommended = match &connection.recommended {
         Some(recommended) => format!(
@@ -125,7 +129,11 @@ fn uptime_text(uptime: Duration) -> String {
         .take(2)
         .map(|(number, unit)| format!("{number} {unit}{}", if number == 1 { "" } else { "s" }))
         .collect();
-    if shown.is_empty() { "less than a second".to_owned() } else { shown.join(" ") }
+    if shown.is_empty() {
+        "less than a second".to_owned()
+    } else {
+        shown.join(" ")
+    }
 }
 
 #[cfg(test)]
@@ -154,7 +162,11 @@ mod tests {
             &Connection {
                 host: host.to_owned(),
                 addresses: Vec::new(),
-                ports: vec![PortRange { first: 25, last: 26, encryption: Encryption::Starttls }],
+                ports: vec![PortRange {
+                    first: 25,
+                    last: 26,
+                    encryption: Encryption::Starttls,
+                }],
                 plaintext_login: false,
                 mechanisms: Vec::new(),
                 certificate: Certificate::SelfSigned,

@@ -36,8 +36,6 @@ pub struct Problem {
     /// What can be chosen, when a choice is needed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub choices: Vec<String>,
-    #[serde(skip)]
-    challenge: Option<&'static str>,
 }
 
 /// A field that is at fault.
@@ -171,12 +169,6 @@ impl Problem {
             errors: Vec::new(),
             queued: None,
             choices: Vec::new(),
-            challenge: match kind {
-                // RFC 6750 §3: how to authenticate.
-                Kind::Unauthenticated => Some("Bearer realm=\"outpost\""),
-                Kind::Forbidden => Some("Bearer realm=\"outpost\", error=\"insufficient_scope\""),
-                _ => None,
-            },
         }
     }
 
@@ -234,7 +226,13 @@ impl IntoResponse for Problem {
         let mut response = (status, body).into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
-        if let Some(challenge) = self.challenge {
+        // RFC 6750 §3: how to authenticate, and what was lacking.
+        let challenge = match status {
+            StatusCode::UNAUTHORIZED => Some("Bearer realm=\"outpost\""),
+            StatusCode::FORBIDDEN => Some("Bearer realm=\"outpost\", error=\"insufficient_scope\""),
+            _ => None,
+        };
+        if let Some(challenge) = challenge {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         response

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::access::{Operator, Reader};
-use super::extract::{Json, Path, Query, given};
+use super::extract::{Json, QueryString, Segment, given};
 use super::openapi::{Missing, Refused, RefusedBody};
 use super::problem::{FieldError, Kind, Problem};
 use super::{Api, spool_problem};
@@ -118,42 +118,78 @@ pub enum DeliveryStateName {
 #[serde(deny_unknown_fields)]
 pub struct QueueChange {
     /// One message.
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "given",
+        skip_serializing_if = "Option::is_none"
+    )]
     #[schema(nullable = false)]
     pub id: Option<String>,
     /// Messages of this list.
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "given",
+        skip_serializing_if = "Option::is_none"
+    )]
     #[schema(nullable = false)]
     pub list: Option<String>,
     /// Messages of this user.
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "given",
+        skip_serializing_if = "Option::is_none"
+    )]
     #[schema(nullable = false)]
     pub user: Option<String>,
     /// This class.
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "given",
+        skip_serializing_if = "Option::is_none"
+    )]
     #[schema(nullable = false, minimum = 1, maximum = 5)]
     pub class: Option<u8>,
     /// This state.
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "given",
+        skip_serializing_if = "Option::is_none"
+    )]
     #[schema(nullable = false)]
     pub state: Option<DeliveryStateName>,
     /// The reverse-path contains this.
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "given",
+        skip_serializing_if = "Option::is_none"
+    )]
     #[schema(nullable = false)]
     pub sender: Option<String>,
     /// A pending recipient contains this.
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "given",
+        skip_serializing_if = "Option::is_none"
+    )]
     #[schema(nullable = false)]
     pub recipient: Option<String>,
     /// The next hop is this domain, or a pending recipient is at it.
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "given",
+        skip_serializing_if = "Option::is_none"
+    )]
     #[schema(nullable = false)]
     pub domain: Option<String>,
     /// Everything that is queued; has to be said when nothing else is.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub all: bool,
     /// The new priority, for `set-priority` only.
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "given",
+        skip_serializing_if = "Option::is_none"
+    )]
     #[schema(nullable = false, minimum = 1, maximum = 5)]
     pub priority: Option<u8>,
     /// Only count what it would concern.
@@ -210,13 +246,20 @@ impl QueueAction {
     }
 
     fn parse(name: &str) -> Result<Self, Problem> {
-        Self::ALL.into_iter().find(|action| action.name() == name).ok_or_else(|| {
-            let known: Vec<&str> = Self::ALL.into_iter().map(Self::name).collect();
-            Problem::new(
-                Kind::NotFound,
-                format!("`{}` is no action on the queue; there are {}", wording::printable(name), known.join(", ")),
-            )
-        })
+        Self::ALL
+            .into_iter()
+            .find(|action| action.name() == name)
+            .ok_or_else(|| {
+                let known: Vec<&str> = Self::ALL.into_iter().map(Self::name).collect();
+                Problem::new(
+                    Kind::NotFound,
+                    format!(
+                        "`{}` is no action on the queue; there are {}",
+                        wording::printable(name),
+                        known.join(", ")
+                    ),
+                )
+            })
     }
 }
 
@@ -273,21 +316,31 @@ impl QueueQuery {
     fn read(self) -> Result<(Selection, Option<String>, usize), Problem> {
         let set = |value: Option<String>| value.filter(|value| !value.is_empty());
         let mut errors = Vec::new();
-        let mut kept = |found: Result<_, FieldError>| found.map_err(|error| errors.push(error)).ok();
+        let mut kept =
+            |found: Result<_, FieldError>| found.map_err(|error| errors.push(error)).ok();
         let class = set(self.class).map(|text| {
-            text.parse().ok().and_then(Class::from_number).ok_or_else(|| class_error("class"))
+            text.parse()
+                .ok()
+                .and_then(Class::from_number)
+                .ok_or_else(|| class_error("class"))
         });
         let class = class.and_then(&mut kept);
         let state = set(self.state).and_then(|text| {
-            let found = DeliveryStateName::ALL.into_iter().find(|state| state.name() == text);
+            let found = DeliveryStateName::ALL
+                .into_iter()
+                .find(|state| state.name() == text);
             if found.is_none() {
-                let names = DeliveryStateName::ALL.map(DeliveryStateName::name).join(", ");
+                let names = DeliveryStateName::ALL
+                    .map(DeliveryStateName::name)
+                    .join(", ");
                 errors.push(FieldError::new("state", format!("must be one of {names}")));
             }
             found
         });
         let limit = set(self.limit).map_or(Some(ROWS_DEFAULT), |text| {
-            text.parse().ok().filter(|rows| (1..=ROWS_MAX).contains(rows))
+            text.parse()
+                .ok()
+                .filter(|rows| (1..=ROWS_MAX).contains(rows))
         });
         if limit.is_none() {
             errors.push(FieldError::new("limit", format!("must be 1 to {ROWS_MAX}")));
@@ -314,7 +367,9 @@ impl QueueChange {
         let mut errors = Vec::new();
         let message = self.id.as_deref().map(str::parse::<MessageId>);
         let message = message.and_then(|found| {
-            found.map_err(|error| errors.push(FieldError::new("id", error.to_string()))).ok()
+            found
+                .map_err(|error| errors.push(FieldError::new("id", error.to_string())))
+                .ok()
         });
         let class = self.class.and_then(|number| {
             let class = Class::from_number(number);
@@ -324,12 +379,23 @@ impl QueueChange {
             class
         });
         let one = self.id.is_some();
-        let matching = [&self.list, &self.user, &self.sender, &self.recipient, &self.domain]
-            .into_iter()
-            .any(Option::is_some)
+        let matching = [
+            &self.list,
+            &self.user,
+            &self.sender,
+            &self.recipient,
+            &self.domain,
+        ]
+        .into_iter()
+        .any(Option::is_some)
             || self.class.is_some()
             || self.state.is_some();
-        if [one, matching, self.all].into_iter().filter(|given| *given).count() != 1 {
+        if [one, matching, self.all]
+            .into_iter()
+            .filter(|given| *given)
+            .count()
+            != 1
+        {
             errors.push(FieldError::new(
                 "id",
                 "say what is meant: one message by `id`, those that match by `list`, `user`, `class`, `state`, \
@@ -379,7 +445,11 @@ fn class_error(field: &str) -> FieldError {
 }
 
 fn shown(row: Row, now: Timestamp) -> QueuedDelivery {
-    let Row { delivery, message, state } = row;
+    let Row {
+        delivery,
+        message,
+        state,
+    } = row;
     let recipients = delivery
         .recipients
         .iter()
@@ -415,13 +485,20 @@ fn shown(row: Row, now: Timestamp) -> QueuedDelivery {
 pub(super) async fn list(
     _: Reader,
     State(api): State<Arc<Api>>,
-    Query(query): Query<QueueQuery>,
+    QueryString(query): QueryString<QueueQuery>,
 ) -> Result<axum::Json<QueuePage>, Problem> {
     let (selection, cursor, rows_max) = query.read()?;
     let now = api.clock.now();
     let page = api
         .spool
-        .list(selection, PageRequest { cursor, rows_max, now })
+        .list(
+            selection,
+            PageRequest {
+                cursor,
+                rows_max,
+                now,
+            },
+        )
         .await
         .map_err(|error| match error {
             // The only thing in a listing that can be unknown is where it goes on.
@@ -431,7 +508,10 @@ pub(super) async fn list(
             error => spool_problem(&error),
         })?;
     let deliveries = page.rows.into_iter().map(|row| shown(row, now)).collect();
-    Ok(axum::Json(QueuePage { deliveries, cursor: page.cursor }))
+    Ok(axum::Json(QueuePage {
+        deliveries,
+        cursor: page.cursor,
+    }))
 }
 
 /// Changes queued mail: one message, or all that match. With `dry_run` it only counts.
@@ -444,13 +524,17 @@ pub(super) async fn list(
 pub(super) async fn change(
     Operator(caller): Operator,
     State(api): State<Arc<Api>>,
-    Path(action): Path,
+    Segment(action): Segment,
     Json(request): Json<QueueChange>,
 ) -> Result<axum::Json<QueueChanged>, Problem> {
     let action = QueueAction::parse(&action)?;
     let (selection, change, dry_run) = request.read(action)?;
     let message = selection.message;
-    let change = Change { action: change, by: caller.name, at: api.clock.now() };
+    let change = Change {
+        action: change,
+        by: caller.name,
+        at: api.clock.now(),
+    };
     let count = api
         .spool
         .change(selection, change, dry_run)
@@ -461,12 +545,20 @@ pub(super) async fn change(
     {
         still_queued(&api, id).await?;
     }
-    Ok(axum::Json(QueueChanged { action, dry_run, count }))
+    Ok(axum::Json(QueueChanged {
+        action,
+        dry_run,
+        count,
+    }))
 }
 
 /// Why nothing of that message was concerned, unless it is queued after all.
 async fn still_queued(api: &Api, id: MessageId) -> Result<(), Problem> {
-    let record = api.spool.message(id).await.map_err(|error| spool_problem(&error))?;
+    let record = api
+        .spool
+        .message(id)
+        .await
+        .map_err(|error| spool_problem(&error))?;
     match record {
         None => Err(Problem::not_found(format!("message {id}"))),
         Some(record) => match record.finished {

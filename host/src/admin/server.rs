@@ -57,7 +57,10 @@ impl Default for Limits {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { address: SocketAddr::from(([127, 0, 0, 1], 8025)), limits: Limits::default() }
+        Self {
+            address: SocketAddr::from(([127, 0, 0, 1], 8025)),
+            limits: Limits::default(),
+        }
     }
 }
 
@@ -85,10 +88,17 @@ impl Listener {
     /// # Errors
     /// The address, and what the system said about it.
     pub async fn bind(settings: &Settings) -> Result<Self, BindError> {
-        let failed = |source| BindError { address: settings.address, source };
+        let failed = |source| BindError {
+            address: settings.address,
+            source,
+        };
         let tcp = TcpListener::bind(settings.address).await.map_err(failed)?;
         let address = tcp.local_addr().map_err(failed)?;
-        Ok(Self { tcp, address, limits: settings.limits })
+        Ok(Self {
+            tcp,
+            address,
+            limits: settings.limits,
+        })
     }
 
     /// The address that is bound; it has a port also when the settings said 0.
@@ -187,12 +197,19 @@ mod tests {
     }
 
     async fn serve(limits: Limits, router: Router) -> Served {
-        let settings = Settings { address: SocketAddr::from(([127, 0, 0, 1], 0)), limits };
+        let settings = Settings {
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            limits,
+        };
         let listener = Listener::bind(&settings).await.unwrap();
         let address = listener.address();
         let stop = CancellationToken::new();
         let task = tokio::spawn(listener.serve(router, stop.clone()));
-        Served { address, stop, task }
+        Served {
+            address,
+            stop,
+            task,
+        }
     }
 
     async fn dialogue(address: SocketAddr, request: &[u8]) -> String {
@@ -206,30 +223,45 @@ mod tests {
 
     #[tokio::test]
     async fn a_client_that_never_ends_its_headers_is_dropped() {
-        let limits = Limits { headers_within: Duration::from_millis(30), ..Limits::default() };
+        let limits = Limits {
+            headers_within: Duration::from_millis(30),
+            ..Limits::default()
+        };
         let served = serve(limits, Router::new()).await;
-        assert_eq!(dialogue(served.address, b"GET / HTTP/1.1\r\nHost: x\r\n").await, "");
+        assert_eq!(
+            dialogue(served.address, b"GET / HTTP/1.1\r\nHost: x\r\n").await,
+            ""
+        );
         assert_eq!(dialogue(served.address, b"").await, "");
     }
 
     #[tokio::test]
     async fn a_header_over_the_limit_is_refused() {
         let served = serve(Limits::default(), Router::new()).await;
-        let request = format!("GET / HTTP/1.1\r\nHost: x\r\nA: {}\r\n\r\n", "a".repeat(20_000));
+        let request = format!(
+            "GET / HTTP/1.1\r\nHost: x\r\nA: {}\r\n\r\n",
+            "a".repeat(20_000)
+        );
         let answer = dialogue(served.address, request.as_bytes()).await;
         assert!(answer.starts_with("HTTP/1.1 431 "), "{answer:?}");
     }
 
     #[tokio::test]
     async fn a_connection_has_an_end_even_when_it_is_never_idle() {
-        let limits =
-            Limits { connection_within: Duration::from_millis(30), ..Limits::default() };
+        let limits = Limits {
+            connection_within: Duration::from_millis(30),
+            ..Limits::default()
+        };
         let served = serve(limits, Router::new().route("/", get(|| async { "here" }))).await;
         let mut stream = TcpStream::connect(served.address).await.unwrap();
         let mut answered = 0;
         loop {
             let mut buffer = [0; 512];
-            if stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.is_err() {
+            if stream
+                .write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+                .await
+                .is_err()
+            {
                 break;
             }
             match stream.read(&mut buffer).await {
@@ -242,10 +274,16 @@ mod tests {
 
     #[tokio::test]
     async fn more_connections_than_allowed_wait_for_their_turn() {
-        let limits = Limits { connections_max: 1, ..Limits::default() };
+        let limits = Limits {
+            connections_max: 1,
+            ..Limits::default()
+        };
         let served = serve(limits, Router::new().route("/", get(|| async { "here" }))).await;
         let mut first = TcpStream::connect(served.address).await.unwrap();
-        first.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        first
+            .write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            .await
+            .unwrap();
         assert!(first.read(&mut [0; 512]).await.unwrap() > 0);
         let second = tokio::spawn(dialogue(
             served.address,
@@ -272,8 +310,10 @@ mod tests {
             }
         };
         let served = serve(Limits::default(), Router::new().route("/", get(slow))).await;
-        let client =
-            tokio::spawn(dialogue(served.address, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"));
+        let client = tokio::spawn(dialogue(
+            served.address,
+            b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+        ));
         begun.await.unwrap();
         served.stop.cancel();
         tokio::task::yield_now().await;

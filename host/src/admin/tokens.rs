@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::access::Administrator;
-use super::extract::{Json, Path};
+use super::extract::{Json, Segment};
 use super::openapi::{Conflicts, Missing, Refused, RefusedBody};
 use super::problem::{Kind, Problem};
 use super::{Api, Removed, directory_problem, within_path};
@@ -113,7 +113,12 @@ pub(super) async fn list(
     _: Administrator,
     State(api): State<Arc<Api>>,
 ) -> axum::Json<TokensDocument> {
-    let tokens = api.directory.tokens().iter().map(|token| shown(token)).collect();
+    let tokens = api
+        .directory
+        .tokens()
+        .iter()
+        .map(|token| shown(token))
+        .collect();
     axum::Json(TokensDocument { tokens })
 }
 
@@ -132,10 +137,18 @@ pub(super) async fn add(
         .create_token(&input.name, input.scope.into(), api.clock.now())
         .await
         .map_err(directory_problem)?;
-    let TokenDocument { name, scope, created } = shown(&issued.token);
+    let TokenDocument {
+        name,
+        scope,
+        created,
+    } = shown(&issued.token);
     let location = format!("/api/v1/tokens/{}", within_path(&name));
-    let document =
-        NewTokenDocument { name, scope, created, token: issued.secret.as_str().to_owned() };
+    let document = NewTokenDocument {
+        name,
+        scope,
+        created,
+        token: issued.secret.as_str().to_owned(),
+    };
     let headers = [(LOCATION, location), (CACHE_CONTROL, "no-store".to_owned())];
     Ok((StatusCode::CREATED, headers, axum::Json(document)))
 }
@@ -148,21 +161,31 @@ pub(super) async fn add(
 pub(super) async fn remove(
     _: Administrator,
     State(api): State<Arc<Api>>,
-    Path(name): Path,
+    Segment(name): Segment,
 ) -> Result<axum::Json<Removed>, Problem> {
     let tokens = api.directory.tokens();
     let is_other_admin = |token: &Arc<Token>| {
         token.scope == Scope::Admin && !crate::account::same_name(&token.name, &name)
     };
-    let exists = tokens.iter().any(|token| crate::account::same_name(&token.name, &name));
+    let exists = tokens
+        .iter()
+        .any(|token| crate::account::same_name(&token.name, &name));
     if exists && !tokens.iter().any(is_other_admin) {
         return Err(Problem::new(
             Kind::Conflict,
-            format!("{name} is the last token of scope admin: without it nobody could make another"),
+            format!(
+                "{name} is the last token of scope admin: without it nobody could make another"
+            ),
         ));
     }
-    let token = api.directory.delete_token(&name).await.map_err(directory_problem)?;
-    Ok(axum::Json(Removed { removed: token.name.clone() }))
+    let token = api
+        .directory
+        .delete_token(&name)
+        .await
+        .map_err(directory_problem)?;
+    Ok(axum::Json(Removed {
+        removed: token.name.clone(),
+    }))
 }
 
 /// Gives the console a new password; the old one stops at once. The answer has it, once.
@@ -174,7 +197,12 @@ pub(super) async fn reset_console_password(
     State(api): State<Arc<Api>>,
 ) -> Result<impl IntoResponse, Problem> {
     let (password, hash) = super::new_password(&api).await?;
-    api.directory.set_console_password_hash(hash).await.map_err(directory_problem)?;
-    let document = ConsolePasswordDocument { password: password.as_str().to_owned() };
+    api.directory
+        .set_console_password_hash(hash)
+        .await
+        .map_err(directory_problem)?;
+    let document = ConsolePasswordDocument {
+        password: password.as_str().to_owned(),
+    };
     Ok(([(CACHE_CONTROL, "no-store")], axum::Json(document)))
 }

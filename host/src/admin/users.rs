@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::access::{Administrator, Caller, Reader};
-use super::extract::{Json, Path, Query, given};
+use super::extract::{Json, QueryString, Segment, given};
 use super::items::ItemsInput;
 use super::openapi::{Conflicts, Missing, Refused, RefusedBody};
 use super::problem::{FieldError, Kind, Problem};
@@ -113,31 +113,59 @@ pub struct UsersQuery {
 #[serde(deny_unknown_fields)]
 pub struct UserInput {
     /// The name to log in with; made up when left out.
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "given",
+        skip_serializing_if = "Option::is_none"
+    )]
     #[schema(nullable = false)]
     pub name: Option<String>,
     /// The list; `default` when left out.
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "given",
+        skip_serializing_if = "Option::is_none"
+    )]
     #[schema(nullable = false)]
     pub list: Option<String>,
     /// Whether the user may log in; true when left out.
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "given",
+        skip_serializing_if = "Option::is_none"
+    )]
     #[schema(nullable = false)]
     pub active: Option<bool>,
     /// How urgent the user's mail is, 1 (very high) to 5 (very low); 3 when left out.
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "given",
+        skip_serializing_if = "Option::is_none"
+    )]
     #[schema(nullable = false, minimum = 1, maximum = 5)]
     pub priority: Option<i64>,
     /// For administrators.
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "given",
+        skip_serializing_if = "Option::is_none"
+    )]
     #[schema(nullable = false)]
     pub note: Option<String>,
     /// The domains that the user may send as; `*.` before one for its subdomains.
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "given",
+        skip_serializing_if = "Option::is_none"
+    )]
     #[schema(nullable = false)]
     pub authorized_domains: Option<ItemsInput>,
     /// The addresses that the user may send as.
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "given",
+        skip_serializing_if = "Option::is_none"
+    )]
     #[schema(nullable = false)]
     pub authorized_senders: Option<ItemsInput>,
 }
@@ -176,8 +204,11 @@ pub struct RemovedUser {
 }
 
 impl QueuedMailChoice {
-    const ALL: [QueuedMailChoice; 3] =
-        [QueuedMailChoice::Deliver, QueuedMailChoice::Hold, QueuedMailChoice::Cancel];
+    const ALL: [QueuedMailChoice; 3] = [
+        QueuedMailChoice::Deliver,
+        QueuedMailChoice::Hold,
+        QueuedMailChoice::Cancel,
+    ];
 
     /// The name in the query.
     pub const fn name(self) -> &'static str {
@@ -205,8 +236,14 @@ impl UserInput {
             active: self.active.unwrap_or(true),
             priority: self.priority,
             note: self.note.unwrap_or_default(),
-            authorized_domains: self.authorized_domains.map(|items| items.0).unwrap_or_default(),
-            authorized_senders: self.authorized_senders.map(|items| items.0).unwrap_or_default(),
+            authorized_domains: self
+                .authorized_domains
+                .map(|items| items.0)
+                .unwrap_or_default(),
+            authorized_senders: self
+                .authorized_senders
+                .map(|items| items.0)
+                .unwrap_or_default(),
         }
     }
 
@@ -237,7 +274,9 @@ impl UsersQuery {
             }
         };
         let limit = set(self.limit).map_or(Some(ROWS_DEFAULT), |text| {
-            text.parse().ok().filter(|rows| (1..=ROWS_MAX).contains(rows))
+            text.parse()
+                .ok()
+                .filter(|rows| (1..=ROWS_MAX).contains(rows))
         });
         match limit {
             Some(limit) if errors.is_empty() => {
@@ -281,12 +320,15 @@ fn shown(user: &User, caller: &Caller) -> UserDocument {
 pub(super) async fn list(
     Reader(caller): Reader,
     State(api): State<Arc<Api>>,
-    Query(query): Query<UsersQuery>,
+    QueryString(query): QueryString<UsersQuery>,
 ) -> Result<axum::Json<UsersDocument>, Problem> {
     let (filter, after, rows_max) = query.read()?;
     let page = api.directory.users(&filter, after.as_deref(), rows_max);
     let users = page.users.iter().map(|user| shown(user, &caller)).collect();
-    Ok(axum::Json(UsersDocument { users, cursor: page.next }))
+    Ok(axum::Json(UsersDocument {
+        users,
+        cursor: page.next,
+    }))
 }
 
 /// Makes a user. The answer has the password, once.
@@ -301,11 +343,16 @@ pub(super) async fn add(
 ) -> Result<impl IntoResponse, Problem> {
     let new = input.draft().check().map_err(invalid)?;
     let (password, hash) = super::new_password(&api).await?;
-    let user =
-        api.directory.create_user(new, hash, api.clock.now()).await.map_err(directory_problem)?;
+    let user = api
+        .directory
+        .create_user(new, hash, api.clock.now())
+        .await
+        .map_err(directory_problem)?;
     let location = format!("/api/v1/users/{}", within_path(&user.name));
-    let document =
-        NewUserDocument { user: shown(&user, &caller), password: password.as_str().to_owned() };
+    let document = NewUserDocument {
+        user: shown(&user, &caller),
+        password: password.as_str().to_owned(),
+    };
     let headers = [(LOCATION, location), (CACHE_CONTROL, "no-store".to_owned())];
     Ok((StatusCode::CREATED, headers, axum::Json(document)))
 }
@@ -318,9 +365,12 @@ pub(super) async fn add(
 pub(super) async fn show(
     Reader(caller): Reader,
     State(api): State<Arc<Api>>,
-    Path(name): Path,
+    Segment(name): Segment,
 ) -> Result<axum::Json<UserDocument>, Problem> {
-    let user = api.directory.user(&name).ok_or_else(|| no_such("user", &name))?;
+    let user = api
+        .directory
+        .user(&name)
+        .ok_or_else(|| no_such("user", &name))?;
     Ok(axum::Json(shown(&user, &caller)))
 }
 
@@ -334,7 +384,7 @@ pub(super) async fn show(
 pub(super) async fn change(
     Administrator(caller): Administrator,
     State(api): State<Arc<Api>>,
-    Path(name): Path,
+    Segment(name): Segment,
     Json(input): Json<UserInput>,
 ) -> Result<axum::Json<UserDocument>, Problem> {
     let change = input.patch().check().map_err(invalid)?;
@@ -355,10 +405,12 @@ pub(super) async fn change(
 pub(super) async fn reset_password(
     _: Administrator,
     State(api): State<Arc<Api>>,
-    Path(name): Path,
+    Segment(name): Segment,
 ) -> Result<impl IntoResponse, Problem> {
     // Before the work of hashing: what is not there needs no password.
-    api.directory.user(&name).ok_or_else(|| no_such("user", &name))?;
+    api.directory
+        .user(&name)
+        .ok_or_else(|| no_such("user", &name))?;
     let (password, hash) = super::new_password(&api).await?;
     let changed = api
         .directory
@@ -381,16 +433,21 @@ pub(super) async fn reset_password(
 pub(super) async fn remove(
     Administrator(caller): Administrator,
     State(api): State<Arc<Api>>,
-    Path(name): Path,
-    Query(query): Query<RemovalQuery>,
+    Segment(name): Segment,
+    QueryString(query): QueryString<RemovalQuery>,
 ) -> Result<axum::Json<RemovedUser>, Problem> {
     let choice = choice(query.queued.as_deref())?;
-    let user = api.directory.user(&name).ok_or_else(|| no_such("user", &name))?;
+    let user = api
+        .directory
+        .user(&name)
+        .ok_or_else(|| no_such("user", &name))?;
     let queued = change_mail_of(&api, &user.name, ChangeAction::Hold, &caller, true).await?;
     if queued > 0 && choice.is_none() {
         return Err(Problem {
             queued: Some(queued),
-            choices: QueuedMailChoice::ALL.map(|choice| choice.name().to_owned()).to_vec(),
+            choices: QueuedMailChoice::ALL
+                .map(|choice| choice.name().to_owned())
+                .to_vec(),
             ..Problem::new(
                 Kind::QueuedMail,
                 format!(
@@ -408,7 +465,11 @@ pub(super) async fn remove(
     if let Some(action) = action {
         changed = change_mail_of(&api, &user.name, action, &caller, false).await?;
     }
-    let user = api.directory.delete_user(&name).await.map_err(directory_problem)?;
+    let user = api
+        .directory
+        .delete_user(&name)
+        .await
+        .map_err(directory_problem)?;
     if let Some(action) = action {
         let again = change_mail_of(&api, &user.name, action, &caller, false).await?;
         if action == ChangeAction::Cancel {
@@ -426,8 +487,12 @@ fn choice(text: Option<&str>) -> Result<Option<QueuedMailChoice>, Problem> {
     let Some(text) = text.filter(|text| !text.is_empty()) else {
         return Ok(None);
     };
-    let found = QueuedMailChoice::ALL.into_iter().find(|choice| choice.name() == text);
-    found.map(Some).ok_or_else(|| Problem::field("queued", "must be deliver, hold or cancel"))
+    let found = QueuedMailChoice::ALL
+        .into_iter()
+        .find(|choice| choice.name() == text);
+    found
+        .map(Some)
+        .ok_or_else(|| Problem::field("queued", "must be deliver, hold or cancel"))
 }
 
 async fn change_mail_of(
@@ -437,8 +502,15 @@ async fn change_mail_of(
     caller: &Caller,
     dry_run: bool,
 ) -> Result<u64, Problem> {
-    let selection = Selection { user: Some(user.to_owned()), ..Selection::default() };
-    let change = Change { action, by: caller.name.clone(), at: api.clock.now() };
+    let selection = Selection {
+        user: Some(user.to_owned()),
+        ..Selection::default()
+    };
+    let change = Change {
+        action,
+        by: caller.name.clone(),
+        at: api.clock.now(),
+    };
     let changed = api.spool.change(selection, change, dry_run).await;
     changed.map_err(|error| spool_problem(&error))
 }

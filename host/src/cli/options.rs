@@ -12,8 +12,10 @@ use super::sink::SinkOptions;
 /// Outpost: an edge mail relay that operators extend with WebAssembly.
 #[derive(Clone, Debug, PartialEq, Eq, Parser)]
 #[command(name = "outpost", version, max_term_width = 100)]
-#[command(after_help = "With no command, outpost serves. Without a configuration file it uses \
-                        built-in defaults and listens on loopback only.")]
+#[command(
+    after_help = "With no command, outpost serves. Without a configuration file it uses \
+                        built-in defaults and listens on loopback only."
+)]
 pub struct Cli {
     /// The configuration file
     #[arg(long, value_name = "FILE", global = true)]
@@ -418,18 +420,54 @@ mod tests {
 
     #[test]
     fn no_command_serves_and_every_command_takes_a_configuration() {
-        assert_eq!(read("").unwrap(), Cli { config: None, command: None });
+        assert_eq!(
+            read("").unwrap(),
+            Cli {
+                config: None,
+                command: None
+            }
+        );
         for line in [
-            "", "serve", "check", "sink", "list ls", "list add x", "list show x", "list set x",
-            "list rm x", "user ls", "user add", "user show x", "user set x", "user reset-password x",
-            "user enable x", "user disable x", "user rm x", "queue ls", "queue show x", "queue hold x",
-            "queue release x", "queue retry x", "queue cancel x", "queue set-priority x --priority 1",
-            "plugin ls", "connection", "admin reset-password", "admin token", "admin token print",
-            "admin token create --name x", "admin token ls", "admin token rm x",
+            "",
+            "serve",
+            "check",
+            "sink",
+            "list ls",
+            "list add x",
+            "list show x",
+            "list set x",
+            "list rm x",
+            "user ls",
+            "user add",
+            "user show x",
+            "user set x",
+            "user reset-password x",
+            "user enable x",
+            "user disable x",
+            "user rm x",
+            "queue ls",
+            "queue show x",
+            "queue hold x",
+            "queue release x",
+            "queue retry x",
+            "queue cancel x",
+            "queue set-priority x --priority 1",
+            "plugin ls",
+            "connection",
+            "admin reset-password",
+            "admin token",
+            "admin token print",
+            "admin token create --name x",
+            "admin token ls",
+            "admin token rm x",
         ] {
             let after = read(&format!("{line} --config a.toml")).unwrap();
             let before = read(&format!("--config a.toml {line}")).unwrap();
-            assert_eq!(after.config.as_deref(), Some(std::path::Path::new("a.toml")), "{line}");
+            assert_eq!(
+                after.config.as_deref(),
+                Some(std::path::Path::new("a.toml")),
+                "{line}"
+            );
             assert_eq!(after, before, "{line}");
         }
     }
@@ -437,11 +475,31 @@ mod tests {
     #[test]
     fn what_prints_data_takes_json() {
         for line in [
-            "list ls", "list add x", "list show x", "list set x", "list rm x", "user ls", "user add",
-            "user show x", "user set x", "user reset-password x", "user enable x", "user disable x",
-            "user rm x", "queue ls", "queue show x", "queue hold x", "queue release x",
-            "queue retry x", "queue cancel x", "queue set-priority x --priority 1", "plugin ls",
-            "connection", "admin reset-password", "admin token create --name x", "admin token ls",
+            "list ls",
+            "list add x",
+            "list show x",
+            "list set x",
+            "list rm x",
+            "user ls",
+            "user add",
+            "user show x",
+            "user set x",
+            "user reset-password x",
+            "user enable x",
+            "user disable x",
+            "user rm x",
+            "queue ls",
+            "queue show x",
+            "queue hold x",
+            "queue release x",
+            "queue retry x",
+            "queue cancel x",
+            "queue set-priority x --priority 1",
+            "plugin ls",
+            "connection",
+            "admin reset-password",
+            "admin token create --name x",
+            "admin token ls",
             "admin token rm x",
         ] {
             assert!(read(&format!("{line} --json")).is_ok(), "{line}");
@@ -472,7 +530,9 @@ mod tests {
 
     #[test]
     fn queued_mail_is_named_by_id_or_by_filter() {
-        let Remote::Queue(QueueCommand::Hold(one)) = remote("queue hold 01ABC") else { panic!() };
+        let Remote::Queue(QueueCommand::Hold(one)) = remote("queue hold 01ABC") else {
+            panic!()
+        };
         assert_eq!(one.target.id.as_deref(), Some("01ABC"));
         let Remote::Queue(QueueCommand::Cancel(many)) =
             remote("queue cancel --user app --class 3 --state held --dry-run")
@@ -490,7 +550,10 @@ mod tests {
         let cases = [
             ("user add --priority 6", ErrorKind::ValueValidation),
             ("user add --priority high", ErrorKind::ValueValidation),
-            ("user set x --active --inactive", ErrorKind::ArgumentConflict),
+            (
+                "user set x --active --inactive",
+                ErrorKind::ArgumentConflict,
+            ),
             ("user rm", ErrorKind::MissingRequiredArgument),
             ("user rm x --queued burn", ErrorKind::InvalidValue),
             ("queue hold", ErrorKind::MissingRequiredArgument),

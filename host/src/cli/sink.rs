@@ -11,11 +11,13 @@ use clap::Args;
 
 /// What the sink does.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
-#[command(after_help = "PATTERN is STAGE:GLOB or GLOB alone. STAGE is connect (GLOB matches the \
+#[command(
+    after_help = "PATTERN is STAGE:GLOB or GLOB alone. STAGE is connect (GLOB matches the \
     client's address), mail, data or end (GLOB matches the reverse-path, empty for <>), or rcpt (GLOB \
     matches the recipient; the stage when none is given). In GLOB, * stands for any text; case does \
     not matter. end is after the final dot. The first of --hang, --refuse, --defer that matches acts.\n\n\
-    Example: outpost sink --refuse '*@nowhere.example' --defer 'mail:news@*' --bytes-per-second 5000")]
+    Example: outpost sink --refuse '*@nowhere.example' --defer 'mail:news@*' --bytes-per-second 5000"
+)]
 pub struct SinkOptions {
     /// Where to listen
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:2500")]
@@ -124,7 +126,10 @@ impl FromStr for SinkPattern {
         if glob.is_empty() && !can_be_empty {
             return Err(SinkPatternError::Empty);
         }
-        Ok(Self { stage, glob: glob.to_ascii_lowercase() })
+        Ok(Self {
+            stage,
+            glob: glob.to_ascii_lowercase(),
+        })
     }
 }
 
@@ -173,7 +178,12 @@ mod tests {
     fn a_pattern_names_stage_and_text() {
         let cases = [
             ("*@b.example", SinkStage::Recipient, "X@B.Example", true),
-            ("*@b.example", SinkStage::Recipient, "x@b.example.org", false),
+            (
+                "*@b.example",
+                SinkStage::Recipient,
+                "x@b.example.org",
+                false,
+            ),
             ("*@b.example", SinkStage::Mail, "x@b.example", false),
             ("rcpt:a*c*e", SinkStage::Recipient, "abcde", true),
             ("a*b*b", SinkStage::Recipient, "ab", false),
