@@ -30,12 +30,42 @@ pub struct Client {
 /// What to ask.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ask {
-    /// The method.
-    pub method: Method,
-    /// Path and query.
-    pub path: String,
-    /// The JSON document to send along.
-    pub body: Option<serde_json::Value>,
+    method: Method,
+    path: String,
+    body: Option<serde_json::Value>,
+}
+
+impl Ask {
+    /// To be shown what is at `path`, which may have a query.
+    pub fn get(path: impl Into<String>) -> Self {
+        Self { method: Method::GET, path: path.into(), body: None }
+    }
+
+    /// To do what is at `path`, perhaps with a document.
+    pub fn post(path: impl Into<String>, body: Option<serde_json::Value>) -> Self {
+        Self { method: Method::POST, path: path.into(), body }
+    }
+
+    /// To change what is at `path`.
+    pub fn patch(path: impl Into<String>, body: serde_json::Value) -> Self {
+        Self { method: Method::PATCH, path: path.into(), body: Some(body) }
+    }
+
+    /// To remove what is at `path`.
+    pub fn delete(path: impl Into<String>) -> Self {
+        Self { method: Method::DELETE, path: path.into(), body: None }
+    }
+}
+
+/// Method, path and document: `PATCH /api/v1/users/x {"priority":1}`.
+impl std::fmt::Display for Ask {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.method, self.path)?;
+        match &self.body {
+            Some(body) => write!(f, " {body}"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// What the relay answered.
@@ -87,6 +117,23 @@ impl Client {
             address: SocketAddr::new(ip, address.port()),
             token,
         }
+    }
+
+    /// The address that is talked to.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Whether anybody listens at the address.
+    ///
+    /// # Errors
+    /// [`ClientError::NotRunning`] or [`ClientError::Silent`].
+    pub async fn knock(&self) -> Result<(), ClientError> {
+        tokio::time::timeout(WITHIN, TcpStream::connect(self.address))
+            .await
+            .map_err(|_| ClientError::Silent(self.address))?
+            .map(drop)
+            .map_err(|source| ClientError::NotRunning { address: self.address, source })
     }
 
     /// Asks, and waits for the answer.

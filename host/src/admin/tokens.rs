@@ -71,6 +71,13 @@ pub enum ScopeName {
     Admin,
 }
 
+impl ScopeName {
+    /// The name on every surface.
+    pub fn name(self) -> &'static str {
+        Scope::from(self).name()
+    }
+}
+
 impl From<Scope> for ScopeName {
     fn from(scope: Scope) -> Self {
         match scope {

@@ -128,6 +128,9 @@ pub enum UserCommand {
         /// Only users of this list
         #[arg(long)]
         list: Option<String>,
+        /// Go on after this page
+        #[arg(long)]
+        cursor: Option<String>,
         /// How they are printed.
         #[command(flatten)]
         output: Output,
@@ -156,6 +159,9 @@ pub enum UserCommand {
     Set {
         /// Its name
         name: String,
+        /// Give it another name
+        #[arg(long = "name", value_name = "NAME")]
+        rename: Option<String>,
         /// Move it to this list
         #[arg(long)]
         list: Option<String>,
