@@ -8,6 +8,7 @@ mod address;
 mod class;
 mod delivery;
 mod envelope;
+pub mod header;
 mod id;
 mod origin;
 mod outcome;

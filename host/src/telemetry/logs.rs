@@ -23,7 +23,10 @@ pub enum LogFormat {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { format: LogFormat::Human, filter: "info".to_owned() }
+        Self {
+            format: LogFormat::Human,
+            filter: "info".to_owned(),
+        }
     }
 }
 
@@ -33,14 +36,19 @@ impl Settings {
     /// # Errors
     /// The reason in words, when it is not.
     pub fn check(&self) -> Result<(), String> {
-        EnvFilter::try_new(&self.filter).map(drop).map_err(|error| error.to_string())
+        EnvFilter::try_new(&self.filter)
+            .map(drop)
+            .map_err(|error| error.to_string())
     }
 }
 
 /// Starts logging to standard error. A second call changes nothing: the first one stays.
 pub fn start_logs(settings: &Settings) {
     let filter = EnvFilter::try_new(&settings.filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let builder = fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false);
     let started = match settings.format {
         LogFormat::Human => builder.try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),

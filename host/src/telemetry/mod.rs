@@ -5,8 +5,8 @@
 
 mod logs;
 
-use prometheus_client::encoding::text::encode;
 pub use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
 pub use prometheus_client::metrics::counter::Counter;
 pub use prometheus_client::metrics::family::Family;
 pub use prometheus_client::metrics::gauge::Gauge;

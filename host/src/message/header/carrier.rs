@@ -1,0 +1,188 @@
+//! The priority that a message itself asks for, in the header fields that mail clients set.
+//!
+//! Which of them counts is a policy component's decision; here they are only found and read, in
+//! order of precedence. A malformed one has no class, and the trail says so.
+
+use serde::Deserialize;
+
+use super::Fields;
+use crate::message::Class;
+
+/// One carrier of a priority.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Requested {
+    /// Its name: `MT-PRIORITY`, `X-SMTPAPI`, `X-Priority`, …
+    pub carrier: &'static str,
+    /// What it says, as it was given, cut to 64 characters.
+    pub value: String,
+    /// The class that it asks for; none when it is malformed.
+    pub class: Option<Class>,
+}
+
+/// Longer values say nothing about a priority; X-SMTPAPI is shown by its `Priority` alone.
+const VALUE_CHARACTERS_MAX: usize = 64;
+
+/// The carriers that are present, in order of precedence.
+pub fn requested_priorities(fields: &Fields<'_>) -> Vec<Requested> {
+    let readers: [(&'static str, fn(&str) -> Option<Class>); 4] = [
+        ("X-Priority", x_priority),
+        ("X-MSMail-Priority", importance),
+        ("Importance", importance),
+        ("Priority", priority),
+    ];
+    let mut requested = Vec::new();
+    requested.extend(fields.first("X-SMTPAPI").as_deref().and_then(x_smtpapi));
+    for (carrier, read) in readers {
+        if let Some(value) = fields.first(carrier) {
+            requested.push(Requested {
+                carrier,
+                class: read(&value),
+                value: shortened(&value),
+            });
+        }
+    }
+    requested
+}
+
+/// `X-SMTPAPI: {"Priority": 2, …}`. Without that key the field is about other things; JSON that
+/// cannot be read is a malformed carrier.
+fn x_smtpapi(value: &str) -> Option<Requested> {
+    #[derive(Deserialize)]
+    struct Api {
+        #[serde(rename = "Priority", alias = "priority")]
+        priority: Option<serde_json::Value>,
+    }
+    let carrier = "X-SMTPAPI";
+    let Ok(api) = serde_json::from_str::<Api>(value) else {
+        return Some(Requested {
+            carrier,
+            value: shortened(value),
+            class: None,
+        });
+    };
+    let priority = api.priority?;
+    let number = match &priority {
+        serde_json::Value::Number(number) => number.as_u64(),
+        serde_json::Value::String(text) => text.trim().parse().ok(),
+        _ => None,
+    };
+    let class = number
+        .and_then(|n| u8::try_from(n).ok())
+        .and_then(Class::from_number);
+    Some(Requested {
+        carrier,
+        value: shortened(&priority.to_string()),
+        class,
+    })
+}
+
+/// `1`, or `1 (Highest)` as mail clients like to write it.
+fn x_priority(value: &str) -> Option<Class> {
+    let (digit, rest) = value.split_at_checked(1)?;
+    let rest = rest.trim_start();
+    let comment = rest.is_empty() || (rest.starts_with('(') && rest.ends_with(')'));
+    let class = digit.parse().ok().and_then(Class::from_number)?;
+    comment.then_some(class)
+}
+
+/// `high`, `normal`, `low` (RFC 2156 §5.3.4).
+fn importance(value: &str) -> Option<Class> {
+    match value.to_ascii_lowercase().as_str() {
+        "high" => Some(Class::High),
+        "normal" => Some(Class::Normal),
+        "low" => Some(Class::Low),
+        _ => None,
+    }
+}
+
+/// `urgent`, `normal`, `non-urgent` (RFC 2156 §5.3.6).
+fn priority(value: &str) -> Option<Class> {
+    match value.to_ascii_lowercase().as_str() {
+        "urgent" => Some(Class::High),
+        "normal" => Some(Class::Normal),
+        "non-urgent" => Some(Class::Low),
+        _ => None,
+    }
+}
+
+fn shortened(value: &str) -> String {
+    value.chars().take(VALUE_CHARACTERS_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn requested(section: &str) -> Vec<(&'static str, Option<u8>)> {
+        let fields = Fields::parse(section.as_bytes()).unwrap();
+        requested_priorities(&fields)
+            .into_iter()
+            .map(|requested| (requested.carrier, requested.class.map(Class::number)))
+            .collect()
+    }
+
+    #[test]
+    fn every_carrier_is_read() {
+        for (field, carrier, class) in [
+            ("X-SMTPAPI: {\"Priority\": 1}", "X-SMTPAPI", Some(1)),
+            (
+                "X-SMTPAPI: {\"to\": [\"x\"], \"Priority\": \"5\"}",
+                "X-SMTPAPI",
+                Some(5),
+            ),
+            ("X-SMTPAPI: {\"Priority\": 6}", "X-SMTPAPI", None),
+            ("X-SMTPAPI: {\"Priority\": 256}", "X-SMTPAPI", None),
+            ("X-SMTPAPI: {\"Priority\": 1.5}", "X-SMTPAPI", None),
+            ("X-SMTPAPI: {Priority", "X-SMTPAPI", None),
+            ("X-Priority: 1", "X-Priority", Some(1)),
+            ("X-Priority: 1 (Highest)", "X-Priority", Some(1)),
+            ("x-priority: 5(lowest)", "X-Priority", Some(5)),
+            ("X-Priority: 0", "X-Priority", None),
+            ("X-Priority: 11", "X-Priority", None),
+            ("X-Priority: -1", "X-Priority", None),
+            ("X-Priority: ü", "X-Priority", None),
+            ("X-Priority:", "X-Priority", None),
+            ("X-MSMail-Priority: High", "X-MSMail-Priority", Some(2)),
+            ("X-MSMail-Priority: Medium", "X-MSMail-Priority", None),
+            ("Importance: high", "Importance", Some(2)),
+            ("Importance: Normal", "Importance", Some(3)),
+            ("Importance: LOW", "Importance", Some(4)),
+            ("Priority: urgent", "Priority", Some(2)),
+            ("Priority: normal", "Priority", Some(3)),
+            ("Priority: non-urgent", "Priority", Some(4)),
+            ("Priority: high", "Priority", None),
+        ] {
+            assert_eq!(
+                requested(&format!("{field}\r\n")),
+                [(carrier, class)],
+                "{field}"
+            );
+        }
+    }
+
+    #[test]
+    fn carriers_come_in_order_of_precedence_whatever_their_order_in_the_header() {
+        let section = "Priority: urgent\r\nImportance: low\r\nX-MSMail-Priority: Normal\r\n\
+                       X-Priority: 5\r\nX-SMTPAPI: {\"Priority\":1}\r\n";
+        let carriers: Vec<_> = requested(section)
+            .into_iter()
+            .map(|(carrier, _)| carrier)
+            .collect();
+        assert_eq!(
+            carriers,
+            [
+                "X-SMTPAPI",
+                "X-Priority",
+                "X-MSMail-Priority",
+                "Importance",
+                "Priority"
+            ]
+        );
+    }
+
+    #[test]
+    fn an_api_header_without_a_priority_is_about_other_things() {
+        assert_eq!(requested("X-SMTPAPI: {\"category\": \"news\"}\r\n"), []);
+        assert_eq!(requested("From: a@b.example\r\n"), []);
+    }
+}

@@ -1,0 +1,14 @@
+//! The header section of a message: its fields, who its authors are, how urgent it asks to be.
+//!
+//! Strict where a decision depends on it: what two readers could read differently is refused, since
+//! the reader that shows the message to a person need not be ours. Nothing is ever altered.
+
+mod author;
+mod carrier;
+mod field;
+mod words;
+
+pub use author::{AuthorProblem, Authors};
+pub use carrier::{Requested, requested_priorities};
+pub use field::{Field, Fields, HeaderProblem, header_end};
+pub use words::subject;

@@ -1,0 +1,61 @@
+//! What an operator does to queued deliveries.
+
+use crate::message::{Class, Delivery, DeliveryState, Event, Timestamp, TrailEntry};
+
+/// What an operator can do to deliveries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// What.
+    pub action: ChangeAction,
+    /// By whom, for the trail.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// The operations on queued deliveries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChangeAction {
+    /// Keep back.
+    Hold,
+    /// Let go on.
+    Release,
+    /// Make due now.
+    Retry,
+    /// Remove; the message is finished when nothing of it remains. No report is sent.
+    Cancel,
+    /// Give another class: to the whole message, since a class is a message's.
+    SetClass(Class),
+}
+
+impl ChangeAction {
+    /// Whether it concerns a delivery that was selected: a hold those that are not held, a release
+    /// those that are, a retry all that are not held, the others all.
+    pub fn concerns(self, delivery: &Delivery) -> bool {
+        match self {
+            Self::Hold | Self::Retry => delivery.state == DeliveryState::Waiting,
+            Self::Release => delivery.state == DeliveryState::Held,
+            Self::Cancel | Self::SetClass(_) => true,
+        }
+    }
+}
+
+impl Change {
+    /// What the trail of a message says of it.
+    pub(super) fn trail_entry(&self) -> TrailEntry {
+        let action = match self.action {
+            ChangeAction::Hold => "held".to_owned(),
+            ChangeAction::Release => "released".to_owned(),
+            ChangeAction::Retry => "retried".to_owned(),
+            ChangeAction::Cancel => "cancelled".to_owned(),
+            ChangeAction::SetClass(class) => format!("class {}", class.number()),
+        };
+        TrailEntry {
+            at: self.at,
+            event: Event::Operated {
+                action,
+                by: self.by.clone(),
+            },
+        }
+    }
+}

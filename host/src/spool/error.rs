@@ -1,0 +1,80 @@
+//! Why the spool could not do what was asked, or could not be opened.
+
+use std::path::PathBuf;
+
+/// A cause for the log.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why the spool could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum SpoolError {
+    /// No room within the configured limits or on the disk: the client should come back later.
+    #[error("the spool has no room")]
+    Full,
+    /// The backend failed; the source is for the log, not for the peer. It is not known to have
+    /// happened, and it may be asked for again.
+    #[error("the spool failed: {0}")]
+    Unavailable(#[source] BoxError),
+    /// The lease is no longer valid: the delivery was settled or cancelled meanwhile.
+    #[error("the lease on this delivery is lost")]
+    LeaseLost,
+    /// There is no such message or delivery.
+    #[error("there is no such message")]
+    Unknown,
+}
+
+impl SpoolError {
+    /// The failure of a backend, in words.
+    pub(crate) fn unavailable(reason: impl Into<BoxError>) -> Self {
+        Self::Unavailable(reason.into())
+    }
+}
+
+/// Why a spool could not be opened, in words that an operator can act on.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it.
+    #[error("{}: the spool is in use by another process; is a relay running on this data folder already?", path.display())]
+    InUse {
+        /// The file that is locked.
+        path: PathBuf,
+    },
+    /// The folder or a file in it cannot be reached with the rights of this process.
+    #[error("{}: permission denied; the relay's user must own the data folder", path.display())]
+    PermissionDenied {
+        /// What could not be reached.
+        path: PathBuf,
+    },
+    /// The disk has no room for a new spool.
+    #[error("{}: no room on the disk", path.display())]
+    NoRoom {
+        /// The data folder.
+        path: PathBuf,
+    },
+    /// The file is not a spool, or is damaged beyond what opening repairs.
+    #[error("{}: damaged, or not a spool: {source}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What was found.
+        source: BoxError,
+    },
+    /// Written by a newer release.
+    #[error("{}: written by a newer release (form {found}, this release knows up to {known})", path.display())]
+    TooNew {
+        /// The file.
+        path: PathBuf,
+        /// The form of the file.
+        found: u32,
+        /// The newest form that this release reads.
+        known: u32,
+    },
+    /// Anything else that the system reports.
+    #[error("{}: {source}", path.display())]
+    Unreadable {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system says.
+        source: BoxError,
+    },
+}

@@ -1,0 +1,77 @@
+//! Who has which delivery. In memory only: no lease outlives its owner.
+
+use std::collections::HashMap;
+
+use crate::message::{DeliveryId, Timestamp};
+
+use super::Lease;
+
+/// The leases that are out, with what a backend keeps beside each.
+#[derive(Debug)]
+pub(super) struct Leases<T> {
+    out: HashMap<DeliveryId, Leased<T>>,
+    next_number: u64,
+}
+
+/// A lease that is out.
+#[derive(Debug)]
+pub(super) struct Leased<T> {
+    number: u64,
+    /// An operator's retry that came meanwhile; it takes effect at the settlement.
+    pub(super) retry_at: Option<Timestamp>,
+    /// What the backend keeps.
+    pub(super) kept: T,
+}
+
+impl<T> Default for Leases<T> {
+    fn default() -> Self {
+        Self {
+            out: HashMap::new(),
+            next_number: 1,
+        }
+    }
+}
+
+impl<T> Leases<T> {
+    /// Leases a delivery that is not leased.
+    pub(super) fn lease(&mut self, delivery: DeliveryId, kept: T) -> Lease {
+        let number = self.next_number;
+        self.next_number += 1;
+        self.out.insert(
+            delivery,
+            Leased {
+                number,
+                retry_at: None,
+                kept,
+            },
+        );
+        Lease { delivery, number }
+    }
+
+    /// What is kept beside a lease; none when it is lost.
+    pub(super) fn get(&self, lease: Lease) -> Option<&Leased<T>> {
+        self.out
+            .get(&lease.delivery)
+            .filter(|leased| leased.number == lease.number)
+    }
+
+    /// Ends a lease; none when it is lost already.
+    pub(super) fn end(&mut self, lease: Lease) -> Option<Leased<T>> {
+        self.get(lease)?;
+        self.out.remove(&lease.delivery)
+    }
+
+    /// Takes the lease away from whoever has it.
+    pub(super) fn revoke(&mut self, delivery: DeliveryId) {
+        self.out.remove(&delivery);
+    }
+
+    /// What is kept beside the lease on a delivery, whoever has it.
+    pub(super) fn on(&mut self, delivery: DeliveryId) -> Option<&mut Leased<T>> {
+        self.out.get_mut(&delivery)
+    }
+
+    pub(super) fn is_leased(&self, delivery: DeliveryId) -> bool {
+        self.out.contains_key(&delivery)
+    }
+}

@@ -1,0 +1,559 @@
+//! The spool in memory: for tests, and told by them when to fail.
+//!
+//! Keeps the same contract as the embedded backend but the survival of a restart. Everything
+//! happens at once, under one lock and without a thread of its own, so that it fits a runtime
+//! whose time stands still.
+
+use std::any::Any;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::future::{Future, pending, ready};
+use std::ops::Bound;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+
+use crate::clock::Clock;
+use crate::message::{
+    Delivery, DeliveryId, DeliveryState, Line, Message, MessageId, Timestamp, TrailEntry,
+};
+
+use super::announcements::Announcements;
+use super::budget::{Budget, Share};
+use super::figures::class_index;
+use super::leases::Leases;
+use super::pieces::Pieces;
+use super::place::{Place, Spot};
+use super::work::remaining_deliveries;
+use super::{
+    Change, ChangeAction, Claim, Claimed, Content, Figures, Head, Intake, Lease, LineChange,
+    NewMessage, Page, PageRequest, Pending, QueueState, ROWS_EXAMINED_MAX, Record, Row, Selection,
+    Settings, Settlement, Spool, SpoolError,
+};
+
+/// A spool that forgets everything when it is dropped.
+#[derive(Debug)]
+pub struct Memory {
+    settings: Settings,
+    clock: Clock,
+    budget: Budget,
+    shelf: Mutex<Shelf>,
+    announcements: Announcements,
+    closed: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Shelf {
+    messages: BTreeMap<MessageId, Kept>,
+    /// Waiting and held deliveries alike, in the order of the queue.
+    queue: BTreeMap<Place, DeliveryId>,
+    leases: Leases<()>,
+    finished: BTreeSet<(Timestamp, MessageId)>,
+    next_sequence: u64,
+    commits: u64,
+    queued: [u64; 5],
+    enqueue_fails: Option<SpoolError>,
+    settle_fails: Option<SpoolError>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    message: Arc<Message>,
+    trail: Vec<TrailEntry>,
+    deliveries: BTreeMap<u32, Delivery>,
+    next_number: u32,
+    content: Option<Bytes>,
+    finished: Option<Timestamp>,
+}
+
+impl Memory {
+    /// An empty spool.
+    pub fn new(settings: Settings, clock: Clock) -> Arc<Self> {
+        Arc::new(Self {
+            budget: Budget::new(settings.octets_in_flight_max),
+            settings,
+            clock,
+            shelf: Mutex::default(),
+            announcements: Announcements::default(),
+            closed: AtomicBool::new(false),
+        })
+    }
+
+    /// Makes the next enqueue fail, as a backend does that failed to commit it.
+    pub fn fail_next_enqueue(&self, error: SpoolError) {
+        self.shelf().enqueue_fails = Some(error);
+    }
+
+    /// Makes the next settlement fail; its lease stays good.
+    pub fn fail_next_settlement(&self, error: SpoolError) {
+        self.shelf().settle_fails = Some(error);
+    }
+
+    fn shelf(&self) -> MutexGuard<'_, Shelf> {
+        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The shelf of a spool that is open.
+    fn open_shelf(&self) -> Result<MutexGuard<'_, Shelf>, SpoolError> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(SpoolError::unavailable("the spool is closed"));
+        }
+        Ok(self.shelf())
+    }
+
+    fn announce(&self, lines: impl IntoIterator<Item = Line>) {
+        for line in lines {
+            self.announcements.announce(line);
+        }
+    }
+
+    fn take_in(&self, new: NewMessage, content: Box<dyn Intake>) -> Result<(), SpoolError> {
+        let intake = content
+            .into_any()
+            .downcast::<MemoryIntake>()
+            .map_err(|_| SpoolError::unavailable("an intake of another spool"))?;
+        let mut shelf = self.open_shelf()?;
+        if let Some(error) = shelf.enqueue_fails.take() {
+            return Err(error);
+        }
+        if intake.octets() != new.message.content_octets {
+            return Err(SpoolError::unavailable(
+                "the content is not as long as its message says",
+            ));
+        }
+        shelf.free_id(new.message.id)?;
+        let lines = shelf.add(new, Bytes::from(intake.octets), self.clock.now());
+        shelf.committed(&self.settings, self.clock.now());
+        self.announce(lines);
+        Ok(())
+    }
+
+    fn settled(&self, settlement: Settlement) -> Result<(), SpoolError> {
+        let mut shelf = self.open_shelf()?;
+        shelf
+            .leases
+            .get(settlement.lease)
+            .ok_or(SpoolError::LeaseLost)?;
+        if let Some(error) = shelf.settle_fails.take() {
+            return Err(error);
+        }
+        for (report, _) in &settlement.reports {
+            shelf.free_id(report.message.id)?;
+        }
+        let now = self.clock.now();
+        let mut lines = shelf.settle(
+            settlement.lease,
+            settlement.remaining,
+            settlement.trail,
+            now,
+        );
+        for (report, content) in settlement.reports {
+            lines.extend(shelf.add(report, content, now));
+        }
+        shelf.committed(&self.settings, now);
+        self.announce(lines);
+        Ok(())
+    }
+
+    fn changed(
+        &self,
+        selection: &Selection,
+        change: &Change,
+        dry_run: bool,
+    ) -> Result<u64, SpoolError> {
+        let mut shelf = self.open_shelf()?;
+        let concerned: Vec<DeliveryId> = shelf
+            .queue
+            .values()
+            .filter(|id| {
+                let (kept, delivery) = shelf.delivery(**id);
+                let state = QueueState::of(delivery, shelf.leases.is_leased(**id), change.at);
+                selection.matches(delivery, &kept.message, state)
+                    && change.action.concerns(delivery)
+            })
+            .copied()
+            .collect();
+        let count = u64::try_from(concerned.len()).unwrap_or(u64::MAX);
+        if dry_run || count == 0 {
+            return Ok(count);
+        }
+        let now = self.clock.now();
+        let mut told = HashSet::new();
+        for id in concerned {
+            if told.insert(id.message) {
+                shelf.kept_mut(id.message).trail.push(change.trail_entry());
+            }
+            let lines = shelf.apply(id, change, now);
+            self.announce(lines);
+        }
+        shelf.committed(&self.settings, now);
+        Ok(count)
+    }
+
+    fn page(&self, selection: &Selection, request: &PageRequest) -> Result<Page, SpoolError> {
+        let shelf = self.open_shelf()?;
+        let after = match &request.cursor {
+            Some(cursor) => Bound::Excluded(Place::from_cursor(cursor).ok_or(SpoolError::Unknown)?),
+            None => Bound::Unbounded,
+        };
+        let mut rows = Vec::new();
+        for (examined, (place, id)) in shelf.queue.range((after, Bound::Unbounded)).enumerate() {
+            let (kept, delivery) = shelf.delivery(*id);
+            let state = QueueState::of(delivery, shelf.leases.is_leased(*id), request.now);
+            if selection.matches(delivery, &kept.message, state) {
+                rows.push(Row {
+                    delivery: delivery.clone(),
+                    message: Arc::clone(&kept.message),
+                    state,
+                });
+            }
+            if rows.len() == request.rows() || examined + 1 == ROWS_EXAMINED_MAX {
+                let more = shelf
+                    .queue
+                    .range((Bound::Excluded(place), Bound::Unbounded))
+                    .next()
+                    .is_some();
+                let cursor = more.then(|| place.to_cursor());
+                return Ok(Page { rows, cursor });
+            }
+        }
+        Ok(Page { rows, cursor: None })
+    }
+
+    fn record(&self, id: MessageId) -> Result<Option<Record>, SpoolError> {
+        let shelf = self.open_shelf()?;
+        let now = self.clock.now();
+        Ok(shelf.messages.get(&id).map(|kept| Record {
+            message: Arc::clone(&kept.message),
+            deliveries: kept
+                .deliveries
+                .values()
+                .map(|delivery| {
+                    let leased = shelf.leases.is_leased(delivery.id);
+                    (delivery.clone(), QueueState::of(delivery, leased, now))
+                })
+                .collect(),
+            trail: kept.trail.clone(),
+            finished: kept.finished,
+        }))
+    }
+}
+
+impl Shelf {
+    fn free_id(&self, id: MessageId) -> Result<(), SpoolError> {
+        if self.messages.contains_key(&id) {
+            return Err(SpoolError::unavailable(format!(
+                "the message id {id} is taken"
+            )));
+        }
+        Ok(())
+    }
+
+    fn kept_mut(&mut self, id: MessageId) -> &mut Kept {
+        self.messages
+            .get_mut(&id)
+            .expect("a queued delivery has its message")
+    }
+
+    fn delivery(&self, id: DeliveryId) -> (&Kept, &Delivery) {
+        let kept = &self.messages[&id.message];
+        (kept, &kept.deliveries[&id.number])
+    }
+
+    /// Adds a message; the lines that it stands in.
+    fn add(&mut self, new: NewMessage, content: Bytes, now: Timestamp) -> Vec<Line> {
+        let id = new.message.id;
+        let count = u32::try_from(new.deliveries.len()).unwrap_or(u32::MAX);
+        self.messages.insert(
+            id,
+            Kept {
+                message: Arc::new(new.message),
+                trail: new.trail,
+                deliveries: BTreeMap::new(),
+                next_number: count,
+                content: Some(content),
+                finished: None,
+            },
+        );
+        let lines = (0..)
+            .zip(new.deliveries)
+            .map(|(number, delivery)| {
+                let sequence = self.next_sequence;
+                self.next_sequence += 1;
+                let id = DeliveryId {
+                    message: id,
+                    number,
+                };
+                self.insert(delivery.into_delivery(id, sequence, DeliveryState::Waiting))
+            })
+            .collect();
+        self.finish_if_done(id, now);
+        lines
+    }
+
+    fn insert(&mut self, delivery: Delivery) -> Line {
+        let kept = self.kept_mut(delivery.id.message);
+        let class = kept.message.class;
+        let place = Place::of(&delivery, class, kept.message.origin.user());
+        let line = place.line.clone();
+        let id = delivery.id;
+        kept.deliveries.insert(id.number, delivery);
+        self.queue.insert(place, id);
+        self.queued[class_index(class)] += 1;
+        line
+    }
+
+    fn remove(&mut self, id: DeliveryId) -> (Delivery, Line) {
+        let kept = self.kept_mut(id.message);
+        let class = kept.message.class;
+        let delivery = kept
+            .deliveries
+            .remove(&id.number)
+            .expect("the delivery is queued");
+        let place = Place::of(&delivery, class, kept.message.origin.user());
+        self.queue.remove(&place);
+        self.queued[class_index(class)] -= 1;
+        (delivery, place.line)
+    }
+
+    fn settle(
+        &mut self,
+        lease: Lease,
+        remaining: Vec<super::NewDelivery>,
+        trail: Vec<TrailEntry>,
+        now: Timestamp,
+    ) -> Vec<Line> {
+        let retry_at = self.leases.end(lease).and_then(|leased| leased.retry_at);
+        let (claimed, line) = self.remove(lease.delivery);
+        let kept = self.kept_mut(claimed.id.message);
+        kept.trail.extend(trail);
+        let mut next_number = kept.next_number;
+        let deliveries = remaining_deliveries(&claimed, remaining, retry_at, &mut next_number);
+        kept.next_number = next_number;
+        let mut lines = vec![line];
+        lines.extend(deliveries.into_iter().map(|delivery| self.insert(delivery)));
+        self.finish_if_done(claimed.id.message, now);
+        lines
+    }
+
+    /// Applies a change to one delivery; the lines that it touches.
+    fn apply(&mut self, id: DeliveryId, change: &Change, now: Timestamp) -> Vec<Line> {
+        if let Some(leased) = self.leases.on(id)
+            && change.action == ChangeAction::Retry
+        {
+            leased.retry_at = Some(change.at);
+            return Vec::new();
+        }
+        if let ChangeAction::SetClass(class) = change.action {
+            let numbers: Vec<u32> = self
+                .kept_mut(id.message)
+                .deliveries
+                .keys()
+                .copied()
+                .collect();
+            let (removed, mut lines): (Vec<Delivery>, Vec<Line>) = numbers
+                .into_iter()
+                .map(|number| {
+                    self.remove(DeliveryId {
+                        message: id.message,
+                        number,
+                    })
+                })
+                .unzip();
+            Arc::make_mut(&mut self.kept_mut(id.message).message).class = class;
+            lines.extend(removed.into_iter().map(|delivery| self.insert(delivery)));
+            return lines;
+        }
+        let (mut delivery, line) = self.remove(id);
+        match change.action {
+            ChangeAction::Hold => delivery.state = DeliveryState::Held,
+            ChangeAction::Release => delivery.state = DeliveryState::Waiting,
+            ChangeAction::Retry => delivery.due = delivery.due.min(change.at),
+            ChangeAction::Cancel => {
+                self.leases.revoke(id);
+                self.finish_if_done(id.message, now);
+                return vec![line];
+            }
+            ChangeAction::SetClass(_) => {}
+        }
+        vec![line, self.insert(delivery)]
+    }
+
+    fn finish_if_done(&mut self, id: MessageId, now: Timestamp) {
+        let kept = self.kept_mut(id);
+        if kept.deliveries.is_empty() {
+            kept.finished = Some(now);
+            kept.content = None;
+            self.finished.insert((now, id));
+        }
+    }
+
+    /// Counts a commit, and forgets what was finished too long ago.
+    fn committed(&mut self, settings: &Settings, now: Timestamp) {
+        self.commits += 1;
+        while let Some((at, id)) = self.finished.first().copied() {
+            let count = u64::try_from(self.finished.len()).unwrap_or(u64::MAX);
+            if now.since(at) <= settings.history_kept && count <= settings.history_records_max {
+                break;
+            }
+            self.finished.remove(&(at, id));
+            self.messages.remove(&id);
+        }
+    }
+
+    /// The first delivery of a line that waits and is not leased.
+    fn first(&self, line: &Line) -> Option<(Spot, DeliveryId)> {
+        let start = Place {
+            line: line.clone(),
+            spot: Spot {
+                due: Timestamp::EPOCH,
+                sequence: 0,
+                number: 0,
+            },
+        };
+        self.queue
+            .range(start..)
+            .take_while(|(place, _)| place.line == *line)
+            .find(|(_, id)| {
+                self.delivery(**id).1.state == DeliveryState::Waiting
+                    && !self.leases.is_leased(**id)
+            })
+            .map(|(place, id)| (place.spot, *id))
+    }
+
+    fn head(&self, line: &Line) -> Option<Head> {
+        self.first(line).map(|(spot, _)| spot.head())
+    }
+
+    fn claim(&mut self, line: &Line, now: Timestamp) -> Claimed {
+        let claim = self
+            .first(line)
+            .filter(|(spot, _)| spot.due <= now)
+            .map(|(_, id)| {
+                let (kept, delivery) = self.delivery(id);
+                let (message, delivery) = (Arc::clone(&kept.message), delivery.clone());
+                Claim {
+                    lease: self.leases.lease(id, ()),
+                    delivery,
+                    message,
+                }
+            });
+        Claimed {
+            claim,
+            head: self.head(line),
+        }
+    }
+}
+
+impl Spool for Memory {
+    fn intake(&self, octets_expected: Option<u64>) -> Result<Box<dyn Intake>, SpoolError> {
+        drop(self.open_shelf()?);
+        Ok(Box::new(MemoryIntake {
+            share: self.budget.begin(octets_expected)?,
+            octets: Vec::new(),
+        }))
+    }
+
+    fn enqueue(&self, message: NewMessage, content: Box<dyn Intake>) -> Pending<'_, ()> {
+        Box::pin(ready(self.take_in(message, content)))
+    }
+
+    fn claim<'a>(&'a self, line: &'a Line, now: Timestamp) -> Pending<'a, Claimed> {
+        Box::pin(ready(
+            self.open_shelf().map(|mut shelf| shelf.claim(line, now)),
+        ))
+    }
+
+    fn content(&self, message: MessageId) -> Pending<'_, Box<dyn Content>> {
+        let content = self.open_shelf().and_then(|shelf| {
+            let kept = shelf.messages.get(&message).ok_or(SpoolError::Unknown)?;
+            let octets = kept.content.clone().ok_or(SpoolError::Unknown)?;
+            Ok(Box::new(Pieces::of(octets)) as Box<dyn Content>)
+        });
+        Box::pin(ready(content))
+    }
+
+    fn settle(&self, settlement: Settlement) -> Pending<'_, ()> {
+        Box::pin(ready(self.settled(settlement)))
+    }
+
+    fn release(&self, lease: Lease) {
+        let mut shelf = self.shelf();
+        if shelf.leases.end(lease).is_some() {
+            let (kept, delivery) = shelf.delivery(lease.delivery);
+            let message = &kept.message;
+            let line = Place::of(delivery, message.class, message.origin.user()).line;
+            self.announce([line]);
+        }
+    }
+
+    fn changes(&self) -> Pin<Box<dyn Future<Output = Vec<LineChange>> + Send + '_>> {
+        Box::pin(async {
+            if self.closed.load(Ordering::Acquire) {
+                return pending().await;
+            }
+            let lines = self.announcements.taken().await;
+            let shelf = self.shelf();
+            lines
+                .into_iter()
+                .map(|line| LineChange {
+                    head: shelf.head(&line),
+                    line,
+                })
+                .collect()
+        })
+    }
+
+    fn change(&self, selection: Selection, change: Change, dry_run: bool) -> Pending<'_, u64> {
+        Box::pin(ready(self.changed(&selection, &change, dry_run)))
+    }
+
+    fn list(&self, selection: Selection, page: PageRequest) -> Pending<'_, Page> {
+        Box::pin(ready(self.page(&selection, &page)))
+    }
+
+    fn message(&self, id: MessageId) -> Pending<'_, Option<Record>> {
+        Box::pin(ready(self.record(id)))
+    }
+
+    fn figures(&self) -> Figures {
+        let shelf = self.shelf();
+        Figures {
+            queued: shelf.queued,
+            octets_in_flight: self.budget.taken(),
+            octets_in_flight_max: self.budget.max(),
+            commits: shelf.commits,
+            writable: !self.closed.load(Ordering::Acquire),
+        }
+    }
+
+    fn close(&self) -> Pending<'_, ()> {
+        self.closed.store(true, Ordering::Release);
+        Box::pin(ready(Ok(())))
+    }
+}
+
+#[derive(Debug)]
+struct MemoryIntake {
+    share: Share,
+    octets: Vec<u8>,
+}
+
+impl Intake for MemoryIntake {
+    fn write<'a>(&'a mut self, octets: &'a [u8]) -> Pending<'a, ()> {
+        let covered = self.share.cover((self.octets.len() + octets.len()) as u64);
+        if covered.is_ok() {
+            self.octets.extend_from_slice(octets);
+        }
+        Box::pin(ready(covered))
+    }
+
+    fn octets(&self) -> u64 {
+        self.octets.len() as u64
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any + Send> {
+        self
+    }
+}

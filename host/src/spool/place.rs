@@ -1,0 +1,243 @@
+//! The place of a delivery in the order of the queue, and its form as a key.
+//!
+//! Keys order as places do, octet by octet: lane, class, user, due time, sequence, number. So the
+//! next delivery of a line is the first key after the line's prefix, whatever the backlog. A
+//! place also serves as the cursor of a listing.
+
+use crate::message::{Class, Delivery, Line, NextHop, Timestamp};
+
+use super::Head;
+
+/// Where a delivery stands.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
+    /// Its line.
+    pub(super) line: Line,
+    /// Its spot in the line.
+    pub(super) spot: Spot,
+}
+
+/// Where a delivery stands in its line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Spot {
+    /// When it is due.
+    pub(super) due: Timestamp,
+    /// Order of acceptance.
+    pub(super) sequence: u64,
+    /// The delivery's number, which tells the parts of a split from one another.
+    pub(super) number: u32,
+}
+
+/// Octets of a spot in a key.
+const SPOT_OCTETS: usize = 8 + 8 + 4;
+
+impl Spot {
+    pub(super) fn of(delivery: &Delivery) -> Self {
+        Self {
+            due: delivery.due,
+            sequence: delivery.sequence,
+            number: delivery.id.number,
+        }
+    }
+
+    /// What the head of a line tells of its spot.
+    pub(super) fn head(self) -> Head {
+        Head {
+            due: self.due,
+            sequence: self.sequence,
+        }
+    }
+}
+
+impl Place {
+    /// The place of a delivery of a message of this class and user.
+    pub(super) fn of(delivery: &Delivery, class: Class, user: &str) -> Self {
+        Self {
+            line: Line {
+                next_hop: delivery.next_hop.clone(),
+                class,
+                user: user.to_owned(),
+            },
+            spot: Spot::of(delivery),
+        }
+    }
+
+    pub(super) fn to_key(&self) -> Vec<u8> {
+        key(&self.line, self.spot)
+    }
+
+    /// The place with that key; none when it is not the key of a place.
+    pub(super) fn from_key(key: &[u8]) -> Option<Self> {
+        let (hop_kind, rest) = key.split_first()?;
+        let (hop, rest) = take_text(rest)?;
+        let next_hop = match hop_kind {
+            0 => NextHop::Domain(hop),
+            1 => NextHop::Smarthost(hop),
+            _ => return None,
+        };
+        let (class, rest) = rest.split_first()?;
+        let class = Class::from_number(*class)?;
+        let (user, rest) = take_text(rest)?;
+        let spot: &[u8; SPOT_OCTETS] = rest.try_into().ok()?;
+        let (due, rest) = spot.split_first_chunk()?;
+        let (sequence, rest) = rest.split_first_chunk()?;
+        let number = rest.first_chunk()?;
+        Some(Self {
+            line: Line {
+                next_hop,
+                class,
+                user,
+            },
+            spot: Spot {
+                due: Timestamp::from_unix_milliseconds(u64::from_be_bytes(*due)),
+                sequence: u64::from_be_bytes(*sequence),
+                number: u32::from_be_bytes(*number),
+            },
+        })
+    }
+
+    /// The place as a cursor that can be printed.
+    pub(super) fn to_cursor(&self) -> String {
+        use base64::Engine as _;
+        base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(self.to_key())
+    }
+
+    /// The place that a cursor was made from; none when it is no cursor.
+    pub(super) fn from_cursor(cursor: &str) -> Option<Self> {
+        use base64::Engine as _;
+        let key = base64::engine::general_purpose::URL_SAFE_NO_PAD
+            .decode(cursor)
+            .ok()?;
+        Self::from_key(&key)
+    }
+}
+
+/// The key of a spot in a line.
+pub(super) fn key(line: &Line, spot: Spot) -> Vec<u8> {
+    let mut key = line_prefix(line);
+    key.extend_from_slice(&spot.due.unix_milliseconds().to_be_bytes());
+    key.extend_from_slice(&spot.sequence.to_be_bytes());
+    key.extend_from_slice(&spot.number.to_be_bytes());
+    key
+}
+
+/// What the keys of a line begin with, and of no other line.
+pub(super) fn line_prefix(line: &Line) -> Vec<u8> {
+    let (kind, hop) = match &line.next_hop {
+        NextHop::Domain(domain) => (0, domain),
+        NextHop::Smarthost(host) => (1, host),
+    };
+    let mut prefix = Vec::with_capacity(hop.len() + line.user.len() + 6 + SPOT_OCTETS);
+    prefix.push(kind);
+    push_text(&mut prefix, hop);
+    prefix.push(line.class.number());
+    push_text(&mut prefix, &line.user);
+    prefix
+}
+
+/// A key after all keys with that prefix and before any other: no due time begins with 0xFF,
+/// because no time is after [`Timestamp::NEVER`].
+pub(super) fn after_line(prefix: &[u8]) -> Vec<u8> {
+    let mut key = prefix.to_vec();
+    key.push(0xFF);
+    key
+}
+
+/// The prefix of the line that a key stands in; none when it is not the key of a place.
+pub(super) fn prefix_of(key: &[u8]) -> Option<&[u8]> {
+    key.len()
+        .checked_sub(SPOT_OCTETS)
+        .and_then(|end| key.get(..end))
+}
+
+// A text in a key: 0x00 becomes 0x00 0xFF, and 0x00 0x00 ends it, so that a text sorts before
+// every text that it is the beginning of.
+fn push_text(key: &mut Vec<u8>, text: &str) {
+    for octet in text.bytes() {
+        key.push(octet);
+        if octet == 0 {
+            key.push(0xFF);
+        }
+    }
+    key.extend_from_slice(&[0, 0]);
+}
+
+fn take_text(key: &[u8]) -> Option<(String, &[u8])> {
+    let mut text = Vec::new();
+    let mut octets = key.iter();
+    loop {
+        match *octets.next()? {
+            0 => match *octets.next()? {
+                0 => break,
+                0xFF => text.push(0),
+                _ => return None,
+            },
+            octet => text.push(octet),
+        }
+    }
+    Some((String::from_utf8(text).ok()?, octets.as_slice()))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn text() -> impl Strategy<Value = String> {
+        prop_oneof![
+            "[ab\u{0}\u{ff}é]{0,4}",
+            Just("example.com".to_owned()),
+            Just("example.co".to_owned()),
+        ]
+    }
+
+    fn place() -> impl Strategy<Value = Place> {
+        let next_hop = (text(), any::<bool>()).prop_map(|(text, smarthost)| match smarthost {
+            true => NextHop::Smarthost(text),
+            false => NextHop::Domain(text),
+        });
+        let time = prop_oneof![0..4u64, Just(Timestamp::NEVER.unix_milliseconds())];
+        (next_hop, 1..=5u8, text(), time, 0..3u64, 0..3u32).prop_map(
+            |(next_hop, class, user, due, sequence, number)| Place {
+                line: Line {
+                    next_hop,
+                    class: Class::from_number(class).unwrap(),
+                    user,
+                },
+                spot: Spot {
+                    due: Timestamp::from_unix_milliseconds(due),
+                    sequence,
+                    number,
+                },
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn keys_order_as_places_do_and_read_back(a in place(), b in place()) {
+            prop_assert_eq!(a.cmp(&b), a.to_key().cmp(&b.to_key()));
+            prop_assert_eq!(Place::from_key(&a.to_key()), Some(a.clone()));
+            prop_assert_eq!(Place::from_cursor(&a.to_cursor()), Some(a));
+        }
+
+        #[test]
+        fn a_line_is_what_lies_between_its_prefix_and_its_end(a in place(), b in place()) {
+            let prefix = line_prefix(&a.line);
+            let key = b.to_key();
+            let inside = key.as_slice() > prefix.as_slice() && key < after_line(&prefix);
+            prop_assert_eq!(inside, a.line == b.line);
+            prop_assert_eq!(prefix_of(&key), Some(line_prefix(&b.line).as_slice()));
+        }
+
+        #[test]
+        fn other_octets_are_no_key_and_no_panic(octets in prop::collection::vec(any::<u8>(), 0..40)) {
+            if let Some(place) = Place::from_key(&octets) {
+                prop_assert_eq!(Place::from_key(&place.to_key()), Some(place));
+            }
+        }
+    }
+}

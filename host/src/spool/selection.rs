@@ -1,0 +1,121 @@
+//! Which deliveries an operator means.
+
+use crate::message::{
+    Class, Delivery, DeliveryState, Message, MessageId, NextHop, Recipient, Timestamp,
+};
+use outpost_smtp::ReversePath;
+
+/// Which deliveries are meant. Everything given must match.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// This message.
+    pub message: Option<MessageId>,
+    /// Messages of this list.
+    pub list: Option<String>,
+    /// Messages of this user.
+    pub user: Option<String>,
+    /// This class.
+    pub class: Option<Class>,
+    /// This state.
+    pub state: Option<QueueState>,
+    /// Reverse-path contains this, without regard to case.
+    pub sender: Option<String>,
+    /// A pending recipient contains this, without regard to case.
+    pub recipient: Option<String>,
+    /// The lane's domain, or a pending recipient's domain, is this.
+    pub domain: Option<String>,
+}
+
+/// States as the queue's lists show them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QueueState {
+    /// Waits for its turn, due now.
+    Waiting,
+    /// Waits for its next try after a failed attempt, or for its time.
+    Deferred,
+    /// Kept back by an operator.
+    Held,
+    /// Being delivered.
+    Active,
+}
+
+impl QueueState {
+    /// The state of a delivery at `now`. One that is leased is active, whatever else is true of it.
+    pub fn of(delivery: &Delivery, leased: bool, now: Timestamp) -> Self {
+        if leased {
+            Self::Active
+        } else if delivery.state == DeliveryState::Held {
+            Self::Held
+        } else if delivery.due > now {
+            Self::Deferred
+        } else {
+            Self::Waiting
+        }
+    }
+}
+
+impl Selection {
+    /// All deliveries of one message.
+    pub fn of_message(id: MessageId) -> Self {
+        Self {
+            message: Some(id),
+            ..Self::default()
+        }
+    }
+
+    /// Whether a delivery is meant, given its message and its state.
+    pub fn matches(&self, delivery: &Delivery, message: &Message, state: QueueState) -> bool {
+        self.message.is_none_or(|id| id == message.id)
+            && self.class.is_none_or(|class| class == message.class)
+            && self.state.is_none_or(|wanted| wanted == state)
+            && self
+                .user
+                .as_deref()
+                .is_none_or(|user| user == message.origin.user())
+            && self
+                .list
+                .as_deref()
+                .is_none_or(|list| list == message.origin.list())
+            && self
+                .sender
+                .as_deref()
+                .is_none_or(|part| sender_contains(message, part))
+            && self.recipient.as_deref().is_none_or(|part| {
+                pending(delivery, message)
+                    .any(|recipient| contains(&recipient.mailbox.to_string(), part))
+            }) && self.domain.as_deref().is_none_or(|domain| {
+            matches!(&delivery.next_hop, NextHop::Domain(lane) if lane.eq_ignore_ascii_case(domain))
+                || pending(delivery, message)
+                    .any(|recipient| recipient.mailbox.domain.eq_ignore_ascii_case(domain))
+        })
+    }
+
+    /// Whether a line can hold deliveries that are meant: what can be said without a look at them.
+    pub(super) fn admits(&self, class: Class, user: &str) -> bool {
+        self.class.is_none_or(|wanted| wanted == class)
+            && self.user.as_deref().is_none_or(|wanted| wanted == user)
+    }
+}
+
+/// The envelope's recipients that a delivery still has to reach.
+fn pending<'a>(
+    delivery: &'a Delivery,
+    message: &'a Message,
+) -> impl Iterator<Item = &'a Recipient> + 'a {
+    let recipients = &message.envelope.recipients;
+    delivery
+        .recipients
+        .iter()
+        .filter_map(move |index| recipients.get(usize::try_from(*index).ok()?))
+}
+
+fn sender_contains(message: &Message, part: &str) -> bool {
+    match &message.envelope.reverse_path {
+        ReversePath::Null => part.is_empty() || part == "<>",
+        ReversePath::Mailbox(mailbox) => contains(&mailbox.to_string(), part),
+    }
+}
+
+fn contains(text: &str, part: &str) -> bool {
+    text.to_lowercase().contains(&part.to_lowercase())
+}

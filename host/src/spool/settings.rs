@@ -1,0 +1,68 @@
+//! What can be chosen about the spool, and the limits that stand beside it.
+
+use std::time::Duration;
+
+/// What the operator chooses, with what is right for most.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Octets of content that may be in flight at once: being taken in, or waiting for their commit.
+    pub octets_in_flight_max: u64,
+    /// Contents up to this many octets are kept in the database, in the same transaction as their
+    /// message; larger ones in a file of their own.
+    pub inline_octets_max: usize,
+    /// How long the record and the trail of a finished message are kept.
+    pub history_kept: Duration,
+    /// At most this many records of finished messages are kept, the latest ones.
+    pub history_records_max: u64,
+    /// Mail is refused while the disk has less room than this, so that deliveries can still be
+    /// settled, which gives room back.
+    pub disk_free_octets_min: u64,
+    /// Memory for the database's pages.
+    pub page_cache_octets: usize,
+    /// Memory for what was enqueued lately, so that mail that leaves at once is never read back.
+    pub recent_octets_max: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            // Five of the largest messages at once, or tens of thousands of usual ones.
+            octets_in_flight_max: 256 << 20,
+            // Most mail that is not a report or an attachment. Beyond it a file of its own costs
+            // less than carrying the octets through the database's pages.
+            inline_octets_max: 32 << 10,
+            history_kept: Duration::from_secs(7 * 24 * 60 * 60),
+            // About 100 MB on disk, and a tenth of a second more at a start after a crash.
+            history_records_max: 100_000,
+            disk_free_octets_min: 16 << 20,
+            page_cache_octets: 12 << 20,
+            recent_octets_max: 8 << 20,
+        }
+    }
+}
+
+/// How long a settlement waits for a new message to share its commit with. Short beside any
+/// delivery, long beside the time between two messages of a busy client.
+pub(super) const SETTLEMENT_PATIENCE: Duration = Duration::from_millis(5);
+
+/// So many waiting settlements are worth a commit of their own.
+pub(super) const SETTLEMENTS_WAITING_MAX: usize = 128;
+
+/// Most requests in one transaction: what a commit takes stays within some tens of milliseconds.
+pub(super) const BATCH_REQUESTS_MAX: usize = 1_024;
+
+/// Most octets of content in one transaction, for the same reason.
+pub(super) const BATCH_OCTETS_MAX: usize = 8 << 20;
+
+/// Most deliveries that one transaction changes for an operator, so that mail that arrives
+/// meanwhile waits for a part of the change, not for all of it.
+pub(super) const CHANGE_SLICE_MAX: usize = 1_000;
+
+/// Most records of finished messages that one transaction forgets.
+pub(super) const SWEEP_MAX: usize = 64;
+
+/// A declared size is set aside up to this; an empty promise does not keep room from others.
+pub(super) const RESERVED_OCTETS_MAX: u64 = 1 << 20;
+
+/// Largest piece of a content on its way out.
+pub const PIECE_OCTETS_MAX: usize = 64 << 10;

@@ -1,0 +1,153 @@
+//! What goes into the spool, what is claimed from it, and how a claim ends.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::message::{
+    Delivery, DeliveryId, DeliveryState, Line, Message, NextHop, Timestamp, TrailEntry,
+};
+
+/// A message to be enqueued.
+#[derive(Clone, Debug)]
+pub struct NewMessage {
+    /// The message; its `content_octets` is what the intake counted.
+    pub message: Message,
+    /// The envelope split by next hop.
+    pub deliveries: Vec<NewDelivery>,
+    /// What has happened to it so far.
+    pub trail: Vec<TrailEntry>,
+}
+
+/// A delivery to be created.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewDelivery {
+    /// The lane.
+    pub next_hop: NextHop,
+    /// Indexes into the envelope's recipients.
+    pub recipients: Vec<u32>,
+    /// Not to be tried before this.
+    pub due: Timestamp,
+    /// Attempts that have failed so far (kept when a delivery is split or moved).
+    pub attempts: u32,
+    /// Whether a delay warning has been sent for these recipients.
+    pub delay_reported: bool,
+    /// The reply or reason of the last failed attempt.
+    pub last_reply: String,
+}
+
+impl NewDelivery {
+    /// The delivery that it becomes.
+    pub(super) fn into_delivery(
+        self,
+        id: DeliveryId,
+        sequence: u64,
+        state: DeliveryState,
+    ) -> Delivery {
+        Delivery {
+            id,
+            next_hop: self.next_hop,
+            recipients: self.recipients,
+            attempts: self.attempts,
+            due: self.due,
+            sequence,
+            state,
+            delay_reported: self.delay_reported,
+            last_reply: self.last_reply,
+        }
+    }
+}
+
+/// The proof of having a delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Lease {
+    /// The delivery.
+    pub delivery: DeliveryId,
+    /// Tells this lease from earlier ones on the same delivery.
+    pub number: u64,
+}
+
+/// A delivery that was claimed.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    /// To settle or release it with.
+    pub lease: Lease,
+    /// What to deliver.
+    pub delivery: Delivery,
+    /// The message that it belongs to.
+    pub message: Arc<Message>,
+}
+
+/// The answer to a claim.
+#[derive(Clone, Debug)]
+pub struct Claimed {
+    /// The delivery; none when nothing in the line is due.
+    pub claim: Option<Claim>,
+    /// The head of the line after it; none when nothing is waiting.
+    pub head: Option<Head>,
+}
+
+/// The first waiting delivery of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Head {
+    /// When it is due.
+    pub due: Timestamp,
+    /// Its place among those of the same due time, over the whole spool.
+    pub sequence: u64,
+}
+
+/// A line whose head is another one now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LineChange {
+    /// The line.
+    pub line: Line,
+    /// Its head; none when nothing is waiting in it.
+    pub head: Option<Head>,
+}
+
+/// How a claimed delivery goes on.
+#[derive(Debug)]
+pub struct Settlement {
+    /// The claim's lease.
+    pub lease: Lease,
+    /// What remains to be done, in place of the claimed delivery; empty when all its recipients are finished.
+    pub remaining: Vec<NewDelivery>,
+    /// Reports that follow from it, with their content (small, made here).
+    pub reports: Vec<(NewMessage, Bytes)>,
+    /// What to add to the trail.
+    pub trail: Vec<TrailEntry>,
+}
+
+/// What a settlement puts in place of the claimed delivery.
+///
+/// One that stays in its lane whole keeps its name; parts of a split and those that move to another lane
+/// take new numbers from `next_number` on. All keep their place in the order of acceptance. A hold
+/// that came while it was leased holds what remains; a retry that came then (`retry_at`) makes it
+/// due at once.
+pub(super) fn remaining_deliveries(
+    claimed: &Delivery,
+    remaining: Vec<NewDelivery>,
+    retry_at: Option<Timestamp>,
+    next_number: &mut u32,
+) -> Vec<Delivery> {
+    let keeps_name = matches!(remaining.as_slice(), [only] if only.next_hop == claimed.next_hop);
+    remaining
+        .into_iter()
+        .map(|mut new| {
+            if let Some(at) = retry_at {
+                new.due = new.due.min(at);
+            }
+            let id = if keeps_name {
+                claimed.id
+            } else {
+                let number = *next_number;
+                *next_number = next_number.saturating_add(1);
+                DeliveryId {
+                    message: claimed.id.message,
+                    number,
+                }
+            };
+            new.into_delivery(id, claimed.sequence, claimed.state)
+        })
+        .collect()
+}
