@@ -1,0 +1,523 @@
+//! The client side of a connection, as a conversation without I/O.
+//!
+//! [`Session::next`] is called again and again and says what to do, as on the server's side. Until the
+//! session is [`Step::Ready`] it greets, starts TLS and logs in by its [`Settings`]; then each
+//! [`Session::begin`] sends one message and ends with a [`Report`]: one reply per recipient.
+//!
+//! The parts: [`Extensions`] is what the peer lists, `transaction` what is to be sent and as which
+//! commands, `envelope` the commands in flight, `report` the outcome.
+//!
+//! Promises: parameters are sent only if the peer lists their extension; a password leaves in clear
+//! only if TLS was ruled out by [`Tls::Never`]; nothing that arrives before a TLS handshake is
+//! believed after it; content never leaves with a bare CR or LF.
+
+mod envelope;
+mod extensions;
+mod report;
+mod transaction;
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::auth::{Credentials, Mechanism, encode, wipe};
+use crate::content::DotEncoder;
+use crate::limits::Timeouts;
+use crate::reply::Reply;
+use crate::reply::parser::ReplyParser;
+
+use envelope::{Envelope, Outcome};
+pub use extensions::Extensions;
+pub use report::Report;
+pub use transaction::{Transaction, TransactionRecipient};
+
+/// Longest AUTH command that carries the initial response; a longer one is sent on its own line
+/// (RFC 4954 §4, RFC 5321 §4.5.3.1.4), CRLF counted.
+const COMMAND_OCTETS_MAX: usize = 512;
+
+/// How to talk to a peer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Our name in EHLO.
+    pub ehlo: String,
+    /// How long to wait.
+    pub timeouts: Timeouts,
+    /// Whether to use TLS.
+    pub tls: Tls,
+    /// The login, where one is needed.
+    pub credentials: Option<Credentials>,
+}
+
+/// When TLS is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tls {
+    /// Never, not even for a password.
+    Never,
+    /// If the peer lists STARTTLS and agrees to start. A password is sent under TLS only.
+    WhenOffered,
+    /// Or else the conversation ends.
+    Required,
+    /// The connection began with TLS.
+    Already,
+}
+
+/// What has to happen next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Write [`Session::output`] and report with [`Session::sent`].
+    Send,
+    /// Read more.
+    Receive {
+        /// How long to wait for what is awaited (RFC 5321 §4.5.3.2).
+        within: Duration,
+        /// Names what is awaited; it changes with every whole reply. One deadline per value.
+        wait: u64,
+    },
+    /// Start TLS and call [`Session::tls_started`], or give up.
+    StartTls,
+    /// Call [`Session::begin`] or [`Session::quit`].
+    Ready,
+    /// Call [`Session::write_content`] with the next piece, or [`Session::finish_content`].
+    Content,
+    /// A transaction has ended. [`Step::Ready`] or [`Step::Closed`] follows.
+    Done(Report),
+    /// The conversation has ended; close the connection.
+    Closed(Closed),
+}
+
+/// How a conversation ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Closed {
+    /// We have said QUIT, or the driver gave up.
+    Quit,
+    /// The greeting was a refusal.
+    Greeting(Reply),
+    /// EHLO and HELO were refused.
+    Hello(Reply),
+    /// TLS is required, or needed for the password, and not listed.
+    TlsMissing,
+    /// STARTTLS was refused although TLS is required.
+    TlsRefused(Reply),
+    /// No mechanism that we know is listed, and there are credentials.
+    AuthMissing,
+    /// The login was refused.
+    AuthRefused(Reply),
+    /// The peer ends it: 421, or a refusal in the middle of the content.
+    Peer(Reply),
+    /// The peer does not speak SMTP; the text says where.
+    Protocol(&'static str),
+    /// The content has a bare CR or LF and was not ended.
+    BadContent,
+}
+
+/// One connection.
+#[derive(Debug)]
+pub struct Session {
+    settings: Settings,
+    input: Vec<u8>,
+    output: Vec<u8>,
+    parser: ReplyParser,
+    extensions: Extensions,
+    is_tls: bool,
+    state: State,
+    report: Option<Report>,
+    wait: u64,
+}
+
+#[derive(Debug)]
+enum State {
+    /// The reply to something comes.
+    Greeting,
+    Hello {
+        is_extended: bool,
+    },
+    StartTls,
+    /// Responses that are still to be sent.
+    Auth(VecDeque<String>),
+    Envelope(Envelope),
+    /// The reply to the end of the content comes.
+    End(Outcome),
+    /// The reply to an end without content comes (RFC 2920 §3.1).
+    EmptyEnd(Report),
+    Reset,
+    Quit,
+    /// Something is to be done here.
+    Handshake,
+    Ready,
+    Content(Outcome, DotEncoder),
+    Closed(Closed),
+}
+
+impl Session {
+    /// A session that waits for the greeting.
+    pub fn new(settings: Settings) -> Session {
+        Session {
+            is_tls: settings.tls == Tls::Already,
+            settings,
+            input: Vec::new(),
+            output: Vec::new(),
+            parser: ReplyParser::default(),
+            extensions: Extensions::default(),
+            state: State::Greeting,
+            report: None,
+            wait: 0,
+        }
+    }
+
+    /// Takes octets that have arrived.
+    pub fn feed(&mut self, octets: &[u8]) {
+        self.input.extend_from_slice(octets);
+    }
+
+    /// What is to be sent.
+    pub fn output(&self) -> &[u8] {
+        &self.output
+    }
+
+    /// Tells that the first `octets` of the output have been sent.
+    pub fn sent(&mut self, octets: usize) {
+        let octets = octets.min(self.output.len());
+        if let State::Auth(_) = self.state {
+            self.output[..octets].fill(0);
+        }
+        self.output.drain(..octets);
+        if self.output.is_empty() && !matches!(self.state, State::Content(..)) {
+            self.output = Vec::new();
+        }
+    }
+
+    /// What the peer has listed in its last reply to EHLO.
+    pub fn extensions(&self) -> &Extensions {
+        &self.extensions
+    }
+
+    /// Whether the connection is under TLS.
+    pub fn is_tls(&self) -> bool {
+        self.is_tls
+    }
+
+    /// Whether the end of the content has been written and the peer has not answered yet. If the
+    /// connection breaks now, the message may have been accepted.
+    pub fn is_outcome_unknown(&self) -> bool {
+        matches!(self.state, State::End(_))
+    }
+
+    /// Says what has to happen next.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "a session never ends as an iterator does, and each step asks for something"
+    )]
+    pub fn next(&mut self) -> Step {
+        loop {
+            if let Some(report) = self.report.take() {
+                return Step::Done(report);
+            }
+            if !self.output.is_empty() {
+                return Step::Send;
+            }
+            match &self.state {
+                State::Handshake => return Step::StartTls,
+                State::Closed(closed) => return Step::Closed(closed.clone()),
+                _ => {}
+            }
+            let (used, reply) = match self.parser.take(&self.input) {
+                Ok(taken) => taken,
+                Err(_) => {
+                    self.state = State::Closed(Closed::Protocol("malformed reply"));
+                    continue;
+                }
+            };
+            self.input.drain(..used);
+            if self.input.is_empty() {
+                self.input = Vec::new();
+            }
+            let Some(reply) = reply else {
+                return self.rest();
+            };
+            self.wait += 1;
+            let state = std::mem::replace(&mut self.state, State::Closed(Closed::Quit));
+            self.state = self.replied(state, reply);
+        }
+    }
+
+    /// Nothing has arrived.
+    fn rest(&self) -> Step {
+        let timeouts = &self.settings.timeouts;
+        let within = match &self.state {
+            State::Ready => return Step::Ready,
+            State::Content(..) => return Step::Content,
+            State::Greeting => timeouts.greeting,
+            State::Envelope(envelope) => envelope.within(timeouts),
+            State::End(_) | State::EmptyEnd(_) => timeouts.end_of_content,
+            State::Quit | State::Closed(_) => timeouts.quit,
+            State::Hello { .. }
+            | State::StartTls
+            | State::Auth(_)
+            | State::Reset
+            | State::Handshake => timeouts.hello,
+        };
+        Step::Receive {
+            within,
+            wait: self.wait,
+        }
+    }
+
+    /// Starts to send a message. Does nothing unless the session is [`Step::Ready`].
+    pub fn begin(&mut self, transaction: Transaction) {
+        let State::Ready = self.state else { return };
+        if let Some(reply) = transaction.obstacle(&self.extensions) {
+            self.report = Some(Report::local(reply, transaction.recipients.len()));
+            return;
+        }
+        let mut envelope = Envelope::new(transaction, &self.extensions);
+        envelope.send(&mut self.output);
+        self.state = State::Envelope(envelope);
+    }
+
+    /// Writes the next piece of content, dot-stuffed, into the output. Only after [`Step::Content`].
+    pub fn write_content(&mut self, piece: &[u8]) {
+        if let State::Content(_, encoder) = &mut self.state
+            && encoder.encode(piece, &mut self.output).is_err()
+        {
+            self.give_up();
+        }
+    }
+
+    /// Writes the end of the content. From here on nothing may be paused or aborted.
+    pub fn finish_content(&mut self) {
+        match std::mem::replace(&mut self.state, State::Closed(Closed::Quit)) {
+            State::Content(outcome, encoder) => {
+                if encoder.clone().finish(&mut self.output).is_ok() {
+                    self.state = State::End(outcome);
+                } else {
+                    self.state = State::Content(outcome, encoder);
+                    self.give_up();
+                }
+            }
+            state => self.state = state,
+        }
+    }
+
+    /// The content must not be ended; only closing prevents that what was sent is taken for it.
+    fn give_up(&mut self) {
+        let reply = Reply::new(554, (5, 6, 11), "The content has a bare CR or LF");
+        if let State::Content(outcome, _) =
+            std::mem::replace(&mut self.state, State::Closed(Closed::BadContent))
+        {
+            self.report = Some(outcome.report(reply, false));
+        }
+        self.output.clear();
+    }
+
+    /// Ends the conversation: with QUIT if the session is [`Step::Ready`], else at once, since a
+    /// QUIT inside a transaction or content would be taken for something else.
+    pub fn quit(&mut self) {
+        self.state = match self.state {
+            State::Ready => {
+                self.send("QUIT");
+                State::Quit
+            }
+            State::Quit | State::Closed(_) => return,
+            _ => {
+                self.output.clear();
+                State::Closed(Closed::Quit)
+            }
+        };
+    }
+
+    /// Tells that the handshake has succeeded: everything the peer has said is forgotten
+    /// (RFC 3207 §4.2).
+    pub fn tls_started(&mut self) {
+        if let State::Handshake = self.state {
+            self.input.clear();
+            self.is_tls = true;
+            self.extensions = Extensions::default();
+            self.state = self.say_hello();
+        }
+    }
+
+    /// Goes on with a reply.
+    fn replied(&mut self, state: State, reply: Reply) -> State {
+        // RFC 5321 §3.8, §4.2.3: 421 may answer anything, and ends everything.
+        if reply.code == 421 && !matches!(state, State::Greeting | State::Quit) {
+            return self.peer_closes(state, reply);
+        }
+        match state {
+            State::Greeting if reply.code == 220 => self.say_hello(),
+            State::Greeting => self.leave(Closed::Greeting(reply)),
+            State::Hello { is_extended } => self.hello_replied(is_extended, reply),
+            State::StartTls => self.starttls_replied(reply),
+            State::Auth(responses) => self.auth_replied(responses, reply),
+            State::Envelope(envelope) => self.envelope_replied(envelope, reply),
+            State::End(outcome) if reply.is_intermediate() => {
+                // Neither yes nor no: it stays unknown.
+                drop(outcome);
+                State::Closed(Closed::Protocol("3yz after the content"))
+            }
+            State::End(outcome) => {
+                self.report = Some(outcome.report(reply, true));
+                State::Ready
+            }
+            State::EmptyEnd(report) => {
+                self.report = Some(report);
+                State::Ready
+            }
+            State::Content(outcome, _) if reply.is_transient() || reply.is_permanent() => {
+                self.report = Some(outcome.report(reply.clone(), false));
+                State::Closed(Closed::Peer(reply))
+            }
+            State::Reset if reply.is_positive() => State::Ready,
+            State::Reset => self.leave(Closed::Peer(reply)),
+            State::Quit => State::Closed(Closed::Quit),
+            State::Content(..) | State::Ready | State::Handshake => {
+                State::Closed(Closed::Protocol("a reply that nobody has asked for"))
+            }
+            State::Closed(closed) => State::Closed(closed),
+        }
+    }
+
+    fn peer_closes(&mut self, state: State, reply: Reply) -> State {
+        self.report = match state {
+            State::Envelope(envelope) => Some(envelope.close(reply.clone())),
+            State::Content(outcome, _) => Some(outcome.report(reply.clone(), false)),
+            State::End(outcome) => Some(outcome.report(reply.clone(), true)),
+            State::EmptyEnd(report) => Some(report),
+            _ => None,
+        };
+        State::Closed(Closed::Peer(reply))
+    }
+
+    fn say_hello(&mut self) -> State {
+        self.output
+            .extend_from_slice(format!("EHLO {}\r\n", self.settings.ehlo).as_bytes());
+        State::Hello { is_extended: true }
+    }
+
+    fn hello_replied(&mut self, is_extended: bool, reply: Reply) -> State {
+        if reply.is_positive() {
+            if is_extended {
+                self.extensions = Extensions::parse(&reply.text);
+            }
+            return self.secure();
+        }
+        // RFC 5321 §3.2: who does not know EHLO is greeted with HELO.
+        if is_extended && reply.is_permanent() {
+            self.output
+                .extend_from_slice(format!("HELO {}\r\n", self.settings.ehlo).as_bytes());
+            return State::Hello { is_extended: false };
+        }
+        self.leave(Closed::Hello(reply))
+    }
+
+    /// Starts TLS if it is wanted, or goes on to log in.
+    fn secure(&mut self) -> State {
+        let is_wanted =
+            matches!(self.settings.tls, Tls::WhenOffered | Tls::Required) && !self.is_tls;
+        if is_wanted && self.extensions.starttls {
+            self.send("STARTTLS");
+            return State::StartTls;
+        }
+        // A password that goes out in clear because somebody has cut STARTTLS from the list is lost.
+        let is_needed = self.settings.tls == Tls::Required || self.settings.credentials.is_some();
+        if is_wanted && is_needed {
+            return self.leave(Closed::TlsMissing);
+        }
+        self.log_in()
+    }
+
+    fn starttls_replied(&mut self, reply: Reply) -> State {
+        if reply.code == 220 {
+            // What stands behind the 220 in clear was put there by somebody else.
+            if !self.input.is_empty() {
+                return State::Closed(Closed::Protocol(
+                    "octets between STARTTLS and the handshake",
+                ));
+            }
+            return State::Handshake;
+        }
+        if self.settings.tls == Tls::Required {
+            return self.leave(Closed::TlsRefused(reply));
+        }
+        self.extensions.starttls = false;
+        self.secure()
+    }
+
+    fn log_in(&mut self) -> State {
+        let Some(credentials) = &self.settings.credentials else {
+            return State::Ready;
+        };
+        let mut responses = VecDeque::new();
+        let mut command = if self.extensions.auth.contains(&Mechanism::Plain) {
+            let mut response = credentials.encode_plain();
+            let command = format!("AUTH PLAIN {response}\r\n");
+            if command.len() > COMMAND_OCTETS_MAX {
+                responses.push_back(response);
+                "AUTH PLAIN\r\n".to_owned()
+            } else {
+                wipe(&mut response);
+                command
+            }
+        } else if self.extensions.auth.contains(&Mechanism::Login) {
+            responses.push_back(encode(&credentials.name));
+            responses.push_back(encode(&credentials.password));
+            "AUTH LOGIN\r\n".to_owned()
+        } else {
+            return self.leave(Closed::AuthMissing);
+        };
+        self.output.extend_from_slice(command.as_bytes());
+        wipe(&mut command);
+        State::Auth(responses)
+    }
+
+    fn auth_replied(&mut self, mut responses: VecDeque<String>, reply: Reply) -> State {
+        if reply.code == 235 {
+            return State::Ready;
+        }
+        if reply.code == 334
+            && let Some(mut response) = responses.pop_front()
+        {
+            self.send(&response);
+            wipe(&mut response);
+            return State::Auth(responses);
+        }
+        if reply.is_transient() || reply.is_permanent() {
+            return self.leave(Closed::AuthRefused(reply));
+        }
+        State::Closed(Closed::Protocol("unexpected reply to AUTH"))
+    }
+
+    fn envelope_replied(&mut self, envelope: Envelope, reply: Reply) -> State {
+        match envelope.replied(reply) {
+            envelope::Next::Waiting(mut envelope) => {
+                envelope.send(&mut self.output);
+                State::Envelope(envelope)
+            }
+            envelope::Next::Content(outcome) => State::Content(outcome, DotEncoder::default()),
+            envelope::Next::EmptyContent(report) => {
+                self.send(".");
+                State::EmptyEnd(report)
+            }
+            envelope::Next::Failed { report, is_open } => {
+                self.report = Some(report);
+                if !is_open {
+                    return State::Ready;
+                }
+                self.send("RSET");
+                State::Reset
+            }
+            envelope::Next::Protocol => {
+                State::Closed(Closed::Protocol("unexpected reply in the envelope"))
+            }
+        }
+    }
+
+    /// Says goodbye without waiting for the answer: nothing depends on it.
+    fn leave(&mut self, closed: Closed) -> State {
+        self.send("QUIT");
+        State::Closed(closed)
+    }
+
+    fn send(&mut self, line: &str) {
+        self.output.extend_from_slice(line.as_bytes());
+        self.output.extend_from_slice(b"\r\n");
+    }
+}

@@ -1,0 +1,29 @@
+//! The outcome of a transaction.
+
+use crate::reply::Reply;
+
+/// What became of a message at a peer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// The reply to MAIL.
+    pub mail: Reply,
+    /// One final reply per recipient, in order: that to its RCPT if it was refused there, else that to
+    /// DATA or to the end of the content.
+    pub recipients: Vec<Reply>,
+    /// Whether the content has been sent to its end.
+    pub content_sent: bool,
+    /// The replies were made here, because the peer could not have taken the message.
+    pub is_local: bool,
+}
+
+impl Report {
+    /// The peer was not even asked.
+    pub(super) fn local(reply: Reply, recipients: usize) -> Report {
+        Report {
+            recipients: vec![reply.clone(); recipients],
+            mail: reply,
+            content_sent: false,
+            is_local: true,
+        }
+    }
+}

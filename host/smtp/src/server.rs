@@ -1,0 +1,397 @@
+//! The server side of a connection, as a conversation without I/O.
+//!
+//! [`Session::next`] is called again and again and says what to do. A driver looks like this:
+//!
+//! ```text
+//! loop {
+//!     match session.next() {
+//!         Send                     => write session.output(), then session.sent(written)
+//!         Receive { within, wait } => read into session.input(); one deadline per value of `wait`
+//!         Ask(question)            => session.answer(decide(question))
+//!         Content                  => store session.content(), then session.content_taken()
+//!         Reset, Discard           => forget the envelope; Discard: and the content
+//!         StartTls                 => handshake, then session.tls_started()
+//!         Close                    => close the connection
+//!     }
+//! }
+//! ```
+//!
+//! Replies to pipelined commands are gathered and sent together (RFC 2920 §3.2). The parts: `input`
+//! takes lines off the octets, `command` reads them, `conversation` decides by [`state`] what a
+//! command means, `exchange` logs in, `transfer` takes content, `answers` goes on after a decision,
+//! `replies` holds the fixed texts.
+
+mod answers;
+mod command;
+mod conversation;
+mod exchange;
+mod input;
+mod replies;
+mod state;
+mod transfer;
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::address::{ForwardPath, ReversePath};
+use crate::auth::{Credentials, Mechanism};
+use crate::limits::{Limits, Timeouts};
+use crate::parameter::{MailParameters, RcptParameters};
+use crate::reply::Reply;
+
+use conversation::Conversation;
+use input::Input;
+use state::{Phase, State, Turn};
+
+/// Output past which it is sent before more is done, so that a client that pipelines without end
+/// cannot make it grow.
+const OUTPUT_OCTETS_MAX: usize = 8 * 1024;
+/// Output buffers up to this size are kept while nothing is to be sent; an idle session holds no more.
+const OUTPUT_OCTETS_KEPT: usize = 128;
+
+/// What all sessions of a listener have in common.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The name in the greeting and in the replies to EHLO and HELO.
+    pub hostname: String,
+    /// How much a session takes.
+    pub limits: Limits,
+    /// How long it waits.
+    pub timeouts: Timeouts,
+    /// Whether AUTH is offered without TLS.
+    pub plaintext_auth: bool,
+    /// Whether STARTTLS is offered.
+    pub starttls: bool,
+}
+
+/// Whether the connection is under TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Security {
+    /// In clear.
+    Plain,
+    /// Under TLS, from the start or since STARTTLS.
+    Tls,
+}
+
+/// What has to happen next.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Write [`Session::output`] and report with [`Session::sent`].
+    Send,
+    /// Read more.
+    Receive {
+        /// How long to wait for what is awaited.
+        within: Duration,
+        /// Names what is awaited. It changes when a whole command has been taken, or 4 KiB more of
+        /// content. One deadline per value: a client cannot extend it octet by octet.
+        wait: u64,
+    },
+    /// Decide and call [`Session::answer`].
+    Ask(Question),
+    /// Take [`Session::content`] and call [`Session::content_taken`].
+    Content,
+    /// The envelope that was accepted so far is void: no content had been asked for.
+    Reset,
+    /// The envelope and all content gathered since [`Question::Data`] are void. No answer is needed;
+    /// if a reply is due, the session sends it itself when the content has ended.
+    Discard,
+    /// Start TLS and call [`Session::tls_started`], or close. Forget envelope and login.
+    StartTls,
+    /// Close the connection. Whatever was not accepted is void.
+    Close,
+}
+
+/// What the relay decides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Question {
+    /// Are these credentials right? A refusal should be 535 5.7.8 (RFC 4954 §6), or 454 4.7.0.
+    Authenticate {
+        /// How they were sent.
+        mechanism: Mechanism,
+        /// Name and password.
+        credentials: Credentials,
+    },
+    /// May this sender start a transaction?
+    Mail {
+        /// Where reports go.
+        reverse_path: ReversePath,
+        /// SIZE is within the limit already.
+        parameters: MailParameters,
+    },
+    /// May the message go there?
+    Recipient {
+        /// One recipient.
+        forward_path: ForwardPath,
+        /// Its DSN wishes.
+        parameters: RcptParameters,
+    },
+    /// May content come? Asked at DATA, and once at the first BDAT.
+    Data {
+        /// Which command asks.
+        kind: DataKind,
+    },
+    /// All content has been handed over by [`Step::Content`], with clean line ends and within the
+    /// limits. The answer takes responsibility for the message (RFC 5321 §6.1) or refuses it.
+    EndOfContent {
+        /// How long it was.
+        octets: u64,
+    },
+}
+
+/// How content arrives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DataKind {
+    /// DATA.
+    Data,
+    /// BDAT (RFC 3030).
+    Bdat,
+}
+
+/// The relay's decision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// Yes, with the usual reply.
+    Accept,
+    /// Yes, with this 2yz reply. At [`Question::Data`] the usual reply is sent all the same.
+    AcceptWith(Reply),
+    /// No, with this 4yz or 5yz reply. A 421 closes.
+    Refuse(Reply),
+    /// No; the session ends with this reply.
+    Close(Reply),
+}
+
+/// One connection.
+#[derive(Debug)]
+pub struct Session {
+    input: Input,
+    /// Where in the input the piece of content stands that was announced and not taken yet.
+    content: Range<usize>,
+    state: State,
+    conversation: Conversation,
+}
+
+impl Session {
+    /// A session whose first output is the greeting (RFC 5321 §3.1).
+    pub fn new(settings: Arc<Settings>, security: Security) -> Session {
+        let mut conversation = Conversation::new(settings, security);
+        conversation.greet();
+        Session::start(conversation, State::Command(Phase::Idle))
+    }
+
+    /// A session that greets with a refusal, such as 421 at a connection limit, and closes.
+    pub fn refuse(settings: Arc<Settings>, reply: Reply) -> Session {
+        let mut conversation = Conversation::new(settings, Security::Plain);
+        reply.write_to(&mut conversation.output);
+        Session::start(conversation, State::Closing)
+    }
+
+    fn start(conversation: Conversation, state: State) -> Session {
+        Session {
+            input: Input::default(),
+            content: 0..0,
+            state,
+            conversation,
+        }
+    }
+
+    /// Takes octets that have arrived.
+    pub fn feed(&mut self, octets: &[u8]) {
+        self.input().extend_from_slice(octets);
+    }
+
+    /// The buffer to read into: append to it, change nothing in it. Saves the copy of [`Self::feed`].
+    pub fn input(&mut self) -> &mut Vec<u8> {
+        self.input.appendable(self.content.is_empty())
+    }
+
+    /// Says what has to happen next. A question that is pending and was not answered is refused
+    /// with 451.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "a session never ends as an iterator does, and each step asks for something"
+    )]
+    pub fn next(&mut self) -> Step {
+        loop {
+            if !self.content.is_empty() {
+                return Step::Content;
+            }
+            if let Some(void) = self.conversation.void.take() {
+                return void.into();
+            }
+            if self.conversation.output.len() >= OUTPUT_OCTETS_MAX {
+                return Step::Send;
+            }
+            let Turn {
+                state,
+                step,
+                is_stuck,
+            } = self.advance();
+            self.state = state;
+            if let Some(step) = step {
+                return step;
+            }
+            if is_stuck {
+                return self.rest();
+            }
+        }
+    }
+
+    /// Nothing can be done without the driver: send what there is, then wait, shake hands or close.
+    fn rest(&mut self) -> Step {
+        if !self.conversation.output.is_empty() {
+            return Step::Send;
+        }
+        let timeouts = &self.conversation.settings.timeouts;
+        let within = match self.state {
+            State::Closing => return Step::Close,
+            State::Handshake => {
+                // RFC 3207 §4.2; what was pipelined behind STARTTLS must never run.
+                self.input.clear();
+                return Step::StartTls;
+            }
+            State::Data(_) | State::Chunk(_) | State::Skip(_) | State::Ended(_) => timeouts.content,
+            State::Command(_) | State::Auth(_) | State::Asked(_) => {
+                self.input.release();
+                timeouts.command
+            }
+        };
+        Step::Receive {
+            within,
+            wait: self.conversation.wait,
+        }
+    }
+
+    /// Moves one step on, if the input allows.
+    fn advance(&mut self) -> Turn {
+        let conversation = &mut self.conversation;
+        let command_octets_max = conversation.settings.limits.command_octets_max;
+        let auth_octets_max = conversation.settings.limits.auth_line_octets_max;
+        match std::mem::replace(&mut self.state, State::Closing) {
+            State::Command(phase) => {
+                match self.input.command(command_octets_max, auth_octets_max) {
+                    Some(line) => {
+                        let turn = conversation.command(phase, line);
+                        if turn.state.is_login() {
+                            self.input.wipe_line();
+                        }
+                        turn
+                    }
+                    None => Turn::stuck(State::Command(phase)),
+                }
+            }
+            State::Auth(exchange) => match self.input.line(auth_octets_max) {
+                Some(line) => {
+                    let turn = conversation.response(exchange, line);
+                    self.input.wipe_line();
+                    turn
+                }
+                None => Turn::stuck(State::Auth(exchange)),
+            },
+            State::Data(data) => conversation.data(data, &mut self.input, &mut self.content),
+            State::Ended(ended) => conversation.ask_about(ended),
+            State::Chunk(chunk) => conversation.chunk(chunk, &mut self.input, &mut self.content),
+            State::Skip(skip) => conversation.skip(skip, &mut self.input),
+            State::Asked(asked) => conversation.unanswered(asked),
+            state @ (State::Handshake | State::Closing) => Turn::stuck(state),
+        }
+    }
+
+    /// What is to be sent.
+    pub fn output(&self) -> &[u8] {
+        &self.conversation.output
+    }
+
+    /// Tells that the first `octets` of the output have been sent.
+    pub fn sent(&mut self, octets: usize) {
+        let output = &mut self.conversation.output;
+        output.drain(..octets.min(output.len()));
+        if output.is_empty() && output.capacity() > OUTPUT_OCTETS_KEPT {
+            *output = Vec::new();
+        }
+    }
+
+    /// The piece of content that [`Step::Content`] announced, without the dots of DATA.
+    pub fn content(&self) -> &[u8] {
+        self.input.slice(self.content.clone())
+    }
+
+    /// Tells that the piece has been taken.
+    pub fn content_taken(&mut self) {
+        self.content = 0..0;
+    }
+
+    /// Answers the pending question. Without one it does nothing.
+    pub fn answer(&mut self, answer: Answer) {
+        self.state = match std::mem::replace(&mut self.state, State::Closing) {
+            State::Asked(asked) => self.conversation.answer(asked, answer),
+            state => state,
+        };
+    }
+
+    /// Tells that the handshake has succeeded. EHLO, login and transaction are forgotten already
+    /// (RFC 3207 §4.2).
+    pub fn tls_started(&mut self) {
+        if let State::Handshake = self.state {
+            self.input.clear();
+            self.conversation.security = Security::Tls;
+            self.state = State::Command(Phase::Idle);
+        }
+    }
+
+    /// Ends the session on the driver's side (shutdown, timeout, disabled user): the reply is sent,
+    /// a 421 as a rule (RFC 5321 §3.8), then the session closes.
+    pub fn end(&mut self, reply: Reply) {
+        let state = std::mem::replace(&mut self.state, State::Closing);
+        self.content = 0..0;
+        self.input.clear();
+        // A reply in clear has no place in a handshake, and a second farewell none after the first.
+        if !matches!(state, State::Handshake | State::Closing) {
+            reply.write_to(&mut self.conversation.output);
+        }
+    }
+
+    /// Whether a login has succeeded.
+    pub fn is_authenticated(&self) -> bool {
+        self.conversation.is_authenticated
+    }
+
+    /// Whether MAIL has been accepted and its transaction has not ended.
+    pub fn in_transaction(&self) -> bool {
+        self.state.in_transaction()
+    }
+
+    /// The argument of the last EHLO or HELO.
+    pub fn ehlo(&self) -> Option<&str> {
+        self.conversation
+            .hello
+            .as_ref()
+            .map(|hello| hello.name.as_ref())
+    }
+
+    /// Whether it was EHLO.
+    pub fn is_esmtp(&self) -> bool {
+        self.conversation
+            .hello
+            .as_ref()
+            .is_some_and(|hello| hello.is_extended)
+    }
+
+    /// Whether the connection is under TLS.
+    pub fn security(&self) -> Security {
+        self.conversation.security
+    }
+
+    /// Whether the content has octets above 127, whatever BODY said. Asked at
+    /// [`Question::EndOfContent`], so that the relay can convert or refuse what the next hop lacks
+    /// 8BITMIME for.
+    pub fn saw_8bit(&self) -> bool {
+        self.state.findings().eight_bit
+    }
+
+    /// Whether the content has an octet 0. RFC 5321 §4.1.1.4 allows it in content; in a header it
+    /// makes readers differ. Asked at [`Question::EndOfContent`].
+    pub fn saw_nul(&self) -> bool {
+        self.state.findings().nul
+    }
+}

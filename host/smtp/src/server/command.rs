@@ -1,0 +1,230 @@
+//! The grammar of command lines (RFC 5321 §4.1.1): verbs, and the arguments of each.
+//!
+//! Pure functions from text to values; what a command means at its time is for `conversation`.
+
+use crate::address::{AddressError, ForwardPath, ReversePath};
+
+/// Longest argument of EHLO and HELO in octets: a domain (RFC 5321 §4.5.3.1.2).
+const HELLO_OCTETS_MAX: usize = 255;
+
+/// The first word of a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verb {
+    Ehlo,
+    Helo,
+    Mail,
+    Rcpt,
+    Data,
+    Bdat,
+    Rset,
+    Noop,
+    Quit,
+    Help,
+    Vrfy,
+    Auth,
+    StartTls,
+    /// Known from an RFC and not implemented: 502.
+    Unimplemented,
+    /// Not known: 500.
+    Unknown,
+}
+
+/// Every verb by name. EXPN would tell who is on a list (RFC 5321 §7.3); the others are obsolete or
+/// for mail that waits to be fetched.
+const VERBS: [(&str, Verb); 20] = [
+    ("MAIL", Verb::Mail),
+    ("RCPT", Verb::Rcpt),
+    ("DATA", Verb::Data),
+    ("BDAT", Verb::Bdat),
+    ("RSET", Verb::Rset),
+    ("EHLO", Verb::Ehlo),
+    ("QUIT", Verb::Quit),
+    ("AUTH", Verb::Auth),
+    ("STARTTLS", Verb::StartTls),
+    ("NOOP", Verb::Noop),
+    ("HELO", Verb::Helo),
+    ("HELP", Verb::Help),
+    ("VRFY", Verb::Vrfy),
+    ("EXPN", Verb::Unimplemented),
+    ("TURN", Verb::Unimplemented),
+    ("ETRN", Verb::Unimplemented),
+    ("ATRN", Verb::Unimplemented),
+    ("SEND", Verb::Unimplemented),
+    ("SOML", Verb::Unimplemented),
+    ("SAML", Verb::Unimplemented),
+];
+
+/// Splits a line into its verb and what stands behind it. `None` if the line is no text: it has a
+/// control character (a bare CR or LF among them) or is not UTF-8. Blanks at its end do not matter
+/// (RFC 5321 §4.1.1).
+pub(super) fn split(line: &[u8]) -> Option<(Verb, &str)> {
+    let text = std::str::from_utf8(line)
+        .ok()?
+        .trim_end_matches([' ', '\t']);
+    if text.bytes().any(|octet| octet.is_ascii_control()) {
+        return None;
+    }
+    let (verb, arguments) = text.split_once(' ').unwrap_or((text, ""));
+    let known = VERBS
+        .iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case(verb));
+    Some((
+        known.map_or(Verb::Unknown, |(_, verb)| *verb),
+        arguments.trim_start_matches(' '),
+    ))
+}
+
+/// The argument of EHLO and HELO. More lenient than `Domain` of RFC 5321 §4.1.2, because programs
+/// send what their machine is called; but only what may stand in a trace header as it is.
+pub(super) fn hello_name(arguments: &str) -> Option<&str> {
+    let is_literal = arguments.len() > 2 && arguments.starts_with('[') && arguments.ends_with(']');
+    let name = if is_literal {
+        &arguments[1..arguments.len() - 1]
+    } else {
+        arguments
+    };
+    let is_valid = (1..=HELLO_OCTETS_MAX).contains(&name.len())
+        && name.bytes().all(|octet| {
+            octet.is_ascii_alphanumeric()
+                || matches!(octet, b'-' | b'.' | b'_')
+                || (is_literal && octet == b':')
+        });
+    is_valid.then_some(arguments)
+}
+
+/// Why the argument of MAIL or RCPT is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PathError {
+    /// `FROM:` or `TO:` is missing.
+    Keyword,
+    /// The path is wrong.
+    Address(AddressError),
+    /// Something other than a blank stands behind the path.
+    Behind,
+}
+
+/// `FROM:<reverse-path>` and what stands behind it.
+pub(super) fn mail_arguments(arguments: &str) -> Result<(ReversePath, &str), PathError> {
+    path_arguments(arguments, "FROM:", ReversePath::parse_prefix)
+}
+
+/// `TO:<forward-path>` and what stands behind it.
+pub(super) fn rcpt_arguments(arguments: &str) -> Result<(ForwardPath, &str), PathError> {
+    path_arguments(arguments, "TO:", ForwardPath::parse_prefix)
+}
+
+/// A blank behind the colon is let through: RFC 5321 §3.3 forbids it to clients, printers send it,
+/// and it can mean nothing else.
+fn path_arguments<'a, P>(
+    arguments: &'a str,
+    keyword: &str,
+    parse: impl Fn(&'a str) -> Result<(P, &'a str), AddressError>,
+) -> Result<(P, &'a str), PathError> {
+    let found = arguments
+        .get(..keyword.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(keyword));
+    if !found {
+        return Err(PathError::Keyword);
+    }
+    let path = arguments[keyword.len()..].trim_start_matches(' ');
+    let (path, behind) = parse(path).map_err(PathError::Address)?;
+    if behind.is_empty() || behind.starts_with(' ') {
+        Ok((path, behind))
+    } else {
+        Err(PathError::Behind)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_verb_is_a_word_of_its_own_in_any_case() {
+        assert_eq!(split(b"DATA"), Some((Verb::Data, "")));
+        assert_eq!(split(b"data \t "), Some((Verb::Data, "")));
+        assert_eq!(split(b"Mail  FROM:<> "), Some((Verb::Mail, "FROM:<>")));
+        assert_eq!(split(b"StartTLS"), Some((Verb::StartTls, "")));
+        assert_eq!(split(b"expn x"), Some((Verb::Unimplemented, "x")));
+        for line in [
+            "",
+            " ",
+            " DATA",
+            "DATAX",
+            "DAT",
+            "MAILFROM:<>",
+            "XYZZY",
+            "D\u{c4}TA",
+        ] {
+            assert_eq!(split(line.as_bytes()).unwrap().0, Verb::Unknown, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_line_with_controls_is_no_text() {
+        for line in [
+            "NOOP\rNOOP",
+            "NOOP\nNOOP",
+            "\0",
+            "NOOP\x07",
+            "NOOP\x7f",
+            "NOOP\tx",
+            "\r",
+        ] {
+            assert_eq!(split(line.as_bytes()), None, "{line:?}");
+        }
+        assert_eq!(split(b"NOOP \xff"), None);
+    }
+
+    #[test]
+    fn a_hello_needs_a_name_that_may_stand_in_a_header() {
+        for name in [
+            "a",
+            "mx.example.com",
+            "mx.example.com.",
+            "DESKTOP_1",
+            "[192.0.2.1]",
+            "[IPv6:2001:db8::1]",
+            "[::1]",
+        ] {
+            assert_eq!(hello_name(name), Some(name));
+        }
+        let long = "a".repeat(256);
+        for name in [
+            "",
+            "[]",
+            "a b",
+            "<a>",
+            "a(b)",
+            "a;b",
+            "a:b",
+            "[a",
+            "b\u{fc}cher",
+            "a@b",
+            "(",
+            "\"",
+            long.as_str(),
+        ] {
+            assert_eq!(hello_name(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn paths_stand_in_brackets_behind_their_keyword() {
+        let mail =
+            |text| mail_arguments(text).map(|(path, behind)| (path.to_string(), behind.to_owned()));
+        assert_eq!(mail("FROM:<a@b>"), Ok(("<a@b>".into(), String::new())));
+        assert_eq!(mail("from: <> SIZE=1"), Ok(("<>".into(), " SIZE=1".into())));
+        assert_eq!(mail("FROM:<a@b>SIZE=1"), Err(PathError::Behind));
+        assert_eq!(
+            mail("FROM:a@b"),
+            Err(PathError::Address(AddressError::Syntax))
+        );
+        assert_eq!(mail("FROM :<a@b>"), Err(PathError::Keyword));
+        assert_eq!(mail("TO:<a@b>"), Err(PathError::Keyword));
+        assert_eq!(mail("FR\u{d6}"), Err(PathError::Keyword));
+        assert_eq!(mail(""), Err(PathError::Keyword));
+        assert_eq!(rcpt_arguments("to:<a@b>").unwrap().0.to_string(), "<a@b>");
+    }
+}

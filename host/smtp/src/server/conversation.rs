@@ -1,0 +1,448 @@
+//! What each command means at its time (RFC 5321 §4.1.4), and the facts that outlive a transaction.
+//!
+//! A command that is out of order or malformed leaves the state as it was. Order of checks: is it the
+//! command's time, is it readable, is it within the limits; then the relay is asked.
+
+use std::io::Write as _;
+use std::sync::Arc;
+
+use crate::address::AddressError;
+use crate::content::ChunkSize;
+use crate::parameter::{MailParameters, ParameterError, RcptParameters};
+
+use super::command::{self, PathError, Verb};
+use super::input::Line;
+use super::state::{Asked, Envelope, Phase, Refusal, State, Turn, Void};
+use super::{DataKind, Question, Security, Settings, replies};
+
+/// Everything about a session but its input and its state.
+#[derive(Debug)]
+pub(super) struct Conversation {
+    pub(super) settings: Arc<Settings>,
+    pub(super) security: Security,
+    pub(super) hello: Option<Hello>,
+    pub(super) is_authenticated: bool,
+    pub(super) output: Vec<u8>,
+    /// What has become void and was not told yet.
+    pub(super) void: Option<Void>,
+    /// Names what is awaited.
+    pub(super) wait: u64,
+    /// Octets of content since `wait` changed.
+    pub(super) progress: usize,
+    pub(super) errors: u32,
+    pub(super) auth_failures: u32,
+    commands_before_login: u32,
+}
+
+/// The client's EHLO or HELO.
+#[derive(Debug)]
+pub(super) struct Hello {
+    pub(super) name: Box<str>,
+    /// It was EHLO.
+    pub(super) is_extended: bool,
+}
+
+impl Conversation {
+    pub(super) fn new(settings: Arc<Settings>, security: Security) -> Conversation {
+        Conversation {
+            settings,
+            security,
+            hello: None,
+            is_authenticated: false,
+            output: Vec::new(),
+            void: None,
+            wait: 0,
+            progress: 0,
+            errors: 0,
+            auth_failures: 0,
+            commands_before_login: 0,
+        }
+    }
+
+    /// RFC 5321 §4.2: the greeting has the name and, by custom, `ESMTP`.
+    pub(super) fn greet(&mut self) {
+        write_line(
+            &mut self.output,
+            format_args!("220 {} ESMTP", self.settings.hostname),
+        );
+    }
+
+    /// Takes one command line.
+    pub(super) fn command(&mut self, phase: Phase, line: Line<'_>) -> Turn {
+        self.wait += 1;
+        if !self.is_authenticated {
+            self.commands_before_login += 1;
+            if self.commands_before_login > self.settings.limits.commands_before_login_max {
+                return self.close(replies::TOO_MANY_COMMANDS);
+            }
+        }
+        let octets = match line {
+            Line::Octets(octets) => octets,
+            Line::TooLong => return self.error(phase, replies::LINE_TOO_LONG),
+            Line::AuthTooLong => return self.error(phase, replies::AUTH_LINE_TOO_LONG),
+        };
+        let Some((verb, arguments)) = command::split(octets) else {
+            return self.error(phase, replies::NOT_TEXT);
+        };
+        match verb {
+            Verb::Ehlo => self.hello(phase, arguments, true),
+            Verb::Helo => self.hello(phase, arguments, false),
+            Verb::Mail => self.mail(phase, arguments),
+            Verb::Rcpt => self.rcpt(phase, arguments),
+            Verb::Data => self.start_data(phase, arguments),
+            Verb::Bdat => self.bdat(phase, arguments),
+            Verb::Rset => self.rset(phase, arguments),
+            Verb::Noop => self.accept(phase, replies::OK),
+            Verb::Help => self.accept(phase, replies::HELP),
+            Verb::Vrfy if arguments.is_empty() => self.error(phase, replies::VRFY_SYNTAX),
+            Verb::Vrfy => self.accept(phase, replies::VRFY),
+            Verb::Quit => self.quit(phase, arguments),
+            Verb::Auth => self.auth(phase, arguments),
+            Verb::StartTls => self.starttls(phase, arguments),
+            Verb::Unimplemented => self.error(phase, replies::UNIMPLEMENTED),
+            Verb::Unknown => self.error(phase, replies::UNKNOWN_COMMAND),
+        }
+    }
+
+    /// EHLO and HELO void a transaction as RSET does (RFC 5321 §4.1.4). A refused one changes nothing.
+    fn hello(&mut self, phase: Phase, arguments: &str, is_extended: bool) -> Turn {
+        let Some(name) = command::hello_name(arguments) else {
+            return self.error(phase, replies::HELLO_SYNTAX);
+        };
+        self.leave(&phase);
+        self.hello = Some(Hello {
+            name: name.into(),
+            is_extended,
+        });
+        if is_extended {
+            self.list_extensions();
+        } else {
+            write_line(
+                &mut self.output,
+                format_args!("250 {}", self.settings.hostname),
+            );
+        }
+        Turn::command(Phase::Idle)
+    }
+
+    /// Lists what is honoured here and now, and nothing else (RFC 5321 §4.1.1.1).
+    fn list_extensions(&mut self) {
+        let may_start_tls = self.security == Security::Plain && self.settings.starttls;
+        let may_log_in = self.may_authenticate() && !self.is_authenticated;
+        let output = &mut self.output;
+        write_line(output, format_args!("250-{}", self.settings.hostname));
+        write_line(
+            output,
+            format_args!("250-SIZE {}", self.settings.limits.content_octets_max),
+        );
+        if may_start_tls {
+            self.say("250-STARTTLS");
+        }
+        if may_log_in {
+            self.say("250-AUTH PLAIN LOGIN");
+        }
+        for line in [
+            "250-PIPELINING",
+            "250-ENHANCEDSTATUSCODES",
+            "250-8BITMIME",
+            "250-DSN",
+            "250-SMTPUTF8",
+            "250 CHUNKING",
+        ] {
+            self.say(line);
+        }
+    }
+
+    fn mail(&mut self, phase: Phase, arguments: &str) -> Turn {
+        if self.hello.is_none() {
+            return self.error(phase, replies::HELLO_FIRST);
+        }
+        match phase {
+            Phase::Idle => {}
+            Phase::Envelope(_) => return self.error(phase, replies::NESTED_MAIL),
+            Phase::Chunks(_) => return self.error(phase, replies::AFTER_BDAT),
+        }
+        // RFC 4954 §6: before anything is said of the argument.
+        if !self.is_authenticated {
+            let reply = if self.may_authenticate() {
+                replies::AUTH_REQUIRED
+            } else {
+                replies::TLS_FIRST
+            };
+            return self.error(phase, reply);
+        }
+        let (reverse_path, behind) = match command::mail_arguments(arguments) {
+            Ok(found) => found,
+            Err(PathError::Address(_)) => return self.error(phase, replies::SENDER_SYNTAX),
+            Err(PathError::Keyword | PathError::Behind) => {
+                return self.error(phase, replies::MAIL_SYNTAX);
+            }
+        };
+        let parameters = match self.check_extended(behind).and_then(MailParameters::parse) {
+            Ok(parameters) => parameters,
+            Err(error) => return self.parameter_error(phase, error),
+        };
+        if !parameters.smtputf8 && !reverse_path.is_ascii() {
+            return self.error(phase, replies::SENDER_NOT_ASCII);
+        }
+        if parameters
+            .size
+            .is_some_and(|size| size > self.settings.limits.content_octets_max)
+        {
+            return self.refuse(phase, replies::TOO_LARGE);
+        }
+        let asked = Asked::Mail {
+            smtputf8: parameters.smtputf8,
+        };
+        Turn::ask(
+            asked,
+            Question::Mail {
+                reverse_path,
+                parameters,
+            },
+        )
+    }
+
+    fn rcpt(&mut self, phase: Phase, arguments: &str) -> Turn {
+        let envelope = match phase {
+            Phase::Envelope(envelope) => envelope,
+            Phase::Chunks(_) => return self.error(phase, replies::AFTER_BDAT),
+            Phase::Idle => return self.out_of_order(replies::MAIL_FIRST),
+        };
+        let (forward_path, behind) = match command::rcpt_arguments(arguments) {
+            Ok(found) => found,
+            Err(PathError::Address(AddressError::NonAscii)) => {
+                return self.error(phase, replies::RECIPIENT_NOT_ASCII);
+            }
+            Err(PathError::Address(_)) => return self.error(phase, replies::RECIPIENT_SYNTAX),
+            Err(PathError::Keyword | PathError::Behind) => {
+                return self.error(phase, replies::RCPT_SYNTAX);
+            }
+        };
+        let parameters = match self.check_extended(behind).and_then(RcptParameters::parse) {
+            Ok(parameters) => parameters,
+            Err(error) => return self.parameter_error(phase, error),
+        };
+        if !envelope.smtputf8 && !forward_path.is_ascii() {
+            return self.error(phase, replies::RECIPIENT_NOT_ASCII);
+        }
+        // RFC 5321 §4.5.3.1.10: those accepted so far stay.
+        if envelope.recipients >= self.settings.limits.recipients_max {
+            return self.refuse(phase, replies::TOO_MANY_RECIPIENTS);
+        }
+        Turn::ask(
+            Asked::Recipient(envelope),
+            Question::Recipient {
+                forward_path,
+                parameters,
+            },
+        )
+    }
+
+    fn start_data(&mut self, phase: Phase, arguments: &str) -> Turn {
+        if !arguments.is_empty() {
+            return self.error(phase, replies::NO_ARGUMENTS);
+        }
+        match phase {
+            Phase::Idle => self.out_of_order(replies::MAIL_FIRST),
+            // RFC 3030 §2: DATA and BDAT are not mixed.
+            Phase::Chunks(_) => self.error(phase, replies::AFTER_BDAT),
+            Phase::Envelope(envelope) => match lacks_recipients(envelope) {
+                Some(reply) => self.error(phase, reply),
+                None => Turn::ask(
+                    Asked::Data,
+                    Question::Data {
+                        kind: DataKind::Data,
+                    },
+                ),
+            },
+        }
+    }
+
+    /// Whatever happens to a BDAT that can be read, its octets are taken (RFC 3030 §2).
+    fn bdat(&mut self, phase: Phase, arguments: &str) -> Turn {
+        let Some(chunk) = ChunkSize::parse(arguments) else {
+            return self.error(phase, replies::BDAT_SYNTAX);
+        };
+        let octets_max = self.settings.limits.content_octets_max;
+        match phase {
+            Phase::Idle => {
+                let reply = if self.hello.is_none() {
+                    replies::HELLO_FIRST
+                } else {
+                    replies::MAIL_FIRST
+                };
+                self.start_skip(chunk.octets, Refusal::Error(reply), phase)
+            }
+            Phase::Envelope(envelope) => {
+                if let Some(reply) = lacks_recipients(envelope) {
+                    return self.start_skip(chunk.octets, Refusal::Error(reply), phase);
+                }
+                if chunk.octets > octets_max {
+                    self.leave(&phase);
+                    return self.start_skip(
+                        chunk.octets,
+                        Refusal::Message(replies::TOO_LARGE),
+                        Phase::Idle,
+                    );
+                }
+                let asked = Asked::Chunk {
+                    octets: chunk.octets,
+                    is_last: chunk.is_last,
+                };
+                Turn::ask(
+                    asked,
+                    Question::Data {
+                        kind: DataKind::Bdat,
+                    },
+                )
+            }
+            Phase::Chunks(transfer) => {
+                if chunk.octets > octets_max.saturating_sub(transfer.octets) {
+                    self.void = Some(Void::Content);
+                    return self.start_skip(
+                        chunk.octets,
+                        Refusal::Message(replies::TOO_LARGE),
+                        Phase::Idle,
+                    );
+                }
+                self.start_chunk(transfer, chunk.octets, chunk.is_last)
+                    .into()
+            }
+        }
+    }
+
+    fn rset(&mut self, phase: Phase, arguments: &str) -> Turn {
+        if !arguments.is_empty() {
+            return self.error(phase, replies::NO_ARGUMENTS);
+        }
+        self.leave(&phase);
+        self.accept(Phase::Idle, replies::OK)
+    }
+
+    fn quit(&mut self, phase: Phase, arguments: &str) -> Turn {
+        if !arguments.is_empty() {
+            return self.error(phase, replies::NO_ARGUMENTS);
+        }
+        self.leave(&phase);
+        self.close(replies::BYE)
+    }
+
+    fn starttls(&mut self, phase: Phase, arguments: &str) -> Turn {
+        let refusal = if !arguments.is_empty() {
+            replies::NO_ARGUMENTS
+        } else if self.security == Security::Tls {
+            replies::TLS_ALREADY
+        } else if !self.settings.starttls {
+            replies::TLS_NOT_OFFERED
+        } else if !self.is_extended() {
+            replies::HELLO_FIRST
+        } else if let Phase::Chunks(_) = phase {
+            replies::AFTER_BDAT
+        } else {
+            // RFC 3207 §4.2: everything that was said in clear is forgotten.
+            self.leave(&phase);
+            self.hello = None;
+            self.is_authenticated = false;
+            self.say(replies::TLS_READY);
+            return State::Handshake.into();
+        };
+        self.error(phase, refusal)
+    }
+
+    /// Parameters are for those who have said EHLO (RFC 5321 §4.1.1.11).
+    fn check_extended<'a>(&self, parameters: &'a str) -> Result<&'a str, ParameterError> {
+        if self.is_extended() || parameters.trim_start_matches(' ').is_empty() {
+            Ok(parameters)
+        } else {
+            Err(ParameterError::Unknown)
+        }
+    }
+
+    pub(super) fn is_extended(&self) -> bool {
+        self.hello.as_ref().is_some_and(|hello| hello.is_extended)
+    }
+
+    /// Whether AUTH is offered on this connection.
+    pub(super) fn may_authenticate(&self) -> bool {
+        self.security == Security::Tls || self.settings.plaintext_auth
+    }
+
+    /// A transaction is over before its time: the driver is told what is void.
+    pub(super) fn leave(&mut self, phase: &Phase) {
+        self.void = match phase {
+            Phase::Idle => None,
+            Phase::Envelope(_) => Some(Void::Envelope),
+            Phase::Chunks(_) => Some(Void::Content),
+        };
+    }
+
+    fn parameter_error(&mut self, phase: Phase, error: ParameterError) -> Turn {
+        self.error(
+            phase,
+            match error {
+                ParameterError::Unknown => replies::PARAMETER_UNKNOWN,
+                ParameterError::Malformed => replies::PARAMETER_SYNTAX,
+            },
+        )
+    }
+
+    /// Outside of a transaction.
+    fn out_of_order(&mut self, reply: &'static str) -> Turn {
+        let reply = if self.hello.is_none() {
+            replies::HELLO_FIRST
+        } else {
+            reply
+        };
+        self.error(Phase::Idle, reply)
+    }
+
+    /// The client's mistake: it counts, and one too many ends the session.
+    pub(super) fn error(&mut self, phase: Phase, reply: &'static str) -> Turn {
+        self.errors += 1;
+        if self.errors > self.settings.limits.errors_max {
+            return self.close(replies::TOO_MANY_ERRORS);
+        }
+        self.accept(phase, reply)
+    }
+
+    /// A refusal that is nobody's mistake.
+    pub(super) fn refuse(&mut self, phase: Phase, reply: &'static str) -> Turn {
+        self.accept(phase, reply)
+    }
+
+    /// Says `reply` and waits for the next command.
+    pub(super) fn accept(&mut self, phase: Phase, reply: &'static str) -> Turn {
+        self.say(reply);
+        Turn::command(phase)
+    }
+
+    /// Says `reply` and closes.
+    pub(super) fn close(&mut self, reply: &'static str) -> Turn {
+        self.say(reply);
+        State::Closing.into()
+    }
+
+    pub(super) fn say(&mut self, reply: &'static str) {
+        self.output.extend_from_slice(reply.as_bytes());
+        self.output.extend_from_slice(b"\r\n");
+    }
+}
+
+fn write_line(output: &mut Vec<u8>, line: std::fmt::Arguments<'_>) {
+    // Writing into a Vec cannot fail.
+    let _ = write!(output, "{line}\r\n");
+}
+
+/// RFC 5321 §3.3: 503 if no recipient was tried, 554 if none was accepted.
+fn lacks_recipients(envelope: Envelope) -> Option<&'static str> {
+    match envelope {
+        Envelope {
+            recipients: 1.., ..
+        } => None,
+        Envelope {
+            was_refused: true, ..
+        } => Some(replies::NO_RECIPIENT),
+        _ => Some(replies::RCPT_FIRST),
+    }
+}
