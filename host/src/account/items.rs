@@ -135,13 +135,23 @@ fn is_invisible(character: char) -> bool {
             | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
-/// What was probably meant by an item that holds several: the same with semicolons.
+/// What was probably meant by an item that holds several: the same with semicolons. Of `Name
+/// <address>` only the address.
 fn separated(item: &str) -> String {
-    let parts: Vec<&str> = item
-        .split(|c: char| c == ',' || c.is_whitespace())
-        .filter(|part| !part.is_empty())
-        .collect();
-    shown(&parts.join(";"))
+    let parts = || {
+        item.split(|c: char| c == ',' || c.is_whitespace())
+            .filter(|part| !part.is_empty())
+    };
+    let in_brackets = |part: &'_ str| part.starts_with('<') && part.ends_with('>');
+    let meant: Vec<&str> = if parts().any(in_brackets) {
+        parts()
+            .filter(|part| in_brackets(part))
+            .map(|part| part.trim_matches(['<', '>']))
+            .collect()
+    } else {
+        parts().collect()
+    };
+    shown(&meant.join(";"))
 }
 
 /// An item in quotes as it is shown to people: on one line, no longer than a line.
@@ -160,4 +170,99 @@ pub(super) fn shown(item: &str) -> String {
     }
     text.push('"');
     text
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn gathered(items: impl Into<Items>) -> Result<Vec<String>, Vec<String>> {
+        let parse = |item: &str| match item.strip_prefix('!') {
+            None => Ok(item.to_owned()),
+            Some(_) => Err(String::from("is wrong")),
+        };
+        gather("field", &items.into(), 20, parse)
+            .map_err(|problems| problems.into_iter().map(|p| p.to_string()).collect())
+    }
+
+    #[test]
+    fn blanks_empty_items_order_and_duplicates_dont_matter() {
+        for text in [
+            "a;b",
+            "b;a",
+            " a ; b ",
+            "a;b;",
+            ";;a;;b;;",
+            "a;b;a",
+            "\ta\n;\r\nb",
+            "a;\u{a0}b",
+        ] {
+            assert_eq!(gathered(text), Ok(vec!["a".into(), "b".into()]), "{text:?}");
+        }
+        for text in ["", " ", ";", " ; ; "] {
+            assert_eq!(gathered(text), Ok(vec![]), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_list_means_what_the_text_means() {
+        let list = ["b", "", " a;c ", "b;"].map(String::from).to_vec();
+        assert_eq!(gathered(list), gathered("a;b;c"));
+        assert_eq!(gathered(Items::default()), Ok(vec![]));
+    }
+
+    #[test]
+    fn separators_of_other_notations_are_refused_and_the_right_ones_shown() {
+        for (item, problem) in [
+            (
+                "a,b",
+                "field: \"a,b\" contains a comma: items are separated by a semicolon, write \"a;b\"",
+            ),
+            (
+                "a, b ,c",
+                "field: \"a, b ,c\" contains a comma: items are separated by a semicolon, write \"a;b;c\"",
+            ),
+            (
+                "a\nb",
+                "field: \"a\\u{a}b\" contains a blank: items are separated by a semicolon, write \"a;b\"",
+            ),
+            (
+                "a\u{200b}b",
+                "field: \"a\\u{200b}b\" contains an invisible character (U+200B): \
+                 type it again instead of pasting it",
+            ),
+        ] {
+            assert_eq!(gathered(item), Err(vec![problem.to_owned()]));
+        }
+    }
+
+    #[test]
+    fn every_wrong_item_is_named_up_to_ten() {
+        assert_eq!(
+            gathered("!x;a;!y"),
+            Err(vec![
+                "field: \"!x\" is wrong".to_owned(),
+                "field: \"!y\" is wrong".to_owned()
+            ])
+        );
+        let problems = gathered("!;".repeat(13)).unwrap_err();
+        assert_eq!(problems.len(), 11);
+        assert_eq!(problems[10], "field: 3 more items are wrong");
+    }
+
+    #[test]
+    fn items_are_counted_before_they_are_looked_at() {
+        assert!(gathered("a;".repeat(20)).is_ok());
+        assert_eq!(
+            gathered("!;".repeat(21)),
+            Err(vec!["field: has more than 20 items".to_owned()])
+        );
+    }
+
+    #[test]
+    fn a_long_item_is_cut_where_it_is_shown() {
+        let text = shown(&"ü".repeat(200));
+        assert_eq!(text, format!("\"{}…\"", "ü".repeat(SHOWN_CHARACTERS_MAX)));
+    }
 }

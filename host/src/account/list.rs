@@ -131,3 +131,74 @@ fn parse_notify(items: &Items) -> Result<Vec<Mailbox>, Vec<FieldProblem>> {
         .map(|(domain, local)| Mailbox { local, domain })
         .collect())
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn notify(text: &str) -> Result<String, Vec<String>> {
+        let draft = ListDraft {
+            name: String::from("news"),
+            notify: text.into(),
+        };
+        match draft.check() {
+            Ok(new) => Ok(List::new(new, Timestamp::EPOCH).notify_text()),
+            Err(problems) => Err(problems.iter().map(ToString::to_string).collect()),
+        }
+    }
+
+    #[test]
+    fn notification_addresses_keep_their_local_part_as_given() {
+        assert_eq!(
+            notify(" Ops@A.example ;info@bücher.example; Ops@a.example;"),
+            Ok("Ops@a.example;info@xn--bcher-kva.example".to_owned())
+        );
+        assert_eq!(notify(""), Ok(String::new()));
+    }
+
+    #[test]
+    fn wrong_notification_addresses_are_named() {
+        assert_eq!(
+            notify("a.example;x@a.example"),
+            Err(vec![
+                "notify: \"a.example\" is not an address: write it as in name@example.com"
+                    .to_owned()
+            ])
+        );
+        let many: String = (0..21).map(|n| format!("x{n}@a.example;")).collect();
+        assert_eq!(
+            notify(&many),
+            Err(vec!["notify: has more than 20 items".to_owned()])
+        );
+    }
+
+    #[test]
+    fn all_problems_of_a_draft_are_told_at_once() {
+        let draft = ListDraft {
+            name: String::from("a b"),
+            notify: "x".into(),
+        };
+        let fields: Vec<_> = draft.check().unwrap_err().iter().map(|p| p.field).collect();
+        assert_eq!(fields, ["name", "notify"]);
+    }
+
+    #[test]
+    fn a_change_replaces_what_it_names_only() {
+        let (then, now) = (Timestamp::EPOCH, Timestamp::from_unix_milliseconds(5));
+        let draft = ListDraft {
+            name: String::from("news"),
+            notify: "a@a.example".into(),
+        };
+        let list = List::new(draft.check().unwrap(), then);
+        let same = list.changed(ListPatch::default().check().unwrap(), now);
+        assert_eq!(
+            (same.notify_text(), same.created, same.changed),
+            ("a@a.example".into(), then, now)
+        );
+        let none = ListPatch {
+            notify: Some("".into()),
+        };
+        assert_eq!(list.changed(none.check().unwrap(), now).notify_text(), "");
+    }
+}

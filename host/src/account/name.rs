@@ -73,3 +73,73 @@ fn check_name(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_user_name_may_look_like_an_address() {
+        for name in [
+            "a",
+            "bob",
+            "Bob.Smith",
+            "printer-3",
+            "a+b@c.example",
+            "x_1=y",
+            &"a".repeat(254),
+        ] {
+            assert_eq!(check_user_name("name", name), Ok(()), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_list_name_is_plain() {
+        assert_eq!(check_plain_name("name", "News_2.eu-west"), Ok(()));
+        assert_eq!(
+            check_plain_name("list", "a@b").unwrap_err().to_string(),
+            "list: \"a@b\" may only hold letters, digits and . _ -"
+        );
+    }
+
+    #[test]
+    fn what_is_no_name_is_refused_in_words() {
+        let only = "may only hold letters, digits and . _ - + = @";
+        let ends = "must start and end with a letter or a digit";
+        for (name, text) in [
+            ("", "is empty: give a name".to_owned()),
+            (&"a".repeat(255), "is longer than 254 characters".to_owned()),
+            ("a b", format!("\"a b\" {only}")),
+            ("a/b", format!("\"a/b\" {only}")),
+            ("jürgen", format!("\"jürgen\" {only}")),
+            ("a\0", format!("\"a\\u{{0}}\" {only}")),
+            ("-rf", format!("\"-rf\" {ends}")),
+            ("..", format!("\"..\" {ends}")),
+            ("a@", format!("\"a@\" {ends}")),
+        ] {
+            assert_eq!(
+                check_user_name("name", name),
+                Err(FieldProblem::new("name", text)),
+                "{name:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn generated_names_are_names_and_differ() {
+        assert_eq!(generated_user_name(0), "user-aaaaaaaa");
+        assert_eq!(generated_user_name(u64::MAX), "user-99999999");
+        assert_eq!(generated_user_name(1 << 5), "user-abaaaaaa");
+        assert_eq!(
+            check_user_name("name", &generated_user_name(12_345)),
+            Ok(())
+        );
+    }
+
+    #[test]
+    fn names_are_the_same_in_any_case() {
+        assert!(same_name("Bob@A.example", "bob@a.EXAMPLE"));
+        assert!(!same_name("bob", "bob2"));
+    }
+}

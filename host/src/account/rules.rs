@@ -66,7 +66,8 @@ impl SenderRules {
         &self.domains
     }
 
-    /// The senders in comparable form, the local part in lower case too.
+    /// The senders in comparable form, the local part in lower case too, in the order of their
+    /// text (`local@domain`), which is what components are handed.
     pub fn senders(&self) -> &[Address] {
         &self.senders
     }
@@ -120,7 +121,9 @@ pub(super) fn parse_domains(items: &Items) -> Result<Vec<String>, Vec<FieldProbl
 
 /// Parses authorized senders into normal form.
 pub(super) fn parse_senders(items: &Items) -> Result<Vec<Address>, Vec<FieldProblem>> {
-    gather(SenderRules::SENDERS, items, ITEMS_MAX, parse_sender)
+    let mut senders = gather(SenderRules::SENDERS, items, ITEMS_MAX, parse_sender)?;
+    senders.sort_by_cached_key(Address::to_string);
+    Ok(senders)
 }
 
 fn parse_domain(item: &str) -> Result<String, String> {
@@ -249,4 +252,277 @@ fn sender_for_people(sender: &Address) -> String {
 
 fn in_unicode(domain: &str) -> String {
     idna::domain_to_unicode(domain).0
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn domains(text: &str) -> Result<SenderRules, Vec<FieldProblem>> {
+        SenderRules::parse(&text.into(), &Items::default())
+    }
+
+    fn senders(text: &str) -> Result<SenderRules, Vec<FieldProblem>> {
+        SenderRules::parse(&Items::default(), &text.into())
+    }
+
+    fn check_domains(text: &str, normal: &str) {
+        assert_eq!(domains(text).unwrap().domains_text(), normal, "{text:?}");
+    }
+
+    fn check_senders(text: &str, normal: &str) {
+        assert_eq!(senders(text).unwrap().senders_text(), normal, "{text:?}");
+    }
+
+    fn refusal(rules: Result<SenderRules, Vec<FieldProblem>>) -> String {
+        let problems: Vec<String> = rules.unwrap_err().into_iter().map(|p| p.text).collect();
+        problems.join(" | ")
+    }
+
+    #[test]
+    fn domains_in_every_way_of_writing_them_have_one_normal_form() {
+        check_domains("", "");
+        check_domains("a.example;b.example", "a.example;b.example");
+        check_domains("  B.Example ;a.EXAMPLE; b.example;", "a.example;b.example");
+        check_domains("a.example.", "a.example");
+        check_domains("*.A.example;a.example", "*.a.example;a.example");
+        check_domains(
+            "bücher.example;XN--BCHER-KVA.example",
+            "xn--bcher-kva.example",
+        );
+        check_domains("*.BÜCHER.example", "*.xn--bcher-kva.example");
+        check_domains("bu\u{308}cher.example", "xn--bcher-kva.example");
+        check_domains("日本。example", "xn--wgv71a.example");
+        check_domains("localhost", "localhost");
+        check_domains(
+            "[192.0.2.1];[ipv6:2001:DB8::1]",
+            "[192.0.2.1];[ipv6:2001:db8::1]",
+        );
+    }
+
+    #[test]
+    fn a_refused_domain_is_named_and_the_right_way_shown() {
+        let pattern = "has a * where none can stand: *.example.com covers the subdomains of \
+                       example.com, and there are no other patterns";
+        let no_domain = "is not a domain: write it as in example.com";
+        for (item, text) in [
+            (
+                "a.example, b.example",
+                "contains a comma: items are separated by a semicolon, write \"a.example;b.example\"",
+            ),
+            (
+                "a.example b.example",
+                "contains a blank: items are separated by a semicolon, write \"a.example;b.example\"",
+            ),
+            (
+                "*",
+                "would allow every domain: list the domains, such as example.com, \
+                 or *.example.com for its subdomains",
+            ),
+            ("**.a.example", pattern),
+            ("*a.example", pattern),
+            ("a.*.example", pattern),
+            ("*.*.example", pattern),
+            ("@a.example", "is written without the @: write a.example"),
+            ("@", no_domain),
+            (
+                "x@a.example",
+                "is an address: write it under the authorized senders, or only what follows the @",
+            ),
+            ("*.", no_domain),
+            ("*.[192.0.2.1]", no_domain),
+            ("[192.0.2.256]", no_domain),
+            ("a..example", no_domain),
+            (".a.example", no_domain),
+            ("a_b.example", no_domain),
+            ("-a.example", no_domain),
+            ("xn--\u{fc}.example", no_domain),
+            ("https://a.example/", no_domain),
+        ] {
+            let expected = format!("\"{item}\" {text}");
+            assert_eq!(refusal(domains(item)), expected);
+            assert_eq!(
+                refusal(domains(&format!("ok.example;{item};b.example"))),
+                expected
+            );
+        }
+    }
+
+    #[test]
+    fn senders_in_every_way_of_writing_them_have_one_normal_form() {
+        check_senders("", "");
+        check_senders(
+            " Y@a.example;x@A.Example ;X@a.example; ",
+            "x@a.example;y@a.example",
+        );
+        check_senders("Info@Bücher.example", "info@xn--bcher-kva.example");
+        check_senders("JÜRGEN@a.example", "jürgen@a.example");
+        check_senders("\"John\"@a.example", "john@a.example");
+        check_senders("\"A..B\"@a.example", "\"a..b\"@a.example");
+        check_senders("\"a@b\"@a.example", "\"a@b\"@a.example");
+        check_senders("a@a.example;a+b@a.example", "a+b@a.example;a@a.example");
+        check_senders("o'neil+tag@a.example", "o'neil+tag@a.example");
+        check_senders("x@[192.0.2.1]", "x@[192.0.2.1]");
+    }
+
+    #[test]
+    fn a_refused_sender_is_named_and_the_right_way_shown() {
+        let pattern = "has a *: senders are whole addresses; to allow all addresses of a domain, \
+                       write the domain under the authorized domains";
+        for (item, text) in [
+            (
+                "x@a.example,y@a.example",
+                "contains a comma: items are separated by a semicolon, \
+                 write \"x@a.example;y@a.example\"",
+            ),
+            (
+                "Bob <b@a.example>",
+                "contains a blank: items are separated by a semicolon, write \"b@a.example\"",
+            ),
+            (
+                "<b@a.example>",
+                "is written without the brackets: write b@a.example",
+            ),
+            ("*", pattern),
+            ("*@a.example", pattern),
+            ("x@*.a.example", pattern),
+            (
+                "a.example",
+                "is not a whole address: write it as in name@a.example; \
+                 a whole domain is written under the authorized domains",
+            ),
+            ("@a.example", NOT_AN_ADDRESS),
+            ("x@", NOT_AN_ADDRESS),
+            ("x@y@a.example", NOT_AN_ADDRESS),
+            ("x.@a.example", NOT_AN_ADDRESS),
+            ("\"\"@a.example", NOT_AN_ADDRESS),
+            ("x@a_b.example", NOT_AN_ADDRESS),
+            ("mailto:x@a.example", NOT_AN_ADDRESS),
+        ] {
+            assert_eq!(refusal(senders(item)), format!("\"{item}\" {text}"));
+        }
+        let long = format!("{}@a.example", "x".repeat(65));
+        assert!(refusal(senders(&long)).ends_with(NOT_AN_ADDRESS));
+        // 32 times two octets, which are three each in lower case.
+        let grows = format!("{}@a.example", "\u{130}".repeat(32));
+        assert!(refusal(senders(&grows)).ends_with(NOT_AN_ADDRESS));
+    }
+
+    #[test]
+    fn problems_of_both_lists_are_told_at_once_under_their_own_field() {
+        let problems = SenderRules::parse(&"*;a.example;@".into(), &"x".into()).unwrap_err();
+        let fields: Vec<_> = problems.iter().map(|problem| problem.field).collect();
+        assert_eq!(
+            fields,
+            [
+                "authorized_domains",
+                "authorized_domains",
+                "authorized_senders"
+            ]
+        );
+    }
+
+    #[test]
+    fn people_read_internationalised_domains_in_their_own_letters() {
+        let rules = SenderRules::parse(
+            &"XN--BCHER-KVA.example;*.xn--bcher-kva.example;a.example".into(),
+            &"Info@xn--bcher-kva.example".into(),
+        )
+        .unwrap();
+        assert_eq!(
+            rules.domains_for_people(),
+            "*.bücher.example;a.example;bücher.example"
+        );
+        assert_eq!(rules.senders_for_people(), "info@bücher.example");
+        assert_eq!(
+            rules.domains_text(),
+            "*.xn--bcher-kva.example;a.example;xn--bcher-kva.example"
+        );
+    }
+
+    #[test]
+    fn the_warning_is_there_when_both_lists_are_empty_only() {
+        assert_eq!(SenderRules::default().warning(), Some(NO_SENDERS_WARNING));
+        assert_eq!(domains("a.example").unwrap().warning(), None);
+        assert_eq!(senders("x@a.example").unwrap().warning(), None);
+    }
+
+    #[test]
+    fn a_thousand_items_are_taken_and_one_more_is_not() {
+        let text: String = (0..1_000).map(|n| format!("d{n}.example;")).collect();
+        assert_eq!(domains(&text).unwrap().domains().len(), ITEMS_MAX);
+        assert_eq!(
+            refusal(domains(&format!("{text}x.example"))),
+            "has more than 1000 items"
+        );
+    }
+
+    fn domain() -> impl Strategy<Value = String> {
+        let label = prop_oneof![
+            "[a-zA-Z0-9]{1,8}",
+            "[a-z]{1,3}-[a-z]{1,3}",
+            "[äÖüßéñ日本абв]{1,5}"
+        ];
+        let name = prop::collection::vec(label, 1..4).prop_map(|labels| labels.join("."));
+        (prop::bool::ANY, name)
+            .prop_map(|(wild, name)| if wild { format!("*.{name}") } else { name })
+    }
+
+    fn sender() -> impl Strategy<Value = String> {
+        let local = prop_oneof![
+            "[a-zA-Z0-9+_']{1,8}",
+            "[A-Z]{1,3}\\.[äÖüİΣß]{1,3}",
+            "\"[a-zA-Z.@]{1,6}\""
+        ];
+        (local, domain())
+            .prop_map(|(local, domain)| format!("{local}@{}", domain.trim_start_matches("*.")))
+    }
+
+    /// Whatever somebody might type.
+    fn anything() -> impl Strategy<Value = String> {
+        prop_oneof![
+            "[a-zA-Z0-9äßİ日。.*@;, \t\n\"\\\\<>\\[\\]:_-]{0,40}",
+            ".{0,40}"
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn the_echo_of_an_echo_is_the_same(
+            domains in prop_oneof![prop::collection::vec(domain(), 0..6).prop_map(|d| d.join(" ; ")), anything()],
+            senders in prop_oneof![prop::collection::vec(sender(), 0..6).prop_map(|s| s.join(";")), anything()],
+        ) {
+            if let Ok(rules) = SenderRules::parse(&domains.as_str().into(), &senders.as_str().into()) {
+                let echo = |domains: String, senders: String| {
+                    SenderRules::parse(&domains.into(), &senders.into()).unwrap()
+                };
+                prop_assert_eq!(&echo(rules.domains_text(), rules.senders_text()), &rules);
+                prop_assert_eq!(&echo(rules.domains_for_people(), rules.senders_for_people()), &rules);
+                let list = Items::List(rules.sender_texts().collect());
+                let again = SenderRules::parse(&Items::List(rules.domains().to_vec()), &list).unwrap();
+                prop_assert_eq!(&again, &rules);
+                prop_assert!(rules.domains().is_sorted());
+                prop_assert!(rules.senders().is_sorted_by_key(Address::to_string));
+            }
+        }
+
+        #[test]
+        fn well_formed_rules_are_never_refused(
+            domains in prop::collection::vec(domain(), 0..6),
+            senders in prop::collection::vec(sender(), 0..6),
+        ) {
+            let rules = SenderRules::parse(&Items::List(domains), &Items::List(senders));
+            prop_assert!(rules.is_ok(), "{rules:?}");
+        }
+
+        #[test]
+        fn a_refusal_names_an_item_that_was_given(text in anything()) {
+            for problem in domains(&text).err().into_iter().chain(senders(&text).err()).flatten() {
+                prop_assert!(problem.text.starts_with('"'), "{problem}");
+            }
+        }
+    }
 }

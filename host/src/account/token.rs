@@ -73,3 +73,38 @@ pub struct Token {
 pub fn check_token_name(name: &str) -> Result<(), FieldProblem> {
     check_plain_name("name", name)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn each_scope_covers_those_before_it() {
+        let covered: Vec<Vec<bool>> = Scope::ALL
+            .map(|scope| Scope::ALL.map(|needed| scope.covers(needed)).to_vec())
+            .to_vec();
+        assert_eq!(
+            covered,
+            [
+                [true, false, false],
+                [true, true, false],
+                [true, true, true]
+            ]
+        );
+    }
+
+    #[test]
+    fn scopes_have_names_and_others_are_refused() {
+        for scope in Scope::ALL {
+            assert_eq!(Scope::from_name(scope.name()), Ok(scope));
+        }
+        for name in ["", "Admin", "root"] {
+            let problem = Scope::from_name(name).unwrap_err();
+            assert_eq!(
+                problem.to_string(),
+                "scope: is one of read, operate and admin"
+            );
+        }
+    }
+}

@@ -7,6 +7,8 @@
 //! callers carry hashes from one to the other. Backends: redb (the default) and memory (tests, can
 //! be told to fail); one contract suite runs on both.
 
+#[cfg(test)]
+mod contract;
 mod memory;
 mod ordered;
 mod record;

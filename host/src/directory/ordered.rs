@@ -128,3 +128,90 @@ fn compare(one: &str, other: &str) -> Ordering {
     let lower = |octet: u8| octet.to_ascii_lowercase();
     one.bytes().map(lower).cmp(other.bytes().map(lower))
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Debug, PartialEq)]
+    struct Item(String, u32);
+
+    impl Named for Item {
+        fn name(&self) -> &str {
+            &self.0
+        }
+    }
+
+    fn numbered(count: u32) -> Ordered<Item> {
+        let mut ordered = Ordered::default();
+        // A stride that is coprime to the count visits all, in a mixed order.
+        for n in 0..count {
+            let n = (n * 7_919) % count;
+            ordered.put(Arc::new(Item(format!("N{n:05}"), n)));
+        }
+        ordered
+    }
+
+    fn names(ordered: &Ordered<Item>) -> Vec<String> {
+        ordered.iter().map(|value| value.0.clone()).collect()
+    }
+
+    #[test]
+    fn many_values_stay_in_order_and_are_found_in_any_case() {
+        let ordered = numbered(5_000);
+        assert_eq!(ordered.len(), 5_000);
+        assert!(names(&ordered).is_sorted());
+        assert!(ordered.runs.len() > 5_000 / RUN_MAX);
+        for n in 0..5_000 {
+            assert_eq!(ordered.get(&format!("n{n:05}")).unwrap().1, n);
+        }
+        assert_eq!(ordered.get("n"), None);
+        assert_eq!(ordered.get("o"), None);
+    }
+
+    #[test]
+    fn a_snapshot_does_not_see_what_comes_after_it() {
+        let mut ordered = numbered(2_000);
+        let snapshot = ordered.clone();
+        ordered.put(Arc::new(Item(String::from("n00007"), 0)));
+        ordered.remove("N00008");
+        assert_eq!(snapshot.get("N00007").unwrap().1, 7);
+        assert_eq!((snapshot.len(), ordered.len()), (2_000, 1_999));
+        let shared = |run: &&Arc<Vec<Arc<Item>>>| snapshot.runs.iter().any(|r| Arc::ptr_eq(r, run));
+        assert_eq!(
+            ordered.runs.iter().filter(shared).count(),
+            ordered.runs.len() - 1
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn it_does_what_a_map_does(
+            steps in prop::collection::vec((0_u32..1_500, prop::bool::weighted(0.8)), 0..3_000),
+            asked in 0_u32..1_600,
+        ) {
+            let (mut ordered, mut map) = (Ordered::default(), BTreeMap::new());
+            for (n, is_put) in steps {
+                let name = format!("{n:05}");
+                if is_put {
+                    ordered.put(Arc::new(Item(name.clone(), n)));
+                    map.insert(name, n);
+                } else {
+                    prop_assert_eq!(ordered.remove(&name).map(|v| v.1), map.remove(&name));
+                }
+            }
+            prop_assert_eq!(ordered.len(), map.len());
+            prop_assert!(ordered.iter().map(|v| &v.0).eq(map.keys()));
+            prop_assert!(ordered.runs.iter().all(|run| !run.is_empty() && run.len() <= RUN_MAX));
+            let asked = format!("{asked:05}");
+            prop_assert_eq!(ordered.get(&asked).map(|v| v.1), map.get(&asked).copied());
+            let later = map.range((std::ops::Bound::Excluded(asked.clone()), std::ops::Bound::Unbounded));
+            prop_assert!(ordered.after(&asked).map(|v| &v.0).eq(later.map(|(name, _)| name)));
+        }
+    }
+}

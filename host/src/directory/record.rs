@@ -249,3 +249,153 @@ fn all(problems: &[FieldProblem]) -> String {
     let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
     texts.join("; ")
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::account::UserDraft;
+
+    fn user() -> User {
+        let draft = UserDraft {
+            list: Some(String::from("News")),
+            active: false,
+            priority: Some(2),
+            note: String::from("n"),
+            authorized_domains: "*.bücher.example;a.example".into(),
+            authorized_senders: "\"a@b\"@c.example;x@a.example".into(),
+            ..UserDraft::default()
+        };
+        let hash = PasswordHash::new(String::from("$h"));
+        let at = Timestamp::from_unix_milliseconds(1_000);
+        let user = User::new(String::from("Bob"), draft.check().unwrap(), hash, 300, at);
+        User {
+            last_login: Some(at),
+            ..user
+        }
+    }
+
+    fn row(kind: Kind, key: &str, octets: Vec<u8>) -> Row {
+        let key = key.to_owned();
+        Row { kind, key, octets }
+    }
+
+    fn problem(row: &Row) -> String {
+        match decode(row) {
+            Err(error) => error.to_string(),
+            Ok(_) => panic!("decoded"),
+        }
+    }
+
+    #[test]
+    fn a_user_reads_back_as_it_was() {
+        let Ok(Decoded::User(read)) = decode(&row(Kind::User, "bob", of_user(&user()))) else {
+            panic!("not a user");
+        };
+        assert_eq!(read, user());
+    }
+
+    /// What relays have on their disks. A change here needs a new version octet and a reader for
+    /// the old rows.
+    #[test]
+    fn version_1_of_a_user_is_stored_like_this() {
+        let text: Vec<String> = of_user(&user())
+            .iter()
+            .map(|octet| match octet {
+                0x20..=0x7e => char::from(*octet).to_string(),
+                _ => format!("<{octet}>"),
+            })
+            .collect();
+        assert_eq!(
+            text.concat(),
+            "<1><3>Bob<4>News<0><2><1>n<2><23>*.xn--bcher-kva.example<9>a.example\
+             <2><15>\"a@b\"@c.example<11>x@a.example<2>$h<172><2><232><7><232><7><232><7><1><232><7>"
+        );
+    }
+
+    #[test]
+    fn lists_tokens_and_secrets_read_back_as_they_were() {
+        let mailbox = |local: &str| Mailbox {
+            local: local.to_owned(),
+            domain: String::from("a.example"),
+        };
+        let at = Timestamp::from_unix_milliseconds(1_000);
+        let list = List {
+            name: String::from("News"),
+            notify: vec![mailbox("Ops"), mailbox("a b")],
+            created: at,
+            changed: at,
+        };
+        let Ok(Decoded::List(read)) = decode(&row(Kind::List, "news", of_list(&list))) else {
+            panic!("not a list");
+        };
+        assert_eq!(read, list);
+
+        for scope in Scope::ALL {
+            let kept = KeptToken {
+                token: Arc::new(Token {
+                    name: String::from("ci"),
+                    scope,
+                    created: at,
+                }),
+                hash: [7; 32],
+            };
+            let Ok(Decoded::Token(read)) = decode(&row(Kind::Token, "ci", of_token(&kept))) else {
+                panic!("not a token");
+            };
+            assert_eq!((read.token, read.hash), (kept.token, kept.hash));
+        }
+
+        let kept = Secrets {
+            cache_key: Zeroizing::new([1; 32]),
+            token_key: Zeroizing::new([2; 32]),
+            console: Some(PasswordHash::new(String::from("$c"))),
+            epoch: u64::MAX,
+        };
+        let Ok(Decoded::Secrets(read)) = decode(&row(Kind::Secrets, "secrets", of_secrets(&kept)))
+        else {
+            panic!("not secrets");
+        };
+        assert_eq!((&*read.cache_key, &*read.token_key), (&[1; 32], &[2; 32]));
+        assert_eq!((read.console, read.epoch), (kept.console, u64::MAX));
+    }
+
+    #[test]
+    fn a_damaged_row_is_named_and_never_believed() {
+        let whole = of_user(&user());
+        let damaged = |octets: Vec<u8>| problem(&row(Kind::User, "bob", octets));
+        assert_eq!(
+            damaged(vec![]),
+            "the user bob in the directory is damaged: it is empty"
+        );
+        assert_eq!(
+            damaged(vec![9, 1, 2]),
+            "the user bob in the directory is damaged: \
+             it has version 9, and this relay reads version 1"
+        );
+        for length in 1..whole.len() {
+            assert!(
+                damaged(whole[..length].to_vec()).starts_with("the user bob"),
+                "{length}"
+            );
+        }
+        assert!(damaged([whole.clone(), vec![0]].concat()).ends_with("1 octets are left over"));
+        assert_eq!(
+            problem(&row(Kind::User, "alice", whole.clone())),
+            "the user alice in the directory is damaged: it holds another name, \"Bob\""
+        );
+        let mut no_class = whole.clone();
+        no_class[11] = 6;
+        assert!(damaged(no_class).ends_with("its priority is not one of 1 to 5"));
+        // Any octet may be any other: an error or another user, never a panic.
+        for (index, octet) in (0..whole.len()).flat_map(|i| (0..=255).map(move |o| (i, o))) {
+            let mut octets = whole.clone();
+            octets[index] = octet;
+            let _ = decode(&row(Kind::User, "bob", octets));
+        }
+        assert_eq!(
+            problem(&row(Kind::Secrets, "secrets", vec![])),
+            "the row of secrets in the directory is damaged: it is empty"
+        );
+    }
+}

@@ -145,3 +145,91 @@ fn write(database: &Database, changes: &[RowChange]) -> Result<(), BoxError> {
     transaction.commit()?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn change(key: &str, octets: Option<&[u8]>) -> RowChange {
+        RowChange {
+            kind: Kind::User,
+            key: key.to_owned(),
+            octets: octets.map(<[u8]>::to_vec),
+        }
+    }
+
+    fn mode(path: &Path) -> u32 {
+        path.metadata().unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn only_the_owner_may_read_the_file_whatever_it_was_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("directory.redb");
+        drop(RedbRows::open(&path).unwrap());
+        assert_eq!(mode(&path), 0o600);
+        std::fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        drop(RedbRows::open(&path).unwrap());
+        assert_eq!(mode(&path), 0o600);
+    }
+
+    #[test]
+    fn a_file_that_is_open_elsewhere_is_said_to_be_in_use() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("directory.redb");
+        let _first = RedbRows::open(&path).unwrap();
+        assert!(matches!(RedbRows::open(&path), Err(OpenError::InUse)));
+    }
+
+    #[test]
+    fn what_is_no_directory_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("directory.redb");
+        std::fs::write(
+            &path,
+            "not a database, but long enough to look at".repeat(500),
+        )
+        .unwrap();
+        assert!(matches!(
+            RedbRows::open(&path),
+            Err(OpenError::Unavailable(_))
+        ));
+        let missing = folder.path().join("missing").join("directory.redb");
+        assert!(matches!(
+            RedbRows::open(&missing),
+            Err(OpenError::Unavailable(_))
+        ));
+    }
+
+    #[test]
+    fn after_a_failure_the_file_is_opened_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("directory.redb");
+        let mut rows = RedbRows::open(&path).unwrap();
+        rows.write(&[change("a", Some(b"1"))]).unwrap();
+        rows.database = None;
+        rows.write(&[change("b", Some(b"2")), change("a", None)])
+            .unwrap();
+        let keys: Vec<String> = rows
+            .load()
+            .unwrap()
+            .into_iter()
+            .map(|row| row.key)
+            .collect();
+        assert_eq!(keys, ["b"]);
+    }
+
+    #[test]
+    fn the_last_of_several_changes_to_a_row_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut rows = RedbRows::open(&folder.path().join("directory.redb")).unwrap();
+        let changes = [
+            change("a", Some(b"1")),
+            change("a", None),
+            change("a", Some(b"3")),
+        ];
+        rows.write(&changes).unwrap();
+        assert_eq!(rows.load().unwrap()[0].octets, b"3");
+    }
+}

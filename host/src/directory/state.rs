@@ -3,7 +3,7 @@
 //! A step checks first and changes afterwards, so that a refused one leaves nothing behind. It says
 //! which rows it touches; the writer puts those on stable storage before anybody sees the new state.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use zeroize::Zeroizing;
@@ -268,15 +268,15 @@ impl Edit {
     }
 
     /// Records when users last logged in; those that are gone or renamed are passed over.
-    pub(super) fn record_logins(&mut self, logins: impl IntoIterator<Item = (String, Timestamp)>) {
+    pub(super) fn record_logins(&mut self, logins: &HashMap<String, Timestamp>) {
         for (name, at) in logins {
-            let Some(user) = self.state.users.get(&name).cloned() else {
+            let Some(user) = self.state.users.get(name).cloned() else {
                 continue;
             };
-            if user.last_login < Some(at) {
+            if user.last_login < Some(*at) {
                 self.take_user(&user);
                 self.put_user(User {
-                    last_login: Some(at),
+                    last_login: Some(*at),
                     ..User::clone(&user)
                 });
             }

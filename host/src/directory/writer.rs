@@ -92,17 +92,27 @@ impl Writer {
 
     /// Remembers a login until it is written.
     pub(super) fn note_login(&self, name: &str, now: Timestamp) {
-        let mut logins = self.logins.lock().unwrap_or_else(PoisonError::into_inner);
-        logins.insert(name.to_owned(), now);
+        remember(&self.logins, [(name.to_owned(), now)]);
     }
 
     /// Writes what is waiting and ends the thread.
     pub(super) async fn close(&self) -> Result<(), DirectoryError> {
         let (sender, receiver) = oneshot::channel();
-        if self.requests.send(Request::Close(sender)).is_err() {
-            return Ok(());
-        }
-        receiver.await.map_err(|_| closed())?
+        // A thread that has ended wrote what there was before.
+        let _ = self.requests.send(Request::Close(sender));
+        receiver.await.unwrap_or(Ok(()))
+    }
+}
+
+/// Sessions on several threads may note the logins of one user out of order: the latest counts.
+fn remember(
+    logins: &Mutex<HashMap<String, Timestamp>>,
+    new: impl IntoIterator<Item = (String, Timestamp)>,
+) {
+    let mut logins = logins.lock().unwrap_or_else(PoisonError::into_inner);
+    for (name, at) in new {
+        let latest = logins.entry(name).or_insert(at);
+        *latest = at.max(*latest);
     }
 }
 
@@ -179,7 +189,7 @@ impl Thread {
             let mut logins = self.logins.lock().unwrap_or_else(PoisonError::into_inner);
             std::mem::take(&mut *logins)
         };
-        edit.record_logins(logins);
+        edit.record_logins(&logins);
         let written = if edit.rows.is_empty() {
             Ok(())
         } else {
@@ -189,7 +199,10 @@ impl Thread {
         };
         match &written {
             Ok(()) => self.snapshot.store(Arc::new(edit.state)),
-            Err(_) => self.is_stale = true,
+            Err(_) => {
+                self.is_stale = true;
+                remember(&self.logins, logins);
+            }
         }
         for answer in answers {
             answer(written.as_ref().copied().map_err(String::as_str));

@@ -1,0 +1,743 @@
+//! What every backend of the directory has to do: one suite, run on each.
+
+#![allow(clippy::unwrap_used)]
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::account::{ListDraft, ListPatch, UserDraft, UserPatch};
+
+const THEN: Timestamp = Timestamp::from_unix_milliseconds(1_000);
+const NOW: Timestamp = Timestamp::from_unix_milliseconds(2_000);
+
+/// Where a directory is kept between two openings.
+enum Medium {
+    Memory(MemoryRows),
+    File(TempDir),
+}
+
+impl Medium {
+    fn memory() -> Self {
+        Self::Memory(MemoryRows::default())
+    }
+
+    fn file() -> Self {
+        Self::File(tempfile::tempdir().unwrap())
+    }
+
+    fn open(&self) -> Directory {
+        self.try_open().unwrap()
+    }
+
+    fn try_open(&self) -> Result<Directory, OpenError> {
+        match self {
+            Medium::Memory(rows) => Directory::on_memory(rows.clone(), THEN),
+            Medium::File(folder) => Directory::open(&folder.path().join("directory.redb"), THEN),
+        }
+    }
+
+    async fn reopen(&self, directory: Directory) -> Directory {
+        directory.close().await.unwrap();
+        self.open()
+    }
+
+    /// Changes a row behind the directory's back.
+    fn put(&self, kind: Kind, key: &str, octets: &[u8]) {
+        let change = RowChange {
+            kind,
+            key: key.to_owned(),
+            octets: Some(octets.to_vec()),
+        };
+        match self {
+            Medium::Memory(rows) => rows.clone().write(&[change]).unwrap(),
+            Medium::File(folder) => {
+                let path = folder.path().join("directory.redb");
+                redb::RedbRows::open(&path)
+                    .unwrap()
+                    .write(&[change])
+                    .unwrap();
+            }
+        }
+    }
+}
+
+/// Each of these is a test of every backend.
+macro_rules! contract {
+    ($($fact:ident,)*) => {
+        mod on_memory {
+            $(#[tokio::test] async fn $fact() { super::$fact(super::Medium::memory()).await; })*
+        }
+        mod on_redb {
+            $(#[tokio::test] async fn $fact() { super::$fact(super::Medium::file()).await; })*
+        }
+    };
+}
+
+contract! {
+    the_list_default_always_exists_and_stays,
+    everything_survives_a_restart,
+    a_user_is_found_in_any_case_and_nobody_else_is,
+    names_are_taken_in_any_case,
+    a_name_is_generated_when_none_is_given,
+    a_user_belongs_to_a_list_that_exists,
+    a_change_tells_what_was_and_what_is,
+    a_user_can_be_renamed_and_keeps_one_row,
+    an_epoch_is_never_given_out_twice,
+    what_is_unknown_is_said_to_be,
+    a_list_with_users_cannot_be_removed,
+    lists_know_how_many_users_they_have,
+    pages_hold_each_user_once_in_order,
+    pages_hold_what_passes_the_filter,
+    logins_are_written_with_the_next_change_and_at_the_end,
+    tokens_are_known_by_their_secret_until_removed,
+    the_console_has_one_password,
+    changes_at_the_same_time_are_all_made,
+    after_the_end_reads_go_on_and_writes_do_not,
+    a_damaged_row_is_named_and_nothing_is_opened,
+}
+
+fn hash(text: &str) -> PasswordHash {
+    PasswordHash::new(text.to_owned())
+}
+
+fn named(name: &str) -> UserDraft {
+    UserDraft {
+        name: Some(name.to_owned()),
+        ..UserDraft::default()
+    }
+}
+
+async fn create(directory: &Directory, draft: UserDraft) -> Result<Arc<User>, DirectoryError> {
+    directory
+        .create_user(draft.check().unwrap(), hash("$h"), THEN)
+        .await
+}
+
+async fn change(
+    directory: &Directory,
+    name: &str,
+    patch: UserPatch,
+) -> Result<Changed<User>, DirectoryError> {
+    directory
+        .change_user(name, patch.check().unwrap(), NOW)
+        .await
+}
+
+async fn create_list(directory: &Directory, name: &str) -> Result<Arc<List>, DirectoryError> {
+    let draft = ListDraft {
+        name: name.to_owned(),
+        notify: "Ops@a.example".into(),
+    };
+    directory.create_list(draft.check().unwrap(), THEN).await
+}
+
+fn refusal<T>(result: Result<T, DirectoryError>) -> String {
+    match result {
+        Err(error) => error.to_string(),
+        Ok(_) => panic!("was done"),
+    }
+}
+
+async fn the_list_default_always_exists_and_stays(medium: Medium) {
+    let directory = medium.open();
+    let list = directory.list("default").unwrap();
+    assert_eq!((list.name.as_str(), list.created), ("default", THEN));
+    assert_eq!(
+        refusal(directory.delete_list("Default").await),
+        "the list \"default\" always exists and cannot be removed"
+    );
+    let patch = ListPatch {
+        notify: Some("x@a.example".into()),
+    };
+    directory
+        .change_list("default", patch.check().unwrap(), NOW)
+        .await
+        .unwrap();
+    let directory = medium.reopen(directory).await;
+    assert_eq!(
+        directory.list("default").unwrap().notify_text(),
+        "x@a.example"
+    );
+    assert_eq!(directory.lists().len(), 1);
+}
+
+async fn everything_survives_a_restart(medium: Medium) {
+    let directory = medium.open();
+    let list = create_list(&directory, "News").await.unwrap();
+    let draft = UserDraft {
+        list: Some(String::from("news")),
+        active: false,
+        priority: Some(1),
+        note: String::from("the printer\non floor 2"),
+        authorized_domains: "*.bücher.example;a.example".into(),
+        authorized_senders: "X@b.example".into(),
+        ..named("Printer-2")
+    };
+    let user = create(&directory, draft).await.unwrap();
+    create(&directory, named("gone")).await.unwrap();
+    directory.delete_user("gone").await.unwrap();
+    let issued = directory
+        .create_token("ci", Scope::Operate, NOW)
+        .await
+        .unwrap();
+    directory
+        .set_console_password_hash(hash("$c"))
+        .await
+        .unwrap();
+    let key = directory.cache_key();
+    let directory = medium.reopen(directory).await;
+    assert_eq!(directory.user("printer-2"), Some(user));
+    assert_eq!(directory.user("gone"), None);
+    assert_eq!(directory.list("news"), Some(list));
+    assert_eq!(
+        directory.population("NEWS"),
+        Population {
+            users: 1,
+            active: 0
+        }
+    );
+    assert_eq!(directory.check_token(&issued.secret), Some(issued.token));
+    assert_eq!(directory.console_password_hash(), Some(hash("$c")));
+    assert_eq!(*directory.cache_key(), *key);
+    assert_ne!(*key, [0; 32]);
+}
+
+async fn a_user_is_found_in_any_case_and_nobody_else_is(medium: Medium) {
+    let directory = medium.open();
+    let bob = create(&directory, named("Bob@A.example")).await.unwrap();
+    assert_eq!(bob.name, "Bob@A.example");
+    assert_eq!(directory.user("bob@a.EXAMPLE"), Some(bob));
+    for name in ["", "bob", "bob@a.example ", "bob@a.exampl", "\0"] {
+        assert_eq!(directory.user(name), None, "{name:?}");
+    }
+}
+
+async fn names_are_taken_in_any_case(medium: Medium) {
+    let directory = medium.open();
+    create(&directory, named("Bob")).await.unwrap();
+    assert_eq!(
+        refusal(create(&directory, named("bOB")).await),
+        "there is already a user named \"Bob\""
+    );
+    create_list(&directory, "News").await.unwrap();
+    assert_eq!(
+        refusal(create_list(&directory, "news").await),
+        "there is already a list named \"News\""
+    );
+    directory
+        .create_token("ci", Scope::Read, NOW)
+        .await
+        .unwrap();
+    assert_eq!(
+        refusal(directory.create_token("CI", Scope::Read, NOW).await),
+        "there is already a token named \"ci\""
+    );
+    // A user, a list and a token may have the same name.
+    create(&directory, named("news")).await.unwrap();
+    directory
+        .create_token("bob", Scope::Read, NOW)
+        .await
+        .unwrap();
+}
+
+async fn a_name_is_generated_when_none_is_given(medium: Medium) {
+    let directory = medium.open();
+    let one = create(&directory, UserDraft::default()).await.unwrap();
+    let other = create(&directory, UserDraft::default()).await.unwrap();
+    assert!(one.name.starts_with("user-") && one.name != other.name);
+    assert_eq!(directory.user(&one.name), Some(one));
+}
+
+async fn a_user_belongs_to_a_list_that_exists(medium: Medium) {
+    let directory = medium.open();
+    let elsewhere = Some(String::from("elsewhere"));
+    let draft = UserDraft {
+        list: elsewhere.clone(),
+        ..named("bob")
+    };
+    let text = "list: there is no list named \"elsewhere\"";
+    assert_eq!(refusal(create(&directory, draft).await), text);
+    assert_eq!(directory.user("bob"), None);
+    create(&directory, named("bob")).await.unwrap();
+    let patch = UserPatch {
+        list: elsewhere,
+        ..UserPatch::default()
+    };
+    assert_eq!(
+        refusal(change(&directory, "bob", patch.clone()).await),
+        text
+    );
+    create_list(&directory, "Elsewhere").await.unwrap();
+    let user = change(&directory, "bob", patch).await.unwrap().after;
+    assert_eq!(user.list, "Elsewhere");
+}
+
+async fn a_change_tells_what_was_and_what_is(medium: Medium) {
+    let directory = medium.open();
+    let created = create(&directory, named("bob")).await.unwrap();
+    let patch = UserPatch {
+        note: Some(String::from("new")),
+        authorized_domains: Some("a.example".into()),
+        ..UserPatch::default()
+    };
+    let changed = change(&directory, "BOB", patch).await.unwrap();
+    assert_eq!(changed.before, created);
+    assert_eq!(
+        (changed.after.note.as_str(), changed.after.changed),
+        ("new", NOW)
+    );
+    assert_eq!(changed.after.rules.domains_text(), "a.example");
+    assert_eq!(directory.user("bob"), Some(changed.after));
+
+    let list = directory.list("default").unwrap();
+    let patch = ListPatch {
+        notify: Some("x@a.example".into()),
+    };
+    let changed = directory
+        .change_list("DEFAULT", patch.check().unwrap(), NOW)
+        .await
+        .unwrap();
+    assert_eq!((changed.before, changed.after.changed), (list, NOW));
+}
+
+async fn a_user_can_be_renamed_and_keeps_one_row(medium: Medium) {
+    let directory = medium.open();
+    let name = |name: &str| UserPatch {
+        name: Some(name.to_owned()),
+        ..UserPatch::default()
+    };
+    create(&directory, named("bob")).await.unwrap();
+    create(&directory, named("alice")).await.unwrap();
+    assert_eq!(
+        refusal(change(&directory, "bob", name("ALICE")).await),
+        "there is already a user named \"alice\""
+    );
+    change(&directory, "bob", name("Bob")).await.unwrap();
+    change(&directory, "bob", name("carol")).await.unwrap();
+    for directory in [directory.clone(), medium.reopen(directory).await] {
+        let page = directory.users(&UserFilter::default(), None, 10);
+        let names: Vec<&str> = page.users.iter().map(|user| user.name.as_str()).collect();
+        assert_eq!(names, ["alice", "carol"]);
+        assert_eq!(directory.population("default").users, 2);
+    }
+}
+
+async fn an_epoch_is_never_given_out_twice(medium: Medium) {
+    let directory = medium.open();
+    let active = |active| UserPatch {
+        active: Some(active),
+        ..UserPatch::default()
+    };
+    let mut epochs = vec![
+        create(&directory, named("bob"))
+            .await
+            .unwrap()
+            .credential_epoch,
+    ];
+    let reset = directory
+        .set_password_hash("bob", hash("$i"), NOW)
+        .await
+        .unwrap();
+    assert_eq!(reset.after.password_hash, hash("$i"));
+    epochs.push(reset.after.credential_epoch);
+    let disabled = change(&directory, "bob", active(false)).await.unwrap();
+    epochs.push(disabled.after.credential_epoch);
+    let enabled = change(&directory, "bob", active(true)).await.unwrap();
+    assert_eq!(
+        enabled.after.credential_epoch,
+        disabled.after.credential_epoch
+    );
+    directory.delete_user("bob").await.unwrap();
+    let directory = medium.reopen(directory).await;
+    epochs.push(
+        create(&directory, named("bob"))
+            .await
+            .unwrap()
+            .credential_epoch,
+    );
+    assert!(epochs.is_sorted_by(|one, next| one < next), "{epochs:?}");
+}
+
+async fn what_is_unknown_is_said_to_be(medium: Medium) {
+    let directory = medium.open();
+    let user = "there is no user named \"Bob\"";
+    assert_eq!(
+        refusal(change(&directory, "Bob", UserPatch::default()).await),
+        user
+    );
+    assert_eq!(refusal(directory.delete_user("Bob").await), user);
+    assert_eq!(
+        refusal(directory.set_password_hash("Bob", hash("$"), NOW).await),
+        user
+    );
+    let list = "there is no list named \"News\"";
+    assert_eq!(refusal(directory.delete_list("News").await), list);
+    let patch = ListPatch::default().check().unwrap();
+    assert_eq!(
+        refusal(directory.change_list("News", patch, NOW).await),
+        list
+    );
+    let token = "there is no token named \"ci\"";
+    assert_eq!(refusal(directory.delete_token("ci").await), token);
+    directory.note_login("Bob", NOW);
+    assert_eq!(directory.population("News"), Population::default());
+}
+
+async fn a_list_with_users_cannot_be_removed(medium: Medium) {
+    let directory = medium.open();
+    create_list(&directory, "news").await.unwrap();
+    let list = Some(String::from("news"));
+    create(
+        &directory,
+        UserDraft {
+            list,
+            ..named("bob")
+        },
+    )
+    .await
+    .unwrap();
+    assert_eq!(
+        refusal(directory.delete_list("News").await),
+        "the list \"news\" still has 1 users: remove them or move them to another list"
+    );
+    let list = Some(String::from("default"));
+    change(
+        &directory,
+        "bob",
+        UserPatch {
+            list,
+            ..UserPatch::default()
+        },
+    )
+    .await
+    .unwrap();
+    directory.delete_list("News").await.unwrap();
+    assert_eq!(medium.reopen(directory).await.list("news"), None);
+}
+
+async fn lists_know_how_many_users_they_have(medium: Medium) {
+    let directory = medium.open();
+    create_list(&directory, "News").await.unwrap();
+    for (name, list, active) in [
+        ("a", "default", true),
+        ("b", "news", true),
+        ("c", "NEWS", false),
+    ] {
+        let list = Some(list.to_owned());
+        create(
+            &directory,
+            UserDraft {
+                list,
+                active,
+                ..named(name)
+            },
+        )
+        .await
+        .unwrap();
+    }
+    let news = |directory: &Directory| directory.population("news");
+    assert_eq!(
+        news(&directory),
+        Population {
+            users: 2,
+            active: 1
+        }
+    );
+    let active = Some(true);
+    change(
+        &directory,
+        "c",
+        UserPatch {
+            active,
+            ..UserPatch::default()
+        },
+    )
+    .await
+    .unwrap();
+    assert_eq!(
+        news(&directory),
+        Population {
+            users: 2,
+            active: 2
+        }
+    );
+    directory.delete_user("b").await.unwrap();
+    let list = Some(String::from("news"));
+    change(
+        &directory,
+        "a",
+        UserPatch {
+            list,
+            ..UserPatch::default()
+        },
+    )
+    .await
+    .unwrap();
+    for directory in [directory.clone(), medium.reopen(directory).await] {
+        let all = [(
+            String::from("News"),
+            Population {
+                users: 2,
+                active: 2,
+            },
+        )];
+        assert_eq!(directory.populations(), BTreeMap::from(all));
+    }
+}
+
+async fn pages_hold_each_user_once_in_order(medium: Medium) {
+    let directory = medium.open();
+    for name in ["d", "B", "a", "C", "e"] {
+        create(&directory, named(name)).await.unwrap();
+    }
+    let page = |after: Option<&str>, rows_max| {
+        let page = directory.users(&UserFilter::default(), after, rows_max);
+        let names: Vec<String> = page.users.iter().map(|user| user.name.clone()).collect();
+        (names.concat(), page.next)
+    };
+    let next = |name: &str| Some(name.to_owned());
+    assert_eq!(page(None, 2), ("aB".into(), next("B")));
+    assert_eq!(page(Some("B"), 2), ("Cd".into(), next("d")));
+    assert_eq!(page(Some("d"), 2), ("e".into(), None));
+    assert_eq!(page(None, 5), ("aBCde".into(), None));
+    // The user that a page ended with may be gone by the next.
+    assert_eq!(page(Some("bb"), 2), ("Cd".into(), next("d")));
+    assert_eq!(page(Some("zz"), 2), (String::new(), None));
+}
+
+async fn pages_hold_what_passes_the_filter(medium: Medium) {
+    let directory = medium.open();
+    create_list(&directory, "News").await.unwrap();
+    for (name, list, active) in [
+        ("anna", "default", true),
+        ("Bob", "news", true),
+        ("Bobby", "default", false),
+        ("zoe", "news", false),
+    ] {
+        let list = Some(list.to_owned());
+        create(
+            &directory,
+            UserDraft {
+                list,
+                active,
+                ..named(name)
+            },
+        )
+        .await
+        .unwrap();
+    }
+    let names = |filter: UserFilter| -> Vec<String> {
+        let page = directory.users(&filter, None, 10);
+        page.users.iter().map(|user| user.name.clone()).collect()
+    };
+    let all = UserFilter::default();
+    let list = Some(String::from("NEWS"));
+    assert_eq!(
+        names(UserFilter {
+            list,
+            ..all.clone()
+        }),
+        ["Bob", "zoe"]
+    );
+    let active = Some(false);
+    assert_eq!(
+        names(UserFilter {
+            active,
+            ..all.clone()
+        }),
+        ["Bobby", "zoe"]
+    );
+    let name_contains = Some(String::from("OB"));
+    assert_eq!(
+        names(UserFilter {
+            name_contains,
+            ..all.clone()
+        }),
+        ["Bob", "Bobby"]
+    );
+    let nowhere = Some(String::from("x"));
+    assert_eq!(
+        names(UserFilter {
+            list: nowhere,
+            ..all
+        }),
+        Vec::<String>::new()
+    );
+}
+
+async fn logins_are_written_with_the_next_change_and_at_the_end(medium: Medium) {
+    let directory = medium.open();
+    let bob = create(&directory, named("bob")).await.unwrap();
+    directory.note_login("BOB", NOW);
+    create(&directory, named("alice")).await.unwrap();
+    let seen = directory.user("bob").unwrap();
+    assert_eq!(seen.last_login, Some(NOW));
+    assert_eq!(
+        (seen.changed, seen.credential_epoch),
+        (bob.changed, bob.credential_epoch)
+    );
+    let later = Timestamp::from_unix_milliseconds(3_000);
+    directory.note_login("bob", later);
+    // Out of order, as sessions on several threads are.
+    directory.note_login("bob", NOW);
+    directory.note_login("alice", NOW);
+    directory.delete_user("alice").await.unwrap();
+    let directory = medium.reopen(directory).await;
+    assert_eq!(directory.user("bob").unwrap().last_login, Some(later));
+    directory.note_login("bob", THEN);
+    let directory = medium.reopen(directory).await;
+    assert_eq!(directory.user("bob").unwrap().last_login, Some(later));
+}
+
+async fn tokens_are_known_by_their_secret_until_removed(medium: Medium) {
+    let directory = medium.open();
+    let ci = directory
+        .create_token("ci", Scope::Read, NOW)
+        .await
+        .unwrap();
+    let ops = directory
+        .create_token("Ops", Scope::Admin, NOW)
+        .await
+        .unwrap();
+    assert!(ci.secret.starts_with("outpost_") && ci.secret.len() == 51);
+    assert_ne!(ci.secret, ops.secret);
+    assert_eq!(
+        directory.check_token(&ci.secret).unwrap().scope,
+        Scope::Read
+    );
+    assert_eq!(directory.check_token(&ops.secret).unwrap().name, "Ops");
+    for wrong in [
+        "",
+        "ci",
+        "outpost_",
+        &ci.secret[..50],
+        &ci.secret.to_uppercase(),
+        &"x".repeat(999),
+    ] {
+        assert_eq!(directory.check_token(wrong), None, "{wrong}");
+    }
+    let names: Vec<String> = directory
+        .tokens()
+        .iter()
+        .map(|token| token.name.clone())
+        .collect();
+    assert_eq!(names, ["ci", "Ops"]);
+    directory.delete_token("CI").await.unwrap();
+    for directory in [directory.clone(), medium.reopen(directory).await] {
+        assert_eq!(directory.check_token(&ci.secret), None);
+        assert_eq!(
+            directory.check_token(&ops.secret),
+            Some(Arc::clone(&ops.token))
+        );
+    }
+    assert!(!format!("{ops:?}").contains(ops.secret.as_str()));
+    if let Medium::File(folder) = &medium {
+        let file = std::fs::read(folder.path().join("directory.redb")).unwrap();
+        for secret in [&ci.secret, &ops.secret] {
+            assert!(
+                !file
+                    .windows(secret.len())
+                    .any(|octets| octets == secret.as_bytes())
+            );
+        }
+    }
+}
+
+async fn the_console_has_one_password(medium: Medium) {
+    let directory = medium.open();
+    assert_eq!(directory.console_password_hash(), None);
+    directory
+        .set_console_password_hash(hash("$1"))
+        .await
+        .unwrap();
+    directory
+        .set_console_password_hash(hash("$2"))
+        .await
+        .unwrap();
+    assert_eq!(directory.console_password_hash(), Some(hash("$2")));
+}
+
+async fn changes_at_the_same_time_are_all_made(medium: Medium) {
+    let directory = medium.open();
+    let mut tasks = tokio::task::JoinSet::new();
+    for n in 0..400 {
+        let directory = directory.clone();
+        // Every name is wanted twice; one of the two gets it.
+        let draft = named(&format!("u{}", n / 2));
+        tasks.spawn(async move { create(&directory, draft).await.is_ok() });
+    }
+    let done = tasks.join_all().await;
+    assert_eq!(done.iter().filter(|is_ok| **is_ok).count(), 200);
+    let directory = medium.reopen(directory).await;
+    assert_eq!(directory.population("default").users, 200);
+    let page = directory.users(&UserFilter::default(), None, 400);
+    let mut epochs: Vec<u64> = page
+        .users
+        .iter()
+        .map(|user| user.credential_epoch)
+        .collect();
+    epochs.sort_unstable();
+    epochs.dedup();
+    assert_eq!(epochs.len(), 200);
+}
+
+async fn after_the_end_reads_go_on_and_writes_do_not(medium: Medium) {
+    let directory = medium.open();
+    create(&directory, named("bob")).await.unwrap();
+    directory.close().await.unwrap();
+    directory.close().await.unwrap();
+    assert!(directory.user("bob").is_some());
+    assert_eq!(
+        refusal(create(&directory, named("alice")).await),
+        "the directory cannot be written: the directory is closed"
+    );
+}
+
+async fn a_damaged_row_is_named_and_nothing_is_opened(medium: Medium) {
+    let directory = medium.open();
+    create(&directory, named("bob")).await.unwrap();
+    directory.close().await.unwrap();
+    drop(directory);
+    medium.put(Kind::List, "news", &[1, 200]);
+    let error = medium.try_open().unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .starts_with("the list news in the directory is damaged: "),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_failed_write_changes_nothing_and_the_next_one_is_made() {
+    let rows = MemoryRows::default();
+    let directory = Directory::on_memory(rows.clone(), THEN).unwrap();
+    let bob = create(&directory, named("bob")).await.unwrap();
+    directory.note_login("bob", NOW);
+    rows.set_failing(true);
+    let text = "the directory cannot be written: told to fail";
+    assert_eq!(refusal(create(&directory, named("alice")).await), text);
+    assert_eq!(
+        refusal(directory.delete_user("bob").await),
+        "the directory cannot be written: \
+        the directory cannot be opened: told to fail"
+    );
+    assert_eq!(directory.user("bob"), Some(bob));
+    assert_eq!(directory.user("alice"), None);
+    rows.set_failing(false);
+    create(&directory, named("alice")).await.unwrap();
+    assert_eq!(directory.user("bob").unwrap().last_login, Some(NOW));
+    let again = Directory::on_memory(rows, THEN).unwrap();
+    assert_eq!(again.population("default").users, 2);
+}
+
+#[tokio::test]
+async fn a_directory_that_fails_at_start_is_not_opened() {
+    let rows = MemoryRows::default();
+    rows.set_failing(true);
+    let error = Directory::on_memory(rows, THEN).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the directory cannot be opened: told to fail"
+    );
+}
