@@ -6,7 +6,9 @@
 //! (`reception`, `queue`, `delivery`, `admin`), and what assembles them (`relay`, `cli`, `config`).
 
 pub mod account;
+pub mod admin;
 pub mod auth;
+pub mod cli;
 pub mod clock;
 pub mod directory;
 pub mod dns;

@@ -16,6 +16,7 @@ pub mod report;
 pub mod route;
 mod time;
 mod trail;
+pub mod wording;
 
 pub use address::{Address, AddressProblem, comparable_domain};
 pub use class::Class;

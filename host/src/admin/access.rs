@@ -1,0 +1,104 @@
+//! Who calls, and how far the caller's token reaches.
+//!
+//! A handler says what it needs by what it extracts: [`Reader`], [`Operator`] or [`Administrator`].
+//! Tokens are compared by the directory, under a keyed hash; here they are only passed on, and never
+//! logged.
+
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
+
+use super::Api;
+use super::problem::{Kind, Problem};
+use crate::account::Scope;
+
+/// Longest token that is looked at; ours are much shorter.
+const TOKEN_OCTETS_MAX: usize = 512;
+
+/// Somebody with a valid token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// The name of the token: who did something, in trails and logs.
+    pub name: String,
+    /// How far it reaches.
+    pub scope: Scope,
+}
+
+/// A caller who may see everything but notes.
+#[derive(Clone, Debug)]
+pub struct Reader(pub Caller);
+
+/// A caller who may also act on the queue.
+#[derive(Clone, Debug)]
+pub struct Operator(pub Caller);
+
+/// A caller who may do everything.
+#[derive(Clone, Debug)]
+pub struct Administrator(pub Caller);
+
+impl FromRequestParts<Arc<Api>> for Reader {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Problem> {
+        caller(parts, api, Scope::Read).map(Reader)
+    }
+}
+
+impl FromRequestParts<Arc<Api>> for Operator {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Problem> {
+        caller(parts, api, Scope::Operate).map(Operator)
+    }
+}
+
+impl FromRequestParts<Arc<Api>> for Administrator {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Problem> {
+        caller(parts, api, Scope::Admin).map(Administrator)
+    }
+}
+
+fn caller(parts: &Parts, api: &Api, needed: Scope) -> Result<Caller, Problem> {
+    let Some(token) = bearer(parts) else {
+        return Err(Problem::new(
+            Kind::Unauthenticated,
+            "send `Authorization: Bearer TOKEN`; `outpost admin token` prints the token of the data folder",
+        ));
+    };
+    let Some(token) = api.directory.check_token(token) else {
+        return Err(Problem::new(
+            Kind::Unauthenticated,
+            "this token is not known",
+        ));
+    };
+    if !token.scope.covers(needed) {
+        return Err(Problem::new(
+            Kind::Forbidden,
+            format!(
+                "this needs a token of scope {needed}; {} has scope {}",
+                token.name, token.scope
+            ),
+        ));
+    }
+    Ok(Caller {
+        name: token.name.clone(),
+        scope: token.scope,
+    })
+}
+
+/// The token of the request (RFC 6750 §2.1; the scheme without regard to case, RFC 9110 §11.1).
+fn bearer(parts: &Parts) -> Option<&str> {
+    let mut headers = parts.headers.get_all(AUTHORIZATION).iter();
+    let value = headers.next()?.to_str().ok()?;
+    // Two headers could be read as two callers.
+    if headers.next().is_some() || value.len() > TOKEN_OCTETS_MAX {
+        return None;
+    }
+    let (scheme, token) = value.split_once(' ')?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}

@@ -1,0 +1,287 @@
+//! A client of the admin API: one request, one answer.
+//!
+//! For the command line. It speaks to the relay on this machine or next to it, so it is plain HTTP/1.1
+//! without a pool; what is asked and how answers are shown is the caller's business.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::client::conn::http1;
+use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
+use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use zeroize::Zeroizing;
+
+/// Largest answer that is taken: a page of a thousand rows with long recipients is below 8 MiB.
+const ANSWER_OCTETS_MAX: usize = 64 * 1024 * 1024;
+
+/// Longest time for a request; somewhat more than the server gives it.
+const WITHIN: Duration = Duration::from_secs(40);
+
+/// Talks to one relay with one token.
+pub struct Client {
+    address: SocketAddr,
+    token: Zeroizing<String>,
+}
+
+/// What to ask.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ask {
+    method: Method,
+    path: String,
+    body: Option<serde_json::Value>,
+}
+
+impl Ask {
+    /// To be shown what is at `path`, which may have a query.
+    pub fn get(path: impl Into<String>) -> Self {
+        Self { method: Method::GET, path: path.into(), body: None }
+    }
+
+    /// To do what is at `path`, perhaps with a document.
+    pub fn post(path: impl Into<String>, body: Option<serde_json::Value>) -> Self {
+        Self { method: Method::POST, path: path.into(), body }
+    }
+
+    /// To change what is at `path`.
+    pub fn patch(path: impl Into<String>, body: serde_json::Value) -> Self {
+        Self { method: Method::PATCH, path: path.into(), body: Some(body) }
+    }
+
+    /// To remove what is at `path`.
+    pub fn delete(path: impl Into<String>) -> Self {
+        Self { method: Method::DELETE, path: path.into(), body: None }
+    }
+}
+
+/// Method, path and document: `PATCH /api/v1/users/x {"priority":1}`.
+impl std::fmt::Display for Ask {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.method, self.path)?;
+        match &self.body {
+            Some(body) => write!(f, " {body}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What the relay answered.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// Whether it did what was asked.
+    pub is_success: bool,
+    /// The document: what was asked for, or a problem.
+    pub document: serde_json::Value,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Nobody listens there.
+    #[error("no relay answers at {address} ({source})")]
+    NotRunning {
+        /// The address that was tried.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Somebody listens there, but does not answer in time.
+    #[error("the relay at {0} does not answer")]
+    Silent(SocketAddr),
+    /// What answers there is not a relay's admin API, or broke off.
+    #[error("what answers at {address} is not the admin API of a relay: {problem}")]
+    NotOurs {
+        /// The address that was tried.
+        address: SocketAddr,
+        /// What is wrong with the answer.
+        problem: String,
+    },
+    /// The token cannot be sent in a header.
+    #[error("the token has characters that no token has")]
+    Token,
+}
+
+impl Client {
+    /// A client for the relay at that admin address. An unspecified address, which a relay may
+    /// listen on, is reached over loopback.
+    pub fn new(address: SocketAddr, token: Zeroizing<String>) -> Self {
+        let ip = match address.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+            ip => ip,
+        };
+        Self {
+            address: SocketAddr::new(ip, address.port()),
+            token,
+        }
+    }
+
+    /// The address that is talked to.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Whether anybody listens at the address.
+    ///
+    /// # Errors
+    /// [`ClientError::NotRunning`] or [`ClientError::Silent`].
+    pub async fn knock(&self) -> Result<(), ClientError> {
+        tokio::time::timeout(WITHIN, TcpStream::connect(self.address))
+            .await
+            .map_err(|_| ClientError::Silent(self.address))?
+            .map(drop)
+            .map_err(|source| ClientError::NotRunning { address: self.address, source })
+    }
+
+    /// Asks, and waits for the answer.
+    ///
+    /// # Errors
+    /// There is no answer, or none of a relay. A refusal is an answer.
+    pub async fn ask(&self, ask: &Ask) -> Result<Answer, ClientError> {
+        let request = self.request(ask)?;
+        tokio::time::timeout(WITHIN, self.exchange(request))
+            .await
+            .map_err(|_| ClientError::Silent(self.address))?
+    }
+
+    fn request(&self, ask: &Ask) -> Result<Request<Full<Bytes>>, ClientError> {
+        let bearer = Zeroizing::new(format!("Bearer {}", self.token.as_str()));
+        let mut bearer = HeaderValue::from_str(&bearer).map_err(|_| ClientError::Token)?;
+        bearer.set_sensitive(true);
+        let request = Request::builder()
+            .method(ask.method.clone())
+            .uri(&ask.path)
+            .header(HOST, self.address.to_string())
+            .header(ACCEPT, "application/json, application/problem+json")
+            .header(AUTHORIZATION, bearer);
+        let request = match &ask.body {
+            None => request.body(Full::default()),
+            Some(document) => request
+                .header(CONTENT_TYPE, "application/json")
+                .body(Full::from(document.to_string())),
+        };
+        request.map_err(|error| self.not_ours(error))
+    }
+
+    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Answer, ClientError> {
+        let stream =
+            TcpStream::connect(self.address)
+                .await
+                .map_err(|source| ClientError::NotRunning {
+                    address: self.address,
+                    source,
+                })?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| self.not_ours(error))?;
+        let driver = tokio::spawn(connection);
+        let answer = async {
+            let response = sender
+                .send_request(request)
+                .await
+                .map_err(|error| self.not_ours(error))?;
+            let status = response.status();
+            let body = Limited::new(response.into_body(), ANSWER_OCTETS_MAX)
+                .collect()
+                .await
+                .map_err(|error| self.not_ours(error))?;
+            self.read(status, &body.to_bytes())
+        }
+        .await;
+        driver.abort();
+        answer
+    }
+
+    fn read(&self, status: StatusCode, body: &[u8]) -> Result<Answer, ClientError> {
+        let document = serde_json::from_slice(body).map_err(|_| {
+            self.not_ours(format!(
+                "it answered {} without a JSON document",
+                status.as_u16()
+            ))
+        })?;
+        Ok(Answer {
+            is_success: status.is_success(),
+            document,
+        })
+    }
+
+    fn not_ours(&self, problem: impl ToString) -> ClientError {
+        ClientError::NotOurs {
+            address: self.address,
+            problem: problem.to_string(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    fn ask() -> Ask {
+        Ask {
+            method: Method::GET,
+            path: "/api/v1/lists".to_owned(),
+            body: None,
+        }
+    }
+
+    fn client(address: SocketAddr) -> Client {
+        Client::new(address, Zeroizing::new("secret".to_owned()))
+    }
+
+    async fn answering(text: &'static str) -> SocketAddr {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = [0; 4096];
+            let octets = stream.read(&mut request).await.unwrap();
+            assert!(octets > 0);
+            stream.write_all(text.as_bytes()).await.unwrap();
+        });
+        address
+    }
+
+    #[tokio::test]
+    async fn where_nobody_listens_no_relay_runs() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        drop(listener);
+        let error = client(address).ask(&ask()).await.unwrap_err();
+        assert!(matches!(error, ClientError::NotRunning { .. }), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_an_answer() {
+        let address = answering("HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\n{}").await;
+        let answer = client(address).ask(&ask()).await.unwrap();
+        assert!(!answer.is_success);
+    }
+
+    #[tokio::test]
+    async fn what_is_not_an_admin_api_is_told_apart() {
+        for text in [
+            "220 mail.example ESMTP\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nhtml",
+        ] {
+            let address = answering(text).await;
+            let error = client(address).ask(&ask()).await.unwrap_err();
+            assert!(matches!(error, ClientError::NotOurs { .. }), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_unspecified_address_is_reached_over_loopback() {
+        let reached = |address: &str| client(address.parse().unwrap()).address.to_string();
+        assert_eq!(reached("0.0.0.0:8025"), "127.0.0.1:8025");
+        assert_eq!(reached("[::]:8025"), "[::1]:8025");
+        assert_eq!(reached("192.0.2.1:8025"), "192.0.2.1:8025");
+    }
+}

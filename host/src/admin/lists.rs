@@ -1,0 +1,190 @@
+//! Lists over HTTP.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::LOCATION;
+use axum::response::IntoResponse;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::access::{Administrator, Reader};
+use super::extract::{Json, Segment, given};
+use super::items::ItemsInput;
+use super::openapi::{Conflicts, Missing, Refused, RefusedBody};
+use super::problem::Problem;
+use super::{Api, Removed, directory_problem, invalid, within_path};
+use crate::account::{List, ListDraft, ListPatch};
+
+/// A list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ListDocument {
+    /// Its name.
+    #[schema(example = "default")]
+    pub name: String,
+    /// Who is told when a sender is refused.
+    pub notify: Vec<String>,
+    /// How many users it has.
+    pub users: usize,
+    /// How many of them may log in.
+    pub active_users: usize,
+    /// When it was made.
+    pub created: String,
+    /// When it was last changed.
+    pub changed: String,
+}
+
+/// All lists.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ListsDocument {
+    /// The lists in the order of their names.
+    pub lists: Vec<ListDocument>,
+}
+
+/// A list to be made.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ListInput {
+    /// Its name.
+    pub name: String,
+    /// Who is told when a sender is refused.
+    #[serde(
+        default,
+        deserialize_with = "given",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schema(nullable = false)]
+    pub notify: Option<ItemsInput>,
+}
+
+/// A change to a list; what is left out stays.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ListChangeInput {
+    /// Who is told when a sender is refused, all of them.
+    #[serde(
+        default,
+        deserialize_with = "given",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schema(nullable = false)]
+    pub notify: Option<ItemsInput>,
+}
+
+fn shown(api: &Api, list: &List) -> ListDocument {
+    let population = api.directory.population(&list.name);
+    ListDocument {
+        name: list.name.clone(),
+        notify: list.notify.iter().map(ToString::to_string).collect(),
+        users: population.users,
+        active_users: population.active,
+        created: list.created.to_string(),
+        changed: list.changed.to_string(),
+    }
+}
+
+/// Shows all lists.
+#[utoipa::path(get, path = "/api/v1/lists", tag = "lists", security(("token" = ["read"])),
+    responses((status = 200, description = "All lists.", body = ListsDocument), Refused))]
+pub(super) async fn list(_: Reader, State(api): State<Arc<Api>>) -> axum::Json<ListsDocument> {
+    let lists = api
+        .directory
+        .lists()
+        .iter()
+        .map(|list| shown(&api, list))
+        .collect();
+    axum::Json(ListsDocument { lists })
+}
+
+/// Makes a list.
+#[utoipa::path(post, path = "/api/v1/lists", tag = "lists", request_body = ListInput,
+    security(("token" = ["admin"])),
+    responses((status = 201, description = "The new list.", body = ListDocument),
+        Refused, RefusedBody, Conflicts))]
+pub(super) async fn add(
+    _: Administrator,
+    State(api): State<Arc<Api>>,
+    Json(input): Json<ListInput>,
+) -> Result<impl IntoResponse, Problem> {
+    let notify = input.notify.map(|items| items.0).unwrap_or_default();
+    let new = ListDraft {
+        name: input.name,
+        notify,
+    }
+    .check()
+    .map_err(invalid)?;
+    let list = api
+        .directory
+        .create_list(new, api.clock.now())
+        .await
+        .map_err(directory_problem)?;
+    let location = format!("/api/v1/lists/{}", within_path(&list.name));
+    Ok((
+        StatusCode::CREATED,
+        [(LOCATION, location)],
+        axum::Json(shown(&api, &list)),
+    ))
+}
+
+/// Shows a list.
+#[utoipa::path(get, path = "/api/v1/lists/{list}", tag = "lists",
+    params(("list" = String, Path, description = "The name of the list.")),
+    security(("token" = ["read"])),
+    responses((status = 200, description = "The list.", body = ListDocument), Refused, Missing))]
+pub(super) async fn show(
+    _: Reader,
+    State(api): State<Arc<Api>>,
+    Segment(name): Segment,
+) -> Result<axum::Json<ListDocument>, Problem> {
+    let list = api
+        .directory
+        .list(&name)
+        .ok_or_else(|| super::no_such("list", &name))?;
+    Ok(axum::Json(shown(&api, &list)))
+}
+
+/// Changes a list.
+#[utoipa::path(patch, path = "/api/v1/lists/{list}", tag = "lists",
+    params(("list" = String, Path, description = "The name of the list.")),
+    request_body = ListChangeInput,
+    security(("token" = ["admin"])),
+    responses((status = 200, description = "The list as it is now.", body = ListDocument),
+        Refused, RefusedBody, Missing))]
+pub(super) async fn change(
+    _: Administrator,
+    State(api): State<Arc<Api>>,
+    Segment(name): Segment,
+    Json(input): Json<ListChangeInput>,
+) -> Result<axum::Json<ListDocument>, Problem> {
+    let patch = ListPatch {
+        notify: input.notify.map(|items| items.0),
+    };
+    let change = patch.check().map_err(invalid)?;
+    let changed = api
+        .directory
+        .change_list(&name, change, api.clock.now())
+        .await
+        .map_err(directory_problem)?;
+    Ok(axum::Json(shown(&api, &changed.after)))
+}
+
+/// Removes a list that has no users.
+#[utoipa::path(delete, path = "/api/v1/lists/{list}", tag = "lists",
+    params(("list" = String, Path, description = "The name of the list.")),
+    security(("token" = ["admin"])),
+    responses((status = 200, description = "It is gone.", body = Removed), Refused, Missing, Conflicts))]
+pub(super) async fn remove(
+    _: Administrator,
+    State(api): State<Arc<Api>>,
+    Segment(name): Segment,
+) -> Result<axum::Json<Removed>, Problem> {
+    let list = api
+        .directory
+        .delete_list(&name)
+        .await
+        .map_err(directory_problem)?;
+    Ok(axum::Json(Removed {
+        removed: list.name.clone(),
+    }))
+}

@@ -1,0 +1,409 @@
+//! One message over HTTP: what it is, where it stands, and its whole trail.
+//!
+//! The trail is given twice: as values for programs, and as lines for people, which are worded in
+//! one place for all surfaces.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::access::Reader;
+use super::extract::Segment;
+use super::openapi::{Missing, Refused};
+use super::problem::Problem;
+use super::queue::{DeliveryStateName, activity};
+use super::{Api, spool_problem};
+use crate::message::wording::{self, Activity};
+use crate::message::{
+    Class, Delivery, Event, Message, MessageId, Origin, TlsParameters, TrailEntry,
+};
+use crate::spool::Record;
+use outpost_smtp::ReversePath;
+
+/// A message with its whole trail.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MessageDocument {
+    /// Its id.
+    pub id: String,
+    /// The list that it belongs to.
+    pub list: String,
+    /// The user that submitted it; empty for the relay's own mail.
+    pub user: String,
+    /// Where it came from.
+    pub origin: OriginDocument,
+    /// The Subject field.
+    pub subject: String,
+    /// The reverse-path; empty when it is null.
+    pub sender: String,
+    /// Everyone that it was accepted for.
+    pub recipients: Vec<String>,
+    /// The effective priority, 1 (very high) to 5 (very low).
+    pub class: u8,
+    /// The user's priority when the message was accepted.
+    pub user_priority: u8,
+    /// What the message asked for; none when it asked for nothing.
+    pub message_priority: Option<u8>,
+    /// Octets of the content.
+    pub content_octets: u64,
+    /// When it was accepted.
+    pub accepted: String,
+    /// When nothing of it was left to deliver; none while it is queued.
+    pub finished: Option<String>,
+    /// What is still to be delivered.
+    pub deliveries: Vec<DeliveryDocument>,
+    /// What happened to it, in order.
+    pub trail: Vec<TrailDocument>,
+    /// The whole story, a line each, as every surface shows it.
+    pub text: Vec<String>,
+}
+
+/// Where a message came from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum OriginDocument {
+    /// A client submitted it after a login.
+    Submission {
+        /// Address and port of the client.
+        client: String,
+        /// The port that the client connected to.
+        listener_port: u16,
+        /// What the client called itself.
+        ehlo: String,
+        /// The SASL mechanism of the login.
+        mechanism: String,
+        /// The protection of the connection; none in clear.
+        tls: Option<TlsDocument>,
+    },
+    /// The relay wrote it.
+    Relay {
+        /// The message that it reports on.
+        about: Option<String>,
+    },
+}
+
+/// What a TLS handshake agreed on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TlsDocument {
+    /// The protocol version.
+    #[schema(example = "TLSv1.3")]
+    pub version: String,
+    /// The cipher suite.
+    #[schema(example = "TLS13_AES_256_GCM_SHA384")]
+    pub cipher: String,
+}
+
+/// What is still to be delivered to one next hop.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DeliveryDocument {
+    /// Which delivery of the message it is.
+    pub delivery: u32,
+    /// Where it goes.
+    pub next_hop: String,
+    /// The pending recipients.
+    pub recipients: Vec<String>,
+    /// Its state.
+    pub state: DeliveryStateName,
+    /// Not to be tried before this.
+    pub due: String,
+    /// Attempts that have failed.
+    pub attempts: u32,
+    /// What the last failed attempt was told.
+    pub last_reply: String,
+    /// Why it is where it is, in words.
+    pub standing: String,
+}
+
+/// Something that happened to a message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TrailDocument {
+    /// When.
+    pub at: String,
+    /// What.
+    #[serde(flatten)]
+    pub event: EventDocument,
+}
+
+/// What happened, by kind.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum EventDocument {
+    /// A policy component answered a question.
+    Decided {
+        /// The name of the component.
+        component: String,
+        /// SHA-256 of the component, in hexadecimal.
+        digest: String,
+        /// `sender` or `priority`.
+        question: String,
+        /// What it said.
+        answer: String,
+        /// Why, in the component's words.
+        reasons: Vec<ReasonDocument>,
+        /// How long it took.
+        took_microseconds: u64,
+    },
+    /// The message was accepted.
+    Accepted {
+        /// The effective priority.
+        class: u8,
+    },
+    /// A carrier of a priority was malformed and did not count.
+    MalformedPriority {
+        /// The carrier.
+        carrier: String,
+    },
+    /// An attempt ended.
+    Attempted {
+        /// Where it went.
+        next_hop: String,
+        /// The host; none when none could be reached.
+        host: Option<HostDocument>,
+        /// How long it took.
+        took_microseconds: u64,
+        /// What became of each recipient.
+        recipients: Vec<OutcomeDocument>,
+        /// The answer to the final dot never came.
+        unknown: bool,
+    },
+    /// A delivery was deferred.
+    Deferred {
+        /// Where it goes.
+        next_hop: String,
+        /// When it is tried again.
+        until: String,
+    },
+    /// A delivery waited longer than allowed.
+    Expired {
+        /// Where it should have gone.
+        next_hop: String,
+    },
+    /// A report was written to the reverse-path.
+    Reported {
+        /// `failure`, `delay` or `success`.
+        report: String,
+        /// The id of the report.
+        id: String,
+    },
+    /// An operator did something.
+    Operated {
+        /// What.
+        action: String,
+        /// The name of the token.
+        by: String,
+    },
+}
+
+/// Why a component said what it said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ReasonDocument {
+    /// The rule.
+    pub rule: String,
+    /// What it saw.
+    pub detail: String,
+}
+
+/// The host that an attempt spoke to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct HostDocument {
+    /// Its name.
+    pub name: String,
+    /// Its address.
+    pub address: String,
+    /// The port.
+    pub port: u16,
+    /// The protection of the connection; none in clear.
+    pub tls: Option<TlsDocument>,
+}
+
+/// What became of a recipient in an attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct OutcomeDocument {
+    /// The recipient.
+    pub recipient: String,
+    /// `delivered`, `deferred` or `bounced`.
+    pub outcome: String,
+    /// The reply behind it, in one line.
+    pub reply: String,
+}
+
+/// The reverse-path; empty when it is null.
+pub(super) fn reverse_path(message: &Message) -> String {
+    match &message.envelope.reverse_path {
+        ReversePath::Null => String::new(),
+        ReversePath::Mailbox(mailbox) => mailbox.to_string(),
+    }
+}
+
+fn tls(parameters: &TlsParameters) -> TlsDocument {
+    TlsDocument {
+        version: parameters.version.clone(),
+        cipher: parameters.cipher.clone(),
+    }
+}
+
+fn origin(origin: &Origin) -> OriginDocument {
+    match origin {
+        Origin::Submission(submission) => OriginDocument::Submission {
+            client: submission.client.to_string(),
+            listener_port: submission.listener_port,
+            ehlo: submission.ehlo.clone(),
+            mechanism: submission.mechanism.clone(),
+            tls: submission.tls.as_ref().map(tls),
+        },
+        Origin::Relay { about, .. } => OriginDocument::Relay {
+            about: about.map(|id| id.to_string()),
+        },
+    }
+}
+
+fn microseconds(took: std::time::Duration) -> u64 {
+    u64::try_from(took.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn trail(entry: &TrailEntry) -> TrailDocument {
+    let event = match &entry.event {
+        Event::Decided {
+            component,
+            digest,
+            question,
+            answer,
+            reasons,
+            took,
+        } => EventDocument::Decided {
+            component: component.clone(),
+            digest: digest.clone(),
+            question: question.clone(),
+            answer: answer.clone(),
+            reasons: reasons
+                .iter()
+                .map(|(rule, detail)| ReasonDocument {
+                    rule: rule.clone(),
+                    detail: detail.clone(),
+                })
+                .collect(),
+            took_microseconds: microseconds(*took),
+        },
+        Event::Accepted { class } => EventDocument::Accepted {
+            class: class.number(),
+        },
+        Event::MalformedPriority { carrier } => EventDocument::MalformedPriority {
+            carrier: carrier.clone(),
+        },
+        Event::Attempted {
+            next_hop,
+            host,
+            took,
+            recipients,
+            unknown,
+        } => EventDocument::Attempted {
+            next_hop: next_hop.to_string(),
+            host: host.as_ref().map(|host| HostDocument {
+                name: host.name.clone(),
+                address: host.address.to_string(),
+                port: host.port,
+                tls: host.tls.as_ref().map(tls),
+            }),
+            took_microseconds: microseconds(*took),
+            recipients: recipients
+                .iter()
+                .map(|(recipient, outcome, reply)| OutcomeDocument {
+                    recipient: recipient.clone(),
+                    outcome: (*outcome).to_owned(),
+                    reply: wording::reply_text(reply),
+                })
+                .collect(),
+            unknown: *unknown,
+        },
+        Event::Deferred { next_hop, until } => EventDocument::Deferred {
+            next_hop: next_hop.to_string(),
+            until: until.to_string(),
+        },
+        Event::Expired { next_hop } => EventDocument::Expired {
+            next_hop: next_hop.to_string(),
+        },
+        Event::Reported { report, id } => EventDocument::Reported {
+            report: (*report).to_owned(),
+            id: id.to_string(),
+        },
+        Event::Operated { action, by } => EventDocument::Operated {
+            action: action.clone(),
+            by: by.clone(),
+        },
+    };
+    TrailDocument {
+        at: entry.at.to_string(),
+        event,
+    }
+}
+
+fn shown(record: &Record, now: crate::message::Timestamp) -> MessageDocument {
+    let message = &record.message;
+    let standings: Vec<(&Delivery, Activity)> = record
+        .deliveries
+        .iter()
+        .map(|(delivery, state)| (delivery, activity(*state)))
+        .collect();
+    let recipient = |index: &u32| {
+        let recipient = message.envelope.recipients.get(*index as usize)?;
+        Some(recipient.mailbox.to_string())
+    };
+    MessageDocument {
+        id: message.id.to_string(),
+        list: message.origin.list().to_owned(),
+        user: message.origin.user().to_owned(),
+        origin: origin(&message.origin),
+        subject: message.subject.clone(),
+        sender: reverse_path(message),
+        recipients: message
+            .envelope
+            .recipients
+            .iter()
+            .map(|recipient| recipient.mailbox.to_string())
+            .collect(),
+        class: message.class.number(),
+        user_priority: message.priorities.user.number(),
+        message_priority: message.priorities.message.map(Class::number),
+        content_octets: message.content_octets,
+        accepted: message.accepted.to_string(),
+        finished: record.finished.map(|at| at.to_string()),
+        deliveries: record
+            .deliveries
+            .iter()
+            .map(|(delivery, state)| DeliveryDocument {
+                delivery: delivery.id.number,
+                next_hop: delivery.next_hop.to_string(),
+                recipients: delivery.recipients.iter().filter_map(recipient).collect(),
+                state: (*state).into(),
+                due: delivery.due.to_string(),
+                attempts: delivery.attempts,
+                last_reply: delivery.last_reply.clone(),
+                standing: wording::standing(delivery, activity(*state), now),
+            })
+            .collect(),
+        trail: record.trail.iter().map(trail).collect(),
+        text: wording::story(message, &record.trail, &standings, record.finished, now),
+    }
+}
+
+/// Shows a message with its whole trail, queued or finished within the retention.
+#[utoipa::path(get, path = "/api/v1/messages/{id}", tag = "queue",
+    params(("id" = String, Path, description = "The id of the message.")),
+    security(("token" = ["read"])),
+    responses((status = 200, description = "The message.", body = MessageDocument), Refused, Missing))]
+pub(super) async fn show(
+    _: Reader,
+    State(api): State<Arc<Api>>,
+    Segment(id): Segment,
+) -> Result<axum::Json<MessageDocument>, Problem> {
+    let unknown = || Problem::not_found(format!("message {}", wording::printable(&id)));
+    let id: MessageId = id.parse().map_err(|_| unknown())?;
+    let record = api
+        .spool
+        .message(id)
+        .await
+        .map_err(|error| spool_problem(&error))?;
+    let record = record.ok_or_else(unknown)?;
+    Ok(axum::Json(shown(&record, api.clock.now())))
+}

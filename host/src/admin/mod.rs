@@ -1,0 +1,160 @@
+//! The admin surface: the HTTP API, metrics, health and the start page.
+//!
+//! Everything an operator does goes through here, the command line included. The surface reads
+//! requests strictly, asks who may do it, lets the layers below do it, and shows what they say; it
+//! decides nothing about accounts or mail itself. Each module below has its wire form (which can
+//! change apart from what is stored) next to the handlers that answer with it. No answer but the
+//! one that made a secret has it, no request body is logged.
+
+pub mod client;
+pub mod connection;
+pub mod health;
+pub mod items;
+pub mod lists;
+pub mod messages;
+pub mod plugins;
+pub mod problem;
+pub mod queue;
+pub mod tokens;
+pub mod users;
+
+mod access;
+mod extract;
+mod metrics;
+mod openapi;
+mod page;
+mod routes;
+mod server;
+#[cfg(test)]
+mod tests;
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use zeroize::Zeroizing;
+
+pub use connection::{Certificate, ConnectionFacts};
+pub use health::Readiness;
+pub use metrics::Metrics;
+pub use routes::router;
+pub use server::{BindError, Limits, Listener, Settings};
+
+use crate::account::{FieldProblem, PasswordHash};
+use crate::auth::{AuthError, Authenticator, generate_password};
+use crate::clock::Clock;
+use crate::directory::{Directory, DirectoryError};
+use crate::message::Timestamp;
+use crate::message::wording::printable;
+use crate::spool::{Spool, SpoolError};
+use crate::telemetry::Registry;
+use problem::{FieldError, Kind, Problem};
+
+/// What the surface works with.
+pub struct Api {
+    /// Lists, users and admin secrets.
+    pub directory: Directory,
+    /// Makes and hashes passwords.
+    pub auth: Authenticator,
+    /// The queue.
+    pub spool: Arc<dyn Spool>,
+    /// The policy components.
+    pub plugins: Arc<dyn plugins::Plugins>,
+    /// How mail clients connect.
+    pub connection: ConnectionFacts,
+    /// What everybody counts.
+    pub registry: Arc<Registry>,
+    /// What the surface itself counts.
+    pub metrics: Metrics,
+    /// What keeps the relay from being ready.
+    pub readiness: Readiness,
+    /// Tells the time.
+    pub clock: Clock,
+    /// When the relay started.
+    pub started: Timestamp,
+}
+
+/// Something is gone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Removed {
+    /// Its name.
+    pub removed: String,
+}
+
+/// A new password and its hash. The password is wiped when it is dropped.
+async fn new_password(api: &Api) -> Result<(Zeroizing<String>, PasswordHash), Problem> {
+    let password = generate_password().map_err(|error| auth_problem(&error))?;
+    let hash = api
+        .auth
+        .hash(&password)
+        .await
+        .map_err(|error| auth_problem(&error))?;
+    Ok((password, hash))
+}
+
+fn auth_problem(error: &AuthError) -> Problem {
+    match error {
+        AuthError::Busy => Problem::new(
+            Kind::Unavailable,
+            "too many passwords are being hashed: try again in a few seconds",
+        ),
+        AuthError::Unavailable(_) => Problem::internal("hashing a password", error),
+    }
+}
+
+fn invalid(problems: Vec<FieldProblem>) -> Problem {
+    Problem::fields(
+        problems
+            .into_iter()
+            .map(|problem| FieldError::new(problem.field, problem.text))
+            .collect(),
+    )
+}
+
+fn directory_problem(error: DirectoryError) -> Problem {
+    match error {
+        DirectoryError::Invalid(problems) => invalid(problems),
+        DirectoryError::Exists { .. } => Problem {
+            errors: vec![FieldError::new("name", error.to_string())],
+            ..Problem::new(Kind::Conflict, error.to_string())
+        },
+        DirectoryError::Unknown { what, name } => no_such(what, &name),
+        DirectoryError::NotEmpty { .. }
+        | DirectoryError::Protected(_)
+        | DirectoryError::Full { .. } => Problem::new(Kind::Conflict, error.to_string()),
+        DirectoryError::Unavailable(_) => Problem::internal("writing the directory", &error),
+    }
+}
+
+fn spool_problem(error: &SpoolError) -> Problem {
+    match error {
+        SpoolError::Full => Problem::new(
+            Kind::Unavailable,
+            "the spool has no room now: try again later",
+        ),
+        SpoolError::LeaseLost => Problem::new(
+            Kind::Conflict,
+            "the delivery changed meanwhile: look at it again, then try again",
+        ),
+        SpoolError::Unknown => Problem::not_found("such message"),
+        SpoolError::Unavailable(_) => Problem::internal("asking the spool", error),
+    }
+}
+
+fn no_such(what: &str, name: &str) -> Problem {
+    Problem::not_found(format!("{what} named \"{}\"", printable(name)))
+}
+
+/// A name as a segment of a path: everything but unreserved characters in percent form (RFC 3986 §2).
+pub(crate) fn within_path(name: &str) -> String {
+    let mut segment = String::with_capacity(name.len());
+    for octet in name.bytes() {
+        if octet.is_ascii_alphanumeric() || b"-._~@".contains(&octet) {
+            segment.push(char::from(octet));
+        } else {
+            write!(segment, "%{octet:02X}").expect("writing to a string does not fail");
+        }
+    }
+    segment
+}

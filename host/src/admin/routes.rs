@@ -1,0 +1,131 @@
+//! Which path leads to which handler, and what all answers have in common.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
+use axum::http::Method;
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, REFERRER_POLICY,
+    X_CONTENT_TYPE_OPTIONS,
+};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use utoipa::OpenApi as _;
+use utoipa::openapi::OpenApi as Document;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::extract::BODY_OCTETS_MAX;
+use super::problem::{Kind, Problem, method_not_allowed, nothing_here};
+use super::{
+    Api, connection, health, lists, messages, metrics, openapi, page, plugins, queue, tokens, users,
+};
+
+/// Where the description of the API is.
+const DESCRIPTION: &str = "/api/v1/openapi.json";
+
+/// The whole surface. `within` bounds a request: its body and the work.
+pub fn router(api: Arc<Api>, within: Duration) -> Router {
+    let (router, document) = described().split_for_parts();
+    // Written once: it cannot change while the relay runs.
+    let description = document.to_json().unwrap_or_default();
+    let common = Common {
+        api: Arc::clone(&api),
+        within,
+    };
+    router
+        .route(
+            DESCRIPTION,
+            axum::routing::get(move || describe(description.clone())),
+        )
+        .method_not_allowed_fallback(method_not_allowed)
+        .fallback(nothing_here)
+        .layer(DefaultBodyLimit::max(BODY_OCTETS_MAX))
+        .layer(from_fn_with_state(common, around))
+        .with_state(api)
+}
+
+/// The routes with their description.
+pub(super) fn described() -> OpenApiRouter<Arc<Api>> {
+    let mut document: Document = openapi::Common::openapi();
+    document.info.version = env!("CARGO_PKG_VERSION").to_owned();
+    OpenApiRouter::with_openapi(document)
+        .routes(routes!(page::show))
+        .routes(routes!(lists::list, lists::add))
+        .routes(routes!(lists::show, lists::change, lists::remove))
+        .routes(routes!(users::list, users::add))
+        .routes(routes!(users::show, users::change, users::remove))
+        .routes(routes!(users::reset_password))
+        .routes(routes!(connection::show))
+        .routes(routes!(queue::list))
+        .routes(routes!(queue::change))
+        .routes(routes!(messages::show))
+        .routes(routes!(plugins::list))
+        .routes(routes!(tokens::list, tokens::add))
+        .routes(routes!(tokens::remove))
+        .routes(routes!(tokens::reset_console_password))
+        .routes(routes!(metrics::show))
+        .routes(routes!(health::live))
+        .routes(routes!(health::ready))
+}
+
+async fn describe(description: String) -> impl IntoResponse {
+    ([(CONTENT_TYPE, "application/json")], description)
+}
+
+#[derive(Clone)]
+struct Common {
+    api: Arc<Api>,
+    within: Duration,
+}
+
+/// Bounds a request in time, says what all answers say, counts and logs. A log line has the route and
+/// never a body, a query or a header: that is where secrets are.
+async fn around(State(common): State<Common>, request: Request, next: Next) -> Response {
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let began = Instant::now();
+    let mut response = match tokio::time::timeout(common.within, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => Problem::new(
+            Kind::TimedOut,
+            format!(
+                "the request was not complete within {} seconds",
+                common.within.as_secs()
+            ),
+        )
+        .into_response(),
+    };
+    let status = response.status().as_u16();
+    common.api.metrics.answered(status);
+    let route = route.as_ref().map_or("(none)", MatchedPath::as_str);
+    let took = began.elapsed();
+    if method == Method::GET || method == Method::HEAD {
+        tracing::debug!(%method, route, status, ?took, "admin request");
+    } else {
+        tracing::info!(%method, route, status, ?took, "admin request");
+    }
+    let says = [
+        (
+            CONTENT_SECURITY_POLICY,
+            "default-src 'none'; frame-ancestors 'none'",
+        ),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (REFERRER_POLICY, "no-referrer"),
+        (
+            HeaderName::from_static("cross-origin-resource-policy"),
+            "same-origin",
+        ),
+        // Nothing here is worth keeping, and most of it should not be kept.
+        (CACHE_CONTROL, "no-store"),
+    ];
+    for (name, value) in says {
+        response
+            .headers_mut()
+            .entry(name)
+            .or_insert(HeaderValue::from_static(value));
+    }
+    response
+}

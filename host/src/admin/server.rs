@@ -1,0 +1,326 @@
+//! The admin listener: connections in, requests to the router, within named limits.
+//!
+//! HTTP/1.1 with keep-alive. A client cannot hold a connection by being slow: headers have a
+//! deadline that also ends idle connections, a request with its body and its answer has another,
+//! and a connection as a whole has a third. What a request means is the router's business.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Where the admin surface listens, and within which limits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Address and port; loopback unless the operator says otherwise.
+    pub address: SocketAddr,
+    /// What clients may take.
+    pub limits: Limits,
+}
+
+/// What a client of the admin surface may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections at once; more wait in the kernel's queue. A console, a few scripts and a scraper
+    /// need a dozen.
+    pub connections_max: usize,
+    /// Longest time until a request's headers are complete; also how long a connection may idle.
+    pub headers_within: Duration,
+    /// Longest time for a request: its body, the work and the start of the answer.
+    pub request_within: Duration,
+    /// Longest life of a connection. Bounds what a client can hold that reads its answers slowly.
+    pub connection_within: Duration,
+    /// Octets of a request's headers; sixteen times what our own client sends.
+    pub header_octets_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections_max: 256,
+            headers_within: Duration::from_secs(30),
+            request_within: Duration::from_secs(30),
+            connection_within: Duration::from_secs(600),
+            header_octets_max: 16 * 1024,
+        }
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            address: SocketAddr::from(([127, 0, 0, 1], 8025)),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// The admin address cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on the admin address {address}: {source}")]
+pub struct BindError {
+    /// The address.
+    pub address: SocketAddr,
+    /// What the system said.
+    pub source: io::Error,
+}
+
+/// A bound admin address.
+#[derive(Debug)]
+pub struct Listener {
+    tcp: TcpListener,
+    address: SocketAddr,
+    limits: Limits,
+}
+
+impl Listener {
+    /// Binds the address of the settings.
+    ///
+    /// # Errors
+    /// The address, and what the system said about it.
+    pub async fn bind(settings: &Settings) -> Result<Self, BindError> {
+        let failed = |source| BindError {
+            address: settings.address,
+            source,
+        };
+        let tcp = TcpListener::bind(settings.address).await.map_err(failed)?;
+        let address = tcp.local_addr().map_err(failed)?;
+        Ok(Self {
+            tcp,
+            address,
+            limits: settings.limits,
+        })
+    }
+
+    /// The address that is bound; it has a port also when the settings said 0.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `stop`; then takes no more connections, lets requests in progress finish and
+    /// returns. Takes no longer for that than a request may take.
+    pub async fn serve(self, router: Router, stop: CancellationToken) {
+        let slots = Arc::new(Semaphore::new(self.limits.connections_max));
+        let connections = TaskTracker::new();
+        while let Some((stream, slot)) = self.accept(&slots, &stop).await {
+            let served = connection(stream, router.clone(), self.limits, stop.clone());
+            connections.spawn(async move {
+                served.await;
+                drop(slot);
+            });
+        }
+        drop(self.tcp);
+        connections.close();
+        connections.wait().await;
+    }
+
+    /// The next connection that there is a slot for; none when it is time to stop.
+    async fn accept(
+        &self,
+        slots: &Arc<Semaphore>,
+        stop: &CancellationToken,
+    ) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+        let accepted = async {
+            let slot = Arc::clone(slots).acquire_owned().await.ok()?;
+            loop {
+                match self.tcp.accept().await {
+                    Ok((stream, _)) => return Some((stream, slot)),
+                    Err(error) => {
+                        // No descriptors left, most likely: trying at once again would only spin.
+                        tracing::warn!(%error, "the admin listener cannot accept a connection");
+                        tokio::time::sleep(Duration::from_millis(200)).await;
+                    }
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => None,
+            accepted = accepted => accepted,
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, router: Router, limits: Limits, stop: CancellationToken) {
+    // Answers are small and whole; waiting to fill a packet only delays them.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "an admin connection stays without TCP_NODELAY");
+    }
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.headers_within)
+        .max_header_size(limits.header_octets_max)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    tokio::pin!(served);
+    let ended = tokio::select! {
+        ended = served.as_mut() => Some(ended),
+        () = stop.cancelled() => None,
+        () = tokio::time::sleep(limits.connection_within) => None,
+    };
+    let ended = match ended {
+        Some(ended) => ended,
+        None => {
+            served.as_mut().graceful_shutdown();
+            match tokio::time::timeout(limits.request_within, served).await {
+                Ok(ended) => ended,
+                Err(_) => return,
+            }
+        }
+    };
+    if let Err(error) = ended {
+        // The client's doing in nearly all cases: a reset, a timeout, something that is not HTTP.
+        tracing::debug!(%error, "an admin connection ended early");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    struct Served {
+        address: SocketAddr,
+        stop: CancellationToken,
+        task: tokio::task::JoinHandle<()>,
+    }
+
+    async fn serve(limits: Limits, router: Router) -> Served {
+        let settings = Settings {
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            limits,
+        };
+        let listener = Listener::bind(&settings).await.unwrap();
+        let address = listener.address();
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(listener.serve(router, stop.clone()));
+        Served {
+            address,
+            stop,
+            task,
+        }
+    }
+
+    async fn dialogue(address: SocketAddr, request: &[u8]) -> String {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(request).await.unwrap();
+        let mut answer = Vec::new();
+        // A reset counts as an end here: the server is free to drop a client that it refuses.
+        drop(stream.read_to_end(&mut answer).await);
+        String::from_utf8(answer).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_client_that_never_ends_its_headers_is_dropped() {
+        let limits = Limits {
+            headers_within: Duration::from_millis(30),
+            ..Limits::default()
+        };
+        let served = serve(limits, Router::new()).await;
+        assert_eq!(
+            dialogue(served.address, b"GET / HTTP/1.1\r\nHost: x\r\n").await,
+            ""
+        );
+        assert_eq!(dialogue(served.address, b"").await, "");
+    }
+
+    #[tokio::test]
+    async fn a_header_over_the_limit_is_refused() {
+        let served = serve(Limits::default(), Router::new()).await;
+        let request = format!(
+            "GET / HTTP/1.1\r\nHost: x\r\nA: {}\r\n\r\n",
+            "a".repeat(20_000)
+        );
+        let answer = dialogue(served.address, request.as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 431 "), "{answer:?}");
+    }
+
+    #[tokio::test]
+    async fn a_connection_has_an_end_even_when_it_is_never_idle() {
+        let limits = Limits {
+            connection_within: Duration::from_millis(30),
+            ..Limits::default()
+        };
+        let served = serve(limits, Router::new().route("/", get(|| async { "here" }))).await;
+        let mut stream = TcpStream::connect(served.address).await.unwrap();
+        let mut answered = 0;
+        loop {
+            let mut buffer = [0; 512];
+            if stream
+                .write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+                .await
+                .is_err()
+            {
+                break;
+            }
+            match stream.read(&mut buffer).await {
+                Ok(0) | Err(_) => break,
+                Ok(_) => answered += 1,
+            }
+        }
+        assert!(answered > 0);
+    }
+
+    #[tokio::test]
+    async fn more_connections_than_allowed_wait_for_their_turn() {
+        let limits = Limits {
+            connections_max: 1,
+            ..Limits::default()
+        };
+        let served = serve(limits, Router::new().route("/", get(|| async { "here" }))).await;
+        let mut first = TcpStream::connect(served.address).await.unwrap();
+        first
+            .write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            .await
+            .unwrap();
+        assert!(first.read(&mut [0; 512]).await.unwrap() > 0);
+        let second = tokio::spawn(dialogue(
+            served.address,
+            b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        ));
+        tokio::task::yield_now().await;
+        assert!(!second.is_finished());
+        drop(first);
+        assert!(second.await.unwrap().ends_with("here"));
+    }
+
+    #[tokio::test]
+    async fn a_stop_lets_the_request_in_progress_finish() {
+        let (began, begun) = tokio::sync::oneshot::channel::<()>();
+        let (go, gone) = tokio::sync::oneshot::channel::<()>();
+        let once = Arc::new(tokio::sync::Mutex::new(Some((began, gone))));
+        let slow = move || {
+            let once = Arc::clone(&once);
+            async move {
+                let (began, gone) = once.lock().await.take().unwrap();
+                began.send(()).unwrap();
+                gone.await.unwrap();
+                "finished"
+            }
+        };
+        let served = serve(Limits::default(), Router::new().route("/", get(slow))).await;
+        let client = tokio::spawn(dialogue(
+            served.address,
+            b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+        ));
+        begun.await.unwrap();
+        served.stop.cancel();
+        tokio::task::yield_now().await;
+        assert!(!served.task.is_finished());
+        go.send(()).unwrap();
+        assert!(client.await.unwrap().ends_with("finished"));
+        served.task.await.unwrap();
+        assert!(TcpStream::connect(served.address).await.is_err());
+    }
+}

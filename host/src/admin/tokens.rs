@@ -1,0 +1,215 @@
+//! Admin secrets over HTTP: tokens of the API, and the console's password.
+//!
+//! A secret is in the one answer that made it and nowhere else.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::{CACHE_CONTROL, LOCATION};
+use axum::response::IntoResponse;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::access::Administrator;
+use super::extract::{Json, Segment};
+use super::openapi::{Conflicts, Missing, Refused, RefusedBody};
+use super::problem::{Kind, Problem};
+use super::{Api, Removed, directory_problem, within_path};
+use crate::account::{Scope, Token};
+
+/// A token without its secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TokenDocument {
+    /// Its name: who acts with it, in trails and logs.
+    pub name: String,
+    /// How far it reaches.
+    pub scope: ScopeName,
+    /// When it was made.
+    pub created: String,
+}
+
+/// All tokens.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TokensDocument {
+    /// The tokens in the order of their names.
+    pub tokens: Vec<TokenDocument>,
+}
+
+/// A token and its secret, in the only answer that has it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NewTokenDocument {
+    /// Its name.
+    pub name: String,
+    /// How far it reaches.
+    pub scope: ScopeName,
+    /// When it was made.
+    pub created: String,
+    /// The secret, for `Authorization: Bearer`. It is shown this once.
+    pub token: String,
+}
+
+/// A token to be made.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TokenInput {
+    /// Its name.
+    pub name: String,
+    /// How far it reaches.
+    pub scope: ScopeName,
+}
+
+/// How far a token reaches; each scope includes those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ScopeName {
+    /// See everything but notes.
+    Read,
+    /// And act on the queue.
+    Operate,
+    /// And change lists, users and tokens.
+    Admin,
+}
+
+impl ScopeName {
+    /// The name on every surface.
+    pub fn name(self) -> &'static str {
+        Scope::from(self).name()
+    }
+}
+
+impl From<Scope> for ScopeName {
+    fn from(scope: Scope) -> Self {
+        match scope {
+            Scope::Read => ScopeName::Read,
+            Scope::Operate => ScopeName::Operate,
+            Scope::Admin => ScopeName::Admin,
+        }
+    }
+}
+
+impl From<ScopeName> for Scope {
+    fn from(scope: ScopeName) -> Self {
+        match scope {
+            ScopeName::Read => Scope::Read,
+            ScopeName::Operate => Scope::Operate,
+            ScopeName::Admin => Scope::Admin,
+        }
+    }
+}
+
+/// The console's password, in the only answer that has it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ConsolePasswordDocument {
+    /// The password. It is shown this once.
+    pub password: String,
+}
+
+fn shown(token: &Token) -> TokenDocument {
+    TokenDocument {
+        name: token.name.clone(),
+        scope: token.scope.into(),
+        created: token.created.to_string(),
+    }
+}
+
+/// Shows all tokens, without their secrets.
+#[utoipa::path(get, path = "/api/v1/tokens", tag = "admin secrets", security(("token" = ["admin"])),
+    responses((status = 200, description = "All tokens.", body = TokensDocument), Refused))]
+pub(super) async fn list(
+    _: Administrator,
+    State(api): State<Arc<Api>>,
+) -> axum::Json<TokensDocument> {
+    let tokens = api
+        .directory
+        .tokens()
+        .iter()
+        .map(|token| shown(token))
+        .collect();
+    axum::Json(TokensDocument { tokens })
+}
+
+/// Makes a token. The answer has its secret, once.
+#[utoipa::path(post, path = "/api/v1/tokens", tag = "admin secrets", request_body = TokenInput,
+    security(("token" = ["admin"])),
+    responses((status = 201, description = "The new token with its secret.", body = NewTokenDocument),
+        Refused, RefusedBody, Conflicts))]
+pub(super) async fn add(
+    _: Administrator,
+    State(api): State<Arc<Api>>,
+    Json(input): Json<TokenInput>,
+) -> Result<impl IntoResponse, Problem> {
+    let issued = api
+        .directory
+        .create_token(&input.name, input.scope.into(), api.clock.now())
+        .await
+        .map_err(directory_problem)?;
+    let TokenDocument {
+        name,
+        scope,
+        created,
+    } = shown(&issued.token);
+    let location = format!("/api/v1/tokens/{}", within_path(&name));
+    let document = NewTokenDocument {
+        name,
+        scope,
+        created,
+        token: issued.secret.as_str().to_owned(),
+    };
+    let headers = [(LOCATION, location), (CACHE_CONTROL, "no-store".to_owned())];
+    Ok((StatusCode::CREATED, headers, axum::Json(document)))
+}
+
+/// Removes a token; it stops at once.
+#[utoipa::path(delete, path = "/api/v1/tokens/{token}", tag = "admin secrets",
+    params(("token" = String, Path, description = "The name of the token.")),
+    security(("token" = ["admin"])),
+    responses((status = 200, description = "It is gone.", body = Removed), Refused, Missing, Conflicts))]
+pub(super) async fn remove(
+    _: Administrator,
+    State(api): State<Arc<Api>>,
+    Segment(name): Segment,
+) -> Result<axum::Json<Removed>, Problem> {
+    let tokens = api.directory.tokens();
+    let is_other_admin = |token: &Arc<Token>| {
+        token.scope == Scope::Admin && !crate::account::same_name(&token.name, &name)
+    };
+    let exists = tokens
+        .iter()
+        .any(|token| crate::account::same_name(&token.name, &name));
+    if exists && !tokens.iter().any(is_other_admin) {
+        return Err(Problem::new(
+            Kind::Conflict,
+            format!(
+                "{name} is the last token of scope admin: without it nobody could make another"
+            ),
+        ));
+    }
+    let token = api
+        .directory
+        .delete_token(&name)
+        .await
+        .map_err(directory_problem)?;
+    Ok(axum::Json(Removed {
+        removed: token.name.clone(),
+    }))
+}
+
+/// Gives the console a new password; the old one stops at once. The answer has it, once.
+#[utoipa::path(post, path = "/api/v1/admin/password", tag = "admin secrets",
+    security(("token" = ["admin"])),
+    responses((status = 200, description = "The new password.", body = ConsolePasswordDocument), Refused))]
+pub(super) async fn reset_console_password(
+    _: Administrator,
+    State(api): State<Arc<Api>>,
+) -> Result<impl IntoResponse, Problem> {
+    let (password, hash) = super::new_password(&api).await?;
+    api.directory
+        .set_console_password_hash(hash)
+        .await
+        .map_err(directory_problem)?;
+    let document = ConsolePasswordDocument {
+        password: password.as_str().to_owned(),
+    };
+    Ok(([(CACHE_CONTROL, "no-store")], axum::Json(document)))
+}

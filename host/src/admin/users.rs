@@ -1,0 +1,516 @@
+//! Users over HTTP.
+//!
+//! A password is in the one answer that made it and nowhere else; that answer is never stored by
+//! a cache. The note is shown to callers of scope admin only.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::{CACHE_CONTROL, LOCATION};
+use axum::response::IntoResponse;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::access::{Administrator, Caller, Reader};
+use super::extract::{Json, QueryString, Segment, given};
+use super::items::ItemsInput;
+use super::openapi::{Conflicts, Missing, Refused, RefusedBody};
+use super::problem::{FieldError, Kind, Problem};
+use super::{Api, directory_problem, invalid, no_such, spool_problem, within_path};
+use crate::account::{Scope, User, UserDraft, UserPatch};
+use crate::directory::UserFilter;
+use crate::spool::{Change, ChangeAction, Selection};
+
+/// Rows of a page when nothing is said: most relays have fewer users, and see them all at once.
+const ROWS_DEFAULT: usize = 1_000;
+/// Rows of a page at most.
+const ROWS_MAX: usize = 1_000;
+
+/// A user. The password is never part of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct UserDocument {
+    /// The name to log in with.
+    pub name: String,
+    /// The list that the user belongs to.
+    pub list: String,
+    /// Whether the user may log in.
+    pub active: bool,
+    /// How urgent the user's mail is, 1 (very high) to 5 (very low).
+    #[schema(minimum = 1, maximum = 5)]
+    pub priority: u8,
+    /// For administrators; left out for tokens of a smaller scope.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub note: Option<String>,
+    /// The domains that the user may send as, in A-labels: `a.example`, `*.b.example`.
+    pub authorized_domains: Vec<String>,
+    /// The addresses that the user may send as, in lower case.
+    pub authorized_senders: Vec<String>,
+    /// When the user was made.
+    pub created: String,
+    /// When anything but the last login last changed.
+    pub changed: String,
+    /// When the password was last set.
+    pub password_changed: String,
+    /// When the user last logged in; none before the first time.
+    pub last_login: Option<String>,
+    /// What everybody who looks at this user should know; left out when there is nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub warning: Option<String>,
+}
+
+/// A user and its password, in the only answer that has it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NewUserDocument {
+    /// The user.
+    #[serde(flatten)]
+    pub user: UserDocument,
+    /// The password. It is shown this once.
+    pub password: String,
+}
+
+/// A password, in the only answer that has it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PasswordDocument {
+    /// Whose it is.
+    pub name: String,
+    /// The password. It is shown this once.
+    pub password: String,
+}
+
+/// A page of users in the order of their names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct UsersDocument {
+    /// The users, disabled ones included.
+    pub users: Vec<UserDocument>,
+    /// To be sent for the next page; none at the end.
+    pub cursor: Option<String>,
+}
+
+/// Which users. Everything given must match; an empty value counts as not given.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub struct UsersQuery {
+    /// Users of this list.
+    pub list: Option<String>,
+    /// Only those who may log in (`true`), or only others (`false`).
+    #[param(value_type = Option<bool>)]
+    pub active: Option<String>,
+    /// The name contains this, without regard to case.
+    pub name: Option<String>,
+    /// The `cursor` of the page before.
+    pub cursor: Option<String>,
+    /// Rows at most, 1 to 1000; 1000 when left out.
+    #[param(value_type = Option<u16>, minimum = 1, maximum = 1000)]
+    pub limit: Option<String>,
+}
+
+/// A user to be made; all can be left out.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UserInput {
+    /// The name to log in with; made up when left out.
+    #[serde(
+        default,
+        deserialize_with = "given",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schema(nullable = false)]
+    pub name: Option<String>,
+    /// The list; `default` when left out.
+    #[serde(
+        default,
+        deserialize_with = "given",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schema(nullable = false)]
+    pub list: Option<String>,
+    /// Whether the user may log in; true when left out.
+    #[serde(
+        default,
+        deserialize_with = "given",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schema(nullable = false)]
+    pub active: Option<bool>,
+    /// How urgent the user's mail is, 1 (very high) to 5 (very low); 3 when left out.
+    #[serde(
+        default,
+        deserialize_with = "given",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schema(nullable = false, minimum = 1, maximum = 5)]
+    pub priority: Option<i64>,
+    /// For administrators.
+    #[serde(
+        default,
+        deserialize_with = "given",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schema(nullable = false)]
+    pub note: Option<String>,
+    /// The domains that the user may send as; `*.` before one for its subdomains.
+    #[serde(
+        default,
+        deserialize_with = "given",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schema(nullable = false)]
+    pub authorized_domains: Option<ItemsInput>,
+    /// The addresses that the user may send as.
+    #[serde(
+        default,
+        deserialize_with = "given",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schema(nullable = false)]
+    pub authorized_senders: Option<ItemsInput>,
+}
+
+/// What becomes of queued mail when its user is removed.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub struct RemovalQuery {
+    /// What becomes of the user's queued mail; needed when there is some.
+    #[param(value_type = Option<QueuedMailChoice>)]
+    pub queued: Option<String>,
+}
+
+/// What becomes of queued mail when its user is removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum QueuedMailChoice {
+    /// It is delivered.
+    Deliver,
+    /// It is held until somebody releases it.
+    Hold,
+    /// It is cancelled.
+    Cancel,
+}
+
+/// A user is gone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RemovedUser {
+    /// The name of the user.
+    pub removed: String,
+    /// How many deliveries of the user were queued.
+    pub queued: u64,
+    /// What becomes of them; none when there were none.
+    pub choice: Option<QueuedMailChoice>,
+}
+
+impl QueuedMailChoice {
+    const ALL: [QueuedMailChoice; 3] = [
+        QueuedMailChoice::Deliver,
+        QueuedMailChoice::Hold,
+        QueuedMailChoice::Cancel,
+    ];
+
+    /// The name in the query.
+    pub const fn name(self) -> &'static str {
+        match self {
+            QueuedMailChoice::Deliver => "deliver",
+            QueuedMailChoice::Hold => "hold",
+            QueuedMailChoice::Cancel => "cancel",
+        }
+    }
+
+    const fn action(self) -> Option<ChangeAction> {
+        match self {
+            QueuedMailChoice::Deliver => None,
+            QueuedMailChoice::Hold => Some(ChangeAction::Hold),
+            QueuedMailChoice::Cancel => Some(ChangeAction::Cancel),
+        }
+    }
+}
+
+impl UserInput {
+    fn draft(self) -> UserDraft {
+        UserDraft {
+            name: self.name,
+            list: self.list,
+            active: self.active.unwrap_or(true),
+            priority: self.priority,
+            note: self.note.unwrap_or_default(),
+            authorized_domains: self
+                .authorized_domains
+                .map(|items| items.0)
+                .unwrap_or_default(),
+            authorized_senders: self
+                .authorized_senders
+                .map(|items| items.0)
+                .unwrap_or_default(),
+        }
+    }
+
+    fn patch(self) -> UserPatch {
+        UserPatch {
+            name: self.name,
+            list: self.list,
+            active: self.active,
+            priority: self.priority,
+            note: self.note,
+            authorized_domains: self.authorized_domains.map(|items| items.0),
+            authorized_senders: self.authorized_senders.map(|items| items.0),
+        }
+    }
+}
+
+impl UsersQuery {
+    fn read(self) -> Result<(UserFilter, Option<String>, usize), Problem> {
+        let set = |value: Option<String>| value.filter(|value| !value.is_empty());
+        let mut errors = Vec::new();
+        let active = match set(self.active).as_deref() {
+            None => None,
+            Some("true") => Some(true),
+            Some("false") => Some(false),
+            Some(_) => {
+                errors.push(FieldError::new("active", "must be true or false"));
+                None
+            }
+        };
+        let limit = set(self.limit).map_or(Some(ROWS_DEFAULT), |text| {
+            text.parse()
+                .ok()
+                .filter(|rows| (1..=ROWS_MAX).contains(rows))
+        });
+        match limit {
+            Some(limit) if errors.is_empty() => {
+                let filter = UserFilter {
+                    list: set(self.list),
+                    active,
+                    name_contains: set(self.name),
+                };
+                Ok((filter, set(self.cursor), limit))
+            }
+            Some(_) => Err(Problem::fields(errors)),
+            None => {
+                errors.push(FieldError::new("limit", format!("must be 1 to {ROWS_MAX}")));
+                Err(Problem::fields(errors))
+            }
+        }
+    }
+}
+
+fn shown(user: &User, caller: &Caller) -> UserDocument {
+    UserDocument {
+        name: user.name.clone(),
+        list: user.list.clone(),
+        active: user.active,
+        priority: user.priority.number(),
+        note: caller.scope.covers(Scope::Admin).then(|| user.note.clone()),
+        authorized_domains: user.rules.domains().to_vec(),
+        authorized_senders: user.rules.sender_texts().collect(),
+        created: user.created.to_string(),
+        changed: user.changed.to_string(),
+        password_changed: user.password_changed.to_string(),
+        last_login: user.last_login.map(|at| at.to_string()),
+        warning: user.rules.warning().map(str::to_owned),
+    }
+}
+
+/// Shows users, disabled ones included.
+#[utoipa::path(get, path = "/api/v1/users", tag = "users", params(UsersQuery),
+    security(("token" = ["read"])),
+    responses((status = 200, description = "A page of users.", body = UsersDocument), Refused))]
+pub(super) async fn list(
+    Reader(caller): Reader,
+    State(api): State<Arc<Api>>,
+    QueryString(query): QueryString<UsersQuery>,
+) -> Result<axum::Json<UsersDocument>, Problem> {
+    let (filter, after, rows_max) = query.read()?;
+    let page = api.directory.users(&filter, after.as_deref(), rows_max);
+    let users = page.users.iter().map(|user| shown(user, &caller)).collect();
+    Ok(axum::Json(UsersDocument {
+        users,
+        cursor: page.next,
+    }))
+}
+
+/// Makes a user. The answer has the password, once.
+#[utoipa::path(post, path = "/api/v1/users", tag = "users", request_body = UserInput,
+    security(("token" = ["admin"])),
+    responses((status = 201, description = "The new user with its password.", body = NewUserDocument),
+        Refused, RefusedBody, Conflicts))]
+pub(super) async fn add(
+    Administrator(caller): Administrator,
+    State(api): State<Arc<Api>>,
+    Json(input): Json<UserInput>,
+) -> Result<impl IntoResponse, Problem> {
+    let new = input.draft().check().map_err(invalid)?;
+    let (password, hash) = super::new_password(&api).await?;
+    let user = api
+        .directory
+        .create_user(new, hash, api.clock.now())
+        .await
+        .map_err(directory_problem)?;
+    let location = format!("/api/v1/users/{}", within_path(&user.name));
+    let document = NewUserDocument {
+        user: shown(&user, &caller),
+        password: password.as_str().to_owned(),
+    };
+    let headers = [(LOCATION, location), (CACHE_CONTROL, "no-store".to_owned())];
+    Ok((StatusCode::CREATED, headers, axum::Json(document)))
+}
+
+/// Shows a user.
+#[utoipa::path(get, path = "/api/v1/users/{user}", tag = "users",
+    params(("user" = String, Path, description = "The name of the user.")),
+    security(("token" = ["read"])),
+    responses((status = 200, description = "The user.", body = UserDocument), Refused, Missing))]
+pub(super) async fn show(
+    Reader(caller): Reader,
+    State(api): State<Arc<Api>>,
+    Segment(name): Segment,
+) -> Result<axum::Json<UserDocument>, Problem> {
+    let user = api
+        .directory
+        .user(&name)
+        .ok_or_else(|| no_such("user", &name))?;
+    Ok(axum::Json(shown(&user, &caller)))
+}
+
+/// Changes a user; what is left out stays. In force at the next MAIL of every open session.
+#[utoipa::path(patch, path = "/api/v1/users/{user}", tag = "users",
+    params(("user" = String, Path, description = "The name of the user.")),
+    request_body = UserInput,
+    security(("token" = ["admin"])),
+    responses((status = 200, description = "The user as it is now.", body = UserDocument),
+        Refused, RefusedBody, Missing, Conflicts))]
+pub(super) async fn change(
+    Administrator(caller): Administrator,
+    State(api): State<Arc<Api>>,
+    Segment(name): Segment,
+    Json(input): Json<UserInput>,
+) -> Result<axum::Json<UserDocument>, Problem> {
+    let change = input.patch().check().map_err(invalid)?;
+    let changed = api
+        .directory
+        .change_user(&name, change, api.clock.now())
+        .await
+        .map_err(directory_problem)?;
+    Ok(axum::Json(shown(&changed.after, &caller)))
+}
+
+/// Gives a user a new password; the old one stops at once. The answer has it, once.
+#[utoipa::path(post, path = "/api/v1/users/{user}/password", tag = "users",
+    params(("user" = String, Path, description = "The name of the user.")),
+    security(("token" = ["admin"])),
+    responses((status = 200, description = "The new password.", body = PasswordDocument),
+        Refused, Missing))]
+pub(super) async fn reset_password(
+    _: Administrator,
+    State(api): State<Arc<Api>>,
+    Segment(name): Segment,
+) -> Result<impl IntoResponse, Problem> {
+    // Before the work of hashing: what is not there needs no password.
+    api.directory
+        .user(&name)
+        .ok_or_else(|| no_such("user", &name))?;
+    let (password, hash) = super::new_password(&api).await?;
+    let changed = api
+        .directory
+        .set_password_hash(&name, hash, api.clock.now())
+        .await
+        .map_err(directory_problem)?;
+    let document = PasswordDocument {
+        name: changed.after.name.clone(),
+        password: password.as_str().to_owned(),
+    };
+    Ok(([(CACHE_CONTROL, "no-store")], axum::Json(document)))
+}
+
+/// Removes a user. With queued mail, `queued` has to say what becomes of it.
+#[utoipa::path(delete, path = "/api/v1/users/{user}", tag = "users",
+    params(("user" = String, Path, description = "The name of the user."), RemovalQuery),
+    security(("token" = ["admin"])),
+    responses((status = 200, description = "It is gone.", body = RemovedUser),
+        Refused, Missing, Conflicts))]
+pub(super) async fn remove(
+    Administrator(caller): Administrator,
+    State(api): State<Arc<Api>>,
+    Segment(name): Segment,
+    QueryString(query): QueryString<RemovalQuery>,
+) -> Result<axum::Json<RemovedUser>, Problem> {
+    let choice = choice(query.queued.as_deref())?;
+    let user = api
+        .directory
+        .user(&name)
+        .ok_or_else(|| no_such("user", &name))?;
+    let queued = change_mail_of(&api, &user.name, ChangeAction::Hold, &caller, true).await?;
+    if queued > 0 && choice.is_none() {
+        return Err(Problem {
+            queued: Some(queued),
+            choices: QueuedMailChoice::ALL
+                .map(|choice| choice.name().to_owned())
+                .to_vec(),
+            ..Problem::new(
+                Kind::QueuedMail,
+                format!(
+                    "user {} has {queued} queued deliveries: say what becomes of them with \
+                     `queued=deliver`, `queued=hold` or `queued=cancel`",
+                    user.name
+                ),
+            )
+        });
+    }
+    let action = choice.and_then(QueuedMailChoice::action);
+    // The mail first: when that fails, the user is still there to try it again. And once more
+    // behind the user, for what an open session submitted meanwhile.
+    let mut changed = 0;
+    if let Some(action) = action {
+        changed = change_mail_of(&api, &user.name, action, &caller, false).await?;
+    }
+    let user = api
+        .directory
+        .delete_user(&name)
+        .await
+        .map_err(directory_problem)?;
+    if let Some(action) = action {
+        let again = change_mail_of(&api, &user.name, action, &caller, false).await?;
+        if action == ChangeAction::Cancel {
+            changed += again;
+        }
+    }
+    Ok(axum::Json(RemovedUser {
+        removed: user.name.clone(),
+        queued: queued.max(changed),
+        choice: choice.filter(|_| queued > 0),
+    }))
+}
+
+fn choice(text: Option<&str>) -> Result<Option<QueuedMailChoice>, Problem> {
+    let Some(text) = text.filter(|text| !text.is_empty()) else {
+        return Ok(None);
+    };
+    let found = QueuedMailChoice::ALL
+        .into_iter()
+        .find(|choice| choice.name() == text);
+    found
+        .map(Some)
+        .ok_or_else(|| Problem::field("queued", "must be deliver, hold or cancel"))
+}
+
+async fn change_mail_of(
+    api: &Api,
+    user: &str,
+    action: ChangeAction,
+    caller: &Caller,
+    dry_run: bool,
+) -> Result<u64, Problem> {
+    let selection = Selection {
+        user: Some(user.to_owned()),
+        ..Selection::default()
+    };
+    let change = Change {
+        action,
+        by: caller.name.clone(),
+        at: api.clock.now(),
+    };
+    let changed = api.spool.change(selection, change, dry_run).await;
+    changed.map_err(|error| spool_problem(&error))
+}

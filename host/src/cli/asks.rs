@@ -1,0 +1,351 @@
+//! What a command asks of the relay: method, path and document.
+//!
+//! Nothing is judged here; the relay does that, in words that the command line repeats.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::options::{
+    AdminCommand, Change, Filter, ListCommand, ListFields, PluginCommand, QueueCommand, QueuedMail,
+    Remote, ScopeName, State, TokenCommand, UserCommand, UserFields,
+};
+use crate::account::Items;
+use crate::admin::client::Ask;
+use crate::admin::items::ItemsInput;
+use crate::admin::lists::{ListChangeInput, ListInput};
+use crate::admin::queue::{DeliveryStateName, QueueAction, QueueChange};
+use crate::admin::tokens::{self, TokenInput};
+use crate::admin::users::UserInput;
+use crate::admin::within_path;
+
+/// What a command comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Plan {
+    /// Ask this, show the answer.
+    Ask(Ask),
+    /// Ask how much it would concern, perhaps ask the person, then do it.
+    Change {
+        /// What is done.
+        action: QueueAction,
+        /// Counts only.
+        count: Ask,
+        /// Does it.
+        act: Ask,
+        /// Whether it can concern more than one message.
+        is_bulk: bool,
+    },
+    /// Print the token of the data folder; the relay is not asked.
+    PrintToken,
+}
+
+/// What `remote` comes to.
+pub(super) fn plan(remote: &Remote) -> Plan {
+    match remote {
+        Remote::List(command) => Plan::Ask(list(command)),
+        Remote::User(command) => Plan::Ask(user(command)),
+        Remote::Queue(command) => queue(command),
+        Remote::Plugin(PluginCommand::Ls(_)) => Plan::Ask(Ask::get("/api/v1/plugins")),
+        Remote::Connection(_) => Plan::Ask(Ask::get("/api/v1/connection")),
+        Remote::Admin(AdminCommand::ResetPassword(_)) => {
+            Plan::Ask(Ask::post("/api/v1/admin/password", None))
+        }
+        Remote::Admin(AdminCommand::Token { command }) => match command {
+            None | Some(TokenCommand::Print) => Plan::PrintToken,
+            Some(command) => Plan::Ask(token(command)),
+        },
+    }
+}
+
+fn list(command: &ListCommand) -> Ask {
+    match command {
+        ListCommand::Ls(_) => Ask::get("/api/v1/lists"),
+        ListCommand::Add { name, fields, .. } => {
+            let input = ListInput { name: name.clone(), notify: notify(fields) };
+            Ask::post("/api/v1/lists", Some(document(&input)))
+        }
+        ListCommand::Show(named) => Ask::get(list_path(&named.name)),
+        ListCommand::Set { name, fields, .. } => {
+            Ask::patch(list_path(name), document(&ListChangeInput { notify: notify(fields) }))
+        }
+        ListCommand::Rm(named) => Ask::delete(list_path(&named.name)),
+    }
+}
+
+fn user(command: &UserCommand) -> Ask {
+    match command {
+        UserCommand::Ls { list, cursor, .. } => {
+            let query = [("list", list.as_deref()), ("cursor", cursor.as_deref())];
+            Ask::get(with_query("/api/v1/users", &query))
+        }
+        UserCommand::Add { name, list, fields, inactive, .. } => {
+            let input = UserInput {
+                name: name.clone(),
+                list: Some(list.clone()),
+                active: inactive.then_some(false),
+                ..user_input(fields)
+            };
+            Ask::post("/api/v1/users", Some(document(&input)))
+        }
+        UserCommand::Show(named) => Ask::get(user_path(&named.name)),
+        UserCommand::Set { name, rename, list, fields, inactive, active, .. } => {
+            let input = UserInput {
+                name: rename.clone(),
+                list: list.clone(),
+                active: active.then_some(true).or(inactive.then_some(false)),
+                ..user_input(fields)
+            };
+            Ask::patch(user_path(name), document(&input))
+        }
+        UserCommand::ResetPassword(named) => {
+            Ask::post(format!("{}/password", user_path(&named.name)), None)
+        }
+        UserCommand::Enable(named) => switch(&named.name, true),
+        UserCommand::Disable(named) => switch(&named.name, false),
+        UserCommand::Rm { name, queued, .. } => {
+            let queued = queued.map(|choice| match choice {
+                QueuedMail::Deliver => "deliver",
+                QueuedMail::Hold => "hold",
+                QueuedMail::Cancel => "cancel",
+            });
+            Ask::delete(with_query(&user_path(name), &[("queued", queued)]))
+        }
+    }
+}
+
+fn queue(command: &QueueCommand) -> Plan {
+    match command {
+        QueueCommand::Ls { filter, limit, cursor, .. } => {
+            let class = filter.class.map(|class| class.to_string());
+            let limit = limit.to_string();
+            let query = [
+                ("list", filter.list.as_deref()),
+                ("user", filter.user.as_deref()),
+                ("class", class.as_deref()),
+                ("state", filter.state.map(|state| state_name(state).name())),
+                ("sender", filter.sender.as_deref()),
+                ("recipient", filter.recipient.as_deref()),
+                ("domain", filter.domain.as_deref()),
+                ("limit", Some(limit.as_str())),
+                ("cursor", cursor.as_deref()),
+            ];
+            Plan::Ask(Ask::get(with_query("/api/v1/queue", &query)))
+        }
+        QueueCommand::Show { id, .. } => {
+            Plan::Ask(Ask::get(format!("/api/v1/messages/{}", within_path(id))))
+        }
+        QueueCommand::Hold(how) => change(QueueAction::Hold, how, None),
+        QueueCommand::Release(how) => change(QueueAction::Release, how, None),
+        QueueCommand::Retry(how) => change(QueueAction::Retry, how, None),
+        QueueCommand::Cancel(how) => change(QueueAction::Cancel, how, None),
+        QueueCommand::SetPriority { priority, change: how } => {
+            change(QueueAction::SetPriority, how, Some(*priority))
+        }
+    }
+}
+
+fn change(action: QueueAction, how: &Change, priority: Option<u8>) -> Plan {
+    let Filter { list, user, class, state, sender, recipient, domain } = how.target.filter.clone();
+    let request = QueueChange {
+        id: how.target.id.clone(),
+        list,
+        user,
+        class,
+        state: state.map(state_name),
+        sender,
+        recipient,
+        domain,
+        all: how.target.all,
+        priority,
+        dry_run: false,
+    };
+    let path = format!("/api/v1/queue/{}", action.name());
+    let counting = QueueChange { dry_run: true, ..request.clone() };
+    Plan::Change {
+        action,
+        count: Ask::post(path.clone(), Some(document(&counting))),
+        act: Ask::post(path, Some(document(&request))),
+        is_bulk: how.target.id.is_none(),
+    }
+}
+
+fn token(command: &TokenCommand) -> Ask {
+    match command {
+        TokenCommand::Print | TokenCommand::Ls(_) => Ask::get("/api/v1/tokens"),
+        TokenCommand::Create { name, scope, .. } => {
+            let scope = match scope {
+                ScopeName::Read => tokens::ScopeName::Read,
+                ScopeName::Operate => tokens::ScopeName::Operate,
+                ScopeName::Admin => tokens::ScopeName::Admin,
+            };
+            Ask::post("/api/v1/tokens", Some(document(&TokenInput { name: name.clone(), scope })))
+        }
+        TokenCommand::Rm(named) => {
+            Ask::delete(format!("/api/v1/tokens/{}", within_path(&named.name)))
+        }
+    }
+}
+
+fn switch(name: &str, active: bool) -> Ask {
+    Ask::patch(
+        user_path(name),
+        document(&UserInput { active: Some(active), ..UserInput::default() }),
+    )
+}
+
+fn user_input(fields: &UserFields) -> UserInput {
+    let items = |text: &Option<String>| text.clone().map(|text| ItemsInput(Items::Text(text)));
+    UserInput {
+        priority: fields.priority.map(i64::from),
+        note: fields.note.clone(),
+        authorized_domains: items(&fields.domains),
+        authorized_senders: items(&fields.senders),
+        ..UserInput::default()
+    }
+}
+
+fn notify(fields: &ListFields) -> Option<ItemsInput> {
+    fields.notify.clone().map(|text| ItemsInput(Items::Text(text)))
+}
+
+fn state_name(state: State) -> DeliveryStateName {
+    match state {
+        State::Waiting => DeliveryStateName::Waiting,
+        State::Deferred => DeliveryStateName::Deferred,
+        State::Held => DeliveryStateName::Held,
+        State::Active => DeliveryStateName::Active,
+    }
+}
+
+fn list_path(name: &str) -> String {
+    format!("/api/v1/lists/{}", within_path(name))
+}
+
+fn user_path(name: &str) -> String {
+    format!("/api/v1/users/{}", within_path(name))
+}
+
+fn with_query(path: &str, query: &[(&str, Option<&str>)]) -> String {
+    let mut whole = path.to_owned();
+    let mut separator = '?';
+    for (name, value) in query {
+        if let Some(value) = value {
+            write!(whole, "{separator}{name}={}", within_path(value))
+                .expect("writing to a string does not fail");
+            separator = '&';
+        }
+    }
+    whole
+}
+
+fn document(input: &impl Serialize) -> Value {
+    serde_json::to_value(input).expect("texts, numbers and lists always serialize")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::cli::options::{Cli, Command};
+
+    fn planned(line: &[&str]) -> Plan {
+        let words = std::iter::once("outpost").chain(line.iter().copied());
+        match Cli::try_parse_from(words).unwrap().command {
+            Some(Command::Remote(remote)) => plan(&remote),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_command_is_one_request() {
+        let cases: &[(&[&str], &str)] = &[
+            (&["list", "ls"], "GET /api/v1/lists"),
+            (
+                &["list", "add", "ops", "--notify", "a@x.example;b@x.example"],
+                r#"POST /api/v1/lists {"name":"ops","notify":"a@x.example;b@x.example"}"#,
+            ),
+            (&["list", "add", "ops"], r#"POST /api/v1/lists {"name":"ops"}"#),
+            (&["list", "show", "a/b"], "GET /api/v1/lists/a%2Fb"),
+            (&["list", "set", "ops", "--notify", ""], r#"PATCH /api/v1/lists/ops {"notify":""}"#),
+            (&["list", "rm", "ops"], "DELETE /api/v1/lists/ops"),
+            (&["user", "ls"], "GET /api/v1/users"),
+            (&["user", "ls", "--list", "o p"], "GET /api/v1/users?list=o%20p"),
+            (&["user", "add"], r#"POST /api/v1/users {"list":"default"}"#),
+            (
+                &["user", "add", "--list", "ops", "--name", "app", "--priority", "1", "--domains",
+                  "a.example;*.b.example", "--senders", "x@c.example", "--note", "n", "--inactive"],
+                r#"POST /api/v1/users {"active":false,"authorized_domains":"a.example;*.b.example","authorized_senders":"x@c.example","list":"ops","name":"app","note":"n","priority":1}"#,
+            ),
+            (&["user", "show", "app@a.example"], "GET /api/v1/users/app@a.example"),
+            (&["user", "set", "app", "--priority", "5"], r#"PATCH /api/v1/users/app {"priority":5}"#),
+            (
+                &["user", "set", "app", "--name", "new", "--list", "ops", "--active"],
+                r#"PATCH /api/v1/users/app {"active":true,"list":"ops","name":"new"}"#,
+            ),
+            (&["user", "set", "app", "--inactive"], r#"PATCH /api/v1/users/app {"active":false}"#),
+            (&["user", "reset-password", "app"], "POST /api/v1/users/app/password"),
+            (&["user", "enable", "app"], r#"PATCH /api/v1/users/app {"active":true}"#),
+            (&["user", "disable", "app"], r#"PATCH /api/v1/users/app {"active":false}"#),
+            (&["user", "rm", "app"], "DELETE /api/v1/users/app"),
+            (&["user", "rm", "app", "--queued", "hold"], "DELETE /api/v1/users/app?queued=hold"),
+            (&["queue", "ls"], "GET /api/v1/queue?limit=100"),
+            (
+                &["queue", "ls", "--list", "ops", "--user", "app", "--class", "2", "--state", "held",
+                  "--sender", "a&b", "--recipient", "x+y", "--domain", "b.example", "--limit", "7",
+                  "--cursor", "c"],
+                "GET /api/v1/queue?list=ops&user=app&class=2&state=held&sender=a%26b&recipient=x%2By\
+                 &domain=b.example&limit=7&cursor=c",
+            ),
+            (&["queue", "show", "01ABC"], "GET /api/v1/messages/01ABC"),
+            (&["plugin", "ls"], "GET /api/v1/plugins"),
+            (&["connection"], "GET /api/v1/connection"),
+            (&["admin", "reset-password"], "POST /api/v1/admin/password"),
+            (&["admin", "token", "ls"], "GET /api/v1/tokens"),
+            (
+                &["admin", "token", "create", "--name", "grafana"],
+                r#"POST /api/v1/tokens {"name":"grafana","scope":"read"}"#,
+            ),
+            (&["admin", "token", "rm", "grafana"], "DELETE /api/v1/tokens/grafana"),
+        ];
+        for (line, expected) in cases {
+            match planned(line) {
+                Plan::Ask(ask) => assert_eq!(ask.to_string(), *expected, "{line:?}"),
+                other => panic!("{line:?}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_change_to_the_queue_is_counted_first() {
+        let Plan::Change { count, act, is_bulk, .. } =
+            planned(&["queue", "set-priority", "--priority", "1", "--user", "app", "--class", "3"])
+        else {
+            panic!()
+        };
+        assert_eq!(
+            count.to_string(),
+            r#"POST /api/v1/queue/set-priority {"class":3,"dry_run":true,"priority":1,"user":"app"}"#
+        );
+        assert_eq!(
+            act.to_string(),
+            r#"POST /api/v1/queue/set-priority {"class":3,"priority":1,"user":"app"}"#
+        );
+        assert!(is_bulk);
+        let Plan::Change { act, is_bulk, .. } = planned(&["queue", "hold", "01ABC"]) else {
+            panic!()
+        };
+        assert_eq!(act.to_string(), r#"POST /api/v1/queue/hold {"id":"01ABC"}"#);
+        assert!(!is_bulk);
+        let Plan::Change { act, .. } = planned(&["queue", "cancel", "--all"]) else { panic!() };
+        assert_eq!(act.to_string(), r#"POST /api/v1/queue/cancel {"all":true}"#);
+    }
+
+    #[test]
+    fn the_token_of_the_data_folder_needs_no_relay() {
+        assert_eq!(planned(&["admin", "token"]), Plan::PrintToken);
+        assert_eq!(planned(&["admin", "token", "print"]), Plan::PrintToken);
+    }
+}

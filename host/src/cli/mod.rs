@@ -1,0 +1,16 @@
+//! The command line: what can be typed, and how it is read.
+//!
+//! The forms are a contract: scripts rely on them. `serve`, `check` and `sink` are carried out by
+//! whoever assembles the relay; everything else is asked of the running relay over its admin API, by
+//! [`administer`].
+
+mod asks;
+mod options;
+mod print;
+mod remote;
+mod sink;
+mod text;
+
+pub use options::{Cli, Command, Remote};
+pub use remote::{Access, administer};
+pub use sink::{SinkOptions, SinkPattern, SinkPatternError, SinkStage};

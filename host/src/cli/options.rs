@@ -1,0 +1,582 @@
+//! The forms of the command line.
+//!
+//! Only the forms: which options there are, what they take, what excludes what. What is typed
+//! wrongly is refused here with exit code 2; everything else is judged by the relay.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+
+use super::sink::SinkOptions;
+
+/// Outpost: an edge mail relay that operators extend with WebAssembly.
+#[derive(Clone, Debug, PartialEq, Eq, Parser)]
+#[command(name = "outpost", version, max_term_width = 100)]
+#[command(
+    after_help = "With no command, outpost serves. Without a configuration file it uses \
+                        built-in defaults and listens on loopback only."
+)]
+pub struct Cli {
+    /// The configuration file
+    #[arg(long, value_name = "FILE", global = true)]
+    pub config: Option<PathBuf>,
+    /// What to do; none serves.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What can be done.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum Command {
+    /// Run the relay (what outpost does with no command)
+    Serve,
+    /// Validate the configuration and report all mistakes at once
+    Check,
+    /// What the running relay does.
+    #[command(flatten)]
+    Remote(Remote),
+    /// Receive mail as a next hop would, for tests: print, store, be slow, refuse, defer, hang
+    Sink(SinkOptions),
+}
+
+/// What the running relay does, asked over its admin API.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum Remote {
+    /// Lists: containers for users, messages and settings
+    #[command(subcommand)]
+    List(ListCommand),
+    /// Users: who may log in, send as whom, and how urgently
+    #[command(subcommand)]
+    User(UserCommand),
+    /// The queue: what waits, why, and what to do with it
+    #[command(subcommand)]
+    Queue(QueueCommand),
+    /// Policy components
+    #[command(subcommand)]
+    Plugin(PluginCommand),
+    /// Show how mail clients connect: host, ports, encryption
+    Connection(Output),
+    /// Secrets of the admin surface
+    #[command(subcommand)]
+    Admin(AdminCommand),
+}
+
+/// How data is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Args)]
+pub struct Output {
+    /// Print what the API returns
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `outpost list …`
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum ListCommand {
+    /// Show all lists
+    Ls(Output),
+    /// Create a list
+    Add {
+        /// Its name
+        name: String,
+        /// What is set.
+        #[command(flatten)]
+        fields: ListFields,
+        /// How it is printed.
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Show one list
+    Show(Named),
+    /// Change a list
+    Set {
+        /// Its name
+        name: String,
+        /// What is set.
+        #[command(flatten)]
+        fields: ListFields,
+        /// How it is printed.
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Remove a list that has no users
+    Rm(Named),
+}
+
+/// What can be set on a list.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+pub struct ListFields {
+    /// Where notifications go: addresses separated by ";"
+    #[arg(long, value_name = "ADDRESSES")]
+    pub notify: Option<String>,
+}
+
+/// One thing by its name.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct Named {
+    /// Its name
+    pub name: String,
+    /// How it is printed.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// `outpost user …`
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum UserCommand {
+    /// Show all users, disabled ones included
+    Ls {
+        /// Only users of this list
+        #[arg(long)]
+        list: Option<String>,
+        /// Go on after this page
+        #[arg(long)]
+        cursor: Option<String>,
+        /// How they are printed.
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Create a user; prints name and password, once
+    Add {
+        /// The name to log in with; made up when left out
+        #[arg(long)]
+        name: Option<String>,
+        /// The list that it belongs to
+        #[arg(long, default_value = "default")]
+        list: String,
+        /// What is set.
+        #[command(flatten)]
+        fields: UserFields,
+        /// Create it disabled
+        #[arg(long)]
+        inactive: bool,
+        /// How it is printed.
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Show one user
+    Show(Named),
+    /// Change a user
+    Set {
+        /// Its name
+        name: String,
+        /// Give it another name
+        #[arg(long = "name", value_name = "NAME")]
+        rename: Option<String>,
+        /// Move it to this list
+        #[arg(long)]
+        list: Option<String>,
+        /// What is set.
+        #[command(flatten)]
+        fields: UserFields,
+        /// Disable it
+        #[arg(long)]
+        inactive: bool,
+        /// Enable it
+        #[arg(long, conflicts_with = "inactive")]
+        active: bool,
+        /// How it is printed.
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Give a user a new password; prints it, once; the old one stops at once
+    ResetPassword(Named),
+    /// Let a user log in again
+    Enable(Named),
+    /// Keep a user from logging in and end its open sessions
+    Disable(Named),
+    /// Remove a user
+    Rm {
+        /// Its name
+        name: String,
+        /// What becomes of its queued mail; needed when there is some
+        #[arg(long)]
+        queued: Option<QueuedMail>,
+        /// How it is printed.
+        #[command(flatten)]
+        output: Output,
+    },
+}
+
+/// What can be set on a user.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+pub struct UserFields {
+    /// How urgent its mail is: 1 (very high) to 5 (very low)
+    #[arg(long, value_name = "1-5", value_parser = clap::value_parser!(u8).range(1..=5))]
+    pub priority: Option<u8>,
+    /// Domains that it may send as, separated by ";": "a.example;*.b.example"
+    #[arg(long)]
+    pub domains: Option<String>,
+    /// Addresses that it may send as, separated by ";": "x@c.example;y@c.example"
+    #[arg(long)]
+    pub senders: Option<String>,
+    /// A note for administrators; it never leaves the relay
+    #[arg(long, value_name = "TEXT")]
+    pub note: Option<String>,
+}
+
+/// What becomes of the queued mail of a user that is removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum QueuedMail {
+    /// It is delivered.
+    Deliver,
+    /// It is held until somebody releases it.
+    Hold,
+    /// It is cancelled.
+    Cancel,
+}
+
+/// `outpost queue …`
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum QueueCommand {
+    /// Show what is queued
+    Ls {
+        /// Which of it.
+        #[command(flatten)]
+        filter: Filter,
+        /// Rows at most
+        #[arg(long, value_name = "ROWS", default_value_t = 100,
+              value_parser = clap::value_parser!(u16).range(1..=1000))]
+        limit: u16,
+        /// Go on after this page
+        #[arg(long)]
+        cursor: Option<String>,
+        /// How they are printed.
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Show a message with its whole trail
+    Show {
+        /// The id of the message
+        id: String,
+        /// How it is printed.
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Keep mail back until it is released
+    Hold(Change),
+    /// Let held mail go on
+    Release(Change),
+    /// Try deferred mail now
+    Retry(Change),
+    /// Remove mail; nobody is told
+    Cancel(Change),
+    /// Give mail another priority
+    SetPriority {
+        /// The new priority: 1 (very high) to 5 (very low)
+        #[arg(long, value_name = "1-5", value_parser = clap::value_parser!(u8).range(1..=5))]
+        priority: u8,
+        /// Which mail, and how.
+        #[command(flatten)]
+        change: Change,
+    },
+}
+
+/// Mail by what it is. Everything given must match.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+#[group(skip)]
+pub struct Filter {
+    /// Of this list
+    #[arg(long)]
+    pub list: Option<String>,
+    /// Of this user
+    #[arg(long)]
+    pub user: Option<String>,
+    /// Of this class
+    #[arg(long, value_name = "1-5", value_parser = clap::value_parser!(u8).range(1..=5))]
+    pub class: Option<u8>,
+    /// In this state
+    #[arg(long)]
+    pub state: Option<State>,
+    /// With this in the reverse-path
+    #[arg(long, value_name = "TEXT")]
+    pub sender: Option<String>,
+    /// With this in a pending recipient
+    #[arg(long, value_name = "TEXT")]
+    pub recipient: Option<String>,
+    /// To this domain
+    #[arg(long)]
+    pub domain: Option<String>,
+}
+
+/// States of queued mail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum State {
+    /// Due, waits for its turn.
+    Waiting,
+    /// Waits for its next try or its time.
+    Deferred,
+    /// Kept back by an operator.
+    Held,
+    /// Being delivered.
+    Active,
+}
+
+/// A change to queued mail.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct Change {
+    /// Which mail.
+    #[command(flatten)]
+    pub target: Target,
+    /// Only count what it would concern
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do not ask before changing more than one message
+    #[arg(long)]
+    pub yes: bool,
+    /// How it is printed.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// One message, or all that match. Nothing given is refused: that would be everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+#[group(id = "target", required = true, multiple = true,
+        args = ["id", "list", "user", "class", "state", "sender", "recipient", "domain", "all"])]
+pub struct Target {
+    /// The id of one message
+    #[arg(conflicts_with_all = ["list", "user", "class", "state", "sender", "recipient", "domain", "all"])]
+    pub id: Option<String>,
+    /// All that match this.
+    #[command(flatten)]
+    pub filter: Filter,
+    /// Everything that is queued
+    #[arg(long, action = ArgAction::SetTrue,
+          conflicts_with_all = ["list", "user", "class", "state", "sender", "recipient", "domain"])]
+    pub all: bool,
+}
+
+/// `outpost plugin …`
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum PluginCommand {
+    /// Show the policy components in the order in which they are asked
+    Ls(Output),
+}
+
+/// `outpost admin …`
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum AdminCommand {
+    /// Give the console a new password; prints it, once
+    ResetPassword(Output),
+    /// Tokens of the admin API; alone it prints the token of the data folder
+    Token {
+        /// What to do with tokens.
+        #[command(subcommand)]
+        command: Option<TokenCommand>,
+    },
+}
+
+/// `outpost admin token …`
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum TokenCommand {
+    /// Print the admin token that the first start left in the data folder
+    Print,
+    /// Show the tokens by name and scope
+    Ls(Output),
+    /// Create a token; prints it, once
+    Create {
+        /// Its name: who acts with it, in trails and logs
+        #[arg(long)]
+        name: String,
+        /// How far it reaches
+        #[arg(long, default_value = "read")]
+        scope: ScopeName,
+        /// How it is printed.
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Remove a token; it stops at once
+    Rm(Named),
+}
+
+/// How far a token reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ScopeName {
+    /// See everything but notes.
+    Read,
+    /// And act on the queue.
+    Operate,
+    /// And change lists, users and tokens.
+    Admin,
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use clap::CommandFactory as _;
+    use clap::error::ErrorKind;
+
+    use super::*;
+
+    fn read(line: &str) -> Result<Cli, ErrorKind> {
+        let words = std::iter::once("outpost").chain(line.split_whitespace());
+        Cli::try_parse_from(words).map_err(|error| error.kind())
+    }
+
+    fn remote(line: &str) -> Remote {
+        match read(line).unwrap().command {
+            Some(Command::Remote(remote)) => remote,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_forms_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn no_command_serves_and_every_command_takes_a_configuration() {
+        assert_eq!(
+            read("").unwrap(),
+            Cli {
+                config: None,
+                command: None
+            }
+        );
+        for line in [
+            "",
+            "serve",
+            "check",
+            "sink",
+            "list ls",
+            "list add x",
+            "list show x",
+            "list set x",
+            "list rm x",
+            "user ls",
+            "user add",
+            "user show x",
+            "user set x",
+            "user reset-password x",
+            "user enable x",
+            "user disable x",
+            "user rm x",
+            "queue ls",
+            "queue show x",
+            "queue hold x",
+            "queue release x",
+            "queue retry x",
+            "queue cancel x",
+            "queue set-priority x --priority 1",
+            "plugin ls",
+            "connection",
+            "admin reset-password",
+            "admin token",
+            "admin token print",
+            "admin token create --name x",
+            "admin token ls",
+            "admin token rm x",
+        ] {
+            let after = read(&format!("{line} --config a.toml")).unwrap();
+            let before = read(&format!("--config a.toml {line}")).unwrap();
+            assert_eq!(
+                after.config.as_deref(),
+                Some(std::path::Path::new("a.toml")),
+                "{line}"
+            );
+            assert_eq!(after, before, "{line}");
+        }
+    }
+
+    #[test]
+    fn what_prints_data_takes_json() {
+        for line in [
+            "list ls",
+            "list add x",
+            "list show x",
+            "list set x",
+            "list rm x",
+            "user ls",
+            "user add",
+            "user show x",
+            "user set x",
+            "user reset-password x",
+            "user enable x",
+            "user disable x",
+            "user rm x",
+            "queue ls",
+            "queue show x",
+            "queue hold x",
+            "queue release x",
+            "queue retry x",
+            "queue cancel x",
+            "queue set-priority x --priority 1",
+            "plugin ls",
+            "connection",
+            "admin reset-password",
+            "admin token create --name x",
+            "admin token ls",
+            "admin token rm x",
+        ] {
+            assert!(read(&format!("{line} --json")).is_ok(), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_user_is_described_by_options() {
+        assert_eq!(
+            remote(
+                "user add --list ops --name app --priority 1 --domains a.example;*.b.example \
+                 --senders x@c.example --note hers --inactive --json"
+            ),
+            Remote::User(UserCommand::Add {
+                name: Some("app".into()),
+                list: "ops".into(),
+                fields: UserFields {
+                    priority: Some(1),
+                    domains: Some("a.example;*.b.example".into()),
+                    senders: Some("x@c.example".into()),
+                    note: Some("hers".into()),
+                },
+                inactive: true,
+                output: Output { json: true },
+            })
+        );
+    }
+
+    #[test]
+    fn queued_mail_is_named_by_id_or_by_filter() {
+        let Remote::Queue(QueueCommand::Hold(one)) = remote("queue hold 01ABC") else {
+            panic!()
+        };
+        assert_eq!(one.target.id.as_deref(), Some("01ABC"));
+        let Remote::Queue(QueueCommand::Cancel(many)) =
+            remote("queue cancel --user app --class 3 --state held --dry-run")
+        else {
+            panic!()
+        };
+        assert_eq!(many.target.filter.user.as_deref(), Some("app"));
+        assert_eq!(many.target.filter.class, Some(3));
+        assert_eq!(many.target.filter.state, Some(State::Held));
+        assert!(many.dry_run);
+    }
+
+    #[test]
+    fn what_is_typed_wrongly_is_refused() {
+        let cases = [
+            ("user add --priority 6", ErrorKind::ValueValidation),
+            ("user add --priority high", ErrorKind::ValueValidation),
+            (
+                "user set x --active --inactive",
+                ErrorKind::ArgumentConflict,
+            ),
+            ("user rm", ErrorKind::MissingRequiredArgument),
+            ("user rm x --queued burn", ErrorKind::InvalidValue),
+            ("queue hold", ErrorKind::MissingRequiredArgument),
+            ("queue hold --dry-run", ErrorKind::MissingRequiredArgument),
+            ("queue hold x --user app", ErrorKind::ArgumentConflict),
+            ("queue hold --all --user app", ErrorKind::ArgumentConflict),
+            ("queue set-priority x", ErrorKind::MissingRequiredArgument),
+            ("queue ls --limit 0", ErrorKind::ValueValidation),
+            ("queue ls --state lost", ErrorKind::InvalidValue),
+            ("stats", ErrorKind::InvalidSubcommand),
+            ("demo", ErrorKind::InvalidSubcommand),
+            ("plugin new", ErrorKind::InvalidSubcommand),
+            ("queue restore x", ErrorKind::InvalidSubcommand),
+            ("serve --json", ErrorKind::UnknownArgument),
+        ];
+        for (line, kind) in cases {
+            assert_eq!(read(line).unwrap_err(), kind, "{line}");
+        }
+    }
+}

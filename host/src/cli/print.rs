@@ -1,0 +1,346 @@
+//! Answers of the relay as people read them.
+
+use std::fmt::Write as _;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::options::{
+    AdminCommand, ListCommand, PluginCommand, QueueCommand, Remote, TokenCommand, UserCommand,
+};
+use super::text::{Table, cut, deliveries, facts, items};
+use crate::admin::Removed;
+use crate::admin::connection::{Certificate, Connection};
+use crate::admin::lists::{ListDocument, ListsDocument};
+use crate::admin::messages::MessageDocument;
+use crate::admin::plugins::PluginsDocument;
+use crate::admin::problem::Problem;
+use crate::admin::queue::{QueueAction, QueueChanged, QueuePage};
+use crate::admin::tokens::{ConsolePasswordDocument, NewTokenDocument, TokensDocument};
+use crate::admin::users::{
+    NewUserDocument, PasswordDocument, QueuedMailChoice, RemovedUser, UserDocument, UsersDocument,
+};
+use crate::message::Class;
+use crate::message::wording::{class_text, printable};
+
+/// How much of a subject a table shows.
+const SUBJECT_CHARACTERS_MAX: usize = 40;
+
+/// What the relay answered to `remote`, in words.
+///
+/// # Errors
+/// The document is not what was asked for: a relay of another version, most likely.
+pub(super) fn answer(remote: &Remote, document: Value) -> Result<String, serde_json::Error> {
+    Ok(match remote {
+        Remote::List(ListCommand::Ls(_)) => lists(&read(document)?),
+        Remote::List(ListCommand::Rm(_)) => removed("list", &read(document)?),
+        Remote::List(_) => list(&read(document)?),
+        Remote::User(UserCommand::Ls { .. }) => users(&read(document)?),
+        Remote::User(UserCommand::Add { .. }) => new_user(&read(document)?),
+        Remote::User(UserCommand::ResetPassword(_)) => new_password(&read(document)?),
+        Remote::User(UserCommand::Rm { .. }) => removed_user(&read(document)?),
+        Remote::User(_) => user(&read(document)?),
+        Remote::Queue(QueueCommand::Ls { .. }) => queue(&read(document)?),
+        Remote::Queue(QueueCommand::Show { .. }) => message(&read(document)?),
+        Remote::Queue(_) => changed(&read(document)?),
+        Remote::Plugin(PluginCommand::Ls(_)) => plugins(&read(document)?),
+        Remote::Connection(_) => connection(&read(document)?),
+        Remote::Admin(AdminCommand::ResetPassword(_)) => console_password(&read(document)?),
+        Remote::Admin(AdminCommand::Token { command }) => match command {
+            Some(TokenCommand::Create { .. }) => new_token(&read(document)?),
+            Some(TokenCommand::Rm(_)) => removed("token", &read(document)?),
+            _ => tokens(&read(document)?),
+        },
+    })
+}
+
+/// A refusal, a line for each field.
+pub(super) fn refusal(problem: &Problem) -> Vec<String> {
+    let mut lines: Vec<String> = problem
+        .errors
+        .iter()
+        .map(|error| format!("{}: {}", printable(&error.field), printable(&error.detail)))
+        .collect();
+    if lines.is_empty() {
+        lines.push(printable(&problem.detail).into_owned());
+    }
+    if problem.queued.is_some() && !problem.choices.is_empty() {
+        lines.push(format!(
+            "choose what becomes of it: --queued {}",
+            printable(&problem.choices.join(" | --queued "))
+        ));
+    }
+    lines
+}
+
+/// What a change would do, as a question.
+pub(super) fn question(action: QueueAction, count: u64) -> String {
+    format!("{} would be {}. Go on? [y/N] ", deliveries(count), done(action))
+}
+
+fn read<T: DeserializeOwned>(document: Value) -> Result<T, serde_json::Error> {
+    serde_json::from_value(document)
+}
+
+fn lists(document: &ListsDocument) -> String {
+    let mut table = Table::new(&["NAME", "USERS", "ACTIVE", "NOTIFY"]);
+    for list in &document.lists {
+        table.row(vec![
+            list.name.clone(),
+            list.users.to_string(),
+            list.active_users.to_string(),
+            items(&list.notify),
+        ]);
+    }
+    table.or("no lists")
+}
+
+fn list(list: &ListDocument) -> String {
+    facts(&[
+        ("name", list.name.clone()),
+        ("notify", items(&list.notify)),
+        ("users", format!("{}, {} of them active", list.users, list.active_users)),
+        ("created", list.created.clone()),
+        ("changed", list.changed.clone()),
+    ])
+}
+
+fn users(document: &UsersDocument) -> String {
+    let mut table = Table::new(&["NAME", "LIST", "STATE", "PRIORITY", "MAY SEND AS"]);
+    for user in &document.users {
+        let rules = [user.authorized_domains.as_slice(), user.authorized_senders.as_slice()].concat();
+        let rules = if rules.is_empty() { "nobody".to_owned() } else { cut(&rules.join(";"), 60) };
+        table.row(vec![
+            user.name.clone(),
+            user.list.clone(),
+            state(user).to_owned(),
+            priority(user.priority),
+            rules,
+        ]);
+    }
+    let mut text = table.or("no users");
+    more(&mut text, document.cursor.as_deref());
+    text
+}
+
+fn user(user: &UserDocument) -> String {
+    let mut lines = vec![
+        ("name", user.name.clone()),
+        ("list", user.list.clone()),
+        ("state", state(user).to_owned()),
+        ("priority", priority(user.priority)),
+        ("domains", items(&user.authorized_domains)),
+        ("senders", items(&user.authorized_senders)),
+    ];
+    if let Some(note) = user.note.as_ref().filter(|note| !note.is_empty()) {
+        lines.push(("note", note.clone()));
+    }
+    lines.extend([
+        ("created", user.created.clone()),
+        ("changed", user.changed.clone()),
+        ("password set", user.password_changed.clone()),
+        ("last login", user.last_login.clone().unwrap_or_else(|| "never".to_owned())),
+    ]);
+    let mut text = facts(&lines);
+    warn(&mut text, user.warning.as_deref());
+    text
+}
+
+fn new_user(document: &NewUserDocument) -> String {
+    let mut text = secret("name", &document.user.name, "password", &document.password);
+    again(&mut text, &format!("outpost user reset-password {}", document.user.name));
+    warn(&mut text, document.user.warning.as_deref());
+    text
+}
+
+fn new_password(document: &PasswordDocument) -> String {
+    let mut text = secret("name", &document.name, "password", &document.password);
+    again(&mut text, &format!("outpost user reset-password {}", document.name));
+    text
+}
+
+fn console_password(document: &ConsolePasswordDocument) -> String {
+    let mut text = facts(&[("console password", document.password.clone())]);
+    again(&mut text, "outpost admin reset-password");
+    text
+}
+
+fn new_token(document: &NewTokenDocument) -> String {
+    let mut text = secret("name", &document.name, "token", &document.token);
+    again(&mut text, "outpost admin token create");
+    text
+}
+
+fn tokens(document: &TokensDocument) -> String {
+    let mut table = Table::new(&["NAME", "SCOPE", "CREATED"]);
+    for token in &document.tokens {
+        table.row(vec![token.name.clone(), token.scope.name().to_owned(), token.created.clone()]);
+    }
+    table.or("no tokens")
+}
+
+fn removed(what: &str, document: &Removed) -> String {
+    format!("{what} {} is removed\n", printable(&document.removed))
+}
+
+fn removed_user(document: &RemovedUser) -> String {
+    let mut text = format!("user {} is removed\n", printable(&document.removed));
+    let fate = match document.choice {
+        None => return text,
+        Some(QueuedMailChoice::Deliver) => "delivered",
+        Some(QueuedMailChoice::Hold) => "held until released",
+        Some(QueuedMailChoice::Cancel) => "cancelled",
+    };
+    writeln!(text, "queued mail: {}, {fate}", deliveries(document.queued))
+        .expect("writing to a string does not fail");
+    text
+}
+
+fn queue(page: &QueuePage) -> String {
+    let mut table = Table::new(&[
+        "ID", "CLASS", "STATE", "DUE", "TRIES", "NEXT HOP", "USER", "SENDER", "RECIPIENTS", "SUBJECT",
+    ]);
+    for row in &page.deliveries {
+        let recipients = match row.recipients.as_slice() {
+            [] => String::new(),
+            [one] => one.clone(),
+            [first, rest @ ..] => format!("{first} and {} more", rest.len()),
+        };
+        table.row(vec![
+            row.id.clone(),
+            row.class.to_string(),
+            row.state.name().to_owned(),
+            row.due.clone(),
+            row.attempts.to_string(),
+            row.next_hop.clone(),
+            if row.user.is_empty() { "(relay)".to_owned() } else { row.user.clone() },
+            null_or(&row.sender),
+            recipients,
+            cut(&row.subject, SUBJECT_CHARACTERS_MAX),
+        ]);
+    }
+    let mut text = table.or("nothing is queued");
+    more(&mut text, page.cursor.as_deref());
+    text
+}
+
+fn message(message: &MessageDocument) -> String {
+    let asked = message.message_priority.map_or_else(|| "none".to_owned(), priority);
+    let mut text = facts(&[
+        ("id", message.id.clone()),
+        ("list", message.list.clone()),
+        ("user", if message.user.is_empty() { "(relay)".to_owned() } else { message.user.clone() }),
+        ("subject", message.subject.clone()),
+        ("sender", null_or(&message.sender)),
+        ("recipients", message.recipients.join("\n")),
+        ("octets", message.content_octets.to_string()),
+        (
+            "priority",
+            format!(
+                "{}: user {}, message {asked}",
+                priority(message.class),
+                priority(message.user_priority)
+            ),
+        ),
+        ("accepted", message.accepted.clone()),
+        ("finished", message.finished.clone().unwrap_or_else(|| "not yet".to_owned())),
+    ]);
+    text.push('\n');
+    for line in &message.text {
+        text.push_str(&printable(line));
+        text.push('\n');
+    }
+    text
+}
+
+fn changed(document: &QueueChanged) -> String {
+    let count = deliveries(document.count);
+    if document.dry_run {
+        format!("{count} would be {}\n", done(document.action))
+    } else {
+        format!("{count} {}\n", done(document.action))
+    }
+}
+
+fn plugins(document: &PluginsDocument) -> String {
+    let mut table = Table::new(&["NAME"]);
+    for plugin in &document.plugins {
+        table.row(vec![plugin.name.clone()]);
+    }
+    table.or("no policy components: every sender is refused")
+}
+
+fn connection(connection: &Connection) -> String {
+    let addresses: Vec<String> = connection.addresses.iter().map(ToString::to_string).collect();
+    let login = format!(
+        "{}, {}",
+        connection.mechanisms.join(" or "),
+        if connection.plaintext_login { "also before TLS" } else { "under TLS only" }
+    );
+    let certificate = match connection.certificate {
+        Certificate::SelfSigned => "self-signed: clients have to be told to trust it",
+        Certificate::Configured => "configured",
+    };
+    let recommended = connection.recommended.as_ref().map_or_else(
+        || "no port is open".to_owned(),
+        |best| format!("host {}, port {}, {}", best.host, best.port, best.encryption),
+    );
+    let mut text = facts(&[
+        ("host", connection.host.clone()),
+        ("addresses", addresses.join(", ")),
+        ("login", login),
+        ("certificate", certificate.to_owned()),
+        ("recommended", recommended),
+    ]);
+    let mut table = Table::new(&["PORTS", "ENCRYPTION"]);
+    for range in &connection.ports {
+        table.row(vec![range.to_string(), range.encryption.to_string()]);
+    }
+    text.push('\n');
+    text.push_str(&table.or("no ports"));
+    text
+}
+
+fn secret(name: &str, value: &str, kind: &str, secret: &str) -> String {
+    facts(&[(name, value.to_owned()), (kind, secret.to_owned())])
+}
+
+fn again(text: &mut String, command: &str) {
+    writeln!(text, "It is shown this once and kept nowhere; `{}` makes another.", printable(command))
+        .expect("writing to a string does not fail");
+}
+
+fn warn(text: &mut String, warning: Option<&str>) {
+    if let Some(warning) = warning {
+        writeln!(text, "warning: {}", printable(warning)).expect("writing to a string does not fail");
+    }
+}
+
+fn more(text: &mut String, cursor: Option<&str>) {
+    if let Some(cursor) = cursor {
+        writeln!(text, "There is more: --cursor {}", printable(cursor))
+            .expect("writing to a string does not fail");
+    }
+}
+
+fn state(user: &UserDocument) -> &'static str {
+    if user.active { "active" } else { "disabled" }
+}
+
+fn priority(number: u8) -> String {
+    Class::from_number(number).map_or_else(|| number.to_string(), class_text)
+}
+
+fn null_or(sender: &str) -> String {
+    if sender.is_empty() { "<>".to_owned() } else { sender.to_owned() }
+}
+
+fn done(action: QueueAction) -> &'static str {
+    match action {
+        QueueAction::Hold => "held",
+        QueueAction::Release => "released",
+        QueueAction::Retry => "tried again now",
+        QueueAction::Cancel => "cancelled",
+        QueueAction::SetPriority => "given the new priority",
+    }
+}

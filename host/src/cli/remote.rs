@@ -1,0 +1,275 @@
+//! Talking to the running relay: what is typed becomes a request, the answer becomes text.
+
+use std::io::{self, BufRead, IsTerminal as _, Write as _};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+use super::asks::{Plan, plan};
+use super::options::{AdminCommand, ListCommand, PluginCommand, QueueCommand, Remote, TokenCommand, UserCommand};
+use super::print;
+use crate::admin::client::{Answer, Ask, Client, ClientError};
+use crate::admin::problem::Problem;
+use crate::admin::queue::{QueueAction, QueueChanged};
+
+/// Where the running relay is, and what opens it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// The admin address of the configuration.
+    pub address: SocketAddr,
+    /// The file with the admin token, `admin-token` in the data folder.
+    pub token_file: PathBuf,
+}
+
+/// Why a command did not do what was typed. All of it ends with exit code 1.
+#[derive(Debug)]
+enum Failure {
+    /// Lines for the person.
+    Said(Vec<String>),
+    /// The relay refused; its document, for those who asked for JSON.
+    Refused(Value),
+    /// The reader of our output went away; nobody is left to tell.
+    Unheard,
+}
+
+/// The person or script that typed the command.
+trait Person {
+    /// Takes data: standard output.
+    fn hear(&mut self, text: &str) -> io::Result<()>;
+    /// Takes a remark: standard error.
+    fn notice(&mut self, line: &str);
+    /// Answers a question; none when nobody is there to answer.
+    fn answer(&mut self, question: &str) -> Option<bool>;
+}
+
+/// Does what was typed, over the admin API of the running relay.
+pub fn administer(remote: &Remote, access: &Access) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            Terminal.notice(&format!("cannot start: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    if runtime.block_on(carry_out(remote, access, &mut Terminal)) {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// Whether it was done.
+async fn carry_out(remote: &Remote, access: &Access, person: &mut dyn Person) -> bool {
+    let json = wants_json(remote);
+    match attempt(remote, access, json, person).await {
+        Ok(()) => true,
+        Err(Failure::Said(lines)) => {
+            lines.iter().for_each(|line| person.notice(line));
+            false
+        }
+        Err(Failure::Refused(document)) => {
+            match serde_json::from_value::<Problem>(document.clone()) {
+                Ok(problem) => print::refusal(&problem).iter().for_each(|line| person.notice(line)),
+                Err(_) => person.notice("the relay refused, in words that this version cannot read"),
+            }
+            if json {
+                // Whoever reads JSON gets the refusal as such, too. When nobody does, so be it.
+                drop(person.hear(&pretty(&document)));
+            }
+            false
+        }
+        Err(Failure::Unheard) => false,
+    }
+}
+
+async fn attempt(
+    remote: &Remote,
+    access: &Access,
+    json: bool,
+    person: &mut dyn Person,
+) -> Result<(), Failure> {
+    let plan = plan(remote);
+    if plan == Plan::PrintToken {
+        let token = read_token(access).map_err(|problem| Failure::Said(vec![problem]))?;
+        return person.hear(&format!("{}\n", token.as_str())).map_err(|_| Failure::Unheard);
+    }
+    let client = client(access).await?;
+    let document = match plan {
+        Plan::PrintToken => return Ok(()),
+        Plan::Ask(ask) => asked(&client, &ask).await?,
+        Plan::Change { action, count, act, is_bulk } => {
+            let (dry_run, yes) = how(remote);
+            if dry_run {
+                asked(&client, &count).await?
+            } else {
+                if is_bulk && !yes {
+                    confirm(&client, action, &count, person).await?;
+                }
+                asked(&client, &act).await?
+            }
+        }
+    };
+    let text = if json {
+        pretty(&document)
+    } else {
+        print::answer(remote, document).map_err(|error| {
+            Failure::Said(vec![format!("the relay answered what this version cannot read: {error}")])
+        })?
+    };
+    person.hear(&text).map_err(|_| Failure::Unheard)
+}
+
+async fn confirm(
+    client: &Client,
+    action: QueueAction,
+    count: &Ask,
+    person: &mut dyn Person,
+) -> Result<(), Failure> {
+    let document = asked(client, count).await?;
+    let counted: QueueChanged = serde_json::from_value(document).map_err(|error| {
+        Failure::Said(vec![format!("the relay answered what this version cannot read: {error}")])
+    })?;
+    match person.answer(&print::question(action, counted.count)) {
+        Some(true) => Ok(()),
+        Some(false) => Err(Failure::Said(vec!["nothing was changed".to_owned()])),
+        None => Err(Failure::Said(vec![
+            print::question(action, counted.count).replace(" Go on? [y/N] ", ""),
+            "nothing was changed: --yes goes on without asking".to_owned(),
+        ])),
+    }
+}
+
+async fn asked(client: &Client, ask: &Ask) -> Result<Value, Failure> {
+    match client.ask(ask).await {
+        Ok(Answer { is_success: true, document }) => Ok(document),
+        Ok(Answer { is_success: false, document }) => Err(Failure::Refused(document)),
+        Err(error) => Err(no_answer(&error)),
+    }
+}
+
+async fn client(access: &Access) -> Result<Client, Failure> {
+    match read_token(access) {
+        Ok(token) => Ok(Client::new(access.address, token)),
+        Err(problem) => {
+            // Where no relay has run there is no token: then that is what to say.
+            let client = Client::new(access.address, Zeroizing::default());
+            client.knock().await.map_err(|error| no_answer(&error))?;
+            Err(Failure::Said(vec![
+                format!("a relay answers at {}, but {problem}", client.address()),
+                "run this as the user that runs the relay, with the same --config".to_owned(),
+            ]))
+        }
+    }
+}
+
+fn no_answer(error: &ClientError) -> Failure {
+    let mut lines = vec![error.to_string()];
+    lines.extend(match error {
+        ClientError::NotRunning { .. } => Some(
+            "start one with `outpost serve`, or name its configuration with --config FILE".to_owned(),
+        ),
+        ClientError::NotOurs { .. } => {
+            Some("[admin] address in the configuration says where the relay is".to_owned())
+        }
+        ClientError::Silent(_) | ClientError::Token => None,
+    });
+    Failure::Said(lines)
+}
+
+fn read_token(access: &Access) -> Result<Zeroizing<String>, String> {
+    let file = access.token_file.display();
+    let text = std::fs::read_to_string(&access.token_file)
+        .map(Zeroizing::new)
+        .map_err(|error| format!("the admin token in {file} cannot be read: {error}"))?;
+    let token = text.trim();
+    if token.is_empty() {
+        return Err(format!("the admin token in {file} is empty"));
+    }
+    Ok(Zeroizing::new(token.to_owned()))
+}
+
+fn pretty(document: &Value) -> String {
+    format!("{document:#}\n")
+}
+
+fn wants_json(remote: &Remote) -> bool {
+    let output = match remote {
+        Remote::List(ListCommand::Ls(output))
+        | Remote::Plugin(PluginCommand::Ls(output))
+        | Remote::Connection(output)
+        | Remote::Admin(AdminCommand::ResetPassword(output)) => output,
+        Remote::List(ListCommand::Add { output, .. } | ListCommand::Set { output, .. }) => output,
+        Remote::List(ListCommand::Show(named) | ListCommand::Rm(named)) => &named.output,
+        Remote::User(
+            UserCommand::Ls { output, .. }
+            | UserCommand::Add { output, .. }
+            | UserCommand::Set { output, .. }
+            | UserCommand::Rm { output, .. },
+        ) => output,
+        Remote::User(
+            UserCommand::Show(named)
+            | UserCommand::ResetPassword(named)
+            | UserCommand::Enable(named)
+            | UserCommand::Disable(named),
+        ) => &named.output,
+        Remote::Queue(QueueCommand::Ls { output, .. } | QueueCommand::Show { output, .. }) => output,
+        Remote::Queue(
+            QueueCommand::Hold(change)
+            | QueueCommand::Release(change)
+            | QueueCommand::Retry(change)
+            | QueueCommand::Cancel(change)
+            | QueueCommand::SetPriority { change, .. },
+        ) => &change.output,
+        Remote::Admin(AdminCommand::Token { command }) => match command {
+            None | Some(TokenCommand::Print) => return false,
+            Some(TokenCommand::Ls(output) | TokenCommand::Create { output, .. }) => output,
+            Some(TokenCommand::Rm(named)) => &named.output,
+        },
+    };
+    output.json
+}
+
+/// Whether only to count, and whether to go on without asking.
+fn how(remote: &Remote) -> (bool, bool) {
+    match remote {
+        Remote::Queue(
+            QueueCommand::Hold(change)
+            | QueueCommand::Release(change)
+            | QueueCommand::Retry(change)
+            | QueueCommand::Cancel(change)
+            | QueueCommand::SetPriority { change, .. },
+        ) => (change.dry_run, change.yes),
+        _ => (false, false),
+    }
+}
+
+/// Standard input, output and error.
+struct Terminal;
+
+impl Person for Terminal {
+    fn hear(&mut self, text: &str) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        out.write_all(text.as_bytes())?;
+        out.flush()
+    }
+
+    fn notice(&mut self, line: &str) {
+        // When even this cannot be said, the exit code still says it.
+        drop(writeln!(io::stderr().lock(), "outpost: {line}"));
+    }
+
+    fn answer(&mut self, question: &str) -> Option<bool> {
+        let input = io::stdin();
+        if !input.is_terminal() {
+            return None;
+        }
+        let mut out = io::stderr().lock();
+        out.write_all(question.as_bytes()).and_then(|()| out.flush()).ok()?;
+        let mut line = String::new();
+        input.lock().read_line(&mut line).ok()?;
+        Some(matches!(line.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+    }
+}
