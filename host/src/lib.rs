@@ -17,6 +17,7 @@ pub mod net;
 pub mod plugin;
 pub mod policy;
 pub mod queue;
+pub mod reception;
 pub mod spool;
 pub mod telemetry;
 pub mod tls;

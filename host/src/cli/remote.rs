@@ -9,7 +9,9 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::asks::{Plan, plan};
-use super::options::{AdminCommand, ListCommand, PluginCommand, QueueCommand, Remote, TokenCommand, UserCommand};
+use super::options::{
+    AdminCommand, ListCommand, PluginCommand, QueueCommand, Remote, TokenCommand, UserCommand,
+};
 use super::print;
 use crate::admin::client::{Answer, Ask, Client, ClientError};
 use crate::admin::problem::Problem;
@@ -47,7 +49,10 @@ trait Person {
 
 /// Does what was typed, over the admin API of the running relay.
 pub fn administer(remote: &Remote, access: &Access) -> ExitCode {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => {
             Terminal.notice(&format!("cannot start: {error}"));
@@ -72,8 +77,12 @@ async fn carry_out(remote: &Remote, access: &Access, person: &mut dyn Person) ->
         }
         Err(Failure::Refused(document)) => {
             match serde_json::from_value::<Problem>(document.clone()) {
-                Ok(problem) => print::refusal(&problem).iter().for_each(|line| person.notice(line)),
-                Err(_) => person.notice("the relay refused, in words that this version cannot read"),
+                Ok(problem) => print::refusal(&problem)
+                    .iter()
+                    .for_each(|line| person.notice(line)),
+                Err(_) => {
+                    person.notice("the relay refused, in words that this version cannot read")
+                }
             }
             if json {
                 // Whoever reads JSON gets the refusal as such, too. When nobody does, so be it.
@@ -94,13 +103,20 @@ async fn attempt(
     let plan = plan(remote);
     if plan == Plan::PrintToken {
         let token = read_token(access).map_err(|problem| Failure::Said(vec![problem]))?;
-        return person.hear(&format!("{}\n", token.as_str())).map_err(|_| Failure::Unheard);
+        return person
+            .hear(&format!("{}\n", token.as_str()))
+            .map_err(|_| Failure::Unheard);
     }
     let client = client(access).await?;
     let document = match plan {
         Plan::PrintToken => return Ok(()),
         Plan::Ask(ask) => asked(&client, &ask).await?,
-        Plan::Change { action, count, act, is_bulk } => {
+        Plan::Change {
+            action,
+            count,
+            act,
+            is_bulk,
+        } => {
             let (dry_run, yes) = how(remote);
             if dry_run {
                 asked(&client, &count).await?
@@ -116,7 +132,9 @@ async fn attempt(
         pretty(&document)
     } else {
         print::answer(remote, document).map_err(|error| {
-            Failure::Said(vec![format!("the relay answered what this version cannot read: {error}")])
+            Failure::Said(vec![format!(
+                "the relay answered what this version cannot read: {error}"
+            )])
         })?
     };
     person.hear(&text).map_err(|_| Failure::Unheard)
@@ -130,7 +148,9 @@ async fn confirm(
 ) -> Result<(), Failure> {
     let document = asked(client, count).await?;
     let counted: QueueChanged = serde_json::from_value(document).map_err(|error| {
-        Failure::Said(vec![format!("the relay answered what this version cannot read: {error}")])
+        Failure::Said(vec![format!(
+            "the relay answered what this version cannot read: {error}"
+        )])
     })?;
     match person.answer(&print::question(action, counted.count)) {
         Some(true) => Ok(()),
@@ -144,8 +164,14 @@ async fn confirm(
 
 async fn asked(client: &Client, ask: &Ask) -> Result<Value, Failure> {
     match client.ask(ask).await {
-        Ok(Answer { is_success: true, document }) => Ok(document),
-        Ok(Answer { is_success: false, document }) => Err(Failure::Refused(document)),
+        Ok(Answer {
+            is_success: true,
+            document,
+        }) => Ok(document),
+        Ok(Answer {
+            is_success: false,
+            document,
+        }) => Err(Failure::Refused(document)),
         Err(error) => Err(no_answer(&error)),
     }
 }
@@ -169,7 +195,8 @@ fn no_answer(error: &ClientError) -> Failure {
     let mut lines = vec![error.to_string()];
     lines.extend(match error {
         ClientError::NotRunning { .. } => Some(
-            "start one with `outpost serve`, or name its configuration with --config FILE".to_owned(),
+            "start one with `outpost serve`, or name its configuration with --config FILE"
+                .to_owned(),
         ),
         ClientError::NotOurs { .. } => {
             Some("[admin] address in the configuration says where the relay is".to_owned())
@@ -215,7 +242,9 @@ fn wants_json(remote: &Remote) -> bool {
             | UserCommand::Enable(named)
             | UserCommand::Disable(named),
         ) => &named.output,
-        Remote::Queue(QueueCommand::Ls { output, .. } | QueueCommand::Show { output, .. }) => output,
+        Remote::Queue(QueueCommand::Ls { output, .. } | QueueCommand::Show { output, .. }) => {
+            output
+        }
         Remote::Queue(
             QueueCommand::Hold(change)
             | QueueCommand::Release(change)
@@ -267,9 +296,14 @@ impl Person for Terminal {
             return None;
         }
         let mut out = io::stderr().lock();
-        out.write_all(question.as_bytes()).and_then(|()| out.flush()).ok()?;
+        out.write_all(question.as_bytes())
+            .and_then(|()| out.flush())
+            .ok()?;
         let mut line = String::new();
         input.lock().read_line(&mut line).ok()?;
-        Some(matches!(line.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+        Some(matches!(
+            line.trim().to_ascii_lowercase().as_str(),
+            "y" | "yes"
+        ))
     }
 }

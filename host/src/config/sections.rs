@@ -233,9 +233,9 @@ fn dns(root: &Section<'_, '_>) -> dns::Settings {
             .or_else(|| text.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, 53)))
             .ok_or_else(|| format!("`{text}` is not an IP address, with or without a port"))
     };
-    let servers = section.value("servers", list(server)).unwrap_or_default();
+    let name_servers = section.value("servers", list(server)).unwrap_or_default();
     section.finish();
-    dns::Settings { servers, ..dns::Settings::default() }
+    dns::Settings { name_servers, ..dns::Settings::default() }
 }
 
 fn spool(root: &Section<'_, '_>) -> spool::Settings {

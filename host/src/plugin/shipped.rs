@@ -13,7 +13,16 @@ pub struct Shipped {
 }
 
 /// All that ship.
-pub const SHIPPED: [Shipped; 0] = [];
+pub const SHIPPED: [Shipped; 2] = [
+    Shipped {
+        name: "authorized-senders",
+        octets: include_bytes!("../../../plugins/components/authorized-senders.wasm"),
+    },
+    Shipped {
+        name: "effective-priority",
+        octets: include_bytes!("../../../plugins/components/effective-priority.wasm"),
+    },
+];
 
 /// The one of that name.
 pub fn find(name: &str) -> Option<&'static Shipped> {

@@ -8,9 +8,9 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
+use super::Reception;
 use super::connection::{self, Connection};
 use super::limits::Connections;
-use super::Reception;
 use crate::net::Listener;
 
 /// How long a listener waits after the system would not give it a connection (no descriptors
@@ -26,7 +26,10 @@ pub struct Acceptor {
 /// Accepts clients on all the listeners, each on a task of its own.
 pub fn accept(reception: &Arc<Reception>, listeners: Vec<Listener>) -> Acceptor {
     let settings = &reception.settings;
-    let connections = Connections::new(settings.connections_max, settings.connections_per_address_max);
+    let connections = Connections::new(
+        settings.connections_max,
+        settings.connections_per_address_max,
+    );
     let (drain, draining) = watch::channel(false);
     let tasks = TaskTracker::new();
     for listener in listeners {
@@ -89,22 +92,37 @@ impl Port {
         let implicit_tls = self.listener.implicit_tls;
         let (place, session) = match place {
             Ok(place) => {
-                let security = if implicit_tls { Security::Tls } else { Security::Plain };
-                (Some(place), Session::new(Arc::clone(&reception.protocol), security))
+                let security = if implicit_tls {
+                    Security::Tls
+                } else {
+                    Security::Plain
+                };
+                (
+                    Some(place),
+                    Session::new(Arc::clone(&reception.protocol), security),
+                )
             }
             // Nobody pays a handshake for being told to come back later.
             Err(_) if implicit_tls => return,
-            Err(reply) => (None, Session::refuse(Arc::clone(&reception.protocol), reply)),
+            Err(reply) => (
+                None,
+                Session::refuse(Arc::clone(&reception.protocol), reply),
+            ),
         };
-        let whom = connection::Client { address: client, listener_port: self.listener.address.port(), implicit_tls };
+        let whom = connection::Client {
+            address: client,
+            listener_port: self.listener.address.port(),
+            implicit_tls,
+        };
         let draining = self.draining.clone();
         self.tasks.spawn(async move {
             let gauge = reception.metrics.connections.clone();
             gauge.inc();
-            Connection::new(reception, stream, session, whom, draining).run().await;
+            Connection::new(reception, stream, session, whom, draining)
+                .run()
+                .await;
             gauge.dec();
             drop(place);
         });
     }
 }
-

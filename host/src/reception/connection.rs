@@ -17,7 +17,6 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 
-
 use super::dialogue::Dialogue;
 use super::{Reception, replies};
 use crate::tls::{self, ServerStream};
@@ -82,10 +81,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         draining: watch::Receiver<bool>,
     ) -> Self {
         let now = Instant::now();
-        let deadlines = Deadlines { wait: None, until: now, login: now + reception.protocol.timeouts.login };
+        let deadlines = Deadlines {
+            wait: None,
+            until: now,
+            login: now + reception.protocol.timeouts.login,
+        };
         let dialogue = Dialogue::new(Arc::clone(&reception), client);
         let stream = Stream::Clear(stream);
-        Self { reception, stream, session, dialogue, implicit_tls: client.implicit_tls, deadlines, draining }
+        Self {
+            reception,
+            stream,
+            session,
+            dialogue,
+            implicit_tls: client.implicit_tls,
+            deadlines,
+            draining,
+        }
     }
 
     /// Serves the client until the connection ends.
@@ -130,7 +141,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.stream.write_all(output).await?;
             self.stream.flush().await
         };
-        timeout(self.reception.settings.send_within, sending).await.map_err(|_| Lost)??;
+        timeout(self.reception.settings.send_within, sending)
+            .await
+            .map_err(|_| Lost)??;
         let octets = output.len();
         self.session.sent(octets);
         Ok(())
@@ -169,7 +182,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.reception.metrics.failed_handshakes.inc();
             return Err(Lost);
         };
-        self.dialogue.tls_started(tls::parameters(stream.get_ref().1));
+        self.dialogue
+            .tls_started(tls::parameters(stream.get_ref().1));
         self.stream = Stream::Tls(Box::new(stream));
         Ok(())
     }

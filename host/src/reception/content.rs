@@ -26,16 +26,36 @@ pub(super) struct Received {
 
 enum Header {
     /// The empty line has not come yet. `searched` octets of it are known not to hold it.
-    Gathering { section: Vec<u8>, searched: usize, octets_max: usize },
+    Gathering {
+        section: Vec<u8>,
+        searched: usize,
+        octets_max: usize,
+    },
     Whole(Vec<u8>),
 }
 
 impl Receiving {
     /// Begins with the trace header, which goes before everything else.
-    pub(super) async fn begin(mut intake: Box<dyn Intake>, trace: &str, octets_max: usize) -> Result<Self, Reply> {
-        intake.write(trace.as_bytes()).await.map_err(|error| refusal(&error))?;
-        let header = Header::Gathering { section: Vec::new(), searched: 0, octets_max };
-        Ok(Self { intake, header, failure: None, eight_bit: false })
+    pub(super) async fn begin(
+        mut intake: Box<dyn Intake>,
+        trace: &str,
+        octets_max: usize,
+    ) -> Result<Self, Reply> {
+        intake
+            .write(trace.as_bytes())
+            .await
+            .map_err(|error| refusal(&error))?;
+        let header = Header::Gathering {
+            section: Vec::new(),
+            searched: 0,
+            octets_max,
+        };
+        Ok(Self {
+            intake,
+            header,
+            failure: None,
+            eight_bit: false,
+        })
     }
 
     /// Takes the next piece.
@@ -45,7 +65,11 @@ impl Receiving {
         }
         self.eight_bit |= !piece.is_ascii();
         let taken = match self.header.take(piece) {
-            Ok(()) => self.intake.write(piece).await.map_err(|error| refusal(&error)),
+            Ok(()) => self
+                .intake
+                .write(piece)
+                .await
+                .map_err(|error| refusal(&error)),
             Err(reply) => Err(reply),
         };
         self.failure = taken.err();
@@ -60,15 +84,28 @@ impl Receiving {
             // A message may be all header (RFC 5322 §3.5: the body is optional).
             Header::Gathering { section, .. } | Header::Whole(section) => section,
         };
-        Ok(Received { intake: self.intake, header, eight_bit: self.eight_bit })
+        Ok(Received {
+            intake: self.intake,
+            header,
+            eight_bit: self.eight_bit,
+        })
     }
 }
 
 impl Header {
     fn take(&mut self, piece: &[u8]) -> Result<(), Reply> {
-        let Header::Gathering { section, searched, octets_max } = self else { return Ok(()) };
+        let Header::Gathering {
+            section,
+            searched,
+            octets_max,
+        } = self
+        else {
+            return Ok(());
+        };
         // Only so much is copied as could still belong to a header of the permitted size.
-        let room = (*octets_max + 1).saturating_sub(section.len()).min(piece.len());
+        let room = (*octets_max + 1)
+            .saturating_sub(section.len())
+            .min(piece.len());
         section.extend_from_slice(&piece[..room]);
         if let Some(end) = header_end(section, *searched) {
             section.truncate(end);

@@ -37,7 +37,14 @@ pub(super) struct Login {
 
 impl Dialogue {
     pub(super) fn new(reception: Arc<Reception>, client: Client) -> Self {
-        Self { reception, client, tls: None, login: None, facts: None, transaction: None }
+        Self {
+            reception,
+            client,
+            tls: None,
+            login: None,
+            facts: None,
+            transaction: None,
+        }
     }
 
     /// A handshake has ended: whatever was said before it is forgotten (RFC 3207 §4.2).
@@ -69,10 +76,14 @@ impl Dialogue {
 
     pub(super) async fn answer(&mut self, question: Question, session: &Session) -> Answer {
         match question {
-            Question::Authenticate { mechanism, credentials } => {
-                self.authenticate(mechanism, credentials).await
-            }
-            Question::Mail { reverse_path, parameters } => {
+            Question::Authenticate {
+                mechanism,
+                credentials,
+            } => self.authenticate(mechanism, credentials).await,
+            Question::Mail {
+                reverse_path,
+                parameters,
+            } => {
                 self.transaction = None;
                 let Some((user, login)) = self.user_in_force() else {
                     self.reception.metrics.refused("mail", "login");
@@ -96,7 +107,10 @@ impl Dialogue {
                     Err(reply) => Answer::Refuse(reply),
                 }
             }
-            Question::Recipient { forward_path, parameters } => match &mut self.transaction {
+            Question::Recipient {
+                forward_path,
+                parameters,
+            } => match &mut self.transaction {
                 Some(transaction) => transaction.recipient(forward_path, parameters),
                 None => Answer::Refuse(replies::try_again()),
             },
@@ -119,12 +133,21 @@ impl Dialogue {
             .as_deref()
             .is_some_and(|identity| !identity.is_empty() && identity != name);
         let user = self.reception.directory.user(name);
-        let stored = user.as_ref().and_then(|user| user.login_hash()).filter(|_| !for_another);
+        let stored = user
+            .as_ref()
+            .and_then(|user| user.login_hash())
+            .filter(|_| !for_another);
         let now = self.reception.clock.now();
         let verification = self
             .reception
             .authenticator
-            .verify(name, stored.map(|hash| hash.as_str()), credentials.password(), self.client.address.ip(), now)
+            .verify(
+                name,
+                stored,
+                credentials.password.as_bytes(),
+                self.client.address.ip(),
+                now,
+            )
             .await;
         match (verification, user) {
             (Verification::Verified, Some(user)) => {

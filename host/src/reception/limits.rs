@@ -31,7 +31,11 @@ pub(super) struct Place {
 
 impl Connections {
     pub(super) fn new(connections_max: usize, per_address_max: usize) -> Arc<Self> {
-        Arc::new(Self { connections_max, per_address_max, open: Mutex::default() })
+        Arc::new(Self {
+            connections_max,
+            per_address_max,
+            open: Mutex::default(),
+        })
     }
 
     /// Takes a place for a client.
@@ -50,13 +54,20 @@ impl Connections {
         }
         *from_there += 1;
         open.count += 1;
-        Ok(Place { connections: Arc::clone(self), address })
+        Ok(Place {
+            connections: Arc::clone(self),
+            address,
+        })
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut open = self.connections.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self
+            .connections
+            .open
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         open.count -= 1;
         if let Some(from_there) = open.by_address.get_mut(&self.address) {
             *from_there -= 1;
@@ -70,9 +81,9 @@ impl Drop for Place {
 /// What counts as one address: an IPv6 host has a whole /64 to itself.
 fn site(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
-        IpAddr::V6(address) => {
-            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)))
-        }
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(
+            address.to_bits() & !u128::from(u64::MAX),
+        )),
         address @ IpAddr::V4(_) => address,
     }
 }
@@ -87,9 +98,15 @@ mod tests {
         let admit = |address: &str| connections.admit(address.parse().unwrap());
         let first = admit("2001:db8::1").unwrap();
         let _second = admit("2001:db8::2").unwrap();
-        assert_eq!(admit("2001:db8::3").unwrap_err(), replies::too_many_connections_from_you());
+        assert_eq!(
+            admit("2001:db8::3").unwrap_err(),
+            replies::too_many_connections_from_you()
+        );
         let _third = admit("192.0.2.1").unwrap();
-        assert_eq!(admit("192.0.2.2").unwrap_err(), replies::too_many_connections());
+        assert_eq!(
+            admit("192.0.2.2").unwrap_err(),
+            replies::too_many_connections()
+        );
         drop(first);
         assert!(admit("2001:db8::3").is_ok());
         assert_eq!(connections.open.lock().unwrap().by_address.len(), 2);

@@ -42,17 +42,39 @@ impl Metrics {
     pub fn register(registry: &mut Registry) -> Self {
         let metrics = Self::default();
         let registry = registry.sub_registry_with_prefix("outpost_reception");
-        registry.register("connections", "Client connections that are open", metrics.connections.clone());
-        registry.register("connected", "Client connections since start", metrics.connected.clone());
-        registry.register("failed_handshakes", "TLS handshakes that failed", metrics.failed_handshakes.clone());
+        registry.register(
+            "connections",
+            "Client connections that are open",
+            metrics.connections.clone(),
+        );
+        registry.register(
+            "connected",
+            "Client connections since start",
+            metrics.connected.clone(),
+        );
+        registry.register(
+            "failed_handshakes",
+            "TLS handshakes that failed",
+            metrics.failed_handshakes.clone(),
+        );
         registry.register("logins", "Logins by result", metrics.logins.clone());
-        registry.register("accepted", "Messages accepted, by class", metrics.accepted.clone());
-        registry.register("refused", "Transactions refused, by step and reason", metrics.refused.clone());
+        registry.register(
+            "accepted",
+            "Messages accepted, by class",
+            metrics.accepted.clone(),
+        );
+        registry.register(
+            "refused",
+            "Transactions refused, by step and reason",
+            metrics.refused.clone(),
+        );
         metrics
     }
 
     pub(super) fn refused(&self, step: &'static str, reason: &'static str) {
-        self.refused.get_or_create(&RefusalLabels { step, reason }).inc();
+        self.refused
+            .get_or_create(&RefusalLabels { step, reason })
+            .inc();
     }
 
     pub(super) fn login(&self, result: &'static str) {

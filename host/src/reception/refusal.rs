@@ -54,7 +54,11 @@ impl Settings {
     pub fn new(hostname: String) -> Self {
         let intervals = [10, 60, 600, 3_600].map(Duration::from_secs).to_vec();
         // Each is some hundred octets.
-        Self { hostname, intervals, bursts_max: 10_000 }
+        Self {
+            hostname,
+            intervals,
+            bursts_max: 10_000,
+        }
     }
 }
 
@@ -79,7 +83,15 @@ impl Notifier {
         clock: Clock,
     ) -> Arc<Self> {
         let bursts = Mutex::new(Bursts::new(settings.intervals.clone(), settings.bursts_max));
-        Arc::new(Self { settings, directory, spool, routes, clock, bursts, raised: Notify::new() })
+        Arc::new(Self {
+            settings,
+            directory,
+            spool,
+            routes,
+            clock,
+            bursts,
+            raised: Notify::new(),
+        })
     }
 
     /// Takes note of a refused sender. Never waits.
@@ -111,7 +123,9 @@ impl Notifier {
     }
 
     async fn tell(&self, telling: Telling) {
-        let Some(list) = self.directory.list(&telling.last.list) else { return };
+        let Some(list) = self.directory.list(&telling.last.list) else {
+            return;
+        };
         let recipients = recipients(&list, &telling.last.senders);
         if recipients.is_empty() {
             return;
@@ -121,44 +135,70 @@ impl Notifier {
         }
     }
 
-    async fn enqueue(&self, list: &List, recipients: Vec<Mailbox>, telling: &Telling) -> Result<(), SpoolError> {
+    async fn enqueue(
+        &self,
+        list: &List,
+        recipients: Vec<Mailbox>,
+        telling: &Telling,
+    ) -> Result<(), SpoolError> {
         let now = self.clock.now();
         let mut random = [0; 16];
         getrandom::fill(&mut random).map_err(|error| SpoolError::Unavailable(error.into()))?;
         let id = MessageId::new(now, u128::from_ne_bytes(random));
-        let notice =
-            Notice { hostname: &self.settings.hostname, id, at: now, recipients: &recipients, telling };
-        let content = notice.content();
+        let notice = Notice {
+            hostname: &self.settings.hostname,
+            id,
+            at: now,
+            recipients: &recipients,
+            telling,
+        };
+        let (subject, content) = (notice.subject(), notice.content());
         let mut intake = self.spool.intake(None)?;
         intake.write(content.as_bytes()).await?;
         let recipients: Vec<Recipient> = recipients
             .into_iter()
-            .map(|mailbox| Recipient { mailbox, notify: None, orcpt: None })
+            .map(|mailbox| Recipient {
+                mailbox,
+                notify: None,
+                orcpt: None,
+            })
             .collect();
-        let deliveries = self.routes.split(&recipients).into_iter().map(|(next_hop, recipients)| {
-            NewDelivery { next_hop, recipients, due: now, attempts: 0, delay_reported: false, last_reply: String::new() }
-        });
+        let envelope = Envelope {
+            reverse_path: ReversePath::Null,
+            smtputf8: recipients
+                .iter()
+                .any(|recipient| !recipient.mailbox.is_ascii()),
+            recipients,
+            body: Body::SevenBit,
+            ret: None,
+            envid: None,
+        };
+        let deliveries = self.routes.split_all(&envelope).into_iter();
         let class = Class::Normal;
         let message = NewMessage {
-            deliveries: deliveries.collect(),
-            trail: vec![TrailEntry { at: now, event: Event::Accepted { class } }],
+            deliveries: deliveries
+                .map(|(next_hop, recipients)| NewDelivery::first(next_hop, recipients, now))
+                .collect(),
+            trail: vec![TrailEntry {
+                at: now,
+                event: Event::Accepted { class },
+            }],
             message: Message {
                 id,
-                origin: Origin::Relay { list: list.name.clone(), about: None },
-                envelope: Envelope {
-                    reverse_path: ReversePath::Null,
-                    smtputf8: recipients.iter().any(|recipient| !recipient.mailbox.is_ascii()),
-                    recipients,
-                    body: Body::SevenBit,
-                    ret: None,
-                    envid: None,
+                origin: Origin::Relay {
+                    list: list.name.clone(),
+                    about: None,
                 },
+                envelope,
                 class,
-                priorities: Priorities { user: class, message: None },
+                priorities: Priorities {
+                    user: class,
+                    message: None,
+                },
                 accepted: now,
                 content_octets: intake.octets(),
                 eight_bit: !content.is_ascii(),
-                subject: notice.subject(),
+                subject,
             },
         };
         self.spool.enqueue(message, intake).await
@@ -170,9 +210,14 @@ fn recipients(list: &List, senders: &[Address]) -> Vec<Mailbox> {
     let is_sender = |mailbox: &Mailbox| {
         Address::from_mailbox(mailbox).is_ok_and(|address| {
             senders.iter().any(|sender| {
-                sender.domain() == address.domain() && sender.local().eq_ignore_ascii_case(address.local())
+                sender.domain() == address.domain()
+                    && sender.local().eq_ignore_ascii_case(address.local())
             })
         })
     };
-    list.notify.iter().filter(|mailbox| !is_sender(mailbox)).cloned().collect()
+    list.notify
+        .iter()
+        .filter(|mailbox| !is_sender(mailbox))
+        .cloned()
+        .collect()
 }

@@ -49,7 +49,11 @@ impl Received<'_> {
     fn client_name(&self) -> &str {
         let name = self.submission.ehlo.as_str();
         let plain = |octet: u8| octet.is_ascii_alphanumeric() || b"-._:[]".contains(&octet);
-        if !name.is_empty() && name.bytes().all(plain) { name } else { "unknown" }
+        if !name.is_empty() && name.bytes().all(plain) {
+            name
+        } else {
+            "unknown"
+        }
     }
 
     /// The registered name of the protocol (RFC 3848, RFC 6531 §4.3). Nobody relays without a
@@ -79,14 +83,28 @@ mod tests {
             listener_port: 587,
             ehlo: "client.example".into(),
             mechanism: "PLAIN".into(),
-            tls: Some(TlsParameters { version: "TLSv1.3".into(), cipher: "TLS13_AES_256_GCM_SHA384".into() }),
+            tls: Some(TlsParameters {
+                version: "TLSv1.3".into(),
+                cipher: "TLS13_AES_256_GCM_SHA384".into(),
+            }),
         };
-        let recipient = Mailbox { local: "r".into(), domain: "d.example".into() };
+        let recipient = Mailbox {
+            local: "r".into(),
+            domain: "d.example".into(),
+        };
         let at = Timestamp::from_unix_milliseconds(1_700_000_000_000);
         let id = MessageId::new(at, 1);
         let received = |submission: &Submission, only_recipient| {
-            Received { submission, hostname: "relay.example", id, is_esmtp: true, smtputf8: false, only_recipient, at }
-                .field()
+            Received {
+                submission,
+                hostname: "relay.example",
+                id,
+                is_esmtp: true,
+                smtputf8: false,
+                only_recipient,
+                at,
+            }
+            .field()
         };
         assert_eq!(
             received(&submission, Some(&recipient)),

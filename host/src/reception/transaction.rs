@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use outpost_smtp::server::Answer;
-use outpost_smtp::{ForwardPath, Mailbox, MailParameters, RcptParameters, Reply, ReversePath};
+use outpost_smtp::{
+    Body, ForwardPath, MailParameters, Mailbox, RcptParameters, Reply, Ret, ReversePath,
+};
 
 use super::content::{self, Received, Receiving};
 use super::dialogue::Login;
@@ -18,8 +20,8 @@ use crate::message::{
 };
 use crate::plugin;
 use crate::policy::{
-    AccountFacts, DecisionRecord, EnvelopeFacts, Facts, HeaderFacts, HeaderField, PlacementRuling, Reason,
-    RequestedPriority, SenderRuling, SessionFacts,
+    AccountFacts, DecisionRecord, EnvelopeFacts, Facts, HeaderFacts, HeaderField, PlacementRuling,
+    Reason, RequestedPriority, SenderRuling, SessionFacts,
 };
 use crate::spool::{NewDelivery, NewMessage};
 
@@ -31,7 +33,7 @@ const HOPS_MAX: usize = 100;
 pub(super) struct Transaction {
     reception: Arc<Reception>,
     user: Arc<User>,
-    facts: Facts,
+    facts: Arc<Facts>,
     is_esmtp: bool,
     submission: Submission,
     reverse_path: ReversePath,
@@ -57,14 +59,16 @@ impl Transaction {
     ) -> Result<Self, Reply> {
         let address = match &reverse_path {
             ReversePath::Null => None,
-            ReversePath::Mailbox(mailbox) => Some(Address::from_mailbox(mailbox).map_err(|_| {
-                reception.metrics.refused("mail", "address");
-                replies::bad_sender_domain()
-            })?),
+            ReversePath::Mailbox(mailbox) => {
+                Some(Address::from_mailbox(mailbox).map_err(|_| {
+                    reception.metrics.refused("mail", "address");
+                    replies::bad_sender_domain()
+                })?)
+            }
         };
         let envelope = EnvelopeFacts {
             reverse_path: address,
-            parameters: parameters.stated(),
+            parameters: stated(&parameters),
             declared_size_octets: parameters.size,
         };
         let submission = Submission {
@@ -77,10 +81,15 @@ impl Transaction {
             tls: session.tls.clone(),
         };
         let account = account_facts(&user, login);
-        let facts = Facts::at_mail(session, Some(Arc::new(account)), envelope, Vec::new());
+        let facts = Arc::new(Facts::at_mail(
+            session,
+            Some(Arc::new(account)),
+            envelope,
+            Vec::new(),
+        ));
         let mut policy = reception.plugins.begin();
-        let mut records = Vec::new();
-        match policy.authorize(&facts, &mut records).await {
+        let plugin::Authorization { ruling, records } = policy.authorize(&facts).await;
+        match ruling {
             SenderRuling::Permitted => {}
             SenderRuling::Deferred(reply) => {
                 reception.metrics.refused("mail", "deferred");
@@ -112,19 +121,28 @@ impl Transaction {
     }
 
     /// Takes a recipient. Anybody may be written to; the login is what permits it.
-    pub(super) fn recipient(&mut self, forward_path: ForwardPath, parameters: RcptParameters) -> Answer {
+    pub(super) fn recipient(
+        &mut self,
+        forward_path: ForwardPath,
+        parameters: RcptParameters,
+    ) -> Answer {
         let mailbox = match forward_path {
             ForwardPath::Mailbox(mailbox) => mailbox,
             // RFC 5321 §4.5.1: the postmaster of this host.
-            ForwardPath::Postmaster => {
-                Mailbox { local: "postmaster".to_owned(), domain: self.reception.protocol.hostname.clone() }
-            }
+            ForwardPath::Postmaster => Mailbox {
+                local: "postmaster".to_owned(),
+                domain: self.reception.protocol.hostname.clone(),
+            },
         };
         let Ok(address) = Address::from_mailbox(&mailbox) else {
             self.reception.metrics.refused("recipient", "address");
             return Answer::Refuse(replies::bad_recipient_domain());
         };
-        self.recipients.push(Recipient { mailbox, notify: parameters.notify, orcpt: parameters.orcpt });
+        self.recipients.push(Recipient {
+            mailbox,
+            notify: parameters.notify,
+            orcpt: parameters.orcpt,
+        });
         self.forward_paths.push(address);
         Answer::Accept
     }
@@ -165,7 +183,13 @@ impl Transaction {
     pub(super) async fn finish(mut self) -> Answer {
         match self.accept().await {
             Ok(class) => {
-                self.reception.metrics.accepted.get_or_create(&ClassLabels { class: class.number() }).inc();
+                self.reception
+                    .metrics
+                    .accepted
+                    .get_or_create(&ClassLabels {
+                        class: class.number(),
+                    })
+                    .inc();
                 let text = format!("Queued as {}", self.id);
                 Answer::AcceptWith(Reply::new(250, (2, 0, 0), &text))
             }
@@ -177,7 +201,10 @@ impl Transaction {
     }
 
     async fn accept(&mut self) -> Result<Class, (&'static str, Reply)> {
-        let receiving = self.receiving.take().ok_or_else(|| ("room", replies::try_again()))?;
+        let receiving = self
+            .receiving
+            .take()
+            .ok_or_else(|| ("room", replies::try_again()))?;
         let received = receiving.finish().map_err(|reply| ("room", reply))?;
         let header = received.header.clone();
         let fields = Fields::parse(&header).map_err(|_| ("header", replies::bad_header()))?;
@@ -185,7 +212,8 @@ impl Transaction {
             return Err(("header", replies::loops()));
         }
         let requested = requested_priorities(&fields);
-        self.authorize_authors(&fields, &requested, received.intake.octets()).await?;
+        self.authorize_authors(&fields, &requested, received.intake.octets())
+            .await?;
         let class = self.place().await?;
         let message = self.enqueue(received, &fields, &requested, class);
         message.await.map(|()| class)
@@ -205,14 +233,19 @@ impl Transaction {
             authors: authors.clone(),
             fields: fields
                 .iter()
-                .map(|field| HeaderField { name: field.name.to_owned(), value: field.unfolded() })
+                .map(|field| HeaderField {
+                    name: field.name.to_owned(),
+                    value: field.unfolded(),
+                })
                 .collect(),
             content_octets,
         };
         let forward_paths = std::mem::take(&mut self.forward_paths);
         let requested = requested.iter().map(requested_fact).collect();
-        self.facts = self.facts.with_header(forward_paths, requested, header);
-        match self.policy.authorize(&self.facts, &mut self.records).await {
+        self.facts = Arc::new(self.facts.with_header(forward_paths, requested, header));
+        let plugin::Authorization { ruling, records } = self.policy.authorize(&self.facts).await;
+        self.records.extend(records);
+        match ruling {
             SenderRuling::Permitted => Ok(()),
             SenderRuling::Deferred(reply) => Err(("deferred", reply)),
             SenderRuling::Refused { reply, reasons } => {
@@ -223,7 +256,9 @@ impl Transaction {
     }
 
     async fn place(&mut self) -> Result<Class, (&'static str, Reply)> {
-        match self.policy.place(&self.facts, &mut self.records).await {
+        let plugin::Urgency { ruling, records } = self.policy.place(&self.facts).await;
+        self.records.extend(records);
+        match ruling {
             PlacementRuling::Placed { class, .. } => Ok(class),
             PlacementRuling::Deferred(reply) => Err(("deferred", reply)),
             PlacementRuling::Refused(reply) => Err(("policy", reply)),
@@ -246,11 +281,11 @@ impl Transaction {
             ret: self.parameters.ret,
             envid: self.parameters.envid.clone(),
         };
-        let deliveries = self.reception.routes.split(&envelope.recipients).into_iter().map(|(next_hop, recipients)| {
-            NewDelivery { next_hop, recipients, due: now, attempts: 0, delay_reported: false, last_reply: String::new() }
-        });
+        let deliveries = self.reception.routes.split_all(&envelope).into_iter();
         let message = NewMessage {
-            deliveries: deliveries.collect(),
+            deliveries: deliveries
+                .map(|(next_hop, recipients)| NewDelivery::first(next_hop, recipients, now))
+                .collect(),
             trail: trail(std::mem::take(&mut self.records), requested, class, now),
             message: Message {
                 id: self.id,
@@ -298,7 +333,10 @@ impl Transaction {
 }
 
 fn received_octets(facts: &Facts) -> u64 {
-    facts.header.as_ref().map_or(0, |header| header.content_octets)
+    facts
+        .header
+        .as_ref()
+        .map_or(0, |header| header.content_octets)
 }
 
 fn account_facts(user: &User, login: &Login) -> AccountFacts {
@@ -329,15 +367,33 @@ fn trail(
     let malformed = requested
         .iter()
         .filter(|requested| requested.class.is_none())
-        .map(|requested| Event::MalformedPriority { carrier: requested.carrier.to_owned() });
-    let events = records.into_iter().map(Event::from).chain(malformed).chain([Event::Accepted { class }]);
+        .map(|requested| Event::MalformedPriority {
+            carrier: requested.carrier.to_owned(),
+        });
+    let events = records
+        .into_iter()
+        .map(Event::from)
+        .chain(malformed)
+        .chain([Event::Accepted { class }]);
     events.map(|event| TrailEntry { at, event }).collect()
 }
 
 /// Tells the operator that a sender was refused, in the log and by a notification.
-fn raise(reception: &Reception, submission: &Submission, senders: Vec<Address>, reasons: &[Reason]) {
-    let senders_text = senders.iter().map(Address::to_string).collect::<Vec<_>>().join(", ");
-    let reasons: Vec<String> = reasons.iter().map(Reason::to_string).collect();
+fn raise(
+    reception: &Reception,
+    submission: &Submission,
+    senders: Vec<Address>,
+    reasons: &[Reason],
+) {
+    let senders_text = senders
+        .iter()
+        .map(Address::to_string)
+        .collect::<Vec<_>>()
+        .join(", ");
+    let reasons: Vec<String> = reasons
+        .iter()
+        .map(|reason| format!("{}: {}", reason.rule(), reason.detail()))
+        .collect();
     tracing::info!(
         user = %submission.user,
         client = %submission.client.ip(),
@@ -361,4 +417,28 @@ fn new_id(at: Timestamp) -> Result<MessageId, Reply> {
         replies::try_again()
     })?;
     Ok(MessageId::new(at, u128::from_ne_bytes(random)))
+}
+
+/// The parameters of MAIL as components see them.
+fn stated(parameters: &MailParameters) -> Vec<(String, String)> {
+    let mut stated = Vec::new();
+    let mut state = |keyword: &str, value: String| stated.push((keyword.to_owned(), value));
+    if let Some(octets) = parameters.size {
+        state("SIZE", octets.to_string());
+    }
+    if parameters.body == Body::EightBitMime {
+        state("BODY", "8BITMIME".to_owned());
+    }
+    if parameters.smtputf8 {
+        state("SMTPUTF8", String::new());
+    }
+    match parameters.ret {
+        Some(Ret::Full) => state("RET", "FULL".to_owned()),
+        Some(Ret::Headers) => state("RET", "HDRS".to_owned()),
+        None => {}
+    }
+    if let Some(envid) = &parameters.envid {
+        state("ENVID", envid.clone());
+    }
+    stated
 }

@@ -37,6 +37,18 @@ pub struct NewDelivery {
 }
 
 impl NewDelivery {
+    /// A delivery that has not been tried yet.
+    pub fn first(next_hop: NextHop, recipients: Vec<u32>, due: Timestamp) -> Self {
+        Self {
+            next_hop,
+            recipients,
+            due,
+            attempts: 0,
+            delay_reported: false,
+            last_reply: String::new(),
+        }
+    }
+
     /// The delivery that it becomes.
     pub(super) fn into_delivery(
         self,

@@ -43,7 +43,11 @@ pub(super) struct Telling {
 
 impl Bursts {
     pub(super) fn new(intervals: Vec<Duration>, bursts_max: usize) -> Self {
-        Self { intervals, bursts_max, open: HashMap::new() }
+        Self {
+            intervals,
+            bursts_max,
+            open: HashMap::new(),
+        }
     }
 
     /// Takes a refusal; whether it is one to tell at once.
@@ -59,7 +63,15 @@ impl Bursts {
                 false
             }
             None => {
-                self.open.insert(key, Burst { last: refused, count: 1, told: 0, due: now });
+                self.open.insert(
+                    key,
+                    Burst {
+                        last: refused,
+                        count: 1,
+                        told: 0,
+                        due: now,
+                    },
+                );
                 true
             }
         }
@@ -76,8 +88,16 @@ impl Bursts {
             if burst.count == 0 {
                 return false;
             }
-            let interval = intervals.get(burst.told).or(intervals.last()).copied().unwrap_or_default();
-            tellings.push(Telling { last: burst.last.clone(), count: burst.count, is_first: burst.told == 0 });
+            let interval = intervals
+                .get(burst.told)
+                .or(intervals.last())
+                .copied()
+                .unwrap_or_default();
+            tellings.push(Telling {
+                last: burst.last.clone(),
+                count: burst.count,
+                is_first: burst.told == 0,
+            });
             burst.count = 0;
             burst.told += 1;
             burst.due = now + interval;
@@ -94,8 +114,11 @@ impl Bursts {
 
 impl Key {
     fn of(refused: &RefusedSender) -> Key {
-        let mut domains: Vec<String> =
-            refused.senders.iter().map(|sender| sender.domain().to_owned()).collect();
+        let mut domains: Vec<String> = refused
+            .senders
+            .iter()
+            .map(|sender| sender.domain().to_owned())
+            .collect();
         domains.sort();
         domains.dedup();
         Key::UserAndDomains(refused.user.clone(), domains)
@@ -122,7 +145,11 @@ mod tests {
     }
 
     fn told(bursts: &mut Bursts, at: Instant) -> Vec<(u64, bool)> {
-        bursts.due(at).into_iter().map(|telling| (telling.count, telling.is_first)).collect()
+        bursts
+            .due(at)
+            .into_iter()
+            .map(|telling| (telling.count, telling.is_first))
+            .collect()
     }
 
     #[test]
@@ -136,7 +163,10 @@ mod tests {
         }
         assert_eq!(told(&mut bursts, start + Duration::from_secs(9)), []);
         assert_eq!(bursts.next_due(), Some(start + Duration::from_secs(10)));
-        assert_eq!(told(&mut bursts, start + Duration::from_secs(10)), [(999, false)]);
+        assert_eq!(
+            told(&mut bursts, start + Duration::from_secs(10)),
+            [(999, false)]
+        );
         // Quiet for a whole interval: the burst is over, and the next one is told at once.
         assert_eq!(told(&mut bursts, start + Duration::from_secs(70)), []);
         assert_eq!(bursts.next_due(), None);
@@ -150,7 +180,10 @@ mod tests {
         for (user, domain) in [("u", "a.example"), ("u", "b.example"), ("v", "a.example")] {
             assert!(bursts.take(refused(user, domain), start));
         }
-        assert!(bursts.take(refused("w", "a.example"), start), "beyond the limit: counted for the list");
+        assert!(
+            bursts.take(refused("w", "a.example"), start),
+            "beyond the limit: counted for the list"
+        );
         assert!(!bursts.take(refused("x", "c.example"), start));
         assert_eq!(told(&mut bursts, start).len(), 4);
     }

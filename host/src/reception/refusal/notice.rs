@@ -16,13 +16,21 @@ pub(super) struct Notice<'a> {
 
 impl Notice<'_> {
     pub(super) fn subject(&self) -> String {
-        format!("User {} was refused as {}", self.telling.last.user, ascii(&self.senders()))
+        format!(
+            "User {} was refused as {}",
+            self.telling.last.user,
+            ascii(&self.senders())
+        )
     }
 
     /// The whole message, header and body.
     pub(super) fn content(&self) -> String {
         let refused = &self.telling.last;
-        let recipients: Vec<String> = self.recipients.iter().map(|mailbox| format!("<{mailbox}>")).collect();
+        let recipients: Vec<String> = self
+            .recipients
+            .iter()
+            .map(|mailbox| format!("<{mailbox}>"))
+            .collect();
         let text = format!(
             "From: Outpost <postmaster@{hostname}>\n\
              To: {to}\n\
@@ -63,7 +71,14 @@ impl Notice<'_> {
             senders = ascii(&self.senders()),
             client = refused.client.to_canonical(),
             reasons = self.reasons(),
-            rules = ascii(&refused.senders.iter().map(Address::to_string).collect::<Vec<_>>().join(";")),
+            rules = ascii(
+                &refused
+                    .senders
+                    .iter()
+                    .map(Address::to_string)
+                    .collect::<Vec<_>>()
+                    .join(";")
+            ),
             closing = self.closing(),
         );
         text.replace('\n', "\r\n")
@@ -72,9 +87,13 @@ impl Notice<'_> {
     fn opening(&self) -> String {
         match (self.telling.is_first, self.telling.count) {
             (true, 1) => "A user tried to send mail as a sender that is not authorized.".to_owned(),
-            (true, count) => format!("A user tried {count} times to send mail as a sender that is not authorized."),
+            (true, count) => format!(
+                "A user tried {count} times to send mail as a sender that is not authorized."
+            ),
             (false, 1) => "It happened once more since the last notification.".to_owned(),
-            (false, count) => format!("It happened {count} more times since the last notification."),
+            (false, count) => {
+                format!("It happened {count} more times since the last notification.")
+            }
         }
     }
 
@@ -83,18 +102,41 @@ impl Notice<'_> {
     }
 
     fn reasons(&self) -> String {
-        self.telling.last.reasons.iter().map(|reason| format!("Reason:  {}\n", ascii(reason))).collect()
+        self.telling
+            .last
+            .reasons
+            .iter()
+            .map(|reason| format!("Reason:  {}\n", ascii(reason)))
+            .collect()
     }
 
     fn senders(&self) -> String {
-        let senders: Vec<String> = self.telling.last.senders.iter().map(Address::to_string).collect();
-        if senders.is_empty() { "<>".to_owned() } else { senders.join(", ") }
+        let senders: Vec<String> = self
+            .telling
+            .last
+            .senders
+            .iter()
+            .map(Address::to_string)
+            .collect();
+        if senders.is_empty() {
+            "<>".to_owned()
+        } else {
+            senders.join(", ")
+        }
     }
 }
 
 /// The text in US-ASCII, on one line: what else there is stands as escapes.
 fn ascii(text: &str) -> String {
-    text.chars().map(|c| if matches!(c, ' '..='~') { c.to_string() } else { c.escape_default().to_string() }).collect()
+    text.chars()
+        .map(|c| {
+            if matches!(c, ' '..='~') {
+                c.to_string()
+            } else {
+                c.escape_default().to_string()
+            }
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -115,7 +157,10 @@ mod tests {
             count: 7,
             is_first: false,
         };
-        let recipients = [Mailbox { local: "ops".into(), domain: "a.example".into() }];
+        let recipients = [Mailbox {
+            local: "ops".into(),
+            domain: "a.example".into(),
+        }];
         let at = Timestamp::from_unix_milliseconds(1_700_000_000_000);
         let notice = Notice {
             hostname: "relay.example",
