@@ -69,9 +69,9 @@ pub struct Reception {
     /// The certificate in force.
     pub tls: tls::Server,
     /// Users and lists.
-    pub directory: Arc<Directory>,
+    pub directory: Directory,
     /// Checks passwords.
-    pub authenticator: Arc<Authenticator>,
+    pub authenticator: Authenticator,
     /// Decides who may send as whom, and how urgent.
     pub plugins: Arc<Plugins>,
     /// Keeps what is accepted.

@@ -65,7 +65,7 @@ impl Settings {
 /// Turns refused senders into notifications.
 pub struct Notifier {
     settings: Settings,
-    directory: Arc<Directory>,
+    directory: Directory,
     spool: Arc<dyn Spool>,
     routes: Arc<Routes>,
     clock: Clock,
@@ -77,7 +77,7 @@ impl Notifier {
     /// A notifier; nothing is sent until [`Notifier::run`] runs.
     pub fn new(
         settings: Settings,
-        directory: Arc<Directory>,
+        directory: Directory,
         spool: Arc<dyn Spool>,
         routes: Arc<Routes>,
         clock: Clock,
