@@ -12,7 +12,7 @@ pub mod header;
 mod id;
 mod origin;
 mod outcome;
-pub mod route;
+mod route;
 mod time;
 mod trail;
 
@@ -23,6 +23,6 @@ pub use envelope::{Envelope, Recipient};
 pub use id::MessageId;
 pub use origin::{Message, Origin, Priorities, Submission, TlsParameters};
 pub use outcome::{Attempt, Outcome, RecipientOutcome, RemoteHost};
-pub use route::Routes;
+pub use route::{HostPort, NotAHostPort, NotAPattern, Pattern, Route, Routes, SMTP_PORT};
 pub use time::Timestamp;
 pub use trail::{Event, TrailEntry};
