@@ -4,6 +4,7 @@
 //! a match the mail goes to the hosts that the MX records of the recipient's domain name. A route
 //! says *where*; how to speak to a smarthost (login, TLS) is delivery's business.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::net::Ipv6Addr;
 use std::str::FromStr;
@@ -11,7 +12,7 @@ use std::str::FromStr;
 use outpost_smtp::Mailbox;
 
 use super::address::comparable_domain;
-use super::{Envelope, NextHop};
+use super::{NextHop, Recipient};
 
 /// The port of a smarthost that was written without one (RFC 5321 §4.5.4.2).
 pub const SMTP_PORT: u16 = 25;
@@ -50,27 +51,29 @@ impl Routes {
         }
     }
 
-    /// Splits recipients of an envelope, given by their indexes, by next hop. Next hops stand in the
-    /// order of their first recipient, recipients in the order given; an index outside of the
-    /// envelope is left out.
-    pub fn split(
+    /// Splits the recipients of an envelope by next hop. Next hops stand in the order of their first
+    /// recipient; recipients are indexes into the envelope, in their order.
+    pub fn split(&self, recipients: &[Recipient]) -> Vec<(NextHop, Vec<u32>)> {
+        self.split_pending(recipients, 0..u32::try_from(recipients.len()).unwrap_or(u32::MAX))
+    }
+
+    /// Splits those recipients of an envelope that are still pending, given by their indexes. An
+    /// index outside of the envelope is left out.
+    pub fn split_pending(
         &self,
-        envelope: &Envelope,
-        recipients: impl IntoIterator<Item = u32>,
+        recipients: &[Recipient],
+        pending: impl IntoIterator<Item = u32>,
     ) -> Vec<(NextHop, Vec<u32>)> {
         let mut groups: Vec<(NextHop, Vec<u32>)> = Vec::new();
         // An envelope may have a thousand domains: the position of each is kept beside.
-        let mut positions = std::collections::HashMap::new();
-        for index in recipients {
-            let Some(recipient) = recipient_at(envelope, index) else {
+        let mut positions: HashMap<NextHop, usize> = HashMap::new();
+        for index in pending {
+            let Some(recipient) = recipient_at(recipients, index) else {
                 continue;
             };
             let next_hop = self.next_hop(recipient);
             match positions.get(&next_hop) {
-                Some(&position) => {
-                    let (_, group): &mut (NextHop, Vec<u32>) = &mut groups[position];
-                    group.push(index);
-                }
+                Some(position) => groups[*position].1.push(index),
                 None => {
                     positions.insert(next_hop.clone(), groups.len());
                     groups.push((next_hop, vec![index]));
@@ -80,18 +83,12 @@ impl Routes {
         groups
     }
 
-    /// Splits all recipients of an envelope by next hop.
-    pub fn split_all(&self, envelope: &Envelope) -> Vec<(NextHop, Vec<u32>)> {
-        let count = u32::try_from(envelope.recipients.len()).unwrap_or(u32::MAX);
-        self.split(envelope, 0..count)
-    }
-
     /// Whether the mail of all these recipients still goes to `next_hop`. When it does not, because
-    /// the configuration has changed since, [`Routes::split`] tells where it goes now.
-    pub fn lead_to(&self, next_hop: &NextHop, envelope: &Envelope, recipients: &[u32]) -> bool {
-        recipients
+    /// the configuration has changed since, [`Routes::split_pending`] tells where it goes now.
+    pub fn lead_to(&self, next_hop: &NextHop, recipients: &[Recipient], pending: &[u32]) -> bool {
+        pending
             .iter()
-            .filter_map(|index| recipient_at(envelope, *index))
+            .filter_map(|index| recipient_at(recipients, *index))
             .all(|recipient| self.next_hop(recipient) == *next_hop)
     }
 
@@ -101,12 +98,9 @@ impl Routes {
     }
 }
 
-fn recipient_at(envelope: &Envelope, index: u32) -> Option<&Mailbox> {
+fn recipient_at(recipients: &[Recipient], index: u32) -> Option<&Mailbox> {
     let index = usize::try_from(index).ok()?;
-    envelope
-        .recipients
-        .get(index)
-        .map(|recipient| &recipient.mailbox)
+    recipients.get(index).map(|recipient| &recipient.mailbox)
 }
 
 /// Which recipients a route is for.
@@ -263,9 +257,6 @@ fn parse_port(text: &str) -> Result<u16, NotAHostPort> {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use outpost_smtp::{Body, ReversePath};
-
-    use super::super::Recipient;
     use super::*;
 
     fn routes(table: &[(&str, &str)]) -> Routes {
@@ -287,22 +278,13 @@ mod tests {
         }
     }
 
-    fn envelope(domains: &[&str]) -> Envelope {
-        Envelope {
-            reverse_path: ReversePath::Null,
-            recipients: domains
-                .iter()
-                .map(|domain| Recipient {
-                    mailbox: mailbox(domain),
-                    notify: None,
-                    orcpt: None,
-                })
-                .collect(),
-            body: Body::SevenBit,
-            smtputf8: false,
-            ret: None,
-            envid: None,
-        }
+    fn recipients(domains: &[&str]) -> Vec<Recipient> {
+        let recipient = |domain: &&str| Recipient {
+            mailbox: mailbox(domain),
+            notify: None,
+            orcpt: None,
+        };
+        domains.iter().map(recipient).collect()
     }
 
     #[test]
@@ -354,7 +336,7 @@ mod tests {
             ("b.example", "hub.example"),
             ("d.example", "hub.example:25"),
         ]);
-        let envelope = envelope(&[
+        let recipients = recipients(&[
             "b.example",
             "a.example",
             "d.example",
@@ -362,7 +344,7 @@ mod tests {
             "c.example",
         ]);
         assert_eq!(
-            routes.split_all(&envelope),
+            routes.split(&recipients),
             [
                 (NextHop::Smarthost("hub.example:25".to_owned()), vec![0, 2]),
                 (NextHop::Domain("a.example".to_owned()), vec![1, 3]),
@@ -370,7 +352,7 @@ mod tests {
             ]
         );
         assert_eq!(
-            routes.split(&envelope, [3, 4, 99]),
+            routes.split_pending(&recipients, [3, 4, 99]),
             [
                 (NextHop::Domain("a.example".to_owned()), vec![3]),
                 (NextHop::Domain("c.example".to_owned()), vec![4]),
@@ -380,14 +362,14 @@ mod tests {
 
     #[test]
     fn a_changed_configuration_leads_elsewhere() {
-        let envelope = envelope(&["a.example", "b.example"]);
+        let recipients = recipients(&["a.example", "b.example"]);
         let old = NextHop::Smarthost("old.example:25".to_owned());
         let all_old = routes(&[("*", "old.example")]);
-        assert!(all_old.lead_to(&old, &envelope, &[0, 1]));
+        assert!(all_old.lead_to(&old, &recipients, &[0, 1]));
         let some_new = routes(&[("a.example", "new.example"), ("*", "old.example")]);
-        assert!(!some_new.lead_to(&old, &envelope, &[0, 1]));
-        assert!(some_new.lead_to(&old, &envelope, &[1]));
-        assert!(!Routes::default().lead_to(&old, &envelope, &[1]));
+        assert!(!some_new.lead_to(&old, &recipients, &[0, 1]));
+        assert!(some_new.lead_to(&old, &recipients, &[1]));
+        assert!(!Routes::default().lead_to(&old, &recipients, &[1]));
     }
 
     #[test]
