@@ -145,6 +145,16 @@ impl Transaction {
         }
     }
 
+    /// The numbers among the notes, for tests of what an instance remembers.
+    #[cfg(test)]
+    pub(super) fn note_numbers(&self) -> Vec<i64> {
+        let number = |(_, note): &(usize, Attribute)| match note.value() {
+            crate::policy::AttributeValue::Number(number) => Some(*number),
+            _ => None,
+        };
+        self.notes.iter().filter_map(number).collect()
+    }
+
     async fn ask_sender(
         &mut self,
         place: usize,
