@@ -155,6 +155,13 @@ impl Transaction {
         self.notes.iter().filter_map(number).collect()
     }
 
+    /// The keys of the notes that the component at that place would see, for tests.
+    #[cfg(test)]
+    pub(super) fn note_keys_before(&self, place: usize) -> Vec<String> {
+        let notes = self.notes_before(place);
+        notes.iter().map(|note| note.key().to_owned()).collect()
+    }
+
     async fn ask_sender(
         &mut self,
         place: usize,

@@ -1,5 +1,7 @@
 //! Questions and answers of components that behave.
 
+use std::time::Duration;
+
 use super::*;
 use crate::policy::{PlacementRuling, Question};
 
@@ -147,21 +149,70 @@ async fn a_component_without_a_grant_is_told_so() {
 async fn a_component_of_each_released_version_loads_and_answers() {
     let everything = named("everything", "museum/0.1.0/everything", &[]);
     let plugins = load(vec![everything]).await;
-    let mail = at_mail("shop", "x@a.example");
-    let header = with_header(&mail, "x@a.example", Some(Class::High));
+    let mail = at_mail("museum", "a@museum.example");
+    let header = with_header(&mail, "a@museum.example", Some(Class::High));
     let mut transaction = plugins.begin();
-    for facts in [&mail, &header] {
-        let answer = transaction.authorize(facts).await;
-        assert!(
-            !answers(&answer.records)[0].starts_with("failed"),
-            "{answer:?}"
-        );
-    }
+    assert_eq!(code(&transaction.authorize(&mail).await), 250);
+    assert_eq!(code(&transaction.authorize(&header).await), 250);
     let urgency = transaction.place(&header).await;
-    assert!(
-        !answers(&urgency.records)[0].starts_with("failed"),
-        "{urgency:?}"
-    );
+    let expected = PlacementRuling::Placed {
+        class: Class::Low,
+        deliver_within: Some(Duration::from_secs(3600)),
+    };
+    assert_eq!(urgency.ruling, expected);
+    for (user, author, expected) in [
+        ("shop", "a@museum.example", 451),
+        ("museum", "b@museum.example", 550),
+    ] {
+        let header = with_header(&at_mail(user, "a@museum.example"), author, None);
+        let mut transaction = plugins.begin();
+        assert_eq!(code(&transaction.authorize(&header).await), expected);
+    }
+}
+
+#[tokio::test]
+async fn settings_and_the_time_of_day_reach_a_component() {
+    // The tests' clock stands at 22:13 on a Tuesday.
+    for (open, close, class) in [("08:00", "18:00", 5), ("22:00", "06:00", 2)] {
+        let config = [("open", open), ("close", close)];
+        let hours = named(
+            "working-hours",
+            "components/examples/working-hours",
+            &config,
+        );
+        let plugins = load(vec![
+            hours,
+            ComponentSettings::shipped("effective-priority"),
+        ])
+        .await;
+        let mail = at_mail("shop", "x@a.example");
+        let header = with_header(&mail, "x@a.example", Some(Class::High));
+        let urgency = plugins.begin().place(&header).await;
+        let class = Class::from_number(class).unwrap();
+        assert_eq!(urgency.ruling, placed(class), "{open} to {close}");
+    }
+}
+
+#[tokio::test]
+async fn notes_reach_the_components_behind_and_the_next_question() {
+    let note = |name| {
+        named(
+            name,
+            "components/tests/misbehaving",
+            &[("notes", "1"), ("key", name)],
+        )
+    };
+    let plugins = load(vec![note("first"), note("second")]).await;
+    let mail = at_mail("shop", "x@a.example");
+    let mut transaction = plugins.begin();
+    transaction.authorize(&mail).await;
+    assert_eq!(transaction.note_keys_before(0), ["first"]);
+    assert_eq!(transaction.note_keys_before(1), ["first", "second"]);
+    // Said again, it is one note all the same.
+    transaction
+        .authorize(&with_header(&mail, "x@a.example", None))
+        .await;
+    assert_eq!(transaction.note_keys_before(1), ["first", "second"]);
 }
 
 #[tokio::test]

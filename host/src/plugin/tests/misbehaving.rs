@@ -257,6 +257,45 @@ async fn logs_and_metrics_are_bounded() {
 }
 
 #[tokio::test]
+async fn lines_of_a_component_carry_its_name_and_the_session() {
+    let lines = Lines::default();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer({
+        let lines = lines.clone();
+        move || lines.clone()
+    });
+    let _guard = tracing::subscriber::set_default(subscriber.finish());
+    let plugins = load(vec![misbehaving(&[
+        ("behaviour", "log-flood"),
+        ("calls", "40"),
+    ])])
+    .await;
+    plugins
+        .begin()
+        .authorize(&at_mail("shop", "x@a.example"))
+        .await;
+    let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    let own = |line: &&str| {
+        line.contains(" ERROR ")
+            && line.contains("component=\"misbehaving\"")
+            && line.contains("session=\"session-1\"")
+    };
+    assert_eq!(text.lines().filter(own).count(), 32, "{text}");
+}
+
+#[derive(Clone, Default)]
+struct Lines(Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Lines {
+    fn write(&mut self, octets: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(octets);
+        Ok(octets.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
 async fn a_runaway_component_lets_other_sessions_go_on() {
     // One thread for all: without turns at each tick, nobody could finish before the loop does.
     let mut runaway = misbehaving(&[("behaviour", "loop"), ("user", "runaway")]);
