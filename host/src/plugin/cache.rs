@@ -37,7 +37,7 @@ pub struct Cache {
     folder: PathBuf,
     /// The user that the relay runs as.
     owner: u32,
-    compiled: AtomicU64,
+    compilations: AtomicU64,
 }
 
 /// Why a component could not be had in compiled form.
@@ -65,7 +65,7 @@ impl Cache {
         let mut cache = Self {
             folder: folder.to_owned(),
             owner: 0,
-            compiled: AtomicU64::new(0),
+            compilations: AtomicU64::new(0),
         };
         // A file that we just made tells who we are.
         let (probe, file) = cache.new_file().map_err(CacheError::Folder)?;
@@ -104,7 +104,7 @@ impl Cache {
         if let Some(component) = self.find(engine, &key) {
             return Ok(component);
         }
-        self.compiled.fetch_add(1, Ordering::Relaxed);
+        self.compilations.fetch_add(1, Ordering::Relaxed);
         let code = engine
             .precompile_component(octets)
             .map_err(|error| CacheError::Compile(format!("{error:#}")))?;
@@ -138,7 +138,7 @@ impl Cache {
     /// How often the compiler ran.
     #[cfg(test)]
     pub fn compilations(&self) -> u64 {
-        self.compiled.load(Ordering::Relaxed)
+        self.compilations.load(Ordering::Relaxed)
     }
 
     fn find(&self, engine: &Engine, key: &str) -> Option<Component> {
@@ -229,4 +229,170 @@ fn map(engine: &Engine, path: &Path) -> wasmtime::Result<Component> {
 fn discard(path: &Path) {
     // What cannot be removed is not trusted either; the next start tries again.
     drop(fs::remove_file(path));
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::os::unix::fs::symlink;
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    /// The smallest component there is.
+    const EMPTY: &[u8] = b"\0asm\x0d\0\x01\0";
+
+    struct Bench {
+        folder: TempDir,
+        engine: Engine,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            Self {
+                folder: tempfile::tempdir().unwrap(),
+                engine: Engine::default(),
+            }
+        }
+
+        fn open(&self) -> Cache {
+            Cache::open(self.folder.path()).unwrap()
+        }
+
+        /// How often the compiler runs for the component at the next start.
+        fn compilations(&self) -> u64 {
+            let cache = self.open();
+            cache.component(&self.engine, EMPTY, "digest").unwrap();
+            cache.compilations()
+        }
+
+        /// The one file of the folder.
+        fn file(&self) -> PathBuf {
+            let mut files = fs::read_dir(self.folder.path()).unwrap();
+            let file = files.next().unwrap().unwrap().path();
+            assert!(files.next().is_none());
+            file
+        }
+    }
+
+    #[test]
+    fn a_component_is_compiled_once() {
+        let bench = Bench::new();
+        assert_eq!(bench.compilations(), 1);
+        assert_eq!(bench.compilations(), 0);
+    }
+
+    #[test]
+    fn folder_and_files_are_the_relay_s_alone() {
+        let bench = Bench::new();
+        fs::set_permissions(bench.folder.path(), Permissions::from_mode(0o777)).unwrap();
+        bench.compilations();
+        let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o777;
+        assert_eq!(mode(bench.folder.path()), 0o700);
+        assert_eq!(mode(&bench.file()), 0o600);
+    }
+
+    #[test]
+    fn a_torn_file_is_compiled_anew() {
+        let bench = Bench::new();
+        bench.compilations();
+        let mut code = fs::read(bench.file()).unwrap();
+        let middle = code.len() / 2;
+        code[middle] ^= 1;
+        fs::write(bench.file(), &code).unwrap();
+        assert_eq!(bench.compilations(), 1);
+        fs::write(bench.file(), &code[..middle]).unwrap();
+        assert_eq!(bench.compilations(), 1);
+        fs::write(bench.file(), b"").unwrap();
+        assert_eq!(bench.compilations(), 1);
+        assert_eq!(bench.compilations(), 0);
+    }
+
+    #[test]
+    fn a_file_that_others_could_write_is_compiled_anew() {
+        let bench = Bench::new();
+        bench.compilations();
+        fs::set_permissions(bench.file(), Permissions::from_mode(0o666)).unwrap();
+        assert_eq!(bench.compilations(), 1);
+    }
+
+    #[test]
+    fn a_file_that_is_also_elsewhere_is_compiled_anew() {
+        let bench = Bench::new();
+        bench.compilations();
+        let elsewhere = tempfile::tempdir().unwrap();
+        let other = elsewhere.path().join("other");
+        fs::hard_link(bench.file(), &other).unwrap();
+        assert_eq!(bench.compilations(), 1);
+
+        let file = bench.file();
+        fs::rename(&file, &other).unwrap();
+        symlink(&other, &file).unwrap();
+        assert_eq!(bench.compilations(), 1);
+    }
+
+    #[test]
+    fn a_file_of_another_user_is_compiled_anew() {
+        let bench = Bench::new();
+        bench.compilations();
+        let mut cache = bench.open();
+        cache.owner += 1;
+        cache.component(&bench.engine, EMPTY, "digest").unwrap();
+        assert_eq!(cache.compilations(), 1);
+    }
+
+    #[test]
+    fn a_file_of_another_engine_is_not_loaded() {
+        let bench = Bench::new();
+        bench.compilations();
+        let mut config = wasmtime::Config::new();
+        config.epoch_interruption(true);
+        let other = Engine::new(&config).unwrap();
+        let cache = bench.open();
+        cache.component(&other, EMPTY, "digest").unwrap();
+        assert_eq!(cache.compilations(), 1);
+    }
+
+    #[test]
+    fn what_the_relay_did_not_compile_is_not_loaded_under_any_name() {
+        let bench = Bench::new();
+        bench.compilations();
+        let file = bench.file();
+        let key = file.file_name().unwrap().to_str().unwrap();
+        let key = key.rsplit_once('-').unwrap().0.to_owned();
+        fs::remove_file(&file).unwrap();
+        let planted = b"not what a compiler writes";
+        let name = format!("{key}-{}{SUFFIX}", digest::of_octets(planted));
+        let path = bench.folder.path().join(name);
+        fs::write(&path, planted).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+        assert_eq!(bench.compilations(), 1);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn the_folder_does_not_grow_without_end() {
+        let bench = Bench::new();
+        let cache = bench.open();
+        for n in 0..FILES_MAX + 10 {
+            fs::write(bench.folder.path().join(format!("{n}{SUFFIX}")), "").unwrap();
+        }
+        cache.prune();
+        assert_eq!(
+            fs::read_dir(bench.folder.path()).unwrap().count(),
+            FILES_MAX
+        );
+    }
+
+    #[test]
+    fn what_is_no_component_does_not_compile() {
+        let bench = Bench::new();
+        let cache = bench.open();
+        let error = cache
+            .component(&bench.engine, b"text", "digest")
+            .unwrap_err();
+        assert!(matches!(error, CacheError::Compile(_)), "{error}");
+    }
 }

@@ -60,3 +60,43 @@ fn thread_cpu_nanoseconds() -> u64 {
         .saturating_mul(1_000_000_000)
         .saturating_add(nanoseconds)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Keeps the thread busy for that much of its CPU time.
+    fn work(duration: Duration) {
+        let end = thread_cpu_nanoseconds() + duration.as_nanos() as u64;
+        while thread_cpu_nanoseconds() < end {}
+    }
+
+    #[tokio::test]
+    async fn counts_what_the_call_uses_and_not_what_others_use_between_its_polls() {
+        let (meter, millisecond) = (Meter::default(), Duration::from_millis(1));
+        let call = async {
+            work(2 * millisecond);
+            tokio::task::yield_now().await;
+            work(2 * millisecond);
+            meter.used()
+        };
+        let other = async { work(100 * millisecond) };
+        let (used, ()) = tokio::join!(meter.measure(call), other);
+        assert!(used >= 4 * millisecond, "{used:?}");
+        assert!(used < 50 * millisecond, "{used:?}");
+    }
+
+    #[tokio::test]
+    async fn begins_anew_with_each_question() {
+        let meter = Meter::default();
+        meter
+            .measure(async {
+                work(Duration::from_millis(20));
+                tokio::task::yield_now().await;
+            })
+            .await;
+        meter.reset();
+        let used = meter.measure(async { meter.used() }).await;
+        assert!(used < Duration::from_millis(10), "{used:?}");
+    }
+}

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::shipped::SHIPPED;
 use crate::policy::{OnFailure, Question};
 
 /// The chain and where compiled components are kept.
@@ -73,8 +74,8 @@ impl Settings {
     /// The two components that ship, with their defaults.
     pub fn shipped(cache_dir: PathBuf) -> Self {
         Self {
-            chain: ["authorized-senders", "effective-priority"]
-                .map(ComponentSettings::shipped)
+            chain: SHIPPED
+                .map(|shipped| ComponentSettings::shipped(shipped.name))
                 .into(),
             cache_dir,
             pool: PoolSettings::default(),

@@ -112,3 +112,27 @@ fn tick(shared: &Shared, engine: &Engine) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    /// Waits, without a bound of its own: the test runner has one.
+    fn until(ticker: &Ticker, is_parked: bool) {
+        while ticker.shared.is_parked.load(Ordering::SeqCst) != is_parked {
+            thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn parks_when_nobody_runs_and_wakes_when_somebody_does() {
+        let ticker = Ticker::start(Engine::default()).unwrap();
+        until(&ticker, true);
+        let running = ticker.run();
+        until(&ticker, false);
+        drop(running);
+        until(&ticker, true);
+    }
+}

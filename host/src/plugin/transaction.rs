@@ -145,6 +145,23 @@ impl Transaction {
         }
     }
 
+    /// The numbers among the notes, for tests of what an instance remembers.
+    #[cfg(test)]
+    pub(super) fn note_numbers(&self) -> Vec<i64> {
+        let number = |(_, note): &(usize, Attribute)| match note.value() {
+            crate::policy::AttributeValue::Number(number) => Some(*number),
+            _ => None,
+        };
+        self.notes.iter().filter_map(number).collect()
+    }
+
+    /// The keys of the notes that the component at that place would see, for tests.
+    #[cfg(test)]
+    pub(super) fn note_keys_before(&self, place: usize) -> Vec<String> {
+        let notes = self.notes_before(place);
+        notes.iter().map(|note| note.key().to_owned()).collect()
+    }
+
     async fn ask_sender(
         &mut self,
         place: usize,
