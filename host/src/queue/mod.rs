@@ -16,6 +16,8 @@ mod run;
 mod scheduler;
 mod settings;
 mod settle;
+#[cfg(test)]
+mod simulation;
 mod trouble;
 
 pub use deliver::{Deliver, OpenContent};
