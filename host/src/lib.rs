@@ -10,6 +10,7 @@ pub mod admin;
 pub mod auth;
 pub mod cli;
 pub mod clock;
+pub mod delivery;
 pub mod directory;
 pub mod dns;
 pub mod message;
