@@ -19,6 +19,7 @@ pub mod plugin;
 pub mod policy;
 pub mod queue;
 pub mod reception;
+pub mod sink;
 pub mod spool;
 pub mod telemetry;
 pub mod tls;
