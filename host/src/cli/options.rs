@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
-use super::sink::SinkOptions;
+use super::sink::SinkCommand;
 
 /// Outpost: an edge mail relay that operators extend with WebAssembly.
 #[derive(Clone, Debug, PartialEq, Eq, Parser)]
@@ -36,7 +36,7 @@ pub enum Command {
     #[command(flatten)]
     Remote(Remote),
     /// Receive mail as a next hop would, for tests: print, store, be slow, refuse, defer, hang
-    Sink(SinkOptions),
+    Sink(SinkCommand),
 }
 
 /// What the running relay does, asked over its admin API.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::admin::{PluginDocument, PluginStatus};
+use crate::admin::plugins::{PluginDocument, Plugins as PluginStatus};
 use crate::plugin::Plugins;
 
 /// The plugin host as the admin surface sees it.
@@ -15,6 +15,12 @@ pub(super) fn shown(plugins: Arc<Plugins>) -> Arc<dyn PluginStatus> {
 
 impl PluginStatus for Shown {
     fn status(&self) -> Vec<PluginDocument> {
-        self.0.status().into_iter().map(|component| PluginDocument { name: component.name }).collect()
+        self.0
+            .status()
+            .into_iter()
+            .map(|component| PluginDocument {
+                name: component.name,
+            })
+            .collect()
     }
 }
