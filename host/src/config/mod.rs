@@ -15,8 +15,18 @@ use std::time::Duration;
 
 use outpost_smtp::Limits;
 
+use crate::admin;
+use crate::auth;
+use crate::delivery;
+use crate::dns;
 use crate::message::Routes;
-use crate::{admin, auth, delivery, dns, net, plugin, queue, reception, spool, telemetry, tls};
+use crate::net;
+use crate::plugin;
+use crate::queue;
+use crate::reception;
+use crate::spool;
+use crate::telemetry;
+use crate::tls;
 
 use document::Document;
 pub use document::Mistake;
