@@ -142,13 +142,3 @@ pub trait Content: Send {
     /// The next piece (at most [`PIECE_OCTETS_MAX`]), none at the end.
     fn next(&mut self) -> Pending<'_, Option<Bytes>>;
 }
-
-/// TEMPORARY
-pub fn open(
-    _data_dir: &std::path::Path,
-    settings: Settings,
-    clock: crate::clock::Clock,
-    _registry: &mut crate::telemetry::Registry,
-) -> Result<std::sync::Arc<dyn Spool>, SpoolError> {
-    Ok(Memory::new(settings, clock))
-}

@@ -148,6 +148,10 @@ enum Event<'a> {
         #[serde(borrow)]
         by: Cow<'a, str>,
     },
+    Unreported {
+        #[serde(borrow)]
+        report: Cow<'a, str>,
+    },
 }
 
 impl<'a> Host<'a> {
@@ -244,6 +248,9 @@ impl<'a> Event<'a> {
                 report: Cow::Borrowed(report),
                 id: id.to_bits(),
             },
+            message::Event::Unreported { report } => Self::Unreported {
+                report: Cow::Borrowed(report),
+            },
             message::Event::Operated { action, by } => Self::Operated {
                 action: Cow::Borrowed(action),
                 by: Cow::Borrowed(by),
@@ -306,6 +313,9 @@ impl<'a> Event<'a> {
             Self::Reported { report, id } => message::Event::Reported {
                 report: word(report, &REPORTS)?,
                 id: MessageId::from_bits(*id),
+            },
+            Self::Unreported { report } => message::Event::Unreported {
+                report: word(report, &REPORTS)?,
             },
             Self::Operated { action, by } => message::Event::Operated {
                 action: action.to_string(),
