@@ -230,7 +230,7 @@ mod tests {
             let key = b.to_key();
             let inside = key.as_slice() > prefix.as_slice() && key < after_line(&prefix);
             prop_assert_eq!(inside, a.line == b.line);
-            prop_assert_eq!(prefix_of(&key), Some(line_prefix(&b.line).as_slice()));
+            prop_assert_eq!(prefix_of(&key), Some(&line_prefix(&b.line)[..]));
         }
 
         #[test]
