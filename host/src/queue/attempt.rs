@@ -79,7 +79,8 @@ pub(super) async fn attempt(shared: Arc<Shared>, held: Held) -> Attempted {
     let begun = Instant::now();
     shared.metrics.attempt_begun(message.class);
     if delivery.attempts == 0 {
-        let wait = shared.clock.now().since(message.accepted);
+        // What was to be held until a time waits from then on.
+        let wait = shared.clock.now().since(delivery.due.max(message.accepted));
         shared.metrics.first_attempt_after(message.class, wait);
     }
     let content = {
@@ -140,12 +141,20 @@ pub(super) async fn settle(shared: Arc<Shared>, attempted: Attempted) {
     let plan = shared.rules.settle(&ended, jitter);
     log(&ended, &plan);
     let settlement = write(&shared, &ended, &held.claim, &plan).await;
-    held.is_settled = record(&shared, settlement).await;
-    if held.is_settled {
+    let reports: Vec<MessageId> = settlement
+        .reports
+        .iter()
+        .map(|(new, _)| new.message.id)
+        .collect();
+    let recorded = record(&shared, settlement).await;
+    held.is_settled = true;
+    if recorded {
         shared.metrics.settled(held.claim.message.class, plan.tally);
-        plan.reports
-            .iter()
-            .for_each(|wanted| shared.metrics.reported(wanted.kind));
+        for (wanted, id) in plan.reports.iter().zip(reports) {
+            shared.metrics.reported(wanted.kind);
+            let (delivery, report) = (held.claim.delivery.id, wanted.kind.name());
+            tracing::info!(%delivery, report, %id, "report written");
+        }
     }
 }
 
@@ -208,27 +217,31 @@ async fn start_of_content(shared: &Shared, id: MessageId) -> Vec<u8> {
 }
 
 /// Has a settlement recorded, however long the spool takes to be able to: the outcome is known, and
-/// giving the lease back would send the message again. Says whether the lease is gone.
+/// giving the lease back would send the message again. Says whether it was; it is not when an
+/// operator removed the delivery meanwhile.
 async fn record(shared: &Shared, settlement: Settlement) -> bool {
     let delivery = settlement.lease.delivery;
     let mut backoff = Backoff::default();
     loop {
-        match shared.spool.settle(settlement.clone()).await {
+        let error = match shared.spool.settle(settlement.clone()).await {
             Ok(()) => {
                 shared.recording.ends();
                 return true;
             }
-            Err(error @ (SpoolError::LeaseLost | SpoolError::Unknown)) => {
+            Err(error) => error,
+        };
+        match error {
+            SpoolError::LeaseLost | SpoolError::Unknown => {
                 shared.recording.ends();
                 tracing::info!(%delivery, %error, "the outcome of an attempt is not needed any more");
-                return true;
+                return false;
             }
-            Err(error) => {
-                shared.metrics.spool_failed();
-                shared.recording.begins(&error);
-                tokio::time::sleep(backoff.next_wait()).await;
-            }
+            // A report may find no room while other settlements, which give room back, still can.
+            SpoolError::Full => {}
+            SpoolError::Unavailable(_) => shared.recording.begins(&error),
         }
+        shared.metrics.spool_failed();
+        tokio::time::sleep(backoff.next_wait()).await;
     }
 }
 
