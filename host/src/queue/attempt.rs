@@ -15,7 +15,7 @@ use super::reports::Writer;
 use super::settle::{Ended, Plan, Rules};
 use super::trouble::{Backoff, Trouble};
 use crate::clock::Clock;
-use crate::message::{Attempt, Event, MessageId, NextHop, Outcome, Timestamp, TrailEntry};
+use crate::message::{Attempt, Event, MessageId, NextHop, Timestamp, TrailEntry};
 use crate::spool::{Claim, Settlement, Spool, SpoolError};
 
 /// What all attempts share.
@@ -245,33 +245,15 @@ async fn record(shared: &Shared, settlement: Settlement) -> bool {
     }
 }
 
+/// What the queue decided; the outcomes themselves were told by whoever made the attempt.
 fn log(ended: &Ended<'_>, plan: &Plan) {
-    let delivery = ended.delivery;
-    // `message` is what the log calls its own text, so the message's id stands on a span.
-    let span = tracing::info_span!("attempt", message = %ended.message.id);
-    let _entered = span.enter();
-    // One reply stands for all: that of the first recipient that was not delivered.
-    let outcomes = ended
-        .attempt
-        .outcomes
-        .iter()
-        .map(|outcome| &outcome.outcome);
-    let undelivered = outcomes
-        .clone()
-        .find(|outcome| !matches!(outcome, Outcome::Delivered(_)));
-    let telling = undelivered.or_else(|| outcomes.clone().next());
-    tracing::info!(
-        delivery = %delivery.id,
-        next_hop = %delivery.next_hop,
-        host = ended.attempt.host.as_ref().map(|host| host.name.as_str()),
-        class = ended.message.class.number(),
-        delivered = plan.tally.delivered,
-        deferred = plan.tally.deferred,
-        bounced = plan.tally.bounced,
-        expired = plan.tally.expired,
-        reply = telling.map(|outcome| outcome.reply().to_string()),
-        until = plan.remaining.as_ref().map(|remaining| remaining.due.to_string()),
-        took_ms = u64::try_from(ended.took.as_millis()).unwrap_or(u64::MAX),
-        "attempt ended"
-    );
+    let (delivery, next_hop) = (ended.delivery.id, &ended.delivery.next_hop);
+    if let Some(remaining) = &plan.remaining {
+        let (reply, until) = (&remaining.last_reply, remaining.due);
+        let (recipients, attempts) = (remaining.recipients.len(), remaining.attempts);
+        tracing::info!(%delivery, %next_hop, recipients, attempts, %reply, %until, "will be tried again");
+    }
+    if plan.tally.expired > 0 {
+        tracing::info!(%delivery, %next_hop, recipients = plan.tally.expired, "expired");
+    }
 }
