@@ -309,7 +309,7 @@ impl Transaction {
         let stored = self.reception.spool.enqueue(message, received.intake).await;
         stored.map_err(|error| ("room", content::refusal(&error)))?;
         tracing::info!(
-            message = %self.id,
+            message_id = %self.id,
             user = %self.submission.user,
             class = class.number(),
             octets = received_octets(&self.facts),

@@ -69,7 +69,7 @@ impl Contents {
     pub(super) fn remove(&self, id: MessageId) {
         if let Err(error) = self.disk.remove(&id.to_string()) {
             // The next start removes it.
-            tracing::warn!(message = %id, %error, "a content that is not needed any more stays on the disk");
+            tracing::warn!(message_id = %id, %error, "a content that is not needed any more stays on the disk");
         }
     }
 

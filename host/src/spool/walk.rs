@@ -134,7 +134,7 @@ fn of_message(
         Ok(standings) => standings,
         Err(Fault::Store(error)) => return Err(error),
         Err(Fault::Damaged(damage)) => {
-            tracing::error!(message = %id, %damage, "a queued message cannot be read");
+            tracing::error!(message_id = %id, %damage, "a queued message cannot be read");
             Vec::new()
         }
     };

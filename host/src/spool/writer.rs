@@ -457,7 +457,7 @@ impl Writer {
                         Ok(()) => {}
                         Err(Fault::Store(error)) => return Err(error),
                         Err(Fault::Damaged(damage)) => {
-                            tracing::error!(message = %id, %damage, "a refused message stays queued");
+                            tracing::error!(message_id = %id, %damage, "a refused message stays queued");
                         }
                     }
                 }
