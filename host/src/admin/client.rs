@@ -38,22 +38,38 @@ pub struct Ask {
 impl Ask {
     /// To be shown what is at `path`, which may have a query.
     pub fn get(path: impl Into<String>) -> Self {
-        Self { method: Method::GET, path: path.into(), body: None }
+        Self {
+            method: Method::GET,
+            path: path.into(),
+            body: None,
+        }
     }
 
     /// To do what is at `path`, perhaps with a document.
     pub fn post(path: impl Into<String>, body: Option<serde_json::Value>) -> Self {
-        Self { method: Method::POST, path: path.into(), body }
+        Self {
+            method: Method::POST,
+            path: path.into(),
+            body,
+        }
     }
 
     /// To change what is at `path`.
     pub fn patch(path: impl Into<String>, body: serde_json::Value) -> Self {
-        Self { method: Method::PATCH, path: path.into(), body: Some(body) }
+        Self {
+            method: Method::PATCH,
+            path: path.into(),
+            body: Some(body),
+        }
     }
 
     /// To remove what is at `path`.
     pub fn delete(path: impl Into<String>) -> Self {
-        Self { method: Method::DELETE, path: path.into(), body: None }
+        Self {
+            method: Method::DELETE,
+            path: path.into(),
+            body: None,
+        }
     }
 }
 
@@ -133,7 +149,10 @@ impl Client {
             .await
             .map_err(|_| ClientError::Silent(self.address))?
             .map(drop)
-            .map_err(|source| ClientError::NotRunning { address: self.address, source })
+            .map_err(|source| ClientError::NotRunning {
+                address: self.address,
+                source,
+            })
     }
 
     /// Asks, and waits for the answer.

@@ -184,7 +184,7 @@ impl std::fmt::Display for Encryption {
 }
 
 /// Tells how mail clients connect.
-#[utoipa::path(get, path = "/api/v1/connection", tag = "connection", security(("token" = ["read"])),
+#[utoipa::path(get, path = "/api/v1/connection", operation_id = "show_connection", tag = "connection", security(("token" = ["read"])),
     responses((status = 200, description = "How mail clients connect.", body = Connection), Refused))]
 pub(super) async fn show(
     _: Reader,

@@ -37,7 +37,7 @@ static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
 });
 
 /// Shows what runs here.
-#[utoipa::path(get, path = "/", tag = "start page", security(()),
+#[utoipa::path(get, path = "/", operation_id = "show_start_page", tag = "start page", security(()),
     responses((status = 200, description = "What runs here, as a page.", body = String,
         content_type = "text/html")))]
 pub(super) async fn show(State(api): State<Arc<Api>>) -> impl IntoResponse {

@@ -32,7 +32,7 @@ pub struct PluginsDocument {
 }
 
 /// Shows the policy components.
-#[utoipa::path(get, path = "/api/v1/plugins", tag = "plugins", security(("token" = ["read"])),
+#[utoipa::path(get, path = "/api/v1/plugins", operation_id = "list_plugins", tag = "plugins", security(("token" = ["read"])),
     responses((status = 200, description = "The components.", body = PluginsDocument), Refused))]
 pub(super) async fn list(_: Reader, State(api): State<Arc<Api>>) -> axum::Json<PluginsDocument> {
     axum::Json(PluginsDocument {

@@ -479,7 +479,7 @@ fn shown(row: Row, now: Timestamp) -> QueuedDelivery {
 }
 
 /// Shows what is queued, page by page.
-#[utoipa::path(get, path = "/api/v1/queue", tag = "queue", params(QueueQuery),
+#[utoipa::path(get, path = "/api/v1/queue", operation_id = "list_queue", tag = "queue", params(QueueQuery),
     security(("token" = ["read"])),
     responses((status = 200, description = "A page of the queue.", body = QueuePage), Refused))]
 pub(super) async fn list(
@@ -515,7 +515,7 @@ pub(super) async fn list(
 }
 
 /// Changes queued mail: one message, or all that match. With `dry_run` it only counts.
-#[utoipa::path(post, path = "/api/v1/queue/{action}", tag = "queue",
+#[utoipa::path(post, path = "/api/v1/queue/{action}", operation_id = "change_queue", tag = "queue",
     params(("action" = QueueAction, Path, description = "What to do.")),
     request_body = QueueChange,
     security(("token" = ["operate"])),

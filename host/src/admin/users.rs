@@ -314,7 +314,7 @@ fn shown(user: &User, caller: &Caller) -> UserDocument {
 }
 
 /// Shows users, disabled ones included.
-#[utoipa::path(get, path = "/api/v1/users", tag = "users", params(UsersQuery),
+#[utoipa::path(get, path = "/api/v1/users", operation_id = "list_users", tag = "users", params(UsersQuery),
     security(("token" = ["read"])),
     responses((status = 200, description = "A page of users.", body = UsersDocument), Refused))]
 pub(super) async fn list(
@@ -332,7 +332,7 @@ pub(super) async fn list(
 }
 
 /// Makes a user. The answer has the password, once.
-#[utoipa::path(post, path = "/api/v1/users", tag = "users", request_body = UserInput,
+#[utoipa::path(post, path = "/api/v1/users", operation_id = "add_user", tag = "users", request_body = UserInput,
     security(("token" = ["admin"])),
     responses((status = 201, description = "The new user with its password.", body = NewUserDocument),
         Refused, RefusedBody, Conflicts))]
@@ -358,7 +358,7 @@ pub(super) async fn add(
 }
 
 /// Shows a user.
-#[utoipa::path(get, path = "/api/v1/users/{user}", tag = "users",
+#[utoipa::path(get, path = "/api/v1/users/{user}", operation_id = "show_user", tag = "users",
     params(("user" = String, Path, description = "The name of the user.")),
     security(("token" = ["read"])),
     responses((status = 200, description = "The user.", body = UserDocument), Refused, Missing))]
@@ -375,7 +375,7 @@ pub(super) async fn show(
 }
 
 /// Changes a user; what is left out stays. In force at the next MAIL of every open session.
-#[utoipa::path(patch, path = "/api/v1/users/{user}", tag = "users",
+#[utoipa::path(patch, path = "/api/v1/users/{user}", operation_id = "change_user", tag = "users",
     params(("user" = String, Path, description = "The name of the user.")),
     request_body = UserInput,
     security(("token" = ["admin"])),
@@ -397,7 +397,7 @@ pub(super) async fn change(
 }
 
 /// Gives a user a new password; the old one stops at once. The answer has it, once.
-#[utoipa::path(post, path = "/api/v1/users/{user}/password", tag = "users",
+#[utoipa::path(post, path = "/api/v1/users/{user}/password", operation_id = "reset_user_password", tag = "users",
     params(("user" = String, Path, description = "The name of the user.")),
     security(("token" = ["admin"])),
     responses((status = 200, description = "The new password.", body = PasswordDocument),
@@ -425,7 +425,7 @@ pub(super) async fn reset_password(
 }
 
 /// Removes a user. With queued mail, `queued` has to say what becomes of it.
-#[utoipa::path(delete, path = "/api/v1/users/{user}", tag = "users",
+#[utoipa::path(delete, path = "/api/v1/users/{user}", operation_id = "remove_user", tag = "users",
     params(("user" = String, Path, description = "The name of the user."), RemovalQuery),
     security(("token" = ["admin"])),
     responses((status = 200, description = "It is gone.", body = RemovedUser),
@@ -441,7 +441,7 @@ pub(super) async fn remove(
         .directory
         .user(&name)
         .ok_or_else(|| no_such("user", &name))?;
-    let queued = change_mail_of(&api, &user.name, ChangeAction::Hold, &caller, true).await?;
+    let queued = change_mail_of(&api, &user.name, ChangeAction::Cancel, &caller, true).await?;
     if queued > 0 && choice.is_none() {
         return Err(Problem {
             queued: Some(queued),

@@ -62,13 +62,19 @@ fn list(command: &ListCommand) -> Ask {
     match command {
         ListCommand::Ls(_) => Ask::get("/api/v1/lists"),
         ListCommand::Add { name, fields, .. } => {
-            let input = ListInput { name: name.clone(), notify: notify(fields) };
+            let input = ListInput {
+                name: name.clone(),
+                notify: notify(fields),
+            };
             Ask::post("/api/v1/lists", Some(document(&input)))
         }
         ListCommand::Show(named) => Ask::get(list_path(&named.name)),
-        ListCommand::Set { name, fields, .. } => {
-            Ask::patch(list_path(name), document(&ListChangeInput { notify: notify(fields) }))
-        }
+        ListCommand::Set { name, fields, .. } => Ask::patch(
+            list_path(name),
+            document(&ListChangeInput {
+                notify: notify(fields),
+            }),
+        ),
         ListCommand::Rm(named) => Ask::delete(list_path(&named.name)),
     }
 }
@@ -79,7 +85,13 @@ fn user(command: &UserCommand) -> Ask {
             let query = [("list", list.as_deref()), ("cursor", cursor.as_deref())];
             Ask::get(with_query("/api/v1/users", &query))
         }
-        UserCommand::Add { name, list, fields, inactive, .. } => {
+        UserCommand::Add {
+            name,
+            list,
+            fields,
+            inactive,
+            ..
+        } => {
             let input = UserInput {
                 name: name.clone(),
                 list: Some(list.clone()),
@@ -89,7 +101,15 @@ fn user(command: &UserCommand) -> Ask {
             Ask::post("/api/v1/users", Some(document(&input)))
         }
         UserCommand::Show(named) => Ask::get(user_path(&named.name)),
-        UserCommand::Set { name, rename, list, fields, inactive, active, .. } => {
+        UserCommand::Set {
+            name,
+            rename,
+            list,
+            fields,
+            inactive,
+            active,
+            ..
+        } => {
             let input = UserInput {
                 name: rename.clone(),
                 list: list.clone(),
@@ -116,7 +136,12 @@ fn user(command: &UserCommand) -> Ask {
 
 fn queue(command: &QueueCommand) -> Plan {
     match command {
-        QueueCommand::Ls { filter, limit, cursor, .. } => {
+        QueueCommand::Ls {
+            filter,
+            limit,
+            cursor,
+            ..
+        } => {
             let class = filter.class.map(|class| class.to_string());
             let limit = limit.to_string();
             let query = [
@@ -139,14 +164,23 @@ fn queue(command: &QueueCommand) -> Plan {
         QueueCommand::Release(how) => change(QueueAction::Release, how, None),
         QueueCommand::Retry(how) => change(QueueAction::Retry, how, None),
         QueueCommand::Cancel(how) => change(QueueAction::Cancel, how, None),
-        QueueCommand::SetPriority { priority, change: how } => {
-            change(QueueAction::SetPriority, how, Some(*priority))
-        }
+        QueueCommand::SetPriority {
+            priority,
+            change: how,
+        } => change(QueueAction::SetPriority, how, Some(*priority)),
     }
 }
 
 fn change(action: QueueAction, how: &Change, priority: Option<u8>) -> Plan {
-    let Filter { list, user, class, state, sender, recipient, domain } = how.target.filter.clone();
+    let Filter {
+        list,
+        user,
+        class,
+        state,
+        sender,
+        recipient,
+        domain,
+    } = how.target.filter.clone();
     let request = QueueChange {
         id: how.target.id.clone(),
         list,
@@ -161,7 +195,10 @@ fn change(action: QueueAction, how: &Change, priority: Option<u8>) -> Plan {
         dry_run: false,
     };
     let path = format!("/api/v1/queue/{}", action.name());
-    let counting = QueueChange { dry_run: true, ..request.clone() };
+    let counting = QueueChange {
+        dry_run: true,
+        ..request.clone()
+    };
     Plan::Change {
         action,
         count: Ask::post(path.clone(), Some(document(&counting))),
@@ -179,7 +216,13 @@ fn token(command: &TokenCommand) -> Ask {
                 ScopeName::Operate => tokens::ScopeName::Operate,
                 ScopeName::Admin => tokens::ScopeName::Admin,
             };
-            Ask::post("/api/v1/tokens", Some(document(&TokenInput { name: name.clone(), scope })))
+            Ask::post(
+                "/api/v1/tokens",
+                Some(document(&TokenInput {
+                    name: name.clone(),
+                    scope,
+                })),
+            )
         }
         TokenCommand::Rm(named) => {
             Ask::delete(format!("/api/v1/tokens/{}", within_path(&named.name)))
@@ -190,7 +233,10 @@ fn token(command: &TokenCommand) -> Ask {
 fn switch(name: &str, active: bool) -> Ask {
     Ask::patch(
         user_path(name),
-        document(&UserInput { active: Some(active), ..UserInput::default() }),
+        document(&UserInput {
+            active: Some(active),
+            ..UserInput::default()
+        }),
     )
 }
 
@@ -206,7 +252,10 @@ fn user_input(fields: &UserFields) -> UserInput {
 }
 
 fn notify(fields: &ListFields) -> Option<ItemsInput> {
-    fields.notify.clone().map(|text| ItemsInput(Items::Text(text)))
+    fields
+        .notify
+        .clone()
+        .map(|text| ItemsInput(Items::Text(text)))
 }
 
 fn state_name(state: State) -> DeliveryStateName {
@@ -267,35 +316,101 @@ mod tests {
                 &["list", "add", "ops", "--notify", "a@x.example;b@x.example"],
                 r#"POST /api/v1/lists {"name":"ops","notify":"a@x.example;b@x.example"}"#,
             ),
-            (&["list", "add", "ops"], r#"POST /api/v1/lists {"name":"ops"}"#),
+            (
+                &["list", "add", "ops"],
+                r#"POST /api/v1/lists {"name":"ops"}"#,
+            ),
             (&["list", "show", "a/b"], "GET /api/v1/lists/a%2Fb"),
-            (&["list", "set", "ops", "--notify", ""], r#"PATCH /api/v1/lists/ops {"notify":""}"#),
+            (
+                &["list", "set", "ops", "--notify", ""],
+                r#"PATCH /api/v1/lists/ops {"notify":""}"#,
+            ),
             (&["list", "rm", "ops"], "DELETE /api/v1/lists/ops"),
             (&["user", "ls"], "GET /api/v1/users"),
-            (&["user", "ls", "--list", "o p"], "GET /api/v1/users?list=o%20p"),
+            (
+                &["user", "ls", "--list", "o p"],
+                "GET /api/v1/users?list=o%20p",
+            ),
             (&["user", "add"], r#"POST /api/v1/users {"list":"default"}"#),
             (
-                &["user", "add", "--list", "ops", "--name", "app", "--priority", "1", "--domains",
-                  "a.example;*.b.example", "--senders", "x@c.example", "--note", "n", "--inactive"],
+                &[
+                    "user",
+                    "add",
+                    "--list",
+                    "ops",
+                    "--name",
+                    "app",
+                    "--priority",
+                    "1",
+                    "--domains",
+                    "a.example;*.b.example",
+                    "--senders",
+                    "x@c.example",
+                    "--note",
+                    "n",
+                    "--inactive",
+                ],
                 r#"POST /api/v1/users {"active":false,"authorized_domains":"a.example;*.b.example","authorized_senders":"x@c.example","list":"ops","name":"app","note":"n","priority":1}"#,
             ),
-            (&["user", "show", "app@a.example"], "GET /api/v1/users/app@a.example"),
-            (&["user", "set", "app", "--priority", "5"], r#"PATCH /api/v1/users/app {"priority":5}"#),
             (
-                &["user", "set", "app", "--name", "new", "--list", "ops", "--active"],
+                &["user", "show", "app@a.example"],
+                "GET /api/v1/users/app@a.example",
+            ),
+            (
+                &["user", "set", "app", "--priority", "5"],
+                r#"PATCH /api/v1/users/app {"priority":5}"#,
+            ),
+            (
+                &[
+                    "user", "set", "app", "--name", "new", "--list", "ops", "--active",
+                ],
                 r#"PATCH /api/v1/users/app {"active":true,"list":"ops","name":"new"}"#,
             ),
-            (&["user", "set", "app", "--inactive"], r#"PATCH /api/v1/users/app {"active":false}"#),
-            (&["user", "reset-password", "app"], "POST /api/v1/users/app/password"),
-            (&["user", "enable", "app"], r#"PATCH /api/v1/users/app {"active":true}"#),
-            (&["user", "disable", "app"], r#"PATCH /api/v1/users/app {"active":false}"#),
+            (
+                &["user", "set", "app", "--inactive"],
+                r#"PATCH /api/v1/users/app {"active":false}"#,
+            ),
+            (
+                &["user", "reset-password", "app"],
+                "POST /api/v1/users/app/password",
+            ),
+            (
+                &["user", "enable", "app"],
+                r#"PATCH /api/v1/users/app {"active":true}"#,
+            ),
+            (
+                &["user", "disable", "app"],
+                r#"PATCH /api/v1/users/app {"active":false}"#,
+            ),
             (&["user", "rm", "app"], "DELETE /api/v1/users/app"),
-            (&["user", "rm", "app", "--queued", "hold"], "DELETE /api/v1/users/app?queued=hold"),
+            (
+                &["user", "rm", "app", "--queued", "hold"],
+                "DELETE /api/v1/users/app?queued=hold",
+            ),
             (&["queue", "ls"], "GET /api/v1/queue?limit=100"),
             (
-                &["queue", "ls", "--list", "ops", "--user", "app", "--class", "2", "--state", "held",
-                  "--sender", "a&b", "--recipient", "x+y", "--domain", "b.example", "--limit", "7",
-                  "--cursor", "c"],
+                &[
+                    "queue",
+                    "ls",
+                    "--list",
+                    "ops",
+                    "--user",
+                    "app",
+                    "--class",
+                    "2",
+                    "--state",
+                    "held",
+                    "--sender",
+                    "a&b",
+                    "--recipient",
+                    "x+y",
+                    "--domain",
+                    "b.example",
+                    "--limit",
+                    "7",
+                    "--cursor",
+                    "c",
+                ],
                 "GET /api/v1/queue?list=ops&user=app&class=2&state=held&sender=a%26b&recipient=x%2By\
                  &domain=b.example&limit=7&cursor=c",
             ),
@@ -308,7 +423,10 @@ mod tests {
                 &["admin", "token", "create", "--name", "grafana"],
                 r#"POST /api/v1/tokens {"name":"grafana","scope":"read"}"#,
             ),
-            (&["admin", "token", "rm", "grafana"], "DELETE /api/v1/tokens/grafana"),
+            (
+                &["admin", "token", "rm", "grafana"],
+                "DELETE /api/v1/tokens/grafana",
+            ),
         ];
         for (line, expected) in cases {
             match planned(line) {
@@ -320,8 +438,21 @@ mod tests {
 
     #[test]
     fn a_change_to_the_queue_is_counted_first() {
-        let Plan::Change { count, act, is_bulk, .. } =
-            planned(&["queue", "set-priority", "--priority", "1", "--user", "app", "--class", "3"])
+        let Plan::Change {
+            count,
+            act,
+            is_bulk,
+            ..
+        } = planned(&[
+            "queue",
+            "set-priority",
+            "--priority",
+            "1",
+            "--user",
+            "app",
+            "--class",
+            "3",
+        ])
         else {
             panic!()
         };
@@ -339,7 +470,9 @@ mod tests {
         };
         assert_eq!(act.to_string(), r#"POST /api/v1/queue/hold {"id":"01ABC"}"#);
         assert!(!is_bulk);
-        let Plan::Change { act, .. } = planned(&["queue", "cancel", "--all"]) else { panic!() };
+        let Plan::Change { act, .. } = planned(&["queue", "cancel", "--all"]) else {
+            panic!()
+        };
         assert_eq!(act.to_string(), r#"POST /api/v1/queue/cancel {"all":true}"#);
     }
 

@@ -61,6 +61,56 @@ pub enum Remote {
     Admin(AdminCommand),
 }
 
+impl Remote {
+    /// How its data is printed; none for what prints no data of the API.
+    pub fn output(&self) -> Option<Output> {
+        Some(match self {
+            Remote::List(command) => match command {
+                ListCommand::Ls(output)
+                | ListCommand::Add { output, .. }
+                | ListCommand::Set { output, .. } => *output,
+                ListCommand::Show(named) | ListCommand::Rm(named) => named.output,
+            },
+            Remote::User(command) => match command {
+                UserCommand::Ls { output, .. }
+                | UserCommand::Add { output, .. }
+                | UserCommand::Set { output, .. }
+                | UserCommand::Rm { output, .. } => *output,
+                UserCommand::Show(named)
+                | UserCommand::ResetPassword(named)
+                | UserCommand::Enable(named)
+                | UserCommand::Disable(named) => named.output,
+            },
+            Remote::Queue(QueueCommand::Ls { output, .. } | QueueCommand::Show { output, .. }) => {
+                *output
+            }
+            Remote::Queue(_) => self.change()?.output,
+            Remote::Plugin(PluginCommand::Ls(output))
+            | Remote::Connection(output)
+            | Remote::Admin(AdminCommand::ResetPassword(output)) => *output,
+            Remote::Admin(AdminCommand::Token { command }) => match command {
+                None | Some(TokenCommand::Print) => return None,
+                Some(TokenCommand::Ls(output) | TokenCommand::Create { output, .. }) => *output,
+                Some(TokenCommand::Rm(named)) => named.output,
+            },
+        })
+    }
+
+    /// The change to queued mail that it is, if it is one.
+    pub fn change(&self) -> Option<&Change> {
+        match self {
+            Remote::Queue(
+                QueueCommand::Hold(change)
+                | QueueCommand::Release(change)
+                | QueueCommand::Retry(change)
+                | QueueCommand::Cancel(change)
+                | QueueCommand::SetPriority { change, .. },
+            ) => Some(change),
+            _ => None,
+        }
+    }
+}
+
 /// How data is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Args)]
 pub struct Output {

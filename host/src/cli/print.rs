@@ -75,7 +75,11 @@ pub(super) fn refusal(problem: &Problem) -> Vec<String> {
 
 /// What a change would do, as a question.
 pub(super) fn question(action: QueueAction, count: u64) -> String {
-    format!("{} would be {}. Go on? [y/N] ", deliveries(count), done(action))
+    format!(
+        "{} would be {}. Go on? [y/N] ",
+        deliveries(count),
+        done(action)
+    )
 }
 
 fn read<T: DeserializeOwned>(document: Value) -> Result<T, serde_json::Error> {
@@ -99,7 +103,10 @@ fn list(list: &ListDocument) -> String {
     facts(&[
         ("name", list.name.clone()),
         ("notify", items(&list.notify)),
-        ("users", format!("{}, {} of them active", list.users, list.active_users)),
+        (
+            "users",
+            format!("{}, {} of them active", list.users, list.active_users),
+        ),
         ("created", list.created.clone()),
         ("changed", list.changed.clone()),
     ])
@@ -108,8 +115,16 @@ fn list(list: &ListDocument) -> String {
 fn users(document: &UsersDocument) -> String {
     let mut table = Table::new(&["NAME", "LIST", "STATE", "PRIORITY", "MAY SEND AS"]);
     for user in &document.users {
-        let rules = [user.authorized_domains.as_slice(), user.authorized_senders.as_slice()].concat();
-        let rules = if rules.is_empty() { "nobody".to_owned() } else { cut(&rules.join(";"), 60) };
+        let rules = [
+            user.authorized_domains.as_slice(),
+            user.authorized_senders.as_slice(),
+        ]
+        .concat();
+        let rules = if rules.is_empty() {
+            "nobody".to_owned()
+        } else {
+            cut(&rules.join(";"), 60)
+        };
         table.row(vec![
             user.name.clone(),
             user.list.clone(),
@@ -139,7 +154,12 @@ fn user(user: &UserDocument) -> String {
         ("created", user.created.clone()),
         ("changed", user.changed.clone()),
         ("password set", user.password_changed.clone()),
-        ("last login", user.last_login.clone().unwrap_or_else(|| "never".to_owned())),
+        (
+            "last login",
+            user.last_login
+                .clone()
+                .unwrap_or_else(|| "never".to_owned()),
+        ),
     ]);
     let mut text = facts(&lines);
     warn(&mut text, user.warning.as_deref());
@@ -148,14 +168,20 @@ fn user(user: &UserDocument) -> String {
 
 fn new_user(document: &NewUserDocument) -> String {
     let mut text = secret("name", &document.user.name, "password", &document.password);
-    again(&mut text, &format!("outpost user reset-password {}", document.user.name));
+    again(
+        &mut text,
+        &format!("outpost user reset-password {}", document.user.name),
+    );
     warn(&mut text, document.user.warning.as_deref());
     text
 }
 
 fn new_password(document: &PasswordDocument) -> String {
     let mut text = secret("name", &document.name, "password", &document.password);
-    again(&mut text, &format!("outpost user reset-password {}", document.name));
+    again(
+        &mut text,
+        &format!("outpost user reset-password {}", document.name),
+    );
     text
 }
 
@@ -174,7 +200,11 @@ fn new_token(document: &NewTokenDocument) -> String {
 fn tokens(document: &TokensDocument) -> String {
     let mut table = Table::new(&["NAME", "SCOPE", "CREATED"]);
     for token in &document.tokens {
-        table.row(vec![token.name.clone(), token.scope.name().to_owned(), token.created.clone()]);
+        table.row(vec![
+            token.name.clone(),
+            token.scope.name().to_owned(),
+            token.created.clone(),
+        ]);
     }
     table.or("no tokens")
 }
@@ -198,7 +228,16 @@ fn removed_user(document: &RemovedUser) -> String {
 
 fn queue(page: &QueuePage) -> String {
     let mut table = Table::new(&[
-        "ID", "CLASS", "STATE", "DUE", "TRIES", "NEXT HOP", "USER", "SENDER", "RECIPIENTS", "SUBJECT",
+        "ID",
+        "CLASS",
+        "STATE",
+        "DUE",
+        "TRIES",
+        "NEXT HOP",
+        "USER",
+        "SENDER",
+        "RECIPIENTS",
+        "SUBJECT",
     ]);
     for row in &page.deliveries {
         let recipients = match row.recipients.as_slice() {
@@ -213,7 +252,11 @@ fn queue(page: &QueuePage) -> String {
             row.due.clone(),
             row.attempts.to_string(),
             row.next_hop.clone(),
-            if row.user.is_empty() { "(relay)".to_owned() } else { row.user.clone() },
+            if row.user.is_empty() {
+                "(relay)".to_owned()
+            } else {
+                row.user.clone()
+            },
             null_or(&row.sender),
             recipients,
             cut(&row.subject, SUBJECT_CHARACTERS_MAX),
@@ -225,11 +268,20 @@ fn queue(page: &QueuePage) -> String {
 }
 
 fn message(message: &MessageDocument) -> String {
-    let asked = message.message_priority.map_or_else(|| "none".to_owned(), priority);
+    let asked = message
+        .message_priority
+        .map_or_else(|| "none".to_owned(), priority);
     let mut text = facts(&[
         ("id", message.id.clone()),
         ("list", message.list.clone()),
-        ("user", if message.user.is_empty() { "(relay)".to_owned() } else { message.user.clone() }),
+        (
+            "user",
+            if message.user.is_empty() {
+                "(relay)".to_owned()
+            } else {
+                message.user.clone()
+            },
+        ),
         ("subject", message.subject.clone()),
         ("sender", null_or(&message.sender)),
         ("recipients", message.recipients.join("\n")),
@@ -243,7 +295,13 @@ fn message(message: &MessageDocument) -> String {
             ),
         ),
         ("accepted", message.accepted.clone()),
-        ("finished", message.finished.clone().unwrap_or_else(|| "not yet".to_owned())),
+        (
+            "finished",
+            message
+                .finished
+                .clone()
+                .unwrap_or_else(|| "not yet".to_owned()),
+        ),
     ]);
     text.push('\n');
     for line in &message.text {
@@ -271,11 +329,19 @@ fn plugins(document: &PluginsDocument) -> String {
 }
 
 fn connection(connection: &Connection) -> String {
-    let addresses: Vec<String> = connection.addresses.iter().map(ToString::to_string).collect();
+    let addresses: Vec<String> = connection
+        .addresses
+        .iter()
+        .map(ToString::to_string)
+        .collect();
     let login = format!(
         "{}, {}",
         connection.mechanisms.join(" or "),
-        if connection.plaintext_login { "also before TLS" } else { "under TLS only" }
+        if connection.plaintext_login {
+            "also before TLS"
+        } else {
+            "under TLS only"
+        }
     );
     let certificate = match connection.certificate {
         Certificate::SelfSigned => "self-signed: clients have to be told to trust it",
@@ -283,7 +349,12 @@ fn connection(connection: &Connection) -> String {
     };
     let recommended = connection.recommended.as_ref().map_or_else(
         || "no port is open".to_owned(),
-        |best| format!("host {}, port {}, {}", best.host, best.port, best.encryption),
+        |best| {
+            format!(
+                "host {}, port {}, {}",
+                best.host, best.port, best.encryption
+            )
+        },
     );
     let mut text = facts(&[
         ("host", connection.host.clone()),
@@ -306,13 +377,18 @@ fn secret(name: &str, value: &str, kind: &str, secret: &str) -> String {
 }
 
 fn again(text: &mut String, command: &str) {
-    writeln!(text, "It is shown this once and kept nowhere; `{}` makes another.", printable(command))
-        .expect("writing to a string does not fail");
+    writeln!(
+        text,
+        "It is shown this once and kept nowhere; `{}` makes another.",
+        printable(command)
+    )
+    .expect("writing to a string does not fail");
 }
 
 fn warn(text: &mut String, warning: Option<&str>) {
     if let Some(warning) = warning {
-        writeln!(text, "warning: {}", printable(warning)).expect("writing to a string does not fail");
+        writeln!(text, "warning: {}", printable(warning))
+            .expect("writing to a string does not fail");
     }
 }
 
@@ -332,7 +408,11 @@ fn priority(number: u8) -> String {
 }
 
 fn null_or(sender: &str) -> String {
-    if sender.is_empty() { "<>".to_owned() } else { sender.to_owned() }
+    if sender.is_empty() {
+        "<>".to_owned()
+    } else {
+        sender.to_owned()
+    }
 }
 
 fn done(action: QueueAction) -> &'static str {

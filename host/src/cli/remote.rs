@@ -9,7 +9,7 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::asks::{Plan, plan};
-use super::options::{AdminCommand, ListCommand, PluginCommand, QueueCommand, Remote, TokenCommand, UserCommand};
+use super::options::Remote;
 use super::print;
 use crate::admin::client::{Answer, Ask, Client, ClientError};
 use crate::admin::problem::Problem;
@@ -47,7 +47,10 @@ trait Person {
 
 /// Does what was typed, over the admin API of the running relay.
 pub fn administer(remote: &Remote, access: &Access) -> ExitCode {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => {
             Terminal.notice(&format!("cannot start: {error}"));
@@ -63,7 +66,7 @@ pub fn administer(remote: &Remote, access: &Access) -> ExitCode {
 
 /// Whether it was done.
 async fn carry_out(remote: &Remote, access: &Access, person: &mut dyn Person) -> bool {
-    let json = wants_json(remote);
+    let json = remote.output().is_some_and(|output| output.json);
     match attempt(remote, access, json, person).await {
         Ok(()) => true,
         Err(Failure::Said(lines)) => {
@@ -72,8 +75,12 @@ async fn carry_out(remote: &Remote, access: &Access, person: &mut dyn Person) ->
         }
         Err(Failure::Refused(document)) => {
             match serde_json::from_value::<Problem>(document.clone()) {
-                Ok(problem) => print::refusal(&problem).iter().for_each(|line| person.notice(line)),
-                Err(_) => person.notice("the relay refused, in words that this version cannot read"),
+                Ok(problem) => print::refusal(&problem)
+                    .iter()
+                    .for_each(|line| person.notice(line)),
+                Err(_) => {
+                    person.notice("the relay refused, in words that this version cannot read")
+                }
             }
             if json {
                 // Whoever reads JSON gets the refusal as such, too. When nobody does, so be it.
@@ -94,18 +101,25 @@ async fn attempt(
     let plan = plan(remote);
     if plan == Plan::PrintToken {
         let token = read_token(access).map_err(|problem| Failure::Said(vec![problem]))?;
-        return person.hear(&format!("{}\n", token.as_str())).map_err(|_| Failure::Unheard);
+        return person
+            .hear(&format!("{}\n", token.as_str()))
+            .map_err(|_| Failure::Unheard);
     }
     let client = client(access).await?;
     let document = match plan {
         Plan::PrintToken => return Ok(()),
         Plan::Ask(ask) => asked(&client, &ask).await?,
-        Plan::Change { action, count, act, is_bulk } => {
-            let (dry_run, yes) = how(remote);
-            if dry_run {
+        Plan::Change {
+            action,
+            count,
+            act,
+            is_bulk,
+        } => {
+            let how = remote.change();
+            if how.is_some_and(|how| how.dry_run) {
                 asked(&client, &count).await?
             } else {
-                if is_bulk && !yes {
+                if is_bulk && !how.is_some_and(|how| how.yes) {
                     confirm(&client, action, &count, person).await?;
                 }
                 asked(&client, &act).await?
@@ -116,7 +130,9 @@ async fn attempt(
         pretty(&document)
     } else {
         print::answer(remote, document).map_err(|error| {
-            Failure::Said(vec![format!("the relay answered what this version cannot read: {error}")])
+            Failure::Said(vec![format!(
+                "the relay answered what this version cannot read: {error}"
+            )])
         })?
     };
     person.hear(&text).map_err(|_| Failure::Unheard)
@@ -130,7 +146,9 @@ async fn confirm(
 ) -> Result<(), Failure> {
     let document = asked(client, count).await?;
     let counted: QueueChanged = serde_json::from_value(document).map_err(|error| {
-        Failure::Said(vec![format!("the relay answered what this version cannot read: {error}")])
+        Failure::Said(vec![format!(
+            "the relay answered what this version cannot read: {error}"
+        )])
     })?;
     match person.answer(&print::question(action, counted.count)) {
         Some(true) => Ok(()),
@@ -144,8 +162,14 @@ async fn confirm(
 
 async fn asked(client: &Client, ask: &Ask) -> Result<Value, Failure> {
     match client.ask(ask).await {
-        Ok(Answer { is_success: true, document }) => Ok(document),
-        Ok(Answer { is_success: false, document }) => Err(Failure::Refused(document)),
+        Ok(Answer {
+            is_success: true,
+            document,
+        }) => Ok(document),
+        Ok(Answer {
+            is_success: false,
+            document,
+        }) => Err(Failure::Refused(document)),
         Err(error) => Err(no_answer(&error)),
     }
 }
@@ -169,7 +193,8 @@ fn no_answer(error: &ClientError) -> Failure {
     let mut lines = vec![error.to_string()];
     lines.extend(match error {
         ClientError::NotRunning { .. } => Some(
-            "start one with `outpost serve`, or name its configuration with --config FILE".to_owned(),
+            "start one with `outpost serve`, or name its configuration with --config FILE"
+                .to_owned(),
         ),
         ClientError::NotOurs { .. } => {
             Some("[admin] address in the configuration says where the relay is".to_owned())
@@ -195,57 +220,6 @@ fn pretty(document: &Value) -> String {
     format!("{document:#}\n")
 }
 
-fn wants_json(remote: &Remote) -> bool {
-    let output = match remote {
-        Remote::List(ListCommand::Ls(output))
-        | Remote::Plugin(PluginCommand::Ls(output))
-        | Remote::Connection(output)
-        | Remote::Admin(AdminCommand::ResetPassword(output)) => output,
-        Remote::List(ListCommand::Add { output, .. } | ListCommand::Set { output, .. }) => output,
-        Remote::List(ListCommand::Show(named) | ListCommand::Rm(named)) => &named.output,
-        Remote::User(
-            UserCommand::Ls { output, .. }
-            | UserCommand::Add { output, .. }
-            | UserCommand::Set { output, .. }
-            | UserCommand::Rm { output, .. },
-        ) => output,
-        Remote::User(
-            UserCommand::Show(named)
-            | UserCommand::ResetPassword(named)
-            | UserCommand::Enable(named)
-            | UserCommand::Disable(named),
-        ) => &named.output,
-        Remote::Queue(QueueCommand::Ls { output, .. } | QueueCommand::Show { output, .. }) => output,
-        Remote::Queue(
-            QueueCommand::Hold(change)
-            | QueueCommand::Release(change)
-            | QueueCommand::Retry(change)
-            | QueueCommand::Cancel(change)
-            | QueueCommand::SetPriority { change, .. },
-        ) => &change.output,
-        Remote::Admin(AdminCommand::Token { command }) => match command {
-            None | Some(TokenCommand::Print) => return false,
-            Some(TokenCommand::Ls(output) | TokenCommand::Create { output, .. }) => output,
-            Some(TokenCommand::Rm(named)) => &named.output,
-        },
-    };
-    output.json
-}
-
-/// Whether only to count, and whether to go on without asking.
-fn how(remote: &Remote) -> (bool, bool) {
-    match remote {
-        Remote::Queue(
-            QueueCommand::Hold(change)
-            | QueueCommand::Release(change)
-            | QueueCommand::Retry(change)
-            | QueueCommand::Cancel(change)
-            | QueueCommand::SetPriority { change, .. },
-        ) => (change.dry_run, change.yes),
-        _ => (false, false),
-    }
-}
-
 /// Standard input, output and error.
 struct Terminal;
 
@@ -267,9 +241,14 @@ impl Person for Terminal {
             return None;
         }
         let mut out = io::stderr().lock();
-        out.write_all(question.as_bytes()).and_then(|()| out.flush()).ok()?;
+        out.write_all(question.as_bytes())
+            .and_then(|()| out.flush())
+            .ok()?;
         let mut line = String::new();
         input.lock().read_line(&mut line).ok()?;
-        Some(matches!(line.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+        Some(matches!(
+            line.trim().to_ascii_lowercase().as_str(),
+            "y" | "yes"
+        ))
     }
 }

@@ -16,12 +16,20 @@ pub(super) struct Table {
 impl Table {
     /// A table without rows.
     pub(super) fn new(titles: &[&'static str]) -> Self {
-        Self { titles: titles.to_vec(), rows: Vec::new() }
+        Self {
+            titles: titles.to_vec(),
+            rows: Vec::new(),
+        }
     }
 
     /// Adds a row, a cell for each title.
     pub(super) fn row(&mut self, cells: Vec<String>) {
-        self.rows.push(cells.iter().map(|cell| printable(cell).into_owned()).collect());
+        self.rows.push(
+            cells
+                .iter()
+                .map(|cell| printable(cell).into_owned())
+                .collect(),
+        );
     }
 
     /// The table, or `nothing` when it has no rows.
@@ -36,7 +44,11 @@ impl Table {
                 widest.max(self.titles[column].chars().count())
             })
             .collect();
-        let titles: Vec<String> = self.titles.iter().map(|title| (*title).to_owned()).collect();
+        let titles: Vec<String> = self
+            .titles
+            .iter()
+            .map(|title| (*title).to_owned())
+            .collect();
         let mut text = String::new();
         for row in std::iter::once(&titles).chain(&self.rows) {
             let mut line = String::new();
@@ -52,7 +64,11 @@ impl Table {
 
 /// Facts, a line each, their values under one another.
 pub(super) fn facts(facts: &[(&str, String)]) -> String {
-    let width = facts.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+    let width = facts
+        .iter()
+        .map(|(name, _)| name.chars().count())
+        .max()
+        .unwrap_or(0);
     let mut text = String::new();
     for (name, value) in facts {
         // A value of several lines goes on below its first one.
@@ -68,12 +84,19 @@ pub(super) fn facts(facts: &[(&str, String)]) -> String {
 
 /// `1 delivery`, `2 deliveries`.
 pub(super) fn deliveries(count: u64) -> String {
-    format!("{count} {}", if count == 1 { "delivery" } else { "deliveries" })
+    format!(
+        "{count} {}",
+        if count == 1 { "delivery" } else { "deliveries" }
+    )
 }
 
 /// The items, or `none`.
 pub(super) fn items(items: &[String]) -> String {
-    if items.is_empty() { "none".to_owned() } else { items.join(";") }
+    if items.is_empty() {
+        "none".to_owned()
+    } else {
+        items.join(";")
+    }
 }
 
 /// At most that many characters, with a mark where something is missing.
@@ -81,7 +104,10 @@ pub(super) fn cut(text: &str, characters_max: usize) -> String {
     if text.chars().count() <= characters_max {
         return text.to_owned();
     }
-    let mut cut: String = text.chars().take(characters_max.saturating_sub(1)).collect();
+    let mut cut: String = text
+        .chars()
+        .take(characters_max.saturating_sub(1))
+        .collect();
     cut.push('…');
     cut
 }
@@ -101,7 +127,11 @@ mod tests {
 
     #[test]
     fn facts_stand_under_one_another() {
-        let text = facts(&[("a", "1".into()), ("note", "two\nlines".into()), ("x", String::new())]);
+        let text = facts(&[
+            ("a", "1".into()),
+            ("note", "two\nlines".into()),
+            ("x", String::new()),
+        ]);
         assert_eq!(text, "a     1\nnote  two\n      lines\nx\n");
     }
 

@@ -209,6 +209,9 @@ impl fmt::Display for Event {
                 )
             }
             Event::Operated { action, by } => {
+                if action.starts_with("class ") {
+                    f.write_str("moved to ")?;
+                }
                 write!(f, "{} by {}", printable(action), printable(by))
             }
         }
@@ -222,20 +225,7 @@ pub fn class_text(class: Class) -> String {
 
 /// A reply in one line: code, enhanced code, text.
 pub fn reply_text(reply: &Reply) -> String {
-    let mut text = reply.code.to_string();
-    if let Some(enhanced) = reply.enhanced {
-        write!(
-            text,
-            " {}.{}.{}",
-            enhanced.class, enhanced.subject, enhanced.detail
-        )
-        .expect("writing to a string does not fail");
-    }
-    for line in reply.text.split('\n').filter(|line| !line.is_empty()) {
-        text.push(' ');
-        text.push_str(&printable(line));
-    }
-    text
+    printable(&reply.to_string()).into_owned()
 }
 
 /// The reverse-path as people read it; `<>` for the null reverse-path.
@@ -402,6 +392,13 @@ mod tests {
                     by: "admin".into(),
                 },
                 "held by admin",
+            ),
+            (
+                Event::Operated {
+                    action: "class 2".into(),
+                    by: "admin".into(),
+                },
+                "moved to class 2 by admin",
             ),
         ];
         for (event, line) in cases {
