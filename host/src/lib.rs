@@ -12,5 +12,7 @@ pub mod cli;
 pub mod clock;
 pub mod directory;
 pub mod message;
+pub mod plugin;
+pub mod policy;
 pub mod spool;
 pub mod telemetry;

@@ -18,6 +18,15 @@ enum Hands {
     Set(Arc<AtomicU64>),
 }
 
+/// The time of day and the day of the week, somewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LocalTime {
+    /// Minutes since midnight, 0 to 1439.
+    pub minute_of_day: u16,
+    /// 1 Monday to 7 Sunday.
+    pub weekday: u8,
+}
+
 impl Clock {
     /// The machine's clock.
     pub fn system() -> Self {
@@ -44,10 +53,45 @@ impl Clock {
         }
     }
 
+    /// That moment in the operator's time zone; a standing clock stands in UTC.
+    pub fn local(&self, at: Timestamp) -> LocalTime {
+        let zone = match &self.0 {
+            Hands::System => jiff::tz::TimeZone::system(),
+            Hands::Set(_) => jiff::tz::TimeZone::UTC,
+        };
+        let milliseconds = i64::try_from(at.unix_milliseconds()).unwrap_or(i64::MAX);
+        let at = jiff::Timestamp::from_millisecond(milliseconds).unwrap_or_default();
+        let local = at.to_zoned(zone);
+        LocalTime {
+            minute_of_day: u16::from(local.hour().unsigned_abs()) * 60
+                + u16::from(local.minute().unsigned_abs()),
+            weekday: local.weekday().to_monday_one_offset().unsigned_abs(),
+        }
+    }
+
     /// Sets a standing clock; the machine's clock is not ours to set and stays as it is.
     pub fn set(&self, at: Timestamp) {
         if let Hands::Set(hands) = &self.0 {
             hands.store(at.unix_milliseconds(), Ordering::Relaxed);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_standing_clock_stands_in_utc() {
+        // Tuesday, 14 November 2023, 22:13:20.
+        let at = Timestamp::from_unix_milliseconds(1_700_000_000_123);
+        let local = Clock::standing_at(at).local(at);
+        assert_eq!(
+            local,
+            LocalTime {
+                minute_of_day: 22 * 60 + 13,
+                weekday: 2
+            }
+        );
     }
 }

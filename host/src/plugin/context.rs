@@ -1,0 +1,235 @@
+//! What the relay keeps for one instance while it lives, and the bounds on what it may use.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use wasmtime::{ResourceLimiter, UpdateDeadline};
+
+use super::meter::Meter;
+use super::metrics::{ComponentMetrics, Dropped};
+use super::settings::Limits;
+use crate::clock::Clock;
+use crate::message::Timestamp;
+use crate::policy::{Attribute, Facts, Failure};
+
+/// Lines of the log that one question may write, as the contract says.
+const LINES_MAX: u32 = 32;
+/// Core instances of one component: a Python interpreter is more than twenty.
+const INSTANCES_MAX: usize = 64;
+/// Memories of one component: one for each language runtime in it, with room.
+const MEMORIES_MAX: usize = 8;
+/// Tables of one component.
+const TABLES_MAX: usize = 32;
+/// Elements of one table, as many as the pool has room for: functions of a large program.
+pub const TABLE_ELEMENTS_MAX: usize = 100_000;
+
+/// What all instances of one component share with the relay.
+#[derive(Debug)]
+pub struct Shared {
+    /// Its name in the configuration.
+    pub name: Arc<str>,
+    /// Its own settings.
+    pub config: BTreeMap<String, String>,
+    /// What it may use.
+    pub limits: Limits,
+    /// Its numbers.
+    pub metrics: Arc<ComponentMetrics>,
+    /// The time, as components see it.
+    pub clock: Clock,
+}
+
+/// The data of one instance's store.
+#[derive(Debug)]
+pub struct Context {
+    /// What it shares with other instances of its component.
+    pub shared: Arc<Shared>,
+    /// How much CPU time it has used for the present question.
+    pub meter: Arc<Meter>,
+    /// The transaction that it is asked about; none while it starts.
+    pub facts: Option<Arc<Facts>>,
+    /// What the components before it left behind.
+    pub notes: Arc<[Attribute]>,
+    now: Option<Timestamp>,
+    cpu_time: Duration,
+    wall_time: Duration,
+    began: Instant,
+    host_calls: u64,
+    lines: u32,
+    lines_dropped: u64,
+    memory_octets: usize,
+    memory_refused: bool,
+}
+
+/// Why the relay ended a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Stop {
+    /// CPU time is used up.
+    #[error("CPU time used up")]
+    CpuTime,
+    /// Time on the wall is used up.
+    #[error("out of time")]
+    WallTime,
+    /// Too many calls of the relay's functions.
+    #[error("too many host calls")]
+    HostCalls,
+    /// It asked about a transaction when there is none.
+    #[error("there is no transaction")]
+    NoTransaction,
+}
+
+impl Context {
+    /// The context of a new instance, which has not been asked anything.
+    pub fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            meter: Arc::default(),
+            facts: None,
+            notes: Arc::default(),
+            now: None,
+            cpu_time: Duration::ZERO,
+            wall_time: Duration::ZERO,
+            began: Instant::now(),
+            host_calls: 0,
+            lines: 0,
+            lines_dropped: 0,
+            memory_octets: 0,
+            memory_refused: false,
+            shared,
+        }
+    }
+
+    /// Opens a question: the budgets begin anew, and the time stands still.
+    pub fn open(&mut self, cpu_time: Duration, wall_time: Duration) {
+        self.meter.reset();
+        self.cpu_time = cpu_time;
+        self.wall_time = wall_time;
+        self.began = Instant::now();
+        self.now = None;
+        self.host_calls = self.shared.limits.host_calls;
+        self.lines = LINES_MAX;
+        self.lines_dropped = 0;
+        self.memory_refused = false;
+    }
+
+    /// Closes the question: nothing of the transaction stays with an instance that waits.
+    pub fn close(&mut self) {
+        self.facts = None;
+        self.notes = Arc::default();
+        if self.lines_dropped > 0 {
+            self.shared
+                .metrics
+                .drop_some(Dropped::Lines, self.lines_dropped);
+        }
+    }
+
+    /// Counts a call of one of the relay's functions; too many end the question.
+    pub fn called(&mut self) -> wasmtime::Result<()> {
+        match self.host_calls.checked_sub(1) {
+            Some(left) => {
+                self.host_calls = left;
+                Ok(())
+            }
+            None => Err(Stop::HostCalls.into()),
+        }
+    }
+
+    /// The facts of the transaction that is asked about.
+    pub fn facts(&self) -> wasmtime::Result<&Facts> {
+        self.facts
+            .as_deref()
+            .ok_or_else(|| Stop::NoTransaction.into())
+    }
+
+    /// The time, the same during one question.
+    pub fn now(&mut self) -> Timestamp {
+        *self.now.get_or_insert_with(|| self.shared.clock.now())
+    }
+
+    /// Whether one more line may be written.
+    pub fn may_write_line(&mut self) -> bool {
+        match self.lines.checked_sub(1) {
+            Some(left) => {
+                self.lines = left;
+                true
+            }
+            None => {
+                self.lines_dropped += 1;
+                false
+            }
+        }
+    }
+
+    /// At a tick: goes on, after others had their turn, or ends the question.
+    pub fn tick(&self) -> wasmtime::Result<UpdateDeadline> {
+        if self.meter.used() > self.cpu_time {
+            return Err(Stop::CpuTime.into());
+        }
+        if self.began.elapsed() > self.wall_time {
+            return Err(Stop::WallTime.into());
+        }
+        Ok(UpdateDeadline::Yield(1))
+    }
+
+    /// What an error of the engine means.
+    pub fn failure(&self, error: &wasmtime::Error) -> Failure {
+        let limits = &self.shared.limits;
+        match error.downcast_ref::<Stop>() {
+            Some(Stop::CpuTime) => return Failure::CpuTime(self.cpu_time),
+            Some(Stop::WallTime) => return Failure::WallTime(self.wall_time),
+            Some(Stop::HostCalls) => return Failure::HostCalls(limits.host_calls),
+            Some(Stop::NoTransaction) | None => {}
+        }
+        if error.is::<wasmtime::PoolConcurrencyLimitError>() {
+            return Failure::Overload;
+        }
+        if self.memory_refused {
+            return Failure::Memory(limits.memory_octets);
+        }
+        Failure::Trap(crate::policy::clean_text(
+            &error.root_cause().to_string(),
+            512,
+        ))
+    }
+}
+
+/// Memory counts over all memories of the instance together.
+impl ResourceLimiter for Context {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let grown = self
+            .memory_octets
+            .saturating_add(desired.saturating_sub(current));
+        let fits = grown <= self.shared.limits.memory_octets;
+        if fits {
+            self.memory_octets = grown;
+        } else {
+            self.memory_refused = true;
+        }
+        Ok(fits)
+    }
+
+    fn table_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        Ok(desired <= TABLE_ELEMENTS_MAX)
+    }
+
+    fn instances(&self) -> usize {
+        INSTANCES_MAX
+    }
+
+    fn tables(&self) -> usize {
+        TABLES_MAX
+    }
+
+    fn memories(&self) -> usize {
+        MEMORIES_MAX
+    }
+}

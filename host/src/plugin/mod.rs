@@ -1,0 +1,201 @@
+//! Policy components: loading them, asking them, and keeping them from doing harm.
+//!
+//! The only module that names wasmtime. A [`Plugins`] is a chain of components; a [`Transaction`]
+//! asks them, and what they answer are the plain types of `policy`. A component can refuse or delay
+//! mail. It cannot crash, stall, enlarge or open the relay:
+//!
+//! - one instance per component and transaction, from a pool, dropped at the end or at any error;
+//! - CPU time and time on the wall are told apart and both bounded, and so are memory, tables, stack,
+//!   calls of the relay's functions, octets copied out, lines of the log and series of metrics;
+//! - answers are validated, and a failure is a value whose meaning the operator chose;
+//! - a component that fails again and again is not called for a while;
+//! - it is given the contract in wit/ and nothing else.
+//!
+//! The combination of answers and the validation rules stand in `policy`; what goes into [`Facts`] is
+//! the reception's.
+//!
+//! [`Facts`]: crate::policy::Facts
+
+mod answers;
+mod bindings;
+mod breaker;
+mod cache;
+mod component;
+mod context;
+mod contract;
+mod digest;
+mod engine;
+mod facts;
+mod grants;
+mod latency;
+mod load;
+mod meter;
+mod metrics;
+mod problem;
+mod section;
+mod settings;
+mod shipped;
+mod slots;
+mod status;
+mod ticker;
+mod transaction;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tokio::sync::Mutex;
+use wasmtime::Engine;
+use wasmtime::component::Linker;
+
+use self::cache::Cache;
+use self::component::Component;
+use self::context::Context;
+use self::metrics::Metrics;
+use self::slots::Slots;
+use self::ticker::Ticker;
+use crate::clock::Clock;
+use crate::telemetry::Registry;
+
+pub use self::breaker::BreakerState;
+pub use self::contract::VERSION as CONTRACT_VERSION;
+pub use self::engine::Allocation;
+pub use self::latency::LatencySummary;
+pub use self::problem::{LoadProblem, LoadProblemKind};
+pub use self::section::About;
+pub use self::settings::{
+    ComponentSettings, Limits, MEMORY_OCTETS_MAX, PoolSettings, Settings, Source,
+};
+pub use self::shipped::{SHIPPED, Shipped};
+pub use self::status::{ComponentStatus, PoolStatus};
+pub use self::transaction::{Authorization, Transaction, Urgency};
+
+/// The chain of policy components that is in force.
+pub struct Plugins {
+    workshop: Arc<Workshop>,
+    chain: ArcSwap<Vec<Arc<Component>>>,
+    /// One replacement at a time.
+    replacing: Mutex<()>,
+}
+
+/// What all components share: made once, at the start.
+struct Workshop {
+    engine: Engine,
+    allocation: Allocation,
+    linker: Linker<Context>,
+    cache: Cache,
+    slots: Slots,
+    pool: PoolSettings,
+    ticker: Ticker,
+    clock: Clock,
+    metrics: Metrics,
+}
+
+impl Plugins {
+    /// Loads the chain: reads, compiles where needed, starts each component once and lets it check
+    /// its settings.
+    ///
+    /// # Errors
+    /// Everything that is wrong, each with the component that it is about.
+    pub async fn load(
+        settings: Settings,
+        clock: Clock,
+        registry: &mut Registry,
+    ) -> Result<Arc<Self>, Vec<LoadProblem>> {
+        let metrics = Metrics::register(registry);
+        let workshop = Workshop::open(&settings, clock, metrics).map_err(|error| {
+            vec![LoadProblem {
+                component: None,
+                kind: LoadProblemKind::Engine(error),
+            }]
+        })?;
+        let workshop = Arc::new(workshop);
+        let chain = load::chain(&workshop, &settings.chain, &[]).await?;
+        Ok(Arc::new(Self {
+            workshop,
+            chain: ArcSwap::from_pointee(chain),
+            replacing: Mutex::new(()),
+        }))
+    }
+
+    /// Begins a transaction, which sees the chain of this moment to its end.
+    pub fn begin(&self) -> Transaction {
+        Transaction::new(Arc::clone(&self.workshop), self.chain.load_full())
+    }
+
+    /// Loads another chain and puts it into force at once, for the transactions that begin from then
+    /// on. Components that stay as they are keep their breaker.
+    ///
+    /// # Errors
+    /// Everything that is wrong; the chain stays as it is.
+    pub async fn replace(&self, settings: &[ComponentSettings]) -> Result<(), Vec<LoadProblem>> {
+        let _one_at_a_time = self.replacing.lock().await;
+        let before = self.chain.load_full();
+        let chain = load::chain(&self.workshop, settings, &before).await?;
+        for gone in before.iter() {
+            if !chain
+                .iter()
+                .any(|component| component.name() == gone.name())
+            {
+                gone.metrics().remove();
+            }
+        }
+        self.chain.store(Arc::new(chain));
+        Ok(())
+    }
+
+    /// What is known about each component of the chain, in its order.
+    pub fn status(&self) -> Vec<ComponentStatus> {
+        let chain = self.chain.load();
+        chain
+            .iter()
+            .map(|component| component.as_ref().into())
+            .collect()
+    }
+
+    /// The room for instances and how much of it is used.
+    pub fn pool(&self) -> PoolStatus {
+        let (instances, instances_held) = self.workshop.slots.in_use();
+        PoolStatus {
+            allocation: self.workshop.allocation,
+            instances_max: self.workshop.pool.instances.max(1) as usize,
+            instances,
+            instances_held,
+        }
+    }
+
+    /// Closes the breaker of a component; false when there is none of that name.
+    pub fn reset_breaker(&self, name: &str) -> bool {
+        let chain = self.chain.load();
+        let component = chain
+            .iter()
+            .find(|component| component.name().as_ref() == name);
+        if let Some(component) = component {
+            component.breaker.reset();
+            component.metrics().suspended.set(0);
+        }
+        component.is_some()
+    }
+}
+
+impl Workshop {
+    fn open(settings: &Settings, clock: Clock, metrics: Metrics) -> Result<Self, String> {
+        let cache = Cache::open(&settings.cache_dir).map_err(|error| error.to_string())?;
+        let (engine, allocation) = engine::start(&settings.pool)?;
+        let linker = engine::linker(&engine).map_err(|error| format!("{error:#}"))?;
+        let ticker = Ticker::start(engine.clone()).map_err(|error| error.to_string())?;
+        Ok(Self {
+            engine,
+            allocation,
+            linker,
+            cache,
+            slots: Slots::new(settings.pool),
+            pool: settings.pool,
+            ticker,
+            clock,
+            metrics,
+        })
+    }
+}

@@ -1,0 +1,121 @@
+//! Why a chain of components could not be loaded: every reason at once, each with its component.
+
+use std::fmt;
+use std::io;
+
+/// One thing that is wrong with one component, in words that the operator can act on.
+#[derive(Debug)]
+pub struct LoadProblem {
+    /// The component's name in the configuration; none when it concerns them all.
+    pub component: Option<String>,
+    /// What is wrong.
+    pub kind: LoadProblemKind,
+}
+
+/// What can be wrong with a component.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadProblemKind {
+    /// No component engine can be had on this machine, or its folder cannot be used.
+    #[error("components cannot run: {0}")]
+    Engine(String),
+    /// The name is not one, or is taken.
+    #[error("{0}")]
+    Name(String),
+    /// No component of that name ships with the relay.
+    #[error("no component \"{name}\" ships with this relay; there are: {shipped}")]
+    NotShipped {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        shipped: String,
+    },
+    /// The file cannot be read.
+    #[error("{path} cannot be read: {error}")]
+    Unreadable {
+        /// The file.
+        path: String,
+        /// Why.
+        error: io::Error,
+    },
+    /// The octets are not a component that the engine can run.
+    #[error("{0}")]
+    Invalid(String),
+    /// It wants something from outside the contract.
+    #[error("it imports {import}, which no component is given")]
+    ForeignImport {
+        /// The import as the component names it.
+        import: String,
+    },
+    /// It wants something of the contract that this relay does not have yet.
+    #[error(
+        "it imports {import}, which is newer than this relay's outpost:policy@{relay}; \
+         a newer relay has it"
+    )]
+    NewerImport {
+        /// The import as the component names it.
+        import: String,
+        /// The version of the contract that this relay speaks.
+        relay: &'static str,
+    },
+    /// It was built for an incompatible version of the contract.
+    #[error(
+        "it was built for outpost:policy@{component} ({direction} {interface}), and this relay \
+         speaks outpost:policy@{relay}; build it with an SDK for {relay}"
+    )]
+    Version {
+        /// The version of the contract that the component was built for.
+        component: String,
+        /// The version that this relay speaks.
+        relay: &'static str,
+        /// `import` or `export`.
+        direction: &'static str,
+        /// The first interface that does not fit.
+        interface: String,
+    },
+    /// It answers none of the questions, or lacks what every component has.
+    #[error("it does not export {0}")]
+    MissingExport(String),
+    /// Names and versions fit, the types behind them do not.
+    #[error(
+        "its imports or exports differ from outpost:policy@{relay} (it was built for {component}): \
+         {error}"
+    )]
+    Mismatch {
+        /// The version of the contract that the component was built for.
+        component: String,
+        /// The version that this relay speaks.
+        relay: &'static str,
+        /// The import or export that is wrong, in the engine's words.
+        error: String,
+    },
+    /// One of its own settings is wrong, says the component.
+    #[error("its setting \"{key}\": {text}")]
+    Setting {
+        /// The setting.
+        key: String,
+        /// What is wrong with it.
+        text: String,
+    },
+    /// One of the relay's settings for it is wrong.
+    #[error("its {key}: {text}")]
+    Limit {
+        /// The setting.
+        key: &'static str,
+        /// What is wrong with it.
+        text: String,
+    },
+    /// It failed before it was asked anything.
+    #[error("it fails at start: {0}")]
+    Start(String),
+}
+
+impl fmt::Display for LoadProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.component {
+            Some(component) => write!(f, "plugin \"{component}\": {}", self.kind),
+            None => self.kind.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for LoadProblem {}

@@ -1,0 +1,81 @@
+//! What a component says about itself in its custom section, and what it imports and exports: all
+//! that can be read without compiling it.
+
+use serde::Deserialize;
+use wasmparser::{Encoding, Parser, Payload};
+
+/// The section that the SDK writes.
+const SECTION: &str = "outpost:component";
+/// Octets of the section that are read: a few names and versions.
+const SECTION_OCTETS_MAX: usize = 16 << 10;
+
+/// The outside of a component.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Outline {
+    /// Names of what it imports, in its order.
+    pub imports: Vec<String>,
+    /// Names of what it exports, in its order.
+    pub exports: Vec<String>,
+    /// What it says about itself, when it does.
+    pub about: Option<About>,
+}
+
+/// What a component says about itself. Shown, never relied on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct About {
+    /// Its own name.
+    pub name: String,
+    /// Its own version.
+    pub version: String,
+    /// The SDK that it was built with.
+    pub sdk: String,
+    /// What it wants beyond what everybody is granted.
+    pub grants: Vec<String>,
+}
+
+impl Outline {
+    /// Reads the outline of a component.
+    ///
+    /// # Errors
+    /// What is wrong, when the octets are no component.
+    pub fn read(octets: &[u8]) -> Result<Self, String> {
+        let mut outline = Self::default();
+        let mut depth = 0_u32;
+        for payload in Parser::new(0).parse_all(octets) {
+            match payload.map_err(|error| format!("not a component: {error}"))? {
+                Payload::Version { encoding, .. } => {
+                    if depth == 0 && encoding != Encoding::Component {
+                        return Err(
+                            "not a component but a core module: `wasm-tools component new` makes \
+                             one of it"
+                                .to_owned(),
+                        );
+                    }
+                    depth += 1;
+                }
+                Payload::End(_) => depth -= 1,
+                Payload::ComponentImportSection(section) if depth == 1 => {
+                    for import in section {
+                        let import = import.map_err(|error| error.to_string())?;
+                        outline.imports.push(import.name.name.to_owned());
+                    }
+                }
+                Payload::ComponentExportSection(section) if depth == 1 => {
+                    for export in section {
+                        let export = export.map_err(|error| error.to_string())?;
+                        outline.exports.push(export.name.name.to_owned());
+                    }
+                }
+                // The linker leaves the section in the core module inside.
+                Payload::CustomSection(section)
+                    if section.name() == SECTION && section.data().len() <= SECTION_OCTETS_MAX =>
+                {
+                    outline.about = serde_json::from_slice(section.data()).ok();
+                }
+                _ => {}
+            }
+        }
+        Ok(outline)
+    }
+}

@@ -1,0 +1,135 @@
+//! What the operator chooses about policy components.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::shipped::SHIPPED;
+use crate::policy::{OnFailure, Question};
+
+/// The chain and where compiled components are kept.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The components in the order in which they are asked.
+    pub chain: Vec<ComponentSettings>,
+    /// The folder for compiled components. Made when missing, for the relay's user alone.
+    pub cache_dir: PathBuf,
+    /// How many instances there may be.
+    pub pool: PoolSettings,
+}
+
+/// One component of the chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ComponentSettings {
+    /// Its name in the trail, the log and the metrics; unique in the chain.
+    pub name: String,
+    /// Where it comes from.
+    pub source: Source,
+    /// What its failure means; none: defer about senders, skip about urgency.
+    pub on_failure: Option<OnFailure>,
+    /// Its own settings.
+    pub config: BTreeMap<String, String>,
+    /// What it may use.
+    pub limits: Limits,
+}
+
+/// Where a component comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// One that ships with the relay, by its name.
+    Shipped(String),
+    /// A file of the operator's.
+    File(PathBuf),
+}
+
+/// What one component may use to answer one question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// CPU time. More is the component's fault.
+    pub cpu_time: Duration,
+    /// Time on the wall, after its instance is there. More is nobody's fault: the machine is busy.
+    pub wall_time: Duration,
+    /// Linear memory of one instance, in octets.
+    pub memory_octets: usize,
+    /// Calls of the relay's functions.
+    pub host_calls: u64,
+}
+
+/// How many instances there may be, and how long a question waits for one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolSettings {
+    /// Instances alive at once.
+    pub instances: u32,
+    /// How many of them may be kept between two questions of a transaction, while its client is
+    /// slow; transactions beyond it get a fresh instance for each question.
+    pub instances_held: u32,
+    /// How long a question waits for a free instance before that is overload.
+    pub wait: Duration,
+}
+
+/// The largest memory that a component may be given: address space is reserved for it up front.
+pub const MEMORY_OCTETS_MAX: usize = 64 << 20;
+
+impl Settings {
+    /// The two components that ship, with their defaults.
+    pub fn shipped(cache_dir: PathBuf) -> Self {
+        Self {
+            chain: SHIPPED
+                .map(|shipped| ComponentSettings::shipped(shipped.name))
+                .into(),
+            cache_dir,
+            pool: PoolSettings::default(),
+        }
+    }
+}
+
+impl ComponentSettings {
+    /// A component that ships with the relay, with the defaults.
+    pub fn shipped(name: &str) -> Self {
+        Self::new(name, Source::Shipped(name.to_owned()))
+    }
+
+    /// A component with the defaults.
+    pub fn new(name: &str, source: Source) -> Self {
+        Self {
+            name: name.to_owned(),
+            source,
+            on_failure: None,
+            config: BTreeMap::new(),
+            limits: Limits::default(),
+        }
+    }
+
+    /// What a failure of this component means when it is asked that question.
+    pub fn on_failure(&self, question: Question) -> OnFailure {
+        self.on_failure.unwrap_or(match question {
+            // Who may send must be known; how urgent it is has a sensible default.
+            Question::Sender => OnFailure::Defer,
+            Question::Priority => OnFailure::Skip,
+        })
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            // Slow language runtimes need a tenth of it; a hundred stuck sessions still get by.
+            cpu_time: Duration::from_millis(50),
+            wall_time: Duration::from_secs(2),
+            // A Python interpreter needs less than half of it.
+            memory_octets: 16 << 20,
+            // A rule over a thousand recipients calls a few thousand times at most.
+            host_calls: 10_000,
+        }
+    }
+}
+
+impl Default for PoolSettings {
+    fn default() -> Self {
+        Self {
+            instances: 256,
+            instances_held: 128,
+            wait: Duration::from_secs(2),
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! What does not fit is named before any mail comes.
+
+use std::fs;
+use std::time::Duration;
+
+use super::*;
+
+#[tokio::test]
+async fn an_import_outside_the_contract_is_refused_by_name() {
+    let foreign = named("foreign", "components/tests/foreign-import", &[]);
+    let problems = problems(vec![foreign]).await;
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(
+        problems[0].starts_with("plugin \"foreign\": it imports "),
+        "{problems:?}"
+    );
+    assert!(
+        problems[0].ends_with(", which no component is given"),
+        "{problems:?}"
+    );
+    assert!(!problems[0].contains("outpost:policy"), "{problems:?}");
+}
+
+#[tokio::test]
+async fn an_incompatible_version_is_refused_with_both_versions() {
+    let old = named("future", "museum/9.0.0/incompatible", &[]);
+    let problems = problems(vec![old]).await;
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(
+        problems[0].contains("built for outpost:policy@9.0.0"),
+        "{problems:?}"
+    );
+    assert!(
+        problems[0].contains("this relay speaks outpost:policy@0.1.0"),
+        "{problems:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_function_that_this_relay_does_not_have_yet_is_named_with_both_versions() {
+    let newer = named("newer", "components/tests/missing-function", &[]);
+    let problems = problems(vec![newer]).await;
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(problems[0].contains("outpost:policy@0.1.0"), "{problems:?}");
+    assert!(problems[0].contains("built for 0.1.9"), "{problems:?}");
+}
+
+#[tokio::test]
+async fn a_record_that_differs_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let Source::File(path) = file("museum/0.1.0/everything") else {
+        panic!("a file");
+    };
+    // The names of types are compared; as long as their length stays, so does the rest.
+    let mut octets = fs::read(path).unwrap();
+    let (name, other) = (b"minute-of-day", b"moment-of-day");
+    let mut changed = 0;
+    for at in 0..octets.len() - name.len() {
+        if octets[at..].starts_with(name) {
+            octets[at..at + name.len()].copy_from_slice(other);
+            changed += 1;
+        }
+    }
+    assert!(changed > 0);
+    let path = folder.path().join("patched.wasm");
+    fs::write(&path, octets).unwrap();
+    let problems = problems(vec![ComponentSettings::new("patched", Source::File(path))]).await;
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(problems[0].contains("minute-of-day"), "{problems:?}");
+    assert!(problems[0].contains("outpost:policy/clock"), "{problems:?}");
+}
+
+#[tokio::test]
+async fn all_problems_of_all_components_come_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = folder.path().join("text.wasm");
+    fs::write(&text, "not a component").unwrap();
+    let core = folder.path().join("core.wasm");
+    fs::write(&core, b"\0asm\x01\0\0\0").unwrap();
+    let mut greedy = misbehaving(&[]);
+    greedy.limits.memory_octets = 1 << 30;
+    greedy.limits.cpu_time = Duration::from_millis(1);
+    let problems = problems(vec![
+        ComponentSettings::new("missing", Source::File(folder.path().join("none.wasm"))),
+        ComponentSettings::new("text", Source::File(text)),
+        ComponentSettings::new("core", Source::File(core)),
+        ComponentSettings::shipped("not-shipped"),
+        greedy,
+        ComponentSettings::shipped("effective-priority"),
+        ComponentSettings::shipped("effective-priority"),
+        ComponentSettings::new("Bad name", Source::Shipped("effective-priority".into())),
+    ])
+    .await;
+    for (name, text) in [
+        ("missing", "cannot be read"),
+        ("text", "not a component"),
+        ("core", "not a component but a core module"),
+        (
+            "not-shipped",
+            "there are: authorized-senders, effective-priority",
+        ),
+        ("misbehaving", "its memory: 67108864 octets at most"),
+        ("misbehaving", "its CPU time: 10ms at least"),
+        ("effective-priority", "another plugin has this name"),
+        ("Bad name", "a name has 1 to 64 of"),
+    ] {
+        let named = format!("plugin \"{name}\": ");
+        assert!(
+            problems
+                .iter()
+                .any(|problem| problem.starts_with(&named) && problem.contains(text)),
+            "{name}: {text} is not among {problems:#?}"
+        );
+    }
+    assert_eq!(problems.len(), 8, "{problems:#?}");
+}
+
+#[tokio::test]
+async fn a_component_finds_mistakes_in_its_settings_by_key() {
+    let component = |behaviour| misbehaving(&[("behaviour", behaviour), ("at", "check")]);
+    assert_eq!(
+        problems(vec![component("check-problem")]).await,
+        ["plugin \"misbehaving\": its setting \"behaviour\": must not be check-problem"]
+    );
+    let flood = problems(vec![component("check-flood")]).await;
+    assert_eq!(flood.len(), 32);
+    let control = problems(vec![component("check-control")]).await;
+    assert!(
+        control[0].ends_with("two\u{fffd}\u{fffd}lines\u{fffd}[31m"),
+        "{control:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_component_that_fails_at_start_is_not_deployed() {
+    for (behaviour, expected) in [
+        (
+            "loop",
+            "it fails at start: used more than 500ms of CPU time",
+        ),
+        ("panic", "it fails at start: trap: "),
+        (
+            "check-oversized",
+            "it fails at start: trap: too much data is being copied",
+        ),
+    ] {
+        let component = misbehaving(&[("behaviour", behaviour), ("at", "check")]);
+        let problems = problems(vec![component]).await;
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert!(problems[0].contains(expected), "{problems:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_folder_that_cannot_be_used_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    fs::write(&file, "").unwrap();
+    let settings = Settings {
+        cache_dir: file,
+        ..settings(vec![])
+    };
+    let loaded = Plugins::load(settings, clock(), &mut Registry::default()).await;
+    let problems = loaded.err().unwrap();
+    assert!(
+        problems[0]
+            .to_string()
+            .contains("the folder for compiled components"),
+        "{problems:?}"
+    );
+}

@@ -1,0 +1,256 @@
+//! The facts of a transaction as plain values, and how a mailbox is compared with a rule.
+//!
+//! These are the records of `wit/types.wit` and `wit/host.wit` with Rust's names; there stands what
+//! each may hold. The relay has parsed and normalised them, nothing here checks them again.
+
+use crate::Priority;
+use core::fmt;
+
+/// Who is connected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// Names the session in the relay's log. Opaque.
+    pub id: String,
+    /// The port of the relay that the client connected to.
+    pub listener_port: u16,
+    /// The client's IP address as text.
+    pub client_address: String,
+    /// The client's port.
+    pub client_port: u16,
+    /// The argument of EHLO or HELO, as given; nobody checked it.
+    pub ehlo: String,
+    /// None: the connection is not encrypted.
+    pub tls: Option<Tls>,
+    /// Further facts by name.
+    pub attributes: Vec<Attribute>,
+}
+
+/// The encryption of a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// `1.2` or `1.3`.
+    pub version: String,
+    /// The cipher suite by its IANA name.
+    pub cipher: String,
+}
+
+/// The logged-in user, without any secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// The login name.
+    pub name: String,
+    /// The list that the user belongs to.
+    pub list: String,
+    /// The user's own priority.
+    pub priority: Priority,
+    /// How the user logged in: `PLAIN`, `LOGIN`.
+    pub mechanism: String,
+    /// Further facts by name.
+    pub attributes: Vec<Attribute>,
+}
+
+/// A mailbox in comparable form: the domain in lower-case A-labels, the local part without quotes
+/// and with its case as it was given.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Mailbox {
+    /// The part before the last `@`.
+    pub local: String,
+    /// The part behind it.
+    pub domain: String,
+}
+
+impl Mailbox {
+    /// A mailbox of two parts that are in comparable form already.
+    pub fn new(local: impl Into<String>, domain: impl Into<String>) -> Self {
+        Self {
+            local: local.into(),
+            domain: domain.into(),
+        }
+    }
+
+    /// Whether a domain rule covers this mailbox: `example.com` covers that domain only,
+    /// `*.example.com` its subdomains at any depth and not `example.com` itself.
+    pub fn is_in_domain(&self, rule: &str) -> bool {
+        match rule.strip_prefix('*') {
+            // The dot stays in front, so that `*.example.com` does not cover `badexample.com`.
+            Some(suffix) if suffix.starts_with('.') => {
+                self.domain.len() > suffix.len()
+                    && self.domain.as_bytes().ends_with(suffix.as_bytes())
+            }
+            _ => self.domain == rule,
+        }
+    }
+
+    /// Whether this is that address, without regard to case.
+    pub fn is_address(&self, rule: &str) -> bool {
+        let Some((local, domain)) = rule.rsplit_once('@') else {
+            return false;
+        };
+        self.domain == domain && same_but_for_case(&self.local, local)
+    }
+}
+
+/// Whether two texts are the same when both are in lower case.
+fn same_but_for_case(a: &str, b: &str) -> bool {
+    a.eq_ignore_ascii_case(b)
+        || a.chars()
+            .flat_map(char::to_lowercase)
+            .eq(b.chars().flat_map(char::to_lowercase))
+}
+
+/// Prints `local@domain`, for a person: the local part stands without quotes.
+impl fmt::Display for Mailbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.local)?;
+        f.write_str("@")?;
+        f.write_str(&self.domain)
+    }
+}
+
+/// What MAIL said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Envelope {
+    /// None: the null reverse-path, `MAIL FROM:<>`.
+    pub reverse_path: Option<Mailbox>,
+    /// The parameters of MAIL as given, keywords in upper case.
+    pub parameters: Vec<(String, String)>,
+    /// The value of `SIZE=`, in octets, when the client declared one.
+    pub declared_size_bytes: Option<u64>,
+    /// How many recipients have been accepted so far; 0 at MAIL.
+    pub forward_path_count: u32,
+}
+
+/// A header field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// As written in the message.
+    pub name: String,
+    /// Unfolded, without blanks at either end.
+    pub value: String,
+}
+
+/// One carrier of a priority that the sender asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Requested {
+    /// `MT-PRIORITY`, `X-Priority`, `Importance`, ...
+    pub carrier: String,
+    /// The value as written.
+    pub value: String,
+    /// What the value means. None: malformed, and it counts as absent.
+    pub priority: Option<Priority>,
+}
+
+/// An open fact by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attribute {
+    /// Lower-case words joined by `-` or `.`, at most 64 octets.
+    pub key: String,
+    /// The fact.
+    pub value: Value,
+}
+
+/// The value of an attribute.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// Text.
+    Text(String),
+    /// A number.
+    Number(i64),
+    /// Yes or no.
+    Truth(bool),
+    /// Octets.
+    Octets(Vec<u8>),
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<i64> for Value {
+    fn from(number: i64) -> Self {
+        Self::Number(number)
+    }
+}
+
+impl From<bool> for Value {
+    fn from(truth: bool) -> Self {
+        Self::Truth(truth)
+    }
+}
+
+impl From<Vec<u8>> for Value {
+    fn from(octets: Vec<u8>) -> Self {
+        Self::Octets(octets)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_domain_rule_covers_that_domain_or_with_a_star_its_subdomains_only() {
+        let check = |rule: &str, covered: &[&str], others: &[&str]| {
+            for domain in covered {
+                assert!(
+                    Mailbox::new("a", *domain).is_in_domain(rule),
+                    "{rule} covers {domain}"
+                );
+            }
+            for domain in others {
+                assert!(
+                    !Mailbox::new("a", *domain).is_in_domain(rule),
+                    "{rule}, not {domain}"
+                );
+            }
+        };
+        check(
+            "a.example",
+            &["a.example"],
+            &["sub.a.example", "ba.example", "example", "a.example.b", ""],
+        );
+        check(
+            "*.a.example",
+            &["sub.a.example", "deep.sub.a.example"],
+            &["a.example", "ba.example", ".a.example.b", "a.exampl", ""],
+        );
+        check("*", &[], &["a.example", ""]);
+        check(
+            "*a.example",
+            &[],
+            &["a.example", "ba.example", "b.a.example"],
+        );
+        check("[192.0.2.1]", &["[192.0.2.1]"], &["192.0.2.1"]);
+    }
+
+    #[test]
+    fn an_address_rule_covers_that_address_without_regard_to_case() {
+        let check = |rule: &str, local: &str, domain: &str, covered: bool| {
+            assert_eq!(
+                Mailbox::new(local, domain).is_address(rule),
+                covered,
+                "{rule} {local} {domain}"
+            );
+        };
+        check("x@a.example", "x", "a.example", true);
+        check("x@a.example", "X", "a.example", true);
+        check("x@a.example", "y", "a.example", false);
+        check("x@a.example", "x", "sub.a.example", false);
+        check("x@a.example", "xx", "a.example", false);
+        check("x@a.example", "", "a.example", false);
+        check("jürgen@a.example", "JÜRGEN", "a.example", true);
+        check("jürgen@a.example", "jurgen", "a.example", false);
+        check("a@b@c.example", "a@b", "c.example", true);
+        check("a@b@c.example", "a", "b@c.example", false);
+        check("a.example", "a", "example", false);
+        check("", "", "", false);
+    }
+}
