@@ -16,6 +16,7 @@ pub mod address;
 pub mod auth;
 pub mod client;
 pub mod content;
+pub mod dialogue;
 pub mod limits;
 pub mod parameter;
 pub mod reply;

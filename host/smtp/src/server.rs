@@ -179,6 +179,16 @@ impl Session {
         Session::start(conversation, State::Command(Phase::Idle))
     }
 
+    /// A session that takes mail from anybody, for receivers that keep what they get and relay
+    /// nothing: tests and the sink. It has no AUTH.
+    pub fn without_login(settings: Arc<Settings>, security: Security) -> Session {
+        let mut conversation = Conversation::new(settings, security);
+        conversation.needs_login = false;
+        conversation.is_authenticated = true;
+        conversation.greet();
+        Session::start(conversation, State::Command(Phase::Idle))
+    }
+
     /// A session that greets with a refusal, such as 421 at a connection limit, and closes.
     pub fn refuse(settings: Arc<Settings>, reply: Reply) -> Session {
         let mut conversation = Conversation::new(settings, Security::Plain);
@@ -393,5 +403,61 @@ impl Session {
     /// makes readers differ. Asked at [`Question::EndOfContent`].
     pub fn saw_nul(&self) -> bool {
         self.state.findings().nul
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// What the session asks or says to `input`.
+    fn run(session: &mut Session, input: &str) -> String {
+        session.feed(input.as_bytes());
+        let mut said = String::new();
+        loop {
+            match session.next() {
+                Step::Send => {
+                    said.push_str(std::str::from_utf8(session.output()).unwrap());
+                    session.sent(session.output().len());
+                }
+                Step::Ask(_) => session.answer(Answer::Accept),
+                Step::StartTls => session.tls_started(),
+                Step::Reset => {}
+                _ => return said,
+            }
+        }
+    }
+
+    #[test]
+    fn a_session_without_login_takes_mail_from_anybody_and_has_no_auth() {
+        let settings = Settings {
+            hostname: "sink.example".into(),
+            limits: Limits {
+                commands_before_login_max: 1,
+                ..Limits::default()
+            },
+            timeouts: Timeouts::default(),
+            plaintext_auth: true,
+            starttls: true,
+        };
+        let mut session = Session::without_login(Arc::new(settings), Security::Plain);
+        let hello = run(&mut session, "EHLO a\r\n");
+        assert!(
+            hello.contains("STARTTLS") && !hello.contains("AUTH"),
+            "{hello}"
+        );
+        let said = run(&mut session, "STARTTLS\r\n");
+        assert!(said.starts_with("220"), "{said}");
+        let said = run(
+            &mut session,
+            "EHLO a\r\nMAIL FROM:<>\r\nRCPT TO:<b@c.example>\r\n",
+        );
+        assert!(
+            said.ends_with("Sender ok\r\n250 2.1.5 Recipient ok\r\n"),
+            "{said}"
+        );
+        let said = run(&mut session, "RSET\r\nAUTH PLAIN AGEAYg==\r\n");
+        assert!(said.contains("\r\n503 "), "{said}");
     }
 }

@@ -67,7 +67,7 @@ impl SenderRules {
     }
 
     /// The senders in comparable form, the local part in lower case too, in the order of their
-    /// text (`local@domain`), which is what components are handed.
+    /// texts.
     pub fn senders(&self) -> &[Address] {
         &self.senders
     }
@@ -82,7 +82,8 @@ impl SenderRules {
         self.is_empty().then_some(NO_SENDERS_WARNING)
     }
 
-    /// The senders as they are written in SMTP: quoted where it must be. Parsing them gives the same rules.
+    /// The senders as they are written in SMTP, quoted where they must be, sorted: what components are
+    /// handed. Parsing them gives the same rules.
     pub fn sender_texts(&self) -> impl Iterator<Item = String> {
         self.senders
             .iter()
@@ -122,7 +123,7 @@ pub(super) fn parse_domains(items: &Items) -> Result<Vec<String>, Vec<FieldProbl
 /// Parses authorized senders into normal form.
 pub(super) fn parse_senders(items: &Items) -> Result<Vec<Address>, Vec<FieldProblem>> {
     let mut senders = gather(SenderRules::SENDERS, items, ITEMS_MAX, parse_sender)?;
-    senders.sort_by_cached_key(Address::to_string);
+    senders.sort_by_cached_key(|sender| written(sender, sender.domain()));
     Ok(senders)
 }
 
@@ -505,7 +506,7 @@ mod tests {
                 let again = SenderRules::parse(&Items::List(rules.domains().to_vec()), &list).unwrap();
                 prop_assert_eq!(&again, &rules);
                 prop_assert!(rules.domains().is_sorted());
-                prop_assert!(rules.senders().is_sorted_by_key(Address::to_string));
+                prop_assert!(rules.sender_texts().is_sorted());
             }
         }
 

@@ -186,6 +186,11 @@ pub enum EventDocument {
         /// The id of the report.
         id: String,
     },
+    /// A report was due and not written: the reverse-path is null.
+    Unreported {
+        /// `failure`.
+        report: String,
+    },
     /// An operator did something.
     Operated {
         /// What.
@@ -326,6 +331,9 @@ fn trail(entry: &TrailEntry) -> TrailDocument {
         Event::Reported { report, id } => EventDocument::Reported {
             report: (*report).to_owned(),
             id: id.to_string(),
+        },
+        Event::Unreported { report } => EventDocument::Unreported {
+            report: (*report).to_owned(),
         },
         Event::Operated { action, by } => EventDocument::Operated {
             action: action.clone(),

@@ -42,3 +42,45 @@ impl<K: Hash + Eq + Clone, V> Bounded<K, V> {
         self.old.remove(key);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_never_holds_more_than_it_may() {
+        let mut map = Bounded::new(10);
+        for key in 0..1_000 {
+            map.insert(key, key);
+            assert!(map.young.len() + map.old.len() <= 10);
+        }
+        assert_eq!(map.get_mut(&999), Some(&mut 999));
+        assert_eq!(map.get_mut(&0), None);
+    }
+
+    #[test]
+    fn what_is_used_stays() {
+        let mut map = Bounded::new(10);
+        map.insert(-1, 0);
+        for key in 0..1_000 {
+            map.insert(key, key);
+            if key % 4 == 0 {
+                assert!(map.get_mut(&-1).is_some(), "{key}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_value_is_replaced_and_removed_in_either_generation() {
+        let mut map = Bounded::new(4);
+        for key in [1, 2, 3] {
+            map.insert(key, "old");
+        }
+        map.insert(1, "new");
+        assert_eq!(map.get_mut(&1), Some(&mut "new"));
+        for key in [1, 2, 3] {
+            map.remove(&key);
+            assert_eq!(map.get_mut(&key), None);
+        }
+    }
+}

@@ -197,3 +197,126 @@ impl Shared {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    #[test]
+    fn a_hash_is_argon2id_with_its_parameters_and_a_salt_of_its_own() {
+        let hash_of = |parameters| hash(parameters, b"secret").unwrap();
+        let phc = hash_of(Parameters::default());
+        assert!(
+            phc.as_str().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
+            "{}",
+            phc.as_str()
+        );
+        assert_ne!(hash_of(Parameters::CHEAP), hash_of(Parameters::CHEAP));
+    }
+
+    #[test]
+    fn a_hash_is_verified_in_its_own_parameters() {
+        let dear = Parameters {
+            passes: 2,
+            ..Parameters::CHEAP
+        };
+        let stored = hash(dear, b"secret").unwrap();
+        for (password, outcome) in [
+            (&b"secret"[..], Outcome::Right),
+            (b"Secret", Outcome::Wrong),
+            (b"secret\0", Outcome::Wrong),
+            (b"", Outcome::Wrong),
+        ] {
+            assert_eq!(
+                verify(Parameters::CHEAP, password, &stored),
+                outcome,
+                "{password:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_no_hash_decides_nothing() {
+        let stored = hash(Parameters::CHEAP, b"secret").unwrap();
+        let (head, _) = stored.as_str().rsplit_once('$').unwrap();
+        for text in ["", "secret", "$argon2id$", "$2b$12$abc", head] {
+            let outcome = verify(
+                Parameters::CHEAP,
+                b"secret",
+                &PasswordHash::new(text.to_owned()),
+            );
+            assert_ne!(outcome, Outcome::Right, "{text}");
+        }
+    }
+
+    #[test]
+    fn parameters_that_make_no_sense_are_refused() {
+        let parameters = Parameters {
+            memory_kib: 0,
+            ..Parameters::CHEAP
+        };
+        assert!(matches!(
+            hash(parameters, b""),
+            Err(AuthError::Unavailable(_))
+        ));
+    }
+
+    #[test]
+    fn new_hashes_go_first_and_both_queues_are_bounded() {
+        let hasher = Hasher::start(Parameters::CHEAP, 1, 2).unwrap();
+        let (blocker, blocked) = channel::<()>();
+        let (started, has_started) = channel();
+        let job: Job = Box::new(move |_| {
+            started.send(()).unwrap();
+            blocked.recv().unwrap();
+        });
+        hasher.submit_hash(job).unwrap();
+        has_started.recv().unwrap();
+
+        let (sender, order) = channel();
+        let noting = |name: &'static str| -> Job {
+            let sender = sender.clone();
+            Box::new(move |_| sender.send(name).unwrap())
+        };
+        hasher.submit_verification(noting("login 1")).unwrap();
+        hasher.submit_verification(noting("login 2")).unwrap();
+        assert!(matches!(
+            hasher.submit_verification(noting("login 3")),
+            Err(AuthError::Busy)
+        ));
+        for _ in 0..HASHES_WAITING_MAX {
+            hasher.submit_hash(noting("hash")).unwrap();
+        }
+        assert!(matches!(
+            hasher.submit_hash(noting("hash")),
+            Err(AuthError::Busy)
+        ));
+        blocker.send(()).unwrap();
+        let order: Vec<&str> = order.iter().take(HASHES_WAITING_MAX + 2).collect();
+        assert_eq!(order[HASHES_WAITING_MAX..], ["login 1", "login 2"]);
+    }
+
+    #[test]
+    fn the_threads_end_with_their_handle() {
+        let hasher = Hasher::start(Parameters::CHEAP, 2, 2).unwrap();
+        let shared = Arc::downgrade(&hasher.shared);
+        let (ended, has_ended) = channel::<()>();
+        // Held by a job that waits until the handle has gone: it is dropped with its thread's work.
+        let (blocker, blocked) = channel::<()>();
+        hasher
+            .submit_verification(Box::new(move |_| {
+                let _ = blocked.recv();
+                drop(ended);
+            }))
+            .unwrap();
+        drop(hasher);
+        drop(blocker);
+        assert!(has_ended.recv().is_err());
+        while shared.upgrade().is_some() {
+            std::thread::yield_now();
+        }
+    }
+}

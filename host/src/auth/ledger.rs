@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 use super::bounded::Bounded;
 use super::hashing::Outcome;
 use super::throttle::{Bucket, NETWORK, NETWORK_AND_USER, Network};
-use super::{AuthError, Settings};
+use super::{AuthError, Figures, Settings};
 use crate::account::PasswordHash;
 use crate::message::Timestamp;
 
@@ -51,7 +51,7 @@ pub(super) enum Step {
     Throttled(Duration),
     /// Somebody else's guess is the same and under way.
     Join(watch::Receiver<Option<Outcome>>),
-    /// Argon2 has to decide; then [`Ledger::settle`], or [`Ledger::give_up`].
+    /// Argon2 has to decide; then [`Ledger::settle`], or [`Ledger::turn_away`].
     Compute(
         watch::Sender<Option<Outcome>>,
         watch::Receiver<Option<Outcome>>,
@@ -76,6 +76,7 @@ pub(super) struct Ledger {
     pending_of_pair: HashMap<(Network, [u8; 16]), u32>,
     networks: Bounded<Network, Bucket>,
     pairs: Bounded<(Network, [u8; 16]), Bucket>,
+    pub(super) figures: Figures,
 }
 
 impl Ledger {
@@ -92,6 +93,7 @@ impl Ledger {
             pending_of_pair: HashMap::new(),
             networks: Bounded::new(BUCKETS_MAX),
             pairs: Bounded::new(BUCKETS_MAX),
+            figures: Figures::default(),
         })
     }
 
@@ -116,8 +118,20 @@ impl Ledger {
         }
     }
 
-    /// Says how to go on. The order is that of the module's header.
+    /// Says how to go on.
     pub(super) fn begin(&mut self, guess: &Guess, now: Timestamp) -> Step {
+        let step = self.decide(guess, now);
+        match &step {
+            Step::Known(_) => self.figures.remembered += 1,
+            Step::Join(_) => self.figures.joined += 1,
+            Step::Throttled(_) => self.figures.throttled += 1,
+            Step::Compute(..) => {}
+        }
+        step
+    }
+
+    /// The order is that of the module's header.
+    fn decide(&mut self, guess: &Guess, now: Timestamp) -> Step {
         let refused = self.refused_for(guess, now);
         if self.is_remembered(guess, refused.is_some(), now) {
             return Step::Known(true);
@@ -144,7 +158,8 @@ impl Ledger {
 
     /// Books what argon2 found.
     pub(super) fn settle(&mut self, guess: &Guess, outcome: Outcome, now: Timestamp) {
-        self.give_up(guess);
+        self.end(guess);
+        self.figures.computed += 1;
         match outcome {
             Outcome::Right => {
                 // Whoever knows the password was not guessing it. The network's own count stays: one
@@ -170,8 +185,14 @@ impl Ledger {
         }
     }
 
+    /// Books that there was no room.
+    pub(super) fn turn_away(&mut self, guess: &Guess) {
+        self.end(guess);
+        self.figures.throttled += 1;
+    }
+
     /// Forgets that a guess is under way.
-    pub(super) fn give_up(&mut self, guess: &Guess) {
+    fn end(&mut self, guess: &Guess) {
         self.under_way.remove(&guess.digest);
         count_down(&mut self.pending_of_network, guess.network);
         count_down(&mut self.pending_of_pair, guess.pair);
@@ -242,6 +263,19 @@ impl Ledger {
             hmac.update(part);
         }
         hmac.finalize().into_bytes().into()
+    }
+}
+
+#[cfg(test)]
+impl Ledger {
+    pub(super) fn forget_successes(&mut self) {
+        self.successes = Bounded::new(10);
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.under_way.is_empty()
+            && self.pending_of_network.is_empty()
+            && self.pending_of_pair.is_empty()
     }
 }
 

@@ -30,3 +30,41 @@ pub fn generate_password() -> Result<Zeroizing<String>, AuthError> {
     }
     Ok(password)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn a_password_is_25_characters_of_five_bits_in_groups() {
+        let password = generate_password().unwrap();
+        let groups: Vec<&str> = password.split('-').collect();
+        assert_eq!(
+            groups.iter().map(|group| group.len()).collect::<Vec<_>>(),
+            [5; 5]
+        );
+        assert!(
+            groups
+                .concat()
+                .bytes()
+                .all(|octet| ALPHABET.contains(&octet))
+        );
+        assert_eq!(ALPHABET.iter().collect::<HashSet<_>>().len(), 32);
+    }
+
+    #[test]
+    fn no_two_passwords_are_the_same_and_every_character_occurs() {
+        let passwords: HashSet<String> = (0..1_000)
+            .map(|_| generate_password().unwrap().to_string())
+            .collect();
+        assert_eq!(passwords.len(), 1_000);
+        let used: HashSet<char> = passwords
+            .iter()
+            .flat_map(|password| password.chars())
+            .collect();
+        assert_eq!(used.len(), 33);
+    }
+}

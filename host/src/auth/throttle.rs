@@ -113,3 +113,102 @@ impl Default for Network {
         Self(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_unix_milliseconds(1_000_000);
+
+    const RATE: Rate = Rate {
+        free: 2,
+        refused_from: 10,
+        forgiven_every: Duration::from_secs(60),
+    };
+
+    fn filled(guesses: u32) -> Bucket {
+        let mut bucket = Bucket::default();
+        for _ in 0..guesses {
+            bucket.fill(RATE, NOW);
+        }
+        bucket
+    }
+
+    #[test]
+    fn wrong_answers_grow_slower_and_then_there_are_none() {
+        let (ms, s) = (Duration::from_millis, Duration::from_secs);
+        for (guesses, delay, refused_for) in [
+            (0, ms(0), None),
+            (1, ms(0), None),
+            (2, ms(0), None),
+            (3, ms(500), None),
+            (4, s(1), None),
+            (5, s(2), None),
+            (6, s(4), None),
+            (7, s(8), None),
+            (8, s(15), None),
+            (9, s(15), None),
+            (10, s(15), Some(s(60))),
+            (99, s(15), Some(s(60))),
+        ] {
+            let bucket = filled(guesses);
+            assert_eq!(bucket.delay(RATE, NOW), delay, "{guesses}");
+            assert_eq!(bucket.refused_for(RATE, 0, NOW), refused_for, "{guesses}");
+        }
+    }
+
+    #[test]
+    fn time_forgives_one_guess_after_the_other() {
+        let bucket = filled(10);
+        for (seconds, guesses, refused_for) in [
+            (0, 10, Some(60)),
+            (59, 10, Some(1)),
+            (60, 9, None),
+            (61, 9, None),
+            (599, 1, None),
+            (600, 0, None),
+            (60_000, 0, None),
+        ] {
+            let at = NOW.plus(Duration::from_secs(seconds));
+            assert_eq!(bucket.guesses(RATE, at), guesses, "{seconds}");
+            let refused_for = refused_for.map(Duration::from_secs);
+            assert_eq!(bucket.refused_for(RATE, 0, at), refused_for, "{seconds}");
+        }
+    }
+
+    #[test]
+    fn guesses_under_way_count_as_wrong_ones() {
+        assert_eq!(filled(4).refused_for(RATE, 5, NOW), None);
+        assert_eq!(
+            filled(4).refused_for(RATE, 6, NOW),
+            Some(Duration::from_secs(1))
+        );
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_refuses_no_longer_than_a_full_bucket() {
+        let bucket = filled(10);
+        let before = Timestamp::EPOCH;
+        assert_eq!(bucket.guesses(RATE, before), 10);
+        assert_eq!(
+            bucket.refused_for(RATE, 0, before),
+            Some(Duration::from_secs(60))
+        );
+        let mut bucket = bucket;
+        bucket.fill(RATE, before);
+        assert_eq!(
+            bucket.guesses(RATE, before.plus(Duration::from_secs(600))),
+            0
+        );
+    }
+
+    #[test]
+    fn a_network_is_an_address_or_a_64() {
+        let network = |text: &str| Network::of(text.parse().unwrap());
+        assert_eq!(network("2001:db8::1"), network("2001:db8::ffff:0:0:1"));
+        assert_ne!(network("2001:db8::1"), network("2001:db8:0:1::1"));
+        assert_ne!(network("192.0.2.1"), network("192.0.2.2"));
+        assert_eq!(network("192.0.2.1"), network("::ffff:192.0.2.1"));
+    }
+}

@@ -1,10 +1,13 @@
 //! The time: the only module that reads it.
 //!
-//! Everything else is handed a [`Timestamp`] or asks a [`Clock`]. Tests use one that they set.
+//! Everything else is handed a [`Timestamp`] or asks a [`Clock`]. Tests use one that they set, or
+//! one that goes as the runtime's timers go, which may be paused.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
+
+use tokio::time::Instant;
 
 use crate::message::Timestamp;
 
@@ -16,6 +19,7 @@ pub struct Clock(Hands);
 enum Hands {
     System,
     Set(Arc<AtomicU64>),
+    Timers { at: Timestamp, since: Instant },
 }
 
 /// The time of day and the day of the week, somewhere.
@@ -38,6 +42,15 @@ impl Clock {
         Self(Hands::Set(Arc::new(AtomicU64::new(at.unix_milliseconds()))))
     }
 
+    /// A clock that shows `at` now and goes as the runtime's timers go: where those are paused, it
+    /// stands still, and where they are advanced, it follows.
+    pub fn with_timers(at: Timestamp) -> Self {
+        Self(Hands::Timers {
+            at,
+            since: Instant::now(),
+        })
+    }
+
     /// The time now.
     pub fn now(&self) -> Timestamp {
         match &self.0 {
@@ -49,15 +62,29 @@ impl Clock {
                     u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
                 )
             }
+            Hands::Timers { at, since } => at.plus(since.elapsed()),
             Hands::Set(at) => Timestamp::from_unix_milliseconds(at.load(Ordering::Relaxed)),
         }
     }
 
-    /// That moment in the operator's time zone; a standing clock stands in UTC.
+    /// Microseconds since the Unix epoch, where milliseconds are too coarse to tell an order.
+    pub fn unix_microseconds(&self) -> u64 {
+        match &self.0 {
+            Hands::System => {
+                let since = SystemTime::now()
+                    .duration_since(UNIX_EPOCH)
+                    .unwrap_or_default();
+                u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+            }
+            _ => self.now().unix_milliseconds().saturating_mul(1_000),
+        }
+    }
+
+    /// That moment in the operator's time zone; clocks of tests are in UTC.
     pub fn local(&self, at: Timestamp) -> LocalTime {
         let zone = match &self.0 {
             Hands::System => jiff::tz::TimeZone::system(),
-            Hands::Set(_) => jiff::tz::TimeZone::UTC,
+            _ => jiff::tz::TimeZone::UTC,
         };
         let milliseconds = i64::try_from(at.unix_milliseconds()).unwrap_or(i64::MAX);
         let at = jiff::Timestamp::from_millisecond(milliseconds).unwrap_or_default();
@@ -69,7 +96,7 @@ impl Clock {
         }
     }
 
-    /// Sets a standing clock; the machine's clock is not ours to set and stays as it is.
+    /// Sets a standing clock; others are not ours to set and stay as they are.
     pub fn set(&self, at: Timestamp) {
         if let Hands::Set(hands) = &self.0 {
             hands.store(at.unix_milliseconds(), Ordering::Relaxed);

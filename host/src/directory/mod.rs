@@ -9,6 +9,7 @@
 
 #[cfg(test)]
 mod contract;
+mod error;
 mod memory;
 mod ordered;
 mod record;
@@ -25,92 +26,18 @@ use arc_swap::ArcSwap;
 use zeroize::Zeroizing;
 
 use crate::account::{
-    FieldProblem, List, ListChange, NewList, NewUser, PasswordHash, Scope, Token, User, UserChange,
+    List, ListChange, NewList, NewUser, PasswordHash, Scope, Token, User, UserChange,
     check_token_name,
 };
 use crate::message::Timestamp;
 
+pub use error::{BoxError, DirectoryError, OpenError};
 pub use memory::MemoryRows;
 pub use state::{LISTS_MAX, Population, TOKENS_MAX, USERS_MAX};
 pub use tokens::IssuedToken;
 
 use state::State;
 use writer::Writer;
-
-/// A source of a failure, for the log.
-pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
-
-/// Why the directory could not do what was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum DirectoryError {
-    /// The name is taken, perhaps in other case.
-    #[error("there is already a {what} named \"{name}\"")]
-    Exists {
-        /// `user`, `list` or `token`.
-        what: &'static str,
-        /// As it stands in the directory.
-        name: String,
-    },
-    /// There is nothing of that name.
-    #[error("there is no {what} named \"{name}\"")]
-    Unknown {
-        /// `user`, `list` or `token`.
-        what: &'static str,
-        /// As it was asked for.
-        name: String,
-    },
-    /// What was given contradicts what is kept.
-    #[error("{}", display_all(.0))]
-    Invalid(Vec<FieldProblem>),
-    /// A list that still has users cannot be removed.
-    #[error(
-        "the list \"{list}\" still has {users} users: remove them or move them to another list"
-    )]
-    NotEmpty {
-        /// The list.
-        list: String,
-        /// How many it has.
-        users: usize,
-    },
-    /// The list `default` cannot be removed.
-    #[error("the list \"{0}\" always exists and cannot be removed")]
-    Protected(String),
-    /// No room within the limits of the directory.
-    #[error("there are {max} {what} already, and there cannot be more")]
-    Full {
-        /// `users`, `lists` or `tokens`.
-        what: &'static str,
-        /// The limit.
-        max: usize,
-    },
-    /// The backend failed and nothing was changed; the source is for the log.
-    #[error("the directory cannot be written: {0}")]
-    Unavailable(#[source] BoxError),
-}
-
-/// Why the directory could not be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// Another process has it open.
-    #[error("another process is using the directory")]
-    InUse,
-    /// A row cannot be read.
-    #[error("the {row} in the directory is damaged: {problem}")]
-    Damaged {
-        /// Which one: `user alice@a.example`.
-        row: String,
-        /// What is wrong with it.
-        problem: String,
-    },
-    /// The backend failed.
-    #[error("the directory cannot be opened: {0}")]
-    Unavailable(#[source] BoxError),
-}
-
-fn display_all(problems: &[FieldProblem]) -> String {
-    let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
-    texts.join("; ")
-}
 
 /// Which users a page holds. The default is all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -77,6 +77,12 @@ pub enum Event {
         /// The id of the report.
         id: super::MessageId,
     },
+    /// A failure report was due and none was written, since the reverse-path is null: nobody is
+    /// told about a report (RFC 5321 §4.5.5).
+    Unreported {
+        /// `failure`.
+        report: &'static str,
+    },
     /// An operator did something.
     Operated {
         /// What was done: `held`, `released`, `cancelled`, …

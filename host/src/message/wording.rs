@@ -208,6 +208,10 @@ impl fmt::Display for Event {
                     "a {report} report was written to the sender: message {id}"
                 )
             }
+            Event::Unreported { report } => write!(
+                f,
+                "no {report} report was written: the sender is null, and nobody is told about a report"
+            ),
             Event::Operated { action, by } => {
                 if action.starts_with("class ") {
                     f.write_str("moved to ")?;

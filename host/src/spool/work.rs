@@ -37,6 +37,18 @@ pub struct NewDelivery {
 }
 
 impl NewDelivery {
+    /// A delivery that has not been tried yet.
+    pub fn first(next_hop: NextHop, recipients: Vec<u32>, due: Timestamp) -> Self {
+        Self {
+            next_hop,
+            recipients,
+            due,
+            attempts: 0,
+            delay_reported: false,
+            last_reply: String::new(),
+        }
+    }
+
     /// The delivery that it becomes.
     pub(super) fn into_delivery(
         self,
@@ -106,7 +118,7 @@ pub struct LineChange {
 }
 
 /// How a claimed delivery goes on.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Settlement {
     /// The claim's lease.
     pub lease: Lease,

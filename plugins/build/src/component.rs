@@ -13,9 +13,17 @@ pub fn from_module(module: &[u8]) -> Result<Vec<u8>> {
     encoder
         .module(module)
         .context("not a module made by wit-bindgen")?;
-    encoder
+    let component = encoder
         .encode()
-        .context("the module does not fit its world")
+        .context("the module does not fit its world")?;
+    let exports = shape(&component)?.exports;
+    if !exports
+        .iter()
+        .any(|export| export.starts_with("outpost:policy/"))
+    {
+        bail!("it answers no question of the contract; is `register!` missing?");
+    }
+    Ok(component)
 }
 
 /// What a component asks of the relay and what it offers.

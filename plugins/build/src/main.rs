@@ -1,8 +1,8 @@
 //! `build-guests`: rebuilds the components that are checked in, or with `--check` only compares.
 
 use anyhow::{Result, bail};
-use outpost_guests::{build, repository};
-use std::path::PathBuf;
+use outpost_build::{build, repository};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 const USAGE: &str = "\
@@ -40,7 +40,7 @@ fn run() -> Result<()> {
         let differences = build::compare(&repository, &built)?;
         if !differences.is_empty() {
             bail!(
-                "{}\nTo rebuild: cargo run --manifest-path plugins/Cargo.toml -p outpost-guests",
+                "{}\nTo rebuild: cargo run --manifest-path plugins/Cargo.toml -p outpost-build",
                 differences.join("\n")
             );
         }
@@ -54,10 +54,13 @@ fn run() -> Result<()> {
     Ok(())
 }
 
-/// Where cargo leaves its files: apart from those of the machine's own target, whose flags differ.
-fn target(repository: &std::path::Path) -> PathBuf {
-    let own = || repository.join("plugins/target");
-    std::env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(own, PathBuf::from)
+/// Where cargo leaves its files: below the folder that this program was built into, apart from those
+/// of the machine's own target, whose flags differ.
+fn target(repository: &Path) -> PathBuf {
+    let own = std::env::current_exe().ok();
+    let own = own
+        .as_deref()
+        .and_then(|program| program.ancestors().nth(2));
+    own.map_or_else(|| repository.join("plugins/target"), Path::to_path_buf)
         .join("guests")
 }

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 #![cfg(feature = "build")]
 
-use outpost_guests::{component, repository};
+use outpost_build::{component, repository};
 use std::fs;
 use std::path::Path;
 

@@ -6,7 +6,7 @@
 #![allow(clippy::unwrap_used)]
 #![cfg(feature = "build")]
 
-use outpost_guests::{made, repository};
+use outpost_build::{made, repository};
 use std::fs;
 use wit_parser::{PackageId, Resolve, WorldId};
 

@@ -2,12 +2,12 @@
 
 #![allow(clippy::unwrap_used)]
 
-use outpost_guests::guests::{GUESTS, Guest};
-use outpost_guests::manifest::{Entry, Manifest};
-use outpost_guests::{inputs, repository};
+use outpost_build::guests::{GUESTS, Guest};
+use outpost_build::manifest::{Entry, Manifest};
+use outpost_build::{inputs, repository};
 use std::fs;
 
-const REBUILD: &str = "to rebuild: cargo run --manifest-path plugins/Cargo.toml -p outpost-guests";
+const REBUILD: &str = "to rebuild: cargo run --manifest-path plugins/Cargo.toml -p outpost-build";
 
 fn each(mut check: impl FnMut(&Guest, &Entry, &[u8])) {
     let repository = repository();

@@ -5,6 +5,7 @@
 
 use crate::Priority;
 use core::fmt;
+use std::borrow::Cow;
 
 /// Who is connected.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,21 +82,46 @@ impl Mailbox {
         }
     }
 
-    /// Whether this is that address, without regard to case.
+    /// Whether this is that address, without regard to case. A local part that needs quotes has
+    /// them in the rule, as in SMTP: `"a b"@example.com`.
     pub fn is_address(&self, rule: &str) -> bool {
         let Some((local, domain)) = rule.rsplit_once('@') else {
             return false;
         };
-        self.domain == domain && same_but_for_case(&self.local, local)
+        self.domain == domain && same_but_for_case(&self.local, &unquoted(local))
     }
+}
+
+/// What a local part means: without quotes and backslashes.
+fn unquoted(local: &str) -> Cow<'_, str> {
+    let Some(inner) = local
+        .strip_prefix('"')
+        .and_then(|local| local.strip_suffix('"'))
+    else {
+        return Cow::Borrowed(local);
+    };
+    let mut plain = String::with_capacity(inner.len());
+    let mut characters = inner.chars();
+    while let Some(character) = characters.next() {
+        plain.push(match character {
+            '\\' => characters.next().unwrap_or(character),
+            other => other,
+        });
+    }
+    Cow::Owned(plain)
 }
 
 /// Whether two texts are the same when both are in lower case.
 fn same_but_for_case(a: &str, b: &str) -> bool {
-    a.eq_ignore_ascii_case(b)
-        || a.chars()
-            .flat_map(char::to_lowercase)
-            .eq(b.chars().flat_map(char::to_lowercase))
+    a.eq_ignore_ascii_case(b) || folded(a).eq(folded(b))
+}
+
+/// The letters in lower case. The sigma at the end of a word is the one whose lower case hangs on
+/// its place, and both forms become one: knowing the place would bring 14 KB of tables into each
+/// component.
+fn folded(text: &str) -> impl Iterator<Item = char> {
+    let letters = text.chars().flat_map(char::to_lowercase);
+    letters.map(|letter| if letter == 'ς' { 'σ' } else { letter })
 }
 
 /// Prints `local@domain`, for a person: the local part stands without quotes.
@@ -248,8 +274,13 @@ mod tests {
         check("x@a.example", "", "a.example", false);
         check("jürgen@a.example", "JÜRGEN", "a.example", true);
         check("jürgen@a.example", "jurgen", "a.example", false);
-        check("a@b@c.example", "a@b", "c.example", true);
-        check("a@b@c.example", "a", "b@c.example", false);
+        check("οδος@a.example", "ΟΔΟΣ", "a.example", true);
+        check(r#""a b"@c.example"#, "A b", "c.example", true);
+        check(r#""a b"@c.example"#, r#""a b""#, "c.example", false);
+        check(r#""a@b"@c.example"#, "a@b", "c.example", true);
+        check(r#""a@b"@c.example"#, "a", "b@c.example", false);
+        check(r#""a\\\"b"@c.example"#, r#"a\"b"#, "c.example", true);
+        check(r#""@c.example"#, "", "c.example", false);
         check("a.example", "a", "example", false);
         check("", "", "", false);
     }

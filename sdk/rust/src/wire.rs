@@ -200,7 +200,12 @@ pub mod lifecycle {
         fn check_config() -> Result<(), Vec<Problem>> {
             P::check_config().map_err(|problems| {
                 let problems = problems.into_iter();
-                problems.map(|problem| Problem { key: problem.key, text: problem.text }).collect()
+                problems
+                    .map(|problem| Problem {
+                        key: problem.key,
+                        text: problem.text,
+                    })
+                    .collect()
             })
         }
     }
@@ -225,15 +230,22 @@ pub mod authorization {
 
     impl<P: Policy> Guest for Component<P> {
         fn authorize(tx: &message::Transaction) -> Decision {
-            let crate::Decision { verdict, reasons, notes } =
-                P::authorize(&Transaction { facts: Facts(tx) });
+            let crate::Decision {
+                verdict,
+                reasons,
+                notes,
+            } = P::authorize(&Transaction { facts: Facts(tx) });
             let verdict = match verdict {
                 crate::Verdict::Pass => Verdict::Pass,
                 crate::Verdict::Permit => Verdict::Permit,
                 crate::Verdict::Defer(reply) => Verdict::Defer(reply.map(reply_out)),
                 crate::Verdict::Refuse(reply) => Verdict::Refuse(reply.map(reply_out)),
             };
-            Decision { verdict, reasons: reasons_out(reasons), notes: attributes_out(notes) }
+            Decision {
+                verdict,
+                reasons: reasons_out(reasons),
+                notes: attributes_out(notes),
+            }
         }
     }
 }

@@ -22,6 +22,8 @@ pub(super) struct Conversation {
     pub(super) security: Security,
     pub(super) hello: Option<Hello>,
     pub(super) is_authenticated: bool,
+    /// Whether mail is taken only after a login. If not, the session counts as logged in.
+    pub(super) needs_login: bool,
     pub(super) output: Vec<u8>,
     /// What has become void and was not told yet.
     pub(super) void: Option<Void>,
@@ -49,6 +51,7 @@ impl Conversation {
             security,
             hello: None,
             is_authenticated: false,
+            needs_login: true,
             output: Vec::new(),
             void: None,
             wait: 0,
@@ -343,7 +346,7 @@ impl Conversation {
             // RFC 3207 §4.2: everything that was said in clear is forgotten.
             self.leave(&phase);
             self.hello = None;
-            self.is_authenticated = false;
+            self.is_authenticated = !self.needs_login;
             self.say(replies::TLS_READY);
             return State::Handshake.into();
         };

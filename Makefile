@@ -1,0 +1,51 @@
+# The commands of this repository. `make test` needs nothing installed beforehand but Rust and a C
+# compiler: it installs the rest (Debian), or names what is missing (elsewhere).
+
+CARGO ?= cargo
+# The tests that start the relay start this one.
+NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
+ifeq ($(NEXTEST),yes)
+RUN_TESTS = $(CARGO) nextest run
+else
+RUN_TESTS = $(CARGO) test
+endif
+
+.PHONY: help run test test-tools components check-components lint docs bench
+
+help:
+	@echo "make run               start the relay (as cargo run --release)"
+	@echo "make test              install what the tests need and run every test"
+	@echo "make lint              format and clippy, warnings denied"
+	@echo "make docs              the documentation of the code, warnings denied"
+	@echo "make components        rebuild the components that ship, and their manifest"
+	@echo "make check-components  rebuild them aside and compare"
+	@echo "make bench             the benchmarks of the hot paths"
+
+run:
+	$(CARGO) run --release
+
+test-tools:
+	tests/install.sh
+
+test: test-tools
+	$(CARGO) build --workspace
+	$(RUN_TESTS) --workspace
+	$(RUN_TESTS) --manifest-path plugins/Cargo.toml --workspace --target-dir target/plugins
+	$(MAKE) check-components
+
+components:
+	$(CARGO) run --quiet --manifest-path plugins/Cargo.toml -p outpost-build --target-dir target/plugins
+
+check-components:
+	$(CARGO) run --quiet --manifest-path plugins/Cargo.toml -p outpost-build --target-dir target/plugins -- --check
+
+lint:
+	$(CARGO) fmt --check
+	$(CARGO) fmt --check --manifest-path plugins/Cargo.toml
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+docs:
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
+
+bench:
+	$(CARGO) bench --package outpost-benches

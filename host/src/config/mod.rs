@@ -1,0 +1,285 @@
+//! The configuration file: every key, its default, and what a wrong value is told.
+//!
+//! TOML; every key optional, unknown keys refused, all mistakes reported at once with their lines.
+//! What comes out are the `Settings` that the modules declare; the file's form stays in here.
+
+mod document;
+mod sections;
+mod values;
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use outpost_smtp::Limits;
+
+use crate::message::Routes;
+use crate::{admin, auth, delivery, dns, net, plugin, queue, reception, spool, telemetry, tls};
+
+pub use document::Mistake;
+use document::Document;
+
+/// Where the configuration is looked for when no file is named.
+pub const DEFAULT_FILES: [&str; 2] = ["outpost.toml", "/etc/outpost/outpost.toml"];
+
+/// A configuration that can be served.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The file that it came from; none for the built-in defaults.
+    pub file: Option<PathBuf>,
+    /// The name of this relay in the banner, in EHLO and in Received.
+    pub hostname: String,
+    /// The folder that keeps everything.
+    pub data_dir: PathBuf,
+    /// Which sockets listen.
+    pub listen: net::Settings,
+    /// Whether AUTH is taken without TLS.
+    pub plaintext_auth: bool,
+    /// Limits of the protocol core.
+    pub limits: Limits,
+    /// Limits of reception.
+    pub reception: reception::Settings,
+    /// The certificate.
+    pub tls: tls::Settings,
+    /// Where mail goes.
+    pub routes: Routes,
+    /// How attempts are made.
+    pub delivery: delivery::Settings,
+    /// How names are looked up.
+    pub dns: dns::Settings,
+    /// When attempts are made.
+    pub queue: queue::Settings,
+    /// The store.
+    pub spool: spool::Settings,
+    /// Passwords.
+    pub auth: auth::Settings,
+    /// The policy components.
+    pub plugin: plugin::Settings,
+    /// The admin surface.
+    pub admin: admin::Settings,
+    /// The log.
+    pub log: telemetry::Settings,
+    /// How long a shutdown waits for transactions and attempts to end.
+    pub shutdown_grace: Duration,
+}
+
+/// Why there is no configuration to serve.
+#[derive(Debug)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The file has mistakes: all of them, by line.
+    Mistakes {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        mistakes: Vec<Mistake>,
+    },
+}
+
+/// One line a mistake: `outpost.toml: line 3: submission.ports: …`.
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ConfigError::Unreadable { path, source } => write!(f, "{}: {source}", path.display()),
+            ConfigError::Mistakes { path, mistakes } => {
+                for (index, mistake) in mistakes.iter().enumerate() {
+                    let end = if index + 1 < mistakes.len() { "\n" } else { "" };
+                    write!(f, "{}: {mistake}{end}", path.display())?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// Loads the named file; without one, the first of [`DEFAULT_FILES`] that is there, or the built-in
+/// defaults, which listen on loopback only and skip ports that cannot be bound.
+///
+/// # Errors
+/// See [`ConfigError`].
+pub fn load(file: Option<&Path>) -> Result<Config, ConfigError> {
+    let found = file.map(Path::to_owned).or_else(|| {
+        DEFAULT_FILES.iter().map(PathBuf::from).find(|path| path.exists())
+    });
+    let Some(path) = found else {
+        return Ok(defaults());
+    };
+    let text = fs::read_to_string(&path)
+        .map_err(|source| ConfigError::Unreadable { path: path.clone(), source })?;
+    parse(&text)
+        .map(|config| Config { file: Some(path.clone()), ..config })
+        .map_err(|mistakes| ConfigError::Mistakes { path, mistakes })
+}
+
+/// Reads a configuration from its text. Relative paths in it are relative to the working folder.
+///
+/// # Errors
+/// All mistakes, in the order of their lines.
+pub fn parse(text: &str) -> Result<Config, Vec<Mistake>> {
+    let document = Document::parse(text);
+    let root = document.root();
+    let config = sections::config(&root);
+    root.finish();
+    let mistakes = document.into_mistakes();
+    if mistakes.is_empty() { Ok(config) } else { Err(mistakes) }
+}
+
+/// What is served where there is no configuration file: everything on loopback, and ports that are
+/// taken or privileged are skipped.
+fn defaults() -> Config {
+    let document = Document::parse("");
+    let mut config = sections::config(&document.root());
+    config.listen.addresses = vec![[127, 0, 0, 1].into(), std::net::Ipv6Addr::LOCALHOST.into()];
+    config.listen.optional = true;
+    config
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mistakes(text: &str) -> Vec<String> {
+        parse(text).map(drop).unwrap_err().iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_manual() {
+        let config = parse("").unwrap();
+        assert_eq!(config.listen.ports.to_string(), "23,25-26,587,1025-5000");
+        assert_eq!(config.listen.implicit_tls_ports.to_string(), "465");
+        assert!(!config.listen.optional);
+        assert!(!config.plaintext_auth);
+        assert_eq!(config.limits.content_octets_max, 52_428_800);
+        assert_eq!(config.admin.address.to_string(), "127.0.0.1:8025");
+        assert_eq!(config.data_dir, Path::new("outpost-data"));
+        assert_eq!(config.queue.simultaneous_max, 500);
+        let names: Vec<_> = config.plugin.chain.iter().map(|component| component.name.as_str()).collect();
+        assert_eq!(names, ["authorized-senders", "effective-priority"]);
+    }
+
+    #[test]
+    fn without_a_file_only_loopback_is_served() {
+        let config = defaults();
+        assert!(config.listen.addresses.iter().all(|address| address.is_loopback()));
+        assert!(config.listen.optional);
+    }
+
+    #[test]
+    fn every_key_of_the_manual_is_understood() {
+        let config = parse(
+            r#"
+            hostname = "relay.example.com"
+            data_dir = "elsewhere"
+            [submission]
+            addresses = ["127.0.0.1"]
+            ports = "2525"
+            implicit_tls_ports = ""
+            optional = true
+            plaintext_auth = true
+            message_bytes_max = 1000000
+            [tls]
+            certificate = "cert.pem"
+            key = "key.pem"
+            [delivery]
+            capacity_bytes_per_second = 0
+            simultaneous_max = 7
+            per_next_hop_max = 3
+            pause_ceiling = "60s"
+            retry = ["1s", "2m"]
+            expire_after = "2d"
+            [[delivery.route]]
+            recipients = "*.example.com"
+            smarthost = "127.0.0.1:2500"
+            user = "u"
+            password = "p"
+            tls = "required"
+            [[delivery.route]]
+            recipients = "*"
+            smarthost = "127.0.0.1"
+            [admin]
+            address = "127.0.0.1:0"
+            [[plugin]]
+            name = "authorized-senders"
+            on_failure = "refuse"
+            [[plugin]]
+            name = "mine"
+            component = "mine.wasm"
+            [plugin.config]
+            limit = 3
+            "#,
+        )
+        .unwrap();
+        assert_eq!(config.hostname, "relay.example.com");
+        assert_eq!(config.queue.per_next_hop_max, 3);
+        assert_eq!(config.queue.retry, [1, 120].map(Duration::from_secs));
+        assert_eq!(config.delivery.smarthosts.len(), 2);
+        assert_eq!(config.plugin.chain[1].config["limit"], "3");
+    }
+
+    #[test]
+    fn every_mistake_is_reported_at_once_with_its_line_and_what_would_be_right() {
+        let found = mistakes(
+            "hostname = \"not a name\"\n\
+             colour = 1\n\
+             [submission]\n\
+             ports = \"25,x\"\n\
+             implicit_tls_ports = \"25\"\n\
+             addresses = [\"everywhere\"]\n\
+             optional = \"yes\"\n\
+             message_bytes_max = -1\n\
+             [tls]\n\
+             certificate = \"cert.pem\"\n\
+             [delivery]\n\
+             retry = []\n\
+             expire_after = \"5 days\"\n\
+             [[delivery.route]]\n\
+             smarthost = \"127.0.0.1:99999\"\n\
+             tls = \"sometimes\"\n\
+             [admin]\n\
+             address = \"8025\"\n\
+             [[plugin]]\n\
+             name = \"no-such\"\n\
+             [[plugin]]\n\
+             on_failure = \"accept\"\n",
+        );
+        let expected = [
+            "line 1: hostname: `not a name` is not a host name",
+            "line 2: colour: unknown key",
+            "line 4: submission.ports: `x` is neither a port",
+            "line 6: submission.addresses: `everywhere` is not an IP address",
+            "line 7: submission.optional: true or false is expected, not a text",
+            "line 8: submission.message_bytes_max: a whole number from 1024",
+            "line 10: tls.certificate: needs `key` beside it",
+            "line 12: delivery.retry: at least one duration is needed",
+            "line 13: delivery.expire_after: `5 days` is not a duration",
+            "line 14: delivery.route[1].recipients: is needed",
+            "line 15: delivery.route[1].smarthost: the port must be a number",
+            "line 16: delivery.route[1].tls: `sometimes` is not one of",
+            "line 18: admin.address: `8025` is not an address and a port",
+            "line 20: plugin[1].name: `no-such` is not a component that ships",
+            "line 21: plugin[2].name: is needed",
+            "line 22: plugin[2].on_failure: `accept` is not one of",
+        ];
+        assert_eq!(found.len(), expected.len(), "{found:#?}");
+        for (found, expected) in found.iter().zip(expected) {
+            assert!(found.starts_with(expected), "{found:?} does not begin with {expected:?}");
+        }
+    }
+
+    #[test]
+    fn a_port_is_either_in_clear_or_tls() {
+        let found = mistakes("[submission]\nports = \"25,465\"\n");
+        assert_eq!(found.len(), 1, "{found:#?}");
+        assert!(found[0].starts_with("line 2: submission.ports: port 465 is in implicit_tls_ports too"));
+    }
+}

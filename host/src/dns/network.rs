@@ -1,0 +1,274 @@
+//! Questions to name servers, by the resolver library.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::net::{DnsError, NetError, NoRecords};
+use hickory_resolver::proto::op::ResponseCode;
+use hickory_resolver::proto::rr::{Name, RData, RecordType};
+
+use super::{MxRecord, Problem, Settings};
+
+/// Answers kept in the cache. A busy relay meets a few thousand domains a day.
+const CACHE_ANSWERS_MAX: u64 = 10_000;
+
+/// How long a good answer is kept at most: a day, so that a mistaken week-long TTL can be mended.
+const CACHED_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How long "there is no such thing" is kept at most: a domain that was just set up works soon.
+const ABSENCE_CACHED_MAX: Duration = Duration::from_secs(5 * 60);
+
+/// Questions under way on one connection to a name server: more than the deliveries that the relay
+/// makes at once, so that none is turned away.
+const QUESTIONS_MAX: usize = 2_000;
+
+/// Records looked at in one answer. An answer has at most 64 KiB.
+const RECORDS_MAX: usize = 256;
+
+#[derive(Clone, Debug)]
+pub(super) struct Client(TokioResolver);
+
+impl Client {
+    /// # Errors
+    /// Why there is no name server to ask.
+    pub(super) fn new(settings: &Settings) -> Result<Self, String> {
+        let mut builder = if settings.name_servers.is_empty() {
+            TokioResolver::builder_tokio().map_err(|error| error.to_string())?
+        } else {
+            TokioResolver::builder_with_config(
+                configuration(settings),
+                TokioRuntimeProvider::default(),
+            )
+        };
+        let options = builder.options_mut();
+        options.cache_size = CACHE_ANSWERS_MAX;
+        options.positive_max_ttl = Some(CACHED_MAX);
+        options.negative_max_ttl = Some(ABSENCE_CACHED_MAX);
+        options.max_active_requests = QUESTIONS_MAX;
+        builder.build().map(Self).map_err(|error| error.to_string())
+    }
+
+    pub(super) async fn mx(&self, domain: &str) -> Result<Vec<MxRecord>, Problem> {
+        let name = full_name(domain)?;
+        self.records(name, RecordType::MX, |data| match data {
+            RData::MX(mx) => {
+                let host = mx.exchange.to_ascii();
+                let host = host.strip_suffix('.').unwrap_or(&host).to_owned();
+                Some(MxRecord {
+                    preference: mx.preference,
+                    host,
+                })
+            }
+            _ => None,
+        })
+        .await
+    }
+
+    pub(super) async fn ipv4(&self, host: &str) -> Result<Vec<IpAddr>, Problem> {
+        self.records(host_name(host)?, RecordType::A, |data| match data {
+            RData::A(address) => Some(address.0.into()),
+            _ => None,
+        })
+        .await
+    }
+
+    pub(super) async fn ipv6(&self, host: &str) -> Result<Vec<IpAddr>, Problem> {
+        self.records(host_name(host)?, RecordType::AAAA, |data| match data {
+            RData::AAAA(address) => Some(address.0.into()),
+            _ => None,
+        })
+        .await
+    }
+
+    async fn records<T>(
+        &self,
+        name: Name,
+        kind: RecordType,
+        wanted: impl Fn(&RData) -> Option<T>,
+    ) -> Result<Vec<T>, Problem> {
+        let lookup = self.0.lookup(name, kind).await.map_err(problem)?;
+        let answers = lookup.answers().iter().take(RECORDS_MAX);
+        let records: Vec<T> = answers.filter_map(|record| wanted(&record.data)).collect();
+        if records.is_empty() {
+            Err(Problem::NoRecord)
+        } else {
+            Ok(records)
+        }
+    }
+}
+
+fn configuration(settings: &Settings) -> ResolverConfig {
+    let servers = settings.name_servers.iter().map(|address| {
+        let connections =
+            [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut connection| {
+                connection.port = address.port();
+                connection
+            });
+        NameServerConfig::new(address.ip(), true, connections.to_vec())
+    });
+    ResolverConfig::from_name_servers(servers.collect())
+}
+
+/// The name of a mail domain: what stands behind an `@` is never completed with a search list.
+fn full_name(domain: &str) -> Result<Name, Problem> {
+    // What cannot be asked does not exist: no name server could know it.
+    let mut name = Name::from_ascii(domain).map_err(|_| Problem::NoSuchName)?;
+    name.set_fqdn(true);
+    Ok(name)
+}
+
+/// The name of a host: one without a dot may be a short name of this network.
+fn host_name(host: &str) -> Result<Name, Problem> {
+    if host.contains('.') {
+        return full_name(host);
+    }
+    Name::from_ascii(host).map_err(|_| Problem::NoSuchName)
+}
+
+fn problem(error: NetError) -> Problem {
+    match error {
+        NetError::Dns(DnsError::NoRecordsFound(NoRecords {
+            response_code: ResponseCode::NXDomain,
+            ..
+        })) => Problem::NoSuchName,
+        NetError::Dns(DnsError::NoRecordsFound(NoRecords {
+            response_code: ResponseCode::NoError,
+            ..
+        })) => Problem::NoRecord,
+        other => Problem::Temporary(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use hickory_resolver::proto::op::{Message, MessageType, OpCode};
+    use hickory_resolver::proto::rr::Record;
+    use hickory_resolver::proto::rr::rdata::{A, AAAA, CNAME, MX};
+    use tokio::net::UdpSocket;
+
+    use super::super::Resolver;
+    use super::*;
+
+    /// The zone of the name server below.
+    fn answer(name: &str, kind: RecordType) -> (ResponseCode, Vec<RData>) {
+        let host = |name: &str| Name::from_ascii(name).unwrap();
+        let found = |records| (ResponseCode::NoError, records);
+        match (name, kind) {
+            ("mail.example.", RecordType::MX) => found(vec![
+                RData::MX(MX::new(20, host("mx2.example."))),
+                RData::MX(MX::new(10, host("Mx1.Example."))),
+            ]),
+            ("null.example.", RecordType::MX) => found(vec![RData::MX(MX::new(0, Name::root()))]),
+            ("alias.example.", RecordType::MX) => found(vec![
+                RData::CNAME(CNAME(host("mail.example."))),
+                RData::MX(MX::new(5, host("mx5.example."))),
+            ]),
+            ("mx1.example.", RecordType::A) => found(vec![RData::A(A::new(192, 0, 2, 1))]),
+            ("mx1.example.", RecordType::AAAA) => found(vec![RData::AAAA(AAAA::new(
+                0x2001, 0xdb8, 0, 0, 0, 0, 0, 1,
+            ))]),
+            ("bare.example." | "mx1.example.", _) => found(vec![]),
+            ("lame.example.", _) => (ResponseCode::ServFail, vec![]),
+            ("refused.example.", _) => (ResponseCode::Refused, vec![]),
+            _ => (ResponseCode::NXDomain, vec![]),
+        }
+    }
+
+    /// A name server on loopback, and a resolver that asks it.
+    async fn resolver() -> Resolver {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let name_servers = vec![socket.local_addr().unwrap()];
+        tokio::spawn(async move {
+            let mut buffer = [0; 1500];
+            loop {
+                let (octets, client) = socket.recv_from(&mut buffer).await.unwrap();
+                let question = Message::from_vec(&buffer[..octets]).unwrap();
+                let query = question.queries[0].clone();
+                let name = query.name().clone();
+                let (code, records) =
+                    answer(&name.to_ascii().to_ascii_lowercase(), query.query_type());
+                let mut response = Message::new(question.id, MessageType::Response, OpCode::Query);
+                response.metadata.response_code = code;
+                response.metadata.recursion_available = true;
+                let mut owner = name;
+                for data in records {
+                    let next = match &data {
+                        RData::CNAME(alias) => alias.0.clone(),
+                        _ => owner.clone(),
+                    };
+                    response.add_answer(Record::from_rdata(owner, 60, data));
+                    owner = next;
+                }
+                response.add_query(query);
+                socket
+                    .send_to(&response.to_vec().unwrap(), client)
+                    .await
+                    .unwrap();
+            }
+        });
+        Resolver::new(&Settings {
+            name_servers,
+            time_max: Duration::from_secs(20),
+        })
+    }
+
+    #[tokio::test]
+    async fn name_servers_are_asked_and_their_answers_understood() {
+        let resolver = resolver().await;
+        let exchanges = resolver.exchanges("mail.example", 1).await.unwrap();
+        let hosts: Vec<&str> = exchanges
+            .iter()
+            .map(|exchange| exchange.host.as_str())
+            .collect();
+        assert_eq!(hosts, ["mx1.example", "mx2.example"]);
+        let addresses = resolver.addresses("mx1.example").await.unwrap();
+        assert_eq!(
+            addresses,
+            ["192.0.2.1", "2001:db8::1"].map(|a| a.parse::<IpAddr>().unwrap())
+        );
+        let exchanges = resolver.exchanges("alias.example", 1).await.unwrap();
+        assert_eq!(exchanges[0].host, "mx5.example");
+        let exchanges = resolver.exchanges("bare.example", 1).await.unwrap();
+        assert_eq!(exchanges[0].host, "bare.example");
+    }
+
+    #[tokio::test]
+    async fn answers_without_records_are_told_apart() {
+        let resolver = resolver().await;
+        assert_eq!(
+            resolver.exchanges("null.example", 1).await,
+            Err(Problem::NullMx)
+        );
+        assert_eq!(
+            resolver.exchanges("none.example", 1).await,
+            Err(Problem::NoSuchName)
+        );
+        assert_eq!(
+            resolver.addresses("none.example").await,
+            Err(Problem::NoSuchName)
+        );
+        assert_eq!(
+            resolver.addresses("bare.example").await,
+            Err(Problem::NoRecord)
+        );
+        for domain in ["lame.example", "refused.example"] {
+            let problem = resolver.exchanges(domain, 1).await.unwrap_err();
+            assert!(
+                matches!(problem, Problem::Temporary(_)),
+                "{domain}: {problem}"
+            );
+        }
+        for domain in ["a..b", "x y", "ü.example", &"a".repeat(64)] {
+            assert_eq!(
+                resolver.exchanges(domain, 1).await,
+                Err(Problem::NoSuchName),
+                "{domain}"
+            );
+        }
+    }
+}

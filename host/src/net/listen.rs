@@ -1,0 +1,271 @@
+//! Listening sockets: the configured set of addresses and ports, bound all at once.
+//!
+//! What cannot be bound is named, never skipped in silence. Accepting is reception's.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::TcpListener;
+
+/// Clients that wait to be accepted, per port. A short backlog loses clients that connect at the
+/// same moment; the kernel cuts this to its own limit.
+const BACKLOG: i32 = 4_096;
+
+/// Descriptors for everything that is not a client connection: listeners, the spool, outgoing
+/// connections. What `raise_file_limit` aims at is the most that the machine allows.
+const FILES_WANTED: u64 = 1 << 20;
+
+/// Which sockets listen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// On these addresses.
+    pub addresses: Vec<IpAddr>,
+    /// On these ports, in clear with STARTTLS.
+    pub ports: PortSet,
+    /// On these ports, with TLS from the first octet (RFC 8314 §3.3).
+    pub implicit_tls_ports: PortSet,
+    /// Whether a port that cannot be bound is reported and skipped.
+    pub optional: bool,
+}
+
+/// A set of ports, written as single ports and ranges: `25,587,1025-5000`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PortSet(Vec<RangeInclusive<u16>>);
+
+/// A socket that listens.
+#[derive(Debug)]
+pub struct Listener {
+    /// The socket.
+    pub socket: TcpListener,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Whether TLS begins with the first octet.
+    pub implicit_tls: bool,
+}
+
+/// A socket that could not be bound.
+#[derive(Debug)]
+pub struct Unbound {
+    /// Where it should have listened.
+    pub address: SocketAddr,
+    /// Why it does not.
+    pub error: io::Error,
+}
+
+/// Binds every configured socket. What is unbound stands beside what is bound; whether that is an
+/// error is the caller's decision by [`Settings::optional`].
+///
+/// A machine without IPv6 does not fail at the IPv6 forms of "any" and "loopback".
+///
+/// Must be called within a runtime.
+pub fn bind(settings: &Settings) -> (Vec<Listener>, Vec<Unbound>) {
+    let mut bound = Vec::new();
+    let mut unbound = Vec::new();
+    for (ports, implicit_tls) in [
+        (&settings.ports, false),
+        (&settings.implicit_tls_ports, true),
+    ] {
+        for &ip in &settings.addresses {
+            for port in ports.iter() {
+                let address = SocketAddr::new(ip, port);
+                match bind_one(address) {
+                    // Port 0 in a test is the port that the kernel chose.
+                    Ok(socket) => {
+                        let address = socket.local_addr().unwrap_or(address);
+                        bound.push(Listener {
+                            socket,
+                            address,
+                            implicit_tls,
+                        });
+                    }
+                    Err(error) if has_no_ipv6(ip, &error) => break,
+                    Err(error) => unbound.push(Unbound { address, error }),
+                }
+            }
+        }
+    }
+    (bound, unbound)
+}
+
+fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    if address.is_ipv6() {
+        // Each address is configured by itself: "::" does not take IPv4 along.
+        socket.set_only_v6(true)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+fn has_no_ipv6(ip: IpAddr, error: &io::Error) -> bool {
+    let general = ip.is_ipv6() && (ip.is_unspecified() || ip.is_loopback());
+    // EAFNOSUPPORT has no kind of its own.
+    let unsupported =
+        error.raw_os_error() == Some(97) || error.kind() == io::ErrorKind::Unsupported;
+    general && (unsupported || error.kind() == io::ErrorKind::AddrNotAvailable)
+}
+
+/// Raises this process's limit on open files as far as the machine allows; returns the limit.
+///
+/// # Errors
+/// When the limit cannot be read or raised.
+pub fn raise_file_limit() -> io::Result<u64> {
+    rlimit::increase_nofile_limit(FILES_WANTED)
+}
+
+impl PortSet {
+    /// The ports, each once, in ascending order.
+    pub fn iter(&self) -> impl Iterator<Item = u16> + '_ {
+        self.0.iter().cloned().flatten()
+    }
+
+    /// How many ports there are.
+    pub fn count(&self) -> usize {
+        self.0.iter().map(ExactSizeIterator::len).sum()
+    }
+
+    /// Whether the port is in the set.
+    pub fn contains(&self, port: u16) -> bool {
+        self.0.iter().any(|range| range.contains(&port))
+    }
+}
+
+/// Joins overlapping and touching ranges, so that each port stands once.
+impl FromIterator<RangeInclusive<u16>> for PortSet {
+    fn from_iter<I: IntoIterator<Item = RangeInclusive<u16>>>(ranges: I) -> Self {
+        let mut ranges: Vec<_> = ranges.into_iter().collect();
+        ranges.sort_by_key(|range| *range.start());
+        let mut joined: Vec<RangeInclusive<u16>> = Vec::new();
+        for range in ranges {
+            match joined.last_mut() {
+                Some(last) if u32::from(*range.start()) <= u32::from(*last.end()) + 1 => {
+                    *last = *last.start()..=*last.end().max(range.end());
+                }
+                _ => joined.push(range),
+            }
+        }
+        Self(joined)
+    }
+}
+
+impl FromStr for PortSet {
+    type Err = String;
+
+    /// Reads `25,587,1025-5000`; blanks don't matter and an empty text is the empty set. Port 0 is
+    /// any free port, on its own only.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let items = text
+            .split(',')
+            .map(str::trim)
+            .filter(|item| !item.is_empty());
+        items.map(range).collect()
+    }
+}
+
+fn range(item: &str) -> Result<RangeInclusive<u16>, String> {
+    let port = |text: &str| {
+        let digits = text.bytes().all(|octet| octet.is_ascii_digit());
+        text.parse::<u16>().ok().filter(|_| digits)
+    };
+    let wrong = || format!("`{item}` is neither a port (1 to 65535) nor a range such as 1025-5000");
+    match item.split_once('-') {
+        None => port(item).map(|port| port..=port).ok_or_else(wrong),
+        Some((first, last)) => match (port(first.trim()), port(last.trim())) {
+            (Some(first @ 1..), Some(last)) if first <= last => Ok(first..=last),
+            (Some(1..), Some(_)) => Err(format!("the range `{item}` ends before it begins")),
+            _ => Err(wrong()),
+        },
+    }
+}
+
+/// As it is written in the configuration.
+impl fmt::Display for PortSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, range) in self.0.iter().enumerate() {
+            let comma = if index == 0 { "" } else { "," };
+            match (range.start(), range.end()) {
+                (first, last) if first == last => write!(f, "{comma}{first}")?,
+                (first, last) => write!(f, "{comma}{first}-{last}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn port_sets_are_read_and_written_in_normal_form() {
+        for (text, normal, count) in [
+            ("23,25,26,587,1025-5000", "23,25-26,587,1025-5000", 3_980),
+            (" 587 , 25 ,", "25,587", 2),
+            ("1-3,2-5,6", "1-6", 6),
+            ("65535,1-65535", "1-65535", 65_535),
+            ("", "", 0),
+            ("0", "0", 1),
+        ] {
+            let ports: PortSet = text.parse().unwrap();
+            assert_eq!(
+                (ports.to_string().as_str(), ports.count()),
+                (normal, count),
+                "{text}"
+            );
+            assert_eq!(ports.iter().count(), count);
+        }
+    }
+
+    #[test]
+    fn a_wrong_port_is_named() {
+        for text in [
+            "x",
+            "25;26",
+            "70000",
+            "-5",
+            "5-",
+            "1-2-3",
+            "0-5",
+            "+25",
+            "1025-70000",
+            "smtp",
+        ] {
+            let error = text.parse::<PortSet>().unwrap_err();
+            assert!(error.contains(text), "{text}: {error}");
+        }
+        assert!(
+            "9-5"
+                .parse::<PortSet>()
+                .unwrap_err()
+                .contains("ends before it begins")
+        );
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_bound_is_named_beside_what_can() {
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = taken.local_addr().unwrap().port();
+        let settings = Settings {
+            addresses: vec!["127.0.0.1".parse().unwrap()],
+            ports: [0..=0, port..=port].into_iter().collect(),
+            implicit_tls_ports: PortSet::default(),
+            optional: false,
+        };
+        let (bound, unbound) = bind(&settings);
+        assert_eq!(bound.len(), 1);
+        assert_eq!(unbound.len(), 1);
+        assert_eq!(unbound[0].address, taken.local_addr().unwrap());
+        assert_eq!(unbound[0].error.kind(), io::ErrorKind::AddrInUse);
+    }
+}

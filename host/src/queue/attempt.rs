@@ -1,0 +1,264 @@
+//! One claimed delivery on its way: the attempt, its settlement, and the lease that outlives neither.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use outpost_smtp::{Mailbox, ReversePath};
+use tokio::time::Instant;
+
+use super::deliver::Deliver;
+use super::metrics::Metrics;
+use super::reports::Writer;
+use super::settle::{Ended, Plan, Rules};
+use super::trouble::{Backoff, Trouble};
+use crate::clock::Clock;
+use crate::message::{Attempt, Event, MessageId, NextHop, Outcome, Timestamp, TrailEntry};
+use crate::spool::{Claim, Settlement, Spool, SpoolError};
+
+/// What all attempts share.
+pub(super) struct Shared {
+    pub(super) spool: Arc<dyn Spool>,
+    pub(super) deliver: Arc<dyn Deliver>,
+    pub(super) next_hop: Box<dyn Fn(&Mailbox) -> NextHop + Send + Sync>,
+    pub(super) random: Box<dyn Fn() -> u128 + Send + Sync>,
+    pub(super) clock: Clock,
+    pub(super) hostname: String,
+    pub(super) rules: Rules,
+    pub(super) returned_octets_max: usize,
+    pub(super) metrics: Metrics,
+    /// Whether settlements cannot be recorded at present.
+    pub(super) recording: Trouble,
+}
+
+/// A claim that is given back when it is dropped before it was settled: no end of a task, not even
+/// an abrupt one, keeps a lease.
+pub(super) struct Held {
+    claim: Claim,
+    spool: Arc<dyn Spool>,
+    is_settled: bool,
+}
+
+impl Held {
+    pub(super) fn new(claim: Claim, spool: Arc<dyn Spool>) -> Self {
+        Self {
+            claim,
+            spool,
+            is_settled: false,
+        }
+    }
+
+    pub(super) fn next_hop(&self) -> &NextHop {
+        &self.claim.delivery.next_hop
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if !self.is_settled {
+            self.spool.release(self.claim.lease);
+        }
+    }
+}
+
+/// An attempt that ended and waits for its settlement.
+pub(super) struct Attempted {
+    pub(super) held: Held,
+    attempt: Attempt,
+    at: Timestamp,
+    took: Duration,
+}
+
+/// Makes one attempt.
+pub(super) async fn attempt(shared: Arc<Shared>, held: Held) -> Attempted {
+    let Claim {
+        delivery, message, ..
+    } = &held.claim;
+    let begun = Instant::now();
+    shared.metrics.attempt_begun(message.class);
+    if delivery.attempts == 0 {
+        let wait = shared.clock.now().since(message.accepted);
+        shared.metrics.first_attempt_after(message.class, wait);
+    }
+    let content = {
+        let (spool, id) = (shared.spool.clone(), message.id);
+        Box::new(move || {
+            let spool = spool.clone();
+            Box::pin(async move { spool.content(id).await }) as Pin<Box<_>>
+        })
+    };
+    let attempting = shared
+        .deliver
+        .deliver(message.clone(), delivery.clone(), content);
+    let attempt = guarded(attempting).await.unwrap_or_else(|Panicked| {
+        tracing::error!(delivery = %delivery.id, next_hop = %delivery.next_hop, "an attempt panicked");
+        // Where it was is not known: perhaps behind the final dot.
+        Attempt { host: None, outcomes: Vec::new(), unknown: true }
+    });
+    Attempted {
+        held,
+        attempt,
+        at: shared.clock.now(),
+        took: begun.elapsed(),
+    }
+}
+
+struct Panicked;
+
+/// The future's output, or that it panicked. Nothing of a future that panicked is used again, so
+/// a broken invariant in it stays with it.
+async fn guarded<T>(mut future: Pin<Box<dyn Future<Output = T> + Send>>) -> Result<T, Panicked> {
+    std::future::poll_fn(move |context| {
+        match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
+            Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
+            Ok(Poll::Pending) => Poll::Pending,
+            Err(_) => Poll::Ready(Err(Panicked)),
+        }
+    })
+    .await
+}
+
+/// Settles an attempt: works out what follows, writes the reports, and has it all recorded in one
+/// transaction.
+pub(super) async fn settle(shared: Arc<Shared>, attempted: Attempted) {
+    let Attempted {
+        mut held,
+        attempt,
+        at,
+        took,
+    } = attempted;
+    let ended = Ended {
+        message: &held.claim.message,
+        delivery: &held.claim.delivery,
+        attempt: &attempt,
+        at,
+        took,
+    };
+    let jitter = (shared.random)() as u64;
+    let plan = shared.rules.settle(&ended, jitter);
+    log(&ended, &plan);
+    let settlement = write(&shared, &ended, &held.claim, &plan).await;
+    held.is_settled = record(&shared, settlement).await;
+    if held.is_settled {
+        shared.metrics.settled(held.claim.message.class, plan.tally);
+        plan.reports
+            .iter()
+            .for_each(|wanted| shared.metrics.reported(wanted.kind));
+    }
+}
+
+/// The plan as the spool takes it, with its reports written out.
+async fn write(shared: &Shared, ended: &Ended<'_>, claim: &Claim, plan: &Plan) -> Settlement {
+    let mut settlement = Settlement {
+        lease: claim.lease,
+        remaining: plan.remaining.iter().cloned().collect(),
+        reports: Vec::new(),
+        trail: plan.trail.clone(),
+    };
+    if plan.reports.is_empty() || ended.message.envelope.reverse_path == ReversePath::Null {
+        return settlement;
+    }
+    let content = start_of_content(shared, ended.message.id).await;
+    let writer = Writer {
+        hostname: &shared.hostname,
+        next_hop: &shared.next_hop,
+        at: ended.at,
+        about: ended.message,
+        host: ended.attempt.host.as_ref(),
+        content: &content,
+    };
+    for wanted in &plan.reports {
+        let id = MessageId::new(ended.at, (shared.random)());
+        if let Some(report) = writer.write(wanted, id) {
+            settlement.reports.push(report);
+            let event = Event::Reported {
+                report: wanted.kind.name(),
+                id,
+            };
+            settlement.trail.push(TrailEntry {
+                at: ended.at,
+                event,
+            });
+        }
+    }
+    settlement
+}
+
+/// The content from its first octet, as much as a report may return. A report goes without it
+/// rather than not at all.
+async fn start_of_content(shared: &Shared, id: MessageId) -> Vec<u8> {
+    let mut start = Vec::new();
+    let read = async {
+        let mut content = shared.spool.content(id).await?;
+        while let Some(piece) = content.next().await? {
+            let room = shared.returned_octets_max - start.len();
+            start.extend_from_slice(&piece[..piece.len().min(room)]);
+            if piece.len() >= room {
+                break;
+            }
+        }
+        Ok::<(), SpoolError>(())
+    };
+    if let Err(error) = read.await {
+        tracing::warn!(about = %id, %error, "a report goes without the message that it is about");
+    }
+    start
+}
+
+/// Has a settlement recorded, however long the spool takes to be able to: the outcome is known, and
+/// giving the lease back would send the message again. Says whether the lease is gone.
+async fn record(shared: &Shared, settlement: Settlement) -> bool {
+    let delivery = settlement.lease.delivery;
+    let mut backoff = Backoff::default();
+    loop {
+        match shared.spool.settle(settlement.clone()).await {
+            Ok(()) => {
+                shared.recording.ends();
+                return true;
+            }
+            Err(error @ (SpoolError::LeaseLost | SpoolError::Unknown)) => {
+                shared.recording.ends();
+                tracing::info!(%delivery, %error, "the outcome of an attempt is not needed any more");
+                return true;
+            }
+            Err(error) => {
+                shared.metrics.spool_failed();
+                shared.recording.begins(&error);
+                tokio::time::sleep(backoff.next_wait()).await;
+            }
+        }
+    }
+}
+
+fn log(ended: &Ended<'_>, plan: &Plan) {
+    let delivery = ended.delivery;
+    // `message` is what the log calls its own text, so the message's id stands on a span.
+    let span = tracing::info_span!("attempt", message = %ended.message.id);
+    let _entered = span.enter();
+    // One reply stands for all: that of the first recipient that was not delivered.
+    let outcomes = ended
+        .attempt
+        .outcomes
+        .iter()
+        .map(|outcome| &outcome.outcome);
+    let undelivered = outcomes
+        .clone()
+        .find(|outcome| !matches!(outcome, Outcome::Delivered(_)));
+    let telling = undelivered.or_else(|| outcomes.clone().next());
+    tracing::info!(
+        delivery = %delivery.id,
+        next_hop = %delivery.next_hop,
+        host = ended.attempt.host.as_ref().map(|host| host.name.as_str()),
+        class = ended.message.class.number(),
+        delivered = plan.tally.delivered,
+        deferred = plan.tally.deferred,
+        bounced = plan.tally.bounced,
+        expired = plan.tally.expired,
+        reply = telling.map(|outcome| outcome.reply().to_string()),
+        until = plan.remaining.as_ref().map(|remaining| remaining.due.to_string()),
+        took_ms = u64::try_from(ended.took.as_millis()).unwrap_or(u64::MAX),
+        "attempt ended"
+    );
+}

@@ -1,0 +1,25 @@
+//! What the queue asks of whoever delivers: one attempt at a delivery.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use crate::message::{Attempt, Delivery, Message};
+use crate::spool::{Content, Pending};
+
+/// Opens the content of the claimed message, from its first octet; again, as often as it is called.
+pub type OpenContent = Box<dyn Fn() -> Pending<'static, Box<dyn Content>> + Send + Sync>;
+
+/// Makes attempts at deliveries.
+pub trait Deliver: Send + Sync + 'static {
+    /// Tries to deliver to all pending recipients of `delivery`, and says what became of each.
+    ///
+    /// It always comes back: with its own time limits, and with an outcome where nothing answered.
+    /// Dropped, it ends the attempt; that happens when the relay stops and the attempt does not end.
+    fn deliver(
+        &self,
+        message: Arc<Message>,
+        delivery: Delivery,
+        content: OpenContent,
+    ) -> Pin<Box<dyn Future<Output = Attempt> + Send>>;
+}

@@ -1,0 +1,26 @@
+//! The queue: which delivery goes next, and what follows from how it ended.
+//!
+//! The spool says what waits, the scheduler says what goes, somebody who can [`Deliver`] makes the
+//! attempt, and one settlement records what follows from it: finished, tried again, reported. Waits
+//! for mail, for time and for attempts; knows nothing of hosts, connections or SMTP sessions.
+
+mod attempt;
+mod deliver;
+mod metrics;
+mod order;
+#[cfg(test)]
+mod rehearsal;
+mod reports;
+mod retry;
+mod run;
+mod scheduler;
+mod settings;
+mod settle;
+#[cfg(test)]
+mod simulation;
+mod trouble;
+
+pub use deliver::{Deliver, OpenContent};
+pub use metrics::Metrics;
+pub use run::{Parts, Queue};
+pub use settings::Settings;

@@ -1,0 +1,143 @@
+//! What the operator chooses about the queue.
+
+use std::time::Duration;
+
+use super::retry::Schedule;
+use super::scheduler::Limits;
+
+/// The queue's settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Deliveries under way at once, over all next hops.
+    pub simultaneous_max: usize,
+    /// Deliveries under way at once to one next hop.
+    pub per_next_hop_max: usize,
+    /// The wait after the first failed attempt, after the second, and so on; the last repeats.
+    pub retry: Vec<Duration>,
+    /// How long after its acceptance a message is given up.
+    pub expire_after: Duration,
+    /// How long after its acceptance the sender is told that a message still waits.
+    pub delay_warning_after: Duration,
+    /// Whether that holds for senders who did not say which reports they want (RFC 3461 §4.1
+    /// leaves it to us).
+    pub delay_warning_unasked: bool,
+    /// How much of a message a failure report returns at most; of a larger one it returns the header.
+    pub returned_octets_max: usize,
+    /// How long attempts may take to end when the relay stops.
+    pub stop_within: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        const MINUTE: u64 = 60;
+        const HOUR: u64 = 60 * MINUTE;
+        Self {
+            simultaneous_max: 500,
+            per_next_hop_max: 20,
+            retry: [30, 2 * MINUTE, 10 * MINUTE, 30 * MINUTE, HOUR, 4 * HOUR]
+                .map(Duration::from_secs)
+                .to_vec(),
+            expire_after: Duration::from_secs(5 * 24 * HOUR),
+            delay_warning_after: Duration::from_secs(4 * HOUR),
+            delay_warning_unasked: true,
+            // Enough to recognise a message by; times the attempts that can bounce at once it stays
+            // a matter of megabytes.
+            returned_octets_max: 64 * 1024,
+            stop_within: Duration::from_secs(20),
+        }
+    }
+}
+
+impl Settings {
+    /// What is wrong with the settings: the key, and why, in words for the operator.
+    pub fn mistakes(&self) -> Vec<(&'static str, &'static str)> {
+        let mut mistakes = Vec::new();
+        let mut check = |holds: bool, key, why| {
+            if !holds {
+                mistakes.push((key, why));
+            }
+        };
+        check(
+            self.simultaneous_max > 0,
+            "simultaneous_max",
+            "must be at least 1",
+        );
+        check(
+            self.per_next_hop_max > 0,
+            "per_next_hop_max",
+            "must be at least 1",
+        );
+        check(
+            !self.retry.is_empty(),
+            "retry",
+            "must name at least one wait, such as \"30s\"",
+        );
+        check(
+            self.retry
+                .iter()
+                .all(|wait| *wait >= Duration::from_millis(100)),
+            "retry",
+            "must not have a wait below 100ms: a host that is down would be tried without a pause",
+        );
+        check(
+            !self.expire_after.is_zero(),
+            "expire_after",
+            "must be more than 0",
+        );
+        mistakes
+    }
+
+    pub(super) fn limits(&self) -> Limits {
+        Limits {
+            simultaneous_max: self.simultaneous_max,
+            per_next_hop_max: self.per_next_hop_max,
+        }
+    }
+
+    pub(super) fn schedule(&self) -> Schedule {
+        Schedule {
+            waits: self.retry.clone(),
+            expire_after: self.expire_after,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_have_no_mistakes() {
+        assert_eq!(Settings::default().mistakes(), []);
+    }
+
+    #[test]
+    fn all_mistakes_are_named_at_once_by_their_key() {
+        let settings = Settings {
+            simultaneous_max: 0,
+            per_next_hop_max: 0,
+            retry: Vec::new(),
+            expire_after: Duration::ZERO,
+            ..Settings::default()
+        };
+        let keys: Vec<_> = settings
+            .mistakes()
+            .into_iter()
+            .map(|(key, _)| key)
+            .collect();
+        assert_eq!(
+            keys,
+            [
+                "simultaneous_max",
+                "per_next_hop_max",
+                "retry",
+                "expire_after"
+            ]
+        );
+        let hasty = Settings {
+            retry: vec![Duration::ZERO],
+            ..Settings::default()
+        };
+        assert_eq!(hasty.mistakes().len(), 1);
+    }
+}

@@ -1,0 +1,607 @@
+//! Settlement: what follows from an attempt, for each recipient.
+//!
+//! A pure function of the delivery, the attempt, the rules and the time. Recipients that failed for
+//! now stay together in one delivery that is tried again; when the message has waited as long as it
+//! may, they fail for good. Each kind of report that is due is one report over all recipients that
+//! it concerns. Writing the reports down and recording it all is left to others.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use outpost_smtp::{EnhancedStatus, Notify, Reply, ReversePath};
+
+use super::retry::{Next, Schedule};
+use crate::message::report::Kind;
+use crate::message::{
+    Attempt, Delivery, Event, Message, Outcome, Recipient, RecipientOutcome, Timestamp, TrailEntry,
+};
+use crate::spool::NewDelivery;
+
+/// RFC 3463 §3.5: delivery time expired. Class 4, since nobody refused the message for good.
+const EXPIRED: EnhancedStatus = EnhancedStatus {
+    class: 4,
+    subject: 4,
+    detail: 7,
+};
+
+/// A reply is kept on the delivery for the queue's lists; longer ones are cut.
+const LAST_REPLY_CHARACTERS_MAX: usize = 500;
+
+/// What the operator decided about failed attempts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// When a deferred delivery is tried again.
+    pub schedule: Schedule,
+    /// How long after its acceptance the sender is told that a message still waits.
+    pub delay_warning_after: Duration,
+    /// Whether that holds for senders who did not say which reports they want.
+    pub delay_warning_unasked: bool,
+}
+
+/// An attempt that ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Ended<'a> {
+    /// The message.
+    pub message: &'a Message,
+    /// The delivery as it was claimed.
+    pub delivery: &'a Delivery,
+    /// What became of it.
+    pub attempt: &'a Attempt,
+    /// When it ended.
+    pub at: Timestamp,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// What follows from an attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// What is to be tried again; none when every recipient is finished.
+    pub remaining: Option<NewDelivery>,
+    /// The reports that are due.
+    pub reports: Vec<Wanted>,
+    /// What to add to the trail.
+    pub trail: Vec<TrailEntry>,
+    /// Recipients by what became of them.
+    pub tally: Tally,
+}
+
+/// A report that is due.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// What it says.
+    pub kind: Kind,
+    /// Of whom.
+    pub recipients: Vec<Affected>,
+}
+
+/// A recipient of whom a report speaks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Affected {
+    /// Index into the envelope's recipients.
+    pub recipient: u32,
+    /// The state of the delivery.
+    pub status: EnhancedStatus,
+    /// The reply behind it.
+    pub reply: Reply,
+    /// Whether the reply came from the remote host.
+    pub remote: bool,
+}
+
+/// Recipients by what became of them in an attempt.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// The next hop took responsibility.
+    pub delivered: u64,
+    /// Will be tried again.
+    pub deferred: u64,
+    /// Refused for good.
+    pub bounced: u64,
+    /// Given up after waiting as long as they may.
+    pub expired: u64,
+}
+
+impl Rules {
+    /// What follows from an attempt. `random` draws the jitter of the next one.
+    pub fn settle(&self, ended: &Ended<'_>, random: u64) -> Plan {
+        let mut sorted = Sorted::from(ended);
+        let mut trail = vec![entry(ended, attempted(ended, &sorted))];
+        let mut tally = sorted.tally();
+        let remaining = self.retry(ended, &mut sorted, &mut trail, &mut tally, random);
+        let reports = self.reports(ended, &sorted, remaining.as_ref(), &mut trail);
+        Plan {
+            remaining,
+            reports,
+            trail,
+            tally,
+        }
+    }
+
+    /// Whether the sender hears of a delay from here on.
+    fn is_delayed(&self, ended: &Ended<'_>) -> bool {
+        ended.at >= ended.message.accepted.plus(self.delay_warning_after)
+    }
+
+    /// The delivery of those that are tried again; those that are given up join the bounced ones.
+    fn retry(
+        &self,
+        ended: &Ended<'_>,
+        sorted: &mut Sorted,
+        trail: &mut Vec<TrailEntry>,
+        tally: &mut Tally,
+        random: u64,
+    ) -> Option<NewDelivery> {
+        let first = sorted.deferred.first()?;
+        let last_reply = first.outcome.reply().to_string();
+        let delivery = ended.delivery;
+        let attempts = delivery.attempts.saturating_add(1);
+        let next = self
+            .schedule
+            .next(attempts, ended.message.accepted, ended.at, random);
+        match next {
+            Next::GiveUp => {
+                let next_hop = delivery.next_hop.clone();
+                trail.push(entry(ended, Event::Expired { next_hop }));
+                tally.expired = std::mem::take(&mut tally.deferred);
+                sorted.expired = std::mem::take(&mut sorted.deferred);
+                None
+            }
+            Next::Retry(until) => {
+                let next_hop = delivery.next_hop.clone();
+                trail.push(entry(
+                    ended,
+                    Event::Deferred {
+                        next_hop: next_hop.clone(),
+                        until,
+                    },
+                ));
+                Some(NewDelivery {
+                    next_hop,
+                    recipients: sorted
+                        .deferred
+                        .iter()
+                        .map(|outcome| outcome.recipient)
+                        .collect(),
+                    due: until,
+                    attempts,
+                    delay_reported: delivery.delay_reported || self.is_delayed(ended),
+                    last_reply: last_reply.chars().take(LAST_REPLY_CHARACTERS_MAX).collect(),
+                })
+            }
+        }
+    }
+
+    /// The reports that are due; one that is withheld is noted in the trail.
+    fn reports(
+        &self,
+        ended: &Ended<'_>,
+        sorted: &Sorted,
+        remaining: Option<&NewDelivery>,
+        trail: &mut Vec<TrailEntry>,
+    ) -> Vec<Wanted> {
+        let recipients = &ended.message.envelope.recipients;
+        let asking =
+            |outcomes: &[RecipientOutcome], class: u8, asks: &dyn Fn(&Recipient) -> bool| {
+                outcomes
+                    .iter()
+                    .filter(|outcome| recipient(recipients, outcome.recipient).is_some_and(asks))
+                    .map(|outcome| Affected::new(outcome, class))
+                    .collect::<Vec<_>>()
+            };
+
+        let mut failed = asking(&sorted.bounced, 5, &asks_for_failure);
+        let expired = asking(&sorted.expired, 4, &asks_for_failure);
+        failed.extend(expired.into_iter().map(|affected| Affected {
+            status: EXPIRED,
+            ..affected
+        }));
+        if ended.message.envelope.reverse_path == ReversePath::Null {
+            // RFC 5321 §4.5.5: never a report about a report.
+            if !failed.is_empty() {
+                let report = Kind::Failure.name();
+                trail.push(entry(ended, Event::Unreported { report }));
+            }
+            return Vec::new();
+        }
+
+        let mut wanted = vec![Wanted {
+            kind: Kind::Failure,
+            recipients: failed,
+        }];
+        if remaining.is_some() && !ended.delivery.delay_reported && self.is_delayed(ended) {
+            wanted.push(Wanted {
+                kind: Kind::Delay {
+                    retry_until: self.schedule.expires(ended.message.accepted),
+                },
+                recipients: asking(&sorted.deferred, 4, &|recipient| {
+                    self.asks_for_delay(recipient)
+                }),
+            });
+        }
+        // RFC 3461 §5.2.2: a next hop that offers DSN was told to report success itself.
+        if !ended.attempt.host.as_ref().is_some_and(|host| host.dsn) {
+            wanted.push(Wanted {
+                kind: Kind::Success,
+                recipients: asking(&sorted.delivered, 2, &asks_for_success),
+            });
+        }
+        wanted.retain(|wanted| !wanted.recipients.is_empty());
+        wanted
+    }
+
+    fn asks_for_delay(&self, recipient: &Recipient) -> bool {
+        match recipient.notify {
+            Some(notify) => !notify.never && notify.delay,
+            None => self.delay_warning_unasked,
+        }
+    }
+}
+
+/// RFC 3461 §4.1: without NOTIFY a failure is reported.
+fn asks_for_failure(recipient: &Recipient) -> bool {
+    let is_asked = |notify: Notify| !notify.never && notify.failure;
+    recipient.notify.is_none_or(is_asked)
+}
+
+fn asks_for_success(recipient: &Recipient) -> bool {
+    let is_asked = |notify: Notify| !notify.never && notify.success;
+    recipient.notify.is_some_and(is_asked)
+}
+
+/// The outcomes of the recipients of a delivery.
+#[derive(Debug, Default)]
+struct Sorted {
+    delivered: Vec<RecipientOutcome>,
+    deferred: Vec<RecipientOutcome>,
+    bounced: Vec<RecipientOutcome>,
+    expired: Vec<RecipientOutcome>,
+}
+
+impl From<&Ended<'_>> for Sorted {
+    /// One outcome for each pending recipient, whatever the attempt says: one that it forgot is
+    /// deferred, and what it says of others does not count.
+    fn from(ended: &Ended<'_>) -> Self {
+        let outcomes = ended.attempt.outcomes.iter();
+        let outcomes: HashMap<u32, _> = outcomes
+            .map(|outcome| (outcome.recipient, outcome))
+            .collect();
+        let mut sorted = Self::default();
+        for recipient in &ended.delivery.recipients {
+            let outcome = match outcomes.get(recipient) {
+                Some(outcome) => (*outcome).clone(),
+                None => forgotten(*recipient),
+            };
+            match outcome.outcome {
+                Outcome::Delivered(_) => sorted.delivered.push(outcome),
+                Outcome::Deferred(_) => sorted.deferred.push(outcome),
+                Outcome::Bounced(_) => sorted.bounced.push(outcome),
+            }
+        }
+        sorted
+    }
+}
+
+impl Sorted {
+    fn tally(&self) -> Tally {
+        let count = |outcomes: &Vec<_>| u64::try_from(outcomes.len()).unwrap_or(u64::MAX);
+        Tally {
+            delivered: count(&self.delivered),
+            deferred: count(&self.deferred),
+            bounced: count(&self.bounced),
+            expired: 0,
+        }
+    }
+}
+
+fn forgotten(recipient: u32) -> RecipientOutcome {
+    let reply = Reply::new(451, (4, 3, 0), "The attempt ended without an outcome");
+    RecipientOutcome {
+        recipient,
+        outcome: Outcome::Deferred(reply),
+        remote: false,
+    }
+}
+
+impl Affected {
+    /// The status is the reply's enhanced code where it has one of the class that the outcome
+    /// means, and the bare class otherwise (RFC 3464 §2.3.4).
+    fn new(outcome: &RecipientOutcome, class: u8) -> Self {
+        let reply = outcome.outcome.reply().clone();
+        let status = reply.enhanced.filter(|status| status.class == class);
+        Self {
+            recipient: outcome.recipient,
+            status: status.unwrap_or(EnhancedStatus {
+                class,
+                subject: 0,
+                detail: 0,
+            }),
+            reply,
+            remote: outcome.remote,
+        }
+    }
+}
+
+fn attempted(ended: &Ended<'_>, sorted: &Sorted) -> Event {
+    let recipients = &ended.message.envelope.recipients;
+    let named = |outcomes: &[RecipientOutcome], word: &'static str| {
+        outcomes
+            .iter()
+            .map(|outcome| {
+                let name = recipient(recipients, outcome.recipient)
+                    .map_or_else(String::new, |recipient| recipient.mailbox.to_string());
+                (name, word, outcome.outcome.reply().clone())
+            })
+            .collect::<Vec<_>>()
+    };
+    let mut outcomes = named(&sorted.delivered, "delivered");
+    outcomes.extend(named(&sorted.deferred, "deferred"));
+    outcomes.extend(named(&sorted.bounced, "bounced"));
+    Event::Attempted {
+        next_hop: ended.delivery.next_hop.clone(),
+        host: ended.attempt.host.clone(),
+        took: ended.took,
+        recipients: outcomes,
+        unknown: ended.attempt.unknown,
+    }
+}
+
+fn entry(ended: &Ended<'_>, event: Event) -> TrailEntry {
+    TrailEntry {
+        at: ended.at,
+        event,
+    }
+}
+
+/// The recipient of that index, if the envelope has one.
+pub(super) fn recipient(recipients: &[Recipient], index: u32) -> Option<&Recipient> {
+    recipients.get(usize::try_from(index).ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::queue::rehearsal::{
+        START, attempt, bounced, deferred, delivered, delivery, host, message, notify, seconds,
+    };
+
+    const HOUR: u64 = 3_600;
+
+    fn rules() -> Rules {
+        Rules {
+            schedule: Schedule {
+                waits: vec![seconds(60), seconds(HOUR)],
+                expire_after: seconds(48 * HOUR),
+            },
+            delay_warning_after: seconds(4 * HOUR),
+            delay_warning_unasked: true,
+        }
+    }
+
+    /// Settles an attempt that ended so long after the acceptance of its message.
+    fn settle(after: u64, message: &Message, delivery: &Delivery, attempt: &Attempt) -> Plan {
+        let ended = Ended {
+            message,
+            delivery,
+            attempt,
+            at: START.plus(seconds(after)),
+            took: seconds(1),
+        };
+        rules().settle(&ended, 0)
+    }
+
+    /// Which recipients are reported on, and how.
+    fn reports(plan: &Plan) -> Vec<(&'static str, Vec<u32>)> {
+        let named = |wanted: &Wanted| {
+            let recipients = wanted.recipients.iter().map(|affected| affected.recipient);
+            (wanted.kind.name(), recipients.collect())
+        };
+        plan.reports.iter().map(named).collect()
+    }
+
+    fn words(plan: &Plan) -> Vec<&'static str> {
+        let word = |entry: &TrailEntry| match &entry.event {
+            Event::Attempted { .. } => "attempted",
+            Event::Deferred { .. } => "deferred",
+            Event::Expired { .. } => "expired",
+            Event::Unreported { .. } => "unreported",
+            _ => "other",
+        };
+        plan.trail.iter().map(word).collect()
+    }
+
+    #[test]
+    fn each_recipient_goes_its_own_way() {
+        let message = message(1, START, &["a@b.example", "b@b.example", "c@b.example"]);
+        let delivery = delivery(&message);
+        let attempt = attempt(&delivery, &[bounced(), deferred(), delivered()]);
+        let plan = settle(10, &message, &delivery, &attempt);
+        let remaining = plan.remaining.as_ref().unwrap();
+        assert_eq!(remaining.recipients, [1]);
+        assert_eq!(remaining.attempts, 1);
+        assert_eq!(remaining.due, START.plus(seconds(10 + 60)));
+        assert_eq!(remaining.last_reply, "451 4.7.1 Try again later");
+        assert_eq!(reports(&plan), [("failure", vec![0])]);
+        assert_eq!(words(&plan), ["attempted", "deferred"]);
+        let tally = Tally {
+            delivered: 1,
+            deferred: 1,
+            bounced: 1,
+            expired: 0,
+        };
+        assert_eq!(plan.tally, tally);
+    }
+
+    #[test]
+    fn all_that_failed_stand_in_one_report() {
+        let message = message(1, START, &["a@b.example", "b@b.example", "c@b.example"]);
+        let delivery = delivery(&message);
+        let attempt = attempt(&delivery, &[bounced(), deferred(), bounced()]);
+        let plan = settle(48 * HOUR, &message, &delivery, &attempt);
+        assert_eq!(plan.remaining, None);
+        assert_eq!(reports(&plan), [("failure", vec![0, 2, 1])]);
+        let statuses = plan.reports[0]
+            .recipients
+            .iter()
+            .map(|affected| affected.status.to_string());
+        assert_eq!(statuses.collect::<Vec<_>>(), ["5.1.1", "5.1.1", "4.4.7"]);
+        assert_eq!(words(&plan), ["attempted", "expired"]);
+    }
+
+    #[test]
+    fn null_reverse_path_is_never_bounced_and_the_trail_says_so() {
+        let mut message = message(1, START, &["a@b.example"]);
+        message.envelope.reverse_path = ReversePath::Null;
+        message.envelope.recipients[0].notify = notify(true, true, true);
+        let delivery = delivery(&message);
+        let plan = settle(10, &message, &delivery, &attempt(&delivery, &[bounced()]));
+        assert_eq!((plan.remaining, plan.reports), (None, Vec::new()));
+        let plan = settle(
+            9 * HOUR,
+            &message,
+            &delivery,
+            &attempt(&delivery, &[deferred()]),
+        );
+        assert_eq!(reports(&plan), []);
+        let plan = settle(
+            48 * HOUR,
+            &message,
+            &delivery,
+            &attempt(&delivery, &[deferred()]),
+        );
+        assert_eq!(reports(&plan), []);
+        assert_eq!(words(&plan), ["attempted", "expired", "unreported"]);
+    }
+
+    #[test]
+    fn senders_get_the_reports_that_they_asked_for() {
+        let (none, relayed) = (None, Some("success"));
+        let (failure, delay) = (Some("failure"), Some("delay"));
+        for (notify, on_bounce, on_delay, on_delivery) in [
+            (None, failure, delay, none),
+            (notify(false, false, false), none, none, none),
+            (notify(true, false, false), none, none, relayed),
+            (notify(false, true, false), failure, none, none),
+            (notify(false, false, true), none, delay, none),
+            (notify(true, true, true), failure, delay, relayed),
+        ] {
+            let mut message = message(1, START, &["a@b.example"]);
+            message.envelope.recipients[0].notify = notify;
+            let delivery = delivery(&message);
+            for (outcome, expected) in [
+                (bounced(), on_bounce),
+                (deferred(), on_delay),
+                (delivered(), on_delivery),
+            ] {
+                let plan = settle(
+                    5 * HOUR,
+                    &message,
+                    &delivery,
+                    &attempt(&delivery, &[outcome]),
+                );
+                let kinds = plan.reports.iter().map(|wanted| wanted.kind.name());
+                assert_eq!(
+                    kinds.collect::<Vec<_>>(),
+                    Vec::from_iter(expected),
+                    "{notify:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_delay_is_told_once_and_not_too_early() {
+        let message = message(1, START, &["a@b.example"]);
+        let mut delivery = delivery(&message);
+        let attempt = attempt(&delivery, &[deferred()]);
+        let plan = settle(4 * HOUR - 1, &message, &delivery, &attempt);
+        assert_eq!(reports(&plan), []);
+        assert!(!plan.remaining.unwrap().delay_reported);
+        let plan = settle(4 * HOUR, &message, &delivery, &attempt);
+        assert_eq!(reports(&plan), [("delay", vec![0])]);
+        let retry_until = START.plus(seconds(48 * HOUR));
+        assert_eq!(plan.reports[0].kind, Kind::Delay { retry_until });
+        let remaining = plan.remaining.unwrap();
+        assert!(remaining.delay_reported);
+        delivery.delay_reported = remaining.delay_reported;
+        let plan = settle(5 * HOUR, &message, &delivery, &attempt);
+        assert_eq!(reports(&plan), []);
+        assert!(plan.remaining.unwrap().delay_reported);
+    }
+
+    #[test]
+    fn delays_are_not_told_unasked_where_the_operator_wants_it_so() {
+        let message = message(1, START, &["a@b.example"]);
+        let delivery = delivery(&message);
+        let attempt = attempt(&delivery, &[deferred()]);
+        let ended = Ended {
+            message: &message,
+            delivery: &delivery,
+            attempt: &attempt,
+            at: START.plus(seconds(5 * HOUR)),
+            took: seconds(1),
+        };
+        let rules = Rules {
+            delay_warning_unasked: false,
+            ..rules()
+        };
+        assert_eq!(reports(&rules.settle(&ended, 0)), []);
+    }
+
+    #[test]
+    fn success_is_reported_by_the_next_hop_where_it_can() {
+        let mut message = message(1, START, &["a@b.example"]);
+        message.envelope.recipients[0].notify = notify(true, false, false);
+        let delivery = delivery(&message);
+        let mut attempt = attempt(&delivery, &[delivered()]);
+        attempt.host = Some(host(true));
+        assert_eq!(reports(&settle(1, &message, &delivery, &attempt)), []);
+        attempt.host = Some(host(false));
+        assert_eq!(
+            reports(&settle(1, &message, &delivery, &attempt)),
+            [("success", vec![0])]
+        );
+    }
+
+    #[test]
+    fn an_attempt_without_outcomes_loses_nobody() {
+        let message = message(1, START, &["a@b.example", "b@b.example"]);
+        let delivery = delivery(&message);
+        let mut attempt = attempt(&delivery, &[delivered()]);
+        attempt.outcomes[0].recipient = 7;
+        let plan = settle(1, &message, &delivery, &attempt);
+        let remaining = plan.remaining.unwrap();
+        assert_eq!(remaining.recipients, [0, 1]);
+        assert_eq!(
+            remaining.last_reply,
+            "451 4.3.0 The attempt ended without an outcome"
+        );
+        assert_eq!(plan.tally.deferred, 2);
+    }
+
+    #[test]
+    fn a_status_that_contradicts_the_outcome_is_not_passed_on() {
+        let message = message(1, START, &["a@b.example"]);
+        let delivery = delivery(&message);
+        for (reply, status) in [
+            (Reply::new(550, (5, 7, 1), "No"), "5.7.1"),
+            (Reply::new(550, (4, 7, 1), "No"), "5.0.0"),
+            (Reply::plain(550, "No"), "5.0.0"),
+        ] {
+            let attempt = attempt(&delivery, &[Outcome::Bounced(reply)]);
+            let plan = settle(1, &message, &delivery, &attempt);
+            assert_eq!(plan.reports[0].recipients[0].status.to_string(), status);
+        }
+    }
+
+    #[test]
+    fn a_long_reply_is_cut_for_the_list() {
+        let message = message(1, START, &["a@b.example"]);
+        let delivery = delivery(&message);
+        let reply = Reply::new(451, (4, 0, 0), "x".repeat(3_000));
+        let attempt = attempt(&delivery, &[Outcome::Deferred(reply)]);
+        let remaining = settle(1, &message, &delivery, &attempt).remaining.unwrap();
+        assert_eq!(remaining.last_reply.len(), LAST_REPLY_CHARACTERS_MAX);
+    }
+}

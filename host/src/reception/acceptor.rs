@@ -1,0 +1,128 @@
+//! Accepting connections on every listening socket, and letting them end at a shutdown.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use outpost_smtp::server::{Security, Session};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
+
+use super::Reception;
+use super::connection::{self, Connection};
+use super::limits::Connections;
+use crate::net::Listener;
+
+/// How long a listener waits after the system would not give it a connection (no descriptors
+/// left): long enough not to spin, short enough not to be noticed.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// The running acceptor.
+pub struct Acceptor {
+    tasks: TaskTracker,
+    drain: watch::Sender<bool>,
+}
+
+/// Accepts clients on all the listeners, each on a task of its own.
+pub fn accept(reception: &Arc<Reception>, listeners: Vec<Listener>) -> Acceptor {
+    let settings = &reception.settings;
+    let connections = Connections::new(
+        settings.connections_max,
+        settings.connections_per_address_max,
+    );
+    let (drain, draining) = watch::channel(false);
+    let tasks = TaskTracker::new();
+    for listener in listeners {
+        let port = Port {
+            reception: Arc::clone(reception),
+            connections: Arc::clone(&connections),
+            tasks: tasks.clone(),
+            draining: draining.clone(),
+            listener,
+        };
+        tasks.spawn(port.run());
+    }
+    tasks.close();
+    Acceptor { tasks, drain }
+}
+
+impl Acceptor {
+    /// Stops accepting, closes idle sessions with 421, lets transactions end. Returns when the last
+    /// connection has ended, or with `false` after `grace`, when those left are dropped.
+    pub async fn drain(self, grace: Duration) -> bool {
+        self.drain.send_replace(true);
+        tokio::time::timeout(grace, self.tasks.wait()).await.is_ok()
+    }
+}
+
+/// One listening socket at work.
+struct Port {
+    reception: Arc<Reception>,
+    connections: Arc<Connections>,
+    tasks: TaskTracker,
+    draining: watch::Receiver<bool>,
+    listener: Listener,
+}
+
+impl Port {
+    async fn run(mut self) {
+        loop {
+            let accepted = tokio::select! {
+                accepted = self.listener.socket.accept() => accepted,
+                _ = self.draining.wait_for(|draining| *draining) => return,
+            };
+            match accepted {
+                Ok((stream, client)) => {
+                    // Replies are written whole; waiting for more to send would only delay them.
+                    let _ = stream.set_nodelay(true);
+                    self.begin(stream, client);
+                }
+                Err(error) => {
+                    tracing::warn!(port = self.listener.address.port(), %error, "cannot accept a connection");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    fn begin(&self, stream: TcpStream, client: std::net::SocketAddr) {
+        let reception = Arc::clone(&self.reception);
+        reception.metrics.connected.inc();
+        let place = self.connections.admit(client.ip());
+        let implicit_tls = self.listener.implicit_tls;
+        let (place, session) = match place {
+            Ok(place) => {
+                let security = if implicit_tls {
+                    Security::Tls
+                } else {
+                    Security::Plain
+                };
+                (
+                    Some(place),
+                    Session::new(Arc::clone(&reception.protocol), security),
+                )
+            }
+            // Nobody pays a handshake for being told to come back later.
+            Err(_) if implicit_tls => return,
+            Err(reply) => (
+                None,
+                Session::refuse(Arc::clone(&reception.protocol), reply),
+            ),
+        };
+        let whom = connection::Client {
+            address: client,
+            listener_port: self.listener.address.port(),
+            implicit_tls,
+        };
+        let draining = self.draining.clone();
+        self.tasks.spawn(async move {
+            let gauge = reception.metrics.connections.clone();
+            gauge.inc();
+            Connection::new(reception, stream, session, whom, draining)
+                .run()
+                .await;
+            gauge.dec();
+            drop(place);
+        });
+    }
+}

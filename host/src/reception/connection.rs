@@ -1,0 +1,244 @@
+//! The driver of one client connection: moves octets between the socket and the protocol core,
+//! keeps the deadlines that the core asks for, and puts the core's questions to the dialogue.
+//!
+//! It knows nothing of SMTP. A deadline belongs to what is awaited, not to a read, so that no
+//! client can extend one octet by octet.
+
+use std::future::poll_fn;
+use std::io;
+use std::mem::MaybeUninit;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use outpost_smtp::server::{Session, Step};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::dialogue::Dialogue;
+use super::{Reception, replies};
+use crate::tls::{self, ServerStream};
+
+/// Octets taken from a socket at once. They pass through the stack, so that a connection that
+/// waits holds no buffer.
+const READ_OCTETS: usize = 16 * 1024;
+
+/// How long the farewell of a connection may take.
+const CLOSE_WITHIN: Duration = Duration::from_secs(2);
+
+/// Who is at the other end, and of what.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Client {
+    pub address: SocketAddr,
+    pub listener_port: u16,
+    pub implicit_tls: bool,
+}
+
+/// One client connection.
+pub(super) struct Connection<S> {
+    reception: Arc<Reception>,
+    stream: Stream<S>,
+    session: Session,
+    dialogue: Dialogue,
+    implicit_tls: bool,
+    deadlines: Deadlines,
+    draining: watch::Receiver<bool>,
+}
+
+enum Stream<S> {
+    Clear(S),
+    Tls(Box<ServerStream<S>>),
+    /// In the middle of a handshake, or after one that failed.
+    Gone,
+}
+
+/// What a client has to finish, and by when.
+struct Deadlines {
+    /// The awaited thing that `until` belongs to.
+    wait: Option<u64>,
+    until: Instant,
+    /// By when somebody has to be logged in.
+    login: Instant,
+}
+
+/// The connection is over; nothing more can be said to the client.
+struct Lost;
+
+impl From<io::Error> for Lost {
+    fn from(_: io::Error) -> Self {
+        Lost
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    pub(super) fn new(
+        reception: Arc<Reception>,
+        stream: S,
+        session: Session,
+        client: Client,
+        draining: watch::Receiver<bool>,
+    ) -> Self {
+        let now = Instant::now();
+        let deadlines = Deadlines {
+            wait: None,
+            until: now,
+            login: now + reception.protocol.timeouts.login,
+        };
+        let dialogue = Dialogue::new(Arc::clone(&reception), client);
+        let stream = Stream::Clear(stream);
+        Self {
+            reception,
+            stream,
+            session,
+            dialogue,
+            implicit_tls: client.implicit_tls,
+            deadlines,
+            draining,
+        }
+    }
+
+    /// Serves the client until the connection ends.
+    pub(super) async fn run(mut self) {
+        if self.implicit_tls && self.handshake().await.is_err() {
+            return;
+        }
+        // Whatever was under way when a connection is lost is forgotten with it: the client has no
+        // 250, so the message is still the client's.
+        if self.converse().await.is_ok() {
+            let _ = timeout(CLOSE_WITHIN, self.stream.close()).await;
+        }
+    }
+
+    async fn converse(&mut self) -> Result<(), Lost> {
+        loop {
+            match self.session.next() {
+                Step::Send => self.send().await?,
+                Step::Receive { within, wait } => self.receive(within, wait).await?,
+                Step::Content => {
+                    self.dialogue.content(self.session.content()).await;
+                    self.session.content_taken();
+                }
+                Step::Ask(question) => {
+                    let answer = self.dialogue.answer(question, &self.session).await;
+                    self.session.answer(answer);
+                }
+                Step::Discard => self.dialogue.discard(),
+                Step::Reset => self.dialogue.reset(),
+                Step::StartTls => {
+                    self.handshake().await?;
+                    self.session.tls_started();
+                }
+                Step::Close => return Ok(()),
+            }
+        }
+    }
+
+    async fn send(&mut self) -> Result<(), Lost> {
+        let output = self.session.output();
+        let sending = async {
+            self.stream.write_all(output).await?;
+            self.stream.flush().await
+        };
+        timeout(self.reception.settings.send_within, sending)
+            .await
+            .map_err(|_| Lost)??;
+        let octets = output.len();
+        self.session.sent(octets);
+        Ok(())
+    }
+
+    /// Waits for the client, for as long as what is awaited may take.
+    async fn receive(&mut self, within: Duration, wait: u64) -> Result<(), Lost> {
+        let mut until = self.deadlines.for_wait(wait, within);
+        if !self.session.is_authenticated() {
+            until = until.min(self.deadlines.login);
+        }
+        let interruptible = !self.session.in_transaction();
+        let read = self.stream.read_into(&mut self.session);
+        tokio::select! {
+            biased;
+            read = timeout_at(until, read) => match read {
+                Ok(Ok(0)) => return Err(Lost),
+                Ok(Ok(_)) => {}
+                Ok(Err(_)) => return Err(Lost),
+                Err(_) => self.session.end(replies::timed_out()),
+            },
+            _ = self.draining.wait_for(|draining| *draining), if interruptible => {
+                self.session.end(replies::shutting_down());
+            }
+        }
+        Ok(())
+    }
+
+    async fn handshake(&mut self) -> Result<(), Lost> {
+        let Stream::Clear(stream) = std::mem::replace(&mut self.stream, Stream::Gone) else {
+            return Err(Lost);
+        };
+        let accepting = self.reception.tls.acceptor().accept(stream);
+        let accepted = timeout(self.reception.protocol.timeouts.tls_handshake, accepting).await;
+        let Ok(Ok(stream)) = accepted else {
+            self.reception.metrics.failed_handshakes.inc();
+            return Err(Lost);
+        };
+        self.dialogue
+            .tls_started(tls::parameters(stream.get_ref().1));
+        self.stream = Stream::Tls(Box::new(stream));
+        Ok(())
+    }
+}
+
+impl Deadlines {
+    fn for_wait(&mut self, wait: u64, within: Duration) -> Instant {
+        if self.wait != Some(wait) {
+            self.wait = Some(wait);
+            self.until = Instant::now() + within;
+        }
+        self.until
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Stream<S> {
+    /// Feeds the session with what the client has sent; the number of octets, 0 at the end.
+    async fn read_into(&mut self, session: &mut Session) -> io::Result<usize> {
+        poll_fn(|context| {
+            let mut space = [const { MaybeUninit::uninit() }; READ_OCTETS];
+            let mut buffer = ReadBuf::uninit(&mut space);
+            let polled = match self {
+                Stream::Clear(stream) => Pin::new(stream).poll_read(context, &mut buffer),
+                Stream::Tls(stream) => Pin::new(stream).poll_read(context, &mut buffer),
+                Stream::Gone => return std::task::Poll::Ready(Ok(0)),
+            };
+            polled.map_ok(|()| {
+                session.feed(buffer.filled());
+                buffer.filled().len()
+            })
+        })
+        .await
+    }
+
+    async fn write_all(&mut self, octets: &[u8]) -> io::Result<()> {
+        match self {
+            Stream::Clear(stream) => stream.write_all(octets).await,
+            Stream::Tls(stream) => stream.write_all(octets).await,
+            Stream::Gone => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
+    async fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Stream::Clear(stream) => stream.flush().await,
+            Stream::Tls(stream) => stream.flush().await,
+            Stream::Gone => Ok(()),
+        }
+    }
+
+    async fn close(&mut self) -> io::Result<()> {
+        match self {
+            Stream::Clear(stream) => stream.shutdown().await,
+            Stream::Tls(stream) => stream.shutdown().await,
+            Stream::Gone => Ok(()),
+        }
+    }
+}

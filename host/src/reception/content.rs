@@ -1,0 +1,131 @@
+//! A content on its way to the spool: streamed there piece by piece, with the header kept aside
+//! until it has been judged.
+
+use outpost_smtp::Reply;
+
+use super::replies;
+use crate::message::header::header_end;
+use crate::spool::{Intake, SpoolError};
+
+/// A content that is being received.
+pub(super) struct Receiving {
+    intake: Box<dyn Intake>,
+    header: Header,
+    /// The first thing that went wrong; the rest of the content is read and forgotten.
+    failure: Option<Reply>,
+    eight_bit: bool,
+}
+
+/// A content that has come in whole.
+pub(super) struct Received {
+    pub intake: Box<dyn Intake>,
+    /// The header section, up to and with the CRLF of its last field.
+    pub header: Vec<u8>,
+    pub eight_bit: bool,
+}
+
+enum Header {
+    /// The empty line has not come yet. `searched` octets of it are known not to hold it.
+    Gathering {
+        section: Vec<u8>,
+        searched: usize,
+        octets_max: usize,
+    },
+    Whole(Vec<u8>),
+}
+
+impl Receiving {
+    /// Begins with the trace header, which goes before everything else.
+    pub(super) async fn begin(
+        mut intake: Box<dyn Intake>,
+        trace: &str,
+        octets_max: usize,
+    ) -> Result<Self, Reply> {
+        intake
+            .write(trace.as_bytes())
+            .await
+            .map_err(|error| refusal(&error))?;
+        let header = Header::Gathering {
+            section: Vec::new(),
+            searched: 0,
+            octets_max,
+        };
+        Ok(Self {
+            intake,
+            header,
+            failure: None,
+            eight_bit: false,
+        })
+    }
+
+    /// Takes the next piece.
+    pub(super) async fn take(&mut self, piece: &[u8]) {
+        if self.failure.is_some() {
+            return;
+        }
+        self.eight_bit |= !piece.is_ascii();
+        let taken = match self.header.take(piece) {
+            Ok(()) => self
+                .intake
+                .write(piece)
+                .await
+                .map_err(|error| refusal(&error)),
+            Err(reply) => Err(reply),
+        };
+        self.failure = taken.err();
+    }
+
+    /// Ends; the reply that refuses the message when it could not be taken whole.
+    pub(super) fn finish(self) -> Result<Received, Reply> {
+        if let Some(reply) = self.failure {
+            return Err(reply);
+        }
+        let header = match self.header {
+            // A message may be all header (RFC 5322 §3.5: the body is optional).
+            Header::Gathering { section, .. } | Header::Whole(section) => section,
+        };
+        Ok(Received {
+            intake: self.intake,
+            header,
+            eight_bit: self.eight_bit,
+        })
+    }
+}
+
+impl Header {
+    fn take(&mut self, piece: &[u8]) -> Result<(), Reply> {
+        let Header::Gathering {
+            section,
+            searched,
+            octets_max,
+        } = self
+        else {
+            return Ok(());
+        };
+        // Only so much is copied as could still belong to a header of the permitted size.
+        let room = (*octets_max + 1)
+            .saturating_sub(section.len())
+            .min(piece.len());
+        section.extend_from_slice(&piece[..room]);
+        if let Some(end) = header_end(section, *searched) {
+            section.truncate(end);
+            *self = Header::Whole(std::mem::take(section));
+        } else if section.len() > *octets_max {
+            return Err(replies::header_too_large());
+        } else {
+            *searched = section.len();
+        }
+        Ok(())
+    }
+}
+
+/// What a client is told when the spool does not take its content. The cause is for the log.
+pub(super) fn refusal(error: &SpoolError) -> Reply {
+    match error {
+        SpoolError::Full => replies::no_room(),
+        SpoolError::Unavailable(_) | SpoolError::LeaseLost | SpoolError::Unknown => {
+            tracing::error!(error = %error, "the spool does not take mail");
+            replies::try_again()
+        }
+    }
+}

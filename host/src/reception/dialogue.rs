@@ -1,0 +1,200 @@
+//! The answers to what the protocol core asks: who is this, may this be sent, is it ours now.
+//!
+//! One per connection. What belongs to a single message stands in `transaction`; the rules
+//! themselves are the components'.
+
+use std::sync::Arc;
+
+use outpost_smtp::server::{Answer, Question, Session};
+use outpost_smtp::{Credentials, Mechanism};
+
+use super::connection::Client;
+use super::transaction::Transaction;
+use super::{Reception, replies};
+use crate::account::User;
+use crate::auth::Verification;
+use crate::message::TlsParameters;
+use crate::policy::SessionFacts;
+
+/// The relay's side of one conversation.
+pub(super) struct Dialogue {
+    reception: Arc<Reception>,
+    client: Client,
+    tls: Option<TlsParameters>,
+    login: Option<Login>,
+    /// What components are told of the session; made anew after each EHLO.
+    facts: Option<Arc<SessionFacts>>,
+    transaction: Option<Transaction>,
+}
+
+/// Who is logged in, and since which credentials.
+#[derive(Clone, Debug)]
+pub(super) struct Login {
+    name: String,
+    credential_epoch: u64,
+    pub(super) mechanism: Mechanism,
+}
+
+impl Dialogue {
+    pub(super) fn new(reception: Arc<Reception>, client: Client) -> Self {
+        Self {
+            reception,
+            client,
+            tls: None,
+            login: None,
+            facts: None,
+            transaction: None,
+        }
+    }
+
+    /// A handshake has ended: whatever was said before it is forgotten (RFC 3207 §4.2).
+    pub(super) fn tls_started(&mut self, tls: Option<TlsParameters>) {
+        self.tls = tls;
+        self.login = None;
+        self.facts = None;
+        self.transaction = None;
+    }
+
+    /// Forgets the transaction.
+    pub(super) fn reset(&mut self) {
+        self.transaction = None;
+    }
+
+    /// Forgets the content that has come so far.
+    pub(super) fn discard(&mut self) {
+        if let Some(transaction) = &mut self.transaction {
+            transaction.discard();
+        }
+    }
+
+    /// Takes the next piece of the content.
+    pub(super) async fn content(&mut self, piece: &[u8]) {
+        if let Some(transaction) = &mut self.transaction {
+            transaction.content(piece).await;
+        }
+    }
+
+    pub(super) async fn answer(&mut self, question: Question, session: &Session) -> Answer {
+        match question {
+            Question::Authenticate {
+                mechanism,
+                credentials,
+            } => self.authenticate(mechanism, credentials).await,
+            Question::Mail {
+                reverse_path,
+                parameters,
+            } => {
+                self.transaction = None;
+                let Some((user, login)) = self.user_in_force() else {
+                    self.reception.metrics.refused("mail", "login");
+                    return Answer::Close(replies::login_void());
+                };
+                let facts = self.session_facts(session);
+                let begun = Transaction::begin(
+                    Arc::clone(&self.reception),
+                    facts,
+                    user,
+                    &login,
+                    session.is_esmtp(),
+                    reverse_path,
+                    parameters,
+                );
+                match begun.await {
+                    Ok(transaction) => {
+                        self.transaction = Some(transaction);
+                        Answer::Accept
+                    }
+                    Err(reply) => Answer::Refuse(reply),
+                }
+            }
+            Question::Recipient {
+                forward_path,
+                parameters,
+            } => match &mut self.transaction {
+                Some(transaction) => transaction.recipient(forward_path, parameters),
+                None => Answer::Refuse(replies::try_again()),
+            },
+            Question::Data { .. } => match &mut self.transaction {
+                Some(transaction) => transaction.data().await,
+                None => Answer::Refuse(replies::try_again()),
+            },
+            Question::EndOfContent { .. } => match self.transaction.take() {
+                Some(transaction) => transaction.finish().await,
+                None => Answer::Refuse(replies::try_again()),
+            },
+        }
+    }
+
+    async fn authenticate(&mut self, mechanism: Mechanism, credentials: Credentials) -> Answer {
+        let name = credentials.name.as_str();
+        // Acting for somebody else is not offered (RFC 4616 §2).
+        let for_another = credentials
+            .authorization_identity
+            .as_deref()
+            .is_some_and(|identity| !identity.is_empty() && identity != name);
+        let user = self.reception.directory.user(name);
+        let stored = user
+            .as_ref()
+            .and_then(|user| user.login_hash())
+            .filter(|_| !for_another);
+        let now = self.reception.clock.now();
+        let verification = self
+            .reception
+            .authenticator
+            .verify(
+                name,
+                stored,
+                credentials.password.as_bytes(),
+                self.client.address.ip(),
+                now,
+            )
+            .await;
+        match (verification, user) {
+            (Verification::Verified, Some(user)) => {
+                self.reception.metrics.login("verified");
+                self.reception.directory.note_login(&user.name, now);
+                tracing::debug!(user = %user.name, client = %self.client.address.ip(), "logged in");
+                self.login = Some(Login {
+                    name: user.name.clone(),
+                    credential_epoch: user.credential_epoch,
+                    mechanism,
+                });
+                Answer::AcceptWith(replies::logged_in())
+            }
+            (Verification::Throttled { .. }, _) => {
+                self.reception.metrics.login("throttled");
+                Answer::Refuse(replies::login_later())
+            }
+            (Verification::Refused | Verification::Verified, _) => {
+                self.reception.metrics.login("refused");
+                tracing::info!(client = %self.client.address.ip(), port = self.client.listener_port, "login refused");
+                Answer::Refuse(replies::wrong_credentials())
+            }
+        }
+    }
+
+    /// The user as the directory knows it now; none when the login is void because the user was
+    /// disabled, deleted or given another password since.
+    fn user_in_force(&self) -> Option<(Arc<User>, Login)> {
+        let login = self.login.as_ref()?;
+        let user = self.reception.directory.user(&login.name)?;
+        let in_force = user.active && user.credential_epoch == login.credential_epoch;
+        in_force.then(|| (user, login.clone()))
+    }
+
+    fn session_facts(&mut self, session: &Session) -> Arc<SessionFacts> {
+        let ehlo = session.ehlo().unwrap_or_default();
+        if let Some(facts) = self.facts.as_ref().filter(|facts| facts.ehlo == ehlo) {
+            return Arc::clone(facts);
+        }
+        let facts = Arc::new(SessionFacts {
+            id: format!("{}-{}", self.client.address, self.client.listener_port),
+            listener_port: self.client.listener_port,
+            client: self.client.address,
+            ehlo: ehlo.to_owned(),
+            tls: self.tls.clone(),
+        });
+        self.facts = Some(Arc::clone(&facts));
+        facts
+    }
+}

@@ -1,0 +1,114 @@
+//! How many clients may be connected at once, in all and from one address.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use outpost_smtp::Reply;
+
+use super::replies;
+
+/// Counts connections. Memory grows with the number of connected addresses only.
+#[derive(Debug)]
+pub(super) struct Connections {
+    connections_max: usize,
+    per_address_max: usize,
+    open: Mutex<Open>,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    count: usize,
+    by_address: HashMap<IpAddr, usize>,
+}
+
+/// A place among the connections; given back when it is dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    connections: Arc<Connections>,
+    address: IpAddr,
+}
+
+impl Connections {
+    pub(super) fn new(connections_max: usize, per_address_max: usize) -> Arc<Self> {
+        Arc::new(Self {
+            connections_max,
+            per_address_max,
+            open: Mutex::default(),
+        })
+    }
+
+    /// Takes a place for a client.
+    ///
+    /// # Errors
+    /// The reply to greet the client with, when there is none.
+    pub(super) fn admit(self: &Arc<Self>, address: IpAddr) -> Result<Place, Reply> {
+        let address = site(address);
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if open.count >= self.connections_max {
+            return Err(replies::too_many_connections());
+        }
+        let from_there = open.by_address.entry(address).or_default();
+        if *from_there >= self.per_address_max {
+            return Err(replies::too_many_connections_from_you());
+        }
+        *from_there += 1;
+        open.count += 1;
+        Ok(Place {
+            connections: Arc::clone(self),
+            address,
+        })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut open = self
+            .connections
+            .open
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        open.count -= 1;
+        if let Some(from_there) = open.by_address.get_mut(&self.address) {
+            *from_there -= 1;
+            if *from_there == 0 {
+                open.by_address.remove(&self.address);
+            }
+        }
+    }
+}
+
+/// What counts as one address: an IPv6 host has a whole /64 to itself.
+fn site(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(
+            address.to_bits() & !u128::from(u64::MAX),
+        )),
+        address @ IpAddr::V4(_) => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_limited_in_all_and_per_address_and_come_back() {
+        let connections = Connections::new(3, 2);
+        let admit = |address: &str| connections.admit(address.parse().unwrap());
+        let first = admit("2001:db8::1").unwrap();
+        let _second = admit("2001:db8::2").unwrap();
+        assert_eq!(
+            admit("2001:db8::3").unwrap_err(),
+            replies::too_many_connections_from_you()
+        );
+        let _third = admit("192.0.2.1").unwrap();
+        assert_eq!(
+            admit("192.0.2.2").unwrap_err(),
+            replies::too_many_connections()
+        );
+        drop(first);
+        assert!(admit("2001:db8::3").is_ok());
+        assert_eq!(connections.open.lock().unwrap().by_address.len(), 2);
+    }
+}

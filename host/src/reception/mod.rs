@@ -1,0 +1,87 @@
+//! Reception: takes mail from clients, from the first octet to the 250 that makes it ours.
+//!
+//! The protocol is the core's (`outpost_smtp`); who may do what is the components' answer. Here is
+//! what stands between: the driver that moves octets and keeps deadlines (`connection`), the
+//! answers to what the core asks (`dialogue`), the content on its way to the spool (`content`), and
+//! the notification that a refused sender raises (`refusal`). Reception never waits for delivery.
+
+mod acceptor;
+mod connection;
+mod content;
+mod dialogue;
+mod limits;
+mod metrics;
+mod refusal;
+mod replies;
+mod trace;
+mod transaction;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use outpost_smtp::server;
+
+use crate::auth::Authenticator;
+use crate::clock::Clock;
+use crate::directory::Directory;
+use crate::message::Routes;
+use crate::plugin::Plugins;
+use crate::spool::Spool;
+use crate::tls;
+
+pub use acceptor::{Acceptor, accept};
+pub use metrics::Metrics;
+pub use refusal::{Notifier, Settings as NotificationSettings};
+
+/// What the operator chooses about reception, beside what the protocol core needs.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Client connections at once, over all ports.
+    pub connections_max: usize,
+    /// Client connections at once from one address (one /64 for IPv6).
+    pub connections_per_address_max: usize,
+    /// For the client to take a reply.
+    pub send_within: Duration,
+    /// Octets of a header section.
+    pub header_octets_max: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            // Idle connections cost some 10 KB each.
+            connections_max: 10_000,
+            // A site behind one address translation has many clients.
+            connections_per_address_max: 1_000,
+            send_within: Duration::from_secs(120),
+            // The largest honest headers (signatures, seals, trace) are some 60 KB.
+            header_octets_max: 256 * 1024,
+        }
+    }
+}
+
+/// What reception works with.
+pub struct Reception {
+    /// Its own settings.
+    pub settings: Settings,
+    /// Those of the protocol core, for ports in clear and for ports with implicit TLS alike.
+    pub protocol: Arc<server::Settings>,
+    /// The certificate in force.
+    pub tls: tls::Server,
+    /// Users and lists.
+    pub directory: Directory,
+    /// Checks passwords.
+    pub authenticator: Authenticator,
+    /// Decides who may send as whom, and how urgent.
+    pub plugins: Arc<Plugins>,
+    /// Keeps what is accepted.
+    pub spool: Arc<dyn Spool>,
+    /// Splits an envelope by next hop.
+    pub routes: Arc<Routes>,
+    /// Told of refused senders.
+    pub notifier: Arc<Notifier>,
+    /// The time.
+    pub clock: Clock,
+    /// Figures.
+    pub metrics: Metrics,
+}

@@ -1,0 +1,223 @@
+//! The domain sender notification: tells a list's addresses who was refused as whom.
+//!
+//! The first refusal of a user and domain is told at once; what follows is counted and told in ever
+//! longer intervals for as long as it goes on. Notifications go out as mail of the relay itself, so
+//! they raise nothing themselves; the refused sender's address never gets one.
+
+mod bursts;
+mod notice;
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use outpost_smtp::{Body, Mailbox, ReversePath};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use self::bursts::{Bursts, Telling};
+use self::notice::Notice;
+use crate::account::List;
+use crate::clock::Clock;
+use crate::directory::Directory;
+use crate::message::{
+    Address, Class, Envelope, Event, Message, MessageId, Origin, Priorities, Recipient, Routes,
+    TrailEntry,
+};
+use crate::spool::{NewDelivery, NewMessage, Spool, SpoolError};
+
+/// A sender that the components refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct RefusedSender {
+    pub list: String,
+    pub user: String,
+    pub client: IpAddr,
+    /// Whom the message claimed to be from.
+    pub senders: Vec<Address>,
+    /// Why, in the components' words.
+    pub reasons: Vec<String>,
+}
+
+/// How refusals become notifications.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The name of this relay.
+    pub hostname: String,
+    /// Between the tellings of one burst: the first interval, the second, …; the last repeats.
+    pub intervals: Vec<Duration>,
+    /// Bursts that are told apart; what goes beyond is counted per list.
+    pub bursts_max: usize,
+}
+
+impl Settings {
+    /// The usual ones for the relay of that name.
+    pub fn new(hostname: String) -> Self {
+        let intervals = [10, 60, 600, 3_600].map(Duration::from_secs).to_vec();
+        // Each is some hundred octets.
+        Self {
+            hostname,
+            intervals,
+            bursts_max: 10_000,
+        }
+    }
+}
+
+/// Turns refused senders into notifications.
+pub struct Notifier {
+    settings: Settings,
+    directory: Directory,
+    spool: Arc<dyn Spool>,
+    routes: Arc<Routes>,
+    clock: Clock,
+    bursts: Mutex<Bursts>,
+    raised: Notify,
+}
+
+impl Notifier {
+    /// A notifier; nothing is sent until [`Notifier::run`] runs.
+    pub fn new(
+        settings: Settings,
+        directory: Directory,
+        spool: Arc<dyn Spool>,
+        routes: Arc<Routes>,
+        clock: Clock,
+    ) -> Arc<Self> {
+        let bursts = Mutex::new(Bursts::new(settings.intervals.clone(), settings.bursts_max));
+        Arc::new(Self {
+            settings,
+            directory,
+            spool,
+            routes,
+            clock,
+            bursts,
+            raised: Notify::new(),
+        })
+    }
+
+    /// Takes note of a refused sender. Never waits.
+    pub(super) fn raise(&self, refused: RefusedSender) {
+        let mut bursts = self.bursts.lock().unwrap_or_else(PoisonError::into_inner);
+        if bursts.take(refused, Instant::now()) {
+            self.raised.notify_one();
+        }
+    }
+
+    /// Sends notifications for as long as it is polled.
+    pub async fn run(&self) {
+        loop {
+            let (tellings, next) = {
+                let mut bursts = self.bursts.lock().unwrap_or_else(PoisonError::into_inner);
+                (bursts.due(Instant::now()), bursts.next_due())
+            };
+            for telling in tellings {
+                self.tell(telling).await;
+            }
+            match next {
+                Some(next) => tokio::select! {
+                    () = tokio::time::sleep_until(next) => {}
+                    () = self.raised.notified() => {}
+                },
+                None => self.raised.notified().await,
+            }
+        }
+    }
+
+    async fn tell(&self, telling: Telling) {
+        let Some(list) = self.directory.list(&telling.last.list) else {
+            return;
+        };
+        let recipients = recipients(&list, &telling.last.senders);
+        if recipients.is_empty() {
+            return;
+        }
+        if let Err(error) = self.enqueue(&list, recipients, &telling).await {
+            tracing::warn!(list = %list.name, user = %telling.last.user, %error, "a notification could not be queued");
+        }
+    }
+
+    async fn enqueue(
+        &self,
+        list: &List,
+        recipients: Vec<Mailbox>,
+        telling: &Telling,
+    ) -> Result<(), SpoolError> {
+        let now = self.clock.now();
+        let mut random = [0; 16];
+        getrandom::fill(&mut random).map_err(|error| SpoolError::Unavailable(error.into()))?;
+        let id = MessageId::new(now, u128::from_ne_bytes(random));
+        let notice = Notice {
+            hostname: &self.settings.hostname,
+            id,
+            at: now,
+            recipients: &recipients,
+            telling,
+        };
+        let (subject, content) = (notice.subject(), notice.content());
+        let mut intake = self.spool.intake(None)?;
+        intake.write(content.as_bytes()).await?;
+        let recipients: Vec<Recipient> = recipients
+            .into_iter()
+            .map(|mailbox| Recipient {
+                mailbox,
+                notify: None,
+                orcpt: None,
+            })
+            .collect();
+        let envelope = Envelope {
+            reverse_path: ReversePath::Null,
+            smtputf8: recipients
+                .iter()
+                .any(|recipient| !recipient.mailbox.is_ascii()),
+            recipients,
+            body: Body::SevenBit,
+            ret: None,
+            envid: None,
+        };
+        let deliveries = self.routes.split_all(&envelope).into_iter();
+        let class = Class::Normal;
+        let message = NewMessage {
+            deliveries: deliveries
+                .map(|(next_hop, recipients)| NewDelivery::first(next_hop, recipients, now))
+                .collect(),
+            trail: vec![TrailEntry {
+                at: now,
+                event: Event::Accepted { class },
+            }],
+            message: Message {
+                id,
+                origin: Origin::Relay {
+                    list: list.name.clone(),
+                    about: None,
+                },
+                envelope,
+                class,
+                priorities: Priorities {
+                    user: class,
+                    message: None,
+                },
+                accepted: now,
+                content_octets: intake.octets(),
+                eight_bit: !content.is_ascii(),
+                subject,
+            },
+        };
+        self.spool.enqueue(message, intake).await
+    }
+}
+
+/// The list's addresses, but for those that the message claimed to be from.
+fn recipients(list: &List, senders: &[Address]) -> Vec<Mailbox> {
+    let is_sender = |mailbox: &Mailbox| {
+        Address::from_mailbox(mailbox).is_ok_and(|address| {
+            senders.iter().any(|sender| {
+                sender.domain() == address.domain()
+                    && sender.local().eq_ignore_ascii_case(address.local())
+            })
+        })
+    };
+    list.notify
+        .iter()
+        .filter(|mailbox| !is_sender(mailbox))
+        .cloned()
+        .collect()
+}

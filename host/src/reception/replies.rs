@@ -1,0 +1,105 @@
+//! The replies that reception words itself.
+//!
+//! One general sentence each: nothing of our insides, nothing of what the client sent.
+
+use outpost_smtp::Reply;
+
+pub(super) fn too_many_connections() -> Reply {
+    Reply::new(
+        421,
+        (4, 7, 0),
+        "Too many connections, please try again later",
+    )
+}
+
+pub(super) fn too_many_connections_from_you() -> Reply {
+    Reply::new(421, (4, 7, 0), "Too many connections from your address")
+}
+
+pub(super) fn shutting_down() -> Reply {
+    Reply::new(
+        421,
+        (4, 3, 2),
+        "The service is closing, please try again shortly",
+    )
+}
+
+pub(super) fn timed_out() -> Reply {
+    Reply::new(421, (4, 4, 2), "Timed out waiting for you")
+}
+
+pub(super) fn logged_in() -> Reply {
+    Reply::new(235, (2, 7, 0), "Authentication successful")
+}
+
+pub(super) fn wrong_credentials() -> Reply {
+    Reply::new(535, (5, 7, 8), "Authentication credentials invalid")
+}
+
+pub(super) fn login_later() -> Reply {
+    Reply::new(
+        454,
+        (4, 7, 0),
+        "Too many login attempts, please try again later",
+    )
+}
+
+pub(super) fn login_void() -> Reply {
+    Reply::new(
+        421,
+        (4, 7, 0),
+        "Your login is no longer valid, please log in again",
+    )
+}
+
+pub(super) fn bad_sender_domain() -> Reply {
+    Reply::new(
+        553,
+        (5, 1, 7),
+        "The domain of the sender is not a valid domain name",
+    )
+}
+
+pub(super) fn bad_recipient_domain() -> Reply {
+    Reply::new(
+        553,
+        (5, 1, 3),
+        "The domain of the recipient is not a valid domain name",
+    )
+}
+
+pub(super) fn no_room() -> Reply {
+    Reply::new(
+        452,
+        (4, 3, 1),
+        "Not enough room right now, please try again later",
+    )
+}
+
+pub(super) fn try_again() -> Reply {
+    Reply::new(
+        451,
+        (4, 3, 0),
+        "The message cannot be taken right now, please try again later",
+    )
+}
+
+pub(super) fn header_too_large() -> Reply {
+    Reply::new(552, (5, 3, 4), "The header of the message is too large")
+}
+
+pub(super) fn bad_header() -> Reply {
+    Reply::new(
+        550,
+        (5, 6, 0),
+        "The header of the message has a line that is not a header field",
+    )
+}
+
+pub(super) fn bad_author(text: String) -> Reply {
+    Reply::new(550, (5, 7, 1), text)
+}
+
+pub(super) fn loops() -> Reply {
+    Reply::new(554, (5, 4, 6), "The message has passed too many relays")
+}

@@ -1,0 +1,129 @@
+//! The trace header: the one field that the relay adds (RFC 5321 §4.4).
+
+use outpost_smtp::Mailbox;
+
+use crate::message::{MessageId, Submission, Timestamp};
+
+/// What a Received field tells.
+pub(super) struct Received<'a> {
+    pub submission: &'a Submission,
+    /// The name of this relay.
+    pub hostname: &'a str,
+    pub id: MessageId,
+    /// Whether the client said EHLO.
+    pub is_esmtp: bool,
+    pub smtputf8: bool,
+    /// The recipient, when there is exactly one: more would tell each about the others.
+    pub only_recipient: Option<&'a Mailbox>,
+    pub at: Timestamp,
+}
+
+impl Received<'_> {
+    /// The field with its final CRLF, folded. Never the login name: the next hops need not know it.
+    pub(super) fn field(&self) -> String {
+        let client = self.submission.client.ip().to_canonical();
+        let address = match client {
+            std::net::IpAddr::V4(address) => address.to_string(),
+            std::net::IpAddr::V6(address) => format!("IPv6:{address}"),
+        };
+        let tls = match &self.submission.tls {
+            Some(tls) => format!("\r\n (using {} with cipher {})", tls.version, tls.cipher),
+            None => String::new(),
+        };
+        let recipient = match self.only_recipient {
+            // RFC 6532 allows other addresses here only in messages that need SMTPUTF8 themselves.
+            Some(mailbox) if mailbox.is_ascii() || self.smtputf8 => format!("\r\n for <{mailbox}>"),
+            _ => String::new(),
+        };
+        format!(
+            "Received: from {} ([{address}]){tls}\r\n by {} (Outpost) with {} id {}{recipient};\r\n {}\r\n",
+            self.client_name(),
+            self.hostname,
+            self.protocol(),
+            self.id,
+            self.at.to_rfc5322(),
+        )
+    }
+
+    /// What the client called itself, where that is a name that a header may carry.
+    fn client_name(&self) -> &str {
+        let name = self.submission.ehlo.as_str();
+        let plain = |octet: u8| octet.is_ascii_alphanumeric() || b"-._:[]".contains(&octet);
+        if !name.is_empty() && name.bytes().all(plain) {
+            name
+        } else {
+            "unknown"
+        }
+    }
+
+    /// The registered name of the protocol (RFC 3848, RFC 6531 §4.3). Nobody relays without a
+    /// login, hence the A.
+    fn protocol(&self) -> &'static str {
+        match (self.smtputf8, self.submission.tls.is_some(), self.is_esmtp) {
+            (true, true, _) => "UTF8SMTPSA",
+            (true, false, _) => "UTF8SMTPA",
+            (false, true, true) => "ESMTPSA",
+            (false, false, true) => "ESMTPA",
+            (false, _, false) => "SMTP",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::TlsParameters;
+
+    #[test]
+    fn the_field_tells_the_way_and_not_the_login() {
+        let mut submission = Submission {
+            list: "default".into(),
+            user: "secret-login".into(),
+            client: "[2001:db8::7]:4711".parse().unwrap(),
+            listener_port: 587,
+            ehlo: "client.example".into(),
+            mechanism: "PLAIN".into(),
+            tls: Some(TlsParameters {
+                version: "TLSv1.3".into(),
+                cipher: "TLS13_AES_256_GCM_SHA384".into(),
+            }),
+        };
+        let recipient = Mailbox {
+            local: "r".into(),
+            domain: "d.example".into(),
+        };
+        let at = Timestamp::from_unix_milliseconds(1_700_000_000_000);
+        let id = MessageId::new(at, 1);
+        let received = |submission: &Submission, only_recipient| {
+            Received {
+                submission,
+                hostname: "relay.example",
+                id,
+                is_esmtp: true,
+                smtputf8: false,
+                only_recipient,
+                at,
+            }
+            .field()
+        };
+        assert_eq!(
+            received(&submission, Some(&recipient)),
+            format!(
+                "Received: from client.example ([IPv6:2001:db8::7])\r\n \
+                 (using TLSv1.3 with cipher TLS13_AES_256_GCM_SHA384)\r\n \
+                 by relay.example (Outpost) with ESMTPSA id {id}\r\n for <r@d.example>;\r\n \
+                 Tue, 14 Nov 2023 22:13:20 +0000\r\n"
+            )
+        );
+        submission.tls = None;
+        submission.ehlo = "a(b)\u{f6}".into();
+        submission.client = "[::ffff:192.0.2.1]:25".parse().unwrap();
+        assert_eq!(
+            received(&submission, None),
+            format!(
+                "Received: from unknown ([192.0.2.1])\r\n by relay.example (Outpost) with ESMTPA id {id};\r\n \
+                 Tue, 14 Nov 2023 22:13:20 +0000\r\n"
+            )
+        );
+    }
+}

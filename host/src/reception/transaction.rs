@@ -1,0 +1,444 @@
+//! One message on its way in: from MAIL to the spool.
+
+use std::sync::Arc;
+
+use outpost_smtp::server::Answer;
+use outpost_smtp::{
+    Body, ForwardPath, MailParameters, Mailbox, RcptParameters, Reply, Ret, ReversePath,
+};
+
+use super::content::{self, Received, Receiving};
+use super::dialogue::Login;
+use super::metrics::ClassLabels;
+use super::refusal::RefusedSender;
+use super::{Reception, replies, trace};
+use crate::account::User;
+use crate::message::header::{Authors, Fields, Requested, requested_priorities, subject};
+use crate::message::{
+    Address, Class, Envelope, Event, Message, MessageId, Origin, Priorities, Recipient, Submission,
+    Timestamp, TrailEntry,
+};
+use crate::plugin;
+use crate::policy::{
+    AccountFacts, DecisionRecord, EnvelopeFacts, Facts, HeaderFacts, HeaderField, PlacementRuling,
+    Reason, RequestedPriority, SenderRuling, SessionFacts,
+};
+use crate::spool::{NewDelivery, NewMessage};
+
+/// Received fields that a message may have before it is taken to go round in circles
+/// (RFC 5321 §6.3 asks for a limit of at least 100).
+const HOPS_MAX: usize = 100;
+
+/// A mail transaction.
+pub(super) struct Transaction {
+    reception: Arc<Reception>,
+    user: Arc<User>,
+    facts: Arc<Facts>,
+    is_esmtp: bool,
+    submission: Submission,
+    reverse_path: ReversePath,
+    parameters: MailParameters,
+    policy: plugin::Transaction,
+    records: Vec<DecisionRecord>,
+    recipients: Vec<Recipient>,
+    forward_paths: Vec<Address>,
+    id: MessageId,
+    receiving: Option<Receiving>,
+}
+
+impl Transaction {
+    /// Begins with MAIL: asks the components whether the user may send as the reverse-path.
+    pub(super) async fn begin(
+        reception: Arc<Reception>,
+        session: Arc<SessionFacts>,
+        user: Arc<User>,
+        login: &Login,
+        is_esmtp: bool,
+        reverse_path: ReversePath,
+        parameters: MailParameters,
+    ) -> Result<Self, Reply> {
+        let address = match &reverse_path {
+            ReversePath::Null => None,
+            ReversePath::Mailbox(mailbox) => {
+                Some(Address::from_mailbox(mailbox).map_err(|_| {
+                    reception.metrics.refused("mail", "address");
+                    replies::bad_sender_domain()
+                })?)
+            }
+        };
+        let envelope = EnvelopeFacts {
+            reverse_path: address,
+            parameters: stated(&parameters),
+            declared_size_octets: parameters.size,
+        };
+        let submission = Submission {
+            list: user.list.clone(),
+            user: user.name.clone(),
+            client: session.client,
+            listener_port: session.listener_port,
+            ehlo: session.ehlo.clone(),
+            mechanism: login.mechanism.to_string(),
+            tls: session.tls.clone(),
+        };
+        let account = account_facts(&user, login);
+        let facts = Arc::new(Facts::at_mail(
+            session,
+            Some(Arc::new(account)),
+            envelope,
+            Vec::new(),
+        ));
+        let mut policy = reception.plugins.begin();
+        let plugin::Authorization { ruling, records } = policy.authorize(&facts).await;
+        match ruling {
+            SenderRuling::Permitted => {}
+            SenderRuling::Deferred(reply) => {
+                reception.metrics.refused("mail", "deferred");
+                return Err(reply);
+            }
+            SenderRuling::Refused { reply, reasons } => {
+                reception.metrics.refused("mail", "policy");
+                let senders = facts.envelope.reverse_path.iter().cloned().collect();
+                raise(&reception, &submission, senders, &reasons);
+                return Err(reply);
+            }
+        }
+        let id = new_id(reception.clock.now())?;
+        Ok(Self {
+            reception,
+            user,
+            facts,
+            is_esmtp,
+            submission,
+            reverse_path,
+            parameters,
+            policy,
+            records,
+            recipients: Vec::new(),
+            forward_paths: Vec::new(),
+            id,
+            receiving: None,
+        })
+    }
+
+    /// Takes a recipient. Anybody may be written to; the login is what permits it.
+    pub(super) fn recipient(
+        &mut self,
+        forward_path: ForwardPath,
+        parameters: RcptParameters,
+    ) -> Answer {
+        let mailbox = match forward_path {
+            ForwardPath::Mailbox(mailbox) => mailbox,
+            // RFC 5321 §4.5.1: the postmaster of this host.
+            ForwardPath::Postmaster => Mailbox {
+                local: "postmaster".to_owned(),
+                domain: self.reception.protocol.hostname.clone(),
+            },
+        };
+        let Ok(address) = Address::from_mailbox(&mailbox) else {
+            self.reception.metrics.refused("recipient", "address");
+            return Answer::Refuse(replies::bad_recipient_domain());
+        };
+        self.recipients.push(Recipient {
+            mailbox,
+            notify: parameters.notify,
+            orcpt: parameters.orcpt,
+        });
+        self.forward_paths.push(address);
+        Answer::Accept
+    }
+
+    /// Content is about to come: is there room?
+    pub(super) async fn data(&mut self) -> Answer {
+        let begun = match self.reception.spool.intake(self.parameters.size) {
+            Ok(intake) => {
+                let octets_max = self.reception.settings.header_octets_max;
+                Receiving::begin(intake, &self.trace_field(), octets_max).await
+            }
+            Err(error) => Err(content::refusal(&error)),
+        };
+        match begun {
+            Ok(receiving) => {
+                self.receiving = Some(receiving);
+                Answer::Accept
+            }
+            Err(reply) => {
+                self.reception.metrics.refused("data", "room");
+                Answer::Refuse(reply)
+            }
+        }
+    }
+
+    pub(super) async fn content(&mut self, piece: &[u8]) {
+        if let Some(receiving) = &mut self.receiving {
+            receiving.take(piece).await;
+        }
+    }
+
+    pub(super) fn discard(&mut self) {
+        self.receiving = None;
+    }
+
+    /// The content is whole: judges the header, and when the answer is yes, the message is on
+    /// stable storage before this returns.
+    pub(super) async fn finish(mut self) -> Answer {
+        match self.accept().await {
+            Ok(class) => {
+                self.reception
+                    .metrics
+                    .accepted
+                    .get_or_create(&ClassLabels {
+                        class: class.number(),
+                    })
+                    .inc();
+                let text = format!("Queued as {}", self.id);
+                Answer::AcceptWith(Reply::new(250, (2, 0, 0), &text))
+            }
+            Err((reason, reply)) => {
+                self.reception.metrics.refused("content", reason);
+                Answer::Refuse(reply)
+            }
+        }
+    }
+
+    async fn accept(&mut self) -> Result<Class, (&'static str, Reply)> {
+        let receiving = self
+            .receiving
+            .take()
+            .ok_or_else(|| ("room", replies::try_again()))?;
+        let received = receiving.finish().map_err(|reply| ("room", reply))?;
+        let header = received.header.clone();
+        let fields = Fields::parse(&header).map_err(|_| ("header", replies::bad_header()))?;
+        if fields.named("Received").count() > HOPS_MAX {
+            return Err(("header", replies::loops()));
+        }
+        let requested = requested_priorities(&fields);
+        self.authorize_authors(&fields, &requested, received.intake.octets())
+            .await?;
+        let class = self.place().await?;
+        let message = self.enqueue(received, &fields, &requested, class);
+        message.await.map(|()| class)
+    }
+
+    /// Asks again, now that the authors are known.
+    async fn authorize_authors(
+        &mut self,
+        fields: &Fields<'_>,
+        requested: &[Requested],
+        content_octets: u64,
+    ) -> Result<(), (&'static str, Reply)> {
+        let authors = Authors::read(fields)
+            .map_err(|problem| ("header", replies::bad_author(problem.to_string())))?
+            .into_addresses();
+        let header = HeaderFacts {
+            authors: authors.clone(),
+            fields: fields
+                .iter()
+                .map(|field| HeaderField {
+                    name: field.name.to_owned(),
+                    value: field.unfolded(),
+                })
+                .collect(),
+            content_octets,
+        };
+        let forward_paths = std::mem::take(&mut self.forward_paths);
+        let requested = requested.iter().map(requested_fact).collect();
+        self.facts = Arc::new(self.facts.with_header(forward_paths, requested, header));
+        let plugin::Authorization { ruling, records } = self.policy.authorize(&self.facts).await;
+        self.records.extend(records);
+        match ruling {
+            SenderRuling::Permitted => Ok(()),
+            SenderRuling::Deferred(reply) => Err(("deferred", reply)),
+            SenderRuling::Refused { reply, reasons } => {
+                raise(&self.reception, &self.submission, authors, &reasons);
+                Err(("policy", reply))
+            }
+        }
+    }
+
+    async fn place(&mut self) -> Result<Class, (&'static str, Reply)> {
+        let plugin::Urgency { ruling, records } = self.policy.place(&self.facts).await;
+        self.records.extend(records);
+        match ruling {
+            PlacementRuling::Placed { class, .. } => Ok(class),
+            PlacementRuling::Deferred(reply) => Err(("deferred", reply)),
+            PlacementRuling::Refused(reply) => Err(("policy", reply)),
+        }
+    }
+
+    async fn enqueue(
+        &mut self,
+        received: Received,
+        fields: &Fields<'_>,
+        requested: &[Requested],
+        class: Class,
+    ) -> Result<(), (&'static str, Reply)> {
+        let now = self.reception.clock.now();
+        let envelope = Envelope {
+            reverse_path: self.reverse_path.clone(),
+            recipients: std::mem::take(&mut self.recipients),
+            body: self.parameters.body,
+            smtputf8: self.parameters.smtputf8,
+            ret: self.parameters.ret,
+            envid: self.parameters.envid.clone(),
+        };
+        let deliveries = self.reception.routes.split_all(&envelope).into_iter();
+        let message = NewMessage {
+            deliveries: deliveries
+                .map(|(next_hop, recipients)| NewDelivery::first(next_hop, recipients, now))
+                .collect(),
+            trail: trail(std::mem::take(&mut self.records), requested, class, now),
+            message: Message {
+                id: self.id,
+                origin: Origin::Submission(self.submission.clone()),
+                envelope,
+                class,
+                priorities: Priorities {
+                    user: self.user.priority,
+                    message: requested.iter().find_map(|requested| requested.class),
+                },
+                accepted: now,
+                content_octets: received.intake.octets(),
+                eight_bit: received.eight_bit,
+                subject: subject(fields),
+            },
+        };
+        let stored = self.reception.spool.enqueue(message, received.intake).await;
+        stored.map_err(|error| ("room", content::refusal(&error)))?;
+        tracing::info!(
+            message = %self.id,
+            user = %self.submission.user,
+            class = class.number(),
+            octets = received_octets(&self.facts),
+            "accepted"
+        );
+        Ok(())
+    }
+
+    fn trace_field(&self) -> String {
+        let only_recipient = match self.recipients.as_slice() {
+            [recipient] => Some(&recipient.mailbox),
+            _ => None,
+        };
+        trace::Received {
+            submission: &self.submission,
+            hostname: &self.reception.protocol.hostname,
+            id: self.id,
+            is_esmtp: self.is_esmtp,
+            smtputf8: self.parameters.smtputf8,
+            only_recipient,
+            at: self.reception.clock.now(),
+        }
+        .field()
+    }
+}
+
+fn received_octets(facts: &Facts) -> u64 {
+    facts
+        .header
+        .as_ref()
+        .map_or(0, |header| header.content_octets)
+}
+
+fn account_facts(user: &User, login: &Login) -> AccountFacts {
+    AccountFacts {
+        name: user.name.clone(),
+        list: user.list.clone(),
+        priority: user.priority,
+        mechanism: login.mechanism.to_string(),
+        authorized_domains: user.rules.domains().into(),
+        authorized_senders: user.rules.sender_texts().collect(),
+    }
+}
+
+fn requested_fact(requested: &Requested) -> RequestedPriority {
+    RequestedPriority {
+        carrier: requested.carrier.to_owned(),
+        value: requested.value.clone(),
+        class: requested.class,
+    }
+}
+
+fn trail(
+    records: Vec<DecisionRecord>,
+    requested: &[Requested],
+    class: Class,
+    at: Timestamp,
+) -> Vec<TrailEntry> {
+    let malformed = requested
+        .iter()
+        .filter(|requested| requested.class.is_none())
+        .map(|requested| Event::MalformedPriority {
+            carrier: requested.carrier.to_owned(),
+        });
+    let events = records
+        .into_iter()
+        .map(Event::from)
+        .chain(malformed)
+        .chain([Event::Accepted { class }]);
+    events.map(|event| TrailEntry { at, event }).collect()
+}
+
+/// Tells the operator that a sender was refused, in the log and by a notification.
+fn raise(
+    reception: &Reception,
+    submission: &Submission,
+    senders: Vec<Address>,
+    reasons: &[Reason],
+) {
+    let senders_text = senders
+        .iter()
+        .map(Address::to_string)
+        .collect::<Vec<_>>()
+        .join(", ");
+    let reasons: Vec<String> = reasons
+        .iter()
+        .map(|reason| format!("{}: {}", reason.rule(), reason.detail()))
+        .collect();
+    tracing::info!(
+        user = %submission.user,
+        client = %submission.client.ip(),
+        sender = senders_text,
+        reasons = reasons.join("; "),
+        "sender refused"
+    );
+    reception.notifier.raise(RefusedSender {
+        list: submission.list.clone(),
+        user: submission.user.clone(),
+        client: submission.client.ip(),
+        senders,
+        reasons,
+    });
+}
+
+fn new_id(at: Timestamp) -> Result<MessageId, Reply> {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).map_err(|error| {
+        tracing::error!(%error, "the system gives no random numbers");
+        replies::try_again()
+    })?;
+    Ok(MessageId::new(at, u128::from_ne_bytes(random)))
+}
+
+/// The parameters of MAIL as components see them.
+fn stated(parameters: &MailParameters) -> Vec<(String, String)> {
+    let mut stated = Vec::new();
+    let mut state = |keyword: &str, value: String| stated.push((keyword.to_owned(), value));
+    if let Some(octets) = parameters.size {
+        state("SIZE", octets.to_string());
+    }
+    if parameters.body == Body::EightBitMime {
+        state("BODY", "8BITMIME".to_owned());
+    }
+    if parameters.smtputf8 {
+        state("SMTPUTF8", String::new());
+    }
+    match parameters.ret {
+        Some(Ret::Full) => state("RET", "FULL".to_owned()),
+        Some(Ret::Headers) => state("RET", "HDRS".to_owned()),
+        None => {}
+    }
+    if let Some(envid) = &parameters.envid {
+        state("ENVID", envid.clone());
+    }
+    stated
+}

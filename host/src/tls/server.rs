@@ -1,0 +1,280 @@
+//! The server's side of TLS: the certificate, and what a handshake may agree on.
+//!
+//! TLS 1.2 and 1.3 with authenticated suites only. Where no certificate is configured, a
+//! self-signed one is made at the first start and kept, so that clients that pinned it go on.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use rustls::ServerConfig;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use tokio_rustls::TlsAcceptor;
+
+/// Where the certificate is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Settings {
+    /// The operator's own, in PEM.
+    Configured {
+        /// The certificate chain.
+        certificate: PathBuf,
+        /// Its private key.
+        key: PathBuf,
+    },
+    /// A self-signed one for this name, kept in this folder.
+    SelfSigned {
+        /// The name in it.
+        hostname: String,
+        /// The folder that keeps it.
+        folder: PathBuf,
+    },
+}
+
+/// Why there is no certificate to serve.
+#[derive(Debug, thiserror::Error)]
+pub enum CertificateError {
+    /// A file cannot be read or written.
+    #[error("{path}: {source}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A file does not hold what it should.
+    #[error("{path}: {problem}")]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+/// Accepts TLS handshakes with the certificate that is in force.
+#[derive(Clone)]
+pub struct Server {
+    acceptor: TlsAcceptor,
+    certificate: Arc<Current>,
+}
+
+#[derive(Debug)]
+struct Current(ArcSwap<CertifiedKey>);
+
+impl ResolvesServerCert for Current {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.load_full())
+    }
+}
+
+impl Server {
+    /// Loads or makes the certificate.
+    ///
+    /// # Errors
+    /// See [`CertificateError`].
+    pub fn new(settings: &Settings) -> Result<Self, CertificateError> {
+        let provider = super::provider();
+        let certificate = Arc::new(Current(ArcSwap::from_pointee(load(settings, &provider)?)));
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS12, &rustls::version::TLS13])
+            .expect("the provider has suites for both versions")
+            .with_no_client_auth()
+            .with_cert_resolver(certificate.clone());
+        // One ticket is enough for a mail client's next connection; each costs a write.
+        config.send_tls13_tickets = 1;
+        if let Ok(ticketer) = rustls::crypto::aws_lc_rs::Ticketer::new() {
+            config.ticketer = ticketer;
+        }
+        Ok(Self {
+            acceptor: TlsAcceptor::from(Arc::new(config)),
+            certificate,
+        })
+    }
+
+    /// For handshakes.
+    pub fn acceptor(&self) -> &TlsAcceptor {
+        &self.acceptor
+    }
+
+    /// Serves another certificate from now on; open connections keep theirs.
+    ///
+    /// # Errors
+    /// See [`CertificateError`]; the certificate in force stays then.
+    pub fn replace(&self, settings: &Settings) -> Result<(), CertificateError> {
+        let certificate = load(settings, &super::provider())?;
+        self.certificate.0.store(Arc::new(certificate));
+        Ok(())
+    }
+}
+
+fn load(settings: &Settings, provider: &CryptoProvider) -> Result<CertifiedKey, CertificateError> {
+    let (certificate, key) = match settings {
+        Settings::Configured { certificate, key } => (certificate.clone(), key.clone()),
+        Settings::SelfSigned { hostname, folder } => self_signed(hostname, folder)?,
+    };
+    let chain = chain(&certificate)?;
+    let signer = PrivateKeyDer::from_pem_slice(&read(&key)?)
+        .map_err(|_| content(&key, "no private key in PEM form"))
+        .and_then(|der| {
+            let signer = provider.key_provider.load_private_key(der);
+            signer.map_err(|_| content(&key, "not a private key that can be used"))
+        })?;
+    let certified = CertifiedKey::new(chain, signer);
+    match certified.keys_match() {
+        Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => {
+            Ok(certified)
+        }
+        Err(rustls::Error::InconsistentKeys(_)) => Err(content(
+            &key,
+            &format!(
+                "the key does not belong to the certificate in {}",
+                certificate.display()
+            ),
+        )),
+        Err(_) => Err(content(&certificate, "not a certificate that can be used")),
+    }
+}
+
+fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
+    let pem = read(path)?;
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    match chain {
+        Ok(chain) if !chain.is_empty() => Ok(chain),
+        _ => Err(content(path, "no certificate in PEM form")),
+    }
+}
+
+/// Makes a certificate where there is none yet; returns where it and its key are.
+fn self_signed(hostname: &str, folder: &Path) -> Result<(PathBuf, PathBuf), CertificateError> {
+    let certificate_path = folder.join("self-signed-cert.pem");
+    let key_path = folder.join("self-signed-key.pem");
+    if certificate_path.exists() && key_path.exists() {
+        return Ok((certificate_path, key_path));
+    }
+    let names = vec![
+        hostname.to_owned(),
+        "localhost".to_owned(),
+        "127.0.0.1".to_owned(),
+        "::1".to_owned(),
+    ];
+    let made = rcgen::generate_simple_self_signed(names)
+        .map_err(|error| content(&certificate_path, &format!("cannot be made: {error}")))?;
+    // The key first: a crash between the two leaves no certificate, and both are made again.
+    write(
+        &key_path,
+        made.signing_key.serialize_pem().as_bytes(),
+        0o600,
+    )?;
+    write(&certificate_path, made.cert.pem().as_bytes(), 0o644)?;
+    Ok((certificate_path, key_path))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, CertificateError> {
+    fs::read(path).map_err(|source| CertificateError::File {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn write(path: &Path, octets: &[u8], mode: u32) -> Result<(), CertificateError> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(mode);
+    let written = options.open(path).and_then(|mut file| {
+        file.write_all(octets)?;
+        file.sync_all()
+    });
+    written.map_err(|source| CertificateError::File {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn content(path: &Path, problem: &str) -> CertificateError {
+    CertificateError::Content {
+        path: path.to_owned(),
+        problem: problem.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(folder: &Path) -> Settings {
+        Settings::SelfSigned {
+            hostname: "relay.example".to_owned(),
+            folder: folder.to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_self_signed_certificate_is_made_once_and_its_key_is_private() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let made = |name| fs::read(folder.path().join(name)).unwrap();
+        drop(Server::new(&settings(folder.path())).unwrap());
+        let (certificate, key) = (made("self-signed-cert.pem"), made("self-signed-key.pem"));
+        drop(Server::new(&settings(folder.path())).unwrap());
+        assert_eq!(
+            (made("self-signed-cert.pem"), made("self-signed-key.pem")),
+            (certificate, key)
+        );
+        let mode = fs::metadata(folder.path().join("self-signed-key.pem"))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_wrong_certificate_is_refused_by_file_and_reason_and_the_old_one_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let other = tempfile::tempdir().unwrap();
+        let server = Server::new(&settings(folder.path())).unwrap();
+        drop(Server::new(&settings(other.path())).unwrap());
+        let before = server.certificate.0.load_full();
+        let configured =
+            |certificate: PathBuf, key: PathBuf| Settings::Configured { certificate, key };
+        let path = |folder: &tempfile::TempDir, name: &str| folder.path().join(name);
+        for (settings, expected) in [
+            (
+                configured(path(&folder, "none.pem"), path(&folder, "none.pem")),
+                "none.pem: No such file",
+            ),
+            (
+                configured(
+                    path(&folder, "self-signed-key.pem"),
+                    path(&folder, "self-signed-key.pem"),
+                ),
+                "self-signed-key.pem: no certificate in PEM form",
+            ),
+            (
+                configured(
+                    path(&folder, "self-signed-cert.pem"),
+                    path(&folder, "self-signed-cert.pem"),
+                ),
+                "self-signed-cert.pem: no private key in PEM form",
+            ),
+            (
+                configured(
+                    path(&folder, "self-signed-cert.pem"),
+                    path(&other, "self-signed-key.pem"),
+                ),
+                "the key does not belong to the certificate",
+            ),
+        ] {
+            let error = server.replace(&settings).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+        assert!(Arc::ptr_eq(&before, &server.certificate.0.load_full()));
+        server.replace(&settings(other.path())).unwrap();
+        assert!(!Arc::ptr_eq(&before, &server.certificate.0.load_full()));
+    }
+}

@@ -1,0 +1,73 @@
+//! Each large dependency is named in one place.
+
+use super::{assert_none, files};
+
+/// A dependency, and where it may be named.
+const OWNERS: [(&str, &[&str]); 13] = [
+    ("wasmtime", &["host/src/plugin/"]),
+    ("redb", &["host/src/spool/redb", "host/src/directory/redb"]),
+    ("rustls", &["host/src/tls/", "host/src/net/"]),
+    ("tokio_rustls", &["host/src/tls/", "host/src/net/"]),
+    ("rcgen", &["host/src/tls/"]),
+    ("hyper", &["host/src/admin/"]),
+    ("axum", &["host/src/admin/"]),
+    ("utoipa", &["host/src/admin/"]),
+    ("argon2", &["host/src/auth/"]),
+    ("toml", &["host/src/config/"]),
+    ("clap", &["host/src/cli/", "host/src/main.rs"]),
+    ("hickory_resolver", &["host/src/dns/"]),
+    ("prometheus_client", &["host/src/telemetry/"]),
+];
+
+#[test]
+fn a_large_dependency_has_one_owner() {
+    let mut wrong = Vec::new();
+    for file in files("host/src", ".rs") {
+        for (dependency, owners) in OWNERS {
+            if owners.iter().any(|owner| file.path.starts_with(owner)) {
+                continue;
+            }
+            let names = |line: &str| {
+                let line = line.trim_start();
+                !line.starts_with("//") && is_named(line, dependency)
+            };
+            if let Some(line) = file.text.lines().position(names) {
+                wrong.push(format!(
+                    "{}:{}: {dependency} belongs to {}",
+                    file.path,
+                    line + 1,
+                    owners.join(", ")
+                ));
+            }
+        }
+    }
+    assert_none("dependencies named by others than their owners", &wrong);
+}
+
+/// Whether the line names the crate: `use dependency`, or `dependency::` as the head of a path.
+fn is_named(line: &str, dependency: &str) -> bool {
+    let head = format!("{dependency}::");
+    let in_path = line.match_indices(&head).any(|(at, _)| {
+        let before = line[..at].chars().next_back();
+        before.is_none_or(|c| !c.is_alphanumeric() && c != '_' && c != ':')
+    });
+    in_path || line == format!("use {dependency};")
+}
+
+#[test]
+fn the_protocol_core_is_light() {
+    let manifest = std::fs::read_to_string(super::top().join("host/smtp/Cargo.toml")).unwrap();
+    let dependencies = manifest
+        .split("[dependencies]")
+        .nth(1)
+        .unwrap()
+        .split('[')
+        .next()
+        .unwrap();
+    let names: Vec<&str> = dependencies
+        .lines()
+        .filter_map(|line| line.split('.').next())
+        .filter(|name| !name.is_empty())
+        .collect();
+    assert_eq!(names, ["base64", "memchr"], "no socket, no clock, no async");
+}
