@@ -54,7 +54,10 @@ impl Routes {
     /// Splits the recipients of an envelope by next hop. Next hops stand in the order of their first
     /// recipient; recipients are indexes into the envelope, in their order.
     pub fn split(&self, recipients: &[Recipient]) -> Vec<(NextHop, Vec<u32>)> {
-        self.split_pending(recipients, 0..u32::try_from(recipients.len()).unwrap_or(u32::MAX))
+        self.split_pending(
+            recipients,
+            0..u32::try_from(recipients.len()).unwrap_or(u32::MAX),
+        )
     }
 
     /// Splits those recipients of an envelope that are still pending, given by their indexes. An

@@ -173,7 +173,7 @@ impl Notifier {
             ret: None,
             envid: None,
         };
-        let deliveries = self.routes.split_all(&envelope).into_iter();
+        let deliveries = self.routes.split(&envelope.recipients).into_iter();
         let class = Class::Normal;
         let message = NewMessage {
             deliveries: deliveries

@@ -281,7 +281,7 @@ impl Transaction {
             ret: self.parameters.ret,
             envid: self.parameters.envid.clone(),
         };
-        let deliveries = self.reception.routes.split_all(&envelope).into_iter();
+        let deliveries = self.reception.routes.split(&envelope.recipients).into_iter();
         let message = NewMessage {
             deliveries: deliveries
                 .map(|(next_hop, recipients)| NewDelivery::first(next_hop, recipients, now))

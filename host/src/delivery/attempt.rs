@@ -1,0 +1,286 @@
+//! One attempt: one message to one next hop.
+//!
+//! Kept connections first, then the hosts in their order, until every recipient has an outcome or
+//! there is nowhere left to go. A reply to a recipient decides over it for this attempt; a host that
+//! cannot be reached, breaks off or says 421 leaves the recipients to the next one. Only a
+//! connection that breaks after the final dot ends it for them: the message may have arrived.
+
+use outpost_smtp::Reply;
+use outpost_smtp::client::Closed;
+
+use super::Deliverer;
+use super::connection::{Break, Cause, Connection, Load, OpenContent};
+use super::hosts::Hosts;
+use super::opening::{Failure, Opening, closed_by, lost};
+use super::settings::Smarthost;
+use super::transaction::{self, Fates};
+use crate::message::{
+    Attempt, Delivery, HostPort, Message, NextHop, Outcome, RecipientOutcome, RemoteHost,
+};
+
+/// Kept connections tried before a new one is opened. Where several in a row are dead, the host has
+/// been restarted and the others are dead as well.
+const KEPT_CONNECTIONS_TRIED_MAX: usize = 3;
+
+/// An attempt as far as it has got.
+pub(super) struct Course<'a> {
+    deliverer: &'a Deliverer,
+    message: &'a Message,
+    next_hop: &'a NextHop,
+    load: Load<'a>,
+    /// Recipients without an outcome.
+    pending: Vec<u32>,
+    outcomes: Vec<RecipientOutcome>,
+    host: Option<RemoteHost>,
+    is_unknown: bool,
+    /// Why the last host did not take the message.
+    failure: Option<Failure>,
+}
+
+/// What can be done for those who are still pending.
+enum Further {
+    /// Try elsewhere.
+    Elsewhere,
+    /// Nothing: nobody is, or nothing would help.
+    Nothing,
+}
+
+impl<'a> Course<'a> {
+    pub(super) fn new(
+        deliverer: &'a Deliverer,
+        message: &'a Message,
+        delivery: &'a Delivery,
+        open: &'a OpenContent<'a>,
+    ) -> Self {
+        Self {
+            deliverer,
+            message,
+            next_hop: &delivery.next_hop,
+            load: Load {
+                open,
+                octets: message.content_octets,
+                gate: &deliverer.gate,
+                sent: &deliverer.metrics.content_octets,
+            },
+            pending: delivery.recipients.clone(),
+            outcomes: Vec::with_capacity(delivery.recipients.len()),
+            host: None,
+            is_unknown: false,
+            failure: None,
+        }
+    }
+
+    /// Runs the attempt to its end.
+    pub(super) async fn run(mut self) -> Attempt {
+        if let Err(outcome) = self.send_somewhere().await {
+            // A host that was reached tells more than a search that ended without one.
+            let failure = self.failure.take().unwrap_or(Failure {
+                outcome,
+                is_remote: false,
+                host: None,
+            });
+            self.fail_rest(failure);
+        }
+        self.outcomes.sort_by_key(|outcome| outcome.recipient);
+        Attempt {
+            host: self.host,
+            outcomes: self.outcomes,
+            unknown: self.is_unknown,
+        }
+    }
+
+    /// Sends to whom it can.
+    ///
+    /// # Errors
+    /// What becomes of those who are still pending, if no host has told.
+    async fn send_somewhere(&mut self) -> Result<(), Outcome> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        let deliverer = self.deliverer;
+        for _ in 0..KEPT_CONNECTIONS_TRIED_MAX {
+            let Some(connection) = deliverer.pool.take(self.next_hop) else {
+                break;
+            };
+            if let Further::Nothing = self.send_over(connection).await {
+                return Ok(());
+            }
+            // A kept connection that has died says nothing about the host.
+            self.failure = None;
+        }
+        let standard = Smarthost::default();
+        let (mut hosts, smarthost) = match self.next_hop {
+            NextHop::Smarthost(name) => {
+                let (host_port, smarthost) = self.smarthost(name)?;
+                let (resolver, settings) = (&deliverer.network.resolver, &deliverer.settings);
+                (
+                    Hosts::of_smarthost(resolver, settings, &host_port),
+                    smarthost,
+                )
+            }
+            NextHop::Domain(domain) => {
+                let (resolver, settings) = (&deliverer.network.resolver, &deliverer.settings);
+                let seed = (deliverer.network.random)();
+                let hosts = Hosts::of_domain(resolver, settings, domain, seed).await?;
+                (hosts, &standard)
+            }
+        };
+        while let Some(target) = hosts.next().await {
+            let opening = Opening {
+                network: &deliverer.network,
+                settings: &deliverer.settings,
+                smarthost,
+                target: &target,
+            };
+            match opening.connect().await {
+                Ok(connection) => {
+                    let is_protected = connection.host().tls.is_some();
+                    deliverer
+                        .metrics
+                        .count_connection(if is_protected { "tls" } else { "clear" });
+                    if let Further::Nothing = self.send_over(connection).await {
+                        return Ok(());
+                    }
+                }
+                Err(failure) => {
+                    deliverer.metrics.count_connection("failed");
+                    self.failure = Some(failure);
+                }
+            }
+        }
+        Err(hosts.nothing_found())
+    }
+
+    /// How to speak to a smarthost.
+    ///
+    /// # Errors
+    /// It does not stand in the configuration any more: the mail waits until it is routed anew.
+    fn smarthost(&self, name: &str) -> Result<(HostPort, &'a Smarthost), Outcome> {
+        let configured = self.deliverer.settings.smarthosts.get(name);
+        match (name.parse(), configured) {
+            (Ok(host_port), Some(smarthost)) => Ok((host_port, smarthost)),
+            _ => Err(Outcome::Deferred(Reply::new(
+                451,
+                (4, 3, 5),
+                "no route leads to this smarthost any more",
+            ))),
+        }
+    }
+
+    /// Sends to the pending recipients over a connection, and keeps it for the next message if it is
+    /// still good.
+    async fn send_over(&mut self, mut connection: Connection) -> Further {
+        let settings = &self.deliverer.settings;
+        while !self.pending.is_empty() {
+            if connection.transactions() >= settings.transactions_per_connection_max {
+                self.deliverer.pool.dismiss(connection);
+                return Further::Elsewhere;
+            }
+            let count = self
+                .pending
+                .len()
+                .min(settings.recipients_per_transaction_max.max(1));
+            let rest = self.pending.split_off(count);
+            let recipients = std::mem::replace(&mut self.pending, rest);
+            self.deliverer.metrics.transactions.inc();
+            let transaction = transaction::transaction(self.message, &recipients);
+            let further = match connection.transact(transaction, &self.load).await {
+                Ok(report) => {
+                    let ending = connection.ending();
+                    let fates = transaction::fates(&recipients, report, ending.as_ref());
+                    self.settle(fates, &mut connection, ending)
+                }
+                Err(broken) => Some(self.broken(recipients, broken, &connection)),
+            };
+            if let Some(further) = further {
+                return further;
+            }
+        }
+        self.deliverer.keep(self.next_hop, connection);
+        Further::Nothing
+    }
+
+    /// Takes the replies to a transaction. None: the connection is good for more.
+    fn settle(
+        &mut self,
+        fates: Fates,
+        connection: &mut Connection,
+        ending: Option<Closed>,
+    ) -> Option<Further> {
+        if !fates.outcomes.is_empty() {
+            self.host = Some(connection.host().clone());
+        }
+        self.outcomes.extend(fates.outcomes);
+        self.pending.splice(..0, fates.remaining);
+        let closed = ending?;
+        self.failure = Some(closed_by(connection.host(), closed));
+        Some(if self.pending.is_empty() {
+            Further::Nothing
+        } else {
+            Further::Elsewhere
+        })
+    }
+
+    /// A transaction has ended without replies.
+    fn broken(&mut self, recipients: Vec<u32>, broken: Break, connection: &Connection) -> Further {
+        let host = connection.host();
+        let failure = match broken.cause {
+            Cause::Lost(error) => lost(host, &error),
+            Cause::Closed(closed) => closed_by(host, closed),
+            Cause::Content(reason) => {
+                tracing::error!(
+                    message = %self.message.id,
+                    reason,
+                    "the content of a message cannot be read"
+                );
+                let reply = Reply::new(451, (4, 3, 0), "the message cannot be read at the moment");
+                self.pending.splice(..0, recipients);
+                self.fail_rest(Failure {
+                    outcome: Outcome::Deferred(reply),
+                    is_remote: false,
+                    host: Some(host.clone()),
+                });
+                return Further::Nothing;
+            }
+        };
+        if !broken.is_unknown {
+            self.pending.splice(..0, recipients);
+            self.failure = Some(failure);
+            return Further::Elsewhere;
+        }
+        // It has to be tried again, at the risk of a duplicate (RFC 1047). Not at another host and
+        // not at once, which would make the duplicate certain where a host is merely overloaded.
+        self.is_unknown = true;
+        self.host = failure.host;
+        let outcome = failure.outcome;
+        self.outcomes
+            .extend(recipients.into_iter().map(|recipient| RecipientOutcome {
+                recipient,
+                outcome: outcome.clone(),
+                remote: failure.is_remote,
+            }));
+        if self.pending.is_empty() {
+            Further::Nothing
+        } else {
+            Further::Elsewhere
+        }
+    }
+
+    fn fail_rest(&mut self, failure: Failure) {
+        let Failure {
+            outcome,
+            is_remote,
+            host,
+        } = failure;
+        if host.is_some() || self.outcomes.is_empty() {
+            self.host = host;
+        }
+        let rest = std::mem::take(&mut self.pending);
+        self.outcomes
+            .extend(rest.into_iter().map(|recipient| RecipientOutcome {
+                recipient,
+                outcome: outcome.clone(),
+                remote: is_remote,
+            }));
+    }
+}

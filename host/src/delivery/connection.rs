@@ -1,0 +1,338 @@
+//! One connection to a host: messages go over it until it is closed.
+//!
+//! Does what the protocol core's client session asks for, with one deadline for each thing that is
+//! awaited, so that no host holds a delivery by an octet now and then. Opening is in `opening`; what
+//! a reply means for a recipient and which host comes next are decided in `attempt`.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use outpost_smtp::client::{Closed, Report, Session, Step, Transaction};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::gate::Gate;
+use crate::message::RemoteHost;
+use crate::net::Stream;
+use crate::spool::{Content, Pending, SpoolError};
+use crate::telemetry::Counter;
+
+/// Octets read at once: replies are short.
+const READ_OCTETS: usize = 4 * 1024;
+
+/// How long a farewell may take. The reply to QUIT is worth a moment, and nothing depends on it.
+const FAREWELL_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// How long a host that has closed in the middle of the content is listened to for its reason.
+const LAST_WORDS_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// Opens the content of the message anew, once for each transaction that gets so far.
+pub type OpenContent<'a> = dyn Fn() -> Pending<'static, Box<dyn Content>> + Send + Sync + 'a;
+
+/// A connection whose session has greeted, started TLS and logged in.
+pub(super) struct Connection {
+    stream: Box<dyn Stream>,
+    session: Session,
+    host: RemoteHost,
+    buffer: Box<[u8]>,
+    /// What is awaited, and until when.
+    deadline: Option<(u64, Instant)>,
+    /// How long a piece of content may take to be written (RFC 5321 §4.5.3.2.5).
+    piece_time_max: Duration,
+    transactions: u32,
+}
+
+/// What a session wants from somebody else than its socket.
+#[derive(Debug)]
+pub(super) enum Turn {
+    Ready,
+    StartTls,
+    Content,
+    Done(Report),
+    Closed(Closed),
+}
+
+/// A content to be sent, and what it passes on its way.
+pub(super) struct Load<'a> {
+    pub(super) open: &'a OpenContent<'a>,
+    pub(super) octets: u64,
+    pub(super) gate: &'a Gate,
+    pub(super) sent: &'a Counter,
+}
+
+/// How much of a content was sent.
+enum Sent {
+    /// All of it, and its end.
+    Whole,
+    /// A part; this became of the message instead.
+    CutShort(Report),
+}
+
+/// A transaction ended without replies for its recipients.
+#[derive(Debug)]
+pub(super) struct Break {
+    pub(super) cause: Cause,
+    /// The final dot has been sent: the message may have been accepted.
+    pub(super) is_unknown: bool,
+}
+
+/// Why.
+#[derive(Debug)]
+pub(super) enum Cause {
+    /// The network broke, or nothing came in time.
+    Lost(io::Error),
+    /// The host ended the conversation, or does not speak SMTP.
+    Closed(Closed),
+    /// The content cannot be read on our side.
+    Content(String),
+}
+
+impl Connection {
+    pub(super) fn new(
+        stream: Box<dyn Stream>,
+        session: Session,
+        host: RemoteHost,
+        piece_time_max: Duration,
+    ) -> Self {
+        Self {
+            stream,
+            session,
+            host,
+            buffer: vec![0; READ_OCTETS].into(),
+            deadline: None,
+            piece_time_max,
+            transactions: 0,
+        }
+    }
+
+    /// The host at the other end.
+    pub(super) fn host(&self) -> &RemoteHost {
+        &self.host
+    }
+
+    /// Transactions begun on this connection.
+    pub(super) fn transactions(&self) -> u32 {
+        self.transactions
+    }
+
+    /// Puts another stream in place of this one, as a handshake does.
+    pub(super) fn take_stream(&mut self) -> Box<dyn Stream> {
+        std::mem::replace(&mut self.stream, Box::new(tokio::io::empty()))
+    }
+
+    pub(super) fn tls_started(
+        &mut self,
+        stream: Box<dyn Stream>,
+        parameters: crate::message::TlsParameters,
+    ) {
+        self.stream = stream;
+        self.host.tls = Some(parameters);
+        self.session.tls_started();
+    }
+
+    /// The session is ready for messages: what the host can do is known now.
+    pub(super) fn note_extensions(&mut self) {
+        self.host.dsn = self.session.extensions().dsn;
+    }
+
+    /// Whether the next transaction can begin at once.
+    pub(super) fn is_ready(&mut self) -> bool {
+        matches!(self.session.next(), Step::Ready)
+    }
+
+    /// How the conversation has ended, if it has.
+    pub(super) fn ending(&mut self) -> Option<Closed> {
+        match self.session.next() {
+            Step::Closed(closed) => Some(closed),
+            _ => None,
+        }
+    }
+
+    /// Whether nothing has come since the last reply: neither a farewell nor the end.
+    pub(super) fn is_quiet(&mut self) -> bool {
+        let mut context = Context::from_waker(Waker::noop());
+        let mut octets = ReadBuf::new(&mut self.buffer);
+        matches!(
+            Pin::new(&mut self.stream).poll_read(&mut context, &mut octets),
+            Poll::Pending
+        )
+    }
+
+    /// Hands one message over.
+    ///
+    /// # Errors
+    /// [`Break`] when there is no reply for the recipients. The connection is of no use then.
+    pub(super) async fn transact(
+        &mut self,
+        transaction: Transaction,
+        load: &Load<'_>,
+    ) -> Result<Report, Break> {
+        self.transactions = self.transactions.saturating_add(1);
+        self.session.begin(transaction);
+        let mut began_content = false;
+        let mut is_unknown = false;
+        let cause = loop {
+            match self.advance().await {
+                Ok(Turn::Done(report)) => return Ok(report),
+                Ok(Turn::Content) if !began_content => {
+                    began_content = true;
+                    match self.send_content(load).await {
+                        Ok(Sent::Whole) => is_unknown = true,
+                        Ok(Sent::CutShort(report)) => return Ok(report),
+                        Err(cause) => break cause,
+                    }
+                }
+                Ok(Turn::Closed(closed)) => break Cause::Closed(closed),
+                Ok(Turn::Content | Turn::Ready | Turn::StartTls) => {
+                    break Cause::Closed(Closed::Protocol("the transaction has no end"));
+                }
+                Err(error) => break Cause::Lost(error),
+            }
+        };
+        Err(Break { cause, is_unknown })
+    }
+
+    /// Sends the content and its end. One piece is read ahead, so that the final dot leaves
+    /// together with the last one.
+    async fn send_content(&mut self, load: &Load<'_>) -> Result<Sent, Cause> {
+        let ours = |error: SpoolError| Cause::Content(error.to_string());
+        let mut content = (load.open)().await.map_err(ours)?;
+        let mut octets = 0;
+        let mut next = content.next().await.map_err(ours)?;
+        loop {
+            if let Some(piece) = next.take() {
+                octets += u64::try_from(piece.len()).unwrap_or(u64::MAX);
+                next = content.next().await.map_err(ours)?;
+                load.gate.permit(piece.len()).await;
+                self.session.write_content(&piece);
+                load.sent.inc_by(u64::try_from(piece.len()).unwrap_or(0));
+            }
+            let is_last = next.is_none();
+            if is_last {
+                if octets != load.octets {
+                    // Without its end the host must forget what it has got.
+                    return Err(Cause::Content(format!(
+                        "{octets} octets were read where {} were accepted",
+                        load.octets
+                    )));
+                }
+                self.session.finish_content();
+            }
+            if let Err(error) = self.flush().await {
+                return match self.last_words().await {
+                    Some(report) => Ok(Sent::CutShort(report)),
+                    None => Err(Cause::Lost(error)),
+                };
+            }
+            self.overhear().map_err(Cause::Lost)?;
+            match self.session.next() {
+                Step::Content if !is_last => {}
+                Step::Receive { .. } => return Ok(Sent::Whole),
+                Step::Done(report) => return Ok(Sent::CutShort(report)),
+                Step::Closed(closed) => return Err(Cause::Closed(closed)),
+                _ => return Err(Cause::Closed(Closed::Protocol("the content has no end"))),
+            }
+        }
+    }
+
+    /// Takes what has come unasked, without waiting: a host may refuse a content that it has not
+    /// read to its end.
+    fn overhear(&mut self) -> io::Result<()> {
+        let mut context = Context::from_waker(Waker::noop());
+        let mut octets = ReadBuf::new(&mut self.buffer);
+        match Pin::new(&mut self.stream).poll_read(&mut context, &mut octets) {
+            Poll::Pending => Ok(()),
+            Poll::Ready(Ok(())) if octets.filled().is_empty() => {
+                Err(io::ErrorKind::UnexpectedEof.into())
+            }
+            Poll::Ready(Ok(())) => {
+                self.session.feed(octets.filled());
+                Ok(())
+            }
+            Poll::Ready(Err(error)) => Err(error),
+        }
+    }
+
+    /// Does what the session asks of its socket, until it asks for something else.
+    ///
+    /// # Errors
+    /// What the network says; [`io::ErrorKind::TimedOut`] when a deadline has passed,
+    /// [`io::ErrorKind::UnexpectedEof`] when the host has closed without a word.
+    pub(super) async fn advance(&mut self) -> io::Result<Turn> {
+        loop {
+            match self.session.next() {
+                Step::Send => self.flush().await?,
+                Step::Receive { within, wait } => self.receive(within, wait).await?,
+                Step::StartTls => return Ok(Turn::StartTls),
+                Step::Ready => return Ok(Turn::Ready),
+                Step::Content => return Ok(Turn::Content),
+                Step::Done(report) => return Ok(Turn::Done(report)),
+                Step::Closed(closed) => return Ok(Turn::Closed(closed)),
+            }
+        }
+    }
+
+    /// Ends the conversation politely, if the host lets us.
+    pub(super) async fn close(mut self) {
+        self.session.quit();
+        let farewell = async {
+            while !matches!(self.advance().await, Ok(Turn::Closed(_)) | Err(_)) {}
+            // Under TLS this says that nothing was cut off.
+            self.stream.shutdown().await
+        };
+        // Whatever comes of it, the connection ends here.
+        drop(timeout(FAREWELL_TIME_MAX, farewell).await);
+    }
+
+    async fn flush(&mut self) -> io::Result<()> {
+        let deadline = Instant::now() + self.piece_time_max;
+        while !self.session.output().is_empty() {
+            let write = self.stream.write(self.session.output());
+            match timeout_at(deadline, write).await?? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                octets => self.session.sent(octets),
+            }
+        }
+        timeout_at(deadline, self.stream.flush()).await?
+    }
+
+    async fn receive(&mut self, within: Duration, wait: u64) -> io::Result<()> {
+        let deadline = match self.deadline {
+            Some((awaited, deadline)) if awaited == wait => deadline,
+            _ => Instant::now() + within,
+        };
+        self.deadline = Some((wait, deadline));
+        match timeout_at(deadline, self.stream.read(&mut self.buffer)).await?? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            octets => {
+                self.session.feed(&self.buffer[..octets]);
+                Ok(())
+            }
+        }
+    }
+
+    /// What a host said before it stopped reading: often a refusal, which is worth more than the
+    /// broken connection. A word that it took the message cannot be meant: it has not got all of it.
+    async fn last_words(&mut self) -> Option<Report> {
+        let unsent = self.session.output().len();
+        self.session.sent(unsent);
+        let listening = async {
+            loop {
+                match self.session.next() {
+                    Step::Done(report) => return Some(report),
+                    Step::Content | Step::Receive { .. } => {}
+                    _ => return None,
+                }
+                match self.stream.read(&mut self.buffer).await {
+                    Ok(octets) if octets > 0 => self.session.feed(&self.buffer[..octets]),
+                    _ => return None,
+                }
+            }
+        };
+        let report = timeout(LAST_WORDS_TIME_MAX, listening).await.ok()??;
+        let is_refusal = !report.recipients.iter().any(|reply| reply.is_positive());
+        is_refusal.then_some(report)
+    }
+}

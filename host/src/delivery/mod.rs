@@ -1,0 +1,154 @@
+//! Delivery: handing messages to next hops.
+//!
+//! A [`Deliverer`] makes one attempt at a time for one message and one next hop: it finds the hosts,
+//! drives the protocol core's client session over a connection, and returns one outcome for each
+//! recipient. It always comes back, since everything that it waits for has a deadline. When to
+//! try, and what follows from an outcome, is the queue's business; where a recipient's mail goes is
+//! said by the [`Routes`](crate::message::Routes).
+//!
+//! The parts: `hosts` finds addresses, `opening` makes a connection of one, `connection` does what
+//! the session asks, `transaction` says what a message needs and what replies mean, `attempt` goes
+//! from host to host, `pool` keeps connections for the next message, `gate` is where content waits.
+
+mod attempt;
+mod connection;
+mod gate;
+mod hosts;
+mod metrics;
+mod opening;
+mod pool;
+mod settings;
+mod transaction;
+
+use std::fmt;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use attempt::Course;
+use connection::Connection;
+use gate::Gate;
+use pool::Pool;
+
+pub use connection::OpenContent;
+pub use metrics::Metrics;
+pub use settings::{AddressOrder, Login, Settings, Smarthost, TlsPolicy};
+
+use crate::dns::Resolver;
+use crate::message::{Attempt, Delivery, Message, NextHop, Outcome};
+use crate::net::Dialer;
+use crate::tls::client::Connector;
+
+/// The outside world, as delivery sees it.
+#[derive(Debug)]
+pub struct Network {
+    /// Finds hosts.
+    pub resolver: Resolver,
+    /// Opens connections.
+    pub dialer: Dialer,
+    /// Protects them.
+    pub tls: Connector,
+    /// Shuffles hosts of equal preference; any numbers will do.
+    pub random: fn() -> u64,
+}
+
+/// Makes attempts.
+pub struct Deliverer {
+    settings: Settings,
+    network: Network,
+    metrics: Metrics,
+    pool: Arc<Pool>,
+    gate: Gate,
+}
+
+impl Deliverer {
+    /// A deliverer without connections.
+    pub fn new(settings: Settings, network: Network, metrics: Metrics) -> Arc<Self> {
+        let pool = Pool::new(
+            settings.idle_connections_max,
+            settings.idle_time_max,
+            metrics.idle_connections.clone(),
+        );
+        Arc::new(Self {
+            settings,
+            network,
+            metrics,
+            pool,
+            gate: Gate,
+        })
+    }
+
+    /// Tries to deliver a message to the pending recipients of a delivery, at the delivery's next
+    /// hop. Whether that is still where the routes lead is for the caller to know
+    /// ([`Routes::lead_to`](crate::message::Routes::lead_to)).
+    ///
+    /// The content is opened for each transaction that gets so far. Dropping the future ends the
+    /// attempt: the connection is closed, and no message is half accepted, since it lacks its end.
+    pub async fn deliver(
+        &self,
+        message: &Message,
+        delivery: &Delivery,
+        open: &OpenContent<'_>,
+    ) -> Attempt {
+        let begun = Instant::now();
+        let attempt = Course::new(self, message, delivery, open).run().await;
+        self.metrics
+            .attempt_seconds
+            .observe(begun.elapsed().as_secs_f64());
+        for outcome in &attempt.outcomes {
+            self.metrics.count(&outcome.outcome);
+        }
+        log(delivery, &attempt);
+        attempt
+    }
+
+    /// Closes the connections that are kept, and waits until they are closed. Attempts that are
+    /// still under way close theirs when they end.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    /// Keeps a connection for the next message, or closes it when it has served its share.
+    fn keep(&self, next_hop: &NextHop, connection: Connection) {
+        if connection.transactions() >= self.settings.transactions_per_connection_max {
+            self.pool.dismiss(connection);
+        } else {
+            self.pool.put(next_hop, connection);
+        }
+    }
+}
+
+impl fmt::Debug for Deliverer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Deliverer")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One line for each outcome that differs from the one before: nearly always one line.
+fn log(delivery: &Delivery, attempt: &Attempt) {
+    let host = attempt.host.as_ref().map_or("-", |host| &host.name);
+    for same in attempt
+        .outcomes
+        .chunk_by(|one, next| one.outcome == next.outcome)
+    {
+        let outcome = &same[0].outcome;
+        let reply = outcome.reply();
+        let outcome = match outcome {
+            Outcome::Delivered(_) => "delivered",
+            Outcome::Deferred(_) => "deferred",
+            Outcome::Bounced(_) => "bounced",
+        };
+        tracing::info!(
+            message = %delivery.id.message,
+            delivery = %delivery.id,
+            next_hop = %delivery.next_hop,
+            host,
+            recipients = same.len(),
+            %reply,
+            unknown = attempt.unknown,
+            "{outcome}"
+        );
+    }
+}

@@ -1,0 +1,251 @@
+//! Opening a connection: from an address to a session that is ready for messages.
+//!
+//! Decides about TLS as the policy of the next hop says. Opportunistic means: with TLS if that works,
+//! otherwise in clear over a new connection; but no password goes out in clear because somebody
+//! stood between us and the host, and nothing that must be protected ever falls back.
+
+use std::io;
+use std::time::Duration;
+
+use outpost_smtp::client::{self, Closed, Session, Tls};
+use outpost_smtp::{Credentials, Reply};
+
+use super::Network;
+use super::connection::{Connection, Turn};
+use super::hosts::Target;
+use super::settings::{Settings, Smarthost, TlsPolicy};
+use crate::message::{Outcome, RemoteHost};
+use crate::tls::client::{HandshakeError, Trust};
+
+/// The port on which TLS comes first (RFC 8314 §3.3).
+const IMPLICIT_TLS_PORT: u16 = 465;
+
+/// Why a host does not take the mail, and what becomes of it if no other one does.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) outcome: Outcome,
+    /// The reply came from the host.
+    pub(super) is_remote: bool,
+    /// The host, if it was reached.
+    pub(super) host: Option<RemoteHost>,
+}
+
+/// What is known before a connection is opened.
+pub(super) struct Opening<'a> {
+    pub(super) network: &'a Network,
+    pub(super) settings: &'a Settings,
+    pub(super) smarthost: &'a Smarthost,
+    pub(super) target: &'a Target,
+}
+
+/// How a try to open a connection failed.
+enum Refusal {
+    /// TLS did not come about. In clear it may work.
+    Handshake(HandshakeError),
+    /// TLS is not offered, and a password waits to be sent.
+    TlsMissing,
+    /// Anything else.
+    Final(Failure),
+}
+
+impl Opening<'_> {
+    /// Opens a connection.
+    ///
+    /// # Errors
+    /// [`Failure`], when the host cannot be reached or does not let us in.
+    pub(super) async fn connect(&self) -> Result<Connection, Failure> {
+        let refusal = match self.attempt(self.tls()).await {
+            Ok(connection) => return Ok(connection),
+            Err(Refusal::Final(failure)) => return Err(failure),
+            Err(refusal) => refusal,
+        };
+        if !self.may_fall_back() {
+            return Err(self.unprotected(&refusal));
+        }
+        if let Refusal::Handshake(error) = &refusal {
+            tracing::debug!(
+                host = self.target.name,
+                %error,
+                "no TLS with this host: the mail goes in clear"
+            );
+        }
+        match self.attempt(Tls::Never).await {
+            Ok(connection) => Ok(connection),
+            Err(Refusal::Final(failure)) => Err(failure),
+            // Not met without TLS.
+            Err(refusal) => Err(self.unprotected(&refusal)),
+        }
+    }
+
+    fn tls(&self) -> Tls {
+        let is_implicit = self.target.address.port() == IMPLICIT_TLS_PORT;
+        match self.smarthost.tls {
+            TlsPolicy::None => Tls::Never,
+            _ if is_implicit => Tls::Already,
+            TlsPolicy::Opportunistic => Tls::WhenOffered,
+            TlsPolicy::Required => Tls::Required,
+        }
+    }
+
+    /// Whether clear text will do. With a password only where nobody can listen.
+    fn may_fall_back(&self) -> bool {
+        let is_private =
+            self.smarthost.login.is_none() || self.target.address.ip().to_canonical().is_loopback();
+        self.tls() == Tls::WhenOffered && is_private
+    }
+
+    async fn attempt(&self, tls: Tls) -> Result<Connection, Refusal> {
+        let target = self.target;
+        let within = self.settings.connect_time_max;
+        let opened = self.network.dialer.connect(target.address, within).await;
+        let stream = opened.map_err(|error| Refusal::Final(self.unreachable(&error)))?;
+        let login = self.smarthost.login.as_ref();
+        let session = Session::new(client::Settings {
+            ehlo: self.settings.hostname.clone(),
+            timeouts: self.settings.timeouts.clone(),
+            tls,
+            credentials: login.map(|login| Credentials::new(&login.user, &login.password)),
+        });
+        let piece_time_max = self.settings.timeouts.content_block;
+        let mut connection = Connection::new(stream, session, self.host(), piece_time_max);
+        if tls == Tls::Already {
+            self.handshake(&mut connection).await?;
+        }
+        loop {
+            match connection.advance().await {
+                Ok(Turn::Ready) => {
+                    connection.note_extensions();
+                    return Ok(connection);
+                }
+                Ok(Turn::StartTls) => self.handshake(&mut connection).await?,
+                Ok(Turn::Closed(Closed::TlsMissing)) => return Err(Refusal::TlsMissing),
+                Ok(Turn::Closed(closed)) => return Err(Refusal::Final(self.closed(closed))),
+                Ok(Turn::Content | Turn::Done(_)) => {
+                    let closed = Closed::Protocol("before a transaction");
+                    return Err(Refusal::Final(self.closed(closed)));
+                }
+                Err(error) => return Err(Refusal::Final(self.lost(&error))),
+            }
+        }
+    }
+
+    async fn handshake(&self, connection: &mut Connection) -> Result<(), Refusal> {
+        let trust = match self.smarthost.tls {
+            TlsPolicy::Required => Trust::Verified,
+            _ => Trust::Anybody,
+        };
+        let name = self.target.certificate_name();
+        let within: Duration = self.settings.timeouts.tls_handshake;
+        let stream = connection.take_stream();
+        let handshake = self.network.tls.handshake(stream, &name, trust, within);
+        let (stream, parameters) = handshake.await.map_err(Refusal::Handshake)?;
+        connection.tls_started(Box::new(stream), parameters);
+        Ok(())
+    }
+
+    fn host(&self) -> RemoteHost {
+        RemoteHost {
+            name: self.target.name.clone(),
+            address: self.target.address.ip(),
+            port: self.target.address.port(),
+            tls: None,
+            dsn: false,
+        }
+    }
+
+    fn unreachable(&self, error: &io::Error) -> Failure {
+        let name = &self.target;
+        let text = match error.kind() {
+            io::ErrorKind::TimedOut => format!("{name} does not answer"),
+            io::ErrorKind::ConnectionRefused => format!("{name} refuses connections"),
+            _ => format!("{name} cannot be reached"),
+        };
+        tracing::debug!(host = %name, %error, "no connection");
+        Failure {
+            outcome: Outcome::Deferred(Reply::new(451, (4, 4, 1), text)),
+            is_remote: false,
+            host: None,
+        }
+    }
+
+    fn lost(&self, error: &io::Error) -> Failure {
+        lost(&self.host(), error)
+    }
+
+    fn closed(&self, closed: Closed) -> Failure {
+        closed_by(&self.host(), closed)
+    }
+
+    fn unprotected(&self, refusal: &Refusal) -> Failure {
+        let name = &self.target.name;
+        let (enhanced, text) = match refusal {
+            Refusal::Handshake(HandshakeError::NotTrusted(_)) => (
+                (4, 7, 5),
+                format!("the certificate of {name} cannot be trusted"),
+            ),
+            Refusal::Handshake(HandshakeError::Failed(_)) => {
+                ((4, 7, 5), format!("the TLS handshake with {name} failed"))
+            }
+            _ => (
+                (4, 7, 4),
+                format!("{name} does not offer the TLS that is needed"),
+            ),
+        };
+        if let Refusal::Handshake(error) = refusal {
+            tracing::warn!(host = %self.target, %error, "no protected connection");
+        }
+        Failure {
+            outcome: Outcome::Deferred(Reply::new(451, enhanced, text)),
+            is_remote: false,
+            host: Some(self.host()),
+        }
+    }
+}
+
+/// The network broke in the middle of a conversation.
+pub(super) fn lost(host: &RemoteHost, error: &io::Error) -> Failure {
+    let name = &host.name;
+    let text = match error.kind() {
+        io::ErrorKind::TimedOut => format!("{name} did not answer in time"),
+        _ => format!("the connection to {name} was lost"),
+    };
+    tracing::debug!(host = name, %error, "a connection was lost");
+    Failure {
+        outcome: Outcome::Deferred(Reply::new(451, (4, 4, 2), text)),
+        is_remote: false,
+        host: Some(host.clone()),
+    }
+}
+
+/// The conversation ended before the message was decided over. A host that lets nobody in says
+/// nothing of a message, so this is no reason to bounce it; but for 521, which says that there
+/// will never be a mail service (RFC 7504 §4).
+pub(super) fn closed_by(host: &RemoteHost, closed: Closed) -> Failure {
+    let name = &host.name;
+    let ours = |enhanced: (u8, u16, u16), text: String| {
+        (Outcome::Deferred(Reply::new(451, enhanced, text)), false)
+    };
+    let (outcome, is_remote) = match closed {
+        Closed::Greeting(reply) if reply.code == 521 => (Outcome::Bounced(reply), true),
+        Closed::Greeting(reply)
+        | Closed::Hello(reply)
+        | Closed::TlsRefused(reply)
+        | Closed::AuthRefused(reply)
+        | Closed::Peer(reply) => (Outcome::Deferred(reply), true),
+        Closed::TlsMissing => ours(
+            (4, 7, 4),
+            format!("{name} does not offer the TLS that is needed"),
+        ),
+        Closed::AuthMissing => ours((4, 7, 0), format!("{name} offers no login that we know")),
+        Closed::Protocol(what) => ours((4, 5, 0), format!("{name} does not speak SMTP: {what}")),
+        Closed::Quit | Closed::BadContent => ours(
+            (4, 4, 2),
+            format!("the conversation with {name} ended early"),
+        ),
+    };
+    Failure {
+        outcome,
+        is_remote,
+        host: Some(host.clone()),
+    }
+}

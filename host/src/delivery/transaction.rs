@@ -1,0 +1,116 @@
+//! One message as one mail transaction: what is said to a next hop, and what its replies mean.
+//!
+//! Pure. The protocol core sees to it that only what the next hop has announced is asked of it, and
+//! that what it cannot take is not sent to it; this file tells the core what the message needs.
+
+use outpost_smtp::client::{Closed, Report, Transaction, TransactionRecipient};
+use outpost_smtp::{Body, Reply};
+
+use crate::message::{Message, Outcome, RecipientOutcome};
+
+/// The transaction for some recipients of a message, given by their indexes. Parameters that the
+/// next hop has not announced are left out by the session.
+pub(super) fn transaction(message: &Message, recipients: &[u32]) -> Transaction {
+    let envelope = &message.envelope;
+    let chosen = recipients.iter().filter_map(|index| {
+        let index = usize::try_from(*index).ok()?;
+        envelope.recipients.get(index)
+    });
+    Transaction {
+        reverse_path: envelope.reverse_path.clone(),
+        recipients: chosen
+            .map(|recipient| TransactionRecipient {
+                mailbox: recipient.mailbox.clone(),
+                notify: recipient.notify,
+                orcpt: recipient.orcpt.clone(),
+            })
+            .collect(),
+        size: Some(message.content_octets),
+        // What the content is counts, not what it was declared as.
+        body: if message.eight_bit {
+            Body::EightBitMime
+        } else {
+            Body::SevenBit
+        },
+        smtputf8: needs_smtputf8(message),
+        ret: envelope.ret,
+        envid: envelope.envid.clone(),
+    }
+}
+
+/// A message that was declared for SMTPUTF8 and turns out to be ASCII goes anywhere. Octets beyond
+/// ASCII may stand in the body alone; only the declaration tells that, and it is believed.
+fn needs_smtputf8(message: &Message) -> bool {
+    let envelope = &message.envelope;
+    envelope.smtputf8
+        && (message.eight_bit
+            || !envelope.reverse_path.is_ascii()
+            || envelope
+                .recipients
+                .iter()
+                .any(|recipient| !recipient.mailbox.is_ascii()))
+}
+
+/// What the replies to a transaction mean.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Fates {
+    /// Recipients whose fate is decided for this attempt.
+    pub(super) outcomes: Vec<RecipientOutcome>,
+    /// Recipients of whom nothing was decided: there were too many for one transaction, or the host
+    /// broke off. They may go again at once, in another transaction or to another host.
+    pub(super) remaining: Vec<u32>,
+}
+
+/// Reads the report of a transaction for `recipients`, and how the conversation ended with it, if
+/// it did.
+pub(super) fn fates(recipients: &[u32], report: Report, ending: Option<&Closed>) -> Fates {
+    let is_taken = report.recipients.iter().any(Reply::is_positive);
+    // Our own content had a bare line end: the reply is the core's.
+    let remote = !report.is_local && ending != Some(&Closed::BadContent);
+    let mut fates = Fates {
+        outcomes: Vec::with_capacity(recipients.len()),
+        remaining: Vec::new(),
+    };
+    for (recipient, reply) in recipients.iter().copied().zip(report.recipients) {
+        // RFC 5321 §4.5.3.1.10. Only as long as each transaction gets somebody through.
+        let is_one_too_many = is_taken && is_too_many(&reply);
+        // RFC 5321 §3.8: the host says nothing of the recipient, only that it will not go on.
+        let is_broken_off = reply.code == 421;
+        if is_one_too_many || is_broken_off {
+            fates.remaining.push(recipient);
+            continue;
+        }
+        fates.outcomes.push(RecipientOutcome {
+            recipient,
+            outcome: outcome(reply),
+            remote,
+        });
+    }
+    fates
+}
+
+/// The outcome that a reply of the next hop stands for.
+pub(super) fn outcome(reply: Reply) -> Outcome {
+    if reply.is_positive() {
+        Outcome::Delivered(reply)
+    } else if reply.is_permanent() && !names_too_many(&reply) {
+        Outcome::Bounced(reply)
+    } else {
+        Outcome::Deferred(reply)
+    }
+}
+
+/// Whether a recipient was refused because there were too many of them, when others were taken.
+/// RFC 5321 §4.5.3.1.10 has 452 for it, and wants 552 to be taken for the same.
+fn is_too_many(reply: &Reply) -> bool {
+    matches!(reply.code, 452 | 552) && (reply.enhanced.is_none() || names_too_many(reply))
+}
+
+/// Whether the enhanced code says so (RFC 3463 §3.6). Both codes have other meanings as well: no
+/// room, a full mailbox, a message that is too large.
+fn names_too_many(reply: &Reply) -> bool {
+    matches!(reply.code, 452 | 552)
+        && reply
+            .enhanced
+            .is_some_and(|status| (status.subject, status.detail) == (5, 3))
+}
