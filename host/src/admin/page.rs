@@ -52,9 +52,9 @@ fn render(connection: &Connection, uptime: Duration) -> String {
     let uptime = uptime_text(uptime);
     let mut ports = String::new();
     for range in &connection.ports {
-        write!(
+        writeln!(
             ports,
-            "<tr><td>{range}</td><td>{}</td></tr>\n",
+            "<tr><td>{range}</td><td>{}</td></tr>",
             range.encryption
         )
         .expect("writing to a string does not fail");

@@ -13,13 +13,12 @@ use super::problem::{FieldError, Kind, Problem};
 use super::{Api, spool_problem};
 use crate::message::wording::{self, Activity};
 use crate::message::{Class, MessageId, Timestamp};
-use crate::spool::{Change, ChangeAction, PageRequest, QueueState, Row, Selection};
+use crate::spool::{
+    Change, ChangeAction, PageRequest, QueueState, ROWS_MAX, Row, Selection, SpoolError,
+};
 
 /// Rows of a page when nothing is said: what a person looks at.
 const ROWS_DEFAULT: usize = 100;
-/// Rows of a page at most; the spool's own limit.
-const ROWS_MAX: usize = 1_000;
-
 /// Which part of the queue. Everything given must match; an empty value counts as not given.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields, default)]
@@ -48,7 +47,8 @@ pub struct QueueQuery {
     pub limit: Option<String>,
 }
 
-/// A page of the queue, in the order lane, class, user, due time.
+/// A page of the queue, in the order lane, class, user, due time. There may be fewer rows than asked
+/// for, even none, before the end: only a page without `cursor` is the last.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct QueuePage {
     /// The deliveries.
@@ -502,9 +502,7 @@ pub(super) async fn list(
         .await
         .map_err(|error| match error {
             // The only thing in a listing that can be unknown is where it goes on.
-            crate::spool::SpoolError::Unknown => {
-                Problem::field("cursor", "is not a cursor of this listing")
-            }
+            SpoolError::Unknown => Problem::field("cursor", "is not a cursor of this listing"),
             error => spool_problem(&error),
         })?;
     let deliveries = page.rows.into_iter().map(|row| shown(row, now)).collect();

@@ -13,4 +13,4 @@ mod text;
 
 pub use options::{Cli, Command, Remote};
 pub use remote::{Access, administer};
-pub use sink::{SinkOptions, SinkPattern, SinkPatternError, SinkStage};
+pub use sink::SinkOptions;

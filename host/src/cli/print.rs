@@ -13,7 +13,7 @@ use crate::admin::Removed;
 use crate::admin::connection::{Certificate, Connection};
 use crate::admin::lists::{ListDocument, ListsDocument};
 use crate::admin::messages::MessageDocument;
-use crate::admin::plugins::PluginsDocument;
+use crate::admin::plugins::{CountDocument, PluginsDocument};
 use crate::admin::problem::Problem;
 use crate::admin::queue::{QueueAction, QueueChanged, QueuePage};
 use crate::admin::tokens::{ConsolePasswordDocument, NewTokenDocument, TokensDocument};
@@ -321,11 +321,43 @@ fn changed(document: &QueueChanged) -> String {
 }
 
 fn plugins(document: &PluginsDocument) -> String {
-    let mut table = Table::new(&["NAME"]);
+    let mut table = Table::new(&[
+        "NAME",
+        "SOURCE",
+        "DIGEST",
+        "CONTRACT",
+        "QUESTION",
+        "ON FAILURE",
+        "ANSWERS",
+        "FAILURES",
+        "MEDIAN",
+        "BREAKER",
+    ]);
     for plugin in &document.plugins {
-        table.row(vec![plugin.name.clone()]);
+        for question in &plugin.questions {
+            table.row(vec![
+                plugin.name.clone(),
+                plugin.source.clone(),
+                plugin.digest.chars().take(12).collect(),
+                plugin.contract.clone(),
+                question.question.clone(),
+                question.on_failure.clone(),
+                total(&question.answers),
+                total(&plugin.failures),
+                format!("{} µs", question.median_microseconds),
+                plugin.breaker.name().to_owned(),
+            ]);
+        }
     }
     table.or("no policy components: every sender is refused")
+}
+
+fn total(counts: &[CountDocument]) -> String {
+    counts
+        .iter()
+        .map(|counted| counted.count)
+        .sum::<u64>()
+        .to_string()
 }
 
 fn connection(connection: &Connection) -> String {

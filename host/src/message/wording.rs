@@ -453,10 +453,18 @@ mod tests {
 
     #[test]
     fn what_a_peer_said_cannot_steer_a_terminal() {
-        let reply = Reply::new(550, (5, 1, 1), "\u{1b}[2Jgone\r\u{202e}");
+        let entry = TrailEntry {
+            at: AT,
+            event: Event::MalformedPriority {
+                carrier: "\u{1b}[2J\r\n\u{202e}X".into(),
+            },
+        };
         assert_eq!(
-            reply_text(&reply),
-            "550 5.1.1 \u{fffd}[2Jgone\u{fffd}\u{fffd}"
+            entry.to_string(),
+            "2023-11-14T22:13:20.123Z  \u{fffd}[2J\u{fffd}\u{fffd}\u{fffd}X is malformed and did not count"
         );
+        let reply = Reply::new(550, (5, 1, 1), "\u{1b}[2Jgone\r\u{202e}");
+        let text = reply_text(&reply);
+        assert!(!text.contains(['\u{1b}', '\r', '\u{202e}']), "{text}");
     }
 }

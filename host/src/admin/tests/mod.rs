@@ -6,6 +6,7 @@
 
 mod accounts;
 mod contract;
+mod logs;
 mod mail;
 mod surface;
 
@@ -21,8 +22,7 @@ use hyper_util::service::TowerToHyperService;
 use outpost_smtp::{Body as Declared, Mailbox, Reply, ReversePath};
 use serde_json::Value;
 
-use super::plugins::{PluginDocument, Plugins};
-use super::{Api, Certificate, ConnectionFacts, Metrics, Readiness, router};
+use super::{Api, Certificate, ConnectionFacts, Metrics, PluginStatus, Readiness, router};
 use crate::account::{DEFAULT_LIST, Scope};
 use crate::auth::{self, Authenticator, Parameters};
 use crate::clock::Clock;
@@ -31,7 +31,11 @@ use crate::message::{
     Class, Envelope, Event, Message, MessageId, NextHop, Origin, Priorities, Recipient, Submission,
     Timestamp, TrailEntry,
 };
-use crate::spool::{self, Memory, NewDelivery, NewMessage, Spool};
+use crate::plugin::{
+    About, Allocation, BreakerState, ComponentStatus, LatencySummary, PoolStatus, Source,
+};
+use crate::policy::{OnFailure, Question};
+use crate::spool::{self, Memory, NewDelivery, NewMessage};
 use crate::telemetry::Registry;
 
 /// When all of it happens.
@@ -78,11 +82,45 @@ impl Answered {
     }
 }
 
-struct NoPlugins;
+/// A chain of one component.
+struct OnePlugin;
 
-impl Plugins for NoPlugins {
-    fn status(&self) -> Vec<PluginDocument> {
-        Vec::new()
+impl PluginStatus for OnePlugin {
+    fn status(&self) -> Vec<ComponentStatus> {
+        let summary = LatencySummary {
+            median: Duration::from_micros(20),
+            ..LatencySummary::default()
+        };
+        vec![ComponentStatus {
+            name: "authorized-senders".to_owned(),
+            digest: "3f2a91b0c4d5e6f7".to_owned(),
+            octets: 29_000,
+            source: Source::Shipped("authorized-senders".to_owned()),
+            about: About {
+                version: "0.1.0".to_owned(),
+                ..About::default()
+            },
+            contract: "0.1.0".to_owned(),
+            questions: vec![(Question::Sender, OnFailure::Defer)],
+            exports: vec!["outpost:policy/sender@0.1.0".to_owned()],
+            imports: vec![("outpost:policy/dns@0.1.0".to_owned(), false)],
+            answers: vec![
+                (Question::Sender, "permit", 7),
+                (Question::Priority, "class", 1),
+            ],
+            failures: vec![("trap", 2)],
+            latency: vec![(Question::Sender, summary)],
+            breaker: BreakerState::Closed { faults: 0 },
+        }]
+    }
+
+    fn pool(&self) -> PoolStatus {
+        PoolStatus {
+            allocation: Allocation::Pooled,
+            instances_max: 256,
+            instances: 1,
+            instances_held: 0,
+        }
     }
 }
 
@@ -110,7 +148,7 @@ impl Surface {
             directory,
             auth: auth.unwrap(),
             spool: Memory::new(spool::Settings::default(), clock.clone()),
-            plugins: Arc::new(NoPlugins),
+            plugins: Arc::new(OnePlugin),
             connection: ConnectionFacts {
                 hostname: "relay.example".to_owned(),
                 addresses: vec!["0.0.0.0".parse().unwrap()],
@@ -127,7 +165,7 @@ impl Surface {
         });
         let mut secrets = secrets.into_iter();
         Self {
-            router: router(Arc::clone(&api), Duration::from_secs(5)),
+            router: router(Arc::clone(&api)),
             api,
             rows,
             admin: secrets.next().unwrap(),

@@ -168,22 +168,6 @@ async fn a_body_without_a_length_is_bounded_too() {
 }
 
 #[tokio::test]
-async fn a_body_that_never_ends_times_out() {
-    let surface = Surface::start().await;
-    let router = super::router(
-        std::sync::Arc::clone(&surface.api),
-        Duration::from_millis(20),
-    );
-    let surface = Surface { router, ..surface };
-    let request = Request::post("/api/v1/users")
-        .header("authorization", format!("Bearer {}", surface.admin))
-        .header("content-type", "application/json");
-    let refused = surface.send(request.body(Body::new(Never)).unwrap()).await;
-    assert_eq!(refused.status, 408);
-    assert_eq!(refused.json()["type"], "urn:outpost:problem:timed-out");
-}
-
-#[tokio::test]
 async fn no_answer_may_be_framed_guessed_at_or_kept() {
     let surface = Surface::start().await;
     for path in [
@@ -341,6 +325,31 @@ async fn the_connection_page_says_how_mail_clients_connect() {
     );
 }
 
+#[tokio::test]
+async fn a_component_is_shown_with_its_grants_and_its_record() {
+    let surface = Surface::start().await;
+    assert_eq!(
+        surface.get("/api/v1/plugins").await,
+        json!({
+            "plugins": [{
+                "name": "authorized-senders", "source": "shipped", "digest": "3f2a91b0c4d5e6f7",
+                "octets": 29000, "about": {"name": "", "version": "0.1.0", "sdk": ""},
+                "contract": "0.1.0",
+                "questions": [{
+                    "question": "sender", "on_failure": "defer",
+                    "answers": [{"kind": "permit", "count": 7}],
+                    "median_microseconds": 20, "p99_microseconds": 0,
+                }],
+                "exports": ["outpost:policy/sender@0.1.0"],
+                "imports": [{"interface": "outpost:policy/dns@0.1.0", "granted": false}],
+                "failures": [{"kind": "trap", "count": 2}],
+                "breaker": "closed",
+            }],
+            "pool": {"pooled": true, "instances_max": 256, "instances": 1, "instances_held": 0},
+        })
+    );
+}
+
 /// A body that goes on for ever.
 struct Endless;
 
@@ -353,20 +362,5 @@ impl hyper::body::Body for Endless {
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
         Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(&[b' '; 4096])))))
-    }
-}
-
-/// A body of which nothing ever comes.
-struct Never;
-
-impl hyper::body::Body for Never {
-    type Data = Bytes;
-    type Error = std::io::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
-        Poll::Pending
     }
 }
