@@ -13,6 +13,8 @@ missing=()
 for pair in "${commands[@]}"; do
     has_command "${pair%%:*}" || missing+=("${pair##*:}")
 done
+# swaks needs it for TLS.
+perl -MNet::SSLeay -e 1 2>/dev/null || missing+=(libnet-ssleay-perl)
 if ! rustup target list --installed 2>/dev/null | grep -qx wasm32-unknown-unknown; then
     if command -v dpkg-query >/dev/null 2>&1; then
         for package in rustc-web cargo-web rust-web-src rust-web-llvm lld-22; do

@@ -3,4 +3,6 @@
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
+mod e2e;
+mod support;
 mod tidy;

@@ -6,12 +6,12 @@ use clap::Parser;
 use outpost::cli::{self, Cli, Command};
 use outpost::config::{self, Config};
 use outpost::relay::{self, Relay};
-use outpost::{sink, telemetry};
+use outpost::telemetry;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match cli.command {
-        Some(Command::Sink(options)) => run(sink::serve(options)),
+        Some(Command::Sink(options)) => run(cli::receive(options, relay::wait_for_stop())),
         command => match config::load(cli.config.as_deref()) {
             Ok(config) => with_config(command, config),
             Err(error) => failed(&error),
@@ -34,7 +34,7 @@ fn with_config(command: Option<Command>, config: Config) -> ExitCode {
             cli::administer(&remote, &access)
         }
         // Handled before the configuration was read: a sink has none.
-        Some(Command::Sink(options)) => run(sink::serve(options)),
+        Some(Command::Sink(options)) => run(cli::receive(options, relay::wait_for_stop())),
     }
 }
 
@@ -50,14 +50,19 @@ async fn check(config: Config) -> Result<(), relay::StartError> {
     relay::check(&config).await?;
     match &config.file {
         Some(file) => println!("{}: the configuration is good", file.display()),
-        None => println!("no outpost.toml here: the built-in defaults are served, on loopback only"),
+        None => {
+            println!("no outpost.toml here: the built-in defaults are served, on loopback only")
+        }
     }
     Ok(())
 }
 
 /// Runs a task to its end on the runtime of this program.
 fn run<E: std::fmt::Display>(task: impl Future<Output = Result<(), E>>) -> ExitCode {
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error),
     };

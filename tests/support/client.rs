@@ -20,10 +20,13 @@ impl Client {
 
     /// Connects, and leaves the greeting unread.
     pub fn open(address: SocketAddr) -> Client {
-        let stream = TcpStream::connect(address).unwrap_or_else(|error| panic!("{address}: {error}"));
+        let stream =
+            TcpStream::connect(address).unwrap_or_else(|error| panic!("{address}: {error}"));
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
-        Client { reader: BufReader::new(stream) }
+        Client {
+            reader: BufReader::new(stream),
+        }
     }
 
     /// Sends octets as they are.
@@ -59,19 +62,29 @@ impl Client {
     #[track_caller]
     pub fn expect(&mut self, line: &str, beginning: &str) -> String {
         let reply = self.command(line);
-        assert!(reply.starts_with(beginning), "{line}: {reply}, not {beginning}");
+        assert!(
+            reply.starts_with(beginning),
+            "{line}: {reply}, not {beginning}"
+        );
         reply
     }
 
     /// EHLO and AUTH PLAIN.
     pub fn log_in(&mut self, name: &str, password: &str) -> String {
         self.expect("EHLO client.test", "250");
-        self.command(&format!("AUTH PLAIN {}", base64(&format!("\0{name}\0{password}"))))
+        self.command(&format!(
+            "AUTH PLAIN {}",
+            base64(&format!("\0{name}\0{password}"))
+        ))
     }
 
     /// Sends a message and returns the reply that decided about it.
     pub fn message(&mut self, from: &str, to: &str, content: &str) -> String {
-        for command in [format!("MAIL FROM:<{from}>"), format!("RCPT TO:<{to}>"), "DATA".to_owned()] {
+        for command in [
+            format!("MAIL FROM:<{from}>"),
+            format!("RCPT TO:<{to}>"),
+            "DATA".to_owned(),
+        ] {
             let reply = self.command(&command);
             if !reply.starts_with(['2', '3']) {
                 self.expect("RSET", "250");
@@ -89,10 +102,17 @@ pub fn base64(text: &str) -> String {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut encoded = String::new();
     for three in text.as_bytes().chunks(3) {
-        let bits = three.iter().fold(0u32, |bits, octet| bits << 8 | u32::from(*octet)) << (8 * (3 - three.len()));
+        let bits = three
+            .iter()
+            .fold(0u32, |bits, octet| bits << 8 | u32::from(*octet))
+            << (8 * (3 - three.len()));
         for place in 0..4 {
             let letter = LETTERS[(bits >> (18 - 6 * place)) as usize & 63];
-            encoded.push(if place <= three.len() { char::from(letter) } else { '=' });
+            encoded.push(if place <= three.len() {
+                char::from(letter)
+            } else {
+                '='
+            });
         }
     }
     encoded

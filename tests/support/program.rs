@@ -14,14 +14,21 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The top of the repository.
 pub fn top() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap()
+        .to_owned()
 }
 
 /// The program under test, as the same build made it.
 pub fn outpost() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let program = test.parent().unwrap().parent().unwrap().join("outpost");
-    assert!(program.exists(), "{} is missing: cargo build --workspace makes it", program.display());
+    assert!(
+        program.exists(),
+        "{} is missing: cargo build --workspace makes it",
+        program.display()
+    );
     program
 }
 
@@ -59,8 +66,10 @@ impl Program {
             .spawn()
             .unwrap_or_else(|error| panic!("{name}: {error}"));
         let (sender, lines) = channel();
-        let streams: [Box<dyn Read + Send>; 2] =
-            [Box::new(child.stdout.take().unwrap()), Box::new(child.stderr.take().unwrap())];
+        let streams: [Box<dyn Read + Send>; 2] = [
+            Box::new(child.stdout.take().unwrap()),
+            Box::new(child.stderr.take().unwrap()),
+        ];
         for stream in streams {
             let sender = sender.clone();
             thread::spawn(move || {
@@ -71,7 +80,12 @@ impl Program {
                 }
             });
         }
-        Program { name, child, lines, seen: Vec::new() }
+        Program {
+            name,
+            child,
+            lines,
+            seen: Vec::new(),
+        }
     }
 
     pub fn id(&self) -> u32 {
@@ -84,13 +98,20 @@ impl Program {
             return line.clone();
         }
         let until = Instant::now() + PATIENCE;
-        while let Ok(line) = self.lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
+        while let Ok(line) = self
+            .lines
+            .recv_timeout(until.saturating_duration_since(Instant::now()))
+        {
             self.seen.push(line.clone());
             if line.contains(text) {
                 return line;
             }
         }
-        panic!("{} never printed {text:?}, but:\n{}", self.name, self.seen.join("\n"));
+        panic!(
+            "{} never printed {text:?}, but:\n{}",
+            self.name,
+            self.seen.join("\n")
+        );
     }
 
     /// Everything that it has printed so far.
@@ -103,16 +124,27 @@ impl Program {
     pub fn wait(&mut self) -> std::process::ExitStatus {
         let until = Instant::now() + PATIENCE;
         // The end of both streams is the end of the program.
-        while let Ok(line) = self.lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
+        while let Ok(line) = self
+            .lines
+            .recv_timeout(until.saturating_duration_since(Instant::now()))
+        {
             self.seen.push(line);
         }
-        assert!(Instant::now() < until, "{} does not end; it printed:\n{}", self.name, self.seen.join("\n"));
+        assert!(
+            Instant::now() < until,
+            "{} does not end; it printed:\n{}",
+            self.name,
+            self.seen.join("\n")
+        );
         self.child.wait().unwrap()
     }
 
     /// Asks it to end (SIGTERM), and waits for that.
     pub fn terminate(&mut self) -> std::process::ExitStatus {
-        let status = Command::new("kill").arg(self.id().to_string()).status().unwrap();
+        let status = Command::new("kill")
+            .arg(self.id().to_string())
+            .status()
+            .unwrap();
         assert!(status.success());
         self.wait()
     }
@@ -134,5 +166,8 @@ impl Drop for Program {
 /// Runs a program to its end.
 pub fn run(command: &mut Command) -> Output {
     let name = format!("{command:?}");
-    command.stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("{name}: {error}"))
+    command
+        .stdin(Stdio::null())
+        .output()
+        .unwrap_or_else(|error| panic!("{name}: {error}"))
 }

@@ -25,22 +25,33 @@ pub const SINK: u16 = 2600;
 
 impl Relay {
     /// Starts a relay that sends everything to the sink of its address. `more` is added to the
-    /// configuration; a section that stands there replaces nothing, so it must be another one.
+    /// configuration: top-level keys first, then sections. `[submission]` and routes that stand
+    /// there replace the usual ones; in them, `IP` is the address of the test.
     pub fn start(more: &str) -> Relay {
         Self::start_at(Address::of_this_test(), more)
+    }
+
+    /// One that takes logins in clear, for tests that look at the dialogue.
+    pub fn start_in_clear(more: &str) -> Relay {
+        let submission = format!(
+            "[submission]\naddresses = [\"IP\"]\nports = \"{SMTP}\"\nimplicit_tls_ports = \"{TLS}\"\nplaintext_auth = true\n"
+        );
+        let at = more.find('[').unwrap_or(more.len());
+        let (top, sections) = more.split_at(at);
+        Self::start(&format!("{top}\n{submission}{sections}"))
     }
 
     pub fn start_at(ip: IpAddr, more: &str) -> Relay {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
-        let (top, sections) = match more.find('[') {
-            Some(at) => more.split_at(at),
-            None => (more, ""),
-        };
+        let more = more.replace("IP", &ip.to_string());
+        let (top, sections) = more.split_at(more.find('[').unwrap_or(more.len()));
         let submission = if sections.contains("[submission]") {
             String::new()
         } else {
-            format!("[submission]\naddresses = [\"{ip}\"]\nports = \"{SMTP}\"\nimplicit_tls_ports = \"{TLS}\"\n")
+            format!(
+                "[submission]\naddresses = [\"{ip}\"]\nports = \"{SMTP}\"\nimplicit_tls_ports = \"{TLS}\"\n"
+            )
         };
         let route = if sections.contains("[[delivery.route]]") {
             String::new()
@@ -53,14 +64,21 @@ impl Relay {
             data.display()
         );
         fs::write(folder.path().join("outpost.toml"), text).unwrap();
-        let mut relay = Relay { program: Program::start(&mut Self::command(&folder)), folder, ip };
+        let mut relay = Relay {
+            program: Program::start(&mut Self::command(&folder)),
+            folder,
+            ip,
+        };
         relay.program.wait_for_line("console ");
         relay
     }
 
     fn command(folder: &TempDir) -> Command {
         let mut command = Command::new(outpost());
-        command.arg("--config").arg(folder.path().join("outpost.toml")).current_dir(folder.path());
+        command
+            .arg("--config")
+            .arg(folder.path().join("outpost.toml"))
+            .current_dir(folder.path());
         command
     }
 
@@ -119,20 +137,41 @@ impl Relay {
         let output = self.outpost(&arguments);
         let printed = String::from_utf8_lossy(&output.stdout);
         let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "outpost {}: {printed}{said}", arguments.join(" "));
+        assert!(
+            output.status.success(),
+            "outpost {}: {printed}{said}",
+            arguments.join(" ")
+        );
         serde_json::from_str(&printed).unwrap_or_else(|error| panic!("{error}: {printed}"))
     }
 
     /// Makes a user that may send as any address of the domains; returns its password.
     pub fn user(&self, name: &str, domains: &str) -> String {
-        let user = self.json(&["user", "add", "--list", "default", "--name", name, "--domains", domains]);
+        let user = self.json(&[
+            "user",
+            "add",
+            "--list",
+            "default",
+            "--name",
+            name,
+            "--domains",
+            domains,
+        ]);
         user["password"].as_str().unwrap().to_owned()
     }
 
     /// The text of a page of the admin address, which must answer 200.
     pub fn get(&self, path: &str) -> String {
-        let output = run(Command::new("curl").args(["-sS", "--fail", &format!("http://{}{path}", self.admin())]));
-        assert!(output.status.success(), "{path}: {}", String::from_utf8_lossy(&output.stderr));
+        let output = run(Command::new("curl").args([
+            "-sS",
+            "--fail",
+            &format!("http://{}{path}", self.admin()),
+        ]));
+        assert!(
+            output.status.success(),
+            "{path}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         String::from_utf8(output.stdout).unwrap()
     }
 

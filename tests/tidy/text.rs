@@ -23,6 +23,7 @@ fn a_file_holds_one_idea() {
     let long: Vec<String> = ["host", "sdk"]
         .iter()
         .flat_map(|folder| files(folder, ".rs"))
+        .filter(|file| !file.path.ends_with("contract.rs") && !file.path.contains("/tests"))
         .filter_map(|file| {
             let code = file.text.split("#[cfg(test)]").next().unwrap_or_default();
             let lines = code.lines().count();
@@ -55,7 +56,8 @@ fn no_path_of_a_machine_stands_in_the_repository() {
     for folder in folders {
         for ending in [".rs", ".toml", ".md", ".wit", ".sh", ".txt", ".py", ".js"] {
             for file in files(folder, ending) {
-                if file.path == "tests/tidy/text.rs" {
+                // These two look for such paths themselves.
+                if file.path == "tests/tidy/text.rs" || file.path.starts_with("plugins/build/") {
                     continue;
                 }
                 for (number, line) in file.text.lines().enumerate() {

@@ -4,35 +4,33 @@
 //! session is [`Step::Ready`] it greets, starts TLS and logs in by its [`Settings`]; then each
 //! [`Session::begin`] sends one message and ends with a [`Report`]: one reply per recipient.
 //!
-//! The parts: [`Extensions`] is what the peer lists, `transaction` what is to be sent and as which
-//! commands, `envelope` the commands in flight, `report` the outcome.
+//! The parts: `state` goes on with each reply, `opening` leads from the greeting to ready, [`Extensions`] is what the peer lists,
+//! `transaction` what is to be sent and as which commands, `envelope` the commands in flight, `report`
+//! the outcome.
 //!
-//! Promises: parameters are sent only if the peer lists their extension; a password leaves in clear
-//! only if TLS was ruled out by [`Tls::Never`]; nothing that arrives before a TLS handshake is
-//! believed after it; content never leaves with a bare CR or LF.
+//! Promises: a transaction ends with one report, unless the connection breaks or the peer cannot be
+//! understood; parameters are sent only if the peer lists their extension; nothing that arrives
+//! before a TLS handshake is believed after it; content never leaves with a bare CR or LF.
 
 mod envelope;
 mod extensions;
+mod opening;
 mod report;
+mod state;
 mod transaction;
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::auth::{Credentials, Mechanism, encode, wipe};
-use crate::content::DotEncoder;
+use crate::auth::Credentials;
 use crate::limits::Timeouts;
 use crate::reply::Reply;
 use crate::reply::parser::ReplyParser;
 
-use envelope::{Envelope, Outcome};
+use envelope::Envelope;
 pub use extensions::Extensions;
 pub use report::Report;
+use state::{State, protocol_error};
 pub use transaction::{Transaction, TransactionRecipient};
-
-/// Longest AUTH command that carries the initial response; a longer one is sent on its own line
-/// (RFC 4954 §4, RFC 5321 §4.5.3.1.4), CRLF counted.
-const COMMAND_OCTETS_MAX: usize = 512;
 
 /// How to talk to a peer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,7 +101,8 @@ pub enum Closed {
     AuthRefused(Reply),
     /// The peer ends it: 421, or a refusal in the middle of the content.
     Peer(Reply),
-    /// The peer does not speak SMTP; the text says where.
+    /// The peer does not speak SMTP; the text says where. What became of a transaction that was under
+    /// way is not known: no report follows.
     Protocol(&'static str),
     /// The content has a bare CR or LF and was not ended.
     BadContent,
@@ -121,30 +120,6 @@ pub struct Session {
     state: State,
     report: Option<Report>,
     wait: u64,
-}
-
-#[derive(Debug)]
-enum State {
-    /// The reply to something comes.
-    Greeting,
-    Hello {
-        is_extended: bool,
-    },
-    StartTls,
-    /// Responses that are still to be sent.
-    Auth(VecDeque<String>),
-    Envelope(Envelope),
-    /// The reply to the end of the content comes.
-    End(Outcome),
-    /// The reply to an end without content comes (RFC 2920 §3.1).
-    EmptyEnd(Report),
-    Reset,
-    Quit,
-    /// Something is to be done here.
-    Handshake,
-    Ready,
-    Content(Outcome, DotEncoder),
-    Closed(Closed),
 }
 
 impl Session {
@@ -196,7 +171,7 @@ impl Session {
     }
 
     /// Whether the end of the content has been written and the peer has not answered yet. If the
-    /// connection breaks now, the message may have been accepted.
+    /// connection breaks now, the message may have been accepted (RFC 1047).
     pub fn is_outcome_unknown(&self) -> bool {
         matches!(self.state, State::End(_))
     }
@@ -222,7 +197,7 @@ impl Session {
             let (used, reply) = match self.parser.take(&self.input) {
                 Ok(taken) => taken,
                 Err(_) => {
-                    self.state = State::Closed(Closed::Protocol("malformed reply"));
+                    self.state = protocol_error("malformed reply");
                     continue;
                 }
             };
@@ -300,11 +275,8 @@ impl Session {
     /// The content must not be ended; only closing prevents that what was sent is taken for it.
     fn give_up(&mut self) {
         let reply = Reply::new(554, (5, 6, 11), "The content has a bare CR or LF");
-        if let State::Content(outcome, _) =
-            std::mem::replace(&mut self.state, State::Closed(Closed::BadContent))
-        {
-            self.report = Some(outcome.report(reply, false));
-        }
+        let state = std::mem::replace(&mut self.state, State::Closed(Closed::BadContent));
+        self.report = state.into_report(reply);
         self.output.clear();
     }
 
@@ -332,181 +304,6 @@ impl Session {
             self.is_tls = true;
             self.extensions = Extensions::default();
             self.state = self.say_hello();
-        }
-    }
-
-    /// Goes on with a reply.
-    fn replied(&mut self, state: State, reply: Reply) -> State {
-        // RFC 5321 §3.8, §4.2.3: 421 may answer anything, and ends everything.
-        if reply.code == 421 && !matches!(state, State::Greeting | State::Quit) {
-            return self.peer_closes(state, reply);
-        }
-        match state {
-            State::Greeting if reply.code == 220 => self.say_hello(),
-            State::Greeting => self.leave(Closed::Greeting(reply)),
-            State::Hello { is_extended } => self.hello_replied(is_extended, reply),
-            State::StartTls => self.starttls_replied(reply),
-            State::Auth(responses) => self.auth_replied(responses, reply),
-            State::Envelope(envelope) => self.envelope_replied(envelope, reply),
-            State::End(outcome) if reply.is_intermediate() => {
-                // Neither yes nor no: it stays unknown.
-                drop(outcome);
-                State::Closed(Closed::Protocol("3yz after the content"))
-            }
-            State::End(outcome) => {
-                self.report = Some(outcome.report(reply, true));
-                State::Ready
-            }
-            State::EmptyEnd(report) => {
-                self.report = Some(report);
-                State::Ready
-            }
-            State::Content(outcome, _) if reply.is_transient() || reply.is_permanent() => {
-                self.report = Some(outcome.report(reply.clone(), false));
-                State::Closed(Closed::Peer(reply))
-            }
-            State::Reset if reply.is_positive() => State::Ready,
-            State::Reset => self.leave(Closed::Peer(reply)),
-            State::Quit => State::Closed(Closed::Quit),
-            State::Content(..) | State::Ready | State::Handshake => {
-                State::Closed(Closed::Protocol("a reply that nobody has asked for"))
-            }
-            State::Closed(closed) => State::Closed(closed),
-        }
-    }
-
-    fn peer_closes(&mut self, state: State, reply: Reply) -> State {
-        self.report = match state {
-            State::Envelope(envelope) => Some(envelope.close(reply.clone())),
-            State::Content(outcome, _) => Some(outcome.report(reply.clone(), false)),
-            State::End(outcome) => Some(outcome.report(reply.clone(), true)),
-            State::EmptyEnd(report) => Some(report),
-            _ => None,
-        };
-        State::Closed(Closed::Peer(reply))
-    }
-
-    fn say_hello(&mut self) -> State {
-        self.output
-            .extend_from_slice(format!("EHLO {}\r\n", self.settings.ehlo).as_bytes());
-        State::Hello { is_extended: true }
-    }
-
-    fn hello_replied(&mut self, is_extended: bool, reply: Reply) -> State {
-        if reply.is_positive() {
-            if is_extended {
-                self.extensions = Extensions::parse(&reply.text);
-            }
-            return self.secure();
-        }
-        // RFC 5321 §3.2: who does not know EHLO is greeted with HELO.
-        if is_extended && reply.is_permanent() {
-            self.output
-                .extend_from_slice(format!("HELO {}\r\n", self.settings.ehlo).as_bytes());
-            return State::Hello { is_extended: false };
-        }
-        self.leave(Closed::Hello(reply))
-    }
-
-    /// Starts TLS if it is wanted, or goes on to log in.
-    fn secure(&mut self) -> State {
-        let is_wanted =
-            matches!(self.settings.tls, Tls::WhenOffered | Tls::Required) && !self.is_tls;
-        if is_wanted && self.extensions.starttls {
-            self.send("STARTTLS");
-            return State::StartTls;
-        }
-        // A password that goes out in clear because somebody has cut STARTTLS from the list is lost.
-        let is_needed = self.settings.tls == Tls::Required || self.settings.credentials.is_some();
-        if is_wanted && is_needed {
-            return self.leave(Closed::TlsMissing);
-        }
-        self.log_in()
-    }
-
-    fn starttls_replied(&mut self, reply: Reply) -> State {
-        if reply.code == 220 {
-            // What stands behind the 220 in clear was put there by somebody else.
-            if !self.input.is_empty() {
-                return State::Closed(Closed::Protocol(
-                    "octets between STARTTLS and the handshake",
-                ));
-            }
-            return State::Handshake;
-        }
-        if self.settings.tls == Tls::Required {
-            return self.leave(Closed::TlsRefused(reply));
-        }
-        self.extensions.starttls = false;
-        self.secure()
-    }
-
-    fn log_in(&mut self) -> State {
-        let Some(credentials) = &self.settings.credentials else {
-            return State::Ready;
-        };
-        let mut responses = VecDeque::new();
-        let mut command = if self.extensions.auth.contains(&Mechanism::Plain) {
-            let mut response = credentials.encode_plain();
-            let command = format!("AUTH PLAIN {response}\r\n");
-            if command.len() > COMMAND_OCTETS_MAX {
-                responses.push_back(response);
-                "AUTH PLAIN\r\n".to_owned()
-            } else {
-                wipe(&mut response);
-                command
-            }
-        } else if self.extensions.auth.contains(&Mechanism::Login) {
-            responses.push_back(encode(&credentials.name));
-            responses.push_back(encode(&credentials.password));
-            "AUTH LOGIN\r\n".to_owned()
-        } else {
-            return self.leave(Closed::AuthMissing);
-        };
-        self.output.extend_from_slice(command.as_bytes());
-        wipe(&mut command);
-        State::Auth(responses)
-    }
-
-    fn auth_replied(&mut self, mut responses: VecDeque<String>, reply: Reply) -> State {
-        if reply.code == 235 {
-            return State::Ready;
-        }
-        if reply.code == 334
-            && let Some(mut response) = responses.pop_front()
-        {
-            self.send(&response);
-            wipe(&mut response);
-            return State::Auth(responses);
-        }
-        if reply.is_transient() || reply.is_permanent() {
-            return self.leave(Closed::AuthRefused(reply));
-        }
-        State::Closed(Closed::Protocol("unexpected reply to AUTH"))
-    }
-
-    fn envelope_replied(&mut self, envelope: Envelope, reply: Reply) -> State {
-        match envelope.replied(reply) {
-            envelope::Next::Waiting(mut envelope) => {
-                envelope.send(&mut self.output);
-                State::Envelope(envelope)
-            }
-            envelope::Next::Content(outcome) => State::Content(outcome, DotEncoder::default()),
-            envelope::Next::EmptyContent(report) => {
-                self.send(".");
-                State::EmptyEnd(report)
-            }
-            envelope::Next::Failed { report, is_open } => {
-                self.report = Some(report);
-                if !is_open {
-                    return State::Ready;
-                }
-                self.send("RSET");
-                State::Reset
-            }
-            envelope::Next::Protocol => {
-                State::Closed(Closed::Protocol("unexpected reply in the envelope"))
-            }
         }
     }
 

@@ -17,13 +17,14 @@
 //! ```
 //!
 //! Replies to pipelined commands are gathered and sent together (RFC 2920 §3.2). The parts: `input`
-//! takes lines off the octets, `command` reads them, `conversation` decides by [`state`] what a
-//! command means, `exchange` logs in, `transfer` takes content, `answers` goes on after a decision,
-//! `replies` holds the fixed texts.
+//! takes lines off the octets, `command` reads them, `conversation` decides by `state` what a command
+//! means, `envelope` those of a transaction, `exchange` logs in, `transfer` takes content, `answers`
+//! goes on after a decision, `replies` holds the fixed texts.
 
 mod answers;
 mod command;
 mod conversation;
+mod envelope;
 mod exchange;
 mod input;
 mod replies;

@@ -13,7 +13,8 @@ use super::access::Reader;
 use super::extract::Segment;
 use super::openapi::{Missing, Refused};
 use super::problem::Problem;
-use super::queue::{DeliveryStateName, activity};
+use super::queue::activity;
+use super::selection::DeliveryStateName;
 use super::{Api, spool_problem};
 use crate::message::wording::{self, Activity};
 use crate::message::{

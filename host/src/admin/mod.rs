@@ -20,6 +20,8 @@ pub mod messages;
 pub mod plugins;
 pub mod problem;
 pub mod queue;
+pub mod removal;
+pub mod selection;
 pub mod tokens;
 pub mod users;
 

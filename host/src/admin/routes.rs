@@ -21,7 +21,8 @@ use super::access::Signature;
 use super::extract::BODY_OCTETS_MAX;
 use super::problem::{method_not_allowed, nothing_here};
 use super::{
-    Api, connection, health, lists, messages, metrics, openapi, page, plugins, queue, tokens, users,
+    Api, connection, health, lists, messages, metrics, openapi, page, plugins, queue, removal,
+    tokens, users,
 };
 
 /// Where the description of the API is.
@@ -54,7 +55,7 @@ pub(super) fn described() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(lists::list, lists::add))
         .routes(routes!(lists::show, lists::change, lists::remove))
         .routes(routes!(users::list, users::add))
-        .routes(routes!(users::show, users::change, users::remove))
+        .routes(routes!(users::show, users::change, removal::remove))
         .routes(routes!(users::reset_password))
         .routes(routes!(connection::show))
         .routes(routes!(queue::list))

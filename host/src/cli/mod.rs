@@ -7,10 +7,13 @@
 mod asks;
 mod options;
 mod print;
+mod queue_options;
 mod remote;
 mod sink;
+#[cfg(test)]
+mod tests;
 mod text;
 
 pub use options::{Cli, Command, Remote};
 pub use remote::{Access, administer};
-pub use sink::SinkOptions;
+pub use sink::{SinkCommand, receive};

@@ -5,9 +5,8 @@ use std::fmt::Write as _;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::options::{
-    AdminCommand, ListCommand, PluginCommand, QueueCommand, Remote, TokenCommand, UserCommand,
-};
+use super::options::{AdminCommand, ListCommand, PluginCommand, Remote, TokenCommand, UserCommand};
+use super::queue_options::QueueCommand;
 use super::text::{Table, cut, deliveries, facts, items};
 use crate::admin::Removed;
 use crate::admin::connection::{Certificate, Connection};
@@ -15,11 +14,11 @@ use crate::admin::lists::{ListDocument, ListsDocument};
 use crate::admin::messages::MessageDocument;
 use crate::admin::plugins::{CountDocument, PluginsDocument};
 use crate::admin::problem::Problem;
-use crate::admin::queue::{QueueAction, QueueChanged, QueuePage};
+use crate::admin::queue::{QueueChanged, QueuePage};
+use crate::admin::removal::{QueuedMailChoice, RemovedUser};
+use crate::admin::selection::QueueAction;
 use crate::admin::tokens::{ConsolePasswordDocument, NewTokenDocument, TokensDocument};
-use crate::admin::users::{
-    NewUserDocument, PasswordDocument, QueuedMailChoice, RemovedUser, UserDocument, UsersDocument,
-};
+use crate::admin::users::{NewUserDocument, PasswordDocument, UserDocument, UsersDocument};
 use crate::message::Class;
 use crate::message::wording::{class_text, printable};
 

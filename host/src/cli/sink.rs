@@ -1,151 +1,97 @@
-//! The forms of `outpost sink`: a next hop for tests that can misbehave on purpose.
+//! `outpost sink`: a next hop for tests, which can misbehave on purpose.
+//!
+//! What can be typed, and running the receiver in the foreground; the receiver itself is `sink`.
 
+use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 
 use clap::Args;
+use tokio::sync::oneshot;
 
-use crate::sink::{self, Action, Misdeed, Trigger};
+use crate::clock::Clock;
+use crate::sink::{self, Action, Misdeed, SinkError, SinkOptions, Trigger};
 
-/// What is typed after `outpost sink`.
+/// What the sink does.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 #[command(
-    after_help = "PATTERN says what is treated so: a part of a recipient's address, where * \
-    stands for any text (\"@slow.example\", \"news*@*.example\"), or a stage for all mail: connect, mail, rcpt, \
-    data, or dot (after the final dot). Each option may be repeated; --hang goes before --refuse, and \
-    --refuse before --defer.\n\n\
-    Example: outpost sink --print --refuse @nowhere.example --bytes-per-second 5000"
+    after_help = "WHAT is a stage (connect, mail, rcpt, data, dot) or a part of a recipient's \
+    address, in which * stands for any text; case does not matter. The first of --hang, --refuse, \
+    --defer that matches acts.\n\n\
+    Example: outpost sink --refuse '@nowhere.example' --defer data --bytes-per-second 5000"
 )]
-pub struct SinkOptions {
+pub struct SinkCommand {
     /// Where to listen
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:2500")]
     pub listen: SocketAddr,
-    /// The name in the greeting
-    #[arg(long, value_name = "NAME", default_value = "sink.localhost")]
-    pub hostname: String,
-    /// Print each message as it comes
-    #[arg(long)]
-    pub print: bool,
-    /// Store each message in this folder, its envelope as JSON beside it
+    /// Store each message in this folder: N.eml as received and N.json with its envelope
     #[arg(long, value_name = "DIR")]
     pub store: Option<PathBuf>,
-    /// Record when each chunk of content arrives: a JSON object a line
+    /// Record what arrives when, as a JSON object a line: each chunk of content with its size and time
     #[arg(long, value_name = "FILE")]
-    pub json: Option<PathBuf>,
-    /// Take in content no faster than this, on each connection
+    pub record: Option<PathBuf>,
+    /// Take in content no faster than this, per connection
     #[arg(long, value_name = "OCTETS")]
     pub bytes_per_second: Option<NonZeroU64>,
-    /// Refuse for good (5yz) what matches
-    #[arg(long, value_name = "PATTERN")]
+    /// Refuse for good (5yz) what matches; may be repeated
+    #[arg(long, value_name = "WHAT")]
     pub refuse: Vec<Trigger>,
-    /// Refuse for now (4yz) what matches
-    #[arg(long, value_name = "PATTERN")]
+    /// Refuse for now (4yz) what matches; may be repeated
+    #[arg(long, value_name = "WHAT")]
     pub defer: Vec<Trigger>,
-    /// Never answer what matches
-    #[arg(long, value_name = "PATTERN")]
+    /// Never answer what matches; may be repeated
+    #[arg(long, value_name = "WHAT")]
     pub hang: Vec<Trigger>,
+    /// Print nothing of the messages
+    #[arg(long)]
+    pub quiet: bool,
 }
 
-impl From<SinkOptions> for sink::SinkOptions {
-    fn from(typed: SinkOptions) -> Self {
+impl From<SinkCommand> for SinkOptions {
+    fn from(command: SinkCommand) -> Self {
         let misdeeds = [
-            (Action::Hang, typed.hang),
-            (Action::Refuse, typed.refuse),
-            (Action::Defer, typed.defer),
+            (command.hang, Action::Hang),
+            (command.refuse, Action::Refuse),
+            (command.defer, Action::Defer),
         ];
-        Self {
-            listen: typed.listen,
-            hostname: typed.hostname,
-            print: typed.print,
-            store: typed.store,
-            record: typed.json,
-            bytes_per_second: typed.bytes_per_second,
-            misdeeds: misdeeds
-                .into_iter()
-                .flat_map(|(action, triggers)| {
-                    triggers.into_iter().map(move |at| Misdeed { at, action })
-                })
-                .collect(),
+        let misdeeds = misdeeds.into_iter().flat_map(|(triggers, action)| {
+            triggers.into_iter().map(move |at| Misdeed { at, action })
+        });
+        SinkOptions {
+            listen: command.listen,
+            hostname: "sink.localhost".to_owned(),
+            print: !command.quiet,
+            store: command.store,
+            record: command.record,
+            bytes_per_second: command.bytes_per_second,
+            misdeeds: misdeeds.collect(),
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use clap::Parser as _;
-
-    use super::*;
-    use crate::cli::{Cli, Command};
-    use crate::sink::Stage;
-
-    fn typed(line: &[&str]) -> Result<sink::SinkOptions, String> {
-        let words = ["outpost", "sink"].into_iter().chain(line.iter().copied());
-        match Cli::try_parse_from(words)
-            .map_err(|error| error.to_string())?
-            .command
-        {
-            Some(Command::Sink(options)) => Ok(options.into()),
-            other => panic!("{other:?}"),
+/// Receives mail until `stop`; says where, and in the end how much came.
+///
+/// # Errors
+/// When it cannot start.
+pub async fn receive(
+    command: SinkCommand,
+    stop: impl Future<Output = ()>,
+) -> Result<(), SinkError> {
+    let (bound, address) = oneshot::channel();
+    let running = sink::run(command.into(), Clock::system(), bound, stop);
+    let told = async {
+        if let Ok(address) = address.await {
+            say(&format!("listening on {address}; stop with Ctrl-C"));
         }
-    }
+    };
+    let (messages, ()) = tokio::join!(running, told);
+    say(&format!("{} messages came", messages?));
+    Ok(())
+}
 
-    #[test]
-    fn alone_it_listens_where_the_sample_configuration_sends_to() {
-        let options = typed(&[]).unwrap();
-        assert_eq!(options.listen.to_string(), "127.0.0.1:2500");
-        assert!(options.misdeeds.is_empty());
-        assert!(!options.print);
-    }
-
-    #[test]
-    fn misdeeds_are_typed_as_patterns() {
-        let options = typed(&[
-            "--listen",
-            "[::1]:0",
-            "--defer",
-            "@a.example",
-            "--refuse",
-            "data",
-            "--hang",
-            "dot",
-            "--refuse",
-            "X*@b.example",
-            "--bytes-per-second",
-            "5000",
-            "--store",
-            "mail",
-            "--json",
-            "chunks.jsonl",
-            "--print",
-        ])
-        .unwrap();
-        let expected = [
-            (Action::Hang, Trigger::Stage(Stage::Dot)),
-            (Action::Refuse, Trigger::Stage(Stage::Data)),
-            (
-                Action::Refuse,
-                Trigger::Recipient("x*@b.example".to_owned()),
-            ),
-            (Action::Defer, Trigger::Recipient("@a.example".to_owned())),
-        ];
-        assert_eq!(
-            options.misdeeds,
-            expected.map(|(action, at)| Misdeed { at, action })
-        );
-        assert_eq!(options.bytes_per_second.map(NonZeroU64::get), Some(5000));
-        assert_eq!(options.record, Some(PathBuf::from("chunks.jsonl")));
-    }
-
-    #[test]
-    fn what_makes_no_sense_is_refused_in_words() {
-        assert!(
-            typed(&["--refuse", ""])
-                .unwrap_err()
-                .contains("connect, mail, rcpt, data, dot")
-        );
-        assert!(typed(&["--bytes-per-second", "0"]).is_err());
-        assert!(typed(&["--listen", "2500"]).is_err());
-    }
+/// One line for the person; a closed output is no reason to stop receiving.
+fn say(line: &str) {
+    use io::Write as _;
+    let _ = writeln!(io::stdout(), "{line}");
 }

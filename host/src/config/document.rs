@@ -42,7 +42,11 @@ pub(super) struct Document<'i> {
 impl<'i> Document<'i> {
     pub(super) fn parse(input: &'i str) -> Self {
         let (root, errors) = DeTable::parse_recoverable(input);
-        let document = Self { input, root: root.into_inner(), mistakes: RefCell::default() };
+        let document = Self {
+            input,
+            root: root.into_inner(),
+            mistakes: RefCell::default(),
+        };
         for error in errors {
             let line = error.span().map(|span| document.line_at(span.start));
             document.report(line, String::new(), error.message().to_owned());
@@ -51,7 +55,13 @@ impl<'i> Document<'i> {
     }
 
     pub(super) fn root(&self) -> Section<'_, 'i> {
-        Section { document: self, path: String::new(), table: Some(&self.root), line: None, asked: RefCell::default() }
+        Section {
+            document: self,
+            path: String::new(),
+            table: Some(&self.root),
+            line: None,
+            asked: RefCell::default(),
+        }
     }
 
     /// All mistakes, in the order of their lines.
@@ -118,7 +128,9 @@ impl<'d, 'i> Section<'d, 'i> {
 
     /// The sections of an array of tables, such as `[[delivery.route]]`.
     pub(super) fn sections(&self, key: &'static str) -> Vec<Section<'d, 'i>> {
-        let Some((value, line)) = self.raw(key) else { return Vec::new() };
+        let Some((value, line)) = self.raw(key) else {
+            return Vec::new();
+        };
         let wrong = |line| {
             let text = format!("sections are expected here: [[{}]]", self.full(key));
             self.document.report(Some(line), self.full(key), text);
@@ -150,7 +162,11 @@ impl<'d, 'i> Section<'d, 'i> {
                 Some(text) => texts.push((key.get_ref().to_string(), text)),
                 None => {
                     let key = format!("{}.{}", self.path, key.get_ref());
-                    self.document.report(Some(line), key, "a text, a number or true or false is expected".to_owned());
+                    self.document.report(
+                        Some(line),
+                        key,
+                        "a text, a number or true or false is expected".to_owned(),
+                    );
                 }
             }
         }
@@ -171,30 +187,52 @@ impl<'d, 'i> Section<'d, 'i> {
             if asked.contains(name) {
                 continue;
             }
-            let line = self.document.line_at(key.span().start.min(value.span().start));
+            let line = self
+                .document
+                .line_at(key.span().start.min(value.span().start));
             let near = asked.iter().find(|known| is_near(known, name));
             let text = match near {
                 Some(known) => format!("unknown key; did you mean `{known}`?"),
-                None => format!("unknown key; known here: {}", asked.iter().copied().collect::<Vec<_>>().join(", ")),
+                None => format!(
+                    "unknown key; known here: {}",
+                    asked.iter().copied().collect::<Vec<_>>().join(", ")
+                ),
             };
-            let path = if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) };
+            let path = if self.path.is_empty() {
+                name.to_owned()
+            } else {
+                format!("{}.{name}", self.path)
+            };
             self.document.report(Some(line), path, text);
         }
     }
 
     fn raw(&self, key: &'static str) -> Option<(&'d DeValue<'i>, usize)> {
         self.asked.borrow_mut().insert(key);
-        let (_, value) = self.table?.iter().find(|(name, _)| name.get_ref().as_ref() == key)?;
+        let (_, value) = self
+            .table?
+            .iter()
+            .find(|(name, _)| name.get_ref().as_ref() == key)?;
         Some((value.get_ref(), self.document.line_at(value.span().start)))
     }
 
     fn child(&self, path: String, table: Option<(&'d DeTable<'i>, usize)>) -> Section<'d, 'i> {
         let line = table.map(|(_, line)| line);
-        Section { document: self.document, path, table: table.map(|(table, _)| table), line, asked: RefCell::default() }
+        Section {
+            document: self.document,
+            path,
+            table: table.map(|(table, _)| table),
+            line,
+            asked: RefCell::default(),
+        }
     }
 
     fn full(&self, key: &str) -> String {
-        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+        if self.path.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{}.{key}", self.path)
+        }
     }
 }
 
@@ -215,7 +253,12 @@ fn is_near(known: &str, given: &str) -> bool {
     }
     let (known, given) = (known.as_bytes(), given.as_bytes());
     let same_start = known.iter().zip(given).take_while(|(a, b)| a == b).count();
-    let same_end = known.iter().rev().zip(given.iter().rev()).take_while(|(a, b)| a == b).count();
+    let same_end = known
+        .iter()
+        .rev()
+        .zip(given.iter().rev())
+        .take_while(|(a, b)| a == b)
+        .count();
     let longer = known.len().max(given.len());
     known.len().abs_diff(given.len()) <= 1 && same_start + same_end + 2 >= longer && longer > 3
 }
@@ -229,17 +272,24 @@ mod tests {
         let root = document.root();
         read(&root);
         root.finish();
-        document.into_mistakes().iter().map(ToString::to_string).collect()
+        document
+            .into_mistakes()
+            .iter()
+            .map(ToString::to_string)
+            .collect()
     }
 
     #[test]
     fn unknown_keys_are_named_with_their_line_and_a_guess() {
-        let found = mistakes("hostnme = \"x\"\nzzz = 1\n[submission]\nport = 1\n", |root| {
-            root.has("hostname");
-            let submission = root.section("submission");
-            submission.has("ports");
-            submission.finish();
-        });
+        let found = mistakes(
+            "hostnme = \"x\"\nzzz = 1\n[submission]\nport = 1\n",
+            |root| {
+                root.has("hostname");
+                let submission = root.section("submission");
+                submission.has("ports");
+                submission.finish();
+            },
+        );
         assert_eq!(
             found,
             [
@@ -252,15 +302,27 @@ mod tests {
 
     #[test]
     fn a_section_that_is_a_value_and_syntax_errors_are_reported_with_their_line() {
-        let found = mistakes("submission = 3\n[[route]]\nx = 1\n\n[broken\ny = =\n", |root| {
-            root.section("submission").finish();
-            for route in root.sections("route") {
-                route.has("x");
-                route.finish();
-            }
-        });
-        assert_eq!(found[0], "line 1: submission: a section is expected here: [submission]");
-        assert!(found.iter().any(|mistake| mistake.starts_with("line 5: ")), "{found:?}");
-        assert!(found.iter().any(|mistake| mistake.starts_with("line 6: ")), "{found:?}");
+        let found = mistakes(
+            "submission = 3\n[[route]]\nx = 1\n\n[broken\ny = =\n",
+            |root| {
+                root.section("submission").finish();
+                for route in root.sections("route") {
+                    route.has("x");
+                    route.finish();
+                }
+            },
+        );
+        assert_eq!(
+            found[0],
+            "line 1: submission: a section is expected here: [submission]"
+        );
+        assert!(
+            found.iter().any(|mistake| mistake.starts_with("line 5: ")),
+            "{found:?}"
+        );
+        assert!(
+            found.iter().any(|mistake| mistake.starts_with("line 6: ")),
+            "{found:?}"
+        );
     }
 }

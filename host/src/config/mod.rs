@@ -15,11 +15,21 @@ use std::time::Duration;
 
 use outpost_smtp::Limits;
 
+use crate::admin;
+use crate::auth;
+use crate::delivery;
+use crate::dns;
 use crate::message::Routes;
-use crate::{admin, auth, delivery, dns, net, plugin, queue, reception, spool, telemetry, tls};
+use crate::net;
+use crate::plugin;
+use crate::queue;
+use crate::reception;
+use crate::spool;
+use crate::telemetry;
+use crate::tls;
 
-pub use document::Mistake;
 use document::Document;
+pub use document::Mistake;
 
 /// Where the configuration is looked for when no file is named.
 pub const DEFAULT_FILES: [&str; 2] = ["outpost.toml", "/etc/outpost/outpost.toml"];
@@ -109,15 +119,23 @@ impl std::error::Error for ConfigError {}
 /// See [`ConfigError`].
 pub fn load(file: Option<&Path>) -> Result<Config, ConfigError> {
     let found = file.map(Path::to_owned).or_else(|| {
-        DEFAULT_FILES.iter().map(PathBuf::from).find(|path| path.exists())
+        DEFAULT_FILES
+            .iter()
+            .map(PathBuf::from)
+            .find(|path| path.exists())
     });
     let Some(path) = found else {
         return Ok(defaults());
     };
-    let text = fs::read_to_string(&path)
-        .map_err(|source| ConfigError::Unreadable { path: path.clone(), source })?;
+    let text = fs::read_to_string(&path).map_err(|source| ConfigError::Unreadable {
+        path: path.clone(),
+        source,
+    })?;
     parse(&text)
-        .map(|config| Config { file: Some(path.clone()), ..config })
+        .map(|config| Config {
+            file: Some(path.clone()),
+            ..config
+        })
         .map_err(|mistakes| ConfigError::Mistakes { path, mistakes })
 }
 
@@ -131,7 +149,11 @@ pub fn parse(text: &str) -> Result<Config, Vec<Mistake>> {
     let config = sections::config(&root);
     root.finish();
     let mistakes = document.into_mistakes();
-    if mistakes.is_empty() { Ok(config) } else { Err(mistakes) }
+    if mistakes.is_empty() {
+        Ok(config)
+    } else {
+        Err(mistakes)
+    }
 }
 
 /// What is served where there is no configuration file: everything on loopback, and ports that are
@@ -149,7 +171,12 @@ mod tests {
     use super::*;
 
     fn mistakes(text: &str) -> Vec<String> {
-        parse(text).map(drop).unwrap_err().iter().map(ToString::to_string).collect()
+        parse(text)
+            .map(drop)
+            .unwrap_err()
+            .iter()
+            .map(ToString::to_string)
+            .collect()
     }
 
     #[test]
@@ -163,14 +190,25 @@ mod tests {
         assert_eq!(config.admin.address.to_string(), "127.0.0.1:8025");
         assert_eq!(config.data_dir, Path::new("outpost-data"));
         assert_eq!(config.queue.simultaneous_max, 500);
-        let names: Vec<_> = config.plugin.chain.iter().map(|component| component.name.as_str()).collect();
+        let names: Vec<_> = config
+            .plugin
+            .chain
+            .iter()
+            .map(|component| component.name.as_str())
+            .collect();
         assert_eq!(names, ["authorized-senders", "effective-priority"]);
     }
 
     #[test]
     fn without_a_file_only_loopback_is_served() {
         let config = defaults();
-        assert!(config.listen.addresses.iter().all(|address| address.is_loopback()));
+        assert!(
+            config
+                .listen
+                .addresses
+                .iter()
+                .all(|address| address.is_loopback())
+        );
         assert!(config.listen.optional);
     }
 
@@ -272,7 +310,10 @@ mod tests {
         ];
         assert_eq!(found.len(), expected.len(), "{found:#?}");
         for (found, expected) in found.iter().zip(expected) {
-            assert!(found.starts_with(expected), "{found:?} does not begin with {expected:?}");
+            assert!(
+                found.starts_with(expected),
+                "{found:?} does not begin with {expected:?}"
+            );
         }
     }
 
@@ -280,6 +321,8 @@ mod tests {
     fn a_port_is_either_in_clear_or_tls() {
         let found = mistakes("[submission]\nports = \"25,465\"\n");
         assert_eq!(found.len(), 1, "{found:#?}");
-        assert!(found[0].starts_with("line 2: submission.ports: port 465 is in implicit_tls_ports too"));
+        assert!(
+            found[0].starts_with("line 2: submission.ports: port 465 is in implicit_tls_ports too")
+        );
     }
 }

@@ -10,19 +10,35 @@ use outpost_smtp::Limits;
 use super::Config;
 use super::document::Section;
 use super::values::{duration, durations, list, number, plain, text, truth};
+use crate::admin;
+use crate::auth;
+use crate::delivery;
+use crate::dns;
 use crate::message::{HostPort, Pattern, Route, Routes, comparable_domain};
+use crate::net;
 use crate::net::PortSet;
+use crate::plugin;
 use crate::policy::OnFailure;
-use crate::{admin, auth, delivery, dns, net, plugin, queue, reception, spool, telemetry, tls};
+use crate::queue;
+use crate::reception;
+use crate::spool;
+use crate::telemetry;
+use crate::tls;
 
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// Reads the whole file. Where something is wrong the default stands in, so that reading goes on.
 pub(super) fn config(root: &Section<'_, '_>) -> Config {
-    let hostname = root.value("hostname", text(host_name)).unwrap_or_else(machine_name);
-    let data_dir = root.value("data_dir", plain).map_or_else(|| PathBuf::from("outpost-data"), PathBuf::from);
-    let shutdown_grace = root.value("shutdown_grace", duration(Duration::ZERO, DAY)).unwrap_or(SECOND * 30);
+    let hostname = root
+        .value("hostname", text(host_name))
+        .unwrap_or_else(machine_name);
+    let data_dir = root
+        .value("data_dir", plain)
+        .map_or_else(|| PathBuf::from("outpost-data"), PathBuf::from);
+    let shutdown_grace = root
+        .value("shutdown_grace", duration(Duration::ZERO, DAY))
+        .unwrap_or(SECOND * 30);
 
     let submission = root.section("submission");
     let listen = listen(&submission);
@@ -65,9 +81,15 @@ pub(super) fn config(root: &Section<'_, '_>) -> Config {
 }
 
 fn listen(section: &Section<'_, '_>) -> net::Settings {
-    let any = || vec![IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
+    let any = || {
+        vec![
+            IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        ]
+    };
     let address = |text: &str| {
-        text.parse::<IpAddr>().map_err(|_| format!("`{text}` is not an IP address such as \"0.0.0.0\" or \"::\""))
+        text.parse::<IpAddr>()
+            .map_err(|_| format!("`{text}` is not an IP address such as \"0.0.0.0\" or \"::\""))
     };
     let addresses = section.value("addresses", list(address));
     if addresses.as_ref().is_some_and(Vec::is_empty) {
@@ -77,13 +99,28 @@ fn listen(section: &Section<'_, '_>) -> net::Settings {
     let implicit_tls_ports = section.value("implicit_tls_ports", text(str::parse::<PortSet>));
     let read_both = (ports.is_some() || !section.has("ports"))
         && (implicit_tls_ports.is_some() || !section.has("implicit_tls_ports"));
-    let ports = ports.unwrap_or_else(|| [23..=23, 25..=26, 587..=587, 1025..=5000].into_iter().collect());
-    let implicit_tls_ports = implicit_tls_ports.unwrap_or_else(|| [465..=465].into_iter().collect());
-    if read_both && let Some(port) = implicit_tls_ports.iter().find(|port| *port != 0 && ports.contains(*port)) {
-        section.mistake("ports", format!("port {port} is in implicit_tls_ports too; it can be one of the two"));
+    let ports = ports.unwrap_or_else(|| {
+        [23..=23, 25..=26, 587..=587, 1025..=5000]
+            .into_iter()
+            .collect()
+    });
+    let implicit_tls_ports =
+        implicit_tls_ports.unwrap_or_else(|| [465..=465].into_iter().collect());
+    if read_both
+        && let Some(port) = implicit_tls_ports
+            .iter()
+            .find(|port| *port != 0 && ports.contains(*port))
+    {
+        section.mistake(
+            "ports",
+            format!("port {port} is in implicit_tls_ports too; it can be one of the two"),
+        );
     }
     if read_both && ports.count() + implicit_tls_ports.count() == 0 {
-        section.mistake("ports", "at least one port is needed here or in implicit_tls_ports");
+        section.mistake(
+            "ports",
+            "at least one port is needed here or in implicit_tls_ports",
+        );
     }
     net::Settings {
         addresses: addresses.unwrap_or_else(any),
@@ -122,17 +159,27 @@ fn tls(root: &Section<'_, '_>, hostname: &str, data_dir: &Path) -> tls::Settings
     let certificate = section.value("certificate", plain);
     let key = section.value("key", plain);
     if section.has("certificate") && !section.has("key") {
-        section.mistake("certificate", "needs `key` beside it: the file with the private key");
+        section.mistake(
+            "certificate",
+            "needs `key` beside it: the file with the private key",
+        );
     }
     if section.has("key") && !section.has("certificate") {
-        section.mistake("key", "needs `certificate` beside it: the file with the certificate chain");
+        section.mistake(
+            "key",
+            "needs `certificate` beside it: the file with the certificate chain",
+        );
     }
     section.finish();
     match (certificate, key) {
-        (Some(certificate), Some(key)) => {
-            tls::Settings::Configured { certificate: certificate.into(), key: key.into() }
-        }
-        _ => tls::Settings::SelfSigned { hostname: hostname.to_owned(), folder: data_dir.to_owned() },
+        (Some(certificate), Some(key)) => tls::Settings::Configured {
+            certificate: certificate.into(),
+            key: key.into(),
+        },
+        _ => tls::Settings::SelfSigned {
+            hostname: hostname.to_owned(),
+            folder: data_dir.to_owned(),
+        },
     }
 }
 
@@ -142,15 +189,20 @@ fn routes(section: &Section<'_, '_>) -> (Routes, Smarthosts) {
     let mut routes = Vec::new();
     let mut smarthosts = Smarthosts::new();
     for route in section.sections("route") {
-        let recipients = route.value("recipients", text(|text| {
-            text.parse::<Pattern>().map_err(|error| error.to_string())
-        }));
+        let recipients = route.value(
+            "recipients",
+            text(|text| text.parse::<Pattern>().map_err(|error| error.to_string())),
+        );
         if !route.has("recipients") {
-            route.mistake("recipients", "is needed: \"*\", \"example.com\" or \"*.example.com\"");
+            route.mistake(
+                "recipients",
+                "is needed: \"*\", \"example.com\" or \"*.example.com\"",
+            );
         }
-        let smarthost = route.value("smarthost", text(|text| {
-            text.parse::<HostPort>().map_err(|error| error.to_string())
-        }));
+        let smarthost = route.value(
+            "smarthost",
+            text(|text| text.parse::<HostPort>().map_err(|error| error.to_string())),
+        );
         if !route.has("smarthost") {
             route.mistake("smarthost", "is needed: \"host:port\"");
         }
@@ -165,7 +217,10 @@ fn routes(section: &Section<'_, '_>) -> (Routes, Smarthosts) {
             smarthosts.insert(lane, how);
         }
         if let (Some(recipients), Some(smarthost)) = (recipients, smarthost) {
-            routes.push(Route { recipients, smarthost });
+            routes.push(Route {
+                recipients,
+                smarthost,
+            });
         }
         route.finish();
     }
@@ -181,7 +236,10 @@ fn login(route: &Section<'_, '_>) -> Option<delivery::Login> {
     if route.has("password") && !route.has("user") {
         route.mistake("password", "needs `user` beside it");
     }
-    Some(delivery::Login { user: user?, password: password? })
+    Some(delivery::Login {
+        user: user?,
+        password: password?,
+    })
 }
 
 fn tls_policy(text: &str) -> Result<delivery::TlsPolicy, String> {
@@ -189,12 +247,17 @@ fn tls_policy(text: &str) -> Result<delivery::TlsPolicy, String> {
         "opportunistic" => Ok(delivery::TlsPolicy::Opportunistic),
         "required" => Ok(delivery::TlsPolicy::Required),
         "none" => Ok(delivery::TlsPolicy::None),
-        other => Err(format!("`{other}` is not one of opportunistic, required, none")),
+        other => Err(format!(
+            "`{other}` is not one of opportunistic, required, none"
+        )),
     }
 }
 
 fn delivery(section: &Section<'_, '_>, hostname: &str) -> delivery::Settings {
-    let mut settings = delivery::Settings { hostname: hostname.to_owned(), ..delivery::Settings::default() };
+    let mut settings = delivery::Settings {
+        hostname: hostname.to_owned(),
+        ..delivery::Settings::default()
+    };
     if let Some(port) = section.value("mx_port", number(1, 65_535)) {
         settings.mx_port = u16::try_from(port).unwrap_or(25);
     }
@@ -205,8 +268,15 @@ fn delivery(section: &Section<'_, '_>, hostname: &str) -> delivery::Settings {
 }
 
 fn queue(section: &Section<'_, '_>, grace: Duration) -> queue::Settings {
-    let mut settings = queue::Settings { stop_within: grace, ..queue::Settings::default() };
-    let count = |key| section.value(key, number(1, 100_000)).and_then(|count| usize::try_from(count).ok());
+    let mut settings = queue::Settings {
+        stop_within: grace,
+        ..queue::Settings::default()
+    };
+    let count = |key| {
+        section
+            .value(key, number(1, 100_000))
+            .and_then(|count| usize::try_from(count).ok())
+    };
     if let Some(most) = count("simultaneous_max") {
         settings.simultaneous_max = most;
     }
@@ -230,12 +300,19 @@ fn dns(root: &Section<'_, '_>) -> dns::Settings {
     let server = |text: &str| {
         let with_port = text.parse::<SocketAddr>().ok();
         with_port
-            .or_else(|| text.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, 53)))
+            .or_else(|| {
+                text.parse::<IpAddr>()
+                    .ok()
+                    .map(|ip| SocketAddr::new(ip, 53))
+            })
             .ok_or_else(|| format!("`{text}` is not an IP address, with or without a port"))
     };
     let name_servers = section.value("servers", list(server)).unwrap_or_default();
     section.finish();
-    dns::Settings { name_servers, ..dns::Settings::default() }
+    dns::Settings {
+        name_servers,
+        ..dns::Settings::default()
+    }
 }
 
 fn spool(root: &Section<'_, '_>) -> spool::Settings {
@@ -276,7 +353,10 @@ fn plugin(root: &Section<'_, '_>, data_dir: &Path) -> plugin::Settings {
     for component in root.sections("plugin") {
         let name = component.value("name", text(component_name));
         if !component.has("name") {
-            component.mistake("name", "is needed: a component that ships, or a name of yours with `component` beside it");
+            component.mistake(
+                "name",
+                "is needed: a component that ships, or a name of yours with `component` beside it",
+            );
         }
         let file = component.value("component", plain);
         if let Some(name) = &name
@@ -315,7 +395,9 @@ fn component_name(text: &str) -> Result<String, String> {
     if (1..=64).contains(&text.len()) && text.bytes().all(plain) {
         Ok(text.to_owned())
     } else {
-        Err(format!("`{text}` is not a name of small letters, digits and hyphens (at most 64)"))
+        Err(format!(
+            "`{text}` is not a name of small letters, digits and hyphens (at most 64)"
+        ))
     }
 }
 
@@ -331,13 +413,17 @@ fn on_failure(text: &str) -> Result<OnFailure, String> {
 fn admin(root: &Section<'_, '_>) -> admin::Settings {
     let section = root.section("admin");
     let address = |text: &str| {
-        text.parse::<SocketAddr>()
-            .map_err(|_| format!("`{text}` is not an address and a port such as \"127.0.0.1:8025\""))
+        text.parse::<SocketAddr>().map_err(|_| {
+            format!("`{text}` is not an address and a port such as \"127.0.0.1:8025\"")
+        })
     };
     let address = section.value("address", text(address));
     section.finish();
     let address = address.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8025)));
-    admin::Settings { address, limits: admin::Limits::default() }
+    admin::Settings {
+        address,
+        limits: admin::Limits::default(),
+    }
 }
 
 fn log(root: &Section<'_, '_>) -> telemetry::Settings {
@@ -352,7 +438,10 @@ fn log(root: &Section<'_, '_>) -> telemetry::Settings {
         settings.format = format;
     }
     let filter = |text: &str| {
-        let settings = telemetry::Settings { filter: text.to_owned(), ..telemetry::Settings::default() };
+        let settings = telemetry::Settings {
+            filter: text.to_owned(),
+            ..telemetry::Settings::default()
+        };
         settings.check().map(|()| text.to_owned())
     };
     if let Some(filter) = section.value("filter", text(filter)) {
@@ -364,7 +453,11 @@ fn log(root: &Section<'_, '_>) -> telemetry::Settings {
 
 fn host_name(text: &str) -> Result<String, String> {
     let name = comparable_domain(text).map_err(|_| format!("`{text}` is not a host name"))?;
-    if name.starts_with('[') { Err(format!("`{text}` is an address, not a host name")) } else { Ok(name) }
+    if name.starts_with('[') {
+        Err(format!("`{text}` is an address, not a host name"))
+    } else {
+        Ok(name)
+    }
 }
 
 /// The machine's own name; `localhost` where it has none that a mail server may use.

@@ -7,7 +7,9 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 /// A text that `parse` understands.
-pub(super) fn text<T>(parse: impl Fn(&str) -> Result<T, String>) -> impl FnOnce(&DeValue<'_>) -> Result<T, String> {
+pub(super) fn text<T>(
+    parse: impl Fn(&str) -> Result<T, String>,
+) -> impl FnOnce(&DeValue<'_>) -> Result<T, String> {
     move |value| match value {
         DeValue::String(text) => parse(text),
         other => Err(format!("a text in quotes is expected, not {}", kind(other))),
@@ -16,12 +18,20 @@ pub(super) fn text<T>(parse: impl Fn(&str) -> Result<T, String>) -> impl FnOnce(
 
 /// Any text that is not empty.
 pub(super) fn plain(value: &DeValue<'_>) -> Result<String, String> {
-    text(|text| if text.is_empty() { Err("must not be empty".to_owned()) } else { Ok(text.to_owned()) })(value)
+    text(|text| {
+        if text.is_empty() {
+            Err("must not be empty".to_owned())
+        } else {
+            Ok(text.to_owned())
+        }
+    })(value)
 }
 
 /// `true` or `false`.
 pub(super) fn truth(value: &DeValue<'_>) -> Result<bool, String> {
-    value.as_bool().ok_or_else(|| format!("true or false is expected, not {}", kind(value)))
+    value
+        .as_bool()
+        .ok_or_else(|| format!("true or false is expected, not {}", kind(value)))
 }
 
 /// A whole number between two bounds, both included.
@@ -32,12 +42,19 @@ pub(super) fn number(least: u64, most: u64) -> impl FnOnce(&DeValue<'_>) -> Resu
             return Err(format!("{}, not {}", wrong(), kind(value)));
         };
         let number = u64::from_str_radix(integer.as_str(), integer.radix()).map_err(|_| wrong())?;
-        if (least..=most).contains(&number) { Ok(number) } else { Err(wrong()) }
+        if (least..=most).contains(&number) {
+            Ok(number)
+        } else {
+            Err(wrong())
+        }
     }
 }
 
 /// A duration such as `30s`, `2m`, `1h` or `5d`, between two bounds, both included.
-pub(super) fn duration(least: Duration, most: Duration) -> impl FnOnce(&DeValue<'_>) -> Result<Duration, String> {
+pub(super) fn duration(
+    least: Duration,
+    most: Duration,
+) -> impl FnOnce(&DeValue<'_>) -> Result<Duration, String> {
     move |value| text(|text| bounded_duration(text, least, most))(value)
 }
 
@@ -48,7 +65,11 @@ pub(super) fn durations(
 ) -> impl FnOnce(&DeValue<'_>) -> Result<Vec<Duration>, String> {
     move |value| {
         let durations = list(|text| bounded_duration(text, least, most))(value)?;
-        if durations.is_empty() { Err("at least one duration is needed".to_owned()) } else { Ok(durations) }
+        if durations.is_empty() {
+            Err("at least one duration is needed".to_owned())
+        } else {
+            Ok(durations)
+        }
     }
 }
 
@@ -58,23 +79,40 @@ pub(super) fn list<T>(
 ) -> impl FnOnce(&DeValue<'_>) -> Result<Vec<T>, String> {
     move |value| {
         let Some(items) = value.as_array() else {
-            return Err(format!("a list such as [\"…\", \"…\"] is expected, not {}", kind(value)));
+            return Err(format!(
+                "a list such as [\"…\", \"…\"] is expected, not {}",
+                kind(value)
+            ));
         };
-        items.iter().map(|item| text(&parse)(item.get_ref())).collect()
+        items
+            .iter()
+            .map(|item| text(&parse)(item.get_ref()))
+            .collect()
     }
 }
 
 fn bounded_duration(text: &str, least: Duration, most: Duration) -> Result<Duration, String> {
-    let duration = parse_duration(text)
-        .ok_or_else(|| format!("`{text}` is not a duration such as \"30s\", \"2m\", \"1h\" or \"5d\""))?;
+    let duration = parse_duration(text).ok_or_else(|| {
+        format!("`{text}` is not a duration such as \"30s\", \"2m\", \"1h\" or \"5d\"")
+    })?;
     if (least..=most).contains(&duration) {
         Ok(duration)
     } else {
-        Err(format!("`{text}` is outside {} to {}", show_duration(least), show_duration(most)))
+        Err(format!(
+            "`{text}` is outside {} to {}",
+            show_duration(least),
+            show_duration(most)
+        ))
     }
 }
 
-const UNITS: [(&str, u64); 5] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+const UNITS: [(&str, u64); 5] = [
+    ("ms", 1),
+    ("s", 1_000),
+    ("m", 60_000),
+    ("h", 3_600_000),
+    ("d", 86_400_000),
+];
 
 fn parse_duration(text: &str) -> Option<Duration> {
     let digits = text.find(|c: char| !c.is_ascii_digit())?;
@@ -115,11 +153,30 @@ mod tests {
     fn durations_have_a_unit_and_bounds() {
         let day = Duration::from_secs(86_400);
         let read = |text: &str| bounded_duration(text, Duration::from_secs(1), day);
-        for (text, seconds) in [("30s", 30), ("2m", 120), ("1h", 3_600), ("1d", 86_400), ("1500ms", 1)] {
+        for (text, seconds) in [
+            ("30s", 30),
+            ("2m", 120),
+            ("1h", 3_600),
+            ("1d", 86_400),
+            ("1500ms", 1),
+        ] {
             assert_eq!(read(text).unwrap().as_secs(), seconds, "{text}");
         }
-        for text in ["", "30", "s", "-1s", "1.5h", "1 h", "1w", "99999999999999999999s", "1H"] {
-            assert!(read(text).unwrap_err().contains("is not a duration"), "{text}");
+        for text in [
+            "",
+            "30",
+            "s",
+            "-1s",
+            "1.5h",
+            "1 h",
+            "1w",
+            "99999999999999999999s",
+            "1H",
+        ] {
+            assert!(
+                read(text).unwrap_err().contains("is not a duration"),
+                "{text}"
+            );
         }
         assert_eq!(read("2d").unwrap_err(), "`2d` is outside 1s to 1d");
         assert_eq!(read("0s").unwrap_err(), "`0s` is outside 1s to 1d");

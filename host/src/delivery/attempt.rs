@@ -229,7 +229,7 @@ impl<'a> Course<'a> {
             Cause::Closed(closed) => closed_by(host, closed),
             Cause::Content(reason) => {
                 tracing::error!(
-                    message = %self.message.id,
+                    message_id = %self.message.id,
                     reason,
                     "the content of a message cannot be read"
                 );

@@ -141,7 +141,7 @@ fn log(delivery: &Delivery, attempt: &Attempt) {
             Outcome::Bounced(_) => "bounced",
         };
         tracing::info!(
-            message = %delivery.id.message,
+            message_id = %delivery.id.message,
             delivery = %delivery.id,
             next_hop = %delivery.next_hop,
             host,

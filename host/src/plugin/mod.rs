@@ -68,7 +68,7 @@ pub use self::section::About;
 pub use self::settings::{
     ComponentSettings, Limits, MEMORY_OCTETS_MAX, PoolSettings, Settings, Source,
 };
-pub use self::shipped::{SHIPPED, Shipped};
+pub use self::shipped::{SHIPPED, Shipped, is_shipped};
 pub use self::status::{ComponentStatus, PoolStatus};
 pub use self::transaction::{Authorization, Transaction, Urgency};
 

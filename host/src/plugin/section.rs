@@ -79,3 +79,53 @@ impl Outline {
         Ok(outline)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use proptest::prelude::*;
+
+    use super::super::shipped::SHIPPED;
+    use super::*;
+
+    #[test]
+    fn a_component_shows_what_it_wants_offers_and_says_about_itself() {
+        let outline = Outline::read(SHIPPED[0].octets).unwrap();
+        assert!(
+            outline
+                .imports
+                .contains(&"outpost:policy/message@0.1.0".to_owned())
+        );
+        assert!(
+            outline
+                .exports
+                .contains(&"outpost:policy/sender-authorization@0.1.0".to_owned())
+        );
+        let about = outline.about.unwrap();
+        assert_eq!(about.name, SHIPPED[0].name);
+        assert!(!about.version.is_empty() && !about.sdk.is_empty());
+        assert!(about.grants.is_empty());
+    }
+
+    #[test]
+    fn a_core_module_is_told_apart() {
+        let error = Outline::read(b"\0asm\x01\0\0\0").unwrap_err();
+        assert!(error.contains("core module"), "{error}");
+    }
+
+    proptest! {
+        #[test]
+        fn no_octets_are_too_strange(octets: Vec<u8>) {
+            drop(Outline::read(&octets));
+        }
+
+        #[test]
+        fn no_damage_is_too_strange(at in 0..SHIPPED[1].octets.len(), octet: u8, end in 0..SHIPPED[1].octets.len()) {
+            let mut octets = SHIPPED[1].octets.to_vec();
+            octets[at] = octet;
+            drop(Outline::read(&octets));
+            drop(Outline::read(&octets[..end]));
+        }
+    }
+}

@@ -29,6 +29,11 @@ pub fn find(name: &str) -> Option<&'static Shipped> {
     SHIPPED.iter().find(|shipped| shipped.name == name)
 }
 
+/// Whether a component of that name ships.
+pub fn is_shipped(name: &str) -> bool {
+    find(name).is_some()
+}
+
 impl Shipped {
     /// Its SHA-256, in hexadecimal.
     pub fn digest(&self) -> String {

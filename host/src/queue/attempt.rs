@@ -15,7 +15,7 @@ use super::reports::Writer;
 use super::settle::{Ended, Plan, Rules};
 use super::trouble::{Backoff, Trouble};
 use crate::clock::Clock;
-use crate::message::{Attempt, Event, MessageId, NextHop, Outcome, Timestamp, TrailEntry};
+use crate::message::{Attempt, Event, MessageId, NextHop, Timestamp, TrailEntry};
 use crate::spool::{Claim, Settlement, Spool, SpoolError};
 
 /// What all attempts share.
@@ -79,7 +79,8 @@ pub(super) async fn attempt(shared: Arc<Shared>, held: Held) -> Attempted {
     let begun = Instant::now();
     shared.metrics.attempt_begun(message.class);
     if delivery.attempts == 0 {
-        let wait = shared.clock.now().since(message.accepted);
+        // What was to be held until a time waits from then on.
+        let wait = shared.clock.now().since(delivery.due.max(message.accepted));
         shared.metrics.first_attempt_after(message.class, wait);
     }
     let content = {
@@ -140,12 +141,20 @@ pub(super) async fn settle(shared: Arc<Shared>, attempted: Attempted) {
     let plan = shared.rules.settle(&ended, jitter);
     log(&ended, &plan);
     let settlement = write(&shared, &ended, &held.claim, &plan).await;
-    held.is_settled = record(&shared, settlement).await;
-    if held.is_settled {
+    let reports: Vec<MessageId> = settlement
+        .reports
+        .iter()
+        .map(|(new, _)| new.message.id)
+        .collect();
+    let recorded = record(&shared, settlement).await;
+    held.is_settled = true;
+    if recorded {
         shared.metrics.settled(held.claim.message.class, plan.tally);
-        plan.reports
-            .iter()
-            .for_each(|wanted| shared.metrics.reported(wanted.kind));
+        for (wanted, id) in plan.reports.iter().zip(reports) {
+            shared.metrics.reported(wanted.kind);
+            let (delivery, report) = (held.claim.delivery.id, wanted.kind.name());
+            tracing::info!(%delivery, report, %id, "report written");
+        }
     }
 }
 
@@ -208,57 +217,43 @@ async fn start_of_content(shared: &Shared, id: MessageId) -> Vec<u8> {
 }
 
 /// Has a settlement recorded, however long the spool takes to be able to: the outcome is known, and
-/// giving the lease back would send the message again. Says whether the lease is gone.
+/// giving the lease back would send the message again. Says whether it was; it is not when an
+/// operator removed the delivery meanwhile.
 async fn record(shared: &Shared, settlement: Settlement) -> bool {
     let delivery = settlement.lease.delivery;
     let mut backoff = Backoff::default();
     loop {
-        match shared.spool.settle(settlement.clone()).await {
+        let error = match shared.spool.settle(settlement.clone()).await {
             Ok(()) => {
                 shared.recording.ends();
                 return true;
             }
-            Err(error @ (SpoolError::LeaseLost | SpoolError::Unknown)) => {
+            Err(error) => error,
+        };
+        match error {
+            SpoolError::LeaseLost | SpoolError::Unknown => {
                 shared.recording.ends();
                 tracing::info!(%delivery, %error, "the outcome of an attempt is not needed any more");
-                return true;
+                return false;
             }
-            Err(error) => {
-                shared.metrics.spool_failed();
-                shared.recording.begins(&error);
-                tokio::time::sleep(backoff.next_wait()).await;
-            }
+            // A report may find no room while other settlements, which give room back, still can.
+            SpoolError::Full => {}
+            SpoolError::Unavailable(_) => shared.recording.begins(&error),
         }
+        shared.metrics.spool_failed();
+        tokio::time::sleep(backoff.next_wait()).await;
     }
 }
 
+/// What the queue decided; the outcomes themselves were told by whoever made the attempt.
 fn log(ended: &Ended<'_>, plan: &Plan) {
-    let delivery = ended.delivery;
-    // `message` is what the log calls its own text, so the message's id stands on a span.
-    let span = tracing::info_span!("attempt", message = %ended.message.id);
-    let _entered = span.enter();
-    // One reply stands for all: that of the first recipient that was not delivered.
-    let outcomes = ended
-        .attempt
-        .outcomes
-        .iter()
-        .map(|outcome| &outcome.outcome);
-    let undelivered = outcomes
-        .clone()
-        .find(|outcome| !matches!(outcome, Outcome::Delivered(_)));
-    let telling = undelivered.or_else(|| outcomes.clone().next());
-    tracing::info!(
-        delivery = %delivery.id,
-        next_hop = %delivery.next_hop,
-        host = ended.attempt.host.as_ref().map(|host| host.name.as_str()),
-        class = ended.message.class.number(),
-        delivered = plan.tally.delivered,
-        deferred = plan.tally.deferred,
-        bounced = plan.tally.bounced,
-        expired = plan.tally.expired,
-        reply = telling.map(|outcome| outcome.reply().to_string()),
-        until = plan.remaining.as_ref().map(|remaining| remaining.due.to_string()),
-        took_ms = u64::try_from(ended.took.as_millis()).unwrap_or(u64::MAX),
-        "attempt ended"
-    );
+    let (delivery, next_hop) = (ended.delivery.id, &ended.delivery.next_hop);
+    if let Some(remaining) = &plan.remaining {
+        let (reply, until) = (&remaining.last_reply, remaining.due);
+        let (recipients, attempts) = (remaining.recipients.len(), remaining.attempts);
+        tracing::info!(%delivery, %next_hop, recipients, attempts, %reply, %until, "will be tried again");
+    }
+    if plan.tally.expired > 0 {
+        tracing::info!(%delivery, %next_hop, recipients = plan.tally.expired, "expired");
+    }
 }

@@ -1,17 +1,15 @@
-//! The queue's metrics.
+//! The queue's metrics. How much is queued is in the spool's figures.
 
 use std::time::Duration;
 
 use crate::message::Class;
 use crate::message::report::Kind;
 use crate::queue::settle::Tally;
-use crate::spool::Figures;
 use crate::telemetry::{Counter, EncodeLabelSet, Family, Gauge, Histogram, Registry};
 
 /// Counts what the queue does. Clones count together.
 #[derive(Clone, Debug)]
 pub struct Metrics {
-    queued: Family<ClassLabel, Gauge>,
     active: Gauge,
     attempts: Family<ClassLabel, Counter>,
     recipients: Family<OutcomeLabels, Counter>,
@@ -45,7 +43,6 @@ const WAIT_BUCKETS: [f64; 16] = [
 impl Default for Metrics {
     fn default() -> Self {
         Self {
-            queued: Family::default(),
             active: Gauge::default(),
             attempts: Family::default(),
             recipients: Family::default(),
@@ -59,37 +56,29 @@ impl Default for Metrics {
 impl Metrics {
     /// Makes them part of what is scraped.
     pub fn register(&self, registry: &mut Registry) {
-        registry.register("outpost_queued", "Deliveries queued", self.queued.clone());
+        let registry = registry.sub_registry_with_prefix("outpost_queue");
+        registry.register("active", "Deliveries under way", self.active.clone());
         registry.register(
-            "outpost_active",
-            "Deliveries under way",
-            self.active.clone(),
+            "attempts",
+            "Attempts begun, by class",
+            self.attempts.clone(),
         );
-        registry.register("outpost_attempts", "Attempts begun", self.attempts.clone());
         registry.register(
-            "outpost_recipients",
-            "Recipients by what became of them in an attempt",
+            "recipients",
+            "Recipients by class and by what became of them in an attempt",
             self.recipients.clone(),
         );
-        registry.register("outpost_reports", "Reports written", self.reports.clone());
+        registry.register("reports", "Reports written, by kind", self.reports.clone());
         registry.register(
-            "outpost_accepted_to_attempt_seconds",
-            "From the acceptance of a message to its first attempt",
+            "accepted_to_attempt_seconds",
+            "From the acceptance of a message to its first attempt, by class",
             self.wait.clone(),
         );
         registry.register(
-            "outpost_queue_spool_failures",
+            "spool_failures",
             "Claims and settlements that the spool could not do",
             self.spool_failures.clone(),
         );
-    }
-
-    /// Shows the spool's figures; to be called before a scrape.
-    pub fn show(&self, figures: &Figures) {
-        for (class, queued) in Class::ALL.into_iter().zip(figures.queued) {
-            let queued = i64::try_from(queued).unwrap_or(i64::MAX);
-            self.queued.get_or_create(&label(class)).set(queued);
-        }
     }
 
     pub(super) fn set_active(&self, active: usize) {
@@ -152,10 +141,6 @@ mod tests {
         let metrics = Metrics::default();
         let mut registry = Registry::default();
         metrics.register(&mut registry);
-        metrics.show(&Figures {
-            queued: [1, 0, 7, 0, 0],
-            ..Figures::default()
-        });
         metrics.attempt_begun(Class::VeryHigh);
         metrics.first_attempt_after(Class::VeryHigh, Duration::from_millis(3));
         metrics.settled(
@@ -167,10 +152,9 @@ mod tests {
         );
         let text = exposition(&registry);
         for line in [
-            "outpost_queued{class=\"3\"} 7",
-            "outpost_attempts_total{class=\"1\"} 1",
-            "outpost_recipients_total{class=\"1\",outcome=\"delivered\"} 2",
-            "outpost_accepted_to_attempt_seconds_bucket{le=\"0.005\",class=\"1\"} 1",
+            "outpost_queue_attempts_total{class=\"1\"} 1",
+            "outpost_queue_recipients_total{class=\"1\",outcome=\"delivered\"} 2",
+            "outpost_queue_accepted_to_attempt_seconds_bucket{le=\"0.005\",class=\"1\"} 1",
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");
         }

@@ -18,6 +18,8 @@ mod settings;
 mod settle;
 #[cfg(test)]
 mod simulation;
+#[cfg(test)]
+mod stage;
 mod trouble;
 
 pub use deliver::{Deliver, OpenContent};

@@ -14,14 +14,15 @@ use tokio::time::Instant;
 use super::Settings;
 use super::deliver::{Deliver, OpenContent};
 use super::rehearsal::{
-    Stage, attempt, bounced, deferred, delivered, mailbox, message, next_hop, seconds,
+    attempt, bounced, deferred, delivered, mailbox, message, next_hop, seconds,
 };
+use super::stage::Stage;
 use crate::message::{
     Attempt, Class, Delivery, Event, Message, MessageId, NextHop, Outcome, Timestamp,
 };
 use crate::spool::SpoolError;
 
-const SEEDS: u64 = 40;
+const SEEDS: u64 = 20;
 const MESSAGES: u64 = 150;
 
 /// Lanes by temper. Reports go to `a.example`, where everything is taken.
@@ -239,7 +240,11 @@ async fn simulate(seed: u64) -> Vec<String> {
                 stage.reopen();
                 queue = stage.start(settings(), Arc::new(world.clone()));
             }
-            2..6 => stage.memory.fail_next_settlement(SpoolError::Full),
+            2..4 => stage.memory.fail_next_settlement(SpoolError::Full),
+            4..6 => {
+                let failure = SpoolError::Unavailable("as the seed says".into());
+                stage.memory.fail_next_settlement(failure);
+            }
             6..10 => stage.fail_claims(1),
             _ => {}
         }

@@ -281,7 +281,11 @@ impl Transaction {
             ret: self.parameters.ret,
             envid: self.parameters.envid.clone(),
         };
-        let deliveries = self.reception.routes.split(&envelope.recipients).into_iter();
+        let deliveries = self
+            .reception
+            .routes
+            .split(&envelope.recipients)
+            .into_iter();
         let message = NewMessage {
             deliveries: deliveries
                 .map(|(next_hop, recipients)| NewDelivery::first(next_hop, recipients, now))
@@ -305,7 +309,7 @@ impl Transaction {
         let stored = self.reception.spool.enqueue(message, received.intake).await;
         stored.map_err(|error| ("room", content::refusal(&error)))?;
         tracing::info!(
-            message = %self.id,
+            message_id = %self.id,
             user = %self.submission.user,
             class = class.number(),
             octets = received_octets(&self.facts),

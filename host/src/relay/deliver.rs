@@ -27,16 +27,31 @@ impl Deliver for Along {
         content: OpenContent,
     ) -> Pin<Box<dyn Future<Output = Attempt> + Send>> {
         let deliverer = Arc::clone(&self.deliverer);
-        if self.routes.lead_to(&delivery.next_hop, &message.envelope, &delivery.recipients) {
+        if self.routes.lead_to(
+            &delivery.next_hop,
+            &message.envelope.recipients,
+            &delivery.recipients,
+        ) {
             return Box::pin(async move { deliverer.deliver(&message, &delivery, &content).await });
         }
         // The configuration has changed since the message was accepted. Its lane keeps its old
         // name; the mail goes where the routes lead now.
-        let parts = self.routes.split(&message.envelope, delivery.recipients.iter().copied());
+        let parts = self.routes.split_pending(
+            &message.envelope.recipients,
+            delivery.recipients.iter().copied(),
+        );
         Box::pin(async move {
-            let mut attempt = Attempt { host: None, outcomes: Vec::new(), unknown: false };
+            let mut attempt = Attempt {
+                host: None,
+                outcomes: Vec::new(),
+                unknown: false,
+            };
             for (next_hop, recipients) in parts {
-                let part = Delivery { next_hop, recipients, ..delivery.clone() };
+                let part = Delivery {
+                    next_hop,
+                    recipients,
+                    ..delivery.clone()
+                };
                 let made = deliverer.deliver(&message, &part, &content).await;
                 attempt.host = made.host.or(attempt.host);
                 attempt.outcomes.extend(made.outcomes);

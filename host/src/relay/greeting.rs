@@ -24,7 +24,10 @@ impl fmt::Display for Greeting<'_> {
         writeln!(f, "Outpost {version} serves as {}", self.config.hostname)?;
         match &self.config.file {
             Some(file) => writeln!(f, "  configuration   {}", file.display())?,
-            None => writeln!(f, "  configuration   built-in defaults (no outpost.toml here): loopback only")?,
+            None => writeln!(
+                f,
+                "  configuration   built-in defaults (no outpost.toml here): loopback only"
+            )?,
         }
         writeln!(f, "  data            {}", self.config.data_dir.display())?;
         for line in self.submission() {
@@ -35,14 +38,28 @@ impl fmt::Display for Greeting<'_> {
         }
         writeln!(f, "  console         http://{}/", self.admin)?;
         if let Some(first) = self.first {
-            writeln!(f, "                  user admin, password {}", first.console_password.as_str())?;
-            writeln!(f, "                  (shown this once; `outpost admin reset-password` makes a new one)")?;
+            writeln!(
+                f,
+                "                  user admin, password {}",
+                first.console_password.as_str()
+            )?;
+            writeln!(
+                f,
+                "                  (shown this once; `outpost admin reset-password` makes a new one)"
+            )?;
             writeln!(f, "  admin token     in {}", first.token_file.display())?;
         }
         writeln!(f)?;
-        writeln!(f, "Next, in another terminal, make a user that may send as any address of a domain:")?;
+        writeln!(
+            f,
+            "Next, in another terminal, make a user that may send as any address of a domain:"
+        )?;
         writeln!(f)?;
-        write!(f, "    outpost{} user add --domains \"example.com\"", self.config_option())?;
+        write!(
+            f,
+            "    outpost{} user add --domains \"example.com\"",
+            self.config_option()
+        )?;
         writeln!(f)
     }
 }
@@ -53,7 +70,10 @@ impl Greeting<'_> {
         let mut ports: BTreeMap<(IpAddr, bool), Vec<RangeInclusive<u16>>> = BTreeMap::new();
         for listener in self.listeners {
             let port = listener.address.port();
-            ports.entry((listener.address.ip(), listener.implicit_tls)).or_default().push(port..=port);
+            ports
+                .entry((listener.address.ip(), listener.implicit_tls))
+                .or_default()
+                .push(port..=port);
         }
         let line = |((ip, implicit_tls), ports): ((IpAddr, bool), Vec<_>)| {
             let ports: PortSet = ports.into_iter().collect();
@@ -66,7 +86,11 @@ impl Greeting<'_> {
 
     fn config_option(&self) -> String {
         match &self.config.file {
-            Some(file) if !crate::config::DEFAULT_FILES.iter().any(|default| file.as_os_str() == *default) => {
+            Some(file)
+                if !crate::config::DEFAULT_FILES
+                    .iter()
+                    .any(|default| file.as_os_str() == *default) =>
+            {
                 format!(" --config {}", file.display())
             }
             _ => String::new(),

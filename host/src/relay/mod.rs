@@ -3,7 +3,6 @@
 //! Decides nothing. A start either succeeds whole or says in one line a mistake what to do; a stop
 //! first closes the doors, then lets work end, then closes the spool.
 
-mod components;
 mod deliver;
 mod greeting;
 mod secrets;
@@ -15,14 +14,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use outpost_smtp::server;
+use outpost_smtp::{Timeouts, server};
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, Api, Certificate, ConnectionFacts, Readiness};
 use crate::auth::Authenticator;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::delivery::Deliverer;
+use crate::delivery::{self, Deliverer};
 use crate::directory::Directory;
 use crate::dns::Resolver;
 use crate::message::Routes;
@@ -84,14 +83,21 @@ impl Relay {
         }
         make_folder(&config.data_dir)?;
 
-        let directory = Directory::open(&config.data_dir.join("directory.redb"), started).map_err(StartError::one)?;
+        let directory = Directory::open(&config.data_dir.join("directory.redb"), started)
+            .map_err(StartError::one)?;
         let authenticator = Authenticator::new(&config.auth).map_err(StartError::one)?;
-        let first = secrets::first_start(&directory, &authenticator, &config.data_dir, started).await?;
+        let first =
+            secrets::first_start(&directory, &authenticator, &config.data_dir, started).await?;
         let plugins = Plugins::load(config.plugin.clone(), clock.clone(), &mut registry)
             .await
             .map_err(|problems| StartError(problems.iter().map(ToString::to_string).collect()))?;
-        let spool = spool::open(&config.data_dir, config.spool.clone(), clock.clone(), &mut registry)
-            .map_err(StartError::one)?;
+        let spool = spool::open(
+            &config.data_dir,
+            config.spool.clone(),
+            clock.clone(),
+            &mut registry,
+        )
+        .map_err(StartError::one)?;
         let tls = tls::Server::new(&config.tls).map_err(StartError::one)?;
         let routes = Arc::new(config.routes.clone());
 
@@ -103,17 +109,27 @@ impl Relay {
             return Err(StartError(greeting::unbound_lines(&unbound)));
         }
         if listeners.is_empty() {
-            return Err(StartError::one("none of the submission ports can be listened on"));
+            return Err(StartError::one(
+                "none of the submission ports can be listened on",
+            ));
         }
-        let admin_listener = admin::Listener::bind(&config.admin).await.map_err(StartError::one)?;
+        let admin_listener = admin::Listener::bind(&config.admin)
+            .await
+            .map_err(StartError::one)?;
 
         let metrics = queue::Metrics::default();
         metrics.register(&mut registry);
         let stop_queue = CancellationToken::new();
+        let network = delivery::Network {
+            resolver: Resolver::new(&config.dns),
+            dialer: net::Dialer::tcp(),
+            tls: tls::client::Connector::new(Vec::new()),
+            random: || u64::try_from(random() >> 64).unwrap_or_default(),
+        };
         let deliverer = Deliverer::new(
             config.delivery.clone(),
-            Resolver::new(&config.dns),
-            &mut registry,
+            network,
+            delivery::Metrics::register(&mut registry),
         );
         let queue = Queue::new(queue::Parts {
             settings: config.queue.clone(),
@@ -144,8 +160,9 @@ impl Relay {
             protocol: Arc::new(server::Settings {
                 hostname: config.hostname.clone(),
                 limits: config.limits.clone(),
+                timeouts: Timeouts::default(),
                 plaintext_auth: config.plaintext_auth,
-                ..server::Settings::default()
+                starttls: true,
             }),
             tls,
             directory: directory.clone(),
@@ -171,7 +188,7 @@ impl Relay {
             directory: directory.clone(),
             auth: authenticator,
             spool: Arc::clone(&spool),
-            plugins: components::shown(plugins),
+            plugins,
             connection,
             registry: Arc::new(registry),
             metrics: admin_metrics,
@@ -245,18 +262,34 @@ pub async fn check(config: &Config) -> Result<(), StartError> {
     }
     // Compiled aside, so that a check leaves no trace in the data folder and needs no rights to it.
     let aside = std::env::temp_dir().join(format!("outpost-check-{}", std::process::id()));
-    let settings = crate::plugin::Settings { cache_dir: aside.clone(), ..config.plugin.clone() };
-    if let Err(problems) = Plugins::load(settings, Clock::system(), &mut Registry::default()).await {
+    let settings = crate::plugin::Settings {
+        cache_dir: aside.clone(),
+        ..config.plugin.clone()
+    };
+    if let Err(problems) = Plugins::load(settings, Clock::system(), &mut Registry::default()).await
+    {
         lines.extend(problems.iter().map(|problem| format!("plugin: {problem}")));
     }
     let _ = fs::remove_dir_all(aside);
-    if lines.is_empty() { Ok(()) } else { Err(StartError(lines)) }
+    if lines.is_empty() {
+        Ok(())
+    } else {
+        Err(StartError(lines))
+    }
 }
 
 fn make_folder(path: &Path) -> Result<(), StartError> {
     use std::os::unix::fs::DirBuilderExt;
-    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.map_err(|error| StartError::one(format!("the data folder {} cannot be made: {error}", path.display())))
+    let made = fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path);
+    made.map_err(|error| {
+        StartError::one(format!(
+            "the data folder {} cannot be made: {error}",
+            path.display()
+        ))
+    })
 }
 
 fn connection_facts(config: &Config, listeners: &[net::Listener]) -> ConnectionFacts {
@@ -283,7 +316,9 @@ fn connection_facts(config: &Config, listeners: &[net::Listener]) -> ConnectionF
     }
 }
 
-fn next_hops(routes: &Arc<Routes>) -> Box<dyn Fn(&outpost_smtp::Mailbox) -> crate::message::NextHop + Send + Sync> {
+fn next_hops(
+    routes: &Arc<Routes>,
+) -> Box<dyn Fn(&outpost_smtp::Mailbox) -> crate::message::NextHop + Send + Sync> {
     let routes = Arc::clone(routes);
     Box::new(move |mailbox| routes.next_hop(mailbox))
 }

@@ -35,15 +35,34 @@ pub(super) async fn first_start(
     }
     let token_file = data_dir.join("admin-token");
     // A start that was cut short after the token left one whose secret nobody may have.
-    if directory.tokens().iter().any(|token| token.name == FIRST_TOKEN) {
-        directory.delete_token(FIRST_TOKEN).await.map_err(StartError::one)?;
+    if directory
+        .tokens()
+        .iter()
+        .any(|token| token.name == FIRST_TOKEN)
+    {
+        directory
+            .delete_token(FIRST_TOKEN)
+            .await
+            .map_err(StartError::one)?;
     }
-    let issued = directory.create_token(FIRST_TOKEN, Scope::Admin, now).await.map_err(StartError::one)?;
+    let issued = directory
+        .create_token(FIRST_TOKEN, Scope::Admin, now)
+        .await
+        .map_err(StartError::one)?;
     write_private(&token_file, issued.secret.as_bytes())?;
     let console_password = generate_password().map_err(StartError::one)?;
-    let hash = authenticator.hash(&console_password).await.map_err(StartError::one)?;
-    directory.set_console_password_hash(hash).await.map_err(StartError::one)?;
-    Ok(Some(FirstStart { token_file, console_password }))
+    let hash = authenticator
+        .hash(&console_password)
+        .await
+        .map_err(StartError::one)?;
+    directory
+        .set_console_password_hash(hash)
+        .await
+        .map_err(StartError::one)?;
+    Ok(Some(FirstStart {
+        token_file,
+        console_password,
+    }))
 }
 
 /// Writes a file that its owner alone can read, whole or not at all.

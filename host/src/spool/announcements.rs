@@ -25,16 +25,26 @@ impl Announcements {
         }
     }
 
-    /// The lines announced since the last call, waiting for the first one. Nothing is lost when
-    /// the future is dropped before it is ready.
-    pub(super) async fn taken(&self) -> Vec<Line> {
-        loop {
-            let lines: Vec<Line> = self.changed().drain().collect();
-            if !lines.is_empty() {
-                return lines;
-            }
+    /// Takes an announcement back.
+    pub(super) fn withdraw(&self, line: &Line) {
+        self.changed().remove(line);
+    }
+
+    /// Waits until a line is announced.
+    pub(super) async fn wait(&self) {
+        while self.changed().is_empty() {
             self.arrived.notified().await;
         }
+    }
+
+    /// The lines announced since they were last taken.
+    pub(super) fn lines(&self) -> Vec<Line> {
+        self.changed().iter().cloned().collect()
+    }
+
+    /// Takes them.
+    pub(super) fn take(&self) -> Vec<Line> {
+        self.changed().drain().collect()
     }
 
     fn changed(&self) -> MutexGuard<'_, HashSet<Line>> {

@@ -29,13 +29,14 @@ pub enum ChangeAction {
 }
 
 impl ChangeAction {
-    /// Whether it concerns a delivery that was selected: a hold those that are not held, a release
-    /// those that are, a retry all that are not held, the others all.
-    pub fn concerns(self, delivery: &Delivery) -> bool {
+    /// Whether it concerns a delivery that was selected, of a message of this class: a hold and a
+    /// retry those that are not held, a release those that are, a class those of another class.
+    pub fn concerns(self, delivery: &Delivery, class: Class) -> bool {
         match self {
             Self::Hold | Self::Retry => delivery.state == DeliveryState::Waiting,
             Self::Release => delivery.state == DeliveryState::Held,
-            Self::Cancel | Self::SetClass(_) => true,
+            Self::Cancel => true,
+            Self::SetClass(wanted) => wanted != class,
         }
     }
 }

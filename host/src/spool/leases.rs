@@ -19,6 +19,8 @@ pub(super) struct Leased<T> {
     number: u64,
     /// An operator's retry that came meanwhile; it takes effect at the settlement.
     pub(super) retry_at: Option<Timestamp>,
+    /// An operator held it meanwhile: what remains of it stays back.
+    pub(super) held: bool,
     /// What the backend keeps.
     pub(super) kept: T,
 }
@@ -42,6 +44,7 @@ impl<T> Leases<T> {
             Leased {
                 number,
                 retry_at: None,
+                held: false,
                 kept,
             },
         );
@@ -69,6 +72,11 @@ impl<T> Leases<T> {
     /// What is kept beside the lease on a delivery, whoever has it.
     pub(super) fn on(&mut self, delivery: DeliveryId) -> Option<&mut Leased<T>> {
         self.out.get_mut(&delivery)
+    }
+
+    /// The deliveries that are leased.
+    pub(super) fn deliveries(&self) -> impl Iterator<Item = DeliveryId> {
+        self.out.keys().copied()
     }
 
     pub(super) fn is_leased(&self, delivery: DeliveryId) -> bool {

@@ -6,7 +6,7 @@
 
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::future::{Future, pending, ready};
+use std::future::{Future, pending};
 use std::ops::Bound;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,7 +25,7 @@ use super::figures::class_index;
 use super::leases::Leases;
 use super::pieces::Pieces;
 use super::place::{Place, Spot};
-use super::work::remaining_deliveries;
+use super::work::{keeps_name, remaining_deliveries};
 use super::{
     Change, ChangeAction, Claim, Claimed, Content, Figures, Head, Intake, Lease, LineChange,
     NewMessage, Page, PageRequest, Pending, QueueState, ROWS_EXAMINED_MAX, Record, Row, Selection,
@@ -170,7 +170,7 @@ impl Memory {
                 let (kept, delivery) = shelf.delivery(**id);
                 let state = QueueState::of(delivery, shelf.leases.is_leased(**id), change.at);
                 selection.matches(delivery, &kept.message, state)
-                    && change.action.concerns(delivery)
+                    && change.action.concerns(delivery, kept.message.class)
             })
             .copied()
             .collect();
@@ -328,9 +328,11 @@ impl Shelf {
         let (claimed, line) = self.remove(lease.delivery);
         let kept = self.kept_mut(claimed.id.message);
         kept.trail.extend(trail);
-        let mut next_number = kept.next_number;
-        let deliveries = remaining_deliveries(&claimed, remaining, retry_at, &mut next_number);
-        kept.next_number = next_number;
+        let first_number = kept.next_number;
+        if !keeps_name(&claimed, &remaining) {
+            kept.next_number += u32::try_from(remaining.len()).unwrap_or(u32::MAX);
+        }
+        let deliveries = remaining_deliveries(&claimed, remaining, retry_at, first_number);
         let mut lines = vec![line];
         lines.extend(deliveries.into_iter().map(|delivery| self.insert(delivery)));
         self.finish_if_done(claimed.id.message, now);
@@ -456,26 +458,24 @@ impl Spool for Memory {
     }
 
     fn enqueue(&self, message: NewMessage, content: Box<dyn Intake>) -> Pending<'_, ()> {
-        Box::pin(ready(self.take_in(message, content)))
+        Box::pin(async move { self.take_in(message, content) })
     }
 
     fn claim<'a>(&'a self, line: &'a Line, now: Timestamp) -> Pending<'a, Claimed> {
-        Box::pin(ready(
-            self.open_shelf().map(|mut shelf| shelf.claim(line, now)),
-        ))
+        Box::pin(async move { Ok(self.open_shelf()?.claim(line, now)) })
     }
 
     fn content(&self, message: MessageId) -> Pending<'_, Box<dyn Content>> {
-        let content = self.open_shelf().and_then(|shelf| {
+        Box::pin(async move {
+            let shelf = self.open_shelf()?;
             let kept = shelf.messages.get(&message).ok_or(SpoolError::Unknown)?;
             let octets = kept.content.clone().ok_or(SpoolError::Unknown)?;
             Ok(Box::new(Pieces::of(octets)) as Box<dyn Content>)
-        });
-        Box::pin(ready(content))
+        })
     }
 
     fn settle(&self, settlement: Settlement) -> Pending<'_, ()> {
-        Box::pin(ready(self.settled(settlement)))
+        Box::pin(async move { self.settled(settlement) })
     }
 
     fn release(&self, lease: Lease) {
@@ -493,9 +493,10 @@ impl Spool for Memory {
             if self.closed.load(Ordering::Acquire) {
                 return pending().await;
             }
-            let lines = self.announcements.taken().await;
+            self.announcements.wait().await;
             let shelf = self.shelf();
-            lines
+            self.announcements
+                .take()
                 .into_iter()
                 .map(|line| LineChange {
                     head: shelf.head(&line),
@@ -506,15 +507,15 @@ impl Spool for Memory {
     }
 
     fn change(&self, selection: Selection, change: Change, dry_run: bool) -> Pending<'_, u64> {
-        Box::pin(ready(self.changed(&selection, &change, dry_run)))
+        Box::pin(async move { self.changed(&selection, &change, dry_run) })
     }
 
     fn list(&self, selection: Selection, page: PageRequest) -> Pending<'_, Page> {
-        Box::pin(ready(self.page(&selection, &page)))
+        Box::pin(async move { self.page(&selection, &page) })
     }
 
     fn message(&self, id: MessageId) -> Pending<'_, Option<Record>> {
-        Box::pin(ready(self.record(id)))
+        Box::pin(async move { self.record(id) })
     }
 
     fn figures(&self) -> Figures {
@@ -529,8 +530,10 @@ impl Spool for Memory {
     }
 
     fn close(&self) -> Pending<'_, ()> {
-        self.closed.store(true, Ordering::Release);
-        Box::pin(ready(Ok(())))
+        Box::pin(async move {
+            self.closed.store(true, Ordering::Release);
+            Ok(())
+        })
     }
 }
 
@@ -542,11 +545,12 @@ struct MemoryIntake {
 
 impl Intake for MemoryIntake {
     fn write<'a>(&'a mut self, octets: &'a [u8]) -> Pending<'a, ()> {
-        let covered = self.share.cover((self.octets.len() + octets.len()) as u64);
-        if covered.is_ok() {
+        Box::pin(async move {
+            self.share
+                .cover((self.octets.len() + octets.len()) as u64)?;
             self.octets.extend_from_slice(octets);
-        }
-        Box::pin(ready(covered))
+            Ok(())
+        })
     }
 
     fn octets(&self) -> u64 {

@@ -6,18 +6,36 @@
 //! about schedules, hosts or policies: it keeps what it is given in the order that it is given.
 
 mod announcements;
+mod board;
 mod budget;
 mod change;
+mod contents;
+mod disk;
+mod embedded;
 mod error;
 mod figures;
+mod folder;
+mod heads;
+mod inbox;
+mod intake;
 mod leases;
+mod ledger;
+mod lines;
 mod listing;
 mod memory;
+mod metrics;
 mod pieces;
 mod place;
+mod recent;
+mod redb;
+mod rows;
 mod selection;
 mod settings;
+mod stored;
+mod unsynced;
+mod walk;
 mod work;
+mod writer;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -27,6 +45,7 @@ use bytes::Bytes;
 use crate::message::{Line, MessageId, Timestamp};
 
 pub use change::{Change, ChangeAction};
+pub use embedded::open;
 pub use error::{BoxError, OpenError, SpoolError};
 pub use figures::Figures;
 pub use listing::{Page, PageRequest, ROWS_EXAMINED_MAX, ROWS_MAX, Record, Row};

@@ -143,13 +143,6 @@ pub(super) fn after_line(prefix: &[u8]) -> Vec<u8> {
     key
 }
 
-/// The prefix of the line that a key stands in; none when it is not the key of a place.
-pub(super) fn prefix_of(key: &[u8]) -> Option<&[u8]> {
-    key.len()
-        .checked_sub(SPOT_OCTETS)
-        .and_then(|end| key.get(..end))
-}
-
 // A text in a key: 0x00 becomes 0x00 0xFF, and 0x00 0x00 ends it, so that a text sorts before
 // every text that it is the beginning of.
 fn push_text(key: &mut Vec<u8>, text: &str) {
@@ -230,7 +223,6 @@ mod tests {
             let key = b.to_key();
             let inside = key.as_slice() > prefix.as_slice() && key < after_line(&prefix);
             prop_assert_eq!(inside, a.line == b.line);
-            prop_assert_eq!(prefix_of(&key), Some(line_prefix(&b.line).as_slice()));
         }
 
         #[test]

@@ -58,6 +58,9 @@ pub(super) const BATCH_OCTETS_MAX: usize = 8 << 20;
 /// meanwhile waits for a part of the change, not for all of it.
 pub(super) const CHANGE_SLICE_MAX: usize = 1_000;
 
+/// Most deliveries that are looked at for one part of such a change.
+pub(super) const CHANGE_STRIDE_MAX: usize = 5_000;
+
 /// Most records of finished messages that one transaction forgets.
 pub(super) const SWEEP_MAX: usize = 64;
 

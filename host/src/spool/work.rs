@@ -130,34 +130,41 @@ pub struct Settlement {
     pub trail: Vec<TrailEntry>,
 }
 
-/// What a settlement puts in place of the claimed delivery.
+/// Whether what remains keeps the name of the claimed delivery: when it stays in its lane whole.
+/// Parts of a split, and what moves to another lane, take new numbers.
+pub(super) fn keeps_name(claimed: &Delivery, remaining: &[NewDelivery]) -> bool {
+    match remaining {
+        [] => true,
+        [only] => only.next_hop == claimed.next_hop,
+        _ => false,
+    }
+}
+
+/// What a settlement puts in place of the claimed delivery, numbered from `first_number` on when it
+/// does not [keep its name](keeps_name).
 ///
-/// One that stays in its lane whole keeps its name; parts of a split and those that move to another lane
-/// take new numbers from `next_number` on. All keep their place in the order of acceptance. A hold
-/// that came while it was leased holds what remains; a retry that came then (`retry_at`) makes it
-/// due at once.
+/// All keep their place in the order of acceptance. A hold that came while it was leased holds
+/// what remains; a retry that came then (`retry_at`) makes it due at once.
 pub(super) fn remaining_deliveries(
     claimed: &Delivery,
     remaining: Vec<NewDelivery>,
     retry_at: Option<Timestamp>,
-    next_number: &mut u32,
+    first_number: u32,
 ) -> Vec<Delivery> {
-    let keeps_name = matches!(remaining.as_slice(), [only] if only.next_hop == claimed.next_hop);
-    remaining
-        .into_iter()
-        .map(|mut new| {
+    let keeps_name = keeps_name(claimed, &remaining);
+    (first_number..)
+        .zip(remaining)
+        .map(|(number, mut new)| {
             if let Some(at) = retry_at {
                 new.due = new.due.min(at);
             }
-            let id = if keeps_name {
-                claimed.id
-            } else {
-                let number = *next_number;
-                *next_number = next_number.saturating_add(1);
-                DeliveryId {
-                    message: claimed.id.message,
-                    number,
-                }
+            let id = DeliveryId {
+                message: claimed.id.message,
+                number: if keeps_name {
+                    claimed.id.number
+                } else {
+                    number
+                },
             };
             new.into_delivery(id, claimed.sequence, claimed.state)
         })

@@ -1,5 +1,7 @@
 //! Where the log goes and in which form.
 
+use std::io::IsTerminal;
+
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
 
@@ -48,6 +50,7 @@ pub fn start_logs(settings: &Settings) {
     let builder = fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_target(false);
     let started = match settings.format {
         LogFormat::Human => builder.try_init(),

@@ -6,7 +6,9 @@
 //! comparable form, so that comparing them is all that is left to do. The client is told what it
 //! can do about a refusal, in words that are always the same; who and what stands in the reasons.
 
-use outpost_sdk::{Decision, Mailbox, Policy, Reply, Transaction, permit, refuse, register};
+use outpost_sdk::{
+    Decision, Mailbox, Policy, Reply, Transaction, Verdict, pass, permit, refuse, register,
+};
 
 /// The policy.
 pub struct AuthorizedSenders;
@@ -25,10 +27,7 @@ impl Policy for AuthorizedSenders {
         if senders.is_empty() {
             return without_senders(tx.header_known());
         }
-        let rules = Rules {
-            domains: tx.authorized_domains(),
-            senders: tx.authorized_senders(),
-        };
+        let rules = Rules::for_senders(tx, &senders);
         if rules.domains.is_empty() && rules.senders.is_empty() {
             return refuse(
                 "no-rules",
@@ -47,20 +46,20 @@ impl Policy for AuthorizedSenders {
                 refused.because("not-authorized", reason(other))
             });
         }
-        let permitted = permit("authorized", [&user, " may send as every sender"].concat());
-        senders
+        let permitted = Decision {
+            verdict: Verdict::Permit,
+            ..pass()
+        };
+        let covered = senders
             .iter()
-            .filter_map(|sender| Some((sender, rules.covering(sender)?)))
-            .fold(permitted, |permitted, (sender, rule)| match rule {
-                Rule::Domain(rule) => permitted.because(
-                    "authorized-domains",
-                    [rule, " covers ", &sender.to_string()].concat(),
-                ),
-                Rule::Sender(rule) => permitted.because(
-                    "authorized-senders",
-                    [rule, " is ", &sender.to_string()].concat(),
-                ),
-            })
+            .filter_map(|sender| Some((sender, rules.covering(sender)?)));
+        covered.fold(permitted, |permitted, (sender, rule)| {
+            let (list, rule, covers) = match rule {
+                Rule::Domain(rule) => ("authorized-domains", rule, " covers "),
+                Rule::Sender(rule) => ("authorized-senders", rule, " is "),
+            };
+            permitted.because(list, [rule, covers, &sender.to_string()].concat())
+        })
     }
 }
 
@@ -88,9 +87,10 @@ fn advice(header_known: bool) -> &'static str {
     }
 }
 
-/// What the operator gave the user.
+/// What the operator gave the user, as far as it matters here.
 struct Rules {
     domains: Vec<String>,
+    /// Empty too when the domains cover everybody.
     senders: Vec<String>,
 }
 
@@ -101,6 +101,21 @@ enum Rule<'a> {
 }
 
 impl Rules {
+    /// Asks for the second list only when the first does not do: most users have domains.
+    fn for_senders(tx: &Transaction, senders: &[Mailbox]) -> Self {
+        let mut rules = Self {
+            domains: tx.authorized_domains(),
+            senders: Vec::new(),
+        };
+        if senders
+            .iter()
+            .any(|sender| rules.covering(sender).is_none())
+        {
+            rules.senders = tx.authorized_senders();
+        }
+        rules
+    }
+
     fn covering(&self, sender: &Mailbox) -> Option<Rule<'_>> {
         let domain = self.domains.iter().find(|rule| sender.is_in_domain(rule));
         let address = || self.senders.iter().find(|rule| sender.is_address(rule));
@@ -115,7 +130,6 @@ register!(authorizer: AuthorizedSenders);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use outpost_sdk::Verdict;
     use outpost_sdk::testing::{self, Builder};
 
     fn user(domains: &[&str], senders: &[&str]) -> Builder {
@@ -279,7 +293,6 @@ mod tests {
                     .author("z@d.c.example")
             ),
             [
-                "authorized: shop may send as every sender",
                 "authorized-domains: a.example covers y@a.example",
                 "authorized-senders: x@b.example is X@b.example",
                 "authorized-domains: *.c.example covers z@d.c.example",

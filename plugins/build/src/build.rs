@@ -1,11 +1,13 @@
-//! The build: all guests with one cargo, each made a component, checked for what must not be in it.
+//! The components that are checked in: built, written down, compared.
+//!
+//! How a crate is compiled is for `compile` to know, what a component is for `component`.
 
 use crate::component::{self, Shape};
 use crate::guests::{GUESTS, Guest, Source};
 use crate::manifest::{Entry, Manifest};
-use crate::toolchain::{TARGET, Toolchain};
-use crate::{inputs, made};
-use anyhow::{Context, Result, bail};
+use crate::toolchain::Toolchain;
+use crate::{compile, inputs, made};
+use anyhow::{Context, Result};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -34,7 +36,16 @@ pub fn build_all(repository: &Path, target: &Path) -> Result<BTreeMap<&'static s
             .iter()
             .filter(|guest| !built.contains_key(guest.name))
     };
-    compile(repository, target, &toolchain, due())?;
+    let packages = due().filter_map(|guest| match guest.source {
+        Source::Crate { package, .. } => Some(package),
+        Source::Made => None,
+    });
+    // In one go, so that cargo shares what they share.
+    let plugins = repository.join("plugins");
+    let selection = packages
+        .flat_map(|package| ["-p", package])
+        .chain(["--locked"]);
+    compile::compile(repository, &plugins, target, &toolchain, selection)?;
     let fresh = due().map(|guest| Ok((guest.name, build(repository, target, &toolchain, guest)?)));
     let fresh = fresh.collect::<Result<Vec<_>>>()?;
     built.extend(fresh);
@@ -59,76 +70,21 @@ fn kept(repository: &Path, manifest: &Manifest, guest: &Guest) -> Result<Option<
     }))
 }
 
-/// Compiles the core modules of these guests, in one go, so that cargo shares what they share.
-fn compile(
-    repository: &Path,
-    target: &Path,
-    toolchain: &Toolchain,
-    guests: impl Iterator<Item = &'static Guest>,
-) -> Result<()> {
-    let mut cargo = toolchain.cargo();
-    cargo.current_dir(repository.join("plugins"));
-    cargo.env("CARGO_TARGET_DIR", target);
-    cargo.env(
-        "CARGO_ENCODED_RUSTFLAGS",
-        flags(repository, toolchain).join("\x1f"),
-    );
-    for guest in guests {
-        if let Source::Crate { package, .. } = guest.source {
-            cargo.args(["-p", package]);
-        }
-    }
-    let status = cargo.status().context("cannot run cargo")?;
-    if !status.success() {
-        bail!("cargo could not build the guests");
-    }
-    Ok(())
-}
-
-fn flags(repository: &Path, toolchain: &Toolchain) -> Vec<String> {
-    let remap = |from: &Path, to| format!("--remap-path-prefix={}={to}", from.display());
-    let mut flags = vec![
-        // The later of two prefixes that fit wins: the special ones stand last.
-        remap(repository, "/outpost"),
-        remap(&toolchain.sysroot.join("lib/rustlib/src/rust"), "/rust"),
-    ];
-    // Panic messages name files of the registry, whose folder carries a host's name.
-    let registry = cargo_home().join("registry/src");
-    for host in fs::read_dir(registry).into_iter().flatten().flatten() {
-        flags.push(remap(&host.path(), "/registry"));
-    }
-    // A policy needs little stack, and each instance pays for its own.
-    flags.extend(["-C", "link-arg=-zstack-size=65536"].map(String::from));
-    flags
-}
-
-fn cargo_home() -> PathBuf {
-    let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cargo");
-    std::env::var_os("CARGO_HOME").map_or_else(home, PathBuf::from)
-}
-
+/// Builds one guest, of those that cargo has compiled.
 fn build(repository: &Path, target: &Path, toolchain: &Toolchain, guest: &Guest) -> Result<Built> {
-    let bytes = match guest.source {
+    let (bytes, compiler) = match guest.source {
         Source::Crate { package, .. } => {
-            let file = format!("{}.wasm", package.replace('-', "_"));
-            let path = target.join(TARGET).join("release").join(file);
-            let module =
-                fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-            component::from_module(&module).with_context(|| guest.name)?
+            let module = compile::module(target, package)?;
+            let bytes = component::from_module(&module).with_context(|| guest.name)?;
+            (bytes, toolchain.version.clone())
         }
-        Source::Made => made::make(repository, guest)?,
+        Source::Made => (made::make(repository, guest)?, "none".into()),
     };
-    let home = PathBuf::from(std::env::var_os("HOME").unwrap_or_default());
-    let cargo_home = cargo_home();
-    let places = [repository, target, &home, &cargo_home, &toolchain.sysroot];
-    component::refuse_machine_paths(&bytes, &places).with_context(|| guest.name)?;
+    compile::refuse_own_paths(&bytes, repository, target, toolchain).with_context(|| guest.name)?;
     let entry = Entry {
         sha256: inputs::sha256(&bytes),
         inputs: inputs::digest(repository, guest)?,
-        toolchain: match guest.source {
-            Source::Crate { .. } => toolchain.version.clone(),
-            Source::Made => "none".into(),
-        },
+        toolchain: compiler,
         wit: wit_version(&component::shape(&bytes)?).with_context(|| guest.name)?,
         bytes: bytes.len() as u64,
     };

@@ -8,12 +8,16 @@
 #[cfg(feature = "build")]
 pub mod build;
 #[cfg(feature = "build")]
+pub mod compile;
+#[cfg(feature = "build")]
 pub mod component;
 pub mod guests;
 pub mod inputs;
 #[cfg(feature = "build")]
 pub mod made;
 pub mod manifest;
+#[cfg(feature = "build")]
+pub mod project;
 #[cfg(feature = "build")]
 pub mod toolchain;
 

@@ -1,17 +1,19 @@
-//! `build-guests`: rebuilds the components that are checked in, or with `--check` only compares.
+//! `build-guests`: rebuilds the components that are checked in, compares them, or builds a project.
 
-use anyhow::{Result, bail};
-use outpost_build::{build, repository};
+use anyhow::{Context, Result, bail};
+use outpost_build::{build, project, repository};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 const USAGE: &str = "\
-usage: build-guests [--check]
+usage: build-guests [--check | --project FOLDER]
 
-  without an option   rebuilds the components and the manifest
-  --check             rebuilds aside and compares: the bytes where the compiler is the
-                      manifest's, the imports and exports where it is another
-";
+  without an option   rebuilds the components that are checked in, and their manifest
+  --check             rebuilds them aside and compares: the bytes where the compiler is the
+                      manifest's, the imports and exports where it is another; builds the
+                      template project too
+  --project FOLDER    builds the policy in that folder and writes NAME.wasm into it";
 
 fn main() -> ExitCode {
     match run() {
@@ -25,32 +27,53 @@ fn main() -> ExitCode {
 
 fn run() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let check = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [] => false,
-        ["--check"] => true,
+    let repository = repository();
+    let target = target(&repository);
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => rebuild(&repository, &target),
+        ["--check"] => check(&repository, &target),
+        ["--project", folder] => build_project(&repository, Path::new(folder), &target),
         ["--help"] => {
-            print!("{USAGE}");
-            return Ok(());
+            println!("{USAGE}");
+            Ok(())
         }
         _ => bail!("{USAGE}"),
-    };
-    let repository = repository();
-    let built = build::build_all(&repository, &target(&repository))?;
-    if check {
-        let differences = build::compare(&repository, &built)?;
-        if !differences.is_empty() {
-            bail!(
-                "{}\nTo rebuild: cargo run --manifest-path plugins/Cargo.toml -p outpost-build",
-                differences.join("\n")
-            );
-        }
-        println!("{} components are those of their sources", built.len());
-        return Ok(());
     }
-    build::write(&repository, &built)?;
+}
+
+fn rebuild(repository: &Path, target: &Path) -> Result<()> {
+    let built = build::build_all(repository, target)?;
+    build::write(repository, &built)?;
     for (name, built) in &built {
         println!("{:>7} bytes  {name}", built.entry.bytes);
     }
+    Ok(())
+}
+
+fn check(repository: &Path, target: &Path) -> Result<()> {
+    let built = build::build_all(repository, target)?;
+    let differences = build::compare(repository, &built)?;
+    if !differences.is_empty() {
+        bail!("{}\nto rebuild: make components", differences.join("\n"));
+    }
+    project::check(repository, &repository.join("sdk/rust/template"), target)
+        .context("the template project")?;
+    println!("{} components are those of their sources", built.len());
+    Ok(())
+}
+
+fn build_project(repository: &Path, folder: &Path, target: &Path) -> Result<()> {
+    let project = project::build(repository, folder, target)?;
+    println!("{}, {} bytes", project.file.display(), project.bytes);
+    let words = |names: &BTreeSet<String>| {
+        names
+            .iter()
+            .cloned()
+            .collect::<Vec<_>>()
+            .join("\n           ")
+    };
+    println!("  exports  {}", words(&project.shape.exports));
+    println!("  imports  {}", words(&project.shape.imports));
     Ok(())
 }
 

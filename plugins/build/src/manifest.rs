@@ -32,7 +32,7 @@ pub struct Entry {
 
 const HEAD: &str = "\
 # The components that are checked in. Written by the guest build; do not edit.
-# To rebuild: cargo run --manifest-path plugins/Cargo.toml -p outpost-build
+# To rebuild: make components
 ";
 
 impl Manifest {

@@ -41,20 +41,21 @@ impl Toolchain {
         )
     }
 
-    /// The compiler that `cargo` on this machine's path uses, when it has the target.
+    /// The compiler that cargo uses here, when it has the target.
     fn own() -> Result<Option<Self>> {
-        let cargo = std::env::var_os("CARGO").map_or_else(|| "cargo".into(), PathBuf::from);
         let rustc = std::env::var_os("RUSTC").map_or_else(|| "rustc".into(), PathBuf::from);
         let Ok(sysroot) = print(&rustc, &["--print", "sysroot"]) else {
             return Ok(None);
         };
         let sysroot = PathBuf::from(sysroot);
-        if !sysroot
+        let has_target = sysroot
             .join("lib/rustlib")
             .join(TARGET)
             .join("lib")
-            .is_dir()
-        {
+            .is_dir();
+        // The programs themselves and not rustup's stand-ins, which choose again in each folder.
+        let (cargo, rustc) = (sysroot.join("bin/cargo"), sysroot.join("bin/rustc"));
+        if !has_target || !cargo.exists() || !rustc.exists() {
             return Ok(None);
         }
         let version = format!("{}, its own std", print(&rustc, &["--version"])?);
@@ -114,7 +115,7 @@ impl Toolchain {
             }
         }
         command.env("RUSTC", &self.rustc);
-        command.args(["build", "--release", "--locked", "--target", TARGET]);
+        command.args(["build", "--release", "--target", TARGET]);
         if let Some(linker) = &self.linker {
             // The bootstrap variable lets a released compiler build its own library.
             command.env("RUSTC_BOOTSTRAP", "1");

@@ -7,7 +7,7 @@ use outpost_build::manifest::{Entry, Manifest};
 use outpost_build::{inputs, repository};
 use std::fs;
 
-const REBUILD: &str = "to rebuild: cargo run --manifest-path plugins/Cargo.toml -p outpost-build";
+const REBUILD: &str = "to rebuild: make components";
 
 fn each(mut check: impl FnMut(&Guest, &Entry, &[u8])) {
     let repository = repository();

@@ -169,7 +169,7 @@ pub struct Requested {
 /// An open fact by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attribute {
-    /// Lower-case words joined by `-` or `.`, at most 64 octets.
+    /// 1 to 64 octets of a-z, 0-9, `-` and `.`.
     pub key: String,
     /// The fact.
     pub value: Value,

@@ -130,15 +130,21 @@ impl Envelope {
     }
 
     fn data_replied(self, reply: Reply) -> Next {
+        if reply.code != 354 && !reply.is_transient() && !reply.is_permanent() {
+            return Next::Protocol;
+        }
         let outcome = self.outcome();
-        match reply.code {
-            354 if outcome.has_recipients() => Next::Content(outcome),
-            354 => Next::EmptyContent(outcome.refused()),
-            400..600 => Next::Failed {
-                is_open: outcome.mail.is_positive(),
-                report: outcome.report(reply, false),
-            },
-            _ => Next::Protocol,
+        if reply.code != 354 {
+            let is_open = outcome.mail.is_positive();
+            return Next::Failed {
+                report: outcome.report(reply),
+                is_open,
+            };
+        }
+        if outcome.has_recipients() {
+            Next::Content(outcome)
+        } else {
+            Next::EmptyContent(outcome.refused())
         }
     }
 
@@ -147,7 +153,7 @@ impl Envelope {
         let total = self.transaction.recipients.len();
         self.mail.get_or_insert_with(|| reply.clone());
         self.recipients.resize(total, reply.clone());
-        self.outcome().report(reply, false)
+        self.outcome().report(reply)
     }
 
     /// The replies; those of recipients that were never tried are that to MAIL.
@@ -172,11 +178,11 @@ impl Outcome {
     /// The report if everybody was refused before the content.
     fn refused(self) -> Report {
         let mail = self.mail.clone();
-        self.report(mail, false)
+        self.report(mail)
     }
 
     /// The report if `reply` decides over all who were accepted.
-    pub(super) fn report(self, reply: Reply, content_sent: bool) -> Report {
+    pub(super) fn report(self, reply: Reply) -> Report {
         let Outcome { mail, recipients } = self;
         // RFC 5321 §3.3: without MAIL there is no recipient, whatever was said to RCPT.
         let decisive = if mail.is_positive() { &reply } else { &mail };
@@ -190,11 +196,6 @@ impl Outcome {
                 }
             })
             .collect();
-        Report {
-            mail,
-            recipients,
-            content_sent,
-            is_local: false,
-        }
+        Report::new(mail, recipients)
     }
 }

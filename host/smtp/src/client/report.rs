@@ -17,13 +17,28 @@ pub struct Report {
 }
 
 impl Report {
+    pub(super) fn new(mail: Reply, recipients: Vec<Reply>) -> Report {
+        Report {
+            mail,
+            recipients,
+            content_sent: false,
+            is_local: false,
+        }
+    }
+
     /// The peer was not even asked.
     pub(super) fn local(reply: Reply, recipients: usize) -> Report {
+        let replies = vec![reply.clone(); recipients];
         Report {
-            recipients: vec![reply.clone(); recipients],
-            mail: reply,
-            content_sent: false,
             is_local: true,
+            ..Report::new(reply, replies)
+        }
+    }
+
+    pub(super) fn after_content(self) -> Report {
+        Report {
+            content_sent: true,
+            ..self
         }
     }
 }

@@ -95,12 +95,10 @@ pub(super) fn hello_name(arguments: &str) -> Option<&str> {
 /// Why the argument of MAIL or RCPT is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum PathError {
-    /// `FROM:` or `TO:` is missing.
-    Keyword,
-    /// The path is wrong.
-    Address(AddressError),
-    /// Something other than a blank stands behind the path.
-    Behind,
+    /// `FROM:` or `TO:` is missing, or something other than a blank stands behind the path.
+    Syntax,
+    /// The path is none.
+    Address,
 }
 
 /// `FROM:<reverse-path>` and what stands behind it.
@@ -124,14 +122,14 @@ fn path_arguments<'a, P>(
         .get(..keyword.len())
         .is_some_and(|start| start.eq_ignore_ascii_case(keyword));
     if !found {
-        return Err(PathError::Keyword);
+        return Err(PathError::Syntax);
     }
     let path = arguments[keyword.len()..].trim_start_matches(' ');
-    let (path, behind) = parse(path).map_err(PathError::Address)?;
+    let (path, behind) = parse(path).map_err(|_| PathError::Address)?;
     if behind.is_empty() || behind.starts_with(' ') {
         Ok((path, behind))
     } else {
-        Err(PathError::Behind)
+        Err(PathError::Syntax)
     }
 }
 
@@ -216,15 +214,12 @@ mod tests {
             |text| mail_arguments(text).map(|(path, behind)| (path.to_string(), behind.to_owned()));
         assert_eq!(mail("FROM:<a@b>"), Ok(("<a@b>".into(), String::new())));
         assert_eq!(mail("from: <> SIZE=1"), Ok(("<>".into(), " SIZE=1".into())));
-        assert_eq!(mail("FROM:<a@b>SIZE=1"), Err(PathError::Behind));
-        assert_eq!(
-            mail("FROM:a@b"),
-            Err(PathError::Address(AddressError::Syntax))
-        );
-        assert_eq!(mail("FROM :<a@b>"), Err(PathError::Keyword));
-        assert_eq!(mail("TO:<a@b>"), Err(PathError::Keyword));
-        assert_eq!(mail("FR\u{d6}"), Err(PathError::Keyword));
-        assert_eq!(mail(""), Err(PathError::Keyword));
+        assert_eq!(mail("FROM:<a@b>SIZE=1"), Err(PathError::Syntax));
+        assert_eq!(mail("FROM:a@b"), Err(PathError::Address));
+        assert_eq!(mail("FROM :<a@b>"), Err(PathError::Syntax));
+        assert_eq!(mail("TO:<a@b>"), Err(PathError::Syntax));
+        assert_eq!(mail("FR\u{d6}"), Err(PathError::Syntax));
+        assert_eq!(mail(""), Err(PathError::Syntax));
         assert_eq!(rcpt_arguments("to:<a@b>").unwrap().0.to_string(), "<a@b>");
     }
 }

@@ -1,19 +1,15 @@
 //! What each command means at its time (RFC 5321 §4.1.4), and the facts that outlive a transaction.
 //!
-//! A command that is out of order or malformed leaves the state as it was. Order of checks: is it the
-//! command's time, is it readable, is it within the limits; then the relay is asked.
+//! A command that is out of order or malformed leaves the state as it was. The commands of a
+//! transaction are in `envelope`, those of a login in `exchange`.
 
 use std::io::Write as _;
 use std::sync::Arc;
 
-use crate::address::AddressError;
-use crate::content::ChunkSize;
-use crate::parameter::{MailParameters, ParameterError, RcptParameters};
-
-use super::command::{self, PathError, Verb};
+use super::command::{self, Verb};
 use super::input::Line;
-use super::state::{Asked, Envelope, Phase, Refusal, State, Turn, Void};
-use super::{DataKind, Question, Security, Settings, replies};
+use super::state::{Phase, State, Turn, Void};
+use super::{Security, Settings, replies};
 
 /// Everything about a session but its input and its state.
 #[derive(Debug)]
@@ -95,10 +91,10 @@ impl Conversation {
             Verb::Data => self.start_data(phase, arguments),
             Verb::Bdat => self.bdat(phase, arguments),
             Verb::Rset => self.rset(phase, arguments),
-            Verb::Noop => self.accept(phase, replies::OK),
-            Verb::Help => self.accept(phase, replies::HELP),
+            Verb::Noop => self.reply(phase, replies::OK),
+            Verb::Help => self.reply(phase, replies::HELP),
             Verb::Vrfy if arguments.is_empty() => self.error(phase, replies::VRFY_SYNTAX),
-            Verb::Vrfy => self.accept(phase, replies::VRFY),
+            Verb::Vrfy => self.reply(phase, replies::VRFY),
             Verb::Quit => self.quit(phase, arguments),
             Verb::Auth => self.auth(phase, arguments),
             Verb::StartTls => self.starttls(phase, arguments),
@@ -156,171 +152,12 @@ impl Conversation {
         }
     }
 
-    fn mail(&mut self, phase: Phase, arguments: &str) -> Turn {
-        if self.hello.is_none() {
-            return self.error(phase, replies::HELLO_FIRST);
-        }
-        match phase {
-            Phase::Idle => {}
-            Phase::Envelope(_) => return self.error(phase, replies::NESTED_MAIL),
-            Phase::Chunks(_) => return self.error(phase, replies::AFTER_BDAT),
-        }
-        // RFC 4954 §6: before anything is said of the argument.
-        if !self.is_authenticated {
-            let reply = if self.may_authenticate() {
-                replies::AUTH_REQUIRED
-            } else {
-                replies::TLS_FIRST
-            };
-            return self.error(phase, reply);
-        }
-        let (reverse_path, behind) = match command::mail_arguments(arguments) {
-            Ok(found) => found,
-            Err(PathError::Address(_)) => return self.error(phase, replies::SENDER_SYNTAX),
-            Err(PathError::Keyword | PathError::Behind) => {
-                return self.error(phase, replies::MAIL_SYNTAX);
-            }
-        };
-        let parameters = match self.check_extended(behind).and_then(MailParameters::parse) {
-            Ok(parameters) => parameters,
-            Err(error) => return self.parameter_error(phase, error),
-        };
-        if !parameters.smtputf8 && !reverse_path.is_ascii() {
-            return self.error(phase, replies::SENDER_NOT_ASCII);
-        }
-        if parameters
-            .size
-            .is_some_and(|size| size > self.settings.limits.content_octets_max)
-        {
-            return self.refuse(phase, replies::TOO_LARGE);
-        }
-        let asked = Asked::Mail {
-            smtputf8: parameters.smtputf8,
-        };
-        Turn::ask(
-            asked,
-            Question::Mail {
-                reverse_path,
-                parameters,
-            },
-        )
-    }
-
-    fn rcpt(&mut self, phase: Phase, arguments: &str) -> Turn {
-        let envelope = match phase {
-            Phase::Envelope(envelope) => envelope,
-            Phase::Chunks(_) => return self.error(phase, replies::AFTER_BDAT),
-            Phase::Idle => return self.out_of_order(replies::MAIL_FIRST),
-        };
-        let (forward_path, behind) = match command::rcpt_arguments(arguments) {
-            Ok(found) => found,
-            Err(PathError::Address(AddressError::NonAscii)) => {
-                return self.error(phase, replies::RECIPIENT_NOT_ASCII);
-            }
-            Err(PathError::Address(_)) => return self.error(phase, replies::RECIPIENT_SYNTAX),
-            Err(PathError::Keyword | PathError::Behind) => {
-                return self.error(phase, replies::RCPT_SYNTAX);
-            }
-        };
-        let parameters = match self.check_extended(behind).and_then(RcptParameters::parse) {
-            Ok(parameters) => parameters,
-            Err(error) => return self.parameter_error(phase, error),
-        };
-        if !envelope.smtputf8 && !forward_path.is_ascii() {
-            return self.error(phase, replies::RECIPIENT_NOT_ASCII);
-        }
-        // RFC 5321 §4.5.3.1.10: those accepted so far stay.
-        if envelope.recipients >= self.settings.limits.recipients_max {
-            return self.refuse(phase, replies::TOO_MANY_RECIPIENTS);
-        }
-        Turn::ask(
-            Asked::Recipient(envelope),
-            Question::Recipient {
-                forward_path,
-                parameters,
-            },
-        )
-    }
-
-    fn start_data(&mut self, phase: Phase, arguments: &str) -> Turn {
-        if !arguments.is_empty() {
-            return self.error(phase, replies::NO_ARGUMENTS);
-        }
-        match phase {
-            Phase::Idle => self.out_of_order(replies::MAIL_FIRST),
-            // RFC 3030 §2: DATA and BDAT are not mixed.
-            Phase::Chunks(_) => self.error(phase, replies::AFTER_BDAT),
-            Phase::Envelope(envelope) => match lacks_recipients(envelope) {
-                Some(reply) => self.error(phase, reply),
-                None => Turn::ask(
-                    Asked::Data,
-                    Question::Data {
-                        kind: DataKind::Data,
-                    },
-                ),
-            },
-        }
-    }
-
-    /// Whatever happens to a BDAT that can be read, its octets are taken (RFC 3030 §2).
-    fn bdat(&mut self, phase: Phase, arguments: &str) -> Turn {
-        let Some(chunk) = ChunkSize::parse(arguments) else {
-            return self.error(phase, replies::BDAT_SYNTAX);
-        };
-        let octets_max = self.settings.limits.content_octets_max;
-        match phase {
-            Phase::Idle => {
-                let reply = if self.hello.is_none() {
-                    replies::HELLO_FIRST
-                } else {
-                    replies::MAIL_FIRST
-                };
-                self.start_skip(chunk.octets, Refusal::Error(reply), phase)
-            }
-            Phase::Envelope(envelope) => {
-                if let Some(reply) = lacks_recipients(envelope) {
-                    return self.start_skip(chunk.octets, Refusal::Error(reply), phase);
-                }
-                if chunk.octets > octets_max {
-                    self.leave(&phase);
-                    return self.start_skip(
-                        chunk.octets,
-                        Refusal::Message(replies::TOO_LARGE),
-                        Phase::Idle,
-                    );
-                }
-                let asked = Asked::Chunk {
-                    octets: chunk.octets,
-                    is_last: chunk.is_last,
-                };
-                Turn::ask(
-                    asked,
-                    Question::Data {
-                        kind: DataKind::Bdat,
-                    },
-                )
-            }
-            Phase::Chunks(transfer) => {
-                if chunk.octets > octets_max.saturating_sub(transfer.octets) {
-                    self.void = Some(Void::Content);
-                    return self.start_skip(
-                        chunk.octets,
-                        Refusal::Message(replies::TOO_LARGE),
-                        Phase::Idle,
-                    );
-                }
-                self.start_chunk(transfer, chunk.octets, chunk.is_last)
-                    .into()
-            }
-        }
-    }
-
     fn rset(&mut self, phase: Phase, arguments: &str) -> Turn {
         if !arguments.is_empty() {
             return self.error(phase, replies::NO_ARGUMENTS);
         }
         self.leave(&phase);
-        self.accept(Phase::Idle, replies::OK)
+        self.reply(Phase::Idle, replies::OK)
     }
 
     fn quit(&mut self, phase: Phase, arguments: &str) -> Turn {
@@ -353,17 +190,17 @@ impl Conversation {
         self.error(phase, refusal)
     }
 
-    /// Parameters are for those who have said EHLO (RFC 5321 §4.1.1.11).
-    fn check_extended<'a>(&self, parameters: &'a str) -> Result<&'a str, ParameterError> {
-        if self.is_extended() || parameters.trim_start_matches(' ').is_empty() {
-            Ok(parameters)
-        } else {
-            Err(ParameterError::Unknown)
-        }
-    }
-
     pub(super) fn is_extended(&self) -> bool {
         self.hello.as_ref().is_some_and(|hello| hello.is_extended)
+    }
+
+    /// `reply`, or before EHLO and HELO that they come first (RFC 5321 §4.1.4).
+    pub(super) fn unless_hello(&self, reply: &'static str) -> &'static str {
+        if self.hello.is_none() {
+            replies::HELLO_FIRST
+        } else {
+            reply
+        }
     }
 
     /// Whether AUTH is offered on this connection.
@@ -380,42 +217,17 @@ impl Conversation {
         };
     }
 
-    fn parameter_error(&mut self, phase: Phase, error: ParameterError) -> Turn {
-        self.error(
-            phase,
-            match error {
-                ParameterError::Unknown => replies::PARAMETER_UNKNOWN,
-                ParameterError::Malformed => replies::PARAMETER_SYNTAX,
-            },
-        )
-    }
-
-    /// Outside of a transaction.
-    fn out_of_order(&mut self, reply: &'static str) -> Turn {
-        let reply = if self.hello.is_none() {
-            replies::HELLO_FIRST
-        } else {
-            reply
-        };
-        self.error(Phase::Idle, reply)
-    }
-
     /// The client's mistake: it counts, and one too many ends the session.
     pub(super) fn error(&mut self, phase: Phase, reply: &'static str) -> Turn {
         self.errors += 1;
         if self.errors > self.settings.limits.errors_max {
             return self.close(replies::TOO_MANY_ERRORS);
         }
-        self.accept(phase, reply)
-    }
-
-    /// A refusal that is nobody's mistake.
-    pub(super) fn refuse(&mut self, phase: Phase, reply: &'static str) -> Turn {
-        self.accept(phase, reply)
+        self.reply(phase, reply)
     }
 
     /// Says `reply` and waits for the next command.
-    pub(super) fn accept(&mut self, phase: Phase, reply: &'static str) -> Turn {
+    pub(super) fn reply(&mut self, phase: Phase, reply: &'static str) -> Turn {
         self.say(reply);
         Turn::command(phase)
     }
@@ -435,17 +247,4 @@ impl Conversation {
 fn write_line(output: &mut Vec<u8>, line: std::fmt::Arguments<'_>) {
     // Writing into a Vec cannot fail.
     let _ = write!(output, "{line}\r\n");
-}
-
-/// RFC 5321 §3.3: 503 if no recipient was tried, 554 if none was accepted.
-fn lacks_recipients(envelope: Envelope) -> Option<&'static str> {
-    match envelope {
-        Envelope {
-            recipients: 1.., ..
-        } => None,
-        Envelope {
-            was_refused: true, ..
-        } => Some(replies::NO_RECIPIENT),
-        _ => Some(replies::RCPT_FIRST),
-    }
 }

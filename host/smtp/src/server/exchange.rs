@@ -11,14 +11,13 @@ use super::state::{Asked, Exchange, Phase, State, Turn};
 use super::{Question, replies};
 
 impl Conversation {
-    /// AUTH. A second one and one inside a transaction are refused (RFC 4954 §4).
+    /// AUTH. A second one is refused, and with it one inside a transaction (RFC 4954 §4): without a
+    /// login there is no transaction.
     pub(super) fn auth(&mut self, phase: Phase, arguments: &str) -> Turn {
         let refusal = if !self.may_authenticate() {
             replies::AUTH_NEEDS_TLS
         } else if self.is_authenticated {
             replies::AUTH_ALREADY
-        } else if !matches!(phase, Phase::Idle) {
-            replies::IN_TRANSACTION
         } else if !self.is_extended() {
             replies::HELLO_FIRST
         } else if self.auth_failures >= self.settings.limits.auth_failures_max {

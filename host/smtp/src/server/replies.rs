@@ -38,7 +38,6 @@ pub(super) const RCPT_FIRST: &str = "503 5.5.1 Send RCPT first";
 pub(super) const NO_RECIPIENT: &str = "554 5.5.1 No valid recipients";
 pub(super) const NESTED_MAIL: &str = "503 5.5.1 A transaction is open already";
 pub(super) const AFTER_BDAT: &str = "503 5.5.1 Not allowed after BDAT";
-pub(super) const IN_TRANSACTION: &str = "503 5.5.1 Not allowed in a transaction";
 
 // RFC 1870 §6.1, RFC 5321 §4.5.3.1.10.
 pub(super) const TOO_LARGE: &str = "552 5.3.4 Message exceeds the maximum size";

@@ -57,7 +57,7 @@ impl Conversation {
             (true, None) => self.end_of_content(data.transfer),
             (true, Some(reply)) => {
                 self.wait += 1;
-                self.refuse(Phase::Idle, reply)
+                self.reply(Phase::Idle, reply)
             }
         }
     }
@@ -106,12 +106,12 @@ impl Conversation {
         self.wait += 1;
         if let Some(reply) = reply {
             self.discard(&mut chunk.is_void);
-            return self.refuse(Phase::Idle, reply);
+            return self.reply(Phase::Idle, reply);
         }
         if chunk.is_last {
             return self.end_of_content(chunk.transfer);
         }
-        self.accept(Phase::Chunks(chunk.transfer), replies::CHUNK_OK)
+        self.reply(Phase::Chunks(chunk.transfer), replies::CHUNK_OK)
     }
 
     /// A refused chunk comes. If it is so long that nobody could wait for its end, the session ends.
@@ -136,7 +136,7 @@ impl Conversation {
         }
         match skip.reply {
             Refusal::Error(reply) => self.error(skip.phase, reply),
-            Refusal::Message(reply) => self.refuse(skip.phase, reply),
+            Refusal::Message(reply) => self.reply(skip.phase, reply),
             Refusal::Decided(reply) => {
                 reply.write_to(&mut self.output);
                 Turn::command(skip.phase)

@@ -92,15 +92,25 @@ impl<'a> Returned<'a> {
     /// Appends the part.
     pub(super) fn write(&self, out: &mut Vec<u8>) {
         text::field(out, "Content-Type", self.media_type);
-        let (name, encode): (&str, fn(&mut Vec<u8>, &[u8])) = match self.encoding {
-            Encoding::SevenBit => ("7bit", |out, octets| out.extend_from_slice(octets)),
-            Encoding::EightBit => ("8bit", |out, octets| out.extend_from_slice(octets)),
-            Encoding::QuotedPrintable => ("quoted-printable", text::quoted_printable),
-            Encoding::Base64 => ("base64", base64_lines),
-        };
-        text::field(out, "Content-Transfer-Encoding", name);
+        text::field(out, "Content-Transfer-Encoding", self.encoding.name());
         out.extend_from_slice(b"\r\n");
-        encode(out, self.octets);
+        match self.encoding {
+            Encoding::SevenBit | Encoding::EightBit => out.extend_from_slice(self.octets),
+            Encoding::QuotedPrintable => text::quoted_printable(out, self.octets),
+            Encoding::Base64 => base64_lines(out, self.octets),
+        }
+    }
+}
+
+impl Encoding {
+    /// The name in a Content-Transfer-Encoding (RFC 2045 §6.1).
+    const fn name(self) -> &'static str {
+        match self {
+            Encoding::SevenBit => "7bit",
+            Encoding::EightBit => "8bit",
+            Encoding::QuotedPrintable => "quoted-printable",
+            Encoding::Base64 => "base64",
+        }
     }
 }
 

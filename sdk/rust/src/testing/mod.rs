@@ -12,8 +12,8 @@ pub use facts::Builder;
 pub use relay::{LogLine, Relay};
 
 use crate::{
-    DETAIL_BYTES_MAX, Decision, NAME_BYTES_MAX, NOTE_BYTES_MAX, NOTES_MAX, Placement, REASONS_MAX,
-    REPLY_BYTES_MAX, Reason, Reply, Value, Verdict,
+    Decision, NAME_BYTES_MAX, NOTE_BYTES_MAX, NOTES_MAX, Placement, REPLY_BYTES_MAX, Reason, Reply,
+    Value, Verdict,
 };
 
 /// An answer of either kind, as far as the limits of the contract go.
@@ -84,31 +84,22 @@ fn reply_faults(reply: &Reply, class: u8, faults: &mut Vec<String>) {
 }
 
 fn text_faults(reasons: &[Reason], notes: &[crate::Attribute], faults: &mut Vec<String>) {
-    if reasons.len() > REASONS_MAX {
-        faults.push(format!("more than {REASONS_MAX} reasons"));
-    }
-    for Reason { rule, detail } in reasons {
-        if rule.is_empty() || rule.len() > NAME_BYTES_MAX {
+    // Details are for people: the relay cuts and cleans them, and drops what exceeds their number.
+    for Reason { rule, .. } in reasons {
+        if !(1..=NAME_BYTES_MAX).contains(&rule.len()) || rule.chars().any(char::is_control) {
             faults.push(format!(
-                "the rule {rule:?} is not 1 to {NAME_BYTES_MAX} octets long"
+                "the rule {rule:?} is not a name of 1 to {NAME_BYTES_MAX} octets"
             ));
-        }
-        if detail.len() > DETAIL_BYTES_MAX {
-            faults.push(format!(
-                "the detail of {rule:?} is longer than {DETAIL_BYTES_MAX} octets"
-            ));
-        }
-        if rule.chars().chain(detail.chars()).any(char::is_control) {
-            faults.push(format!("the reason {rule:?} has a control character"));
         }
     }
     if notes.len() > NOTES_MAX {
         faults.push(format!("more than {NOTES_MAX} notes"));
     }
     for note in notes {
-        if note.key.is_empty() || note.key.len() > NAME_BYTES_MAX {
+        let fits = |octet: u8| matches!(octet, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.');
+        if !(1..=NAME_BYTES_MAX).contains(&note.key.len()) || !note.key.bytes().all(fits) {
             faults.push(format!(
-                "the key {:?} is not 1 to {NAME_BYTES_MAX} octets long",
+                "the key {:?} is not 1 to {NAME_BYTES_MAX} octets of a-z, 0-9, - and .",
                 note.key
             ));
         }
@@ -179,7 +170,11 @@ mod tests {
         );
         assert_eq!(
             faults(permit("", "")),
-            "the rule \"\" is not 1 to 64 octets long"
+            "the rule \"\" is not a name of 1 to 64 octets"
+        );
+        assert_eq!(
+            faults(pass().noting("Key_1", true)),
+            "the key \"Key_1\" is not 1 to 64 octets of a-z, 0-9, - and ."
         );
         assert_eq!(
             faults(pass().noting("octets", vec![0; 1025])),

@@ -1,0 +1,198 @@
+//! The commands of a transaction: MAIL, RCPT, DATA and BDAT (RFC 5321 §3.3, RFC 3030).
+//!
+//! Order of checks: is it the command's time, is it readable, is it within the limits; then the relay
+//! is asked. What is refused here leaves the transaction as it was.
+
+use crate::content::ChunkSize;
+use crate::parameter::{MailParameters, ParameterError, RcptParameters};
+
+use super::command::{self, PathError};
+use super::conversation::Conversation;
+use super::state::{Asked, Envelope, Phase, Refusal, Turn, Void};
+use super::{DataKind, Question, replies};
+
+impl Conversation {
+    pub(super) fn mail(&mut self, phase: Phase, arguments: &str) -> Turn {
+        if self.hello.is_none() {
+            return self.error(phase, replies::HELLO_FIRST);
+        }
+        match phase {
+            Phase::Idle => {}
+            Phase::Envelope(_) => return self.error(phase, replies::NESTED_MAIL),
+            Phase::Chunks(_) => return self.error(phase, replies::AFTER_BDAT),
+        }
+        // RFC 4954 §6: before anything is said of the argument.
+        if !self.is_authenticated {
+            let reply = if self.may_authenticate() {
+                replies::AUTH_REQUIRED
+            } else {
+                replies::TLS_FIRST
+            };
+            return self.error(phase, reply);
+        }
+        let (reverse_path, behind) = match command::mail_arguments(arguments) {
+            Ok(found) => found,
+            Err(PathError::Address) => return self.error(phase, replies::SENDER_SYNTAX),
+            Err(PathError::Syntax) => return self.error(phase, replies::MAIL_SYNTAX),
+        };
+        let parameters = match self.check_extended(behind).and_then(MailParameters::parse) {
+            Ok(parameters) => parameters,
+            Err(error) => return self.parameter_error(phase, error),
+        };
+        if !parameters.smtputf8 && !reverse_path.is_ascii() {
+            return self.error(phase, replies::SENDER_NOT_ASCII);
+        }
+        if parameters
+            .size
+            .is_some_and(|size| size > self.settings.limits.content_octets_max)
+        {
+            return self.reply(phase, replies::TOO_LARGE);
+        }
+        let asked = Asked::Mail {
+            smtputf8: parameters.smtputf8,
+        };
+        Turn::ask(
+            asked,
+            Question::Mail {
+                reverse_path,
+                parameters,
+            },
+        )
+    }
+
+    pub(super) fn rcpt(&mut self, phase: Phase, arguments: &str) -> Turn {
+        let envelope = match phase {
+            Phase::Envelope(envelope) => envelope,
+            Phase::Chunks(_) => return self.error(phase, replies::AFTER_BDAT),
+            Phase::Idle => return self.error(phase, self.unless_hello(replies::MAIL_FIRST)),
+        };
+        let (forward_path, behind) = match command::rcpt_arguments(arguments) {
+            Ok(found) => found,
+            Err(PathError::Address) => return self.error(phase, replies::RECIPIENT_SYNTAX),
+            Err(PathError::Syntax) => return self.error(phase, replies::RCPT_SYNTAX),
+        };
+        let parameters = match self.check_extended(behind).and_then(RcptParameters::parse) {
+            Ok(parameters) => parameters,
+            Err(error) => return self.parameter_error(phase, error),
+        };
+        if !envelope.smtputf8 && !forward_path.is_ascii() {
+            return self.error(phase, replies::RECIPIENT_NOT_ASCII);
+        }
+        // RFC 5321 §4.5.3.1.10: those accepted so far stay.
+        if envelope.recipients >= self.settings.limits.recipients_max {
+            return self.reply(phase, replies::TOO_MANY_RECIPIENTS);
+        }
+        Turn::ask(
+            Asked::Recipient(envelope),
+            Question::Recipient {
+                forward_path,
+                parameters,
+            },
+        )
+    }
+
+    pub(super) fn start_data(&mut self, phase: Phase, arguments: &str) -> Turn {
+        if !arguments.is_empty() {
+            return self.error(phase, replies::NO_ARGUMENTS);
+        }
+        match phase {
+            Phase::Idle => self.error(phase, self.unless_hello(replies::MAIL_FIRST)),
+            // RFC 3030 §2: DATA and BDAT are not mixed.
+            Phase::Chunks(_) => self.error(phase, replies::AFTER_BDAT),
+            Phase::Envelope(envelope) => match lacks_recipients(envelope) {
+                Some(reply) => self.error(phase, reply),
+                None => Turn::ask(
+                    Asked::Data,
+                    Question::Data {
+                        kind: DataKind::Data,
+                    },
+                ),
+            },
+        }
+    }
+
+    /// Whatever happens to a BDAT that can be read, its octets are taken (RFC 3030 §2).
+    pub(super) fn bdat(&mut self, phase: Phase, arguments: &str) -> Turn {
+        let Some(chunk) = ChunkSize::parse(arguments) else {
+            return self.error(phase, replies::BDAT_SYNTAX);
+        };
+        // CHUNKING is for those who have said EHLO.
+        if !self.is_extended() {
+            let reply = Refusal::Error(replies::HELLO_FIRST);
+            return self.start_skip(chunk.octets, reply, phase);
+        }
+        let octets_max = self.settings.limits.content_octets_max;
+        match phase {
+            Phase::Idle => {
+                self.start_skip(chunk.octets, Refusal::Error(replies::MAIL_FIRST), phase)
+            }
+            Phase::Envelope(envelope) => {
+                if let Some(reply) = lacks_recipients(envelope) {
+                    return self.start_skip(chunk.octets, Refusal::Error(reply), phase);
+                }
+                if chunk.octets > octets_max {
+                    self.leave(&phase);
+                    return self.start_skip(
+                        chunk.octets,
+                        Refusal::Message(replies::TOO_LARGE),
+                        Phase::Idle,
+                    );
+                }
+                let asked = Asked::Chunk {
+                    octets: chunk.octets,
+                    is_last: chunk.is_last,
+                };
+                Turn::ask(
+                    asked,
+                    Question::Data {
+                        kind: DataKind::Bdat,
+                    },
+                )
+            }
+            Phase::Chunks(transfer) => {
+                if chunk.octets > octets_max.saturating_sub(transfer.octets) {
+                    self.void = Some(Void::Content);
+                    return self.start_skip(
+                        chunk.octets,
+                        Refusal::Message(replies::TOO_LARGE),
+                        Phase::Idle,
+                    );
+                }
+                self.start_chunk(transfer, chunk.octets, chunk.is_last)
+                    .into()
+            }
+        }
+    }
+
+    /// Parameters are for those who have said EHLO (RFC 5321 §4.1.1.11).
+    fn check_extended<'a>(&self, parameters: &'a str) -> Result<&'a str, ParameterError> {
+        if self.is_extended() || parameters.trim_start_matches(' ').is_empty() {
+            Ok(parameters)
+        } else {
+            Err(ParameterError::Unknown)
+        }
+    }
+
+    fn parameter_error(&mut self, phase: Phase, error: ParameterError) -> Turn {
+        self.error(
+            phase,
+            match error {
+                ParameterError::Unknown => replies::PARAMETER_UNKNOWN,
+                ParameterError::Malformed => replies::PARAMETER_SYNTAX,
+            },
+        )
+    }
+}
+
+/// RFC 5321 §3.3: 503 if no recipient was tried, 554 if none was accepted.
+fn lacks_recipients(envelope: Envelope) -> Option<&'static str> {
+    match envelope {
+        Envelope {
+            recipients: 1.., ..
+        } => None,
+        Envelope {
+            was_refused: true, ..
+        } => Some(replies::NO_RECIPIENT),
+        _ => Some(replies::RCPT_FIRST),
+    }
+}

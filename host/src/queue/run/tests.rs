@@ -1,0 +1,322 @@
+//! The driver on paused time, with a spool in memory and next hops that follow a script.
+
+#![allow(clippy::unwrap_used)]
+
+use outpost_smtp::ReversePath;
+
+use super::*;
+use crate::message::{Class, Event, MessageId};
+use crate::queue::rehearsal::{Act, Script, Seen, bounced, deferred, delivered, message, seconds};
+use crate::queue::stage::Stage;
+use crate::spool::{Change, ChangeAction, Selection};
+
+fn one_at_a_time() -> Settings {
+    Settings {
+        simultaneous_max: 1,
+        ..Settings::default()
+    }
+}
+
+/// An attempt that takes a second and ends well.
+fn slow() -> Act {
+    Act::End(seconds(1), delivered())
+}
+
+fn ids(seen: &[Seen]) -> Vec<MessageId> {
+    seen.iter().map(|seen| seen.message).collect()
+}
+
+/// Lets the queue do all that it can do within that time.
+async fn pass(time: Duration) {
+    tokio::time::sleep(time).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_very_high_message_is_next_though_a_thousand_wait() {
+    let stage = Stage::new();
+    for number in 0..1_000 {
+        stage
+            .accept_to(&format!("you@{}.example", number % 7), Class::Normal)
+            .await;
+    }
+    let script = Script::new(std::iter::repeat_n(slow(), 2_000));
+    let queue = stage.start(one_at_a_time(), script.clone());
+    pass(Duration::from_millis(10_500)).await;
+    let urgent = stage.accept_to("you@1.example", Class::VeryHigh).await;
+    pass(seconds(1)).await;
+    let seen = script.seen();
+    assert_eq!((seen.len(), seen[11].message), (12, urgent));
+    queue.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn very_high_messages_go_in_the_order_of_their_acceptance() {
+    let stage = Stage::new();
+    let mut accepted = Vec::new();
+    for number in 0..50 {
+        accepted.push(
+            stage
+                .accept_to(&format!("you@{}.example", number % 7), Class::VeryHigh)
+                .await,
+        );
+        stage.accept_to("you@b.example", Class::High).await;
+    }
+    let script = Script::new(std::iter::repeat_n(slow(), 200));
+    let queue = stage.start(one_at_a_time(), script.clone());
+    pass(seconds(60)).await;
+    assert_eq!(ids(&script.seen())[..50], accepted);
+    queue.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deferred_very_high_message_delays_nobody() {
+    let stage = Stage::new();
+    let urgent = stage.accept_to("you@b.example", Class::VeryHigh).await;
+    let normal = stage.accept_to("you@b.example", Class::Normal).await;
+    let script = Script::new([Act::End(Duration::ZERO, deferred()), slow()]);
+    let queue = stage.start(one_at_a_time(), script.clone());
+    pass(seconds(40)).await;
+    let seen = script.seen();
+    assert_eq!(ids(&seen), [urgent, normal, urgent]);
+    let waited = seen[2].at - seen[0].at;
+    assert!(waited >= seconds(30) && waited <= seconds(36), "{waited:?}");
+    queue.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_lane_delays_only_its_own_mail() {
+    let stage = Stage::new();
+    let settings = Settings {
+        per_next_hop_max: 2,
+        ..Settings::default()
+    };
+    for _ in 0..5 {
+        stage.accept_to("you@slow.example", Class::VeryHigh).await;
+    }
+    let script = Script::new([Act::Hang, Act::Hang]);
+    let queue = stage.start(settings, script.clone());
+    pass(seconds(1)).await;
+    let other = stage.accept_to("you@fast.example", Class::VeryLow).await;
+    pass(Duration::from_millis(1)).await;
+    let seen = script.seen();
+    assert_eq!((seen.len(), seen[2].message), (3, other));
+    queue.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn attempts_follow_the_schedule_and_end_in_a_bounce() {
+    let stage = Stage::new();
+    let settings = Settings {
+        retry: vec![seconds(10), seconds(100)],
+        expire_after: seconds(300),
+        ..Settings::default()
+    };
+    let id = stage.accept_to("you@b.example", Class::Normal).await;
+    let acts = std::iter::repeat_n(Act::End(Duration::ZERO, deferred()), 5);
+    let script = Script::new(acts);
+    let queue = stage.start(settings, script.clone());
+    pass(seconds(400)).await;
+    let seen = script.seen();
+    let (report, attempts) = seen.split_last().unwrap();
+    let waits: Vec<_> = attempts
+        .windows(2)
+        .map(|two| (two[1].at - two[0].at).as_secs())
+        .collect();
+    assert_eq!(waits.len(), 4, "{waits:?}");
+    assert!(
+        (10..=12).contains(&waits[0]) && (100..=120).contains(&waits[1]),
+        "{waits:?}"
+    );
+    let last = attempts.last().unwrap().at - attempts[0].at;
+    assert_eq!(last, seconds(300), "the last attempt is at the expiry");
+    assert_eq!(report.reverse_path, ReversePath::Null);
+    assert_eq!(report.at, attempts.last().unwrap().at);
+    let record = stage.record(id).await;
+    assert!(record.finished.is_some());
+    assert!(ends_with_a_bounce(&record.trail));
+    assert_eq!(stage.queued(), 0);
+    queue.stop().await;
+}
+
+fn ends_with_a_bounce(trail: &[crate::message::TrailEntry]) -> bool {
+    let events: Vec<&Event> = trail.iter().map(|entry| &entry.event).collect();
+    matches!(
+        events[..],
+        [
+            ..,
+            Event::Expired { .. },
+            Event::Reported {
+                report: "failure",
+                ..
+            }
+        ]
+    )
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_reaches_the_sender_and_a_refused_report_reaches_nobody() {
+    let stage = Stage::new();
+    let id = stage.accept_to("you@b.example", Class::Normal).await;
+    let refused = Act::End(Duration::ZERO, bounced());
+    let script = Script::new([refused.clone(), refused]);
+    let queue = stage.start(Settings::default(), script.clone());
+    pass(seconds(1)).await;
+    let seen = script.seen();
+    assert_eq!(seen.len(), 2);
+    let Event::Reported { id: report, .. } = stage.record(id).await.trail.pop().unwrap().event
+    else {
+        panic!("no report");
+    };
+    assert_eq!(seen[1].message, report);
+    let record = stage.record(report).await;
+    assert!(record.finished.is_some());
+    assert_eq!(
+        record.trail.last().unwrap().event,
+        Event::Unreported { report: "failure" }
+    );
+    queue.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_settlement_that_fails_is_tried_again_and_nothing_is_sent_twice() {
+    let stage = Stage::new();
+    let first = stage.accept_to("you@b.example", Class::Normal).await;
+    let failure = SpoolError::Unavailable("as the test says".into());
+    stage.memory.fail_next_settlement(failure);
+    let script = Script::new([]);
+    let queue = stage.start(one_at_a_time(), script.clone());
+    pass(Duration::from_millis(50)).await;
+    let second = stage.accept_to("you@b.example", Class::Normal).await;
+    pass(Duration::from_millis(40)).await;
+    assert_eq!(
+        ids(&script.seen()),
+        [first],
+        "nothing is claimed while nothing can be recorded"
+    );
+    pass(seconds(5)).await;
+    assert_eq!(ids(&script.seen()), [first, second]);
+    assert_eq!(stage.queued(), 0);
+    queue.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_settlement_without_room_does_not_keep_others_from_making_room() {
+    let stage = Stage::new();
+    stage.memory.fail_next_settlement(SpoolError::Full);
+    let first = stage.accept_to("you@b.example", Class::Normal).await;
+    let second = stage.accept_to("you@b.example", Class::Normal).await;
+    let script = Script::new([]);
+    let queue = stage.start(one_at_a_time(), script.clone());
+    pass(Duration::from_millis(50)).await;
+    assert_eq!(ids(&script.seen()), [first, second]);
+    assert_eq!(stage.queued(), 1);
+    pass(Duration::from_millis(100)).await;
+    assert_eq!(stage.queued(), 0);
+    queue.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn claims_that_fail_are_tried_again() {
+    let stage = Stage::new();
+    stage.accept_to("you@b.example", Class::Normal).await;
+    stage.fail_claims(4);
+    let script = Script::new([]);
+    let queue = stage.start(Settings::default(), script.clone());
+    pass(Duration::from_millis(1_450)).await;
+    assert_eq!(script.seen(), []);
+    pass(Duration::from_millis(100)).await;
+    assert_eq!(script.seen().len(), 1);
+    queue.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_panics_is_a_failed_attempt() {
+    let stage = Stage::new();
+    let id = stage.accept_to("you@b.example", Class::Normal).await;
+    let script = Script::new([Act::Panic]);
+    let queue = stage.start(one_at_a_time(), script.clone());
+    pass(seconds(1)).await;
+    let (delivery, _) = stage.record(id).await.deliveries.pop().unwrap();
+    assert_eq!(delivery.attempts, 1);
+    pass(seconds(60)).await;
+    assert_eq!(script.seen().len(), 2);
+    assert_eq!(stage.queued(), 0);
+    queue.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_lets_attempts_end_and_gives_back_those_that_do_not() {
+    let stage = Stage::new();
+    for _ in 0..2 {
+        stage.accept_to("you@b.example", Class::Normal).await;
+    }
+    let script = Script::new([slow(), Act::Hang]);
+    let queue = stage.start(Settings::default(), script.clone());
+    pass(Duration::from_millis(100)).await;
+    let late = stage.accept_to("you@c.example", Class::VeryHigh);
+    let begun = Instant::now();
+    let (_, id) = tokio::join!(queue.stop(), async {
+        pass(Duration::from_millis(1)).await;
+        late.await
+    });
+    assert_eq!(begun.elapsed(), Settings::default().stop_within);
+    assert_eq!(script.seen().len(), 2, "nothing new is begun");
+    assert_eq!(stage.queued(), 2);
+    stage.reopen();
+    let queue = stage.start(Settings::default(), script.clone());
+    pass(seconds(1)).await;
+    assert_eq!(stage.queued(), 0);
+    assert_eq!(script.seen()[2].message, id);
+    assert_eq!(
+        script.seen()[3].attempts,
+        0,
+        "an attempt that was cut off is not charged"
+    );
+    queue.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_outcome_of_a_cancelled_delivery_is_dropped() {
+    let stage = Stage::new();
+    let id = stage.accept_to("you@b.example", Class::Normal).await;
+    let script = Script::new([Act::End(seconds(5), bounced())]);
+    let queue = stage.start(Settings::default(), script.clone());
+    pass(seconds(1)).await;
+    let change = Change {
+        action: ChangeAction::Cancel,
+        by: "admin".to_owned(),
+        at: stage.clock.now(),
+    };
+    let selection = Selection {
+        message: Some(id),
+        ..Selection::default()
+    };
+    stage.memory.change(selection, change, false).await.unwrap();
+    pass(seconds(60)).await;
+    assert_eq!(script.seen().len(), 1);
+    assert_eq!(stage.queued(), 0);
+    queue.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn recipients_of_one_message_may_end_differently() {
+    let stage = Stage::new();
+    let message = message(
+        1,
+        stage.clock.now(),
+        &["a@b.example", "a@c.example", "b@c.example"],
+    );
+    let id = message.id;
+    stage.accept(message).await;
+    let script = Script::new([Act::End(Duration::ZERO, bounced()), slow()]);
+    let queue = stage.start(Settings::default(), script.clone());
+    pass(seconds(2)).await;
+    let seen = script.seen();
+    assert_eq!(
+        (&seen[0].recipients[..], &seen[1].recipients[..]),
+        (&[0][..], &[1, 2][..])
+    );
+    let record = stage.record(id).await;
+    assert!(record.finished.is_some() && record.deliveries.is_empty());
+    queue.stop().await;
+}

@@ -1,0 +1,247 @@
+//! What follows from an attempt, case by case.
+
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+use crate::queue::rehearsal::{
+    START, attempt, bounced, deferred, delivered, delivery, host, message, notify, seconds,
+};
+
+const HOUR: u64 = 3_600;
+
+fn rules() -> Rules {
+    Rules {
+        schedule: Schedule {
+            waits: vec![seconds(60), seconds(HOUR)],
+            expire_after: seconds(48 * HOUR),
+        },
+        delay_warning_after: seconds(4 * HOUR),
+        delay_warning_unasked: true,
+    }
+}
+
+/// Settles an attempt that ended so long after the acceptance of its message.
+fn settle(after: u64, message: &Message, delivery: &Delivery, attempt: &Attempt) -> Plan {
+    let ended = Ended {
+        message,
+        delivery,
+        attempt,
+        at: START.plus(seconds(after)),
+        took: seconds(1),
+    };
+    rules().settle(&ended, 0)
+}
+
+/// Which recipients are reported on, and how.
+fn reports(plan: &Plan) -> Vec<(&'static str, Vec<u32>)> {
+    let named = |wanted: &Wanted| {
+        let recipients = wanted.recipients.iter().map(|affected| affected.recipient);
+        (wanted.kind.name(), recipients.collect())
+    };
+    plan.reports.iter().map(named).collect()
+}
+
+fn words(plan: &Plan) -> Vec<&'static str> {
+    let word = |entry: &TrailEntry| match &entry.event {
+        Event::Attempted { .. } => "attempted",
+        Event::Deferred { .. } => "deferred",
+        Event::Expired { .. } => "expired",
+        Event::Unreported { .. } => "unreported",
+        _ => "other",
+    };
+    plan.trail.iter().map(word).collect()
+}
+
+#[test]
+fn each_recipient_goes_its_own_way() {
+    let message = message(1, START, &["a@b.example", "b@b.example", "c@b.example"]);
+    let delivery = delivery(&message);
+    let attempt = attempt(&delivery, &[bounced(), deferred(), delivered()]);
+    let plan = settle(10, &message, &delivery, &attempt);
+    let remaining = plan.remaining.as_ref().unwrap();
+    assert_eq!(remaining.recipients, [1]);
+    assert_eq!(remaining.attempts, 1);
+    assert_eq!(remaining.due, START.plus(seconds(10 + 60)));
+    assert_eq!(remaining.last_reply, "451 4.7.1 Try again later");
+    assert_eq!(reports(&plan), [("failure", vec![0])]);
+    assert_eq!(words(&plan), ["attempted", "deferred"]);
+    let tally = Tally {
+        delivered: 1,
+        deferred: 1,
+        bounced: 1,
+        expired: 0,
+    };
+    assert_eq!(plan.tally, tally);
+}
+
+#[test]
+fn all_that_failed_stand_in_one_report() {
+    let message = message(1, START, &["a@b.example", "b@b.example", "c@b.example"]);
+    let delivery = delivery(&message);
+    let attempt = attempt(&delivery, &[bounced(), deferred(), bounced()]);
+    let plan = settle(48 * HOUR, &message, &delivery, &attempt);
+    assert_eq!(plan.remaining, None);
+    assert_eq!(reports(&plan), [("failure", vec![0, 2, 1])]);
+    let statuses = plan.reports[0]
+        .recipients
+        .iter()
+        .map(|affected| affected.status.to_string());
+    assert_eq!(statuses.collect::<Vec<_>>(), ["5.1.1", "5.1.1", "4.4.7"]);
+    assert_eq!(words(&plan), ["attempted", "expired"]);
+}
+
+#[test]
+fn null_reverse_path_is_never_bounced_and_the_trail_says_so() {
+    let mut message = message(1, START, &["a@b.example"]);
+    message.envelope.reverse_path = ReversePath::Null;
+    message.envelope.recipients[0].notify = notify(true, true, true);
+    let delivery = delivery(&message);
+    let plan = settle(10, &message, &delivery, &attempt(&delivery, &[bounced()]));
+    assert_eq!((plan.remaining, plan.reports), (None, Vec::new()));
+    let plan = settle(
+        9 * HOUR,
+        &message,
+        &delivery,
+        &attempt(&delivery, &[deferred()]),
+    );
+    assert_eq!(reports(&plan), []);
+    let plan = settle(
+        48 * HOUR,
+        &message,
+        &delivery,
+        &attempt(&delivery, &[deferred()]),
+    );
+    assert_eq!(reports(&plan), []);
+    assert_eq!(words(&plan), ["attempted", "expired", "unreported"]);
+}
+
+#[test]
+fn senders_get_the_reports_that_they_asked_for() {
+    let (none, relayed) = (None, Some("success"));
+    let (failure, delay) = (Some("failure"), Some("delay"));
+    for (notify, on_bounce, on_delay, on_delivery) in [
+        (None, failure, delay, none),
+        (notify(false, false, false), none, none, none),
+        (notify(true, false, false), none, none, relayed),
+        (notify(false, true, false), failure, none, none),
+        (notify(false, false, true), none, delay, none),
+        (notify(true, true, true), failure, delay, relayed),
+    ] {
+        let mut message = message(1, START, &["a@b.example"]);
+        message.envelope.recipients[0].notify = notify;
+        let delivery = delivery(&message);
+        for (outcome, expected) in [
+            (bounced(), on_bounce),
+            (deferred(), on_delay),
+            (delivered(), on_delivery),
+        ] {
+            let plan = settle(
+                5 * HOUR,
+                &message,
+                &delivery,
+                &attempt(&delivery, &[outcome]),
+            );
+            let kinds = plan.reports.iter().map(|wanted| wanted.kind.name());
+            assert_eq!(
+                kinds.collect::<Vec<_>>(),
+                Vec::from_iter(expected),
+                "{notify:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_delay_is_told_once_and_not_too_early() {
+    let message = message(1, START, &["a@b.example"]);
+    let mut delivery = delivery(&message);
+    let attempt = attempt(&delivery, &[deferred()]);
+    let plan = settle(4 * HOUR - 1, &message, &delivery, &attempt);
+    assert_eq!(reports(&plan), []);
+    assert!(!plan.remaining.unwrap().delay_reported);
+    let plan = settle(4 * HOUR, &message, &delivery, &attempt);
+    assert_eq!(reports(&plan), [("delay", vec![0])]);
+    let retry_until = START.plus(seconds(48 * HOUR));
+    assert_eq!(plan.reports[0].kind, Kind::Delay { retry_until });
+    let remaining = plan.remaining.unwrap();
+    assert!(remaining.delay_reported);
+    delivery.delay_reported = remaining.delay_reported;
+    let plan = settle(5 * HOUR, &message, &delivery, &attempt);
+    assert_eq!(reports(&plan), []);
+    assert!(plan.remaining.unwrap().delay_reported);
+}
+
+#[test]
+fn delays_are_not_told_unasked_where_the_operator_wants_it_so() {
+    let message = message(1, START, &["a@b.example"]);
+    let delivery = delivery(&message);
+    let attempt = attempt(&delivery, &[deferred()]);
+    let ended = Ended {
+        message: &message,
+        delivery: &delivery,
+        attempt: &attempt,
+        at: START.plus(seconds(5 * HOUR)),
+        took: seconds(1),
+    };
+    let rules = Rules {
+        delay_warning_unasked: false,
+        ..rules()
+    };
+    assert_eq!(reports(&rules.settle(&ended, 0)), []);
+}
+
+#[test]
+fn success_is_reported_by_the_next_hop_where_it_can() {
+    let mut message = message(1, START, &["a@b.example"]);
+    message.envelope.recipients[0].notify = notify(true, false, false);
+    let delivery = delivery(&message);
+    let mut attempt = attempt(&delivery, &[delivered()]);
+    attempt.host = Some(host(true));
+    assert_eq!(reports(&settle(1, &message, &delivery, &attempt)), []);
+    attempt.host = Some(host(false));
+    assert_eq!(
+        reports(&settle(1, &message, &delivery, &attempt)),
+        [("success", vec![0])]
+    );
+}
+
+#[test]
+fn an_attempt_without_outcomes_loses_nobody() {
+    let message = message(1, START, &["a@b.example", "b@b.example"]);
+    let delivery = delivery(&message);
+    let mut attempt = attempt(&delivery, &[delivered()]);
+    attempt.outcomes[0].recipient = 7;
+    let plan = settle(1, &message, &delivery, &attempt);
+    let remaining = plan.remaining.unwrap();
+    assert_eq!(remaining.recipients, [0, 1]);
+    assert_eq!(
+        remaining.last_reply,
+        "451 4.3.0 The attempt ended without an outcome"
+    );
+    assert_eq!(plan.tally.deferred, 2);
+}
+
+#[test]
+fn a_status_that_contradicts_the_outcome_is_not_passed_on() {
+    let message = message(1, START, &["a@b.example"]);
+    let delivery = delivery(&message);
+    for (reply, status) in [
+        (Reply::new(550, (5, 7, 1), "No"), "5.7.1"),
+        (Reply::new(550, (4, 7, 1), "No"), "5.0.0"),
+        (Reply::plain(550, "No"), "5.0.0"),
+    ] {
+        let attempt = attempt(&delivery, &[Outcome::Bounced(reply)]);
+        let plan = settle(1, &message, &delivery, &attempt);
+        assert_eq!(plan.reports[0].recipients[0].status.to_string(), status);
+    }
+}
+
+#[test]
+fn a_long_reply_is_cut_for_the_list() {
+    let message = message(1, START, &["a@b.example"]);
+    let delivery = delivery(&message);
+    let reply = Reply::new(451, (4, 0, 0), "x".repeat(3_000));
+    let attempt = attempt(&delivery, &[Outcome::Deferred(reply)]);
+    let remaining = settle(1, &message, &delivery, &attempt).remaining.unwrap();
+    assert_eq!(remaining.last_reply.len(), LAST_REPLY_CHARACTERS_MAX);
+}

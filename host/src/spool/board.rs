@@ -1,0 +1,168 @@
+//! What the spool knows without asking the disk: heads of lines, leases, what is recent, counters.
+//!
+//! Changed only by what a good commit has made durable, and by claims, which are not durable at
+//! all. Behind one lock that is held for moments, never while the disk works.
+
+use std::sync::Arc;
+
+use crate::message::{Delivery, DeliveryId, DeliveryState, Line, Message, MessageId, Timestamp};
+
+use super::leases::Leases;
+use super::ledger::{Effect, Stowed};
+use super::lines::{Behind, First, Horizon, Lines};
+use super::place::Place;
+use super::recent::Recent;
+use super::stored::Counters;
+use super::{Head, Lease};
+
+/// What is in memory.
+#[derive(Debug)]
+pub(super) struct Board {
+    pub(super) lines: Lines,
+    pub(super) leases: Leases<Place>,
+    pub(super) recent: Recent,
+    pub(super) counters: Counters,
+    pub(super) commits: u64,
+    pub(super) writable: bool,
+}
+
+/// What a commit leaves to do for others.
+#[derive(Debug, Default)]
+pub(super) struct Aftermath {
+    /// Lines that may have another head.
+    pub(super) lines: Vec<Line>,
+    /// Messages whose content files are to be removed.
+    pub(super) files: Vec<MessageId>,
+}
+
+/// The answer of memory to a claim.
+#[derive(Debug)]
+pub(super) enum Taken {
+    /// Nothing is due.
+    Nothing(Option<Head>),
+    /// Where the line goes on is to be read first.
+    Behind(Horizon),
+    /// A delivery was leased; what is not remembered of it is to be read.
+    Delivery {
+        lease: Lease,
+        remembered: Option<(Delivery, Arc<Message>)>,
+    },
+}
+
+impl Board {
+    pub(super) fn new(recent_octets_max: usize) -> Self {
+        Self {
+            lines: Lines::default(),
+            leases: Leases::default(),
+            recent: Recent::new(recent_octets_max),
+            counters: Counters::default(),
+            commits: 0,
+            writable: true,
+        }
+    }
+
+    /// Applies what a commit has made durable, in order.
+    pub(super) fn apply(&mut self, counters: Counters, effects: Vec<Effect>) -> Aftermath {
+        self.counters = counters;
+        let mut aftermath = Aftermath::default();
+        for effect in effects {
+            match effect {
+                Effect::Enqueued(message, Stowed::Inline(content)) => {
+                    self.recent.add(message, Some(content));
+                }
+                Effect::Enqueued(message, Stowed::File) => self.recent.add(message, None),
+                Effect::Placed(standing) => {
+                    self.placed(&standing.place, &standing.delivery, &mut aftermath);
+                    self.recent.put(standing.delivery);
+                }
+                Effect::Left(standing) => {
+                    if self.lines.remove(&standing.place) {
+                        aftermath.lines.push(standing.place.line);
+                    }
+                    self.recent.take(standing.delivery.id);
+                }
+                Effect::LeaseEnded(lease) => {
+                    self.leases.end(lease);
+                }
+                Effect::LeaseRevoked(id) => self.leases.revoke(id),
+                Effect::Retried(id, at) => {
+                    if let Some(leased) = self.leases.on(id) {
+                        leased.retry_at = Some(at);
+                    }
+                }
+                Effect::Changed(id) => self.recent.forget(id),
+                Effect::Finished { id, has_file } => {
+                    self.recent.forget(id);
+                    if has_file {
+                        aftermath.files.push(id);
+                    }
+                }
+            }
+        }
+        aftermath
+    }
+
+    fn placed(&mut self, place: &Place, delivery: &Delivery, aftermath: &mut Aftermath) {
+        if let Some(leased) = self.leases.on(delivery.id) {
+            leased.kept = place.clone();
+            leased.held = delivery.state == DeliveryState::Held;
+        } else if delivery.state == DeliveryState::Waiting
+            && self.lines.insert(place, delivery.id.message)
+        {
+            aftermath.lines.push(place.line.clone());
+        }
+    }
+
+    /// Leases the first delivery of a line that is due.
+    pub(super) fn take_due(&mut self, line: &Line, now: Timestamp) -> Taken {
+        if let First::Behind(horizon) = self.lines.first(line) {
+            return Taken::Behind(horizon);
+        }
+        let Some((spot, id)) = self.lines.take_due(line, now) else {
+            return Taken::Nothing(self.head(line));
+        };
+        let place = Place {
+            line: line.clone(),
+            spot,
+        };
+        Taken::Delivery {
+            lease: self.leases.lease(id, place),
+            remembered: self.recent.delivery(id),
+        }
+    }
+
+    /// Ends a lease as if it had never been; the line whose head may be another one then.
+    pub(super) fn give_back(&mut self, lease: Lease) -> Option<Line> {
+        let leased = self.leases.end(lease)?;
+        if leased.held {
+            return None;
+        }
+        self.lines
+            .insert(&leased.kept, lease.delivery.message)
+            .then_some(leased.kept.line)
+    }
+
+    /// Takes in what was read of a line; false when it is to be read again.
+    pub(super) fn extend(&mut self, line: &Line, horizon: Horizon, behind: &Behind) -> bool {
+        let leases = &self.leases;
+        self.lines
+            .extend(line, horizon, behind, |id| leases.is_leased(id))
+    }
+
+    /// The head of a line, as far as memory knows it.
+    pub(super) fn head(&self, line: &Line) -> Option<Head> {
+        match self.lines.first(line) {
+            First::At(spot, _) => Some(spot.head()),
+            First::Behind(_) | First::Nothing => None,
+        }
+    }
+
+    /// Where a leased delivery stands.
+    pub(super) fn place_of(&self, lease: Lease) -> Option<Place> {
+        self.leases.get(lease).map(|leased| leased.kept.clone())
+    }
+
+    pub(super) fn is_leased(&self, id: DeliveryId) -> bool {
+        self.leases.is_leased(id)
+    }
+}

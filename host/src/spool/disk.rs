@@ -1,0 +1,70 @@
+//! What the spool asks of a disk, so that tests can give it one that fails or loses power.
+//!
+//! Two kinds of files: one that is read and written anywhere (the database), and contents that are
+//! written once from front to back. What was written survives a power cut only after a sync of
+//! the file, and its name only after a sync of the names.
+
+use std::fmt::Debug;
+use std::io;
+use std::sync::Arc;
+
+/// An open file.
+pub(super) trait File: Debug + Send + Sync {
+    /// Octets in it.
+    fn len(&self) -> io::Result<u64>;
+
+    /// Fills `octets` from `offset` on; fewer octets in the file are an error.
+    fn read(&self, offset: u64, octets: &mut [u8]) -> io::Result<()>;
+
+    /// Writes all of `octets` at `offset`.
+    fn write(&self, offset: u64, octets: &[u8]) -> io::Result<()>;
+
+    /// Cuts or extends it; what is new reads as zero.
+    fn set_len(&self, octets: u64) -> io::Result<()>;
+
+    /// Returns when everything written so far is on stable storage. After an error nothing is
+    /// known about what was written since the last success.
+    fn sync(&self) -> io::Result<()>;
+}
+
+/// A folder of the spool.
+pub(super) trait Disk: Debug + Send + Sync {
+    /// The database file, made when it does not exist, and locked against other processes.
+    fn database(&self) -> io::Result<Arc<dyn File>>;
+
+    /// A new file for a content.
+    fn create(&self, name: &str) -> io::Result<Arc<dyn File>>;
+
+    /// A content, for reading.
+    fn open(&self, name: &str) -> io::Result<Arc<dyn File>>;
+
+    /// Gives a content another name.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+
+    /// Removes a content; one that is not there is no error.
+    fn remove(&self, name: &str) -> io::Result<()>;
+
+    /// The names of all contents.
+    fn names(&self) -> io::Result<Vec<String>>;
+
+    /// Returns when all changes of names so far are on stable storage.
+    fn sync_names(&self) -> io::Result<()>;
+
+    /// Room for this process on the disk, in octets.
+    fn free_octets(&self) -> io::Result<u64>;
+
+    /// Sets room aside that [`give_up_reserve`](Self::give_up_reserve) gives back when nothing
+    /// else is left; nothing happens when it is set aside already.
+    fn keep_reserve(&self) -> io::Result<()>;
+
+    /// Gives the reserve back; false when there was none.
+    fn give_up_reserve(&self) -> bool;
+}
+
+/// Whether an error says that the disk has no room.
+pub(super) fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
+    )
+}

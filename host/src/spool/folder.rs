@@ -1,0 +1,164 @@
+//! The spool's files in the data folder: `spool.redb`, `content/` and `spool.reserve`.
+//!
+//! Readable by the relay's own user only (0600, folders 0700): they hold mail.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::disk::{Disk, File};
+
+/// Name of the database in the data folder.
+pub(super) const DATABASE: &str = "spool.redb";
+/// Name of the folder of large contents.
+const CONTENTS: &str = "content";
+/// Name of the room that is set aside.
+const RESERVE: &str = "spool.reserve";
+
+/// Octets set aside for settling deliveries on a disk that somebody else has filled: thousands of
+/// them fit in it, and each gives room back.
+const RESERVE_OCTETS: usize = 4 << 20;
+
+/// The data folder of a relay.
+#[derive(Debug)]
+pub(super) struct Folder {
+    path: PathBuf,
+}
+
+impl Folder {
+    /// The spool's place in the data folder, made when it does not exist.
+    pub(super) fn open(data_dir: &Path) -> io::Result<Self> {
+        let folder = Self {
+            path: data_dir.to_owned(),
+        };
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder.contents())?;
+        Ok(folder)
+    }
+
+    pub(super) fn database_path(&self) -> PathBuf {
+        self.path.join(DATABASE)
+    }
+
+    fn contents(&self) -> PathBuf {
+        self.path.join(CONTENTS)
+    }
+
+    fn content(&self, name: &str) -> PathBuf {
+        self.contents().join(name)
+    }
+}
+
+impl Disk for Folder {
+    fn database(&self) -> io::Result<Arc<dyn File>> {
+        let path = self.database_path();
+        let is_new = !path.try_exists()?;
+        let file = private_file().read(true).create(true).open(path)?;
+        file.try_lock().map_err(|error| match error {
+            fs::TryLockError::WouldBlock => io::ErrorKind::ResourceBusy.into(),
+            fs::TryLockError::Error(error) => error,
+        })?;
+        if is_new {
+            sync_folder(&self.path)?;
+        }
+        Ok(Arc::new(file))
+    }
+
+    fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {
+        let file = private_file()
+            .read(true)
+            .create_new(true)
+            .open(self.content(name))?;
+        Ok(Arc::new(file))
+    }
+
+    fn open(&self, name: &str) -> io::Result<Arc<dyn File>> {
+        Ok(Arc::new(fs::File::open(self.content(name))?))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.content(from), self.content(to))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        match fs::remove_file(self.content(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    fn names(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(self.contents())? {
+            // A name that is not UTF-8 is not one of ours.
+            if let Ok(name) = entry?.file_name().into_string() {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
+
+    fn sync_names(&self) -> io::Result<()> {
+        sync_folder(&self.contents())
+    }
+
+    fn free_octets(&self) -> io::Result<u64> {
+        let figures = rustix::fs::statvfs(&self.path)?;
+        Ok(figures.f_bavail.saturating_mul(figures.f_frsize))
+    }
+
+    fn keep_reserve(&self) -> io::Result<()> {
+        let path = self.path.join(RESERVE);
+        let reserve = RESERVE_OCTETS as u64;
+        if fs::metadata(&path).is_ok_and(|metadata| metadata.len() == reserve) {
+            return Ok(());
+        }
+        // Written, not only made long: a file with holes sets nothing aside.
+        private_file()
+            .create(true)
+            .truncate(true)
+            .open(&path)
+            .and_then(|file| file.write_all_at(&vec![0; RESERVE_OCTETS], 0))
+            .inspect_err(|_| drop(fs::remove_file(&path)))
+    }
+
+    fn give_up_reserve(&self) -> bool {
+        fs::remove_file(self.path.join(RESERVE)).is_ok()
+    }
+}
+
+fn private_file() -> fs::OpenOptions {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).mode(0o600);
+    options
+}
+
+fn sync_folder(path: &Path) -> io::Result<()> {
+    fs::File::open(path)?.sync_all()
+}
+
+impl File for fs::File {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.metadata()?.len())
+    }
+
+    fn read(&self, offset: u64, octets: &mut [u8]) -> io::Result<()> {
+        self.read_exact_at(octets, offset)
+    }
+
+    fn write(&self, offset: u64, octets: &[u8]) -> io::Result<()> {
+        self.write_all_at(octets, offset)
+    }
+
+    fn set_len(&self, octets: u64) -> io::Result<()> {
+        fs::File::set_len(self, octets)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.sync_data()
+    }
+}

@@ -1,0 +1,258 @@
+//! What waits for the writer, and when it is time to commit.
+//!
+//! A new message is committed at once, with everything that waits by then: while one sync runs, the
+//! next batch gathers. Settlements wait a little for company. Nobody waits for a timer but them.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use crate::message::Timestamp;
+
+use super::budget::Share;
+use super::contents::Named;
+use super::ledger::{Prepared, Settled};
+use super::settings::{
+    BATCH_OCTETS_MAX, BATCH_REQUESTS_MAX, SETTLEMENT_PATIENCE, SETTLEMENTS_WAITING_MAX,
+};
+use super::{Change, Selection, SpoolError};
+
+/// Where an answer goes. Nobody may be waiting for it any more.
+pub(super) type Reply<T> = oneshot::Sender<Result<T, SpoolError>>;
+
+/// A message to be enqueued.
+#[derive(Debug)]
+pub(super) struct Enqueue {
+    pub(super) new: Prepared,
+    /// The file of its content; none when it is small. Goes with the request if that fails.
+    pub(super) file: Option<Named>,
+    /// Given back when the request is answered.
+    pub(super) _share: Share,
+    pub(super) reply: Reply<()>,
+}
+
+/// A settlement.
+#[derive(Debug)]
+pub(super) struct Settle {
+    pub(super) settled: Settled,
+    pub(super) reply: Reply<()>,
+}
+
+/// An operator's change.
+#[derive(Debug)]
+pub(super) struct ChangeRequest {
+    pub(super) selection: Selection,
+    pub(super) change: Change,
+    pub(super) reply: Reply<u64>,
+}
+
+/// What the writer is to do next.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    pub(super) enqueues: Vec<Enqueue>,
+    pub(super) settles: Vec<Settle>,
+    pub(super) changes: Vec<ChangeRequest>,
+    /// Keys of deliveries that cannot be read.
+    pub(super) set_aside: Vec<Vec<u8>>,
+    /// Whether a read has failed.
+    pub(super) is_suspect: bool,
+    /// Whether it is the last one.
+    pub(super) is_last: bool,
+}
+
+/// What waits.
+#[derive(Debug, Default)]
+pub(super) struct Inbox {
+    waiting: Mutex<Waiting>,
+    arrived: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    enqueues: VecDeque<Enqueue>,
+    settles: VecDeque<Settle>,
+    settles_since: Option<Instant>,
+    changes: Vec<ChangeRequest>,
+    set_aside: Vec<Vec<u8>>,
+    is_suspect: bool,
+    closers: Vec<Reply<()>>,
+    is_closed: bool,
+    has_ended: bool,
+    /// Whether the writer waits to be woken.
+    is_idle: bool,
+}
+
+impl Inbox {
+    pub(super) fn enqueue(&self, request: Enqueue) {
+        self.put(|waiting| waiting.enqueues.push_back(request));
+    }
+
+    pub(super) fn settle(&self, request: Settle) {
+        self.put(|waiting| {
+            waiting.settles.push_back(request);
+            waiting.settles_since.get_or_insert_with(Instant::now);
+        });
+    }
+
+    pub(super) fn change(&self, request: ChangeRequest) {
+        self.put(|waiting| waiting.changes.push(request));
+    }
+
+    pub(super) fn set_aside(&self, key: Vec<u8>) {
+        self.put(|waiting| waiting.set_aside.push(key));
+    }
+
+    /// A read has failed: the writer is to see whether the database is still good.
+    pub(super) fn suspect(&self) {
+        self.put(|waiting| waiting.is_suspect = true);
+    }
+
+    /// Ends the writer when it has done what waits. What comes after that is refused.
+    pub(super) fn close(&self, reply: Option<Reply<()>>) {
+        let mut waiting = self.waiting();
+        waiting.is_closed = true;
+        if waiting.has_ended {
+            answer_all(reply);
+        } else {
+            waiting.closers.extend(reply);
+        }
+        drop(waiting);
+        self.arrived.notify_one();
+    }
+
+    /// The writer has ended.
+    pub(super) fn end(&self) {
+        let mut waiting = self.waiting();
+        waiting.has_ended = true;
+        answer_all(std::mem::take(&mut waiting.closers));
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.waiting().is_closed
+    }
+
+    /// A request that comes after the end is dropped, which its waiter sees.
+    fn put(&self, put: impl FnOnce(&mut Waiting)) {
+        let mut waiting = self.waiting();
+        if waiting.is_closed {
+            return;
+        }
+        let was_due = waiting.urgency();
+        put(&mut waiting);
+        let wake = waiting.is_idle && waiting.urgency() != was_due;
+        drop(waiting);
+        if wake {
+            self.arrived.notify_one();
+        }
+    }
+
+    /// The next batch, as soon as one is due; an empty one after `idle_max` without.
+    /// `is_busy` is whether the writer has work of its own that it does with the batch.
+    pub(super) fn next(&self, idle_max: Duration, is_busy: bool) -> Batch {
+        let until = Instant::now() + idle_max;
+        let mut waiting = self.waiting();
+        loop {
+            let now = Instant::now();
+            let due_in = waiting.due_in(now);
+            if is_busy || due_in == Some(Duration::ZERO) || now >= until {
+                return waiting.take();
+            }
+            let patience = due_in.unwrap_or(Duration::MAX).min(until - now);
+            waiting.is_idle = true;
+            waiting = self
+                .arrived
+                .wait_timeout(waiting, patience)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+            waiting.is_idle = false;
+        }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn answer_all(replies: impl IntoIterator<Item = Reply<()>>) {
+    for reply in replies {
+        // Whoever gave up waiting needs no answer.
+        drop(reply.send(Ok(())));
+    }
+}
+
+/// How soon the next batch is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Urgency {
+    Nothing,
+    Later,
+    Now,
+}
+
+impl Waiting {
+    fn urgency(&self) -> Urgency {
+        match self.due_in(Instant::now()) {
+            None => Urgency::Nothing,
+            Some(Duration::ZERO) => Urgency::Now,
+            Some(_) => Urgency::Later,
+        }
+    }
+
+    /// When the next batch is due; none while nothing waits.
+    fn due_in(&self, now: Instant) -> Option<Duration> {
+        if self.is_closed
+            || !self.enqueues.is_empty()
+            || !self.changes.is_empty()
+            || !self.set_aside.is_empty()
+            || self.is_suspect
+            || self.settles.len() >= SETTLEMENTS_WAITING_MAX
+        {
+            return Some(Duration::ZERO);
+        }
+        self.settles_since
+            .map(|since| (since + SETTLEMENT_PATIENCE).saturating_duration_since(now))
+    }
+
+    fn take(&mut self) -> Batch {
+        let mut octets = 0;
+        let mut enqueues = Vec::new();
+        while enqueues.len() < BATCH_REQUESTS_MAX
+            && octets < BATCH_OCTETS_MAX
+            && let Some(request) = self.enqueues.pop_front()
+        {
+            octets += request.new.octets();
+            enqueues.push(request);
+        }
+        let settles = self.settles.len().min(BATCH_REQUESTS_MAX);
+        let settles = self.settles.drain(..settles).collect();
+        if self.settles.is_empty() {
+            self.settles_since = None;
+        }
+        let is_last = self.is_closed && self.enqueues.is_empty() && self.settles.is_empty();
+        Batch {
+            enqueues,
+            settles,
+            changes: std::mem::take(&mut self.changes),
+            set_aside: std::mem::take(&mut self.set_aside),
+            is_suspect: std::mem::take(&mut self.is_suspect),
+            is_last,
+        }
+    }
+}
+
+impl Batch {
+    pub(super) fn is_empty(&self) -> bool {
+        self.enqueues.is_empty()
+            && self.settles.is_empty()
+            && self.changes.is_empty()
+            && self.set_aside.is_empty()
+            && !self.is_suspect
+    }
+}
+
+/// Since when finished messages are kept, at `now`.
+pub(super) fn kept_since(now: Timestamp, kept: Duration) -> Timestamp {
+    let kept = u64::try_from(kept.as_millis()).unwrap_or(u64::MAX);
+    Timestamp::from_unix_milliseconds(now.unix_milliseconds().saturating_sub(kept))
+}

@@ -1,0 +1,512 @@
+//! What each moment of a message's life does to the rows, inside one transaction.
+//!
+//! Nothing in memory changes here: every step leaves its effects in a list, and whoever commits the
+//! transaction applies them once it is durable. A request that cannot be met (an id that is taken, a
+//! lost lease, a damaged record) touches no row and spares the others of its batch.
+
+use std::collections::HashSet;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::message::{
+    Class, Delivery, DeliveryId, DeliveryState, Message, MessageId, Timestamp, TrailEntry,
+};
+
+use super::figures::class_index;
+use super::redb::{Reading, Scan, Sheet, StoreError, Transaction};
+use super::rows::{self, Fault, Standing};
+use super::stored::{self, Counters, Damage, DeliveryRecord, MessageRecord, TrailRecord};
+use super::work::{keeps_name, remaining_deliveries};
+use super::{Change, ChangeAction, Lease, NewDelivery, NewMessage, SpoolError};
+
+/// A message ready to be enqueued: what does not need the transaction is done.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    message: Arc<Message>,
+    record: Vec<u8>,
+    deliveries: Vec<NewDelivery>,
+    content: Stowed,
+}
+
+/// Where a content is kept.
+#[derive(Clone, Debug)]
+pub(super) enum Stowed {
+    /// In the database.
+    Inline(Bytes),
+    /// In a file under the id of the message, on stable storage already.
+    File,
+}
+
+/// How a claimed delivery goes on, ready for the transaction.
+#[derive(Debug)]
+pub(super) struct Settled {
+    pub(super) lease: Lease,
+    /// An operator's retry that came while it was leased.
+    pub(super) retry_at: Option<Timestamp>,
+    pub(super) remaining: Vec<NewDelivery>,
+    pub(super) reports: Vec<Prepared>,
+    pub(super) trail: Vec<TrailEntry>,
+}
+
+/// What a transaction does beyond its rows, in order.
+#[derive(Debug)]
+pub(super) enum Effect {
+    /// A message is new.
+    Enqueued(Arc<Message>, Stowed),
+    /// A delivery stands there now, waiting or held.
+    Placed(Standing),
+    /// A delivery stands there no more.
+    Left(Standing),
+    /// A lease has served.
+    LeaseEnded(Lease),
+    /// A delivery was cancelled; whoever has it loses it.
+    LeaseRevoked(DeliveryId),
+    /// A leased delivery is to be due at once when it is settled.
+    Retried(DeliveryId, Timestamp),
+    /// An operator changed a message or its deliveries.
+    Changed(MessageId),
+    /// The last delivery of a message is gone, and its content with it.
+    Finished {
+        /// The message.
+        id: MessageId,
+        /// Whether its content was in a file, which is to go now.
+        has_file: bool,
+    },
+}
+
+impl Prepared {
+    pub(super) fn new(new: NewMessage, content: Stowed) -> Result<Self, Damage> {
+        let deliveries = u32::try_from(new.deliveries.len()).unwrap_or(u32::MAX);
+        Ok(Self {
+            record: stored::write(&MessageRecord::of(&new.message, &new.trail, deliveries))?,
+            message: Arc::new(new.message),
+            deliveries: new.deliveries,
+            content,
+        })
+    }
+
+    pub(super) fn id(&self) -> MessageId {
+        self.message.id
+    }
+
+    /// Octets that it adds to a transaction.
+    pub(super) fn octets(&self) -> usize {
+        match &self.content {
+            Stowed::Inline(octets) => self.record.len() + octets.len(),
+            Stowed::File => self.record.len(),
+        }
+    }
+}
+
+/// The rows in a transaction.
+pub(super) struct Ledger<'a, 't> {
+    rows: &'a mut Transaction<'t>,
+    counters: Counters,
+    now: Timestamp,
+    effects: Vec<Effect>,
+    finished: usize,
+}
+
+/// What a request comes to: its own answer, or a fault that ends the transaction.
+pub(super) type Step<T> = Result<Result<T, SpoolError>, StoreError>;
+
+impl<'a, 't> Ledger<'a, 't> {
+    pub(super) fn begin(rows: &'a mut Transaction<'t>, counters: Counters, now: Timestamp) -> Self {
+        Self {
+            rows,
+            counters,
+            now,
+            effects: Vec::new(),
+            finished: 0,
+        }
+    }
+
+    /// Writes the counters; what is to be done once the transaction is durable.
+    pub(super) fn end(self) -> Result<(Counters, Vec<Effect>), StoreError> {
+        let record =
+            stored::write(&self.counters).map_err(|damage| StoreError::Failed(damage.into()))?;
+        self.rows.put(Sheet::Counters, rows::COUNTERS, &record)?;
+        Ok((self.counters, self.effects))
+    }
+
+    /// Adds a message with its deliveries and its content.
+    pub(super) fn enqueue(&mut self, new: &Prepared) -> Step<()> {
+        own(self.try_enqueue(new))
+    }
+
+    fn try_enqueue(&mut self, new: &Prepared) -> Result<Result<(), SpoolError>, Fault> {
+        if !self.is_free(new.id())? {
+            return Ok(Err(id_is_taken(new.id())));
+        }
+        self.add(new)?;
+        Ok(Ok(()))
+    }
+
+    /// Puts what remains in place of the claimed delivery, and adds reports and trail.
+    pub(super) fn settle(&mut self, settled: &Settled) -> Step<()> {
+        own(self.try_settle(settled))
+    }
+
+    fn try_settle(&mut self, settled: &Settled) -> Result<Result<(), SpoolError>, Fault> {
+        let Some(claimed) = rows::standing(self.rows, settled.lease.delivery)? else {
+            return Ok(Err(SpoolError::LeaseLost));
+        };
+        let id = claimed.delivery.id.message;
+        for report in &settled.reports {
+            if !self.is_free(report.id())? {
+                return Ok(Err(id_is_taken(report.id())));
+            }
+        }
+        let keeps_name = keeps_name(&claimed.delivery, &settled.remaining);
+        let first_number = if keeps_name {
+            0
+        } else {
+            rows::next_number(self.rows, id)?
+        };
+        let remaining = remaining_deliveries(
+            &claimed.delivery,
+            settled.remaining.clone(),
+            settled.retry_at,
+            first_number,
+        );
+        let next_number = (!keeps_name).then(|| {
+            first_number.saturating_add(u32::try_from(remaining.len()).unwrap_or(u32::MAX))
+        });
+        self.effects.push(Effect::LeaseEnded(settled.lease));
+        let line = claimed.place.line.clone();
+        self.leave(claimed)?;
+        let is_last = remaining.is_empty() && !rows::is_queued(self.rows, id)?;
+        for delivery in remaining {
+            self.place(Standing::of(delivery, line.class, &line.user))?;
+        }
+        if is_last {
+            self.finish(id, &settled.trail)?;
+        } else {
+            self.add_trail(id, &settled.trail, None, next_number)?;
+        }
+        for report in &settled.reports {
+            self.add(report)?;
+        }
+        Ok(Ok(()))
+    }
+
+    /// Applies an operator's change to deliveries. Those that are gone meanwhile, or that it does
+    /// not concern any more, are left out.
+    pub(super) fn change(
+        &mut self,
+        deliveries: &[DeliveryId],
+        change: &Change,
+        is_leased: &dyn Fn(DeliveryId) -> bool,
+    ) -> Result<(), StoreError> {
+        let mut told = HashSet::new();
+        for id in deliveries {
+            match self.change_one(*id, change, is_leased(*id), &mut told) {
+                Ok(()) => {}
+                Err(Fault::Store(error)) => return Err(error),
+                Err(Fault::Damaged(damage)) => {
+                    tracing::error!(delivery = %id, %damage, "a queued delivery cannot be changed");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn change_one(
+        &mut self,
+        id: DeliveryId,
+        change: &Change,
+        is_leased: bool,
+        told: &mut HashSet<MessageId>,
+    ) -> Result<(), Fault> {
+        let Some(standing) = rows::standing(self.rows, id)? else {
+            return Ok(());
+        };
+        if !change
+            .action
+            .concerns(&standing.delivery, standing.place.line.class)
+        {
+            return Ok(());
+        }
+        let trail = if told.insert(id.message) {
+            vec![change.trail_entry()]
+        } else {
+            Vec::new()
+        };
+        match change.action {
+            ChangeAction::Cancel => self.cancel(standing, &trail)?,
+            ChangeAction::SetClass(class) => self.set_class(id.message, class, &trail)?,
+            ChangeAction::Retry if is_leased => {
+                self.effects.push(Effect::Retried(id, change.at));
+                self.add_trail(id.message, &trail, None, None)?;
+            }
+            action => {
+                self.restate(standing, action, change.at)?;
+                self.add_trail(id.message, &trail, None, None)?;
+            }
+        }
+        self.effects.push(Effect::Changed(id.message));
+        Ok(())
+    }
+
+    fn cancel(&mut self, standing: Standing, trail: &[TrailEntry]) -> Result<(), Fault> {
+        let id = standing.delivery.id;
+        self.effects.push(Effect::LeaseRevoked(id));
+        self.leave(standing)?;
+        if rows::is_queued(self.rows, id.message)? {
+            self.add_trail(id.message, trail, None, None)
+        } else {
+            self.finish(id.message, trail)
+        }
+    }
+
+    fn restate(
+        &mut self,
+        standing: Standing,
+        action: ChangeAction,
+        at: Timestamp,
+    ) -> Result<(), Fault> {
+        let line = standing.place.line.clone();
+        let mut delivery = standing.delivery.clone();
+        self.leave(standing)?;
+        match action {
+            ChangeAction::Hold => delivery.state = DeliveryState::Held,
+            ChangeAction::Release => delivery.state = DeliveryState::Waiting,
+            ChangeAction::Retry => delivery.due = delivery.due.min(at),
+            ChangeAction::Cancel | ChangeAction::SetClass(_) => {}
+        }
+        self.place(Standing::of(delivery, line.class, &line.user))
+    }
+
+    fn set_class(
+        &mut self,
+        id: MessageId,
+        class: Class,
+        trail: &[TrailEntry],
+    ) -> Result<(), Fault> {
+        let standings = rows::standings(self.rows, id)?;
+        let key = rows::message_key(id);
+        if let Some(record) = self.rows.get(Sheet::Messages, &key)? {
+            let mut record: MessageRecord<'_> = stored::read(&record)?;
+            record.set_class(class);
+            let record = stored::write(&record)?;
+            self.rows.put(Sheet::Messages, &key, &record)?;
+        }
+        for standing in standings {
+            let user = standing.place.line.user.clone();
+            let delivery = standing.delivery.clone();
+            self.leave(standing)?;
+            self.place(Standing::of(delivery, class, &user))?;
+        }
+        self.add_trail(id, trail, None, None)
+    }
+
+    /// Takes a message out as if it had never been enqueued, its deliveries with it.
+    pub(super) fn take_out(&mut self, id: MessageId) -> Result<(), Fault> {
+        let standings = rows::standings(self.rows, id)?;
+        let was_queued = !standings.is_empty();
+        for standing in standings {
+            self.leave(standing)?;
+        }
+        if was_queued {
+            self.remove_content(id)?;
+        }
+        Ok(self.forget(id)?)
+    }
+
+    /// Keeps a delivery that cannot be read out of its line: it is held, so that it is not come
+    /// upon again and again.
+    pub(super) fn set_aside(&mut self, key: &[u8]) -> Result<(), StoreError> {
+        if let Some(id) = self.rows.get(Sheet::Waiting, key)? {
+            self.rows.remove(Sheet::Waiting, key)?;
+            self.rows.put(Sheet::Held, key, &id)?;
+        }
+        Ok(())
+    }
+
+    /// Forgets finished messages: those finished before `kept_since`, and the oldest of more than
+    /// `records_max`. At most `SWEEP_MAX` at once, and two for each that this transaction
+    /// finishes. True when there is more to do.
+    pub(super) fn sweep(
+        &mut self,
+        kept_since: Timestamp,
+        records_max: u64,
+        at_once_max: usize,
+    ) -> Result<bool, StoreError> {
+        let at_once_max = at_once_max + 2 * self.finished;
+        let surplus = self.counters.finished.saturating_sub(records_max);
+        let mut old: Vec<(Vec<u8>, Option<MessageId>)> = Vec::new();
+        let mut more = false;
+        let everything = (Bound::Unbounded, Bound::Unbounded);
+        self.rows.scan(Sheet::Finished, everything, &mut |key, _| {
+            let finished = rows::read_finished_key(key);
+            let is_old = finished.is_none_or(|(at, _)| at < kept_since);
+            if !is_old && old.len() as u64 >= surplus {
+                return Scan::Stop;
+            }
+            if old.len() == at_once_max {
+                more = true;
+                return Scan::Stop;
+            }
+            old.push((key.to_vec(), finished.map(|(_, id)| id)));
+            Scan::On
+        })?;
+        for (key, id) in old {
+            self.rows.remove(Sheet::Finished, &key)?;
+            self.counters.finished = self.counters.finished.saturating_sub(1);
+            if let Some(id) = id {
+                self.forget(id)?;
+            }
+        }
+        Ok(more)
+    }
+
+    fn forget(&mut self, id: MessageId) -> Result<(), StoreError> {
+        self.rows.remove(Sheet::Messages, &rows::message_key(id))?;
+        let mut parts = Vec::new();
+        rows::within_message(self.rows, Sheet::Trails, id, &mut |rest, _| {
+            parts.push(rest.to_vec());
+            Scan::On
+        })?;
+        for part in parts {
+            let key = [&rows::message_key(id)[..], &part].concat();
+            self.rows.remove(Sheet::Trails, &key)?;
+        }
+        Ok(())
+    }
+
+    fn is_free(&self, id: MessageId) -> Result<bool, StoreError> {
+        Ok(!self
+            .rows
+            .contains(Sheet::Messages, &rows::message_key(id))?)
+    }
+
+    fn add(&mut self, new: &Prepared) -> Result<(), Fault> {
+        let id = new.id();
+        let key = rows::message_key(id);
+        self.rows.put(Sheet::Messages, &key, &new.record)?;
+        if let Stowed::Inline(octets) = &new.content {
+            self.rows.put(Sheet::Contents, &key, octets)?;
+            self.counters.inline_octets += octets.len() as u64;
+        }
+        self.effects.push(Effect::Enqueued(
+            Arc::clone(&new.message),
+            new.content.clone(),
+        ));
+        for (number, delivery) in (0..).zip(&new.deliveries) {
+            let sequence = self.next_sequence();
+            let delivery_id = DeliveryId {
+                message: id,
+                number,
+            };
+            let delivery =
+                delivery
+                    .clone()
+                    .into_delivery(delivery_id, sequence, DeliveryState::Waiting);
+            let (class, user) = (new.message.class, new.message.origin.user());
+            self.place(Standing::of(delivery, class, user))?;
+        }
+        if new.deliveries.is_empty() {
+            self.finish(id, &[])?;
+        }
+        Ok(())
+    }
+
+    fn place(&mut self, standing: Standing) -> Result<(), Fault> {
+        let Delivery { id, state, .. } = standing.delivery;
+        let line = &standing.place.line;
+        let record = DeliveryRecord::of(&standing.delivery, line.class, &line.user);
+        self.rows.put(
+            Sheet::Deliveries,
+            &rows::delivery_key(id),
+            &stored::write(&record)?,
+        )?;
+        let key = standing.place.to_key();
+        self.rows
+            .put(sheet_of(state), &key, &rows::message_key(id.message))?;
+        self.counters.queued[class_index(line.class)] += 1;
+        self.effects.push(Effect::Placed(standing));
+        Ok(())
+    }
+
+    fn leave(&mut self, standing: Standing) -> Result<(), Fault> {
+        let Delivery { id, state, .. } = standing.delivery;
+        self.rows
+            .remove(Sheet::Deliveries, &rows::delivery_key(id))?;
+        let key = standing.place.to_key();
+        if self.rows.remove(sheet_of(state), &key)?.is_none() {
+            // One that was set aside stands among the held ones, whatever its record says.
+            self.rows.remove(Sheet::Held, &key)?;
+        }
+        let queued = &mut self.counters.queued[class_index(standing.place.line.class)];
+        *queued = queued.saturating_sub(1);
+        self.effects.push(Effect::Left(standing));
+        Ok(())
+    }
+
+    fn finish(&mut self, id: MessageId, trail: &[TrailEntry]) -> Result<(), Fault> {
+        self.add_trail(id, trail, Some(self.now), None)?;
+        self.rows
+            .put(Sheet::Finished, &rows::finished_key(self.now, id), &[])?;
+        self.counters.finished += 1;
+        self.finished += 1;
+        self.remove_content(id)
+    }
+
+    fn remove_content(&mut self, id: MessageId) -> Result<(), Fault> {
+        let inline = self.rows.remove(Sheet::Contents, &rows::message_key(id))?;
+        if let Some(octets) = inline {
+            let stored = &mut self.counters.inline_octets;
+            *stored = stored.saturating_sub(octets as u64);
+        }
+        self.effects.push(Effect::Finished {
+            id,
+            has_file: inline.is_none(),
+        });
+        Ok(())
+    }
+
+    fn add_trail(
+        &mut self,
+        id: MessageId,
+        trail: &[TrailEntry],
+        finished: Option<Timestamp>,
+        next_number: Option<u32>,
+    ) -> Result<(), Fault> {
+        if trail.is_empty() && finished.is_none() && next_number.is_none() {
+            return Ok(());
+        }
+        let sequence = self.next_sequence();
+        let record = stored::write(&TrailRecord::of(trail, finished, next_number))?;
+        self.rows
+            .put(Sheet::Trails, &rows::trail_key(id, sequence), &record)?;
+        Ok(())
+    }
+
+    fn next_sequence(&mut self) -> u64 {
+        let sequence = self.counters.next_sequence;
+        self.counters.next_sequence += 1;
+        sequence
+    }
+}
+
+fn sheet_of(state: DeliveryState) -> Sheet {
+    match state {
+        DeliveryState::Waiting => Sheet::Waiting,
+        DeliveryState::Held => Sheet::Held,
+    }
+}
+
+fn id_is_taken(id: MessageId) -> SpoolError {
+    SpoolError::unavailable(format!("the message id {id} is taken"))
+}
+
+/// A damaged record is the answer to the request that needs it; a fault of the database is not.
+fn own<T>(result: Result<Result<T, SpoolError>, Fault>) -> Step<T> {
+    match result {
+        Ok(answer) => Ok(answer),
+        Err(Fault::Damaged(damage)) => Ok(Err(SpoolError::unavailable(damage))),
+        Err(Fault::Store(error)) => Err(error),
+    }
+}

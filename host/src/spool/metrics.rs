@@ -1,0 +1,99 @@
+//! What the spool tells the metrics.
+
+use std::time::Duration;
+
+use crate::message::Class;
+use crate::telemetry::{Counter, Family, Gauge, Histogram, Registry};
+
+use super::figures::class_index;
+
+/// Upper bounds of a commit's duration in seconds: from a fast disk to one in trouble.
+const SECONDS: [f64; 10] = [
+    0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5,
+];
+
+/// Upper bounds of the requests in one commit.
+const REQUESTS: [f64; 8] = [1.0, 2.0, 4.0, 8.0, 16.0, 64.0, 256.0, 1024.0];
+
+/// The metrics of a spool.
+#[derive(Clone, Debug)]
+pub(super) struct Metrics {
+    commit_seconds: Histogram,
+    commit_requests: Histogram,
+    failures: Counter,
+    refusals: Counter,
+    queued: Family<[(&'static str, String); 1], Gauge>,
+    octets_in_flight: Gauge,
+}
+
+impl Metrics {
+    pub(super) fn register(registry: &mut Registry) -> Self {
+        let metrics = Self {
+            commit_seconds: Histogram::new(SECONDS),
+            commit_requests: Histogram::new(REQUESTS),
+            failures: Counter::default(),
+            refusals: Counter::default(),
+            queued: Family::default(),
+            octets_in_flight: Gauge::default(),
+        };
+        registry.register(
+            "outpost_spool_commit_seconds",
+            "Duration of one commit to stable storage",
+            metrics.commit_seconds.clone(),
+        );
+        registry.register(
+            "outpost_spool_commit_requests",
+            "Messages, settlements and changes that shared one commit",
+            metrics.commit_requests.clone(),
+        );
+        registry.register(
+            "outpost_spool_failures",
+            "Commits that failed",
+            metrics.failures.clone(),
+        );
+        registry.register(
+            "outpost_spool_refusals",
+            "Messages refused because the spool had no room",
+            metrics.refusals.clone(),
+        );
+        registry.register(
+            "outpost_spool_deliveries_queued",
+            "Deliveries queued, by class",
+            metrics.queued.clone(),
+        );
+        registry.register(
+            "outpost_spool_octets_in_flight",
+            "Octets of content taken in or waiting for their commit",
+            metrics.octets_in_flight.clone(),
+        );
+        metrics
+    }
+
+    pub(super) fn committed(&self, took: Duration, requests: usize, queued: &[u64; 5]) {
+        self.commit_seconds.observe(took.as_secs_f64());
+        self.commit_requests.observe(requests as f64);
+        self.show_queued(queued);
+    }
+
+    pub(super) fn show_queued(&self, queued: &[u64; 5]) {
+        for class in Class::ALL {
+            let count = i64::try_from(queued[class_index(class)]).unwrap_or(i64::MAX);
+            self.queued
+                .get_or_create(&[("class", class.number().to_string())])
+                .set(count);
+        }
+    }
+
+    pub(super) fn failed(&self) {
+        self.failures.inc();
+    }
+
+    pub(super) fn refused(&self) {
+        self.refusals.inc();
+    }
+
+    pub(super) fn show_in_flight(&self, octets: u64) {
+        self.octets_in_flight
+            .set(i64::try_from(octets).unwrap_or(i64::MAX));
+    }
+}

@@ -1,0 +1,259 @@
+//! Rows of the database and their keys: how messages, deliveries and trails are found and read.
+
+use std::ops::Bound;
+
+use crate::message::{Class, Delivery, DeliveryId, Message, MessageId, Timestamp, TrailEntry};
+
+use super::SpoolError;
+use super::place::Place;
+use super::redb::{Reading, Scan, Sheet, StoreError};
+use super::stored::{self, Counters, Damage, DeliveryRecord, MessageRecord, TrailRecord};
+
+/// Why a row could not be had.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// The database failed: nothing more can be asked of this transaction.
+    Store(StoreError),
+    /// This record cannot be read; others can.
+    Damaged(Damage),
+}
+
+impl From<StoreError> for Fault {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<Damage> for Fault {
+    fn from(damage: Damage) -> Self {
+        Self::Damaged(damage)
+    }
+}
+
+impl From<StoreError> for SpoolError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Full => SpoolError::Full,
+            StoreError::Failed(error) => SpoolError::Unavailable(error),
+        }
+    }
+}
+
+impl From<Fault> for SpoolError {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Store(error) => error.into(),
+            Fault::Damaged(damage) => SpoolError::unavailable(damage),
+        }
+    }
+}
+
+/// The key of the only row of [`Sheet::Counters`].
+pub(super) const COUNTERS: &[u8] = b"counters";
+
+pub(super) fn message_key(id: MessageId) -> [u8; 16] {
+    id.to_bits().to_be_bytes()
+}
+
+pub(super) fn delivery_key(id: DeliveryId) -> [u8; 20] {
+    let mut key = [0; 20];
+    key[..16].copy_from_slice(&message_key(id.message));
+    key[16..].copy_from_slice(&id.number.to_be_bytes());
+    key
+}
+
+pub(super) fn trail_key(id: MessageId, sequence: u64) -> [u8; 24] {
+    let mut key = [0; 24];
+    key[..16].copy_from_slice(&message_key(id));
+    key[16..].copy_from_slice(&sequence.to_be_bytes());
+    key
+}
+
+pub(super) fn finished_key(at: Timestamp, id: MessageId) -> [u8; 24] {
+    let mut key = [0; 24];
+    key[..8].copy_from_slice(&at.unix_milliseconds().to_be_bytes());
+    key[8..].copy_from_slice(&message_key(id));
+    key
+}
+
+/// When a message was finished, and which; none for what is no key.
+pub(super) fn read_finished_key(key: &[u8]) -> Option<(Timestamp, MessageId)> {
+    let (at, id) = key.split_first_chunk()?;
+    Some((
+        Timestamp::from_unix_milliseconds(u64::from_be_bytes(*at)),
+        read_message_key(id)?,
+    ))
+}
+
+/// The message with that key; none for what is no key.
+pub(super) fn read_message_key(key: &[u8]) -> Option<MessageId> {
+    Some(MessageId::from_bits(u128::from_be_bytes(
+        key.try_into().ok()?,
+    )))
+}
+
+/// A delivery and where it stands.
+#[derive(Clone, Debug)]
+pub(super) struct Standing {
+    pub(super) delivery: Delivery,
+    pub(super) place: Place,
+}
+
+impl Standing {
+    pub(super) fn of(delivery: Delivery, class: Class, user: &str) -> Self {
+        Self {
+            place: Place::of(&delivery, class, user),
+            delivery,
+        }
+    }
+
+    fn read(record: &[u8], id: DeliveryId) -> Result<Self, Damage> {
+        let (delivery, class, user) = stored::read::<DeliveryRecord<'_>>(record)?.read(id)?;
+        Ok(Self::of(delivery, class, &user))
+    }
+}
+
+/// A message and how its trail began.
+pub(super) struct Begun {
+    pub(super) message: Message,
+    pub(super) trail: Vec<TrailEntry>,
+    /// How many deliveries it was enqueued with.
+    pub(super) deliveries: u32,
+}
+
+pub(super) fn counters(rows: &impl Reading) -> Result<Counters, Fault> {
+    match rows.get(Sheet::Counters, COUNTERS)? {
+        Some(record) => Ok(stored::read(&record)?),
+        None => Ok(Counters::default()),
+    }
+}
+
+pub(super) fn message(rows: &impl Reading, id: MessageId) -> Result<Option<Message>, Fault> {
+    let Some(record) = rows.get(Sheet::Messages, &message_key(id))? else {
+        return Ok(None);
+    };
+    let record: MessageRecord<'_> = stored::read(&record)?;
+    Ok(Some(record.message(id)?))
+}
+
+pub(super) fn begun(rows: &impl Reading, id: MessageId) -> Result<Option<Begun>, Fault> {
+    let Some(record) = rows.get(Sheet::Messages, &message_key(id))? else {
+        return Ok(None);
+    };
+    let record: MessageRecord<'_> = stored::read(&record)?;
+    Ok(Some(Begun {
+        message: record.message(id)?,
+        trail: record.trail()?,
+        deliveries: record.deliveries,
+    }))
+}
+
+pub(super) fn standing(rows: &impl Reading, id: DeliveryId) -> Result<Option<Standing>, Fault> {
+    match rows.get(Sheet::Deliveries, &delivery_key(id))? {
+        Some(record) => Ok(Some(Standing::read(&record, id)?)),
+        None => Ok(None),
+    }
+}
+
+/// The deliveries of a message, by number.
+pub(super) fn standings(rows: &impl Reading, id: MessageId) -> Result<Vec<Standing>, Fault> {
+    let mut found = Ok(Vec::new());
+    within_message(rows, Sheet::Deliveries, id, &mut |key, record| {
+        let read = key
+            .try_into()
+            .map(u32::from_be_bytes)
+            .map_err(|_| Damage::Octets("the key of a delivery".to_owned()))
+            .and_then(|number| {
+                let id = DeliveryId {
+                    message: id,
+                    number,
+                };
+                Standing::read(record, id)
+            });
+        match (&mut found, read) {
+            (Ok(standings), Ok(standing)) => {
+                standings.push(standing);
+                Scan::On
+            }
+            (_, Err(damage)) => {
+                found = Err(damage);
+                Scan::Stop
+            }
+            (Err(_), _) => Scan::Stop,
+        }
+    })?;
+    Ok(found?)
+}
+
+/// Whether any delivery of a message is queued.
+pub(super) fn is_queued(rows: &impl Reading, id: MessageId) -> Result<bool, StoreError> {
+    let mut queued = false;
+    within_message(rows, Sheet::Deliveries, id, &mut |_, _| {
+        queued = true;
+        Scan::Stop
+    })?;
+    Ok(queued)
+}
+
+/// What was added to the trail of a message after it was enqueued, and when it was finished.
+pub(super) fn later_trail(
+    rows: &impl Reading,
+    id: MessageId,
+) -> Result<(Vec<TrailEntry>, Option<Timestamp>), Fault> {
+    let (mut entries, mut finished) = (Vec::new(), None);
+    for record in trail_records(rows, id)? {
+        let part: TrailRecord<'_> = stored::read(&record)?;
+        entries.extend(part.entries()?);
+        finished = part.finished().or(finished);
+    }
+    Ok((entries, finished))
+}
+
+/// The next number for a delivery of a message.
+pub(super) fn next_number(rows: &impl Reading, id: MessageId) -> Result<u32, Fault> {
+    let mut next = begun(rows, id)?.map_or(0, |begun| begun.deliveries);
+    for record in trail_records(rows, id)? {
+        let part: TrailRecord<'_> = stored::read(&record)?;
+        next = part.next_number.unwrap_or(next);
+    }
+    Ok(next)
+}
+
+fn trail_records(rows: &impl Reading, id: MessageId) -> Result<Vec<Vec<u8>>, StoreError> {
+    let mut records = Vec::new();
+    within_message(rows, Sheet::Trails, id, &mut |_, record| {
+        records.push(record.to_vec());
+        Scan::On
+    })?;
+    Ok(records)
+}
+
+/// When the message was finished that was finished first, of those that are remembered.
+pub(super) fn oldest_finished(rows: &impl Reading) -> Result<Option<Timestamp>, StoreError> {
+    let mut oldest = None;
+    let everything = (Bound::Unbounded, Bound::Unbounded);
+    rows.scan(Sheet::Finished, everything, &mut |key, _| {
+        oldest = read_finished_key(key).map(|(at, _)| at);
+        Scan::Stop
+    })?;
+    Ok(oldest)
+}
+
+/// Visits the rows whose keys begin with a message id, with the rest of each key.
+pub(super) fn within_message(
+    rows: &impl Reading,
+    sheet: Sheet,
+    id: MessageId,
+    visit: &mut dyn FnMut(&[u8], &[u8]) -> Scan,
+) -> Result<(), StoreError> {
+    let prefix = message_key(id);
+    let range = (Bound::Included(&prefix[..]), Bound::Unbounded);
+    rows.scan(
+        sheet,
+        range,
+        &mut |key, record| match key.strip_prefix(&prefix[..]) {
+            Some(rest) => visit(rest, record),
+            None => Scan::Stop,
+        },
+    )
+}

@@ -1,0 +1,277 @@
+//! A message in its stored form, with what had happened to it when it was enqueued.
+
+use std::borrow::Cow;
+use std::net::SocketAddr;
+
+use outpost_smtp::{Body, Mailbox, Notify, Orcpt, Ret, ReversePath};
+use serde::{Deserialize, Serialize};
+
+use crate::message::{self, Class, MessageId, Timestamp};
+
+use super::trail::Entry;
+use super::{Damage, Tls, class};
+
+/// A message and what had happened to it when it was enqueued.
+#[derive(Serialize, Deserialize)]
+pub(in crate::spool) struct MessageRecord<'a> {
+    #[serde(borrow)]
+    origin: Origin<'a>,
+    #[serde(borrow)]
+    envelope: Envelope<'a>,
+    class: u8,
+    user_class: u8,
+    message_class: Option<u8>,
+    accepted: u64,
+    content_octets: u64,
+    eight_bit: bool,
+    #[serde(borrow)]
+    subject: Cow<'a, str>,
+    #[serde(borrow)]
+    trail: Vec<Entry<'a>>,
+    /// How many deliveries it was enqueued with.
+    pub(in crate::spool) deliveries: u32,
+}
+
+impl<'a> MessageRecord<'a> {
+    pub(in crate::spool) fn of(
+        message: &'a message::Message,
+        trail: &'a [message::TrailEntry],
+        deliveries: u32,
+    ) -> Self {
+        Self {
+            origin: Origin::of(&message.origin),
+            envelope: Envelope::of(&message.envelope),
+            class: message.class.number(),
+            user_class: message.priorities.user.number(),
+            message_class: message.priorities.message.map(Class::number),
+            accepted: message.accepted.unix_milliseconds(),
+            content_octets: message.content_octets,
+            eight_bit: message.eight_bit,
+            subject: Cow::Borrowed(&message.subject),
+            trail: trail.iter().map(Entry::of).collect(),
+            deliveries,
+        }
+    }
+
+    /// The message, which is stored under `id`.
+    pub(in crate::spool) fn message(&self, id: MessageId) -> Result<message::Message, Damage> {
+        Ok(message::Message {
+            id,
+            origin: self.origin.read(),
+            envelope: self.envelope.read(),
+            class: class(self.class)?,
+            priorities: message::Priorities {
+                user: class(self.user_class)?,
+                message: self.message_class.map(class).transpose()?,
+            },
+            accepted: Timestamp::from_unix_milliseconds(self.accepted),
+            content_octets: self.content_octets,
+            eight_bit: self.eight_bit,
+            subject: self.subject.to_string(),
+        })
+    }
+
+    pub(in crate::spool) fn trail(&self) -> Result<Vec<message::TrailEntry>, Damage> {
+        self.trail.iter().map(Entry::read).collect()
+    }
+
+    pub(in crate::spool) fn set_class(&mut self, class: Class) {
+        self.class = class.number();
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+enum Origin<'a> {
+    Submission {
+        #[serde(borrow)]
+        list: Cow<'a, str>,
+        #[serde(borrow)]
+        user: Cow<'a, str>,
+        client: SocketAddr,
+        listener_port: u16,
+        #[serde(borrow)]
+        ehlo: Cow<'a, str>,
+        #[serde(borrow)]
+        mechanism: Cow<'a, str>,
+        #[serde(borrow)]
+        tls: Option<Tls<'a>>,
+    },
+    Relay {
+        #[serde(borrow)]
+        list: Cow<'a, str>,
+        about: Option<u128>,
+    },
+}
+
+impl<'a> Origin<'a> {
+    fn of(origin: &'a message::Origin) -> Self {
+        match origin {
+            message::Origin::Submission(submission) => Self::Submission {
+                list: Cow::Borrowed(&submission.list),
+                user: Cow::Borrowed(&submission.user),
+                client: submission.client,
+                listener_port: submission.listener_port,
+                ehlo: Cow::Borrowed(&submission.ehlo),
+                mechanism: Cow::Borrowed(&submission.mechanism),
+                tls: submission.tls.as_ref().map(Tls::of),
+            },
+            message::Origin::Relay { list, about } => Self::Relay {
+                list: Cow::Borrowed(list),
+                about: about.map(MessageId::to_bits),
+            },
+        }
+    }
+
+    fn read(&self) -> message::Origin {
+        match self {
+            Self::Submission {
+                list,
+                user,
+                client,
+                listener_port,
+                ehlo,
+                mechanism,
+                tls,
+            } => message::Origin::Submission(message::Submission {
+                list: list.to_string(),
+                user: user.to_string(),
+                client: *client,
+                listener_port: *listener_port,
+                ehlo: ehlo.to_string(),
+                mechanism: mechanism.to_string(),
+                tls: tls.as_ref().map(Tls::read),
+            }),
+            Self::Relay { list, about } => message::Origin::Relay {
+                list: list.to_string(),
+                about: about.map(MessageId::from_bits),
+            },
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Envelope<'a> {
+    #[serde(borrow)]
+    reverse_path: Option<Address<'a>>,
+    #[serde(borrow)]
+    recipients: Vec<Recipient<'a>>,
+    eight_bit_mime: bool,
+    smtputf8: bool,
+    /// Whether reports return the whole message.
+    ret_full: Option<bool>,
+    #[serde(borrow)]
+    envid: Option<Cow<'a, str>>,
+}
+
+impl<'a> Envelope<'a> {
+    fn of(envelope: &'a message::Envelope) -> Self {
+        Self {
+            reverse_path: match &envelope.reverse_path {
+                ReversePath::Null => None,
+                ReversePath::Mailbox(mailbox) => Some(Address::of(mailbox)),
+            },
+            recipients: envelope.recipients.iter().map(Recipient::of).collect(),
+            eight_bit_mime: envelope.body == Body::EightBitMime,
+            smtputf8: envelope.smtputf8,
+            ret_full: envelope.ret.map(|ret| ret == Ret::Full),
+            envid: envelope.envid.as_deref().map(Cow::Borrowed),
+        }
+    }
+
+    fn read(&self) -> message::Envelope {
+        message::Envelope {
+            reverse_path: match &self.reverse_path {
+                None => ReversePath::Null,
+                Some(address) => ReversePath::Mailbox(address.read()),
+            },
+            recipients: self.recipients.iter().map(Recipient::read).collect(),
+            body: if self.eight_bit_mime {
+                Body::EightBitMime
+            } else {
+                Body::SevenBit
+            },
+            smtputf8: self.smtputf8,
+            ret: self
+                .ret_full
+                .map(|full| if full { Ret::Full } else { Ret::Headers }),
+            envid: self.envid.as_ref().map(Cow::to_string),
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Address<'a> {
+    #[serde(borrow)]
+    local: Cow<'a, str>,
+    #[serde(borrow)]
+    domain: Cow<'a, str>,
+}
+
+impl<'a> Address<'a> {
+    fn of(mailbox: &'a Mailbox) -> Self {
+        Self {
+            local: Cow::Borrowed(&mailbox.local),
+            domain: Cow::Borrowed(&mailbox.domain),
+        }
+    }
+
+    fn read(&self) -> Mailbox {
+        Mailbox {
+            local: self.local.to_string(),
+            domain: self.domain.to_string(),
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Recipient<'a> {
+    #[serde(borrow)]
+    mailbox: Address<'a>,
+    notify: Option<Wanted>,
+    #[serde(borrow)]
+    orcpt: Option<(Cow<'a, str>, Cow<'a, str>)>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Wanted {
+    never: bool,
+    success: bool,
+    failure: bool,
+    delay: bool,
+}
+
+impl<'a> Recipient<'a> {
+    fn of(recipient: &'a message::Recipient) -> Self {
+        Self {
+            mailbox: Address::of(&recipient.mailbox),
+            notify: recipient.notify.map(|notify| Wanted {
+                never: notify.never,
+                success: notify.success,
+                failure: notify.failure,
+                delay: notify.delay,
+            }),
+            orcpt: recipient.orcpt.as_ref().map(|orcpt| {
+                (
+                    Cow::Borrowed(orcpt.address_type.as_str()),
+                    Cow::Borrowed(orcpt.address.as_str()),
+                )
+            }),
+        }
+    }
+
+    fn read(&self) -> message::Recipient {
+        message::Recipient {
+            mailbox: self.mailbox.read(),
+            notify: self.notify.as_ref().map(|wanted| Notify {
+                never: wanted.never,
+                success: wanted.success,
+                failure: wanted.failure,
+                delay: wanted.delay,
+            }),
+            orcpt: self.orcpt.as_ref().map(|(address_type, address)| Orcpt {
+                address_type: address_type.to_string(),
+                address: address.to_string(),
+            }),
+        }
+    }
+}

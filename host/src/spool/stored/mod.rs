@@ -1,0 +1,123 @@
+//! The stored form of messages, deliveries and trails.
+//!
+//! Apart from the types of the relay, so that either can change alone: a record begins with the
+//! number of its form, and this module reads every form that a release has written. Reading never
+//! trusts what it reads: a damaged record is an error, never a panic.
+
+mod delivery;
+mod message;
+mod trail;
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use crate::message::{Class, NextHop, TlsParameters};
+
+pub(super) use delivery::DeliveryRecord;
+pub(super) use message::MessageRecord;
+pub(super) use trail::TrailRecord;
+
+/// The form that this release writes.
+pub(super) const FORM: u8 = 1;
+
+/// A record that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Damage {
+    /// Written by a newer release.
+    #[error("form {0} is not known to this release")]
+    Form(u8),
+    /// Cut short, too long, or not a record at all.
+    #[error("the record is damaged: {0}")]
+    Octets(String),
+}
+
+impl Damage {
+    fn of(what: &str) -> Self {
+        Self::Octets(what.to_owned())
+    }
+}
+
+/// A record in its stored form.
+pub(super) fn write(record: &impl Serialize) -> Result<Vec<u8>, Damage> {
+    postcard::to_extend(record, vec![FORM]).map_err(|error| Damage::Octets(error.to_string()))
+}
+
+/// The record that was stored.
+pub(super) fn read<'a, T: Deserialize<'a>>(octets: &'a [u8]) -> Result<T, Damage> {
+    match octets.split_first() {
+        Some((&FORM, record)) => match postcard::take_from_bytes(record) {
+            Ok((record, [])) => Ok(record),
+            Ok(_) => Err(Damage::of("more octets than a record")),
+            Err(error) => Err(Damage::Octets(error.to_string())),
+        },
+        Some((form, _)) => Err(Damage::Form(*form)),
+        None => Err(Damage::of("empty")),
+    }
+}
+
+/// The counters of a spool: one small row that every commit writes anew.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Counters {
+    /// The next sequence number.
+    pub(super) next_sequence: u64,
+    /// Deliveries queued, by class.
+    pub(super) queued: [u64; 5],
+    /// Records of finished messages.
+    pub(super) finished: u64,
+    /// Octets of content in the database.
+    pub(super) inline_octets: u64,
+}
+
+fn class(number: u8) -> Result<Class, Damage> {
+    Class::from_number(number).ok_or_else(|| Damage::of("no such class"))
+}
+
+#[derive(Serialize, Deserialize)]
+struct Tls<'a> {
+    #[serde(borrow)]
+    version: Cow<'a, str>,
+    #[serde(borrow)]
+    cipher: Cow<'a, str>,
+}
+
+impl<'a> Tls<'a> {
+    fn of(tls: &'a TlsParameters) -> Self {
+        Self {
+            version: Cow::Borrowed(&tls.version),
+            cipher: Cow::Borrowed(&tls.cipher),
+        }
+    }
+
+    fn read(&self) -> TlsParameters {
+        TlsParameters {
+            version: self.version.to_string(),
+            cipher: self.cipher.to_string(),
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+enum Hop<'a> {
+    Domain(#[serde(borrow)] Cow<'a, str>),
+    Smarthost(#[serde(borrow)] Cow<'a, str>),
+}
+
+impl<'a> Hop<'a> {
+    fn of(next_hop: &'a NextHop) -> Self {
+        match next_hop {
+            NextHop::Domain(domain) => Self::Domain(Cow::Borrowed(domain)),
+            NextHop::Smarthost(host) => Self::Smarthost(Cow::Borrowed(host)),
+        }
+    }
+
+    fn read(&self) -> NextHop {
+        match self {
+            Self::Domain(domain) => NextHop::Domain(domain.to_string()),
+            Self::Smarthost(host) => NextHop::Smarthost(host.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

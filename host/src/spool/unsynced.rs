@@ -1,0 +1,96 @@
+//! A file that remembers what it wrote since its last good sync.
+//!
+//! When a sync fails, the kernel may forget that those pages were never written, and a later sync
+//! succeeds without them: what reads well from the page cache is then not on the disk. So after a
+//! failed sync everything since the last good one is written again before anybody builds on it.
+
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::disk::File;
+
+/// Memory kept for the next writes; a large batch gives the rest back.
+const KEPT_OCTETS_MAX: usize = 1 << 20;
+
+/// The file beneath the database.
+#[derive(Clone, Debug)]
+pub(super) struct Remembered(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    file: Arc<dyn File>,
+    unsynced: Mutex<Unsynced>,
+}
+
+#[derive(Debug, Default)]
+struct Unsynced {
+    /// Offset and length of each write, in order.
+    writes: Vec<(u64, usize)>,
+    octets: Vec<u8>,
+}
+
+impl Remembered {
+    pub(super) fn new(file: Arc<dyn File>) -> Self {
+        Self(Arc::new(Inner {
+            file,
+            unsynced: Mutex::default(),
+        }))
+    }
+
+    /// Writes again what no sync has confirmed, and syncs.
+    pub(super) fn confirm(&self) -> io::Result<()> {
+        let mut unsynced = self.unsynced();
+        let mut start = 0;
+        for (offset, length) in &unsynced.writes {
+            let end = start + length;
+            self.0.file.write(*offset, &unsynced.octets[start..end])?;
+            start = end;
+        }
+        self.0.file.sync()?;
+        unsynced.forget();
+        Ok(())
+    }
+
+    fn unsynced(&self) -> MutexGuard<'_, Unsynced> {
+        self.0
+            .unsynced
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Unsynced {
+    fn forget(&mut self) {
+        self.writes.clear();
+        self.octets.clear();
+        self.octets.shrink_to(KEPT_OCTETS_MAX);
+    }
+}
+
+impl File for Remembered {
+    fn len(&self) -> io::Result<u64> {
+        self.0.file.len()
+    }
+
+    fn read(&self, offset: u64, octets: &mut [u8]) -> io::Result<()> {
+        self.0.file.read(offset, octets)
+    }
+
+    fn write(&self, offset: u64, octets: &[u8]) -> io::Result<()> {
+        self.0.file.write(offset, octets)?;
+        let mut unsynced = self.unsynced();
+        unsynced.writes.push((offset, octets.len()));
+        unsynced.octets.extend_from_slice(octets);
+        Ok(())
+    }
+
+    fn set_len(&self, octets: u64) -> io::Result<()> {
+        self.0.file.set_len(octets)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.0.file.sync()?;
+        self.unsynced().forget();
+        Ok(())
+    }
+}

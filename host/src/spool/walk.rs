@@ -1,0 +1,168 @@
+//! Walking through the queue in its order: for listings, and for changes by an operator.
+
+use std::ops::Bound;
+
+use crate::message::{DeliveryId, Message, MessageId, Timestamp};
+
+use super::place::Place;
+use super::redb::{Reading, Scan, Sheet, StoreError};
+use super::rows::{self, Fault, Standing};
+use super::{QueueState, Selection};
+
+/// Rows that are looked up at once.
+const STRIDE: usize = 256;
+
+/// What is looked for, and with which eyes.
+pub(super) struct Walk<'a> {
+    pub(super) selection: &'a Selection,
+    /// For telling waiting from deferred.
+    pub(super) now: Timestamp,
+    /// For telling who is active.
+    pub(super) is_leased: &'a dyn Fn(DeliveryId) -> bool,
+}
+
+/// A delivery that was found.
+pub(super) struct Found {
+    pub(super) standing: Standing,
+    pub(super) message: Message,
+    pub(super) state: QueueState,
+}
+
+impl Walk<'_> {
+    /// Shows `visit` the deliveries that are meant, in order, from behind the key `after` on, until
+    /// it has seen enough or `examined_max` have been looked at. Where to go on; none at the end.
+    pub(super) fn on(
+        &self,
+        rows: &impl Reading,
+        after: Option<Vec<u8>>,
+        examined_max: usize,
+        visit: &mut dyn FnMut(Found) -> Scan,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        let mut after = after;
+        let mut examined = 0;
+        loop {
+            let (stride, is_end) = self.stride(rows, after.as_deref())?;
+            for (index, (key, message)) in stride.iter().enumerate() {
+                let scan = match self.look_at(rows, key, *message) {
+                    Ok(Some(found)) => visit(found),
+                    Ok(None) => Scan::On,
+                    Err(Fault::Store(error)) => return Err(error),
+                    Err(Fault::Damaged(damage)) => {
+                        tracing::error!(%message, %damage, "a queued message cannot be read");
+                        Scan::On
+                    }
+                };
+                examined += 1;
+                if scan == Scan::Stop || examined == examined_max {
+                    let is_last = is_end && index + 1 == stride.len();
+                    return Ok((!is_last).then(|| key.clone()));
+                }
+            }
+            match stride.into_iter().next_back() {
+                Some((key, _)) if !is_end => after = Some(key),
+                _ => return Ok(None),
+            }
+        }
+    }
+
+    /// The next rows in order, and whether they are the last ones.
+    fn stride(
+        &self,
+        rows: &impl Reading,
+        after: Option<&[u8]>,
+    ) -> Result<(Vec<(Vec<u8>, MessageId)>, bool), StoreError> {
+        if let Some(id) = self.selection.message {
+            return Ok((of_message(rows, id, after)?, true));
+        }
+        let waiting = after_key(rows, Sheet::Waiting, after)?;
+        let held = after_key(rows, Sheet::Held, after)?;
+        // Behind the last row of a full stride there may be more of that sheet: up to the nearer
+        // of the two ends the order is known.
+        let end = [&waiting, &held]
+            .into_iter()
+            .filter(|stride| stride.len() == STRIDE)
+            .filter_map(|stride| stride.last())
+            .map(|(key, _)| key.clone())
+            .min();
+        let mut stride = waiting;
+        stride.extend(held);
+        stride.sort();
+        if let Some(end) = &end {
+            stride.retain(|(key, _)| key <= end);
+        }
+        Ok((stride, end.is_none()))
+    }
+
+    fn look_at(
+        &self,
+        rows: &impl Reading,
+        key: &[u8],
+        message: MessageId,
+    ) -> Result<Option<Found>, Fault> {
+        let Some(place) = Place::from_key(key) else {
+            return Ok(None);
+        };
+        if !self.selection.admits(place.line.class, &place.line.user) {
+            return Ok(None);
+        }
+        let id = DeliveryId {
+            message,
+            number: place.spot.number,
+        };
+        let Some(standing) = rows::standing(rows, id)? else {
+            return Ok(None);
+        };
+        let Some(message) = rows::message(rows, message)? else {
+            return Ok(None);
+        };
+        let state = QueueState::of(&standing.delivery, (self.is_leased)(id), self.now);
+        let is_meant = self.selection.matches(&standing.delivery, &message, state);
+        Ok(is_meant.then_some(Found {
+            standing,
+            message,
+            state,
+        }))
+    }
+}
+
+fn of_message(
+    rows: &impl Reading,
+    id: MessageId,
+    after: Option<&[u8]>,
+) -> Result<Vec<(Vec<u8>, MessageId)>, StoreError> {
+    let standings = match rows::standings(rows, id) {
+        Ok(standings) => standings,
+        Err(Fault::Store(error)) => return Err(error),
+        Err(Fault::Damaged(damage)) => {
+            tracing::error!(message_id = %id, %damage, "a queued message cannot be read");
+            Vec::new()
+        }
+    };
+    let mut keys: Vec<_> = standings
+        .iter()
+        .map(|standing| (standing.place.to_key(), id))
+        .filter(|(key, _)| after.is_none_or(|after| key.as_slice() > after))
+        .collect();
+    keys.sort();
+    Ok(keys)
+}
+
+fn after_key(
+    rows: &impl Reading,
+    sheet: Sheet,
+    after: Option<&[u8]>,
+) -> Result<Vec<(Vec<u8>, MessageId)>, StoreError> {
+    let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+    let mut found = Vec::new();
+    rows.scan(sheet, (from, Bound::Unbounded), &mut |key, row| {
+        if let Some(message) = rows::read_message_key(row) {
+            found.push((key.to_vec(), message));
+        }
+        if found.len() == STRIDE {
+            Scan::Stop
+        } else {
+            Scan::On
+        }
+    })?;
+    Ok(found)
+}

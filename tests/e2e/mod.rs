@@ -1,0 +1,3 @@
+//! The relay as a program, from outside: real sockets, real clients, real next hops.
+
+mod submission;
