@@ -4,7 +4,7 @@
 //! Tokens are compared by the directory, under a keyed hash; here they are only passed on, and never
 //! logged.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::extract::FromRequestParts;
 use axum::http::header::AUTHORIZATION;
@@ -62,6 +62,17 @@ impl FromRequestParts<Arc<Api>> for Administrator {
     }
 }
 
+/// Where a request notes who makes it, for the log.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Signature(Arc<OnceLock<String>>);
+
+impl Signature {
+    /// The name of the caller's token; `-` before one was accepted.
+    pub(super) fn name(&self) -> &str {
+        self.0.get().map_or("-", String::as_str)
+    }
+}
+
 fn caller(parts: &Parts, api: &Api, needed: Scope) -> Result<Caller, Problem> {
     let Some(token) = bearer(parts) else {
         return Err(Problem::new(
@@ -75,6 +86,10 @@ fn caller(parts: &Parts, api: &Api, needed: Scope) -> Result<Caller, Problem> {
             "this token is not known",
         ));
     };
+    if let Some(signature) = parts.extensions.get::<Signature>() {
+        // Only ever set here, and by the same token.
+        let _ = signature.0.set(token.name.clone());
+    }
     if !token.scope.covers(needed) {
         return Err(Problem::new(
             Kind::Forbidden,

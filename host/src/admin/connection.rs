@@ -184,7 +184,7 @@ impl std::fmt::Display for Encryption {
 }
 
 /// Tells how mail clients connect.
-#[utoipa::path(get, path = "/api/v1/connection", tag = "connection", security(("token" = ["read"])),
+#[utoipa::path(get, path = "/api/v1/connection", operation_id = "show_connection", tag = "connection", security(("token" = ["read"])),
     responses((status = 200, description = "How mail clients connect.", body = Connection), Refused))]
 pub(super) async fn show(
     _: Reader,
@@ -236,7 +236,8 @@ mod tests {
 
     #[test]
     fn the_best_of_what_is_bound_is_recommended() {
-        let cases: [(&[u16], &[u16], Option<(u16, Encryption)>); 6] = [
+        type Case<'a> = (&'a [u16], &'a [u16], Option<(u16, Encryption)>);
+        let cases: [Case<'_>; 6] = [
             (&[25, 587], &[465], Some((465, Encryption::Tls))),
             (&[25, 587, 2525], &[4650], Some((587, Encryption::Starttls))),
             (&[1025, 2525], &[], Some((2525, Encryption::Starttls))),

@@ -74,7 +74,9 @@ where
             Ok(axum::extract::Query(query)) => Ok(QueryString(query)),
             Err(rejection) => {
                 let text = innermost(&rejection);
-                Err(Problem::field(named_field(&text, "query"), text))
+                // The path of a query parameter is its name, before its problem.
+                let (path, problem) = text.split_once(": ").unwrap_or(("query", &text));
+                Err(Problem::field(named_field(problem, path), problem))
             }
         }
     }

@@ -67,14 +67,14 @@ pub struct Reason {
 }
 
 /// Says that the process answers.
-#[utoipa::path(get, path = "/livez", tag = "health", security(()),
+#[utoipa::path(get, path = "/livez", operation_id = "is_live", tag = "health", security(()),
     responses((status = 200, description = "The process answers.", body = String, content_type = "text/plain")))]
 pub(super) async fn live() -> &'static str {
     "alive\n"
 }
 
 /// Says whether the relay can take mail, and if not, what is in the way.
-#[utoipa::path(get, path = "/readyz", tag = "health", security(()),
+#[utoipa::path(get, path = "/readyz", operation_id = "is_ready", tag = "health", security(()),
     responses(
         (status = 200, description = "The relay can take mail.", body = Ready),
         (status = 503, description = "It cannot.", body = Ready)))]

@@ -85,7 +85,7 @@ fn shown(api: &Api, list: &List) -> ListDocument {
 }
 
 /// Shows all lists.
-#[utoipa::path(get, path = "/api/v1/lists", tag = "lists", security(("token" = ["read"])),
+#[utoipa::path(get, path = "/api/v1/lists", operation_id = "list_lists", tag = "lists", security(("token" = ["read"])),
     responses((status = 200, description = "All lists.", body = ListsDocument), Refused))]
 pub(super) async fn list(_: Reader, State(api): State<Arc<Api>>) -> axum::Json<ListsDocument> {
     let lists = api
@@ -98,7 +98,7 @@ pub(super) async fn list(_: Reader, State(api): State<Arc<Api>>) -> axum::Json<L
 }
 
 /// Makes a list.
-#[utoipa::path(post, path = "/api/v1/lists", tag = "lists", request_body = ListInput,
+#[utoipa::path(post, path = "/api/v1/lists", operation_id = "add_list", tag = "lists", request_body = ListInput,
     security(("token" = ["admin"])),
     responses((status = 201, description = "The new list.", body = ListDocument),
         Refused, RefusedBody, Conflicts))]
@@ -128,7 +128,7 @@ pub(super) async fn add(
 }
 
 /// Shows a list.
-#[utoipa::path(get, path = "/api/v1/lists/{list}", tag = "lists",
+#[utoipa::path(get, path = "/api/v1/lists/{list}", operation_id = "show_list", tag = "lists",
     params(("list" = String, Path, description = "The name of the list.")),
     security(("token" = ["read"])),
     responses((status = 200, description = "The list.", body = ListDocument), Refused, Missing))]
@@ -145,7 +145,7 @@ pub(super) async fn show(
 }
 
 /// Changes a list.
-#[utoipa::path(patch, path = "/api/v1/lists/{list}", tag = "lists",
+#[utoipa::path(patch, path = "/api/v1/lists/{list}", operation_id = "change_list", tag = "lists",
     params(("list" = String, Path, description = "The name of the list.")),
     request_body = ListChangeInput,
     security(("token" = ["admin"])),
@@ -170,7 +170,7 @@ pub(super) async fn change(
 }
 
 /// Removes a list that has no users.
-#[utoipa::path(delete, path = "/api/v1/lists/{list}", tag = "lists",
+#[utoipa::path(delete, path = "/api/v1/lists/{list}", operation_id = "remove_list", tag = "lists",
     params(("list" = String, Path, description = "The name of the list.")),
     security(("token" = ["admin"])),
     responses((status = 200, description = "It is gone.", body = Removed), Refused, Missing, Conflicts))]

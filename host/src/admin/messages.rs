@@ -13,7 +13,8 @@ use super::access::Reader;
 use super::extract::Segment;
 use super::openapi::{Missing, Refused};
 use super::problem::Problem;
-use super::queue::{DeliveryStateName, activity};
+use super::queue::activity;
+use super::selection::DeliveryStateName;
 use super::{Api, spool_problem};
 use crate::message::wording::{self, Activity};
 use crate::message::{
@@ -396,7 +397,7 @@ fn shown(record: &Record, now: crate::message::Timestamp) -> MessageDocument {
 }
 
 /// Shows a message with its whole trail, queued or finished within the retention.
-#[utoipa::path(get, path = "/api/v1/messages/{id}", tag = "queue",
+#[utoipa::path(get, path = "/api/v1/messages/{id}", operation_id = "show_message", tag = "queue",
     params(("id" = String, Path, description = "The id of the message.")),
     security(("token" = ["read"])),
     responses((status = 200, description = "The message.", body = MessageDocument), Refused, Missing))]

@@ -107,7 +107,7 @@ fn gauge(value: u64) -> i64 {
 }
 
 /// Exposes the metrics for Prometheus (OpenMetrics 1.0).
-#[utoipa::path(get, path = "/metrics", tag = "health", security(()),
+#[utoipa::path(get, path = "/metrics", operation_id = "show_metrics", tag = "health", security(()),
     responses((status = 200, description = "All metrics.", body = String,
         content_type = "application/openmetrics-text")))]
 pub(super) async fn show(State(api): State<Arc<Api>>) -> impl IntoResponse {

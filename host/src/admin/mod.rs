@@ -6,6 +6,11 @@
 //! change apart from what is stored) next to the handlers that answer with it. No answer but the
 //! one that made a secret has it, no request body is logged.
 
+#![allow(
+    clippy::result_large_err,
+    reason = "a request is refused once and the refusal leaves the process: its size costs nothing"
+)]
+
 pub mod client;
 pub mod connection;
 pub mod health;
@@ -15,6 +20,8 @@ pub mod messages;
 pub mod plugins;
 pub mod problem;
 pub mod queue;
+pub mod removal;
+pub mod selection;
 pub mod tokens;
 pub mod users;
 
@@ -26,7 +33,7 @@ mod page;
 mod routes;
 mod server;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -38,6 +45,7 @@ use zeroize::Zeroizing;
 pub use connection::{Certificate, ConnectionFacts};
 pub use health::Readiness;
 pub use metrics::Metrics;
+pub use plugins::PluginStatus;
 pub use routes::router;
 pub use server::{BindError, Limits, Listener, Settings};
 
@@ -60,7 +68,7 @@ pub struct Api {
     /// The queue.
     pub spool: Arc<dyn Spool>,
     /// The policy components.
-    pub plugins: Arc<dyn plugins::Plugins>,
+    pub plugins: Arc<dyn PluginStatus>,
     /// How mail clients connect.
     pub connection: ConnectionFacts,
     /// What everybody counts.

@@ -37,7 +37,7 @@ static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
 });
 
 /// Shows what runs here.
-#[utoipa::path(get, path = "/", tag = "start page", security(()),
+#[utoipa::path(get, path = "/", operation_id = "show_start_page", tag = "start page", security(()),
     responses((status = 200, description = "What runs here, as a page.", body = String,
         content_type = "text/html")))]
 pub(super) async fn show(State(api): State<Arc<Api>>) -> impl IntoResponse {
@@ -52,9 +52,9 @@ fn render(connection: &Connection, uptime: Duration) -> String {
     let uptime = uptime_text(uptime);
     let mut ports = String::new();
     for range in &connection.ports {
-        write!(
+        writeln!(
             ports,
-            "<tr><td>{range}</td><td>{}</td></tr>\n",
+            "<tr><td>{range}</td><td>{}</td></tr>",
             range.encryption
         )
         .expect("writing to a string does not fail");

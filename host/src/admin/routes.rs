@@ -1,7 +1,7 @@
 //! Which path leads to which handler, and what all answers have in common.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
@@ -17,24 +17,23 @@ use utoipa::openapi::OpenApi as Document;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::access::Signature;
 use super::extract::BODY_OCTETS_MAX;
-use super::problem::{Kind, Problem, method_not_allowed, nothing_here};
+use super::problem::{method_not_allowed, nothing_here};
 use super::{
-    Api, connection, health, lists, messages, metrics, openapi, page, plugins, queue, tokens, users,
+    Api, connection, health, lists, messages, metrics, openapi, page, plugins, queue, removal,
+    tokens, users,
 };
 
 /// Where the description of the API is.
 const DESCRIPTION: &str = "/api/v1/openapi.json";
 
-/// The whole surface. `within` bounds a request: its body and the work.
-pub fn router(api: Arc<Api>, within: Duration) -> Router {
+/// The whole surface. Time is bounded where it is served.
+pub fn router(api: impl Into<Arc<Api>>) -> Router {
+    let api = api.into();
     let (router, document) = described().split_for_parts();
     // Written once: it cannot change while the relay runs.
     let description = document.to_json().unwrap_or_default();
-    let common = Common {
-        api: Arc::clone(&api),
-        within,
-    };
     router
         .route(
             DESCRIPTION,
@@ -43,7 +42,7 @@ pub fn router(api: Arc<Api>, within: Duration) -> Router {
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(nothing_here)
         .layer(DefaultBodyLimit::max(BODY_OCTETS_MAX))
-        .layer(from_fn_with_state(common, around))
+        .layer(from_fn_with_state(Arc::clone(&api), around))
         .with_state(api)
 }
 
@@ -56,7 +55,7 @@ pub(super) fn described() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(lists::list, lists::add))
         .routes(routes!(lists::show, lists::change, lists::remove))
         .routes(routes!(users::list, users::add))
-        .routes(routes!(users::show, users::change, users::remove))
+        .routes(routes!(users::show, users::change, removal::remove))
         .routes(routes!(users::reset_password))
         .routes(routes!(connection::show))
         .routes(routes!(queue::list))
@@ -75,37 +74,24 @@ async fn describe(description: String) -> impl IntoResponse {
     ([(CONTENT_TYPE, "application/json")], description)
 }
 
-#[derive(Clone)]
-struct Common {
-    api: Arc<Api>,
-    within: Duration,
-}
-
-/// Bounds a request in time, says what all answers say, counts and logs. A log line has the route and
+/// Says what all answers say, counts and logs. A log line has the route and
 /// never a body, a query or a header: that is where secrets are.
-async fn around(State(common): State<Common>, request: Request, next: Next) -> Response {
+async fn around(State(api): State<Arc<Api>>, mut request: Request, next: Next) -> Response {
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
+    let signature = Signature::default();
+    request.extensions_mut().insert(signature.clone());
     let began = Instant::now();
-    let mut response = match tokio::time::timeout(common.within, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => Problem::new(
-            Kind::TimedOut,
-            format!(
-                "the request was not complete within {} seconds",
-                common.within.as_secs()
-            ),
-        )
-        .into_response(),
-    };
+    let mut response = next.run(request).await;
     let status = response.status().as_u16();
-    common.api.metrics.answered(status);
+    api.metrics.answered(status);
     let route = route.as_ref().map_or("(none)", MatchedPath::as_str);
+    let by = signature.name();
     let took = began.elapsed();
     if method == Method::GET || method == Method::HEAD {
-        tracing::debug!(%method, route, status, ?took, "admin request");
+        tracing::debug!(%method, route, by, status, ?took, "admin request");
     } else {
-        tracing::info!(%method, route, status, ?took, "admin request");
+        tracing::info!(%method, route, by, status, ?took, "admin request");
     }
     let says = [
         (

@@ -10,6 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -17,6 +20,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+use super::problem::{Kind, Problem};
 
 /// Where the admin surface listens, and within which limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,6 +114,7 @@ impl Listener {
     /// Serves until `stop`; then takes no more connections, lets requests in progress finish and
     /// returns. Takes no longer for that than a request may take.
     pub async fn serve(self, router: Router, stop: CancellationToken) {
+        let router = router.layer(from_fn_with_state(self.limits.request_within, in_time));
         let slots = Arc::new(Semaphore::new(self.limits.connections_max));
         let connections = TaskTracker::new();
         while let Some((stream, slot)) = self.accept(&slots, &stop).await {
@@ -146,6 +152,20 @@ impl Listener {
             biased;
             () = stop.cancelled() => None,
             accepted = accepted => accepted,
+        }
+    }
+}
+
+/// Ends a request that takes too long, whatever it waits for: octet by octet it gets no further.
+async fn in_time(State(within): State<Duration>, request: Request, next: Next) -> Response {
+    match tokio::time::timeout(within, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => {
+            let text = format!(
+                "the request was not complete within {} s",
+                within.as_secs_f32()
+            );
+            Problem::new(Kind::TimedOut, text).into_response()
         }
     }
 }
@@ -244,6 +264,23 @@ mod tests {
         );
         let answer = dialogue(served.address, request.as_bytes()).await;
         assert!(answer.starts_with("HTTP/1.1 431 "), "{answer:?}");
+    }
+
+    #[tokio::test]
+    async fn a_body_that_never_ends_is_answered_in_time() {
+        let limits = Limits {
+            request_within: Duration::from_millis(30),
+            ..Limits::default()
+        };
+        let takes = axum::routing::post(|body: axum::body::Bytes| async move { body });
+        let served = serve(limits, Router::new().route("/", takes)).await;
+        let request = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf";
+        let answer = dialogue(served.address, request).await;
+        assert!(answer.starts_with("HTTP/1.1 408 "), "{answer:?}");
+        assert!(
+            answer.contains("urn:outpost:problem:timed-out"),
+            "{answer:?}"
+        );
     }
 
     #[tokio::test]

@@ -114,7 +114,7 @@ fn shown(token: &Token) -> TokenDocument {
 }
 
 /// Shows all tokens, without their secrets.
-#[utoipa::path(get, path = "/api/v1/tokens", tag = "admin secrets", security(("token" = ["admin"])),
+#[utoipa::path(get, path = "/api/v1/tokens", operation_id = "list_tokens", tag = "admin secrets", security(("token" = ["admin"])),
     responses((status = 200, description = "All tokens.", body = TokensDocument), Refused))]
 pub(super) async fn list(
     _: Administrator,
@@ -130,7 +130,7 @@ pub(super) async fn list(
 }
 
 /// Makes a token. The answer has its secret, once.
-#[utoipa::path(post, path = "/api/v1/tokens", tag = "admin secrets", request_body = TokenInput,
+#[utoipa::path(post, path = "/api/v1/tokens", operation_id = "add_token", tag = "admin secrets", request_body = TokenInput,
     security(("token" = ["admin"])),
     responses((status = 201, description = "The new token with its secret.", body = NewTokenDocument),
         Refused, RefusedBody, Conflicts))]
@@ -161,7 +161,7 @@ pub(super) async fn add(
 }
 
 /// Removes a token; it stops at once.
-#[utoipa::path(delete, path = "/api/v1/tokens/{token}", tag = "admin secrets",
+#[utoipa::path(delete, path = "/api/v1/tokens/{token}", operation_id = "remove_token", tag = "admin secrets",
     params(("token" = String, Path, description = "The name of the token.")),
     security(("token" = ["admin"])),
     responses((status = 200, description = "It is gone.", body = Removed), Refused, Missing, Conflicts))]
@@ -196,7 +196,7 @@ pub(super) async fn remove(
 }
 
 /// Gives the console a new password; the old one stops at once. The answer has it, once.
-#[utoipa::path(post, path = "/api/v1/admin/password", tag = "admin secrets",
+#[utoipa::path(post, path = "/api/v1/admin/password", operation_id = "reset_console_password", tag = "admin secrets",
     security(("token" = ["admin"])),
     responses((status = 200, description = "The new password.", body = ConsolePasswordDocument), Refused))]
 pub(super) async fn reset_console_password(

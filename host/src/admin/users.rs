@@ -16,11 +16,10 @@ use super::access::{Administrator, Caller, Reader};
 use super::extract::{Json, QueryString, Segment, given};
 use super::items::ItemsInput;
 use super::openapi::{Conflicts, Missing, Refused, RefusedBody};
-use super::problem::{FieldError, Kind, Problem};
-use super::{Api, directory_problem, invalid, no_such, spool_problem, within_path};
+use super::problem::{FieldError, Problem};
+use super::{Api, directory_problem, invalid, no_such, within_path};
 use crate::account::{Scope, User, UserDraft, UserPatch};
 use crate::directory::UserFilter;
-use crate::spool::{Change, ChangeAction, Selection};
 
 /// Rows of a page when nothing is said: most relays have fewer users, and see them all at once.
 const ROWS_DEFAULT: usize = 1_000;
@@ -170,64 +169,6 @@ pub struct UserInput {
     pub authorized_senders: Option<ItemsInput>,
 }
 
-/// What becomes of queued mail when its user is removed.
-#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields, default)]
-#[into_params(parameter_in = Query)]
-pub struct RemovalQuery {
-    /// What becomes of the user's queued mail; needed when there is some.
-    #[param(value_type = Option<QueuedMailChoice>)]
-    pub queued: Option<String>,
-}
-
-/// What becomes of queued mail when its user is removed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum QueuedMailChoice {
-    /// It is delivered.
-    Deliver,
-    /// It is held until somebody releases it.
-    Hold,
-    /// It is cancelled.
-    Cancel,
-}
-
-/// A user is gone.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct RemovedUser {
-    /// The name of the user.
-    pub removed: String,
-    /// How many deliveries of the user were queued.
-    pub queued: u64,
-    /// What becomes of them; none when there were none.
-    pub choice: Option<QueuedMailChoice>,
-}
-
-impl QueuedMailChoice {
-    const ALL: [QueuedMailChoice; 3] = [
-        QueuedMailChoice::Deliver,
-        QueuedMailChoice::Hold,
-        QueuedMailChoice::Cancel,
-    ];
-
-    /// The name in the query.
-    pub const fn name(self) -> &'static str {
-        match self {
-            QueuedMailChoice::Deliver => "deliver",
-            QueuedMailChoice::Hold => "hold",
-            QueuedMailChoice::Cancel => "cancel",
-        }
-    }
-
-    const fn action(self) -> Option<ChangeAction> {
-        match self {
-            QueuedMailChoice::Deliver => None,
-            QueuedMailChoice::Hold => Some(ChangeAction::Hold),
-            QueuedMailChoice::Cancel => Some(ChangeAction::Cancel),
-        }
-    }
-}
-
 impl UserInput {
     fn draft(self) -> UserDraft {
         UserDraft {
@@ -314,7 +255,7 @@ fn shown(user: &User, caller: &Caller) -> UserDocument {
 }
 
 /// Shows users, disabled ones included.
-#[utoipa::path(get, path = "/api/v1/users", tag = "users", params(UsersQuery),
+#[utoipa::path(get, path = "/api/v1/users", operation_id = "list_users", tag = "users", params(UsersQuery),
     security(("token" = ["read"])),
     responses((status = 200, description = "A page of users.", body = UsersDocument), Refused))]
 pub(super) async fn list(
@@ -332,7 +273,7 @@ pub(super) async fn list(
 }
 
 /// Makes a user. The answer has the password, once.
-#[utoipa::path(post, path = "/api/v1/users", tag = "users", request_body = UserInput,
+#[utoipa::path(post, path = "/api/v1/users", operation_id = "add_user", tag = "users", request_body = UserInput,
     security(("token" = ["admin"])),
     responses((status = 201, description = "The new user with its password.", body = NewUserDocument),
         Refused, RefusedBody, Conflicts))]
@@ -358,7 +299,7 @@ pub(super) async fn add(
 }
 
 /// Shows a user.
-#[utoipa::path(get, path = "/api/v1/users/{user}", tag = "users",
+#[utoipa::path(get, path = "/api/v1/users/{user}", operation_id = "show_user", tag = "users",
     params(("user" = String, Path, description = "The name of the user.")),
     security(("token" = ["read"])),
     responses((status = 200, description = "The user.", body = UserDocument), Refused, Missing))]
@@ -375,7 +316,7 @@ pub(super) async fn show(
 }
 
 /// Changes a user; what is left out stays. In force at the next MAIL of every open session.
-#[utoipa::path(patch, path = "/api/v1/users/{user}", tag = "users",
+#[utoipa::path(patch, path = "/api/v1/users/{user}", operation_id = "change_user", tag = "users",
     params(("user" = String, Path, description = "The name of the user.")),
     request_body = UserInput,
     security(("token" = ["admin"])),
@@ -397,7 +338,7 @@ pub(super) async fn change(
 }
 
 /// Gives a user a new password; the old one stops at once. The answer has it, once.
-#[utoipa::path(post, path = "/api/v1/users/{user}/password", tag = "users",
+#[utoipa::path(post, path = "/api/v1/users/{user}/password", operation_id = "reset_user_password", tag = "users",
     params(("user" = String, Path, description = "The name of the user.")),
     security(("token" = ["admin"])),
     responses((status = 200, description = "The new password.", body = PasswordDocument),
@@ -422,95 +363,4 @@ pub(super) async fn reset_password(
         password: password.as_str().to_owned(),
     };
     Ok(([(CACHE_CONTROL, "no-store")], axum::Json(document)))
-}
-
-/// Removes a user. With queued mail, `queued` has to say what becomes of it.
-#[utoipa::path(delete, path = "/api/v1/users/{user}", tag = "users",
-    params(("user" = String, Path, description = "The name of the user."), RemovalQuery),
-    security(("token" = ["admin"])),
-    responses((status = 200, description = "It is gone.", body = RemovedUser),
-        Refused, Missing, Conflicts))]
-pub(super) async fn remove(
-    Administrator(caller): Administrator,
-    State(api): State<Arc<Api>>,
-    Segment(name): Segment,
-    QueryString(query): QueryString<RemovalQuery>,
-) -> Result<axum::Json<RemovedUser>, Problem> {
-    let choice = choice(query.queued.as_deref())?;
-    let user = api
-        .directory
-        .user(&name)
-        .ok_or_else(|| no_such("user", &name))?;
-    let queued = change_mail_of(&api, &user.name, ChangeAction::Hold, &caller, true).await?;
-    if queued > 0 && choice.is_none() {
-        return Err(Problem {
-            queued: Some(queued),
-            choices: QueuedMailChoice::ALL
-                .map(|choice| choice.name().to_owned())
-                .to_vec(),
-            ..Problem::new(
-                Kind::QueuedMail,
-                format!(
-                    "user {} has {queued} queued deliveries: say what becomes of them with \
-                     `queued=deliver`, `queued=hold` or `queued=cancel`",
-                    user.name
-                ),
-            )
-        });
-    }
-    let action = choice.and_then(QueuedMailChoice::action);
-    // The mail first: when that fails, the user is still there to try it again. And once more
-    // behind the user, for what an open session submitted meanwhile.
-    let mut changed = 0;
-    if let Some(action) = action {
-        changed = change_mail_of(&api, &user.name, action, &caller, false).await?;
-    }
-    let user = api
-        .directory
-        .delete_user(&name)
-        .await
-        .map_err(directory_problem)?;
-    if let Some(action) = action {
-        let again = change_mail_of(&api, &user.name, action, &caller, false).await?;
-        if action == ChangeAction::Cancel {
-            changed += again;
-        }
-    }
-    Ok(axum::Json(RemovedUser {
-        removed: user.name.clone(),
-        queued: queued.max(changed),
-        choice: choice.filter(|_| queued > 0),
-    }))
-}
-
-fn choice(text: Option<&str>) -> Result<Option<QueuedMailChoice>, Problem> {
-    let Some(text) = text.filter(|text| !text.is_empty()) else {
-        return Ok(None);
-    };
-    let found = QueuedMailChoice::ALL
-        .into_iter()
-        .find(|choice| choice.name() == text);
-    found
-        .map(Some)
-        .ok_or_else(|| Problem::field("queued", "must be deliver, hold or cancel"))
-}
-
-async fn change_mail_of(
-    api: &Api,
-    user: &str,
-    action: ChangeAction,
-    caller: &Caller,
-    dry_run: bool,
-) -> Result<u64, Problem> {
-    let selection = Selection {
-        user: Some(user.to_owned()),
-        ..Selection::default()
-    };
-    let change = Change {
-        action,
-        by: caller.name.clone(),
-        at: api.clock.now(),
-    };
-    let changed = api.spool.change(selection, change, dry_run).await;
-    changed.map_err(|error| spool_problem(&error))
 }

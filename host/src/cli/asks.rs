@@ -8,14 +8,15 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::options::{
-    AdminCommand, Change, Filter, ListCommand, ListFields, PluginCommand, QueueCommand, QueuedMail,
-    Remote, ScopeName, State, TokenCommand, UserCommand, UserFields,
+    AdminCommand, ListCommand, ListFields, PluginCommand, QueuedMail, Remote, ScopeName,
+    TokenCommand, UserCommand, UserFields,
 };
+use super::queue_options::{Change, Filter, QueueCommand, State};
 use crate::account::Items;
 use crate::admin::client::Ask;
 use crate::admin::items::ItemsInput;
 use crate::admin::lists::{ListChangeInput, ListInput};
-use crate::admin::queue::{DeliveryStateName, QueueAction, QueueChange};
+use crate::admin::selection::{DeliveryStateName, QueueAction, QueueChange};
 use crate::admin::tokens::{self, TokenInput};
 use crate::admin::users::UserInput;
 use crate::admin::within_path;

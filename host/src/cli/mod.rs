@@ -7,8 +7,11 @@
 mod asks;
 mod options;
 mod print;
+mod queue_options;
 mod remote;
 mod sink;
+#[cfg(test)]
+mod tests;
 mod text;
 
 pub use options::{Cli, Command, Remote};

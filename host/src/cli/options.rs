@@ -5,8 +5,9 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::queue_options::{Change, QueueCommand};
 use super::sink::SinkCommand;
 
 /// Outpost: an edge mail relay that operators extend with WebAssembly.
@@ -59,6 +60,56 @@ pub enum Remote {
     /// Secrets of the admin surface
     #[command(subcommand)]
     Admin(AdminCommand),
+}
+
+impl Remote {
+    /// How its data is printed; none for what prints no data of the API.
+    pub fn output(&self) -> Option<Output> {
+        Some(match self {
+            Remote::List(command) => match command {
+                ListCommand::Ls(output)
+                | ListCommand::Add { output, .. }
+                | ListCommand::Set { output, .. } => *output,
+                ListCommand::Show(named) | ListCommand::Rm(named) => named.output,
+            },
+            Remote::User(command) => match command {
+                UserCommand::Ls { output, .. }
+                | UserCommand::Add { output, .. }
+                | UserCommand::Set { output, .. }
+                | UserCommand::Rm { output, .. } => *output,
+                UserCommand::Show(named)
+                | UserCommand::ResetPassword(named)
+                | UserCommand::Enable(named)
+                | UserCommand::Disable(named) => named.output,
+            },
+            Remote::Queue(QueueCommand::Ls { output, .. } | QueueCommand::Show { output, .. }) => {
+                *output
+            }
+            Remote::Queue(_) => self.change()?.output,
+            Remote::Plugin(PluginCommand::Ls(output))
+            | Remote::Connection(output)
+            | Remote::Admin(AdminCommand::ResetPassword(output)) => *output,
+            Remote::Admin(AdminCommand::Token { command }) => match command {
+                None | Some(TokenCommand::Print) => return None,
+                Some(TokenCommand::Ls(output) | TokenCommand::Create { output, .. }) => *output,
+                Some(TokenCommand::Rm(named)) => named.output,
+            },
+        })
+    }
+
+    /// The change to queued mail that it is, if it is one.
+    pub fn change(&self) -> Option<&Change> {
+        match self {
+            Remote::Queue(
+                QueueCommand::Hold(change)
+                | QueueCommand::Release(change)
+                | QueueCommand::Retry(change)
+                | QueueCommand::Cancel(change)
+                | QueueCommand::SetPriority { change, .. },
+            ) => Some(change),
+            _ => None,
+        }
+    }
 }
 
 /// How data is printed.
@@ -225,126 +276,6 @@ pub enum QueuedMail {
     Cancel,
 }
 
-/// `outpost queue …`
-#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
-pub enum QueueCommand {
-    /// Show what is queued
-    Ls {
-        /// Which of it.
-        #[command(flatten)]
-        filter: Filter,
-        /// Rows at most
-        #[arg(long, value_name = "ROWS", default_value_t = 100,
-              value_parser = clap::value_parser!(u16).range(1..=1000))]
-        limit: u16,
-        /// Go on after this page
-        #[arg(long)]
-        cursor: Option<String>,
-        /// How they are printed.
-        #[command(flatten)]
-        output: Output,
-    },
-    /// Show a message with its whole trail
-    Show {
-        /// The id of the message
-        id: String,
-        /// How it is printed.
-        #[command(flatten)]
-        output: Output,
-    },
-    /// Keep mail back until it is released
-    Hold(Change),
-    /// Let held mail go on
-    Release(Change),
-    /// Try deferred mail now
-    Retry(Change),
-    /// Remove mail; nobody is told
-    Cancel(Change),
-    /// Give mail another priority
-    SetPriority {
-        /// The new priority: 1 (very high) to 5 (very low)
-        #[arg(long, value_name = "1-5", value_parser = clap::value_parser!(u8).range(1..=5))]
-        priority: u8,
-        /// Which mail, and how.
-        #[command(flatten)]
-        change: Change,
-    },
-}
-
-/// Mail by what it is. Everything given must match.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
-#[group(skip)]
-pub struct Filter {
-    /// Of this list
-    #[arg(long)]
-    pub list: Option<String>,
-    /// Of this user
-    #[arg(long)]
-    pub user: Option<String>,
-    /// Of this class
-    #[arg(long, value_name = "1-5", value_parser = clap::value_parser!(u8).range(1..=5))]
-    pub class: Option<u8>,
-    /// In this state
-    #[arg(long)]
-    pub state: Option<State>,
-    /// With this in the reverse-path
-    #[arg(long, value_name = "TEXT")]
-    pub sender: Option<String>,
-    /// With this in a pending recipient
-    #[arg(long, value_name = "TEXT")]
-    pub recipient: Option<String>,
-    /// To this domain
-    #[arg(long)]
-    pub domain: Option<String>,
-}
-
-/// States of queued mail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum State {
-    /// Due, waits for its turn.
-    Waiting,
-    /// Waits for its next try or its time.
-    Deferred,
-    /// Kept back by an operator.
-    Held,
-    /// Being delivered.
-    Active,
-}
-
-/// A change to queued mail.
-#[derive(Clone, Debug, PartialEq, Eq, Args)]
-pub struct Change {
-    /// Which mail.
-    #[command(flatten)]
-    pub target: Target,
-    /// Only count what it would concern
-    #[arg(long)]
-    pub dry_run: bool,
-    /// Do not ask before changing more than one message
-    #[arg(long)]
-    pub yes: bool,
-    /// How it is printed.
-    #[command(flatten)]
-    pub output: Output,
-}
-
-/// One message, or all that match. Nothing given is refused: that would be everything.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
-#[group(id = "target", required = true, multiple = true,
-        args = ["id", "list", "user", "class", "state", "sender", "recipient", "domain", "all"])]
-pub struct Target {
-    /// The id of one message
-    #[arg(conflicts_with_all = ["list", "user", "class", "state", "sender", "recipient", "domain", "all"])]
-    pub id: Option<String>,
-    /// All that match this.
-    #[command(flatten)]
-    pub filter: Filter,
-    /// Everything that is queued
-    #[arg(long, action = ArgAction::SetTrue,
-          conflicts_with_all = ["list", "user", "class", "state", "sender", "recipient", "domain"])]
-    pub all: bool,
-}
-
 /// `outpost plugin …`
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 pub enum PluginCommand {
@@ -405,6 +336,7 @@ mod tests {
     use clap::CommandFactory as _;
     use clap::error::ErrorKind;
 
+    use super::super::queue_options::State;
     use super::*;
 
     fn read(line: &str) -> Result<Cli, ErrorKind> {

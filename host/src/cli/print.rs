@@ -5,21 +5,20 @@ use std::fmt::Write as _;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::options::{
-    AdminCommand, ListCommand, PluginCommand, QueueCommand, Remote, TokenCommand, UserCommand,
-};
+use super::options::{AdminCommand, ListCommand, PluginCommand, Remote, TokenCommand, UserCommand};
+use super::queue_options::QueueCommand;
 use super::text::{Table, cut, deliveries, facts, items};
 use crate::admin::Removed;
 use crate::admin::connection::{Certificate, Connection};
 use crate::admin::lists::{ListDocument, ListsDocument};
 use crate::admin::messages::MessageDocument;
-use crate::admin::plugins::PluginsDocument;
+use crate::admin::plugins::{CountDocument, PluginsDocument};
 use crate::admin::problem::Problem;
-use crate::admin::queue::{QueueAction, QueueChanged, QueuePage};
+use crate::admin::queue::{QueueChanged, QueuePage};
+use crate::admin::removal::{QueuedMailChoice, RemovedUser};
+use crate::admin::selection::QueueAction;
 use crate::admin::tokens::{ConsolePasswordDocument, NewTokenDocument, TokensDocument};
-use crate::admin::users::{
-    NewUserDocument, PasswordDocument, QueuedMailChoice, RemovedUser, UserDocument, UsersDocument,
-};
+use crate::admin::users::{NewUserDocument, PasswordDocument, UserDocument, UsersDocument};
 use crate::message::Class;
 use crate::message::wording::{class_text, printable};
 
@@ -321,11 +320,43 @@ fn changed(document: &QueueChanged) -> String {
 }
 
 fn plugins(document: &PluginsDocument) -> String {
-    let mut table = Table::new(&["NAME"]);
+    let mut table = Table::new(&[
+        "NAME",
+        "SOURCE",
+        "DIGEST",
+        "CONTRACT",
+        "QUESTION",
+        "ON FAILURE",
+        "ANSWERS",
+        "FAILURES",
+        "MEDIAN",
+        "BREAKER",
+    ]);
     for plugin in &document.plugins {
-        table.row(vec![plugin.name.clone()]);
+        for question in &plugin.questions {
+            table.row(vec![
+                plugin.name.clone(),
+                plugin.source.clone(),
+                plugin.digest.chars().take(12).collect(),
+                plugin.contract.clone(),
+                question.question.clone(),
+                question.on_failure.clone(),
+                total(&question.answers),
+                total(&plugin.failures),
+                format!("{} µs", question.median_microseconds),
+                plugin.breaker.name().to_owned(),
+            ]);
+        }
     }
     table.or("no policy components: every sender is refused")
+}
+
+fn total(counts: &[CountDocument]) -> String {
+    counts
+        .iter()
+        .map(|counted| counted.count)
+        .sum::<u64>()
+        .to_string()
 }
 
 fn connection(connection: &Connection) -> String {

@@ -5,17 +5,18 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::asks::{Plan, plan};
-use super::options::{
-    AdminCommand, ListCommand, PluginCommand, QueueCommand, Remote, TokenCommand, UserCommand,
-};
+use super::options::Remote;
 use super::print;
+use super::queue_options::QueueCommand;
 use crate::admin::client::{Answer, Ask, Client, ClientError};
 use crate::admin::problem::Problem;
-use crate::admin::queue::{QueueAction, QueueChanged};
+use crate::admin::queue::{QueueChanged, QueuePage};
+use crate::admin::selection::QueueAction;
 
 /// Where the running relay is, and what opens it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +39,7 @@ enum Failure {
 }
 
 /// The person or script that typed the command.
-trait Person {
+pub(super) trait Person {
     /// Takes data: standard output.
     fn hear(&mut self, text: &str) -> io::Result<()>;
     /// Takes a remark: standard error.
@@ -67,8 +68,8 @@ pub fn administer(remote: &Remote, access: &Access) -> ExitCode {
 }
 
 /// Whether it was done.
-async fn carry_out(remote: &Remote, access: &Access, person: &mut dyn Person) -> bool {
-    let json = wants_json(remote);
+pub(super) async fn carry_out(remote: &Remote, access: &Access, person: &mut dyn Person) -> bool {
+    let json = remote.output().is_some_and(|output| output.json);
     match attempt(remote, access, json, person).await {
         Ok(()) => true,
         Err(Failure::Said(lines)) => {
@@ -110,18 +111,21 @@ async fn attempt(
     let client = client(access).await?;
     let document = match plan {
         Plan::PrintToken => return Ok(()),
-        Plan::Ask(ask) => asked(&client, &ask).await?,
+        Plan::Ask(ask) => match remote {
+            Remote::Queue(command @ QueueCommand::Ls { .. }) => listed(&client, command).await?,
+            _ => asked(&client, &ask).await?,
+        },
         Plan::Change {
             action,
             count,
             act,
             is_bulk,
         } => {
-            let (dry_run, yes) = how(remote);
-            if dry_run {
+            let how = remote.change();
+            if how.is_some_and(|how| how.dry_run) {
                 asked(&client, &count).await?
             } else {
-                if is_bulk && !yes {
+                if is_bulk && !how.is_some_and(|how| how.yes) {
                     confirm(&client, action, &count, person).await?;
                 }
                 asked(&client, &act).await?
@@ -131,13 +135,34 @@ async fn attempt(
     let text = if json {
         pretty(&document)
     } else {
-        print::answer(remote, document).map_err(|error| {
-            Failure::Said(vec![format!(
-                "the relay answered what this version cannot read: {error}"
-            )])
-        })?
+        print::answer(remote, document).map_err(unreadable)?
     };
     person.hear(&text).map_err(|_| Failure::Unheard)
+}
+
+/// As much of the queue as was asked for. The relay looks at a part of a deep queue at a time, so a
+/// page may hold few of those that match; the next ones are asked for until there are enough.
+async fn listed(client: &Client, command: &QueueCommand) -> Result<Value, Failure> {
+    let mut command = command.clone();
+    let mut whole = QueuePage {
+        deliveries: Vec::new(),
+        cursor: None,
+    };
+    while let Plan::Ask(ask) = plan(&Remote::Queue(command.clone())) {
+        let page: QueuePage = read(asked(client, &ask).await?)?;
+        let rows = u16::try_from(page.deliveries.len()).unwrap_or(u16::MAX);
+        whole.deliveries.extend(page.deliveries);
+        whole.cursor = page.cursor;
+        let QueueCommand::Ls { limit, cursor, .. } = &mut command else {
+            break;
+        };
+        *limit = limit.saturating_sub(rows);
+        cursor.clone_from(&whole.cursor);
+        if cursor.is_none() || *limit == 0 {
+            break;
+        }
+    }
+    serde_json::to_value(whole).map_err(unreadable)
 }
 
 async fn confirm(
@@ -147,11 +172,7 @@ async fn confirm(
     person: &mut dyn Person,
 ) -> Result<(), Failure> {
     let document = asked(client, count).await?;
-    let counted: QueueChanged = serde_json::from_value(document).map_err(|error| {
-        Failure::Said(vec![format!(
-            "the relay answered what this version cannot read: {error}"
-        )])
-    })?;
+    let counted: QueueChanged = read(document)?;
     match person.answer(&print::question(action, counted.count)) {
         Some(true) => Ok(()),
         Some(false) => Err(Failure::Said(vec!["nothing was changed".to_owned()])),
@@ -160,6 +181,15 @@ async fn confirm(
             "nothing was changed: --yes goes on without asking".to_owned(),
         ])),
     }
+}
+
+fn read<T: DeserializeOwned>(document: Value) -> Result<T, Failure> {
+    serde_json::from_value(document).map_err(unreadable)
+}
+
+fn unreadable(error: serde_json::Error) -> Failure {
+    let text = format!("the relay answered what this version cannot read: {error}");
+    Failure::Said(vec![text])
 }
 
 async fn asked(client: &Client, ask: &Ask) -> Result<Value, Failure> {
@@ -220,59 +250,6 @@ fn read_token(access: &Access) -> Result<Zeroizing<String>, String> {
 
 fn pretty(document: &Value) -> String {
     format!("{document:#}\n")
-}
-
-fn wants_json(remote: &Remote) -> bool {
-    let output = match remote {
-        Remote::List(ListCommand::Ls(output))
-        | Remote::Plugin(PluginCommand::Ls(output))
-        | Remote::Connection(output)
-        | Remote::Admin(AdminCommand::ResetPassword(output)) => output,
-        Remote::List(ListCommand::Add { output, .. } | ListCommand::Set { output, .. }) => output,
-        Remote::List(ListCommand::Show(named) | ListCommand::Rm(named)) => &named.output,
-        Remote::User(
-            UserCommand::Ls { output, .. }
-            | UserCommand::Add { output, .. }
-            | UserCommand::Set { output, .. }
-            | UserCommand::Rm { output, .. },
-        ) => output,
-        Remote::User(
-            UserCommand::Show(named)
-            | UserCommand::ResetPassword(named)
-            | UserCommand::Enable(named)
-            | UserCommand::Disable(named),
-        ) => &named.output,
-        Remote::Queue(QueueCommand::Ls { output, .. } | QueueCommand::Show { output, .. }) => {
-            output
-        }
-        Remote::Queue(
-            QueueCommand::Hold(change)
-            | QueueCommand::Release(change)
-            | QueueCommand::Retry(change)
-            | QueueCommand::Cancel(change)
-            | QueueCommand::SetPriority { change, .. },
-        ) => &change.output,
-        Remote::Admin(AdminCommand::Token { command }) => match command {
-            None | Some(TokenCommand::Print) => return false,
-            Some(TokenCommand::Ls(output) | TokenCommand::Create { output, .. }) => output,
-            Some(TokenCommand::Rm(named)) => &named.output,
-        },
-    };
-    output.json
-}
-
-/// Whether only to count, and whether to go on without asking.
-fn how(remote: &Remote) -> (bool, bool) {
-    match remote {
-        Remote::Queue(
-            QueueCommand::Hold(change)
-            | QueueCommand::Release(change)
-            | QueueCommand::Retry(change)
-            | QueueCommand::Cancel(change)
-            | QueueCommand::SetPriority { change, .. },
-        ) => (change.dry_run, change.yes),
-        _ => (false, false),
-    }
 }
 
 /// Standard input, output and error.

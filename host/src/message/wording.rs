@@ -213,6 +213,9 @@ impl fmt::Display for Event {
                 "no {report} report was written: the sender is null, and nobody is told about a report"
             ),
             Event::Operated { action, by } => {
+                if action.starts_with("class ") {
+                    f.write_str("moved to ")?;
+                }
                 write!(f, "{} by {}", printable(action), printable(by))
             }
         }
@@ -226,20 +229,7 @@ pub fn class_text(class: Class) -> String {
 
 /// A reply in one line: code, enhanced code, text.
 pub fn reply_text(reply: &Reply) -> String {
-    let mut text = reply.code.to_string();
-    if let Some(enhanced) = reply.enhanced {
-        write!(
-            text,
-            " {}.{}.{}",
-            enhanced.class, enhanced.subject, enhanced.detail
-        )
-        .expect("writing to a string does not fail");
-    }
-    for line in reply.text.split('\n').filter(|line| !line.is_empty()) {
-        text.push(' ');
-        text.push_str(&printable(line));
-    }
-    text
+    printable(&reply.to_string()).into_owned()
 }
 
 /// The reverse-path as people read it; `<>` for the null reverse-path.
@@ -407,6 +397,13 @@ mod tests {
                 },
                 "held by admin",
             ),
+            (
+                Event::Operated {
+                    action: "class 2".into(),
+                    by: "admin".into(),
+                },
+                "moved to class 2 by admin",
+            ),
         ];
         for (event, line) in cases {
             assert_eq!(event.to_string(), line);
@@ -456,10 +453,18 @@ mod tests {
 
     #[test]
     fn what_a_peer_said_cannot_steer_a_terminal() {
-        let reply = Reply::new(550, (5, 1, 1), "\u{1b}[2Jgone\r\u{202e}");
+        let entry = TrailEntry {
+            at: AT,
+            event: Event::MalformedPriority {
+                carrier: "\u{1b}[2J\r\n\u{202e}X".into(),
+            },
+        };
         assert_eq!(
-            reply_text(&reply),
-            "550 5.1.1 \u{fffd}[2Jgone\u{fffd}\u{fffd}"
+            entry.to_string(),
+            "2023-11-14T22:13:20.123Z  \u{fffd}[2J\u{fffd}\u{fffd}\u{fffd}X is malformed and did not count"
         );
+        let reply = Reply::new(550, (5, 1, 1), "\u{1b}[2Jgone\r\u{202e}");
+        let text = reply_text(&reply);
+        assert!(!text.contains(['\u{1b}', '\r', '\u{202e}']), "{text}");
     }
 }

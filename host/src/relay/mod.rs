@@ -3,7 +3,6 @@
 //! Decides nothing. A start either succeeds whole or says in one line a mistake what to do; a stop
 //! first closes the doors, then lets work end, then closes the spool.
 
-mod components;
 mod deliver;
 mod greeting;
 mod secrets;
@@ -189,7 +188,7 @@ impl Relay {
             directory: directory.clone(),
             auth: authenticator,
             spool: Arc::clone(&spool),
-            plugins: components::shown(plugins),
+            plugins,
             connection,
             registry: Arc::new(registry),
             metrics: admin_metrics,
@@ -198,10 +197,7 @@ impl Relay {
             started,
         };
         let stop_admin = CancellationToken::new();
-        let admin = tokio::spawn(admin_listener.serve(
-            admin::router(Arc::new(api), config.admin.limits.request_within),
-            stop_admin.clone(),
-        ));
+        let admin = tokio::spawn(admin_listener.serve(admin::router(api), stop_admin.clone()));
         let acceptor = reception::accept(&reception, listeners);
         tracing::info!(hostname = %config.hostname, version = env!("CARGO_PKG_VERSION"), "started");
         Ok(Relay {

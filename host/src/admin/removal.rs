@@ -1,0 +1,163 @@
+//! Removing a user over HTTP: what becomes of its queued mail has to be said.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::access::{Administrator, Caller};
+use super::extract::{QueryString, Segment};
+use super::openapi::{Conflicts, Missing, Refused};
+use super::problem::{Kind, Problem};
+use super::{Api, directory_problem, no_such, spool_problem};
+use crate::spool::{Change, ChangeAction, Selection};
+
+/// What becomes of queued mail when its user is removed.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub struct RemovalQuery {
+    /// What becomes of the user's queued mail; needed when there is some.
+    #[param(value_type = Option<QueuedMailChoice>)]
+    pub queued: Option<String>,
+}
+
+/// What becomes of queued mail when its user is removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum QueuedMailChoice {
+    /// It is delivered.
+    Deliver,
+    /// It is held until somebody releases it.
+    Hold,
+    /// It is cancelled.
+    Cancel,
+}
+
+/// A user is gone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RemovedUser {
+    /// The name of the user.
+    pub removed: String,
+    /// How many deliveries of the user were queued.
+    pub queued: u64,
+    /// What becomes of them; none when there were none.
+    pub choice: Option<QueuedMailChoice>,
+}
+
+impl QueuedMailChoice {
+    const ALL: [QueuedMailChoice; 3] = [
+        QueuedMailChoice::Deliver,
+        QueuedMailChoice::Hold,
+        QueuedMailChoice::Cancel,
+    ];
+
+    /// The name in the query.
+    pub const fn name(self) -> &'static str {
+        match self {
+            QueuedMailChoice::Deliver => "deliver",
+            QueuedMailChoice::Hold => "hold",
+            QueuedMailChoice::Cancel => "cancel",
+        }
+    }
+
+    const fn action(self) -> Option<ChangeAction> {
+        match self {
+            QueuedMailChoice::Deliver => None,
+            QueuedMailChoice::Hold => Some(ChangeAction::Hold),
+            QueuedMailChoice::Cancel => Some(ChangeAction::Cancel),
+        }
+    }
+}
+
+/// Removes a user. With queued mail, `queued` has to say what becomes of it.
+#[utoipa::path(delete, path = "/api/v1/users/{user}", operation_id = "remove_user", tag = "users",
+    params(("user" = String, Path, description = "The name of the user."), RemovalQuery),
+    security(("token" = ["admin"])),
+    responses((status = 200, description = "It is gone.", body = RemovedUser),
+        Refused, Missing, Conflicts))]
+pub(super) async fn remove(
+    Administrator(caller): Administrator,
+    State(api): State<Arc<Api>>,
+    Segment(name): Segment,
+    QueryString(query): QueryString<RemovalQuery>,
+) -> Result<axum::Json<RemovedUser>, Problem> {
+    let choice = choice(query.queued.as_deref())?;
+    let user = api
+        .directory
+        .user(&name)
+        .ok_or_else(|| no_such("user", &name))?;
+    let queued = change_mail_of(&api, &user.name, ChangeAction::Cancel, &caller, true).await?;
+    if queued > 0 && choice.is_none() {
+        return Err(Problem {
+            queued: Some(queued),
+            choices: QueuedMailChoice::ALL
+                .map(|choice| choice.name().to_owned())
+                .to_vec(),
+            ..Problem::new(
+                Kind::QueuedMail,
+                format!(
+                    "user {} has {queued} queued deliveries: say what becomes of them with \
+                     `queued=deliver`, `queued=hold` or `queued=cancel`",
+                    user.name
+                ),
+            )
+        });
+    }
+    let action = choice.and_then(QueuedMailChoice::action);
+    // The mail first: when that fails, the user is still there to try it again. And once more
+    // behind the user, for what an open session submitted meanwhile.
+    let mut changed = 0;
+    if let Some(action) = action {
+        changed = change_mail_of(&api, &user.name, action, &caller, false).await?;
+    }
+    let user = api
+        .directory
+        .delete_user(&name)
+        .await
+        .map_err(directory_problem)?;
+    if let Some(action) = action {
+        let again = change_mail_of(&api, &user.name, action, &caller, false).await?;
+        if action == ChangeAction::Cancel {
+            changed += again;
+        }
+    }
+    Ok(axum::Json(RemovedUser {
+        removed: user.name.clone(),
+        queued: queued.max(changed),
+        choice: choice.filter(|_| queued > 0),
+    }))
+}
+
+fn choice(text: Option<&str>) -> Result<Option<QueuedMailChoice>, Problem> {
+    let Some(text) = text.filter(|text| !text.is_empty()) else {
+        return Ok(None);
+    };
+    let found = QueuedMailChoice::ALL
+        .into_iter()
+        .find(|choice| choice.name() == text);
+    found
+        .map(Some)
+        .ok_or_else(|| Problem::field("queued", "must be deliver, hold or cancel"))
+}
+
+async fn change_mail_of(
+    api: &Api,
+    user: &str,
+    action: ChangeAction,
+    caller: &Caller,
+    dry_run: bool,
+) -> Result<u64, Problem> {
+    let selection = Selection {
+        user: Some(user.to_owned()),
+        ..Selection::default()
+    };
+    let change = Change {
+        action,
+        by: caller.name.clone(),
+        at: api.clock.now(),
+    };
+    let changed = api.spool.change(selection, change, dry_run).await;
+    changed.map_err(|error| spool_problem(&error))
+}

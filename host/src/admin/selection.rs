@@ -1,0 +1,372 @@
+//! Which queued mail is meant, and what is done to it: query strings and documents, read and checked.
+//!
+//! Everything that is wrong is told at once, field by field.
+
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::extract::given;
+use super::problem::{FieldError, Kind, Problem};
+use crate::message::wording::printable;
+use crate::message::{Class, MessageId};
+use crate::spool::{ChangeAction, QueueState, ROWS_MAX, Selection};
+
+/// Rows of a page when nothing is said: what a person looks at.
+const ROWS_DEFAULT: usize = 100;
+
+/// Which part of the queue. Everything given must match; an empty value counts as not given.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub struct QueueQuery {
+    /// Messages of this list.
+    pub list: Option<String>,
+    /// Messages of this user.
+    pub user: Option<String>,
+    /// This class, 1 (very high) to 5 (very low).
+    #[param(value_type = Option<u8>, minimum = 1, maximum = 5)]
+    pub class: Option<String>,
+    /// This state.
+    #[param(value_type = Option<DeliveryStateName>)]
+    pub state: Option<String>,
+    /// The reverse-path contains this, without regard to case.
+    pub sender: Option<String>,
+    /// A pending recipient contains this, without regard to case.
+    pub recipient: Option<String>,
+    /// The next hop is this domain, or a pending recipient is at it.
+    pub domain: Option<String>,
+    /// The `cursor` of the page before.
+    pub cursor: Option<String>,
+    /// Rows at most, 1 to 1000; 100 when left out.
+    #[param(value_type = Option<u16>, minimum = 1, maximum = 1000)]
+    pub limit: Option<String>,
+}
+
+/// What to change: one message by its id, all that match, or everything.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct QueueChange {
+    /// One message.
+    #[serde(
+        default,
+        deserialize_with = "given",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schema(nullable = false)]
+    pub id: Option<String>,
+    /// Messages of this list.
+    #[serde(
+        default,
+        deserialize_with = "given",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schema(nullable = false)]
+    pub list: Option<String>,
+    /// Messages of this user.
+    #[serde(
+        default,
+        deserialize_with = "given",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schema(nullable = false)]
+    pub user: Option<String>,
+    /// This class.
+    #[serde(
+        default,
+        deserialize_with = "given",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schema(nullable = false, minimum = 1, maximum = 5)]
+    pub class: Option<u8>,
+    /// This state.
+    #[serde(
+        default,
+        deserialize_with = "given",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schema(nullable = false)]
+    pub state: Option<DeliveryStateName>,
+    /// The reverse-path contains this.
+    #[serde(
+        default,
+        deserialize_with = "given",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schema(nullable = false)]
+    pub sender: Option<String>,
+    /// A pending recipient contains this.
+    #[serde(
+        default,
+        deserialize_with = "given",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schema(nullable = false)]
+    pub recipient: Option<String>,
+    /// The next hop is this domain, or a pending recipient is at it.
+    #[serde(
+        default,
+        deserialize_with = "given",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schema(nullable = false)]
+    pub domain: Option<String>,
+    /// Everything that is queued; has to be said when nothing else is.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub all: bool,
+    /// The new priority, for `set-priority` only.
+    #[serde(
+        default,
+        deserialize_with = "given",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schema(nullable = false, minimum = 1, maximum = 5)]
+    pub priority: Option<u8>,
+    /// Only count what it would concern.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
+}
+
+/// What can be done to queued mail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum QueueAction {
+    /// Keep back until released.
+    Hold,
+    /// Let go on.
+    Release,
+    /// Try now.
+    Retry,
+    /// Remove; nobody is told.
+    Cancel,
+    /// Give another priority.
+    SetPriority,
+}
+
+impl QueueAction {
+    /// All of them.
+    pub const ALL: [QueueAction; 5] = [
+        QueueAction::Hold,
+        QueueAction::Release,
+        QueueAction::Retry,
+        QueueAction::Cancel,
+        QueueAction::SetPriority,
+    ];
+
+    /// The name in the path.
+    pub const fn name(self) -> &'static str {
+        match self {
+            QueueAction::Hold => "hold",
+            QueueAction::Release => "release",
+            QueueAction::Retry => "retry",
+            QueueAction::Cancel => "cancel",
+            QueueAction::SetPriority => "set-priority",
+        }
+    }
+
+    pub(super) fn parse(name: &str) -> Result<Self, Problem> {
+        Self::ALL
+            .into_iter()
+            .find(|action| action.name() == name)
+            .ok_or_else(|| {
+                let known: Vec<&str> = Self::ALL.into_iter().map(Self::name).collect();
+                Problem::new(
+                    Kind::NotFound,
+                    format!(
+                        "`{}` is no action on the queue; there are {}",
+                        printable(name),
+                        known.join(", ")
+                    ),
+                )
+            })
+    }
+}
+
+/// States of queued deliveries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum DeliveryStateName {
+    /// Due, waits for its turn.
+    Waiting,
+    /// Waits for its next try or its time.
+    Deferred,
+    /// Kept back by an operator.
+    Held,
+    /// Being delivered.
+    Active,
+}
+
+impl DeliveryStateName {
+    const ALL: [DeliveryStateName; 4] = [
+        DeliveryStateName::Waiting,
+        DeliveryStateName::Deferred,
+        DeliveryStateName::Held,
+        DeliveryStateName::Active,
+    ];
+
+    /// The name on every surface.
+    pub const fn name(self) -> &'static str {
+        match self {
+            DeliveryStateName::Waiting => "waiting",
+            DeliveryStateName::Deferred => "deferred",
+            DeliveryStateName::Held => "held",
+            DeliveryStateName::Active => "active",
+        }
+    }
+}
+
+impl From<QueueState> for DeliveryStateName {
+    fn from(state: QueueState) -> Self {
+        match state {
+            QueueState::Waiting => DeliveryStateName::Waiting,
+            QueueState::Deferred => DeliveryStateName::Deferred,
+            QueueState::Held => DeliveryStateName::Held,
+            QueueState::Active => DeliveryStateName::Active,
+        }
+    }
+}
+
+impl From<DeliveryStateName> for QueueState {
+    fn from(state: DeliveryStateName) -> Self {
+        match state {
+            DeliveryStateName::Waiting => QueueState::Waiting,
+            DeliveryStateName::Deferred => QueueState::Deferred,
+            DeliveryStateName::Held => QueueState::Held,
+            DeliveryStateName::Active => QueueState::Active,
+        }
+    }
+}
+
+impl QueueQuery {
+    pub(super) fn read(self) -> Result<(Selection, Option<String>, usize), Problem> {
+        let set = |value: Option<String>| value.filter(|value| !value.is_empty());
+        let mut errors = Vec::new();
+        let mut kept =
+            |found: Result<_, FieldError>| found.map_err(|error| errors.push(error)).ok();
+        let class = set(self.class).map(|text| {
+            text.parse()
+                .ok()
+                .and_then(Class::from_number)
+                .ok_or_else(|| class_error("class"))
+        });
+        let class = class.and_then(&mut kept);
+        let state = set(self.state).and_then(|text| {
+            let found = DeliveryStateName::ALL
+                .into_iter()
+                .find(|state| state.name() == text);
+            if found.is_none() {
+                let names = DeliveryStateName::ALL
+                    .map(DeliveryStateName::name)
+                    .join(", ");
+                errors.push(FieldError::new("state", format!("must be one of {names}")));
+            }
+            found
+        });
+        let limit = set(self.limit).map_or(Some(ROWS_DEFAULT), |text| {
+            text.parse()
+                .ok()
+                .filter(|rows| (1..=ROWS_MAX).contains(rows))
+        });
+        if limit.is_none() {
+            errors.push(FieldError::new("limit", format!("must be 1 to {ROWS_MAX}")));
+        }
+        let Some(limit) = limit.filter(|_| errors.is_empty()) else {
+            return Err(Problem::fields(errors));
+        };
+        let selection = Selection {
+            message: None,
+            list: set(self.list),
+            user: set(self.user),
+            class,
+            state: state.map(QueueState::from),
+            sender: set(self.sender),
+            recipient: set(self.recipient),
+            domain: set(self.domain),
+        };
+        Ok((selection, set(self.cursor), limit))
+    }
+}
+
+impl QueueChange {
+    pub(super) fn read(
+        self,
+        action: QueueAction,
+    ) -> Result<(Selection, ChangeAction, bool), Problem> {
+        let mut errors = Vec::new();
+        let message = self.id.as_deref().map(str::parse::<MessageId>);
+        let message = message.and_then(|found| {
+            found
+                .map_err(|error| errors.push(FieldError::new("id", error.to_string())))
+                .ok()
+        });
+        let class = self.class.and_then(|number| {
+            let class = Class::from_number(number);
+            if class.is_none() {
+                errors.push(class_error("class"));
+            }
+            class
+        });
+        let one = self.id.is_some();
+        let matching = [
+            &self.list,
+            &self.user,
+            &self.sender,
+            &self.recipient,
+            &self.domain,
+        ]
+        .into_iter()
+        .any(Option::is_some)
+            || self.class.is_some()
+            || self.state.is_some();
+        if [one, matching, self.all]
+            .into_iter()
+            .filter(|given| *given)
+            .count()
+            != 1
+        {
+            errors.push(FieldError::new(
+                "id",
+                "say what is meant: one message by `id`, those that match by `list`, `user`, `class`, `state`, \
+                 `sender`, `recipient` or `domain`, or everything by `all`",
+            ));
+        }
+        let change = self.change(action, &mut errors);
+        let Some(change) = change.filter(|_| errors.is_empty()) else {
+            return Err(Problem::fields(errors));
+        };
+        let selection = Selection {
+            message,
+            list: self.list,
+            user: self.user,
+            class,
+            state: self.state.map(QueueState::from),
+            sender: self.sender,
+            recipient: self.recipient,
+            domain: self.domain,
+        };
+        Ok((selection, change, self.dry_run))
+    }
+
+    fn change(&self, action: QueueAction, errors: &mut Vec<FieldError>) -> Option<ChangeAction> {
+        let change = match action {
+            QueueAction::Hold => ChangeAction::Hold,
+            QueueAction::Release => ChangeAction::Release,
+            QueueAction::Retry => ChangeAction::Retry,
+            QueueAction::Cancel => ChangeAction::Cancel,
+            QueueAction::SetPriority => {
+                let class = self.priority.and_then(Class::from_number);
+                if class.is_none() {
+                    errors.push(class_error("priority"));
+                }
+                return class.map(ChangeAction::SetClass);
+            }
+        };
+        if self.priority.is_some() {
+            errors.push(FieldError::new("priority", "only goes with set-priority"));
+        }
+        Some(change)
+    }
+}
+
+fn class_error(field: &str) -> FieldError {
+    FieldError::new(field, "must be 1 (very high) to 5 (very low)")
+}

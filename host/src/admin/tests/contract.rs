@@ -1,0 +1,349 @@
+//! The API is what its description says: routes, scopes, statuses and shapes.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::Surface;
+use crate::message::Class;
+
+/// A valid request for each operation, in an order in which all of them succeed.
+const REQUESTS: &[(&str, &str, &str)] = &[
+    // Operation, path as called, body.
+    ("GET /", "/", ""),
+    ("GET /livez", "/livez", ""),
+    ("GET /readyz", "/readyz", ""),
+    ("GET /metrics", "/metrics", ""),
+    ("GET /api/v1/connection", "/api/v1/connection", ""),
+    ("GET /api/v1/plugins", "/api/v1/plugins", ""),
+    (
+        "POST /api/v1/lists",
+        "/api/v1/lists",
+        r#"{"name":"ops","notify":["a@x.example"]}"#,
+    ),
+    ("GET /api/v1/lists", "/api/v1/lists", ""),
+    ("GET /api/v1/lists/{list}", "/api/v1/lists/ops", ""),
+    (
+        "PATCH /api/v1/lists/{list}",
+        "/api/v1/lists/ops",
+        r#"{"notify":"b@x.example"}"#,
+    ),
+    (
+        "POST /api/v1/users",
+        "/api/v1/users",
+        r#"{"name":"u","authorized_domains":"a.example"}"#,
+    ),
+    ("GET /api/v1/users", "/api/v1/users", ""),
+    ("GET /api/v1/users/{user}", "/api/v1/users/u", ""),
+    (
+        "PATCH /api/v1/users/{user}",
+        "/api/v1/users/u",
+        r#"{"priority":1}"#,
+    ),
+    (
+        "POST /api/v1/users/{user}/password",
+        "/api/v1/users/u/password",
+        "",
+    ),
+    ("GET /api/v1/queue", "/api/v1/queue", ""),
+    ("GET /api/v1/messages/{id}", "/api/v1/messages/{id}", ""),
+    (
+        "POST /api/v1/queue/{action}",
+        "/api/v1/queue/hold",
+        r#"{"all":true}"#,
+    ),
+    (
+        "DELETE /api/v1/users/{user}",
+        "/api/v1/users/u?queued=cancel",
+        "",
+    ),
+    ("DELETE /api/v1/lists/{list}", "/api/v1/lists/ops", ""),
+    (
+        "POST /api/v1/tokens",
+        "/api/v1/tokens",
+        r#"{"name":"t","scope":"read"}"#,
+    ),
+    ("GET /api/v1/tokens", "/api/v1/tokens", ""),
+    ("DELETE /api/v1/tokens/{token}", "/api/v1/tokens/t", ""),
+    ("POST /api/v1/admin/password", "/api/v1/admin/password", ""),
+];
+
+async fn described(surface: &Surface) -> Value {
+    let answered = surface.call("", "GET /api/v1/openapi.json", None).await;
+    assert_eq!(answered.status, 200);
+    assert_eq!(answered.header("content-type"), "application/json");
+    answered.json()
+}
+
+fn operation<'a>(document: &'a Value, name: &str) -> &'a Value {
+    let (method, path) = name.split_once(' ').unwrap();
+    &document["paths"][path][method.to_lowercase()]
+}
+
+#[tokio::test]
+async fn the_description_lists_every_operation_and_no_other() {
+    let surface = Surface::start().await;
+    let document = described(&surface).await;
+    let mut listed = BTreeSet::new();
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        for method in operations.as_object().unwrap().keys() {
+            listed.insert(format!("{} {path}", method.to_uppercase()));
+        }
+    }
+    let known: BTreeSet<String> = REQUESTS
+        .iter()
+        .map(|(operation, _, _)| (*operation).to_owned())
+        .collect();
+    assert_eq!(listed, known);
+    // And what the router itself knows: each path has the methods of the description.
+    for path in document["paths"].as_object().unwrap().keys() {
+        let called = path.replace("{action}", "hold").replace(['{', '}'], "");
+        let refused = surface.ask(&format!("TRACE {called}"), None).await;
+        let allowed: BTreeSet<String> = refused
+            .header("allow")
+            .split(',')
+            .filter(|method| *method != "HEAD")
+            .map(|method| format!("{method} {path}"))
+            .collect();
+        let listed: BTreeSet<String> = listed
+            .iter()
+            .filter(|name| name.ends_with(&format!(" {path}")))
+            .cloned()
+            .collect();
+        assert_eq!(allowed, listed, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn every_operation_is_described_in_words_with_an_id_of_its_own() {
+    let surface = Surface::start().await;
+    let document = described(&surface).await;
+    let mut ids = BTreeSet::new();
+    for (name, _, _) in REQUESTS {
+        let operation = operation(&document, name);
+        assert!(
+            !operation["summary"].as_str().unwrap_or_default().is_empty(),
+            "{name}"
+        );
+        assert!(
+            ids.insert(operation["operationId"].as_str().unwrap().to_owned()),
+            "{name}"
+        );
+        for (status, response) in operation["responses"].as_object().unwrap() {
+            assert!(
+                !response["description"].as_str().unwrap().is_empty(),
+                "{name} {status}"
+            );
+        }
+    }
+    for (name, schema) in document["components"]["schemas"].as_object().unwrap() {
+        if let Some(properties) = schema["properties"].as_object() {
+            for (property, schema) in properties {
+                let is_described = ["description", "$ref", "oneOf"]
+                    .iter()
+                    .any(|key| schema.get(key).is_some());
+                assert!(is_described, "{name}.{property}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn each_operation_needs_the_scope_that_it_is_described_with() {
+    let surface = Surface::start().await;
+    let document = described(&surface).await;
+    let scopes = [
+        ("read", &surface.read),
+        ("operate", &surface.operate),
+        ("admin", &surface.admin),
+    ];
+    for (name, called, body) in REQUESTS {
+        let security = &operation(&document, name)["security"];
+        let needed = security[0]["token"][0].as_str();
+        let method = name.split_once(' ').unwrap().0;
+        let ask = format!("{method} {}", called.replace("{id}", "x"));
+        // A body that is refused keeps what is tried here from happening.
+        let body = if body.is_empty() { None } else { Some("[]") };
+        let status = |answered: u16| answered;
+        let without = status(surface.call("", &ask, body).await.status);
+        let Some(needed) = needed else {
+            assert_ne!(without, 401, "{name}");
+            continue;
+        };
+        assert_eq!(without, 401, "{name}");
+        let mut reaches = false;
+        for (scope, token) in scopes {
+            reaches = reaches || scope == needed;
+            if reaches && (ask.starts_with("DELETE") || ask.ends_with("password")) {
+                continue;
+            }
+            let answered = surface.call(token, &ask, body).await.status;
+            assert_eq!(answered == 403, !reaches, "{name} as {scope}: {answered}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_answer_has_a_described_status_and_shape() {
+    let surface = Surface::start().await;
+    let document = described(&surface).await;
+    let id = surface
+        .queue("u", Class::Normal, &["x@b.example"])
+        .await
+        .to_string();
+    for (name, called, body) in REQUESTS {
+        let method = name.split_once(' ').unwrap().0;
+        let ask = format!("{method} {}", called.replace("{id}", &id));
+        let body = Some(*body).filter(|body| !body.is_empty());
+        let answered = surface.ask(&ask, body).await;
+        assert!(
+            answered.status < 300,
+            "{ask}: {} {}",
+            answered.status,
+            answered.text
+        );
+        let responses = &operation(&document, name)["responses"];
+        let response = &responses[answered.status.to_string()];
+        assert!(response.is_object(), "{ask} answers {}", answered.status);
+        let media = answered.header("content-type").split(';').next().unwrap();
+        let content = &response["content"][media];
+        assert!(content.is_object(), "{ask} answers as {media}");
+        if media == "application/json" {
+            fits(&document, &content["schema"], &answered.json(), name);
+        }
+        // Refusals that any operation of its kind can meet.
+        let mut refusals = vec![
+            surface
+                .ask(
+                    &format!("{ask}{}", if ask.contains('?') { "&no=1" } else { "?no=1" }),
+                    body,
+                )
+                .await,
+        ];
+        refusals.push(surface.call("", &ask, body).await);
+        refusals.push(surface.call(&surface.read, &ask, body).await);
+        if body.is_some() {
+            for wrong in ["{", "[]", "{\"no\":1}"] {
+                refusals.push(surface.ask(&ask, Some(wrong)).await);
+            }
+        }
+        for refused in refusals.iter().filter(|refused| refused.status >= 400) {
+            let response = &responses[refused.status.to_string()];
+            assert!(
+                response.is_object(),
+                "{ask} answers {}: {}",
+                refused.status,
+                refused.text
+            );
+            let schema = &response["content"]["application/problem+json"]["schema"];
+            fits(&document, schema, &refused.json(), name);
+        }
+    }
+}
+
+/// Whether a value has the shape that is described: no property too many, none too few, right types.
+fn fits(document: &Value, schema: &Value, value: &Value, at: &str) {
+    if let Err(problem) = check(document, schema, value) {
+        panic!("{at}: {problem} in {value}");
+    }
+}
+
+fn check(document: &Value, schema: &Value, value: &Value) -> Result<(), String> {
+    let mut properties = BTreeSet::new();
+    check_in(document, schema, value, &mut properties)?;
+    if let Some(object) = value.as_object() {
+        match object.keys().find(|key| !properties.contains(*key)) {
+            Some(key) => return Err(format!("{key} is not described")),
+            None => return Ok(()),
+        }
+    }
+    Ok(())
+}
+
+fn check_in(
+    document: &Value,
+    schema: &Value,
+    value: &Value,
+    known: &mut BTreeSet<String>,
+) -> Result<(), String> {
+    if let Some(reference) = schema["$ref"].as_str() {
+        let name = reference.rsplit('/').next().unwrap_or_default();
+        let schema = &document["components"]["schemas"][name];
+        return if schema.is_object() {
+            check_in(document, schema, value, known)
+        } else {
+            Err(format!("{reference} leads nowhere"))
+        };
+    }
+    for part in schema["allOf"].as_array().into_iter().flatten() {
+        check_in(document, part, value, known)?;
+    }
+    if let Some(choices) = schema["oneOf"].as_array() {
+        let mut problems = Vec::new();
+        let fitting = choices.iter().find_map(|choice| {
+            let mut properties = BTreeSet::new();
+            match check_in(document, choice, value, &mut properties) {
+                Ok(()) => Some(properties),
+                Err(problem) => {
+                    problems.push(problem);
+                    None
+                }
+            }
+        });
+        known.extend(fitting.ok_or_else(|| problems.join(" / "))?);
+    }
+    if let Some(values) = schema["enum"].as_array()
+        && !values.contains(value)
+    {
+        return Err(format!("{value} is not one of {values:?}"));
+    }
+    let is = match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(_) => "integer",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    };
+    let types = match &schema["type"] {
+        Value::String(one) => vec![one.as_str()],
+        Value::Array(many) => many.iter().filter_map(Value::as_str).collect(),
+        _ => Vec::new(),
+    };
+    if !types.is_empty() && !types.contains(&is) {
+        return Err(format!("{value} is not {types:?}"));
+    }
+    for item in value.as_array().into_iter().flatten() {
+        check(document, &schema["items"], item)?;
+    }
+    if let Some(object) = value.as_object() {
+        for required in schema["required"].as_array().into_iter().flatten() {
+            if !object.contains_key(required.as_str().unwrap_or_default()) {
+                return Err(format!("{required} is missing"));
+            }
+        }
+        for (name, schema) in schema["properties"].as_object().into_iter().flatten() {
+            known.insert(name.clone());
+            if let Some(value) = object.get(name) {
+                check(document, schema, value)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn the_shape_check_can_fail() {
+    let document = json!({"components": {"schemas": {"A": {
+        "type": "object", "required": ["x"], "properties": {"x": {"type": "integer"}}}}}});
+    let schema = json!({"$ref": "#/components/schemas/A"});
+    assert_eq!(check(&document, &schema, &json!({"x": 1})), Ok(()));
+    for wrong in [
+        json!({}),
+        json!({"x": "1"}),
+        json!({"x": 1, "y": 2}),
+        json!([]),
+    ] {
+        assert!(check(&document, &schema, &wrong).is_err(), "{wrong}");
+    }
+}

@@ -1,0 +1,379 @@
+//! The queue and its messages.
+
+use serde_json::{Value, json};
+
+use super::{NOW, Surface};
+use crate::message::Class;
+
+fn ids(page: &Value) -> Vec<String> {
+    let rows = page["deliveries"].as_array().unwrap();
+    rows.iter()
+        .map(|row| row["id"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[tokio::test]
+async fn a_row_says_all_that_an_operator_looks_for() {
+    let surface = Surface::start().await;
+    let id = surface
+        .queue("app", Class::High, &["x@b.example", "y@b.example"])
+        .await;
+    let page = surface.get("/api/v1/queue").await;
+    assert_eq!(
+        page,
+        json!({
+            "deliveries": [{
+                "id": id.to_string(), "delivery": 0, "next_hop": "b.example",
+                "list": "default", "user": "app",
+                "class": 2, "user_priority": 3, "message_priority": 2,
+                "state": "waiting", "subject": "Your <b>password</b>", "sender": "app@a.example",
+                "recipients": ["x@b.example", "y@b.example"], "content_octets": 5,
+                "accepted": NOW.to_string(), "due": NOW.to_string(),
+                "attempts": 0, "last_reply": "",
+                "standing": "2 recipients to b.example: due, waits for its turn",
+            }],
+            "cursor": null,
+        })
+    );
+}
+
+#[tokio::test]
+async fn the_queue_is_shown_by_filter() {
+    let surface = Surface::start().await;
+    let one = surface
+        .queue("app", Class::VeryHigh, &["x@b.example"])
+        .await
+        .to_string();
+    let two = surface
+        .queue("web", Class::Normal, &["y@c.example"])
+        .await
+        .to_string();
+    let held = Some(r#"{"user":"web"}"#);
+    assert_eq!(
+        surface.ask("POST /api/v1/queue/hold", held).await.status,
+        200
+    );
+    let both = vec![one.clone(), two.clone()];
+    let cases = [
+        ("", both.clone()),
+        (
+            "?list=&user=&class=&state=&sender=&recipient=&domain=&cursor=",
+            both.clone(),
+        ),
+        ("?list=default", both.clone()),
+        ("?list=ops", vec![]),
+        ("?user=app", vec![one.clone()]),
+        ("?class=3", vec![two.clone()]),
+        ("?state=held", vec![two.clone()]),
+        ("?state=waiting", vec![one.clone()]),
+        ("?sender=APP%40a", both.clone()),
+        ("?sender=nobody", vec![]),
+        ("?recipient=Y%40", vec![two.clone()]),
+        ("?domain=b.example", vec![one.clone()]),
+        ("?user=app&class=3", vec![]),
+    ];
+    for (query, expected) in cases {
+        let mut found = ids(&surface.get(&format!("/api/v1/queue{query}")).await);
+        found.sort();
+        assert_eq!(found, expected, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn pages_follow_one_another_without_loss() {
+    let surface = Surface::start().await;
+    let mut expected = Vec::new();
+    for _ in 0..7 {
+        expected.push(
+            surface
+                .queue("app", Class::Normal, &["x@b.example"])
+                .await
+                .to_string(),
+        );
+    }
+    let mut found = Vec::new();
+    let mut query = "?limit=3".to_owned();
+    loop {
+        let page = surface.get(&format!("/api/v1/queue{query}")).await;
+        found.extend(ids(&page));
+        match page["cursor"].as_str() {
+            Some(cursor) => {
+                query = format!("?limit=3&cursor={}", super::super::within_path(cursor))
+            }
+            None => break,
+        }
+    }
+    assert_eq!(found, expected);
+}
+
+#[tokio::test]
+async fn every_parameter_is_refused_by_name() {
+    let surface = Surface::start().await;
+    for (query, fields) in [
+        ("?class=0", vec!["class"]),
+        ("?class=high", vec!["class"]),
+        ("?state=lost", vec!["state"]),
+        ("?limit=0", vec!["limit"]),
+        ("?limit=1001", vec!["limit"]),
+        ("?limit=-1", vec!["limit"]),
+        (
+            "?class=9&state=lost&limit=x",
+            vec!["class", "state", "limit"],
+        ),
+        ("?colour=red", vec!["colour"]),
+        ("?cursor=not-ours", vec!["cursor"]),
+    ] {
+        let refused = surface
+            .ask(&format!("GET /api/v1/queue{query}"), None)
+            .await;
+        assert_eq!(refused.status, 422, "{query}: {}", refused.text);
+        assert_eq!(refused.fields(), fields, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn one_message_is_held_released_moved_and_cancelled() {
+    let surface = Surface::start().await;
+    let id = surface
+        .queue("app", Class::Normal, &["x@b.example", "y@c.example"])
+        .await;
+    let other = surface
+        .queue("app", Class::Normal, &["x@b.example"])
+        .await
+        .to_string();
+    let steps = [
+        (
+            "hold",
+            "",
+            json!({"action": "hold", "dry_run": false, "count": 2}),
+        ),
+        (
+            "release",
+            "",
+            json!({"action": "release", "dry_run": false, "count": 2}),
+        ),
+        (
+            "retry",
+            "",
+            json!({"action": "retry", "dry_run": false, "count": 2}),
+        ),
+        (
+            "set-priority",
+            r#","priority":1"#,
+            json!({"action": "set-priority", "dry_run": false, "count": 2}),
+        ),
+        (
+            "cancel",
+            r#","dry_run":true"#,
+            json!({"action": "cancel", "dry_run": true, "count": 2}),
+        ),
+        (
+            "cancel",
+            "",
+            json!({"action": "cancel", "dry_run": false, "count": 2}),
+        ),
+    ];
+    for (action, more, expected) in steps {
+        let body = format!("{{\"id\":\"{id}\"{more}}}");
+        let operate = surface.operate.clone();
+        let done = surface
+            .call(
+                &operate,
+                &format!("POST /api/v1/queue/{action}"),
+                Some(&body),
+            )
+            .await;
+        assert_eq!(
+            (done.status, done.json()),
+            (200, expected),
+            "{action}: {}",
+            done.text
+        );
+    }
+    assert_eq!(ids(&surface.get("/api/v1/queue").await), [other]);
+    let text = surface.get(&format!("/api/v1/messages/{id}")).await["text"].to_string();
+    for line in [
+        "held by night-shift",
+        "released by night-shift",
+        "moved to class 1 by night-shift",
+        "cancelled by night-shift",
+        "finished: nothing of it is left",
+    ] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn many_are_changed_by_filter_and_counted_before() {
+    let surface = Surface::start().await;
+    for user in ["app", "app", "web"] {
+        surface.queue(user, Class::Normal, &["x@b.example"]).await;
+    }
+    let count = Some(r#"{"user":"app","dry_run":true}"#);
+    let counted = surface.ask("POST /api/v1/queue/hold", count).await.json();
+    assert_eq!(counted["count"], 2);
+    assert_eq!(
+        surface.get("/api/v1/queue?state=held").await["deliveries"],
+        json!([])
+    );
+    let done = surface
+        .ask("POST /api/v1/queue/hold", Some(r#"{"user":"app"}"#))
+        .await
+        .json();
+    assert_eq!(done["count"], 2);
+    assert_eq!(ids(&surface.get("/api/v1/queue?state=held").await).len(), 2);
+    let all = surface
+        .ask("POST /api/v1/queue/cancel", Some(r#"{"all":true}"#))
+        .await
+        .json();
+    assert_eq!(all["count"], 3);
+}
+
+#[tokio::test]
+async fn every_field_of_a_change_is_refused_by_name() {
+    let surface = Surface::start().await;
+    surface.queue("app", Class::Normal, &["x@b.example"]).await;
+    for (action, body, field) in [
+        ("hold", "{}", "id"),
+        ("hold", r#"{"dry_run":true}"#, "id"),
+        ("hold", r#"{"all":false}"#, "id"),
+        ("hold", r#"{"all":true,"user":"app"}"#, "id"),
+        (
+            "hold",
+            r#"{"id":"01HF7YAT1V0000000000000000","user":"app"}"#,
+            "id",
+        ),
+        ("hold", r#"{"id":"x"}"#, "id"),
+        ("hold", r#"{"id":7}"#, "id"),
+        ("hold", r#"{"user":null}"#, "user"),
+        ("hold", r#"{"class":9}"#, "class"),
+        ("hold", r#"{"state":"lost"}"#, "state"),
+        ("hold", r#"{"all":true,"priority":1}"#, "priority"),
+        ("hold", r#"{"all":"yes"}"#, "all"),
+        ("hold", r#"{"all":true,"sure":true}"#, "sure"),
+        ("set-priority", r#"{"all":true}"#, "priority"),
+        ("set-priority", r#"{"all":true,"priority":0}"#, "priority"),
+        ("set-priority", r#"{"all":true,"priority":256}"#, "priority"),
+    ] {
+        let refused = surface
+            .ask(&format!("POST /api/v1/queue/{action}"), Some(body))
+            .await;
+        assert_eq!(refused.status, 422, "{action} {body}: {}", refused.text);
+        assert_eq!(
+            refused.fields(),
+            [field],
+            "{action} {body}: {}",
+            refused.text
+        );
+    }
+    assert_eq!(
+        surface.get("/api/v1/queue?state=held").await["deliveries"],
+        json!([])
+    );
+}
+
+#[tokio::test]
+async fn what_is_not_queued_is_told_apart() {
+    let surface = Surface::start().await;
+    let id = surface.queue("app", Class::Normal, &["x@b.example"]).await;
+    let body = format!("{{\"id\":\"{id}\"}}");
+    assert_eq!(
+        surface
+            .ask("POST /api/v1/queue/release", Some(&body))
+            .await
+            .json()["count"],
+        0
+    );
+    surface.ask("POST /api/v1/queue/cancel", Some(&body)).await;
+    let finished = surface.ask("POST /api/v1/queue/hold", Some(&body)).await;
+    assert_eq!(finished.status, 409);
+    assert!(
+        finished.text.contains("was finished at"),
+        "{}",
+        finished.text
+    );
+    let unknown = Some(r#"{"id":"01HF7YAT1V0000000000000000"}"#);
+    assert_eq!(
+        surface.ask("POST /api/v1/queue/hold", unknown).await.status,
+        404
+    );
+}
+
+#[tokio::test]
+async fn an_action_that_there_is_not_is_answered_with_those_there_are() {
+    let surface = Surface::start().await;
+    for action in ["restore", "reschedule", "stop", "start", "HOLD", "%1b"] {
+        let ask = format!("POST /api/v1/queue/{action}");
+        let refused = surface.ask(&ask, Some(r#"{"all":true}"#)).await;
+        assert_eq!(refused.status, 404, "{action}");
+        let detail = refused.json()["detail"].as_str().unwrap().to_owned();
+        assert!(
+            detail.contains("hold, release, retry, cancel, set-priority"),
+            "{detail}"
+        );
+        assert!(!detail.contains('\u{1b}'));
+    }
+}
+
+#[tokio::test]
+async fn a_message_is_shown_with_its_whole_trail() {
+    let surface = Surface::start().await;
+    let id = surface.queue("app", Class::High, &["x@b.example"]).await;
+    let at = NOW.to_string();
+    let message = surface.get(&format!("/api/v1/messages/{id}")).await;
+    assert_eq!(
+        message,
+        json!({
+            "id": id.to_string(), "list": "default", "user": "app",
+            "origin": {"kind": "submission", "client": "192.0.2.7:40000", "listener_port": 587,
+                       "ehlo": "laptop", "mechanism": "PLAIN", "tls": null},
+            "subject": "Your <b>password</b>", "sender": "app@a.example",
+            "recipients": ["x@b.example"],
+            "class": 2, "user_priority": 3, "message_priority": 2,
+            "content_octets": 5, "accepted": at, "finished": null,
+            "deliveries": [{
+                "delivery": 0, "next_hop": "b.example", "recipients": ["x@b.example"],
+                "state": "waiting", "due": at, "attempts": 0, "last_reply": "",
+                "standing": "1 recipient to b.example: due, waits for its turn",
+            }],
+            "trail": [
+                {"at": at, "event": "decided", "component": "authorized-senders",
+                 "digest": "3f2a91b0c4d5e6f7", "question": "sender", "answer": "permit",
+                 "reasons": [{"rule": "domain", "detail": "a.example"}], "took_microseconds": 212},
+                {"at": at, "event": "accepted", "class": 2},
+                {"at": at, "event": "attempted", "next_hop": "b.example", "host": null,
+                 "took_microseconds": 3000,
+                 "recipients": [{"recipient": "x@b.example", "outcome": "deferred",
+                                 "reply": "450 4.4.1 nobody answers"}],
+                 "unknown": false},
+            ],
+            "text": [
+                format!("{at}  submitted by app of list default from 192.0.2.7:40000 to port 587, EHLO laptop, \
+                         login by PLAIN, in clear; sender app@a.example, 1 recipient, 5 octets"),
+                format!("{at}  authorized-senders (3f2a91b0c4d5) was asked about the sender and said permit \
+                         in 212 µs: domain (a.example)"),
+                format!("{at}  accepted in class 2 (high)"),
+                format!("{at}  attempt to b.example, no host could be reached, took 3.0 ms: x@b.example \
+                         deferred (450 4.4.1 nobody answers)"),
+                format!("{at}  1 recipient to b.example: due, waits for its turn"),
+            ],
+        })
+    );
+}
+
+#[tokio::test]
+async fn a_message_that_there_is_not_is_not_found() {
+    let surface = Surface::start().await;
+    for id in [
+        "01HF7YAT1V0000000000000000",
+        "x",
+        "%00",
+        "01hf7yat1v000000000000000u",
+    ] {
+        let refused = surface
+            .ask(&format!("GET /api/v1/messages/{id}"), None)
+            .await;
+        assert_eq!(refused.status, 404, "{id}");
+        assert_eq!(refused.json()["type"], "urn:outpost:problem:not-found");
+    }
+}

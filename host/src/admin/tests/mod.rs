@@ -1,0 +1,336 @@
+//! The API as its callers see it: each endpoint with what it answers and what it refuses.
+//!
+//! The router is called as a service, on a directory and a spool in memory.
+
+#![allow(clippy::unwrap_used)]
+
+mod accounts;
+mod contract;
+mod logs;
+mod mail;
+mod surface;
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, Request};
+use http_body_util::BodyExt;
+use hyper::service::Service;
+use hyper_util::service::TowerToHyperService;
+use outpost_smtp::{Body as Declared, Mailbox, Reply, ReversePath};
+use serde_json::Value;
+
+use super::{Api, Certificate, ConnectionFacts, Metrics, PluginStatus, Readiness, router};
+use crate::account::{DEFAULT_LIST, Scope};
+use crate::auth::{self, Authenticator, Parameters};
+use crate::clock::Clock;
+use crate::directory::{Directory, MemoryRows};
+use crate::message::{
+    Class, Envelope, Event, Message, MessageId, NextHop, Origin, Priorities, Recipient, Submission,
+    Timestamp, TrailEntry,
+};
+use crate::plugin::{
+    About, Allocation, BreakerState, ComponentStatus, LatencySummary, PoolStatus, Source,
+};
+use crate::policy::{OnFailure, Question};
+use crate::spool::{self, Memory, NewDelivery, NewMessage};
+use crate::telemetry::Registry;
+
+/// When all of it happens.
+pub(crate) const NOW: Timestamp = Timestamp::from_unix_milliseconds(1_700_000_000_123);
+
+/// A relay's admin surface with everything in memory.
+pub(crate) struct Surface {
+    pub(crate) api: Arc<Api>,
+    pub(crate) rows: MemoryRows,
+    pub(crate) router: Router,
+    pub(crate) admin: String,
+    pub(crate) operate: String,
+    pub(crate) read: String,
+    sequence: Mutex<u128>,
+}
+
+/// An answer.
+#[derive(Debug)]
+pub(crate) struct Answered {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Answered {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("not JSON: {}", self.text))
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// The fields that a problem names.
+    pub(crate) fn fields(&self) -> Vec<String> {
+        let json = self.json();
+        let errors = json["errors"].as_array().cloned().unwrap_or_default();
+        errors
+            .iter()
+            .map(|error| error["field"].as_str().unwrap().to_owned())
+            .collect()
+    }
+}
+
+/// A chain of one component.
+struct OnePlugin;
+
+impl PluginStatus for OnePlugin {
+    fn status(&self) -> Vec<ComponentStatus> {
+        let summary = LatencySummary {
+            median: Duration::from_micros(20),
+            ..LatencySummary::default()
+        };
+        vec![ComponentStatus {
+            name: "authorized-senders".to_owned(),
+            digest: "3f2a91b0c4d5e6f7".to_owned(),
+            octets: 29_000,
+            source: Source::Shipped("authorized-senders".to_owned()),
+            about: About {
+                version: "0.1.0".to_owned(),
+                ..About::default()
+            },
+            contract: "0.1.0".to_owned(),
+            questions: vec![(Question::Sender, OnFailure::Defer)],
+            exports: vec!["outpost:policy/sender@0.1.0".to_owned()],
+            imports: vec![("outpost:policy/dns@0.1.0".to_owned(), false)],
+            answers: vec![
+                (Question::Sender, "permit", 7),
+                (Question::Priority, "class", 1),
+            ],
+            failures: vec![("trap", 2)],
+            latency: vec![(Question::Sender, summary)],
+            breaker: BreakerState::Closed { faults: 0 },
+        }]
+    }
+
+    fn pool(&self) -> PoolStatus {
+        PoolStatus {
+            allocation: Allocation::Pooled,
+            instances_max: 256,
+            instances: 1,
+            instances_held: 0,
+        }
+    }
+}
+
+impl Surface {
+    pub(crate) async fn start() -> Self {
+        let clock = Clock::standing_at(NOW);
+        let rows = MemoryRows::default();
+        let directory = Directory::on_memory(rows.clone(), NOW).unwrap();
+        let mut secrets = Vec::new();
+        for (name, scope) in [
+            ("boss", Scope::Admin),
+            ("night-shift", Scope::Operate),
+            ("grafana", Scope::Read),
+        ] {
+            let issued = directory.create_token(name, scope, NOW).await.unwrap();
+            secrets.push(issued.secret.as_str().to_owned());
+        }
+        let auth = Authenticator::new(&auth::Settings {
+            parameters: Parameters::CHEAP,
+            ..auth::Settings::default()
+        });
+        let mut registry = Registry::default();
+        let metrics = Metrics::register(&mut registry);
+        let api = Arc::new(Api {
+            directory,
+            auth: auth.unwrap(),
+            spool: Memory::new(spool::Settings::default(), clock.clone()),
+            plugins: Arc::new(OnePlugin),
+            connection: ConnectionFacts {
+                hostname: "relay.example".to_owned(),
+                addresses: vec!["0.0.0.0".parse().unwrap()],
+                starttls_ports: vec![25, 587],
+                tls_ports: vec![465],
+                plaintext_login: false,
+                certificate: Certificate::SelfSigned,
+            },
+            registry: Arc::new(registry),
+            metrics,
+            readiness: Readiness::default(),
+            clock,
+            started: NOW,
+        });
+        let mut secrets = secrets.into_iter();
+        Self {
+            router: router(Arc::clone(&api)),
+            api,
+            rows,
+            admin: secrets.next().unwrap(),
+            operate: secrets.next().unwrap(),
+            read: secrets.next().unwrap(),
+            sequence: Mutex::new(0),
+        }
+    }
+
+    pub(crate) async fn send(&self, request: Request<Body>) -> Answered {
+        let response = TowerToHyperService::new(self.router.clone())
+            .call(request)
+            .await
+            .unwrap();
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        Answered {
+            status: parts.status.as_u16(),
+            headers: parts.headers,
+            text: String::from_utf8(body.to_vec()).unwrap(),
+        }
+    }
+
+    pub(crate) async fn call(&self, token: &str, ask: &str, body: Option<&str>) -> Answered {
+        let (method, path) = ask.split_once(' ').unwrap();
+        let mut request = Request::builder().method(method).uri(path);
+        if !token.is_empty() {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        if body.is_some() {
+            request = request.header("content-type", "application/json");
+        }
+        self.send(
+            request
+                .body(Body::from(body.unwrap_or_default().to_owned()))
+                .unwrap(),
+        )
+        .await
+    }
+
+    /// As the administrator.
+    pub(crate) async fn ask(&self, ask: &str, body: Option<&str>) -> Answered {
+        let token = self.admin.clone();
+        self.call(&token, ask, body).await
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Value {
+        let answered = self.ask(&format!("GET {path}"), None).await;
+        assert_eq!(answered.status, 200, "{path}: {}", answered.text);
+        answered.json()
+    }
+
+    /// Queues a message of that user to those recipients, a delivery for each domain.
+    pub(crate) async fn queue(&self, user: &str, class: Class, recipients: &[&str]) -> MessageId {
+        let id = {
+            let mut sequence = self.sequence.lock().unwrap();
+            *sequence += 1;
+            MessageId::new(NOW, *sequence)
+        };
+        let mailbox = |text: &str| {
+            let (local, domain) = text.split_once('@').unwrap();
+            Mailbox {
+                local: local.to_owned(),
+                domain: domain.to_owned(),
+            }
+        };
+        let message = Message {
+            id,
+            origin: Origin::Submission(Submission {
+                list: DEFAULT_LIST.to_owned(),
+                user: user.to_owned(),
+                client: "192.0.2.7:40000".parse().unwrap(),
+                listener_port: 587,
+                ehlo: "laptop".to_owned(),
+                mechanism: "PLAIN".to_owned(),
+                tls: None,
+            }),
+            envelope: Envelope {
+                reverse_path: ReversePath::Mailbox(mailbox("app@a.example")),
+                recipients: recipients
+                    .iter()
+                    .map(|text| Recipient {
+                        mailbox: mailbox(text),
+                        notify: None,
+                        orcpt: None,
+                    })
+                    .collect(),
+                body: Declared::SevenBit,
+                smtputf8: false,
+                ret: None,
+                envid: None,
+            },
+            class,
+            priorities: Priorities {
+                user: Class::Normal,
+                message: Some(class),
+            },
+            accepted: NOW,
+            content_octets: 5,
+            eight_bit: false,
+            subject: "Your <b>password</b>".to_owned(),
+        };
+        let mut deliveries: Vec<NewDelivery> = Vec::new();
+        for (index, recipient) in (0..).zip(recipients) {
+            let next_hop = NextHop::Domain(recipient.split_once('@').unwrap().1.to_owned());
+            match deliveries
+                .iter_mut()
+                .find(|delivery| delivery.next_hop == next_hop)
+            {
+                Some(delivery) => delivery.recipients.push(index),
+                None => deliveries.push(NewDelivery {
+                    next_hop,
+                    recipients: vec![index],
+                    due: NOW,
+                    attempts: 0,
+                    delay_reported: false,
+                    last_reply: String::new(),
+                }),
+            }
+        }
+        let trail = vec![
+            TrailEntry {
+                at: NOW,
+                event: Event::Decided {
+                    component: "authorized-senders".to_owned(),
+                    digest: "3f2a91b0c4d5e6f7".to_owned(),
+                    question: "sender".to_owned(),
+                    answer: "permit".to_owned(),
+                    reasons: vec![("domain".to_owned(), "a.example".to_owned())],
+                    took: Duration::from_micros(212),
+                },
+            },
+            TrailEntry {
+                at: NOW,
+                event: Event::Accepted { class },
+            },
+            TrailEntry {
+                at: NOW,
+                event: Event::Attempted {
+                    next_hop: NextHop::Domain("b.example".to_owned()),
+                    host: None,
+                    took: Duration::from_millis(3),
+                    recipients: vec![(
+                        recipients[0].to_owned(),
+                        "deferred",
+                        Reply::new(450, (4, 4, 1), "nobody answers"),
+                    )],
+                    unknown: false,
+                },
+            },
+        ];
+        let spool = &self.api.spool;
+        let mut intake = spool.intake(None).unwrap();
+        intake.write(b"hello").await.unwrap();
+        spool
+            .enqueue(
+                NewMessage {
+                    message,
+                    deliveries,
+                    trail,
+                },
+                intake,
+            )
+            .await
+            .unwrap();
+        id
+    }
+}

@@ -1,0 +1,366 @@
+//! What all answers have in common, and what is shown without a token.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::http::Request;
+use hyper::body::Frame;
+use serde_json::json;
+
+use super::{NOW, Surface};
+use crate::message::Class;
+
+#[tokio::test]
+async fn without_a_known_token_nothing_of_the_api_answers() {
+    let surface = Surface::start().await;
+    let admin = surface.admin.clone();
+    let long = format!("Bearer {}", "x".repeat(5_000));
+    for authorization in [
+        None,
+        Some(""),
+        Some("Bearer"),
+        Some("Bearer "),
+        Some("Bearer wrong"),
+        Some(&format!("Basic {admin}")),
+        Some(&format!("Bearer {admin}x")),
+        Some(&admin),
+        Some(&long),
+    ] {
+        let mut request = Request::get("/api/v1/users");
+        if let Some(authorization) = authorization {
+            request = request.header("authorization", authorization);
+        }
+        let refused = surface.send(request.body(Body::empty()).unwrap()).await;
+        assert_eq!(refused.status, 401, "{authorization:?}");
+        assert!(refused.header("www-authenticate").starts_with("Bearer "));
+        assert_eq!(
+            refused.json()["type"],
+            "urn:outpost:problem:unauthenticated"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_scheme_is_read_without_regard_to_case_and_two_tokens_are_none() {
+    let surface = Surface::start().await;
+    let bearer = |scheme: &str| format!("{scheme} {}", surface.admin);
+    let one = Request::get("/api/v1/users").header("authorization", bearer("bEARER"));
+    assert_eq!(
+        surface.send(one.body(Body::empty()).unwrap()).await.status,
+        200
+    );
+    let two = Request::get("/api/v1/users")
+        .header("authorization", bearer("Bearer"))
+        .header("authorization", bearer("Bearer"));
+    assert_eq!(
+        surface.send(two.body(Body::empty()).unwrap()).await.status,
+        401
+    );
+}
+
+#[tokio::test]
+async fn a_refusal_is_a_problem_document_wherever_it_happens() {
+    let surface = Surface::start().await;
+    for (ask, status) in [
+        ("GET /nowhere", 404),
+        ("GET /api/v1/nowhere", 404),
+        ("GET /api/v1/users/", 404),
+        ("GET /api/v1/users/nobody", 404),
+        ("DELETE /api/v1/users", 405),
+        ("OPTIONS /api/v1/users", 405),
+        ("POST /", 405),
+        ("POST /metrics", 405),
+        ("TRACE /api/v1/queue", 405),
+        ("GET /api/v1/users/%ff", 400),
+        ("GET /api/v1/connection?x=1", 422),
+    ] {
+        let refused = surface.ask(ask, None).await;
+        assert_eq!(refused.status, status, "{ask}: {}", refused.text);
+        assert_eq!(
+            refused.header("content-type"),
+            "application/problem+json",
+            "{ask}"
+        );
+        let problem = refused.json();
+        assert_eq!(problem["status"], status, "{ask}");
+        for field in ["type", "title", "detail"] {
+            assert!(!problem[field].as_str().unwrap().is_empty(), "{ask}");
+        }
+    }
+    assert_eq!(
+        surface
+            .ask("DELETE /api/v1/users", None)
+            .await
+            .header("allow"),
+        "GET,HEAD,POST"
+    );
+}
+
+#[tokio::test]
+async fn a_body_is_json_and_bounded() {
+    let surface = Surface::start().await;
+    let post = |media: Option<&str>, body: Vec<u8>| {
+        let mut request = Request::post("/api/v1/users")
+            .header("authorization", format!("Bearer {}", surface.admin));
+        if let Some(media) = media {
+            request = request.header("content-type", media);
+        }
+        surface.send(request.body(Body::from(body)).unwrap())
+    };
+    assert_eq!(
+        post(Some("application/json; charset=utf-8"), b"{}".to_vec())
+            .await
+            .status,
+        201
+    );
+    assert_eq!(
+        post(Some("application/merge-patch+json"), b"{}".to_vec())
+            .await
+            .status,
+        201
+    );
+    for media in [
+        None,
+        Some("text/plain"),
+        Some("application/x-www-form-urlencoded"),
+        Some("\u{e9}"),
+    ] {
+        let refused = post(media, b"{}".to_vec()).await;
+        assert_eq!(refused.status, 415, "{media:?}");
+        assert_eq!(refused.header("content-type"), "application/problem+json");
+    }
+    let large = format!("{{\"note\":\"{}\"}}", "x".repeat(256 * 1024)).into_bytes();
+    let refused = post(Some("application/json"), large).await;
+    assert_eq!(refused.status, 413);
+    assert!(refused.text.contains("262144 octets"), "{}", refused.text);
+    let full = format!("{{\"note\":\"{}\"}}", "x".repeat(255 * 1024)).into_bytes();
+    let refused = post(Some("application/json"), full).await;
+    assert_eq!(
+        (refused.status, refused.fields()),
+        (422, vec!["note".to_owned()])
+    );
+    let refused = post(Some("application/json"), b"{\"name\":\n  oops}".to_vec()).await;
+    assert_eq!(refused.status, 400);
+    assert!(
+        refused.text.contains("line 2, column 3"),
+        "{}",
+        refused.text
+    );
+    let refused = post(Some("application/json"), vec![0xff]).await;
+    assert_eq!(refused.status, 400);
+}
+
+#[tokio::test]
+async fn a_body_without_a_length_is_bounded_too() {
+    let surface = Surface::start().await;
+    let request = Request::post("/api/v1/users")
+        .header("authorization", format!("Bearer {}", surface.admin))
+        .header("content-type", "application/json");
+    assert_eq!(
+        surface
+            .send(request.body(Body::new(Endless)).unwrap())
+            .await
+            .status,
+        413
+    );
+}
+
+#[tokio::test]
+async fn no_answer_may_be_framed_guessed_at_or_kept() {
+    let surface = Surface::start().await;
+    for path in [
+        "/",
+        "/nowhere",
+        "/api/v1/users",
+        "/metrics",
+        "/readyz",
+        "/api/v1/openapi.json",
+    ] {
+        let answered = surface.ask(&format!("GET {path}"), None).await;
+        let policy = answered.header("content-security-policy");
+        assert!(policy.contains("default-src 'none'"), "{path}");
+        assert!(policy.contains("frame-ancestors 'none'"), "{path}");
+        assert!(!policy.contains("unsafe"), "{path}");
+        assert_eq!(
+            answered.header("x-content-type-options"),
+            "nosniff",
+            "{path}"
+        );
+        assert_eq!(answered.header("cache-control"), "no-store", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn the_start_page_says_what_runs_and_tells_no_secret() {
+    let surface = Surface::start().await;
+    let user = r#"{"name":"hidden-user","note":"hidden-note"}"#;
+    surface.ask("POST /api/v1/users", Some(user)).await;
+    surface
+        .queue("hidden-user", Class::Normal, &["x@b.example"])
+        .await;
+    surface.api.clock.set(NOW.plus(Duration::from_secs(3_700)));
+    let page = surface.call("", "GET /", None).await;
+    assert_eq!(page.status, 200);
+    assert_eq!(page.header("content-type"), "text/html; charset=utf-8");
+    for text in [
+        env!("CARGO_PKG_VERSION"),
+        "relay.example",
+        "1 hour 1 minute",
+        "<td>465</td><td>SSL/TLS</td>",
+        "<td>587</td><td>STARTTLS</td>",
+        "/api/v1/openapi.json",
+        "/metrics",
+        "outpost user add",
+    ] {
+        assert!(page.text.contains(text), "{text}: {}", page.text);
+    }
+    for text in [
+        "hidden-user",
+        "hidden-note",
+        &surface.admin,
+        "b.example",
+        "<script",
+        "http://",
+        "https://",
+    ] {
+        assert!(!page.text.contains(text), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn the_style_of_the_start_page_is_the_one_that_the_policy_names() {
+    use base64::Engine as _;
+    use sha2::Digest as _;
+    let surface = Surface::start().await;
+    let page = surface.call("", "GET /", None).await;
+    let style = page
+        .text
+        .split("<style>")
+        .nth(1)
+        .unwrap()
+        .split("</style>")
+        .next()
+        .unwrap();
+    let digest = base64::prelude::BASE64_STANDARD.encode(sha2::Sha256::digest(style));
+    let policy = page.header("content-security-policy");
+    assert!(
+        policy.contains(&format!("style-src 'sha256-{digest}'")),
+        "{policy}"
+    );
+    assert!(!page.text.contains("style="));
+}
+
+#[tokio::test]
+async fn health_is_told_without_a_token() {
+    let surface = Surface::start().await;
+    assert_eq!(surface.call("", "GET /livez", None).await.text, "alive\n");
+    let ready = surface.call("", "GET /readyz", None).await;
+    assert_eq!(
+        (ready.status, ready.json()),
+        (200, json!({"ready": true, "reasons": []}))
+    );
+    surface.api.readiness.lacking("listeners", "starting");
+    let lacking = surface.call("", "GET /readyz", None).await;
+    assert_eq!(lacking.status, 503);
+    assert_eq!(
+        lacking.json(),
+        json!({"ready": false, "reasons": [{"part": "listeners", "reason": "starting"}]})
+    );
+    surface.api.readiness.ready("listeners");
+    assert_eq!(surface.call("", "GET /readyz", None).await.status, 200);
+}
+
+#[tokio::test]
+async fn metrics_show_the_queue_by_class_and_nobody_by_name() {
+    let surface = Surface::start().await;
+    surface
+        .queue(
+            "hidden-user",
+            Class::VeryHigh,
+            &["x@b.example", "y@c.example"],
+        )
+        .await;
+    surface.call("", "GET /nowhere", None).await;
+    let metrics = surface.call("", "GET /metrics", None).await;
+    assert!(
+        metrics
+            .header("content-type")
+            .starts_with("application/openmetrics-text")
+    );
+    for line in [
+        "outpost_queue_deliveries{class=\"1\"} 2",
+        "outpost_queue_deliveries{class=\"5\"} 0",
+        "outpost_spool_writable 1",
+        "outpost_admin_requests_total{status=\"4xx\"} 1",
+        "# EOF",
+    ] {
+        assert!(
+            metrics.text.lines().any(|found| found == line),
+            "{line}: {}",
+            metrics.text
+        );
+    }
+    assert!(!metrics.text.contains("hidden-user"));
+    assert!(!metrics.text.contains("b.example"));
+}
+
+#[tokio::test]
+async fn the_connection_page_says_how_mail_clients_connect() {
+    let surface = Surface::start().await;
+    assert_eq!(
+        surface.get("/api/v1/connection").await,
+        json!({
+            "host": "relay.example", "addresses": ["0.0.0.0"],
+            "ports": [
+                {"first": 25, "last": 25, "encryption": "starttls"},
+                {"first": 465, "last": 465, "encryption": "tls"},
+                {"first": 587, "last": 587, "encryption": "starttls"},
+            ],
+            "plaintext_login": false, "mechanisms": ["PLAIN", "LOGIN"],
+            "certificate": "self-signed",
+            "recommended": {"host": "relay.example", "port": 465, "encryption": "tls"},
+        })
+    );
+}
+
+#[tokio::test]
+async fn a_component_is_shown_with_its_grants_and_its_record() {
+    let surface = Surface::start().await;
+    assert_eq!(
+        surface.get("/api/v1/plugins").await,
+        json!({
+            "plugins": [{
+                "name": "authorized-senders", "source": "shipped", "digest": "3f2a91b0c4d5e6f7",
+                "octets": 29000, "about": {"name": "", "version": "0.1.0", "sdk": ""},
+                "contract": "0.1.0",
+                "questions": [{
+                    "question": "sender", "on_failure": "defer",
+                    "answers": [{"kind": "permit", "count": 7}],
+                    "median_microseconds": 20, "p99_microseconds": 0,
+                }],
+                "exports": ["outpost:policy/sender@0.1.0"],
+                "imports": [{"interface": "outpost:policy/dns@0.1.0", "granted": false}],
+                "failures": [{"kind": "trap", "count": 2}],
+                "breaker": "closed",
+            }],
+            "pool": {"pooled": true, "instances_max": 256, "instances": 1, "instances_held": 0},
+        })
+    );
+}
+
+/// A body that goes on for ever.
+struct Endless;
+
+impl hyper::body::Body for Endless {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(&[b' '; 4096])))))
+    }
+}

@@ -1,0 +1,125 @@
+//! The forms of `outpost queue`: which mail is meant, and what is done to it.
+
+use clap::{ArgAction, Args, Subcommand, ValueEnum};
+
+use super::options::Output;
+
+/// `outpost queue …`
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum QueueCommand {
+    /// Show what is queued
+    Ls {
+        /// Which of it.
+        #[command(flatten)]
+        filter: Filter,
+        /// Rows at most
+        #[arg(long, value_name = "ROWS", default_value_t = 100,
+              value_parser = clap::value_parser!(u16).range(1..=1000))]
+        limit: u16,
+        /// Go on after this page
+        #[arg(long)]
+        cursor: Option<String>,
+        /// How they are printed.
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Show a message with its whole trail
+    Show {
+        /// The id of the message
+        id: String,
+        /// How it is printed.
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Keep mail back until it is released
+    Hold(Change),
+    /// Let held mail go on
+    Release(Change),
+    /// Try deferred mail now
+    Retry(Change),
+    /// Remove mail; nobody is told
+    Cancel(Change),
+    /// Give mail another priority
+    SetPriority {
+        /// The new priority: 1 (very high) to 5 (very low)
+        #[arg(long, value_name = "1-5", value_parser = clap::value_parser!(u8).range(1..=5))]
+        priority: u8,
+        /// Which mail, and how.
+        #[command(flatten)]
+        change: Change,
+    },
+}
+
+/// Mail by what it is. Everything given must match.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+#[group(skip)]
+pub struct Filter {
+    /// Of this list
+    #[arg(long)]
+    pub list: Option<String>,
+    /// Of this user
+    #[arg(long)]
+    pub user: Option<String>,
+    /// Of this class
+    #[arg(long, value_name = "1-5", value_parser = clap::value_parser!(u8).range(1..=5))]
+    pub class: Option<u8>,
+    /// In this state
+    #[arg(long)]
+    pub state: Option<State>,
+    /// With this in the reverse-path
+    #[arg(long, value_name = "TEXT")]
+    pub sender: Option<String>,
+    /// With this in a pending recipient
+    #[arg(long, value_name = "TEXT")]
+    pub recipient: Option<String>,
+    /// To this domain
+    #[arg(long)]
+    pub domain: Option<String>,
+}
+
+/// States of queued mail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum State {
+    /// Due, waits for its turn.
+    Waiting,
+    /// Waits for its next try or its time.
+    Deferred,
+    /// Kept back by an operator.
+    Held,
+    /// Being delivered.
+    Active,
+}
+
+/// A change to queued mail.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct Change {
+    /// Which mail.
+    #[command(flatten)]
+    pub target: Target,
+    /// Only count what it would concern
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do not ask before changing more than one message
+    #[arg(long)]
+    pub yes: bool,
+    /// How it is printed.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// One message, or all that match. Nothing given is refused: that would be everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+#[group(id = "target", required = true, multiple = true,
+        args = ["id", "list", "user", "class", "state", "sender", "recipient", "domain", "all"])]
+pub struct Target {
+    /// The id of one message
+    #[arg(conflicts_with_all = ["list", "user", "class", "state", "sender", "recipient", "domain", "all"])]
+    pub id: Option<String>,
+    /// All that match this.
+    #[command(flatten)]
+    pub filter: Filter,
+    /// Everything that is queued
+    #[arg(long, action = ArgAction::SetTrue,
+          conflicts_with_all = ["list", "user", "class", "state", "sender", "recipient", "domain"])]
+    pub all: bool,
+}

@@ -1,0 +1,469 @@
+//! Commands as they are typed, against a real listener: what is printed, and what is said when it fails.
+
+#![allow(clippy::unwrap_used)]
+
+use std::io;
+use std::net::SocketAddr;
+
+use clap::Parser as _;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use super::remote::{Access, Person, carry_out};
+use crate::admin::tests::Surface;
+use crate::admin::{Listener, Settings};
+use crate::cli::options::{Cli, Command};
+use crate::message::Class;
+
+/// Somebody who types commands and reads what comes.
+#[derive(Default)]
+struct Script {
+    out: String,
+    err: String,
+    says: Option<bool>,
+    asked: Vec<String>,
+}
+
+impl Person for Script {
+    fn hear(&mut self, text: &str) -> io::Result<()> {
+        self.out.push_str(text);
+        Ok(())
+    }
+
+    fn notice(&mut self, line: &str) {
+        self.err.push_str(line);
+        self.err.push('\n');
+    }
+
+    fn answer(&mut self, question: &str) -> Option<bool> {
+        self.asked.push(question.to_owned());
+        self.says
+    }
+}
+
+/// A relay's admin surface on a port of its own, and its data folder.
+struct Running {
+    surface: Surface,
+    access: Access,
+    folder: tempfile::TempDir,
+}
+
+impl Running {
+    async fn start() -> Self {
+        let surface = Surface::start().await;
+        let settings = Settings {
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            ..Settings::default()
+        };
+        let listener = Listener::bind(&settings).await.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let token_file = folder.path().join("admin-token");
+        std::fs::write(&token_file, format!("{}\n", surface.admin)).unwrap();
+        let access = Access {
+            address: listener.address(),
+            token_file,
+        };
+        tokio::spawn(listener.serve(surface.router.clone(), CancellationToken::new()));
+        Self {
+            surface,
+            access,
+            folder,
+        }
+    }
+
+    async fn typed_by(&self, words: &[&str], person: &mut Script) -> bool {
+        let words = std::iter::once("outpost").chain(words.iter().copied());
+        let Some(Command::Remote(remote)) = Cli::try_parse_from(words).unwrap().command else {
+            panic!("not a command for the relay");
+        };
+        carry_out(&remote, &self.access, person).await
+    }
+
+    /// What comes on standard output of a command that works.
+    async fn out(&self, line: &str) -> String {
+        let mut person = Script::default();
+        let words: Vec<&str> = line.split_whitespace().collect();
+        assert!(
+            self.typed_by(&words, &mut person).await,
+            "{line}: {}",
+            person.err
+        );
+        assert_eq!(person.err, "", "{line}");
+        person.out
+    }
+
+    /// What comes on standard error of a command that does not work.
+    async fn err(&self, line: &str) -> String {
+        let mut person = Script::default();
+        let words: Vec<&str> = line.split_whitespace().collect();
+        assert!(
+            !self.typed_by(&words, &mut person).await,
+            "{line}: {}",
+            person.out
+        );
+        assert_eq!(person.out, "", "{line}");
+        person.err
+    }
+}
+
+#[tokio::test]
+async fn lists_are_managed_by_command() {
+    let running = Running::start().await;
+    assert_eq!(
+        running
+            .out("list add ops --notify b@x.example;a@x.example")
+            .await,
+        "name     ops\n\
+         notify   a@x.example;b@x.example\n\
+         users    0, 0 of them active\n\
+         created  2023-11-14T22:13:20.123Z\n\
+         changed  2023-11-14T22:13:20.123Z\n"
+    );
+    assert_eq!(
+        running.out("list ls").await,
+        "NAME     USERS  ACTIVE  NOTIFY\n\
+         default  0      0       none\n\
+         ops      0      0       a@x.example;b@x.example\n"
+    );
+    assert!(
+        running
+            .out("list set ops --notify c@x.example")
+            .await
+            .contains("c@x.example")
+    );
+    assert!(
+        running
+            .out("list show ops")
+            .await
+            .contains("notify   c@x.example\n")
+    );
+    assert_eq!(running.out("list rm ops").await, "list ops is removed\n");
+    assert_eq!(
+        running.err("list show ops").await,
+        "there is no list named \"ops\"\n"
+    );
+}
+
+#[tokio::test]
+async fn users_are_managed_by_command() {
+    let running = Running::start().await;
+    let made = running
+        .out("user add --name app --domains a.example;*.b.example")
+        .await;
+    let password = made
+        .lines()
+        .nth(1)
+        .unwrap()
+        .strip_prefix("password  ")
+        .unwrap()
+        .to_owned();
+    assert_eq!(
+        made,
+        format!(
+            "name      app\n\
+             password  {password}\n\
+             It is shown this once and kept nowhere; `outpost user reset-password app` makes another.\n"
+        )
+    );
+    assert_eq!(
+        running.out("user show app").await,
+        "name          app\n\
+         list          default\n\
+         state         active\n\
+         priority      3 (normal)\n\
+         domains       *.b.example;a.example\n\
+         senders       none\n\
+         created       2023-11-14T22:13:20.123Z\n\
+         changed       2023-11-14T22:13:20.123Z\n\
+         password set  2023-11-14T22:13:20.123Z\n\
+         last login    never\n"
+    );
+    let reset = running.out("user reset-password app").await;
+    assert!(reset.starts_with("name      app\npassword  "), "{reset}");
+    assert!(!reset.contains(&password));
+    assert!(
+        running
+            .out("user disable app")
+            .await
+            .contains("state         disabled\n")
+    );
+    running
+        .out("user set app --priority 1 --domains ; --note hers")
+        .await;
+    let shown = running.out("user show app").await;
+    assert!(shown.contains("priority      1 (very high)\n"), "{shown}");
+    assert!(shown.contains("note          hers\n"), "{shown}");
+    assert!(
+        shown.contains("warning: this user may not send as anybody"),
+        "{shown}"
+    );
+    assert_eq!(
+        running.out("user ls").await,
+        "NAME  LIST     STATE     PRIORITY       MAY SEND AS\n\
+         app   default  disabled  1 (very high)  nobody\n"
+    );
+    assert!(
+        running
+            .out("user enable app")
+            .await
+            .contains("state         active\n")
+    );
+    assert_eq!(running.out("user rm app").await, "user app is removed\n");
+    assert_eq!(running.out("user ls").await, "no users\n");
+}
+
+#[tokio::test]
+async fn json_is_what_the_api_returns() {
+    let running = Running::start().await;
+    let made: Value =
+        serde_json::from_str(&running.out("user add --name app --json").await).unwrap();
+    assert!(made["password"].as_str().unwrap().len() > 20);
+    let shown: Value = serde_json::from_str(&running.out("user show app --json").await).unwrap();
+    assert_eq!(shown, running.surface.get("/api/v1/users/app").await);
+    let connection: Value = serde_json::from_str(&running.out("connection --json").await).unwrap();
+    assert_eq!(connection, running.surface.get("/api/v1/connection").await);
+}
+
+#[tokio::test]
+async fn a_refusal_is_a_line_for_each_field() {
+    let running = Running::start().await;
+    assert_eq!(
+        running.err("user add --name - --domains *,b").await,
+        "name: \"-\" must start and end with a letter or a digit\n\
+         authorized_domains: \"*,b\" contains a comma: items are separated by a semicolon, write \"*;b\"\n"
+    );
+    let mut person = Script::default();
+    let words = ["user", "show", "nobody", "--json"];
+    assert!(!running.typed_by(&words, &mut person).await);
+    let problem: Value = serde_json::from_str(&person.out).unwrap();
+    assert_eq!(problem["status"], 404);
+    assert_eq!(person.err, "there is no user named \"nobody\"\n");
+}
+
+#[tokio::test]
+async fn a_user_with_queued_mail_is_removed_with_a_choice() {
+    let running = Running::start().await;
+    running.out("user add --name app").await;
+    running
+        .surface
+        .queue("app", Class::Normal, &["x@b.example"])
+        .await;
+    let refused = running.err("user rm app").await;
+    assert!(
+        refused.contains("user app has 1 queued deliver"),
+        "{refused}"
+    );
+    assert!(
+        refused.contains("--queued deliver | --queued hold | --queued cancel"),
+        "{refused}"
+    );
+    assert_eq!(
+        running.out("user rm app --queued hold").await,
+        "user app is removed\nqueued mail: 1 delivery, held until released\n"
+    );
+}
+
+#[tokio::test]
+async fn the_queue_is_looked_at_and_acted_on() {
+    let running = Running::start().await;
+    assert_eq!(running.out("queue ls").await, "nothing is queued\n");
+    let id = running
+        .surface
+        .queue("app", Class::High, &["x@b.example", "y@b.example"])
+        .await;
+    assert_eq!(
+        running.out("queue ls").await,
+        format!(
+            "ID                          CLASS  STATE    DUE                       TRIES  NEXT HOP   USER  \
+             SENDER         RECIPIENTS              SUBJECT\n\
+             {id}  2      waiting  2023-11-14T22:13:20.123Z  0      b.example  app   \
+             app@a.example  x@b.example and 1 more  Your <b>password</b>\n"
+        )
+    );
+    assert_eq!(
+        running.out(&format!("queue hold {id} --dry-run")).await,
+        "1 delivery would be held\n"
+    );
+    assert_eq!(
+        running.out(&format!("queue hold {id}")).await,
+        "1 delivery held\n"
+    );
+    assert_eq!(
+        running
+            .out(&format!("queue set-priority {id} --priority 1"))
+            .await,
+        "1 delivery given the new priority\n"
+    );
+    let shown = running.out(&format!("queue show {id}")).await;
+    assert!(
+        shown.starts_with(&format!("id          {id}\nlist        default\n")),
+        "{shown}"
+    );
+    for line in [
+        "recipients  x@b.example\n            y@b.example\n",
+        "priority    1 (very high): user 3 (normal), message 2 (high)\n",
+        "finished    not yet\n",
+        "  held by boss\n",
+        "  2 recipients to b.example: held by an operator, goes on when it is released\n",
+    ] {
+        assert!(shown.contains(line), "{line}: {shown}");
+    }
+    assert_eq!(
+        running.out("queue release --user app --yes").await,
+        "1 delivery released\n"
+    );
+    assert_eq!(
+        running.out("queue cancel --all --yes").await,
+        "1 delivery cancelled\n"
+    );
+    assert!(
+        running
+            .err(&format!("queue retry {id}"))
+            .await
+            .contains("was finished at")
+    );
+}
+
+#[tokio::test]
+async fn a_bulk_change_is_counted_and_asked_about() {
+    let running = Running::start().await;
+    for _ in 0..2 {
+        running
+            .surface
+            .queue("app", Class::Normal, &["x@b.example"])
+            .await;
+    }
+    let words = ["queue", "cancel", "--user", "app"];
+    for (says, done) in [(None, false), (Some(false), false), (Some(true), true)] {
+        let mut person = Script {
+            says,
+            ..Script::default()
+        };
+        assert_eq!(running.typed_by(&words, &mut person).await, done);
+        assert_eq!(
+            person.asked,
+            ["2 deliveries would be cancelled. Go on? [y/N] "]
+        );
+        match says {
+            None => assert_eq!(
+                person.err,
+                "2 deliveries would be cancelled.\n\
+                 nothing was changed: --yes goes on without asking\n"
+            ),
+            Some(false) => assert_eq!(person.err, "nothing was changed\n"),
+            Some(true) => assert_eq!(person.out, "2 deliveries cancelled\n"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_matches_few_of_a_deep_queue_is_found() {
+    let running = Running::start().await;
+    for _ in 0..=crate::spool::ROWS_EXAMINED_MAX {
+        running
+            .surface
+            .queue("app", Class::Normal, &["x@b.example"])
+            .await;
+    }
+    let id = running
+        .surface
+        .queue("app", Class::Low, &["rare@b.example"])
+        .await;
+    let page = running.surface.get("/api/v1/queue?recipient=rare").await;
+    assert_eq!(page["deliveries"].as_array().unwrap().len(), 0);
+    assert!(page["cursor"].is_string());
+    let found = running.out("queue ls --recipient rare").await;
+    assert_eq!(found.lines().count(), 2, "{found}");
+    assert!(found.contains(&id.to_string()), "{found}");
+    let some = running.out("queue ls --limit 3").await;
+    assert_eq!(some.lines().count(), 5, "{some}");
+    assert!(some.contains("There is more: --cursor "), "{some}");
+}
+
+#[tokio::test]
+async fn connection_and_components_are_shown() {
+    let running = Running::start().await;
+    assert_eq!(
+        running.out("connection").await,
+        "host         relay.example\n\
+         addresses    0.0.0.0\n\
+         login        PLAIN or LOGIN, under TLS only\n\
+         certificate  self-signed: clients have to be told to trust it\n\
+         recommended  host relay.example, port 465, SSL/TLS\n\
+         \n\
+         PORTS  ENCRYPTION\n\
+         25     STARTTLS\n\
+         465    SSL/TLS\n\
+         587    STARTTLS\n"
+    );
+    assert_eq!(
+        running.out("plugin ls").await,
+        "NAME                SOURCE   DIGEST        CONTRACT  QUESTION  ON FAILURE  ANSWERS  FAILURES  \
+         MEDIAN  BREAKER\n\
+         authorized-senders  shipped  3f2a91b0c4d5  0.1.0     sender    defer       7        2         \
+         20 µs   closed\n"
+    );
+}
+
+#[tokio::test]
+async fn admin_secrets_are_printed_once() {
+    let running = Running::start().await;
+    let token = running.surface.admin.clone();
+    assert_eq!(running.out("admin token").await, format!("{token}\n"));
+    let made = running.out("admin token create --name grafana2").await;
+    assert!(
+        made.starts_with("name   grafana2\ntoken  outpost_"),
+        "{made}"
+    );
+    assert!(
+        running
+            .out("admin token ls")
+            .await
+            .contains("grafana2     read     2023")
+    );
+    assert_eq!(
+        running.out("admin token rm grafana2").await,
+        "token grafana2 is removed\n"
+    );
+    let reset = running.out("admin reset-password").await;
+    assert!(reset.starts_with("console password  "), "{reset}");
+}
+
+#[tokio::test]
+async fn where_no_relay_runs_it_says_what_was_tried_and_what_to_type() {
+    let running = Running::start().await;
+    let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = free.local_addr().unwrap();
+    drop(free);
+    let token_files = [
+        running.access.token_file.clone(),
+        running.folder.path().join("none"),
+    ];
+    for token_file in token_files {
+        let running = Running {
+            access: Access {
+                address,
+                token_file,
+            },
+            surface: Surface::start().await,
+            folder: tempfile::tempdir().unwrap(),
+        };
+        let said = running.err("user ls").await;
+        assert!(
+            said.contains(&format!("no relay answers at {address}")),
+            "{said}"
+        );
+        assert!(said.contains("outpost serve"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn without_a_good_token_it_says_where_the_token_should_be() {
+    let running = Running::start().await;
+    std::fs::write(&running.access.token_file, "wrong\n").unwrap();
+    assert_eq!(running.err("user ls").await, "this token is not known\n");
+    std::fs::remove_file(&running.access.token_file).unwrap();
+    let said = running.err("user ls").await;
+    assert!(said.contains("a relay answers at 127.0.0.1:"), "{said}");
+    assert!(said.contains("admin-token cannot be read"), "{said}");
+}
