@@ -12,15 +12,17 @@ mod store;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use outpost_smtp::server::Settings;
 use outpost_smtp::{Limits, Timeouts};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 
 pub use options::{Action, Misdeed, NotATrigger, SinkOptions, Stage, Trigger};
 
@@ -41,6 +43,9 @@ const CONTENT_OCTETS_MAX: u64 = 4 << 30;
 /// The receive buffer of the connections of a slow sink, in octets. The usual megabytes would take
 /// in whole messages at once, however slowly they are read then.
 const SLOW_BUFFER_OCTETS: u32 = 16 * 1024;
+
+/// How long nothing is accepted after the system had no descriptor left.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
 /// Why a sink cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -72,7 +77,7 @@ struct Sink {
 }
 
 /// Runs a sink until `shutdown` is done; connections end with it. Tells the address that it listens
-/// on through `bound`, and returns how many messages came.
+/// on through `bound`, and returns how many messages were taken.
 ///
 /// # Errors
 /// [`SinkError`] when it cannot start.
@@ -86,18 +91,7 @@ pub async fn run(
     let cannot_listen = |source| SinkError::Listen { address, source };
     let listener = listen(&options).map_err(cannot_listen)?;
     let sink = Arc::new(Sink::new(options, clock)?);
-    let settings = Arc::new(Settings {
-        hostname: sink.options.hostname.clone(),
-        limits: Limits {
-            recipients_max: 100_000,
-            content_octets_max: CONTENT_OCTETS_MAX,
-            errors_max: u32::MAX,
-            ..Limits::default()
-        },
-        timeouts: Timeouts::default(),
-        plaintext_auth: false,
-        starttls: false,
-    });
+    let settings = Arc::new(settings(&sink.options));
     // Nobody may be waiting for it.
     let _ = bound.send(listener.local_addr().map_err(cannot_listen)?);
 
@@ -113,18 +107,18 @@ pub async fn run(
                     number += 1;
                     // Replies are gathered before they are written: waiting for more delays them.
                     let _ = stream.set_nodelay(true);
-                    let (sink, settings) = (Arc::clone(&sink), Arc::clone(&settings));
-                    let connection = Connection::new(sink, settings, stream, client, number);
+                    let settings = Arc::clone(&settings);
+                    let connection =
+                        Connection::new(Arc::clone(&sink), Arc::clone(&settings), stream, client, number);
                     connections.spawn(async move {
-                        if let Err(error) = connection.serve().await {
-                            tracing::debug!(connection = number, %error, "a connection broke");
+                        if let Err(error) = connection.serve(settings).await {
+                            tracing::warn!(connection = number, %error, "a connection broke");
                         }
                     });
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
-                    // Out of descriptors: those that end make room.
-                    connections.join_next().await;
+                    sleep(EXHAUSTED_PAUSE).await;
                 }
             },
         }
@@ -147,6 +141,21 @@ fn listen(options: &SinkOptions) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
+fn settings(options: &SinkOptions) -> Settings {
+    Settings {
+        hostname: options.hostname.clone(),
+        limits: Limits {
+            recipients_max: 100_000,
+            content_octets_max: CONTENT_OCTETS_MAX,
+            errors_max: u32::MAX,
+            ..Limits::default()
+        },
+        timeouts: Timeouts::default(),
+        plaintext_auth: false,
+        starttls: false,
+    }
+}
+
 impl Sink {
     fn new(options: SinkOptions, clock: Clock) -> Result<Self, SinkError> {
         let store = match &options.store {
@@ -165,18 +174,17 @@ impl Sink {
         })
     }
 
+    /// Whether somebody reads the digests of messages.
+    fn wants_digests(&self) -> bool {
+        self.store.is_some() || self.recorder.is_some()
+    }
+
     fn count(&self) {
         self.messages.fetch_add(1, Ordering::Relaxed);
     }
-
-    /// Tells the operator that a message could not be kept or recorded.
-    fn complain(&self, error: io::Error) -> io::Error {
-        tracing::error!(%error, "a message could not be kept");
-        error
-    }
 }
 
-fn cannot_write(path: &std::path::Path) -> impl FnOnce(io::Error) -> SinkError + use<> {
+fn cannot_write(path: &Path) -> impl FnOnce(io::Error) -> SinkError + use<> {
     let path = path.to_owned();
     move |source| SinkError::Write { path, source }
 }
