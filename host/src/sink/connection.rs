@@ -79,7 +79,7 @@ impl Connection {
     /// # Errors
     /// What the network says when it breaks, or the disk.
     pub(super) async fn serve(mut self, settings: Arc<Settings>) -> io::Result<()> {
-        self.record(&Event::Connect {
+        self.record(Event::Connect {
             client: self.client,
         })?;
         let misdeed = self.sink.options.at(Stage::Connect);
@@ -92,7 +92,7 @@ impl Connection {
             None => self.converse().await,
         };
         self.discard()?;
-        self.record(&Event::Disconnect)?;
+        self.record(Event::Disconnect)?;
         ended
     }
 
@@ -227,7 +227,7 @@ impl Connection {
             Some(action) => stage.reply(action).map(|reply| reply.code),
         };
         let address = bare(path);
-        self.record(&Event::Command {
+        self.record(Event::Command {
             verb,
             address,
             code,
@@ -241,7 +241,7 @@ impl Connection {
             connection: self.number,
             message: self.messages,
         };
-        self.record(&Event::Begin {
+        self.record(Event::Begin {
             message: number.message,
         })?;
         let incoming = match &self.sink.store {
@@ -270,7 +270,7 @@ impl Connection {
                 octets: piece.len(),
                 offset,
             };
-            recorder.write(self.number, &chunk)?;
+            recorder.write(self.number, chunk)?;
         }
         if let Some(incoming) = &mut content.incoming {
             incoming.write(piece)?;
@@ -290,7 +290,7 @@ impl Connection {
             return Ok(());
         };
         let digests = content.digesting.finish();
-        self.record(&Event::End {
+        self.record(Event::End {
             message: content.number.message,
             digests: &digests,
             is_accepted,
@@ -320,14 +320,14 @@ impl Connection {
         let Some(content) = self.content.take() else {
             return Ok(());
         };
-        self.record(&Event::Broken {
+        self.record(Event::Broken {
             message: content.number.message,
             octets: content.digesting.octets(),
         })?;
         content.incoming.map_or(Ok(()), Incoming::forget)
     }
 
-    fn record(&self, event: &Event<'_>) -> io::Result<()> {
+    fn record(&self, event: Event<'_>) -> io::Result<()> {
         match &self.sink.recorder {
             Some(recorder) => recorder.write(self.number, event),
             None => Ok(()),
