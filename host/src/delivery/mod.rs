@@ -17,6 +17,8 @@ mod hosts;
 mod metrics;
 mod opening;
 mod pool;
+#[cfg(test)]
+mod rehearsal;
 mod settings;
 mod transaction;
 

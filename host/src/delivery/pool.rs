@@ -154,3 +154,145 @@ impl Pool {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use tokio::time::advance;
+
+    use super::super::rehearsal::{Act, Mail, Script, World, brief, seconds};
+
+    const DELIVERED: &str = "delivered 250 2.0.0";
+
+    #[tokio::test]
+    async fn the_next_message_goes_over_the_same_connection() {
+        let host = Script::new();
+        let deliverer = World::of(&host).deliverer();
+        for _ in 0..3 {
+            let attempt = Mail::to(&["a@b.example"]).deliver(&deliverer).await;
+            assert_eq!(brief(&attempt), [DELIVERED]);
+        }
+        assert_eq!(
+            host.verbs(),
+            "EHLO MAIL RCPT DATA . MAIL RCPT DATA . MAIL RCPT DATA ."
+        );
+        deliverer.close().await;
+        assert!(host.verbs().ends_with(". QUIT"));
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_good_for_more_after_a_refusal() {
+        for command in ["MAIL", "RCPT", "DATA", "."] {
+            let host = Script::new().times(1, command, Act::Say("451 4.7.1 Greylisted\r\n"));
+            let deliverer = World::of(&host).deliverer();
+            let attempt = Mail::to(&["a@b.example"]).deliver(&deliverer).await;
+            assert_eq!(brief(&attempt), ["deferred 451 4.7.1"], "{command}");
+            // A transaction that has to be reset is, in the background.
+            for _ in 0..20 {
+                tokio::task::yield_now().await;
+            }
+            let attempt = Mail::to(&["a@b.example"]).deliver(&deliverer).await;
+            assert_eq!(brief(&attempt), [DELIVERED], "{command}");
+            assert_eq!(host.seen().connections, 1, "{command}: {}", host.verbs());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_kept_connection_that_has_died_costs_nothing() {
+        for act in [
+            Act::SayAndCut("250 2.0.0 Taken\r\n"),
+            Act::SayAndCut("250 2.0.0 Taken\r\n421 4.4.2 Idle too long\r\n"),
+        ] {
+            let host = Script::new().times(1, ".", act);
+            let deliverer = World::of(&host).deliverer();
+            for _ in 0..2 {
+                let attempt = Mail::to(&["a@b.example"]).deliver(&deliverer).await;
+                assert_eq!(brief(&attempt), [DELIVERED]);
+            }
+            assert_eq!(host.seen().connections, 2);
+        }
+        // It dies only when it is spoken to.
+        for act in [Act::Cut, Act::SayAndCut("421 4.7.0 Enough\r\n")] {
+            let host = Script::new();
+            let deliverer = World::of(&host).deliverer();
+            Mail::to(&["a@b.example"]).deliver(&deliverer).await;
+            let host = host.times(1, "MAIL", act);
+            let attempt = Mail::to(&["a@b.example"]).deliver(&deliverer).await;
+            assert_eq!(brief(&attempt), [DELIVERED]);
+            assert_eq!(host.seen().connections, 2);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_connection_is_closed_in_time() {
+        let host = Script::new();
+        let deliverer = World::of(&host).deliverer();
+        Mail::to(&["a@b.example"]).deliver(&deliverer).await;
+        advance(seconds(4)).await;
+        assert!(!host.verbs().contains("QUIT"));
+        tokio::time::sleep(seconds(3)).await;
+        assert!(host.verbs().ends_with("QUIT"), "{}", host.verbs());
+        Mail::to(&["a@b.example"]).deliver(&deliverer).await;
+        assert_eq!(host.seen().connections, 2);
+    }
+
+    #[tokio::test]
+    async fn a_connection_serves_its_share_and_no_more() {
+        let host = Script::new();
+        let world = World::of(&host).with(|settings| settings.transactions_per_connection_max = 2);
+        let deliverer = world.deliverer();
+        for _ in 0..4 {
+            Mail::to(&["a@b.example"]).deliver(&deliverer).await;
+        }
+        assert_eq!(host.seen().connections, 2);
+    }
+
+    #[tokio::test]
+    async fn only_so_many_connections_are_kept() {
+        let host = Script::new();
+        let world = World::of(&host).with(|settings| settings.idle_connections_max = 1);
+        let deliverer = world.deliverer();
+        let (one, other) = (Mail::to(&["a@b.example"]), Mail::to(&["c@b.example"]));
+        tokio::join!(one.deliver(&deliverer), other.deliver(&deliverer));
+        assert_eq!(host.seen().connections, 2);
+        assert_eq!(deliverer.metrics.idle_connections.get(), 1);
+        deliverer.close().await;
+        assert_eq!(deliverer.metrics.idle_connections.get(), 0);
+    }
+
+    #[tokio::test]
+    async fn after_the_close_nothing_is_kept() {
+        let host = Script::new();
+        let deliverer = World::of(&host).deliverer();
+        deliverer.close().await;
+        Mail::to(&["a@b.example"]).deliver(&deliverer).await;
+        assert_eq!(deliverer.metrics.idle_connections.get(), 0);
+        deliverer.close().await;
+        assert!(host.verbs().ends_with("QUIT"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_that_ignores_the_farewell_is_left() {
+        let host = Script::new().at("QUIT", Act::Hang);
+        let deliverer = World::of(&host).deliverer();
+        Mail::to(&["a@b.example"]).deliver(&deliverer).await;
+        let begun = tokio::time::Instant::now();
+        deliverer.close().await;
+        assert_eq!(begun.elapsed(), seconds(5));
+    }
+
+    #[tokio::test]
+    async fn lanes_do_not_share_connections() {
+        let host = Script::new();
+        let deliverer = World::of(&host)
+            .mx("c.example", 10, "mx.example", "192.0.2.1")
+            .deliverer();
+        Mail::to(&["a@b.example"]).deliver(&deliverer).await;
+        let next_hop = crate::message::NextHop::Domain("c.example".to_owned());
+        Mail::by(next_hop, &["a@c.example"])
+            .deliver(&deliverer)
+            .await;
+        assert_eq!(host.seen().connections, 2);
+    }
+}

@@ -1,6 +1,7 @@
 //! Questions to name servers, by the resolver library.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
@@ -29,7 +30,7 @@ const QUESTIONS_MAX: usize = 2_000;
 const RECORDS_MAX: usize = 256;
 
 #[derive(Clone, Debug)]
-pub(super) struct Client(TokioResolver);
+pub(super) struct Client(Arc<TokioResolver>);
 
 impl Client {
     /// # Errors
@@ -48,7 +49,8 @@ impl Client {
         options.positive_max_ttl = Some(CACHED_MAX);
         options.negative_max_ttl = Some(ABSENCE_CACHED_MAX);
         options.max_active_requests = QUESTIONS_MAX;
-        builder.build().map(Self).map_err(|error| error.to_string())
+        let resolver = builder.build().map_err(|error| error.to_string())?;
+        Ok(Self(Arc::new(resolver)))
     }
 
     pub(super) async fn mx(&self, domain: &str) -> Result<Vec<MxRecord>, Problem> {

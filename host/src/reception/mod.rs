@@ -13,6 +13,8 @@ mod limits;
 mod metrics;
 mod refusal;
 mod replies;
+#[cfg(test)]
+mod tests;
 mod trace;
 mod transaction;
 

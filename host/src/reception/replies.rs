@@ -88,12 +88,8 @@ pub(super) fn header_too_large() -> Reply {
     Reply::new(552, (5, 3, 4), "The header of the message is too large")
 }
 
-pub(super) fn bad_header() -> Reply {
-    Reply::new(
-        550,
-        (5, 6, 0),
-        "The header of the message has a line that is not a header field",
-    )
+pub(super) fn bad_header(text: String) -> Reply {
+    Reply::new(550, (5, 6, 0), text)
 }
 
 pub(super) fn bad_author(text: String) -> Reply {

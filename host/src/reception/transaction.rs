@@ -23,7 +23,7 @@ use crate::policy::{
     AccountFacts, DecisionRecord, EnvelopeFacts, Facts, HeaderFacts, HeaderField, PlacementRuling,
     Reason, RequestedPriority, SenderRuling, SessionFacts,
 };
-use crate::spool::{NewDelivery, NewMessage};
+use crate::spool::{Intake, NewDelivery, NewMessage};
 
 /// Received fields that a message may have before it is taken to go round in circles
 /// (RFC 5321 §6.3 asks for a limit of at least 100).
@@ -205,18 +205,23 @@ impl Transaction {
             .receiving
             .take()
             .ok_or_else(|| ("room", replies::try_again()))?;
-        let received = receiving.finish().map_err(|reply| ("room", reply))?;
-        let header = received.header.clone();
-        let fields = Fields::parse(&header).map_err(|_| ("header", replies::bad_header()))?;
+        let Received {
+            intake,
+            header,
+            eight_bit,
+        } = receiving.finish().map_err(|reply| ("room", reply))?;
+        let fields = Fields::parse(&header)
+            .map_err(|problem| ("header", replies::bad_header(problem.to_string())))?;
         if fields.named("Received").count() > HOPS_MAX {
             return Err(("header", replies::loops()));
         }
         let requested = requested_priorities(&fields);
-        self.authorize_authors(&fields, &requested, received.intake.octets())
+        self.authorize_authors(&fields, &requested, intake.octets())
             .await?;
         let class = self.place().await?;
-        let message = self.enqueue(received, &fields, &requested, class);
-        message.await.map(|()| class)
+        let message = self.message(&fields, &requested, class, intake.octets(), eight_bit);
+        self.enqueue(message, intake).await?;
+        Ok(class)
     }
 
     /// Asks again, now that the authors are known.
@@ -265,13 +270,15 @@ impl Transaction {
         }
     }
 
-    async fn enqueue(
+    /// The message as it goes to the spool.
+    fn message(
         &mut self,
-        received: Received,
         fields: &Fields<'_>,
         requested: &[Requested],
         class: Class,
-    ) -> Result<(), (&'static str, Reply)> {
+        content_octets: u64,
+        eight_bit: bool,
+    ) -> NewMessage {
         let now = self.reception.clock.now();
         let envelope = Envelope {
             reverse_path: self.reverse_path.clone(),
@@ -281,15 +288,12 @@ impl Transaction {
             ret: self.parameters.ret,
             envid: self.parameters.envid.clone(),
         };
-        let deliveries = self
-            .reception
-            .routes
-            .split(&envelope.recipients)
-            .into_iter();
-        let message = NewMessage {
-            deliveries: deliveries
-                .map(|(next_hop, recipients)| NewDelivery::first(next_hop, recipients, now))
-                .collect(),
+        let split = self.reception.routes.split(&envelope.recipients);
+        let deliveries = split
+            .into_iter()
+            .map(|(next_hop, recipients)| NewDelivery::first(next_hop, recipients, now));
+        NewMessage {
+            deliveries: deliveries.collect(),
             trail: trail(std::mem::take(&mut self.records), requested, class, now),
             message: Message {
                 id: self.id,
@@ -301,18 +305,27 @@ impl Transaction {
                     message: requested.iter().find_map(|requested| requested.class),
                 },
                 accepted: now,
-                content_octets: received.intake.octets(),
-                eight_bit: received.eight_bit,
+                content_octets,
+                eight_bit,
                 subject: subject(fields),
             },
-        };
-        let stored = self.reception.spool.enqueue(message, received.intake).await;
+        }
+    }
+
+    /// Puts the message on stable storage.
+    async fn enqueue(
+        &mut self,
+        message: NewMessage,
+        intake: Box<dyn Intake>,
+    ) -> Result<(), (&'static str, Reply)> {
+        let (class, octets) = (message.message.class, message.message.content_octets);
+        let stored = self.reception.spool.enqueue(message, intake).await;
         stored.map_err(|error| ("room", content::refusal(&error)))?;
         tracing::info!(
             message_id = %self.id,
             user = %self.submission.user,
             class = class.number(),
-            octets = received_octets(&self.facts),
+            octets,
             "accepted"
         );
         Ok(())
@@ -334,13 +347,6 @@ impl Transaction {
         }
         .field()
     }
-}
-
-fn received_octets(facts: &Facts) -> u64 {
-    facts
-        .header
-        .as_ref()
-        .map_or(0, |header| header.content_octets)
 }
 
 fn account_facts(user: &User, login: &Login) -> AccountFacts {

@@ -1,6 +1,6 @@
 //! One connection to a sink: does what the protocol core's session asks for.
 
-use std::io;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,10 +12,10 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::Sink;
-use super::envelope::{Client, Envelope, bare, readable};
+use super::envelope::{Client, Envelope, bare};
 use super::options::{Action, Stage};
-use super::record::{Digesting, Event, MessageNumber};
-use super::store::Incoming;
+use super::record::{Digesting, Event};
+use super::store::{Incoming, Number};
 
 /// Octets read at once.
 const READ_OCTETS_MAX: usize = 64 * 1024;
@@ -40,7 +40,7 @@ pub(super) struct Connection {
 
 /// A content that is coming in.
 struct Content {
-    number: MessageNumber,
+    number: Number,
     digesting: Digesting,
     incoming: Option<Incoming>,
     printed: Vec<u8>,
@@ -60,16 +60,10 @@ impl Connection {
         client: SocketAddr,
         number: u64,
     ) -> Self {
-        let session = match sink.options.at(Stage::Connect) {
-            Some(action @ (Action::Refuse | Action::Defer)) => {
-                Session::refuse(settings, Stage::Connect.reply(action))
-            }
-            _ => Session::without_login(settings, Security::Plain),
-        };
         Self {
             sink,
             stream,
-            session,
+            session: Session::without_login(settings, Security::Plain),
             client,
             number,
             messages: 0,
@@ -83,13 +77,22 @@ impl Connection {
     /// Serves the client until the connection ends.
     ///
     /// # Errors
-    /// What the network says when it breaks.
-    pub(super) async fn serve(mut self) -> io::Result<()> {
-        if self.sink.options.at(Stage::Connect) == Some(Action::Hang) {
-            return self.hang().await;
-        }
-        let ended = self.converse().await;
-        self.discard();
+    /// What the network says when it breaks, or the disk.
+    pub(super) async fn serve(mut self, settings: Arc<Settings>) -> io::Result<()> {
+        self.record(Event::Connect {
+            client: self.client,
+        })?;
+        let misdeed = self.sink.options.at(Stage::Connect);
+        let ended = match misdeed.map(|action| Stage::Connect.reply(action)) {
+            Some(None) => self.hang().await,
+            Some(Some(reply)) => {
+                self.session = Session::refuse(settings, reply);
+                self.converse().await
+            }
+            None => self.converse().await,
+        };
+        self.discard()?;
+        self.record(Event::Disconnect)?;
         ended
     }
 
@@ -106,19 +109,17 @@ impl Connection {
                         return Ok(());
                     }
                 }
-                Step::Ask(question) => match self.decide(question) {
+                Step::Ask(question) => match self.decide(question)? {
                     Decision::Answer(answer) => self.session.answer(answer),
                     Decision::Never => return self.hang().await,
                 },
                 Step::Content => {
-                    if let Err(error) = self.take_content() {
-                        return Err(self.sink.complain(error));
-                    }
+                    self.take_content()?;
                     self.session.content_taken();
                 }
                 Step::Reset => self.envelope = None,
-                Step::Discard => self.discard(),
-                // A sink speaks in clear and does not offer it.
+                Step::Discard => self.discard()?,
+                // A sink speaks in clear and does not offer anything else.
                 Step::StartTls | Step::Close => return self.stream.shutdown().await,
             }
         }
@@ -158,45 +159,44 @@ impl Connection {
     }
 
     fn slow_down(&mut self, octets: usize) {
-        let Some(speed) = self.sink.options.bytes_per_second else {
+        let (Some(speed), Some(_)) = (self.sink.options.bytes_per_second, &self.content) else {
             return;
         };
         let octets = u32::try_from(octets).unwrap_or(u32::MAX);
-        let pause =
-            Duration::from_secs(1) * octets / u32::try_from(speed.get()).unwrap_or(u32::MAX);
+        let speed = u32::try_from(speed.get()).unwrap_or(u32::MAX);
+        let pause = Duration::from_secs(1) * octets / speed;
         self.readable_at = self.readable_at.max(Instant::now()) + pause;
     }
 
-    fn decide(&mut self, question: Question) -> Decision {
-        let refusal = match &question {
+    /// Answers as the sink was told to.
+    fn decide(&mut self, question: Question) -> io::Result<Decision> {
+        let (stage, action) = match &question {
             Question::Authenticate { .. } => {
-                return Decision::Answer(Answer::Refuse(Reply::new(
-                    535,
-                    (5, 7, 8),
-                    "a sink has no logins",
-                )));
+                // Not offered, so not asked.
+                let reply = Reply::new(503, (5, 5, 1), "a sink has no logins");
+                return Ok(Decision::Answer(Answer::Refuse(reply)));
             }
-            Question::Mail { .. } => self.sink.options.at(Stage::Mail).map(|a| (Stage::Mail, a)),
+            Question::Mail { reverse_path, .. } => {
+                let action = self.sink.options.at(Stage::Mail);
+                self.record_command("mail", &reverse_path.to_string(), Stage::Mail, action)?;
+                (Stage::Mail, action)
+            }
             Question::Recipient { forward_path, .. } => {
                 let path = forward_path.to_string();
                 let action = self.sink.options.at_recipient(bare(&path));
-                action.map(|action| (Stage::Rcpt, action))
+                self.record_command("rcpt", &path, Stage::Rcpt, action)?;
+                (Stage::Rcpt, action)
             }
-            Question::Data { .. } => self.sink.options.at(Stage::Data).map(|a| (Stage::Data, a)),
-            Question::EndOfContent { .. } => {
-                self.sink.options.at(Stage::Dot).map(|a| (Stage::Dot, a))
-            }
+            Question::Data { .. } => (Stage::Data, self.sink.options.at(Stage::Data)),
+            Question::EndOfContent { .. } => (Stage::Dot, self.sink.options.at(Stage::Dot)),
         };
-        let done = match question {
-            Question::EndOfContent { .. } => self.finish(refusal.is_none()),
-            _ if refusal.is_some() => Ok(()),
+        match question {
+            Question::EndOfContent { .. } => self.finish(action.is_none())?,
+            _ if action.is_some() => {}
             Question::Mail {
                 reverse_path,
                 parameters,
-            } => {
-                self.envelope = Some(Envelope::new(reverse_path, parameters));
-                Ok(())
-            }
+            } => self.envelope = Some(Envelope::new(reverse_path, parameters)),
             Question::Recipient {
                 forward_path,
                 parameters,
@@ -204,41 +204,53 @@ impl Connection {
                 if let Some(envelope) = &mut self.envelope {
                     envelope.recipients.push((forward_path, parameters));
                 }
-                Ok(())
             }
-            Question::Data { .. } => self.begin(),
-            Question::Authenticate { .. } => Ok(()),
-        };
-        match (refusal, done) {
-            (Some((_, Action::Hang)), _) => Decision::Never,
-            (Some((stage, action)), _) => Decision::Answer(Answer::Refuse(stage.reply(action))),
-            (None, Ok(())) => Decision::Answer(Answer::Accept),
-            (None, Err(error)) => {
-                self.sink.complain(error);
-                let reply = Reply::new(451, (4, 3, 0), "this sink cannot write");
-                Decision::Answer(Answer::Refuse(reply))
-            }
+            Question::Data { .. } => self.begin()?,
+            Question::Authenticate { .. } => {}
         }
+        Ok(match action.map(|action| stage.reply(action)) {
+            None => Decision::Answer(Answer::Accept),
+            Some(Some(reply)) => Decision::Answer(Answer::Refuse(reply)),
+            Some(None) => Decision::Never,
+        })
+    }
+
+    fn record_command(
+        &self,
+        verb: &'static str,
+        path: &str,
+        stage: Stage,
+        action: Option<Action>,
+    ) -> io::Result<()> {
+        let code = match action {
+            None => Some(250),
+            Some(action) => stage.reply(action).map(|reply| reply.code),
+        };
+        let address = bare(path);
+        self.record(Event::Command {
+            verb,
+            address,
+            code,
+        })
     }
 
     /// Content is about to come.
     fn begin(&mut self) -> io::Result<()> {
         self.messages += 1;
-        let number = MessageNumber {
+        let number = Number {
             connection: self.number,
             message: self.messages,
         };
-        if let Some(recorder) = &self.sink.recorder {
-            recorder.write(number, Event::Begin)?;
-        }
+        self.record(Event::Begin {
+            message: number.message,
+        })?;
         let incoming = match &self.sink.store {
             Some(store) => Some(store.begin(number)?),
             None => None,
         };
-        let digesting = Digesting::default();
         self.content = Some(Content {
             number,
-            digesting,
+            digesting: Digesting::new(self.sink.wants_digests()),
             incoming,
             printed: Vec::new(),
         });
@@ -253,13 +265,12 @@ impl Connection {
         let piece = self.session.content();
         let offset = content.digesting.take(piece);
         if let Some(recorder) = &self.sink.recorder {
-            recorder.write(
-                content.number,
-                Event::Chunk {
-                    octets: piece.len(),
-                    offset,
-                },
-            )?;
+            let chunk = Event::Chunk {
+                message: content.number.message,
+                octets: piece.len(),
+                offset,
+            };
+            recorder.write(self.number, chunk)?;
         }
         if let Some(incoming) = &mut content.incoming {
             incoming.write(piece)?;
@@ -278,63 +289,48 @@ impl Connection {
         let (Some(content), Some(envelope)) = (self.content.take(), self.envelope.take()) else {
             return Ok(());
         };
-        let Content {
-            number,
-            digesting,
-            incoming,
-            printed,
-        } = content;
-        let digests = digesting.finish();
-        if let Some(recorder) = &self.sink.recorder {
-            recorder.write(
-                number,
-                Event::End {
-                    digests: &digests,
-                    is_accepted,
-                },
-            )?;
+        let digests = content.digesting.finish();
+        self.record(Event::End {
+            message: content.number.message,
+            digests: &digests,
+            is_accepted,
+        })?;
+        if !is_accepted {
+            return content.incoming.map_or(Ok(()), Incoming::forget);
         }
         let client = Client {
             address: self.client,
             ehlo: self.session.ehlo().unwrap_or_default().to_owned(),
         };
-        match incoming {
-            Some(incoming) if is_accepted => {
-                incoming.finish(&envelope.to_json(number, &client, &digests))?;
-            }
-            Some(incoming) => incoming.forget()?,
-            None => {}
+        if let Some(incoming) = content.incoming {
+            incoming.finish(&envelope.to_json(content.number, &client, &digests))?;
         }
-        if self.sink.options.print && is_accepted {
-            let mut text = envelope.to_text(number, &client);
-            text.push('\n');
-            text.push_str(&readable(&printed));
-            let left = digests
-                .octets
-                .saturating_sub(u64::try_from(printed.len()).unwrap_or(0));
-            if left > 0 {
-                text.push_str(&format!("\n[{left} more octets]\n"));
-            }
-            println!("{text}");
+        if self.sink.options.print {
+            let text = envelope.to_text(content.number, &client, &content.printed, digests.octets);
+            // A terminal that has gone away is no reason to stop.
+            drop(writeln!(io::stdout().lock(), "{text}"));
         }
         self.sink.count();
         Ok(())
     }
 
     /// The transaction is void, and content with it.
-    fn discard(&mut self) {
+    fn discard(&mut self) -> io::Result<()> {
         self.envelope = None;
         let Some(content) = self.content.take() else {
-            return;
+            return Ok(());
         };
-        if let Some(recorder) = &self.sink.recorder {
-            let octets = content.digesting.octets();
-            if let Err(error) = recorder.write(content.number, Event::Broken { octets }) {
-                self.sink.complain(error);
-            }
-        }
-        if let Some(Err(error)) = content.incoming.map(Incoming::forget) {
-            self.sink.complain(error);
+        self.record(Event::Broken {
+            message: content.number.message,
+            octets: content.digesting.octets(),
+        })?;
+        content.incoming.map_or(Ok(()), Incoming::forget)
+    }
+
+    fn record(&self, event: Event<'_>) -> io::Result<()> {
+        match &self.sink.recorder {
+            Some(recorder) => recorder.write(self.number, event),
+            None => Ok(()),
         }
     }
 

@@ -6,7 +6,8 @@ use std::net::SocketAddr;
 use outpost_smtp::{Body, ForwardPath, MailParameters, Notify, RcptParameters, Ret, ReversePath};
 use serde_json::{Value, json};
 
-use super::record::{Digests, MessageNumber};
+use super::record::Digests;
+use super::store::Number;
 
 /// A transaction so far.
 #[derive(Clone, Debug)]
@@ -34,12 +35,7 @@ impl Envelope {
     }
 
     /// All that is known, for programs.
-    pub(super) fn to_json(
-        &self,
-        number: MessageNumber,
-        client: &Client,
-        digests: &Digests,
-    ) -> Value {
+    pub(super) fn to_json(&self, number: Number, client: &Client, digests: &Digests) -> Value {
         let recipients = self.recipients.iter().map(|(forward_path, parameters)| {
             json!({
                 "to": bare(&forward_path.to_string()),
@@ -66,18 +62,28 @@ impl Envelope {
         })
     }
 
-    /// What matters, for people.
-    pub(super) fn to_text(&self, number: MessageNumber, client: &Client) -> String {
-        let mut text = String::new();
-        // Writing to a string does not fail.
-        let _ = writeln!(
-            text,
-            "=== message {}.{} from {} ({})",
-            number.connection, number.message, client.address, client.ehlo
+    /// The whole message, for people; `content` is as much of its `octets` as was kept.
+    pub(super) fn to_text(
+        &self,
+        number: Number,
+        client: &Client,
+        content: &[u8],
+        octets: u64,
+    ) -> String {
+        let mut text = format!(
+            "=== {number} from {} ({})\n",
+            client.address,
+            readable(client.ehlo.as_bytes())
         );
-        let _ = writeln!(text, "MAIL FROM: {}", self.reverse_path);
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "MAIL FROM:{}", self.reverse_path);
         for (forward_path, _) in &self.recipients {
-            let _ = writeln!(text, "RCPT TO:   {}", forward_path);
+            let _ = writeln!(text, "RCPT TO:{forward_path}");
+        }
+        let _ = write!(text, "\n{}", readable(content));
+        let left = octets.saturating_sub(u64::try_from(content.len()).unwrap_or(u64::MAX));
+        if left > 0 {
+            let _ = write!(text, "\n[{left} more octets]\n");
         }
         text
     }
@@ -118,7 +124,7 @@ fn notify(notify: &Notify) -> String {
 }
 
 /// Content for a terminal: what could move its cursor or change its colours is made visible.
-pub(super) fn readable(content: &[u8]) -> String {
+fn readable(content: &[u8]) -> String {
     let text = String::from_utf8_lossy(content);
     let mut readable = String::with_capacity(text.len());
     let mut characters = text.chars().peekable();

@@ -117,26 +117,23 @@ impl SinkOptions {
 }
 
 impl Stage {
-    /// The reply to an action other than hanging.
-    pub(super) fn reply(self, action: Action) -> Reply {
+    /// What is said instead of accepting; nothing when the sink hangs.
+    pub(super) fn reply(self, action: Action) -> Option<Reply> {
         let (subject, detail) = match self {
             Stage::Connect => (3, 2),
             Stage::Mail => (7, 1),
             Stage::Rcpt => (1, 1),
             Stage::Data | Stage::Dot => (6, 0),
         };
-        match (action, self) {
-            (Action::Refuse, Stage::Connect) => {
-                Reply::new(554, (5, subject, detail), "refused, as this sink was told")
-            }
-            (Action::Refuse, _) => {
-                Reply::new(550, (5, subject, detail), "refused, as this sink was told")
-            }
-            (_, Stage::Connect) => {
-                Reply::new(421, (4, subject, detail), "deferred, as this sink was told")
-            }
-            _ => Reply::new(451, (4, subject, detail), "deferred, as this sink was told"),
-        }
+        let refused = "refused, as this sink was told";
+        let deferred = "deferred, as this sink was told";
+        Some(match (action, self) {
+            (Action::Hang, _) => return None,
+            (Action::Refuse, Stage::Connect) => Reply::new(554, (5, subject, detail), refused),
+            (Action::Refuse, _) => Reply::new(550, (5, subject, detail), refused),
+            (Action::Defer, Stage::Connect) => Reply::new(421, (4, subject, detail), deferred),
+            (Action::Defer, _) => Reply::new(451, (4, subject, detail), deferred),
+        })
     }
 }
 

@@ -1,11 +1,13 @@
-//! The record of arrivals: when each piece of content came, for looking at pauses and order.
+//! The record of arrivals: what came when, for looking at pauses and order.
 //!
-//! One JSON object a line: `begin` when content is about to come, `chunk` for each piece as it was
-//! read, `end` when it is complete, or `broken` when it is not. Times are microseconds since the
-//! Unix epoch, offsets and octets count the content without transparency dots.
+//! One JSON object a line: `connect` and `disconnect`; `command` for MAIL and RCPT with what was
+//! answered; `begin` when content is about to come, `chunk` for each piece as it was read, `end` when
+//! it is complete, or `broken` when it is not. Times are microseconds since the Unix epoch; offsets and
+//! octets count the content without transparency dots.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
@@ -16,71 +18,112 @@ use crate::clock::Clock;
 
 /// Where arrivals are recorded.
 pub(super) struct Recorder {
-    file: Mutex<BufWriter<File>>,
+    file: Mutex<Box<dyn Write + Send>>,
     clock: Clock,
 }
 
 impl Recorder {
-    /// Starts a record; one that is there already is replaced.
+    /// Starts a record; one that is there already is replaced. `-` is the standard output.
     pub(super) fn create(path: &Path, clock: Clock) -> io::Result<Self> {
+        let file: Box<dyn Write + Send> = if path == Path::new("-") {
+            Box::new(io::stdout())
+        } else {
+            Box::new(BufWriter::new(File::create(path)?))
+        };
         Ok(Self {
-            file: Mutex::new(BufWriter::new(File::create(path)?)),
+            file: Mutex::new(file),
             clock,
         })
     }
 
-    /// Writes a line, and makes it visible when it is the last of its message.
-    pub(super) fn write(&self, message: MessageNumber, event: Event<'_>) -> io::Result<()> {
-        let mut line = match event {
-            Event::Begin => json!({ "event": "begin" }),
-            Event::Chunk { octets, offset } => {
-                json!({ "event": "chunk", "octets": octets, "offset": offset })
+    /// Writes a line. Lines are made visible when something has ended.
+    pub(super) fn write(&self, connection: u64, event: Event<'_>) -> io::Result<()> {
+        let mut line = event.into_json();
+        line["connection"] = Value::from(connection);
+        line["unix_us"] = Value::from(self.clock.unix_microseconds());
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        serde_json::to_writer(&mut *file, &line)?;
+        file.write_all(b"\n")?;
+        if event.is_end() { file.flush() } else { Ok(()) }
+    }
+}
+
+/// What is recorded of a connection. Messages count from 1 on each.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Event<'a> {
+    Connect {
+        client: SocketAddr,
+    },
+    Disconnect,
+    Command {
+        verb: &'static str,
+        address: &'a str,
+        /// The code of the reply; none when there is none.
+        code: Option<u16>,
+    },
+    Begin {
+        message: u64,
+    },
+    Chunk {
+        message: u64,
+        octets: usize,
+        offset: u64,
+    },
+    End {
+        message: u64,
+        digests: &'a Digests,
+        is_accepted: bool,
+    },
+    Broken {
+        message: u64,
+        octets: u64,
+    },
+}
+
+impl Event<'_> {
+    fn into_json(self) -> Value {
+        match self {
+            Event::Connect { client } => {
+                json!({ "event": "connect", "client": client.to_string() })
+            }
+            Event::Disconnect => json!({ "event": "disconnect" }),
+            Event::Command {
+                verb,
+                address,
+                code,
+            } => json!({ "event": "command", "verb": verb, "address": address, "code": code }),
+            Event::Begin { message } => json!({ "event": "begin", "message": message }),
+            Event::Chunk {
+                message,
+                octets,
+                offset,
+            } => {
+                json!({ "event": "chunk", "message": message, "octets": octets, "offset": offset })
             }
             Event::End {
+                message,
                 digests,
                 is_accepted,
             } => json!({
                 "event": "end",
+                "message": message,
                 "accepted": is_accepted,
                 "octets": digests.octets,
                 "sha256": digests.content,
                 "body_sha256": digests.body,
             }),
-            Event::Broken { octets } => json!({ "event": "broken", "octets": octets }),
-        };
-        line["connection"] = Value::from(message.connection);
-        line["message"] = Value::from(message.message);
-        line["unix_us"] = Value::from(self.clock.unix_microseconds());
-        let is_last = !matches!(event, Event::Begin | Event::Chunk { .. });
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        serde_json::to_writer(&mut *file, &line)?;
-        file.write_all(b"\n")?;
-        if is_last { file.flush() } else { Ok(()) }
+            Event::Broken { message, octets } => {
+                json!({ "event": "broken", "message": message, "octets": octets })
+            }
+        }
     }
-}
 
-/// Which message: connections count from 1, and messages of a connection too.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct MessageNumber {
-    pub(super) connection: u64,
-    pub(super) message: u64,
-}
-
-/// What is recorded.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Event<'a> {
-    Begin,
-    Chunk {
-        octets: usize,
-        offset: u64,
-    },
-    End {
-        digests: &'a Digests,
-        is_accepted: bool,
-    },
-    Broken {
-        octets: u64,
-    },
+    fn is_end(self) -> bool {
+        matches!(
+            self,
+            Event::End { .. } | Event::Broken { .. } | Event::Disconnect
+        )
+    }
 }
 
 /// What a content was, in numbers.
@@ -95,21 +138,33 @@ pub(super) struct Digests {
 }
 
 /// Reads a content piece by piece and tells its digests at the end.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Digesting {
     octets: u64,
-    content: Sha256,
-    body: Sha256,
+    /// Of the content and of the body; none where nobody wants them, since they cost more than the
+    /// rest of a sink.
+    digests: Option<(Sha256, Sha256)>,
     header: HeaderEnd,
 }
 
 impl Digesting {
+    /// For a content that begins. Without digests only octets are counted.
+    pub(super) fn new(wants_digests: bool) -> Self {
+        Self {
+            octets: 0,
+            digests: wants_digests.then(Default::default),
+            header: HeaderEnd::default(),
+        }
+    }
+
     /// Takes the next piece and returns its offset in the content.
     pub(super) fn take(&mut self, piece: &[u8]) -> u64 {
         let offset = self.octets;
         self.octets += u64::try_from(piece.len()).unwrap_or(u64::MAX);
-        self.content.update(piece);
-        self.body.update(self.header.body_in(piece));
+        if let Some((content, body)) = &mut self.digests {
+            content.update(piece);
+            body.update(self.header.body_in(piece));
+        }
         offset
     }
 
@@ -118,12 +173,19 @@ impl Digesting {
         self.octets
     }
 
-    /// The digests of all that was taken.
+    /// The digests of all that was taken; empty when they were not wanted.
     pub(super) fn finish(self) -> Digests {
+        let (content, body) = match self.digests {
+            Some((content, body)) => (
+                hexadecimal(&content.finalize()),
+                hexadecimal(&body.finalize()),
+            ),
+            None => (String::new(), String::new()),
+        };
         Digests {
             octets: self.octets,
-            content: hexadecimal(&self.content.finalize()),
-            body: hexadecimal(&self.body.finalize()),
+            content,
+            body,
         }
     }
 }
@@ -177,20 +239,20 @@ mod tests {
         let content = b"Subject: x\r\nTo: y\r\n\r\nbody\r\n\r\nmore\r\n";
         let body = hexadecimal(&Sha256::digest(b"body\r\n\r\nmore\r\n"));
         for cut in 0..=content.len() {
-            let mut digesting = Digesting::default();
+            let mut digesting = Digesting::new(true);
             assert_eq!(digesting.take(&content[..cut]), 0);
             digesting.take(&content[cut..]);
             let digests = digesting.finish();
             assert_eq!(digests.body, body, "cut at {cut}");
             assert_eq!(digests.content, hexadecimal(&Sha256::digest(content)));
-            assert_eq!(digests.octets, 37);
+            assert_eq!(digests.octets, 35);
         }
     }
 
     #[test]
     fn a_content_without_header_is_all_body_and_one_without_body_has_none() {
         let digest = |content: &[u8]| {
-            let mut digesting = Digesting::default();
+            let mut digesting = Digesting::new(true);
             digesting.take(content);
             digesting.finish().body
         };

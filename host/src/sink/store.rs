@@ -3,17 +3,30 @@
 //!
 //! Plain files without a sync: a sink is for looking at mail, not for keeping it safe.
 
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::record::MessageNumber;
-
 /// The folder.
 #[derive(Clone, Debug)]
 pub(super) struct Store(PathBuf);
+
+/// The name of a message: connections count from 1, and the messages of each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Number {
+    pub(super) connection: u64,
+    pub(super) message: u64,
+}
+
+/// `000001-000001`, so that names sort as mail came.
+impl fmt::Display for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:06}-{:06}", self.connection, self.message)
+    }
+}
 
 /// A content on its way into the folder. It has its final name once its envelope stands beside it.
 pub(super) struct Incoming {
@@ -30,8 +43,8 @@ impl Store {
     }
 
     /// Begins a content.
-    pub(super) fn begin(&self, number: MessageNumber) -> io::Result<Incoming> {
-        let name = format!("{:06}-{:06}", number.connection, number.message);
+    pub(super) fn begin(&self, number: Number) -> io::Result<Incoming> {
+        let name = number.to_string();
         let written = self.0.join(format!("{name}.part"));
         let file = BufWriter::new(File::create(&written)?);
         Ok(Incoming {

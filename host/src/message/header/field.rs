@@ -25,6 +25,9 @@ pub enum HeaderProblem {
     /// A line is neither a field nor a continuation.
     #[error("the header has a line that is not a header field")]
     NotAField,
+    /// A NUL, at which some readers stop (RFC 5322 §2.2 allows none).
+    #[error("the header has a NUL in it")]
+    Nul,
     /// More fields than [`FIELDS_MAX`].
     #[error("the header has too many fields")]
     TooMany,
@@ -53,6 +56,9 @@ impl<'a> Fields<'a> {
     /// # Errors
     /// See [`HeaderProblem`].
     pub fn parse(section: &'a [u8]) -> Result<Self, HeaderProblem> {
+        if memchr::memchr(0, section).is_some() {
+            return Err(HeaderProblem::Nul);
+        }
         let mut fields = Vec::with_capacity(16);
         let mut rest = section;
         while !rest.is_empty() {
@@ -170,6 +176,10 @@ mod tests {
                 "{section:?}"
             );
         }
+        assert_eq!(
+            names_and_bodies("From: a@b.example\0\r\n"),
+            Err(HeaderProblem::Nul)
+        );
         let many = "X: y\r\n".repeat(FIELDS_MAX + 1);
         assert_eq!(names_and_bodies(&many), Err(HeaderProblem::TooMany));
     }
