@@ -105,10 +105,7 @@ async fn round(
                 .is_ok()
             {
                 let attempt = deliverer.deliver(&message, &delivery, &open).await;
-                assert!(matches!(
-                    attempt.outcomes[0].outcome,
-                    Outcome::Delivered(_)
-                ));
+                assert!(matches!(attempt.outcomes[0].outcome, Outcome::Delivered(_)));
             }
         });
     }
