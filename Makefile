@@ -2,7 +2,6 @@
 # compiler: it installs the rest (Debian), or names what is missing (elsewhere).
 
 CARGO ?= cargo
-# The tests that start the relay start this one.
 NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 ifeq ($(NEXTEST),yes)
 RUN_TESTS = $(CARGO) nextest run
@@ -28,7 +27,8 @@ test-tools:
 	tests/install.sh
 
 test: test-tools
-	$(CARGO) build --workspace
+	# Programs and tests in one go, so that both have the same features and nothing is built twice.
+	$(CARGO) build --workspace --lib --bins --tests
 	$(RUN_TESTS) --workspace
 	$(RUN_TESTS) --manifest-path plugins/Cargo.toml --workspace --target-dir target/plugins
 	$(MAKE) check-components

@@ -9,9 +9,10 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::Api;
 use super::access::Reader;
+use super::extract::NoQuery;
 use super::openapi::Refused;
-use super::{Api, extract};
 
 /// What the relay knows about its submission ports once they are bound.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -188,8 +189,8 @@ impl std::fmt::Display for Encryption {
     responses((status = 200, description = "How mail clients connect.", body = Connection), Refused))]
 pub(super) async fn show(
     _: Reader,
+    _: NoQuery,
     State(api): State<Arc<Api>>,
-    extract::QueryString(extract::Nothing {}): extract::QueryString<extract::Nothing>,
 ) -> axum::Json<Connection> {
     axum::Json(api.connection.shown())
 }

@@ -82,10 +82,24 @@ where
     }
 }
 
-/// A query string of an operation that takes none.
-#[derive(Debug, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Nothing {}
+/// No query string, of an operation that takes none.
+#[derive(Debug)]
+pub struct NoQuery;
+
+impl<S: Send + Sync> FromRequestParts<S> for NoQuery {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        match parts.uri.query().filter(|query| !query.is_empty()) {
+            None => Ok(NoQuery),
+            Some(query) => {
+                let end = query.find(['=', '&']).unwrap_or(query.len());
+                let text = "is not known: this operation takes no parameters";
+                Err(Problem::field(&query[..end], text))
+            }
+        }
+    }
+}
 
 /// A field that may be left out but, when it is there, has a value: `null` is refused by name.
 ///

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::access::{Administrator, Reader};
-use super::extract::{Json, Segment, given};
+use super::extract::{Json, NoQuery, Segment, given};
 use super::items::ItemsInput;
 use super::openapi::{Conflicts, Missing, Refused, RefusedBody};
 use super::problem::Problem;
@@ -87,7 +87,11 @@ fn shown(api: &Api, list: &List) -> ListDocument {
 /// Shows all lists.
 #[utoipa::path(get, path = "/api/v1/lists", operation_id = "list_lists", tag = "lists", security(("token" = ["read"])),
     responses((status = 200, description = "All lists.", body = ListsDocument), Refused))]
-pub(super) async fn list(_: Reader, State(api): State<Arc<Api>>) -> axum::Json<ListsDocument> {
+pub(super) async fn list(
+    _: Reader,
+    _: NoQuery,
+    State(api): State<Arc<Api>>,
+) -> axum::Json<ListsDocument> {
     let lists = api
         .directory
         .lists()
@@ -104,6 +108,7 @@ pub(super) async fn list(_: Reader, State(api): State<Arc<Api>>) -> axum::Json<L
         Refused, RefusedBody, Conflicts))]
 pub(super) async fn add(
     _: Administrator,
+    _: NoQuery,
     State(api): State<Arc<Api>>,
     Json(input): Json<ListInput>,
 ) -> Result<impl IntoResponse, Problem> {
@@ -134,6 +139,7 @@ pub(super) async fn add(
     responses((status = 200, description = "The list.", body = ListDocument), Refused, Missing))]
 pub(super) async fn show(
     _: Reader,
+    _: NoQuery,
     State(api): State<Arc<Api>>,
     Segment(name): Segment,
 ) -> Result<axum::Json<ListDocument>, Problem> {
@@ -153,6 +159,7 @@ pub(super) async fn show(
         Refused, RefusedBody, Missing))]
 pub(super) async fn change(
     _: Administrator,
+    _: NoQuery,
     State(api): State<Arc<Api>>,
     Segment(name): Segment,
     Json(input): Json<ListChangeInput>,
@@ -176,6 +183,7 @@ pub(super) async fn change(
     responses((status = 200, description = "It is gone.", body = Removed), Refused, Missing, Conflicts))]
 pub(super) async fn remove(
     _: Administrator,
+    _: NoQuery,
     State(api): State<Arc<Api>>,
     Segment(name): Segment,
 ) -> Result<axum::Json<Removed>, Problem> {

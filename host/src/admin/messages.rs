@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::access::Reader;
-use super::extract::Segment;
+use super::extract::{NoQuery, Segment};
 use super::openapi::{Missing, Refused};
 use super::problem::Problem;
 use super::queue::activity;
@@ -403,6 +403,7 @@ fn shown(record: &Record, now: crate::message::Timestamp) -> MessageDocument {
     responses((status = 200, description = "The message.", body = MessageDocument), Refused, Missing))]
 pub(super) async fn show(
     _: Reader,
+    _: NoQuery,
     State(api): State<Arc<Api>>,
     Segment(id): Segment,
 ) -> Result<axum::Json<MessageDocument>, Problem> {

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use super::Api;
 use super::access::Reader;
+use super::extract::NoQuery;
 use super::openapi::Refused;
 use crate::plugin::{Allocation, BreakerState, ComponentStatus, PoolStatus, Source};
 use crate::policy::Question;
@@ -233,7 +234,11 @@ fn microseconds(duration: Duration) -> u64 {
 #[utoipa::path(get, path = "/api/v1/plugins", operation_id = "list_plugins", tag = "plugins",
     security(("token" = ["read"])),
     responses((status = 200, description = "The components.", body = PluginsDocument), Refused))]
-pub(super) async fn list(_: Reader, State(api): State<Arc<Api>>) -> axum::Json<PluginsDocument> {
+pub(super) async fn list(
+    _: Reader,
+    _: NoQuery,
+    State(api): State<Arc<Api>>,
+) -> axum::Json<PluginsDocument> {
     let pool = api.plugins.pool();
     axum::Json(PluginsDocument {
         plugins: api.plugins.status().into_iter().map(shown).collect(),

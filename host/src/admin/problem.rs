@@ -5,7 +5,7 @@
 //! the caller is pointed to the log.
 
 use axum::http::StatusCode;
-use axum::http::header::{ALLOW, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
+use axum::http::header::{CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -255,7 +255,7 @@ pub async fn method_not_allowed(method: axum::http::Method, uri: axum::http::Uri
     Problem::new(
         Kind::MethodNotAllowed,
         format!(
-            "{} does not know {method}; {ALLOW} says what it knows",
+            "{} does not know {method}; the Allow header says what it knows",
             uri.path()
         ),
     )

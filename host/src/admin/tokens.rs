@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::access::Administrator;
-use super::extract::{Json, Segment};
+use super::extract::{Json, NoQuery, Segment};
 use super::openapi::{Conflicts, Missing, Refused, RefusedBody};
 use super::problem::{Kind, Problem};
 use super::{Api, Removed, directory_problem, within_path};
@@ -118,6 +118,7 @@ fn shown(token: &Token) -> TokenDocument {
     responses((status = 200, description = "All tokens.", body = TokensDocument), Refused))]
 pub(super) async fn list(
     _: Administrator,
+    _: NoQuery,
     State(api): State<Arc<Api>>,
 ) -> axum::Json<TokensDocument> {
     let tokens = api
@@ -136,6 +137,7 @@ pub(super) async fn list(
         Refused, RefusedBody, Conflicts))]
 pub(super) async fn add(
     _: Administrator,
+    _: NoQuery,
     State(api): State<Arc<Api>>,
     Json(input): Json<TokenInput>,
 ) -> Result<impl IntoResponse, Problem> {
@@ -167,6 +169,7 @@ pub(super) async fn add(
     responses((status = 200, description = "It is gone.", body = Removed), Refused, Missing, Conflicts))]
 pub(super) async fn remove(
     _: Administrator,
+    _: NoQuery,
     State(api): State<Arc<Api>>,
     Segment(name): Segment,
 ) -> Result<axum::Json<Removed>, Problem> {
@@ -201,6 +204,7 @@ pub(super) async fn remove(
     responses((status = 200, description = "The new password.", body = ConsolePasswordDocument), Refused))]
 pub(super) async fn reset_console_password(
     _: Administrator,
+    _: NoQuery,
     State(api): State<Arc<Api>>,
 ) -> Result<impl IntoResponse, Problem> {
     let (password, hash) = super::new_password(&api).await?;

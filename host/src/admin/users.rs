@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::access::{Administrator, Caller, Reader};
-use super::extract::{Json, QueryString, Segment, given};
+use super::extract::{Json, NoQuery, QueryString, Segment, given};
 use super::items::ItemsInput;
 use super::openapi::{Conflicts, Missing, Refused, RefusedBody};
 use super::problem::{FieldError, Problem};
@@ -279,6 +279,7 @@ pub(super) async fn list(
         Refused, RefusedBody, Conflicts))]
 pub(super) async fn add(
     Administrator(caller): Administrator,
+    _: NoQuery,
     State(api): State<Arc<Api>>,
     Json(input): Json<UserInput>,
 ) -> Result<impl IntoResponse, Problem> {
@@ -305,6 +306,7 @@ pub(super) async fn add(
     responses((status = 200, description = "The user.", body = UserDocument), Refused, Missing))]
 pub(super) async fn show(
     Reader(caller): Reader,
+    _: NoQuery,
     State(api): State<Arc<Api>>,
     Segment(name): Segment,
 ) -> Result<axum::Json<UserDocument>, Problem> {
@@ -324,6 +326,7 @@ pub(super) async fn show(
         Refused, RefusedBody, Missing, Conflicts))]
 pub(super) async fn change(
     Administrator(caller): Administrator,
+    _: NoQuery,
     State(api): State<Arc<Api>>,
     Segment(name): Segment,
     Json(input): Json<UserInput>,
@@ -345,6 +348,7 @@ pub(super) async fn change(
         Refused, Missing))]
 pub(super) async fn reset_password(
     _: Administrator,
+    _: NoQuery,
     State(api): State<Arc<Api>>,
     Segment(name): Segment,
 ) -> Result<impl IntoResponse, Problem> {

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
@@ -54,14 +54,9 @@ impl Clock {
     /// The time now.
     pub fn now(&self) -> Timestamp {
         match &self.0 {
-            Hands::System => {
-                let since = SystemTime::now()
-                    .duration_since(UNIX_EPOCH)
-                    .unwrap_or_default();
-                Timestamp::from_unix_milliseconds(
-                    u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
-                )
-            }
+            Hands::System => Timestamp::from_unix_milliseconds(
+                u64::try_from(since_epoch().as_millis()).unwrap_or(u64::MAX),
+            ),
             Hands::Timers { at, since } => at.plus(since.elapsed()),
             Hands::Set(at) => Timestamp::from_unix_milliseconds(at.load(Ordering::Relaxed)),
         }
@@ -70,12 +65,7 @@ impl Clock {
     /// Microseconds since the Unix epoch, where milliseconds are too coarse to tell an order.
     pub fn unix_microseconds(&self) -> u64 {
         match &self.0 {
-            Hands::System => {
-                let since = SystemTime::now()
-                    .duration_since(UNIX_EPOCH)
-                    .unwrap_or_default();
-                u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
-            }
+            Hands::System => u64::try_from(since_epoch().as_micros()).unwrap_or(u64::MAX),
             _ => self.now().unix_milliseconds().saturating_mul(1_000),
         }
     }
@@ -102,6 +92,17 @@ impl Clock {
             hands.store(at.unix_milliseconds(), Ordering::Relaxed);
         }
     }
+}
+
+/// How long the Unix epoch is ago, by the machine's clock; zero when it stands before it.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the one place that reads the time"
+)]
+fn since_epoch() -> Duration {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
 }
 
 #[cfg(test)]

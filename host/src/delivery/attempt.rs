@@ -22,6 +22,10 @@ use crate::message::{
 /// been restarted and the others are dead as well.
 const KEPT_CONNECTIONS_TRIED_MAX: usize = 3;
 
+/// Hosts that were reached and did not take the message, after which the attempt ends. Each may take
+/// minutes to break off; the next attempt begins with the first again.
+const HOSTS_REACHED_MAX: usize = 4;
+
 /// An attempt as far as it has got.
 pub(super) struct Course<'a> {
     deliverer: &'a Deliverer,
@@ -125,7 +129,10 @@ impl<'a> Course<'a> {
                 (hosts, &standard)
             }
         };
-        while let Some(target) = hosts.next().await {
+        let mut reached = 0;
+        while reached < HOSTS_REACHED_MAX
+            && let Some(target) = hosts.next().await
+        {
             let opening = Opening {
                 network: &deliverer.network,
                 settings: &deliverer.settings,
@@ -141,9 +148,11 @@ impl<'a> Course<'a> {
                     if let Further::Nothing = self.send_over(connection).await {
                         return Ok(());
                     }
+                    reached += 1;
                 }
                 Err(failure) => {
                     deliverer.metrics.count_connection("failed");
+                    reached += usize::from(failure.host.is_some());
                     self.failure = Some(failure);
                 }
             }
@@ -532,6 +541,28 @@ mod tests {
         assert_eq!(brief(&attempt), ["deferred 451 4.4.1 local"]);
         assert_eq!(attempt.host, None);
         assert_eq!(begun.elapsed(), seconds(30 * 8));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn hosts_that_hold_us_up_are_tried_within_bounds() {
+        let mut world = World::new();
+        let host = Script::new().at("connect", Act::Hang);
+        for number in 1..=8 {
+            let address = format!("192.0.2.{number}");
+            world = world
+                .mx(
+                    "b.example",
+                    number,
+                    &format!("mx{number}.example"),
+                    &address,
+                )
+                .host(&format!("{address}:25"), &host);
+        }
+        let begun = Instant::now();
+        let attempt = Mail::to(&["a@b.example"]).deliver(&world.deliverer()).await;
+        assert_eq!(brief(&attempt), ["deferred 451 4.4.2 local"]);
+        assert_eq!(host.seen().connections, HOSTS_REACHED_MAX);
+        assert_eq!(begun.elapsed(), seconds(4 * 300));
     }
 
     #[tokio::test]

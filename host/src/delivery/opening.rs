@@ -124,6 +124,10 @@ impl Opening<'_> {
                     let closed = Closed::Protocol("before a transaction");
                     return Err(Refusal::Final(self.closed(closed)));
                 }
+                // In TLS 1.3 a host can refuse a handshake after it is done for us.
+                Err(error) if connection.host().tls.is_some() => {
+                    return Err(Refusal::Handshake(HandshakeError::Failed(error)));
+                }
                 Err(error) => return Err(Refusal::Final(self.lost(&error))),
             }
         }
@@ -315,7 +319,12 @@ mod tests {
         let silent = Script::new()
             .with_tls(&certificate.server)
             .at("STARTTLS", Act::SayAndCut("220 2.0.0 Go on\r\n"));
-        for (host, connections) in [(refusing, 1), (broken, 2), (silent, 2)] {
+        // Shakes hands and closes; the first EHLO was in clear.
+        let late = Script::new()
+            .with_tls(&certificate.server)
+            .times(1, "EHLO", Act::Usual)
+            .times(1, "EHLO", Act::Cut);
+        for (host, connections) in [(refusing, 1), (broken, 2), (silent, 2), (late, 2)] {
             let deliverer = World::of(&host).deliverer();
             let attempt = Mail::to(&["a@b.example"]).deliver(&deliverer).await;
             assert_eq!(brief(&attempt), ["delivered 250 2.0.0"]);

@@ -30,6 +30,8 @@ use crate::tls::client::Connector;
 /// What a host does at a command.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Act {
+    /// What it does otherwise.
+    Usual,
     /// Says this, CRLF included, and goes on.
     Say(&'static str),
     /// Says this and closes.
@@ -146,10 +148,10 @@ impl Script {
         let found = acts
             .iter_mut()
             .find(|(start, times, _)| *times > 0 && command.starts_with(start));
-        found.map(|(_, times, act)| {
-            *times = times.saturating_sub(usize::from(*times != usize::MAX));
-            *act
-        })
+        let (_, times, act) = found?;
+        *times = times.saturating_sub(usize::from(*times != usize::MAX));
+        let act = *act;
+        (!matches!(act, Act::Usual)).then_some(act)
     }
 
     /// Serves one connection.
@@ -317,7 +319,7 @@ impl Wire {
                 }
                 std::future::pending().await
             }
-            Act::Cut | Act::CutInContent(_) | Act::RefuseInContent(..) => {
+            Act::Usual | Act::Cut | Act::CutInContent(_) | Act::RefuseInContent(..) => {
                 Err(io::ErrorKind::Other.into())
             }
         }

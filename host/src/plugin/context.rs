@@ -82,7 +82,7 @@ impl Context {
     /// The context of a new instance, which has not been asked anything.
     pub fn new(shared: Arc<Shared>) -> Self {
         Self {
-            meter: Arc::default(),
+            meter: Arc::new(Meter::new()),
             facts: None,
             notes: Arc::default(),
             now: None,

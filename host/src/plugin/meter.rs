@@ -1,7 +1,9 @@
 //! How much CPU time a component has used, told apart from the time on the wall.
 //!
-//! A question may be polled on one thread and go on on another, so each poll is measured on its
-//! own: CPU time of the thread at its begin, and again at a tick or at its end.
+//! A question may begin on one thread and go on on another, so each poll is measured on its own: the
+//! thread's CPU time at its begin, and again at a tick. Reading that costs a system call, and nearly
+//! every question is answered within its first poll and before the first tick. So the first poll is
+//! not measured from its begin: what it used up to its first tick counts as one tick.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -10,41 +12,61 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
+use super::ticker::TICK;
+
 /// CPU time used for one question. Written by the thread that polls, so never by two at once.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Meter {
-    /// By the polls that have ended, in nanoseconds.
-    ended_polls: AtomicU64,
-    /// The thread's CPU time when the present poll began, in nanoseconds.
-    poll_began: AtomicU64,
+    /// Used before `since`, in nanoseconds.
+    before: AtomicU64,
+    /// The present thread's CPU time at a moment of the present poll, in nanoseconds.
+    since: AtomicU64,
 }
 
+/// The first poll has not seen a tick.
+const NO_TICK_YET: u64 = u64::MAX;
+
 impl Meter {
+    /// A meter that has measured nothing.
+    pub fn new() -> Self {
+        Self {
+            before: AtomicU64::new(0),
+            since: AtomicU64::new(NO_TICK_YET),
+        }
+    }
+
     /// Begins a new question.
     pub fn reset(&self) {
-        self.ended_polls.store(0, Ordering::Relaxed);
+        self.before.store(0, Ordering::Relaxed);
+        self.since.store(NO_TICK_YET, Ordering::Relaxed);
     }
 
-    /// CPU time used so far; asked from inside a poll.
+    /// CPU time used so far; asked at a tick, inside a poll.
     pub fn used(&self) -> Duration {
-        let poll = thread_cpu_nanoseconds().saturating_sub(self.poll_began.load(Ordering::Relaxed));
-        Duration::from_nanos(
-            self.ended_polls
-                .load(Ordering::Relaxed)
-                .saturating_add(poll),
-        )
+        let now = thread_cpu_nanoseconds();
+        let poll = match self.since.swap(now, Ordering::Relaxed) {
+            NO_TICK_YET => u64::try_from(TICK.as_nanos()).unwrap_or(u64::MAX),
+            since => now.saturating_sub(since),
+        };
+        let before = self.before.load(Ordering::Relaxed).saturating_add(poll);
+        self.before.store(before, Ordering::Relaxed);
+        Duration::from_nanos(before)
     }
 
-    /// Runs a call and measures each of its polls.
+    /// Runs a call and measures its polls.
     pub async fn measure<T>(&self, call: impl Future<Output = T>) -> T {
         let mut call = pin!(call);
+        let mut is_first = true;
         poll_fn(|context| {
-            self.poll_began
-                .store(thread_cpu_nanoseconds(), Ordering::Relaxed);
+            if !is_first {
+                // Perhaps another thread than the last time.
+                self.since
+                    .store(thread_cpu_nanoseconds(), Ordering::Relaxed);
+            }
+            is_first = false;
             let poll = call.as_mut().poll(context);
             if poll.is_pending() {
-                let used = u64::try_from(self.used().as_nanos()).unwrap_or(u64::MAX);
-                self.ended_polls.store(used, Ordering::Relaxed);
+                self.used();
             }
             poll
         })
@@ -73,8 +95,9 @@ mod tests {
 
     #[tokio::test]
     async fn counts_what_the_call_uses_and_not_what_others_use_between_its_polls() {
-        let (meter, millisecond) = (Meter::default(), Duration::from_millis(1));
+        let (meter, millisecond) = (Meter::new(), Duration::from_millis(1));
         let call = async {
+            meter.used();
             work(2 * millisecond);
             tokio::task::yield_now().await;
             work(2 * millisecond);
@@ -88,9 +111,10 @@ mod tests {
 
     #[tokio::test]
     async fn begins_anew_with_each_question() {
-        let meter = Meter::default();
+        let meter = Meter::new();
         meter
             .measure(async {
+                meter.used();
                 work(Duration::from_millis(20));
                 tokio::task::yield_now().await;
             })

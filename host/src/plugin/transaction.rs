@@ -200,7 +200,7 @@ impl Transaction {
     /// The instance that was kept, or a fresh one. While a question is open it belongs to the
     /// question, so that one that is given up in the middle is dropped and never asked again.
     async fn instance(&mut self, place: usize, component: &Component) -> Result<Instance, Failure> {
-        if !component.breaker.admits(now()) {
+        if !component.breaker.admits(now) {
             return Err(Failure::Suspended);
         }
         if let Some(seat) = self.seats[place].take() {
@@ -261,7 +261,7 @@ fn record(
 fn note_end<T>(component: &Component, answer: &Result<T, Failure>) {
     match answer {
         Ok(_) => {
-            if component.breaker.note(CallEnd::Answer, now()) {
+            if component.breaker.note(CallEnd::Answer, now) {
                 component.metrics().suspended.set(0);
                 tracing::info!(component = %component.name(), "a policy component works again");
             }
@@ -277,7 +277,7 @@ fn note_failure(component: &Component, failure: &Failure) {
     } else {
         CallEnd::Neither
     };
-    if component.breaker.note(end, now()) {
+    if component.breaker.note(end, now) {
         component.metrics().suspended.set(1);
         tracing::error!(
             component = %component.name(),

@@ -25,6 +25,9 @@ pub(super) trait File: Debug + Send + Sync {
     /// Returns when everything written so far is on stable storage. After an error nothing is
     /// known about what was written since the last success.
     fn sync(&self) -> io::Result<()>;
+
+    /// Lets other processes have it. Nothing is read or written after that.
+    fn release(&self) -> io::Result<()>;
 }
 
 /// A folder of the spool.

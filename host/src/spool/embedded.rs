@@ -200,7 +200,7 @@ impl Embedded {
                 self.common.inbox.enqueue(Enqueue {
                     new,
                     file: None,
-                    _share: share,
+                    share,
                     reply,
                 });
             }
@@ -215,7 +215,7 @@ impl Embedded {
                         common.inbox.enqueue(Enqueue {
                             new,
                             file: Some(file),
-                            _share: share,
+                            share,
                             reply,
                         });
                     })

@@ -161,4 +161,8 @@ impl File for fs::File {
     fn sync(&self) -> io::Result<()> {
         self.sync_data()
     }
+
+    fn release(&self) -> io::Result<()> {
+        self.unlock()
+    }
 }

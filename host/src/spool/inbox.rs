@@ -28,9 +28,22 @@ pub(super) struct Enqueue {
     pub(super) new: Prepared,
     /// The file of its content; none when it is small. Goes with the request if that fails.
     pub(super) file: Option<Named>,
-    /// Given back when the request is answered.
-    pub(super) _share: Share,
+    /// Its share of the budget.
+    pub(super) share: Share,
     pub(super) reply: Reply<()>,
+}
+
+impl Enqueue {
+    /// Answers, with its share of the budget given back and, when it failed, its file removed.
+    pub(super) fn answer(self, result: Result<(), SpoolError>) {
+        drop(self.share);
+        if let Some(file) = self.file
+            && result.is_ok()
+        {
+            file.keep();
+        }
+        send(self.reply, result);
+    }
 }
 
 /// A settlement.
@@ -177,9 +190,13 @@ impl Inbox {
 
 fn answer_all(replies: impl IntoIterator<Item = Reply<()>>) {
     for reply in replies {
-        // Whoever gave up waiting needs no answer.
-        drop(reply.send(Ok(())));
+        send(reply, Ok(()));
     }
+}
+
+/// Sends an answer. Whoever gave up waiting needs none.
+pub(super) fn send<T>(reply: Reply<T>, answer: Result<T, SpoolError>) {
+    drop(reply.send(answer));
 }
 
 /// How soon the next batch is due.

@@ -10,6 +10,8 @@ mod board;
 mod budget;
 mod change;
 mod contents;
+#[cfg(test)]
+mod contract;
 mod disk;
 mod embedded;
 mod error;
@@ -29,6 +31,8 @@ mod place;
 mod recent;
 mod redb;
 mod rows;
+#[cfg(test)]
+mod sample;
 mod selection;
 mod settings;
 mod stored;

@@ -221,16 +221,18 @@ impl Store {
         Ok(())
     }
 
-    /// Closes the database; everything after this fails.
+    /// Closes the database and lets others have its file; everything after this fails.
     pub(super) fn close(&self) -> Result<(), StoreError> {
-        match self.database_mut().take() {
+        let closed = match self.database_mut().take() {
             Some(database) => guarded(|| {
                 database
                     .close()
                     .map_err(|error| StoreError::Failed(error.into()))
             }),
             None => Ok(()),
-        }
+        };
+        let released = self.file.release().map_err(from_io);
+        closed.and(released)
     }
 
     fn database(&self) -> RwLockReadGuard<'_, Option<Database>> {

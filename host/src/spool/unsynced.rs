@@ -93,4 +93,8 @@ impl File for Remembered {
         self.unsynced().forget();
         Ok(())
     }
+
+    fn release(&self) -> io::Result<()> {
+        self.0.file.release()
+    }
 }

@@ -18,7 +18,7 @@ use super::board::Board;
 use super::contents::{Contents, Named};
 use super::disk::Disk;
 use super::heads::heads;
-use super::inbox::{Batch, ChangeRequest, Enqueue, Inbox, Settle, kept_since};
+use super::inbox::{Batch, ChangeRequest, Enqueue, Inbox, Settle, kept_since, send};
 use super::ledger::{Effect, Ledger};
 use super::metrics::Metrics;
 use super::redb::{Reading, Scan, Snapshot, Store, StoreError};
@@ -211,7 +211,7 @@ impl Writer {
             refuse_all(enqueues, settles, &error);
             self.fail_change(&error);
             for change in changes {
-                drop(change.reply.send(Err(error_again(&error))));
+                send(change.reply, Err(error_again(&error)));
             }
             return;
         }
@@ -244,7 +244,7 @@ impl Writer {
             self.common.board().writable = false;
             for enqueue in enqueues {
                 self.common.metrics.refused();
-                drop(enqueue.reply.send(Err(SpoolError::Full)));
+                enqueue.answer(Err(SpoolError::Full));
             }
             return Vec::new();
         }
@@ -276,7 +276,7 @@ impl Writer {
                     settle.settled.retry_at = leased.retry_at;
                     good.push(settle);
                 }
-                None => drop(settle.reply.send(Err(SpoolError::LeaseLost))),
+                None => send(settle.reply, Err(SpoolError::LeaseLost)),
             }
         }
         good
@@ -372,15 +372,10 @@ impl Writer {
             self.common.announcements.announce(line);
         }
         for (enqueue, result) in enqueues.into_iter().zip(done.enqueued) {
-            if result.is_ok()
-                && let Some(file) = enqueue.file
-            {
-                file.keep();
-            }
-            drop(enqueue.reply.send(result));
+            enqueue.answer(result);
         }
         for (settle, result) in settles.into_iter().zip(done.settled) {
-            drop(settle.reply.send(result));
+            send(settle.reply, result);
         }
         for id in aftermath.files {
             self.common.contents.remove(id);
@@ -540,7 +535,7 @@ impl Writer {
                 concerned: 0,
             }),
             Err(error) => {
-                drop(request.reply.send(Err(error.into())));
+                send(request.reply, Err(error.into()));
                 None
             }
         }
@@ -591,13 +586,13 @@ impl Writer {
         if changing.after.is_some() {
             self.changing = Some(changing);
         } else {
-            drop(changing.request.reply.send(Ok(changing.concerned)));
+            send(changing.request.reply, Ok(changing.concerned));
         }
     }
 
     fn fail_change(&mut self, error: &SpoolError) {
         if let Some(changing) = self.changing.take() {
-            drop(changing.request.reply.send(Err(error_again(error))));
+            send(changing.request.reply, Err(error_again(error)));
         }
     }
 }
@@ -613,10 +608,10 @@ fn in_use(counters: &Counters) -> u64 {
 
 fn refuse_all(enqueues: Vec<Enqueue>, settles: Vec<Settle>, error: &SpoolError) {
     for enqueue in enqueues {
-        drop(enqueue.reply.send(Err(error_again(error))));
+        enqueue.answer(Err(error_again(error)));
     }
     for settle in settles {
-        drop(settle.reply.send(Err(error_again(error))));
+        send(settle.reply, Err(error_again(error)));
     }
 }
 

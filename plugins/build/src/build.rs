@@ -2,8 +2,9 @@
 //!
 //! How a crate is compiled is for `compile` to know, what a component is for `component`.
 
+use crate::c::Clang;
 use crate::component::{self, Shape};
-use crate::guests::{GUESTS, Guest, Source};
+use crate::guests::{Basis, GUESTS, Guest, Source};
 use crate::manifest::{Entry, Manifest};
 use crate::toolchain::Toolchain;
 use crate::{compile, inputs, made};
@@ -24,13 +25,16 @@ pub struct Built {
 /// Builds all guests; `target` is where cargo may leave its files. By name.
 pub fn build_all(repository: &Path, target: &Path) -> Result<BTreeMap<&'static str, Built>> {
     let manifest = Manifest::read(repository)?;
+    let compilers = Compilers {
+        rust: Toolchain::find()?,
+        c: Clang::find(),
+    };
     let mut built = BTreeMap::new();
-    for guest in GUESTS {
+    for guest in GUESTS.iter().filter(|guest| compilers.may_keep(guest)) {
         if let Some(kept) = kept(repository, &manifest, guest)? {
             built.insert(guest.name, kept);
         }
     }
-    let toolchain = Toolchain::find()?;
     let due = || {
         GUESTS
             .iter()
@@ -38,27 +42,41 @@ pub fn build_all(repository: &Path, target: &Path) -> Result<BTreeMap<&'static s
     };
     let packages = due().filter_map(|guest| match guest.source {
         Source::Crate { package, .. } => Some(package),
-        Source::Made => None,
+        Source::C { .. } | Source::Made => None,
     });
     // In one go, so that cargo shares what they share.
     let plugins = repository.join("plugins");
     let selection = packages
         .flat_map(|package| ["-p", package])
         .chain(["--locked"]);
-    compile::compile(repository, &plugins, target, &toolchain, selection)?;
-    let fresh = due().map(|guest| Ok((guest.name, build(repository, target, &toolchain, guest)?)));
+    compile::compile(repository, &plugins, target, &compilers.rust, selection)?;
+    let fresh = due().map(|guest| Ok((guest.name, build(repository, target, &compilers, guest)?)));
     let fresh = fresh.collect::<Result<Vec<_>>>()?;
     built.extend(fresh);
     Ok(built)
 }
 
-/// A guest that is built once and has been.
+/// What this machine can compile with.
+struct Compilers {
+    rust: Toolchain,
+    c: Option<Clang>,
+}
+
+impl Compilers {
+    /// Whether what is checked in may stand, as long as its sources are the same: an exhibit is
+    /// never built again, and C is compiled where there is a compiler for it.
+    fn may_keep(&self, guest: &Guest) -> bool {
+        match guest.source {
+            Source::Crate { basis, .. } => basis == Basis::Itself,
+            Source::C { .. } => self.c.is_none(),
+            Source::Made => false,
+        }
+    }
+}
+
+/// What is checked in, if its sources are the same.
 fn kept(repository: &Path, manifest: &Manifest, guest: &Guest) -> Result<Option<Built>> {
-    let Some(entry) = manifest
-        .component
-        .get(guest.name)
-        .filter(|_| guest.is_kept())
-    else {
+    let Some(entry) = manifest.component.get(guest.name) else {
         return Ok(None);
     };
     let bytes = fs::read(file(repository, guest.name)).unwrap_or_default();
@@ -71,16 +89,29 @@ fn kept(repository: &Path, manifest: &Manifest, guest: &Guest) -> Result<Option<
 }
 
 /// Builds one guest, of those that cargo has compiled.
-fn build(repository: &Path, target: &Path, toolchain: &Toolchain, guest: &Guest) -> Result<Built> {
+fn build(repository: &Path, target: &Path, compilers: &Compilers, guest: &Guest) -> Result<Built> {
     let (bytes, compiler) = match guest.source {
         Source::Crate { package, .. } => {
             let module = compile::module(target, package)?;
             let bytes = component::from_module(&module).with_context(|| guest.name)?;
-            (bytes, toolchain.version.clone())
+            (bytes, compilers.rust.version.clone())
+        }
+        Source::C { folder } => {
+            let clang = compilers.c.as_ref().with_context(|| {
+                format!(
+                    "{} has changed, and there is no clang with wasi-libc",
+                    guest.name
+                )
+            })?;
+            let bytes = clang
+                .build(repository, folder, target)
+                .with_context(|| guest.name)?;
+            (bytes, clang.version.clone())
         }
         Source::Made => (made::make(repository, guest)?, "none".into()),
     };
-    compile::refuse_own_paths(&bytes, repository, target, toolchain).with_context(|| guest.name)?;
+    compile::refuse_own_paths(&bytes, repository, target, &compilers.rust)
+        .with_context(|| guest.name)?;
     let entry = Entry {
         sha256: inputs::sha256(&bytes),
         inputs: inputs::digest(repository, guest)?,

@@ -21,6 +21,11 @@ pub enum Source {
         /// What it stands on.
         basis: Basis,
     },
+    /// The `policy.c` in that folder below `plugins/`; see `c`.
+    C {
+        /// The folder.
+        folder: &'static str,
+    },
     /// Made by this crate from `wit/` alone; see `made`.
     Made,
 }
@@ -64,6 +69,12 @@ pub const GUESTS: &[Guest] = &[
         "examples/working-hours",
         Basis::Sdk,
     ),
+    Guest {
+        name: "components/examples/house-rules",
+        source: Source::C {
+            folder: "examples/house-rules",
+        },
+    },
     // What the relay's tests need.
     guest(
         "components/tests/misbehaving",
@@ -111,18 +122,5 @@ const fn guest(
             folder,
             basis,
         },
-    }
-}
-
-impl Guest {
-    /// Whether it is built once and kept.
-    pub fn is_kept(&self) -> bool {
-        matches!(
-            self.source,
-            Source::Crate {
-                basis: Basis::Itself,
-                ..
-            }
-        )
     }
 }

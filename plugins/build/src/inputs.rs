@@ -37,10 +37,25 @@ pub fn sha256(bytes: &[u8]) -> String {
 
 /// Files and folders that count, relative to the repository.
 fn places(guest: &Guest) -> Vec<String> {
-    let Source::Crate { folder, basis, .. } = guest.source else {
-        return vec!["wit".into(), "plugins/build/src/made.rs".into()];
+    let (folder, shared): (_, &[&str]) = match guest.source {
+        Source::Crate { folder, basis, .. } => (Some(folder), shared(basis)),
+        Source::C { folder } => (
+            Some(folder),
+            &["plugins/Cargo.lock", "wit", "plugins/build/src/c.rs"],
+        ),
+        Source::Made => (None, &["wit", "plugins/build/src/made.rs"]),
     };
-    let shared: &[&str] = match basis {
+    let own = folder.map(|folder| format!("plugins/{folder}"));
+    shared
+        .iter()
+        .map(|place| (*place).into())
+        .chain(own)
+        .collect()
+}
+
+/// What a crate is made from besides its own files.
+fn shared(basis: Basis) -> &'static [&'static str] {
+    match basis {
         Basis::Sdk => &[
             "plugins/Cargo.toml",
             "plugins/Cargo.lock",
@@ -50,13 +65,7 @@ fn places(guest: &Guest) -> Vec<String> {
         ],
         Basis::Contract => &["plugins/Cargo.toml", "plugins/Cargo.lock", "wit"],
         Basis::Itself => &[],
-    };
-    let own = format!("plugins/{folder}");
-    shared
-        .iter()
-        .map(|place| (*place).into())
-        .chain([own])
-        .collect()
+    }
 }
 
 fn collect(repository: &Path, place: &str, files: &mut Vec<String>) -> Result<()> {

@@ -8,6 +8,8 @@
 #[cfg(feature = "build")]
 pub mod build;
 #[cfg(feature = "build")]
+pub mod c;
+#[cfg(feature = "build")]
 pub mod compile;
 #[cfg(feature = "build")]
 pub mod component;

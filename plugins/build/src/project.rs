@@ -20,10 +20,10 @@ pub struct Project {
 
 /// Builds the crate in that folder and writes `NAME.wasm` beside its manifest.
 pub fn build(repository: &Path, folder: &Path, target: &Path) -> Result<Project> {
-    let folder =
+    let whole =
         fs::canonicalize(folder).with_context(|| format!("no folder {}", folder.display()))?;
-    let name = name(&folder)?;
-    let bytes = bytes(repository, &folder, target, &name)?;
+    let name = name(&whole)?;
+    let bytes = bytes(repository, &whole, target, &name)?;
     let file = folder.join(format!("{name}.wasm"));
     fs::write(&file, &bytes).with_context(|| format!("cannot write {}", file.display()))?;
     Ok(Project {

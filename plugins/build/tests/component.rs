@@ -61,6 +61,11 @@ fn a_component_imports_what_it_uses_and_exports_what_it_answers() {
         &prioritizer,
     );
     check(
+        "components/examples/house-rules",
+        &["config", "message", "types"],
+        &both,
+    );
+    check(
         "components/tests/wants-state",
         &["message", "state", "types"],
         &authorizer,

@@ -1,7 +1,8 @@
-//! Numbers for the relay's metrics page; the relay puts the component's name before each.
+//! Numbers for the relay's metrics page, where the component's name is a label of each.
 //!
-//! Names and label keys are `[a-z0-9_]`, at most 64 octets; at most 4 labels. What does not fit, or
-//! would open more than 256 series, is counted and dropped by the relay.
+//! Names and label keys are `[a-z0-9_]`, at most 64 octets; at most 4 labels, whose values are cut
+//! at 64 octets. What does not fit, or would open more than 256 series, is counted and dropped by
+//! the relay.
 
 use crate::relay;
 

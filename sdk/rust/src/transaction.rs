@@ -48,8 +48,8 @@ impl Transaction<'_> {
         self.facts.header_known()
     }
 
-    /// Every mailbox of From, Sender and the Resent- fields of the same meaning; empty before the
-    /// header is known, never empty after.
+    /// Every mailbox of From, Sender, Resent-From and Resent-Sender; empty before the header is known,
+    /// never empty after.
     pub fn authors(&self) -> Vec<Mailbox> {
         self.facts.authors()
     }

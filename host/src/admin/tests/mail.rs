@@ -61,6 +61,7 @@ async fn the_queue_is_shown_by_filter() {
             both.clone(),
         ),
         ("?list=default", both.clone()),
+        ("?list=DEFAULT", both.clone()),
         ("?list=ops", vec![]),
         ("?user=app", vec![one.clone()]),
         ("?class=3", vec![two.clone()]),

@@ -1,0 +1,297 @@
+//! Starting: what is opened in which order, and how the parts are put together.
+//!
+//! Doors first, since a door that is taken is the most likely trouble; then the stores and the
+//! components; the secrets of a first start when nothing can fail any more, so that a password that
+//! is shown once is shown.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use outpost_smtp::{Mailbox, Timeouts, server};
+use tokio_util::sync::CancellationToken;
+
+use super::greeting::{self, Greeting};
+use super::{Relay, StartError, deliver, secrets};
+use crate::admin::{self, Api, Certificate, ConnectionFacts, Readiness};
+use crate::auth::Authenticator;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::delivery::{self, Deliverer};
+use crate::directory::Directory;
+use crate::dns::Resolver;
+use crate::message::{NextHop, Routes};
+use crate::net::{self, Listener, Unbound};
+use crate::plugin::Plugins;
+use crate::queue::{self, Queue};
+use crate::reception::{self, NotificationSettings, Notifier, Reception};
+use crate::spool::{self, Spool};
+use crate::telemetry::Registry;
+use crate::tls;
+
+/// The open ports, before anybody is served on them.
+struct Doors {
+    listeners: Vec<Listener>,
+    unbound: Vec<Unbound>,
+    admin: admin::Listener,
+}
+
+/// What everything else is built on.
+struct Foundation {
+    clock: Clock,
+    registry: Registry,
+    directory: Directory,
+    authenticator: Authenticator,
+    plugins: Arc<Plugins>,
+    spool: Arc<dyn Spool>,
+    tls: tls::Server,
+    routes: Arc<Routes>,
+}
+
+impl Relay {
+    /// Opens everything and serves.
+    ///
+    /// # Errors
+    /// Everything that keeps it from starting.
+    pub async fn start(config: Config) -> Result<Relay, StartError> {
+        if let Err(error) = net::raise_file_limit() {
+            tracing::warn!(%error, "the limit on open files cannot be raised");
+        }
+        let doors = Doors::open(&config).await?;
+        let mut foundation = Foundation::lay(&config).await?;
+        let started = foundation.clock.now();
+        let first = secrets::first_start(
+            &foundation.directory,
+            &foundation.authenticator,
+            &config.data_dir,
+            started,
+        )
+        .await?;
+
+        let deliverer = foundation.deliverer(&config);
+        let stop_queue = CancellationToken::new();
+        let queue = foundation.queue(&config, &deliverer);
+        let queue = tokio::spawn(queue.run(stop_queue.clone().cancelled_owned()));
+        let notifier = foundation.notifier(&config);
+        let notifying = Arc::clone(&notifier);
+        let notifying = tokio::spawn(async move { notifying.run().await });
+        let reception = foundation.reception(&config, notifier);
+        let greeting = Greeting {
+            config: &config,
+            listeners: &doors.listeners,
+            unbound: &doors.unbound,
+            admin: doors.admin.address(),
+            first: first.as_ref(),
+        }
+        .to_string();
+
+        let readiness = Readiness::default();
+        let stop_admin = CancellationToken::new();
+        let (spool, directory) = (Arc::clone(&foundation.spool), foundation.directory.clone());
+        let connection = connection_facts(&config, &doors.listeners);
+        let api = foundation.api(connection, readiness.clone());
+        let admin = tokio::spawn(doors.admin.serve(admin::router(api), stop_admin.clone()));
+        let acceptor = reception::accept(&reception, doors.listeners);
+        tracing::info!(hostname = %config.hostname, version = env!("CARGO_PKG_VERSION"), "started");
+        Ok(Relay {
+            config,
+            acceptor,
+            admin,
+            queue,
+            notifier: notifying,
+            spool,
+            directory,
+            readiness,
+            stop_admin,
+            stop_queue,
+            deliverer,
+            greeting,
+        })
+    }
+}
+
+impl Doors {
+    async fn open(config: &Config) -> Result<Doors, StartError> {
+        let (listeners, unbound) = net::bind(&config.listen);
+        for unbound in &unbound {
+            tracing::debug!(address = %unbound.address, error = %unbound.error, "not listening");
+        }
+        if !config.listen.optional && !unbound.is_empty() {
+            return Err(StartError(greeting::unbound_lines(&unbound)));
+        }
+        if listeners.is_empty() {
+            let mut lines = greeting::unbound_lines(&unbound);
+            lines.push("none of the submission ports can be listened on".to_owned());
+            return Err(StartError(lines));
+        }
+        let admin = admin::Listener::bind(&config.admin)
+            .await
+            .map_err(StartError::one)?;
+        Ok(Doors {
+            listeners,
+            unbound,
+            admin,
+        })
+    }
+}
+
+impl Foundation {
+    async fn lay(config: &Config) -> Result<Foundation, StartError> {
+        let clock = Clock::system();
+        let mut registry = Registry::default();
+        make_folder(&config.data_dir)?;
+        let spool = spool::open(
+            &config.data_dir,
+            config.spool.clone(),
+            clock.clone(),
+            &mut registry,
+        )
+        .map_err(StartError::one)?;
+        let directory = Directory::open(&config.data_dir.join("directory.redb"), clock.now())
+            .map_err(StartError::one)?;
+        let authenticator = Authenticator::new(&config.auth).map_err(StartError::one)?;
+        let plugins = Plugins::load(config.plugin.clone(), clock.clone(), &mut registry)
+            .await
+            .map_err(|problems| StartError(problems.iter().map(ToString::to_string).collect()))?;
+        Ok(Foundation {
+            clock,
+            registry,
+            directory,
+            authenticator,
+            plugins,
+            spool,
+            tls: tls::Server::new(&config.tls).map_err(StartError::one)?,
+            routes: Arc::new(config.routes.clone()),
+        })
+    }
+
+    fn deliverer(&mut self, config: &Config) -> Arc<Deliverer> {
+        let network = delivery::Network {
+            resolver: Resolver::new(&config.dns),
+            dialer: net::Dialer::tcp(),
+            tls: tls::client::Connector::new(Vec::new()),
+            random: || u64::try_from(random() >> 64).unwrap_or_default(),
+        };
+        let metrics = delivery::Metrics::register(&mut self.registry);
+        Deliverer::new(config.delivery.clone(), network, metrics)
+    }
+
+    fn queue(&mut self, config: &Config, deliverer: &Arc<Deliverer>) -> Queue {
+        let metrics = queue::Metrics::default();
+        metrics.register(&mut self.registry);
+        Queue::new(queue::Parts {
+            settings: config.queue.clone(),
+            hostname: config.hostname.clone(),
+            spool: Arc::clone(&self.spool),
+            deliver: deliver::along(Arc::clone(&self.routes), Arc::clone(deliverer)),
+            next_hop: next_hops(&self.routes),
+            random: Box::new(random),
+            clock: self.clock.clone(),
+            metrics,
+        })
+    }
+
+    fn notifier(&self, config: &Config) -> Arc<Notifier> {
+        Notifier::new(
+            NotificationSettings::new(config.hostname.clone()),
+            self.directory.clone(),
+            Arc::clone(&self.spool),
+            Arc::clone(&self.routes),
+            self.clock.clone(),
+        )
+    }
+
+    fn reception(&mut self, config: &Config, notifier: Arc<Notifier>) -> Arc<Reception> {
+        Arc::new(Reception {
+            settings: config.reception.clone(),
+            protocol: Arc::new(server::Settings {
+                hostname: config.hostname.clone(),
+                limits: config.limits.clone(),
+                timeouts: Timeouts::default(),
+                plaintext_auth: config.plaintext_auth,
+                starttls: true,
+            }),
+            tls: self.tls.clone(),
+            directory: self.directory.clone(),
+            authenticator: self.authenticator.clone(),
+            plugins: Arc::clone(&self.plugins),
+            spool: Arc::clone(&self.spool),
+            routes: Arc::clone(&self.routes),
+            notifier,
+            clock: self.clock.clone(),
+            metrics: reception::Metrics::register(&mut self.registry),
+        })
+    }
+
+    /// The admin surface. It shows the metrics of everybody, so it comes last.
+    fn api(mut self, connection: ConnectionFacts, readiness: Readiness) -> Api {
+        let metrics = admin::Metrics::register(&mut self.registry);
+        let started = self.clock.now();
+        Api {
+            directory: self.directory,
+            auth: self.authenticator,
+            spool: self.spool,
+            plugins: self.plugins,
+            connection,
+            registry: Arc::new(self.registry),
+            metrics,
+            readiness,
+            clock: self.clock,
+            started,
+        }
+    }
+}
+
+fn make_folder(path: &Path) -> Result<(), StartError> {
+    use std::os::unix::fs::DirBuilderExt;
+    let made = fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path);
+    made.map_err(|error| {
+        let path = path.display();
+        StartError::one(format!("the data folder {path} cannot be made: {error}"))
+    })
+}
+
+fn connection_facts(config: &Config, listeners: &[Listener]) -> ConnectionFacts {
+    let ports = |implicit_tls| {
+        let mut ports: Vec<u16> = listeners
+            .iter()
+            .filter(|listener| listener.implicit_tls == implicit_tls)
+            .map(|listener| listener.address.port())
+            .collect();
+        ports.sort_unstable();
+        ports.dedup();
+        ports
+    };
+    ConnectionFacts {
+        hostname: config.hostname.clone(),
+        addresses: config.listen.addresses.clone(),
+        starttls_ports: ports(false),
+        tls_ports: ports(true),
+        plaintext_login: config.plaintext_auth,
+        certificate: match config.tls {
+            tls::Settings::Configured { .. } => Certificate::Configured,
+            tls::Settings::SelfSigned { .. } => Certificate::SelfSigned,
+        },
+    }
+}
+
+fn next_hops(routes: &Arc<Routes>) -> Box<dyn Fn(&Mailbox) -> NextHop + Send + Sync> {
+    let routes = Arc::clone(routes);
+    Box::new(move |mailbox| routes.next_hop(mailbox))
+}
+
+/// Randomness for jitter and the ids of reports. The system's source does not fail once it has
+/// worked, and it has: passwords and ids are made from it before.
+fn random() -> u128 {
+    let mut octets = [0; 16];
+    match getrandom::fill(&mut octets) {
+        Ok(()) => u128::from_ne_bytes(octets),
+        Err(error) => {
+            tracing::error!(%error, "the system gives no random numbers");
+            u128::from(std::process::id())
+        }
+    }
+}

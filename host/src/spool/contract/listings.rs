@@ -1,0 +1,251 @@
+//! Looking at the queue.
+
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+
+pub(super) async fn a_selection_means_what_matches_all_of_it(subject: Subject) {
+    let mut first = message(1, "ann", Class::High, &["a.example", "b.example"]);
+    first.envelope.recipients[0].mailbox = mailbox("Paul", "A.example");
+    subject.enqueue(first).await;
+    subject
+        .enqueue(message(2, "bob", Class::Low, &["b.example"]))
+        .await;
+    let mut third = message(3, "bob", Class::High, &["c.example"]);
+    third.envelope.reverse_path = outpost_smtp::ReversePath::Null;
+    subject.enqueue(third).await;
+    let none = Selection::default;
+    let text = |text: &str| Some(text.to_owned());
+    for (selection, expected) in [
+        (none(), vec![(1, 0), (1, 1), (2, 0), (3, 0)]),
+        (Selection::of_message(id(1)), vec![(1, 0), (1, 1)]),
+        (Selection::of_message(id(9)), vec![]),
+        (
+            Selection {
+                list: text("default"),
+                ..none()
+            },
+            vec![(1, 0), (1, 1), (2, 0), (3, 0)],
+        ),
+        (
+            Selection {
+                list: text("other"),
+                ..none()
+            },
+            vec![],
+        ),
+        (
+            Selection {
+                user: text("bob"),
+                ..none()
+            },
+            vec![(2, 0), (3, 0)],
+        ),
+        (
+            Selection {
+                class: Some(Class::High),
+                ..none()
+            },
+            vec![(1, 0), (1, 1), (3, 0)],
+        ),
+        (
+            Selection {
+                user: text("bob"),
+                class: Some(Class::High),
+                ..none()
+            },
+            vec![(3, 0)],
+        ),
+        (
+            Selection {
+                sender: text("ME@sender"),
+                ..none()
+            },
+            vec![(1, 0), (1, 1), (2, 0)],
+        ),
+        (
+            Selection {
+                sender: text("<>"),
+                ..none()
+            },
+            vec![(3, 0)],
+        ),
+        (
+            Selection {
+                recipient: text("pAUL@"),
+                ..none()
+            },
+            vec![(1, 0)],
+        ),
+        (
+            Selection {
+                recipient: text("you@b"),
+                ..none()
+            },
+            vec![(1, 1), (2, 0)],
+        ),
+        (
+            Selection {
+                domain: text("a.EXAMPLE"),
+                ..none()
+            },
+            vec![(1, 0)],
+        ),
+        (
+            Selection {
+                domain: text("example"),
+                ..none()
+            },
+            vec![],
+        ),
+        (
+            Selection {
+                state: Some(QueueState::Waiting),
+                ..none()
+            },
+            vec![(1, 0), (1, 1), (2, 0), (3, 0)],
+        ),
+        (
+            Selection {
+                state: Some(QueueState::Held),
+                ..none()
+            },
+            vec![],
+        ),
+    ] {
+        let mut found: Vec<(u64, u32)> = subject
+            .rows(selection.clone(), 2)
+            .await
+            .into_iter()
+            .map(|row| {
+                (
+                    row.message.accepted.unix_milliseconds(),
+                    row.delivery.id.number,
+                )
+            })
+            .collect();
+        found.sort_unstable();
+        assert_eq!(found, expected, "{selection:?}");
+    }
+}
+
+pub(super) async fn states_are_told_apart(subject: Subject) {
+    for number in 1..=4 {
+        let mut new = new_message(normal(number));
+        new.deliveries[0].due = at(if number == 4 { NOW + 1 } else { number });
+        enqueue(&*subject.spool, new, b"").await.unwrap();
+    }
+    let claim = subject.claim(&normal_line()).await.unwrap();
+    subject
+        .change(Selection::of_message(id(2)), ChangeAction::Hold)
+        .await;
+    let states: Vec<_> = subject
+        .rows(Selection::default(), 10)
+        .await
+        .iter()
+        .map(|row| row.state)
+        .collect();
+    use QueueState::{Active, Deferred, Held, Waiting};
+    assert_eq!(states, [Active, Held, Waiting, Deferred]);
+    for (state, number) in [(Active, 1), (Held, 2), (Waiting, 3), (Deferred, 4)] {
+        let selection = Selection {
+            state: Some(state),
+            ..Selection::default()
+        };
+        let rows = subject.rows(selection, 10).await;
+        assert_eq!(rows.len(), 1);
+        assert_eq!(rows[0].message.id, id(number));
+    }
+    subject.spool.release(claim.lease);
+}
+
+pub(super) async fn a_listing_has_each_delivery_once_in_the_order_of_the_queue(
+    mut subject: Subject,
+) {
+    let classes = [Class::Low, Class::VeryHigh, Class::Normal];
+    let (users, lanes) = (["x", "y"], ["b.example", "a.example", "c.example"]);
+    for number in 0..120 {
+        let pick = number as usize;
+        let mut new = new_message(message(
+            number,
+            users[pick % 2],
+            classes[pick % 3],
+            &[lanes[pick % 3]],
+        ));
+        new.deliveries[0].due = at(1_000 - number * 7 % 50);
+        enqueue(&*subject.spool, new, b"").await.unwrap();
+        if number % 5 == 0 {
+            subject
+                .change(Selection::of_message(id(number)), ChangeAction::Hold)
+                .await;
+        }
+    }
+    subject.restart().await;
+    let key = |row: &Row| {
+        let (delivery, message) = (&row.delivery, &row.message);
+        let user = message.origin.user().to_owned();
+        (
+            delivery.next_hop.clone(),
+            message.class,
+            user,
+            delivery.due,
+            delivery.sequence,
+        )
+    };
+    let all = subject.rows(Selection::default(), 1_000).await;
+    assert_eq!(all.len(), 120);
+    assert!(all.is_sorted_by_key(key));
+    for rows_max in [1, 7, 119, 120, 121] {
+        let paged = subject.rows(Selection::default(), rows_max).await;
+        assert!(
+            paged.iter().map(key).eq(all.iter().map(key)),
+            "pages of {rows_max}"
+        );
+    }
+    let selection = Selection {
+        user: Some("x".to_owned()),
+        ..Selection::default()
+    };
+    assert_eq!(subject.rows(selection, 9).await.len(), 60);
+}
+
+pub(super) async fn a_page_goes_on_where_the_queue_changed_meanwhile(subject: Subject) {
+    for number in 1..=6 {
+        subject.enqueue(normal(number)).await;
+    }
+    let request = |cursor| PageRequest {
+        cursor,
+        rows_max: 2,
+        now: at(NOW),
+    };
+    let page = subject
+        .spool
+        .list(Selection::default(), request(None))
+        .await
+        .unwrap();
+    // The last row of the page and the one after it leave.
+    for number in [2, 3] {
+        subject
+            .change(Selection::of_message(id(number)), ChangeAction::Cancel)
+            .await;
+    }
+    let page = subject
+        .spool
+        .list(Selection::default(), request(page.cursor))
+        .await
+        .unwrap();
+    let numbers: Vec<_> = page.rows.iter().map(|row| row.message.id).collect();
+    assert_eq!(numbers, [id(4), id(5)]);
+}
+
+pub(super) async fn a_cursor_of_somebody_else_is_refused(subject: Subject) {
+    for cursor in ["", "x", "AAAA", "ü", "////"] {
+        let request = PageRequest {
+            cursor: Some(cursor.to_owned()),
+            rows_max: 2,
+            now: at(NOW),
+        };
+        let page = subject.spool.list(Selection::default(), request).await;
+        assert!(matches!(page, Err(SpoolError::Unknown)), "{cursor:?}");
+    }
+}

@@ -1,0 +1,257 @@
+//! The contract of the spool, shown on every backend.
+
+#![allow(clippy::unwrap_used)]
+
+mod contents;
+mod leases;
+mod limits;
+mod listings;
+mod operator;
+mod order;
+mod settlements;
+
+use std::collections::BTreeMap;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+pub(super) use super::sample::*;
+use super::*;
+use crate::clock::Clock;
+use crate::message::{
+    Class, DeliveryId, DeliveryState, Event, Line, Message, NextHop, Origin, Timestamp,
+};
+use crate::telemetry::Registry;
+
+/// A backend under test.
+struct Subject {
+    spool: Arc<dyn Spool>,
+    clock: Clock,
+    settings: Settings,
+    folder: Option<tempfile::TempDir>,
+}
+
+const NOW: u64 = 1_000_000;
+
+impl Subject {
+    fn memory(settings: Settings) -> Self {
+        let clock = Clock::standing_at(at(NOW));
+        Self {
+            spool: Memory::new(settings.clone(), clock.clone()),
+            clock,
+            settings,
+            folder: None,
+        }
+    }
+
+    fn embedded(settings: Settings) -> Self {
+        let clock = Clock::standing_at(at(NOW));
+        let folder = tempfile::tempdir().unwrap();
+        let mut registry = Registry::default();
+        Self {
+            spool: open(
+                folder.path(),
+                settings.clone(),
+                clock.clone(),
+                &mut registry,
+            )
+            .unwrap(),
+            clock,
+            settings,
+            folder: Some(folder),
+        }
+    }
+
+    /// Whether it survives a restart.
+    fn is_durable(&self) -> bool {
+        self.folder.is_some()
+    }
+
+    /// Closes it and opens it again, if it survives that.
+    async fn restart(&mut self) {
+        if let Some(folder) = &self.folder {
+            self.spool.close().await.unwrap();
+            let mut registry = Registry::default();
+            let (path, settings, clock) =
+                (folder.path(), self.settings.clone(), self.clock.clone());
+            self.spool = open(path, settings, clock, &mut registry).unwrap();
+        }
+    }
+
+    async fn enqueue(&self, message: Message) {
+        enqueue(&*self.spool, new_message(message), b"content\r\n")
+            .await
+            .unwrap();
+    }
+
+    async fn claim(&self, line: &Line) -> Option<Claim> {
+        self.spool.claim(line, at(NOW)).await.unwrap().claim
+    }
+
+    async fn record(&self, number: u64) -> Record {
+        self.spool.message(id(number)).await.unwrap().unwrap()
+    }
+
+    async fn settle(&self, lease: Lease, remaining: Vec<NewDelivery>) -> Result<(), SpoolError> {
+        let settlement = Settlement {
+            lease,
+            remaining,
+            reports: Vec::new(),
+            trail: Vec::new(),
+        };
+        self.spool.settle(settlement).await
+    }
+
+    /// Claims all that is due in a line and settles it; the messages in the order of their claims.
+    async fn drain(&self, line: &Line) -> Vec<u64> {
+        let mut numbers = Vec::new();
+        while let Some(claim) = self.claim(line).await {
+            numbers.push(claim.message.accepted.unix_milliseconds());
+            self.settle(claim.lease, Vec::new()).await.unwrap();
+        }
+        numbers
+    }
+
+    async fn change(&self, selection: Selection, action: ChangeAction) -> u64 {
+        let change = Change {
+            action,
+            by: "ops".to_owned(),
+            at: at(NOW),
+        };
+        let counted = self
+            .spool
+            .change(selection.clone(), change.clone(), true)
+            .await
+            .unwrap();
+        let changed = self.spool.change(selection, change, false).await.unwrap();
+        assert_eq!(counted, changed, "a dry run counts what a change concerns");
+        changed
+    }
+
+    async fn rows(&self, selection: Selection, rows_max: usize) -> Vec<Row> {
+        let mut rows = Vec::new();
+        let mut cursor = None;
+        loop {
+            let request = PageRequest {
+                cursor,
+                rows_max,
+                now: at(NOW),
+            };
+            let page = self.spool.list(selection.clone(), request).await.unwrap();
+            assert!(page.rows.len() <= rows_max);
+            rows.extend(page.rows);
+            cursor = page.cursor;
+            if cursor.is_none() {
+                return rows;
+            }
+        }
+    }
+}
+
+/// Whether a future is ready without waiting. It is dropped.
+async fn is_ready(future: impl Future) -> bool {
+    let mut future = pin!(future);
+    poll_fn(|context| Poll::Ready(future.as_mut().poll(context).is_ready())).await
+}
+
+fn later(delivery: &crate::message::Delivery, due: u64) -> NewDelivery {
+    NewDelivery {
+        next_hop: delivery.next_hop.clone(),
+        recipients: delivery.recipients.clone(),
+        due: at(due),
+        attempts: delivery.attempts + 1,
+        delay_reported: true,
+        last_reply: "451 later".to_owned(),
+    }
+}
+
+fn normal(number: u64) -> Message {
+    message(number, "user", Class::Normal, &["a.example"])
+}
+
+fn normal_line() -> Line {
+    line("a.example", Class::Normal, "user")
+}
+
+/// Runs each fact on each backend.
+macro_rules! on_every_backend {
+    ($($area:ident::$fact:ident)*) => {
+        mod memory {
+            $(#[tokio::test]
+            async fn $fact() {
+                super::$area::$fact(super::Subject::memory(super::settings())).await;
+            })*
+        }
+        mod embedded {
+            $(#[tokio::test]
+            async fn $fact() {
+                super::$area::$fact(super::Subject::embedded(super::settings())).await;
+            })*
+            $(mod $fact {
+                /// Nothing is remembered: all is read from the disk.
+                #[tokio::test]
+                async fn without_memory() {
+                    let settings = super::super::Settings {
+                        recent_octets_max: 0,
+                        ..super::super::settings()
+                    };
+                    super::super::$area::$fact(super::super::Subject::embedded(settings)).await;
+                }
+            })*
+        }
+    };
+}
+
+fn settings() -> Settings {
+    Settings {
+        octets_in_flight_max: 16 << 20,
+        history_records_max: 50,
+        ..Settings::default()
+    }
+}
+
+on_every_backend! {
+    contents::what_was_enqueued_is_claimed_and_read_as_it_was
+    contents::a_content_comes_out_as_it_went_in_whatever_its_size
+    contents::a_content_under_way_survives_its_message
+    order::a_line_is_served_by_due_time_and_then_by_acceptance
+    order::a_long_line_is_served_in_order_across_restarts
+    order::lines_of_other_lanes_classes_and_users_are_apart
+    order::what_is_not_due_is_not_claimed_but_is_the_head
+    leases::a_delivery_has_one_lease_at_a_time
+    leases::two_settlements_with_one_lease_count_once
+    leases::a_lease_dies_with_the_process
+    settlements::a_deferred_delivery_keeps_its_name_and_its_place_in_the_order
+    settlements::parts_of_a_split_and_moved_deliveries_take_new_numbers
+    settlements::a_report_enters_with_the_settlement_that_caused_it
+    settlements::a_finished_message_is_remembered_without_its_content
+    settlements::a_message_without_deliveries_is_finished_at_once
+    settlements::records_are_forgotten_by_time
+    settlements::records_are_forgotten_by_count
+    operator::a_held_delivery_stays_back_until_it_is_released
+    operator::a_hold_on_a_leased_delivery_holds_what_remains
+    operator::a_release_of_a_leased_delivery_lets_what_remains_go
+    operator::a_cancelled_delivery_is_gone_and_its_lease_with_it
+    operator::a_retried_delivery_is_due_now
+    operator::another_class_moves_all_of_a_message
+    operator::a_released_lease_of_a_moved_delivery_waits_where_it_stands_now
+    listings::a_selection_means_what_matches_all_of_it
+    listings::states_are_told_apart
+    listings::a_listing_has_each_delivery_once_in_the_order_of_the_queue
+    listings::a_page_goes_on_where_the_queue_changed_meanwhile
+    listings::a_cursor_of_somebody_else_is_refused
+    order::the_heads_of_all_lines_come_first_and_then_what_changed
+    order::changes_wake_their_reader
+    order::a_hundred_changes_of_a_line_are_told_as_one
+    order::every_line_has_its_head_after_a_restart
+    limits::beyond_the_budget_a_content_is_refused
+    limits::a_declared_size_sets_only_a_part_aside
+    contents::what_does_not_fit_together_is_refused
+    limits::figures_count_what_is_queued
+    limits::after_its_end_a_spool_does_nothing
+    leases::a_claim_that_nobody_waits_for_takes_no_lease
+}

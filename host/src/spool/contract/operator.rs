@@ -1,0 +1,248 @@
+//! What an operator does to queued deliveries.
+
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+
+pub(super) async fn a_held_delivery_stays_back_until_it_is_released(mut subject: Subject) {
+    subject.enqueue(normal(1)).await;
+    subject.enqueue(normal(2)).await;
+    assert_eq!(
+        subject
+            .change(Selection::of_message(id(1)), ChangeAction::Hold)
+            .await,
+        1
+    );
+    assert_eq!(
+        subject
+            .change(Selection::of_message(id(1)), ChangeAction::Hold)
+            .await,
+        0
+    );
+    subject.restart().await;
+    assert_eq!(subject.drain(&normal_line()).await, [2]);
+    let record = subject.record(1).await;
+    assert_eq!(record.deliveries[0].1, QueueState::Held);
+    assert_eq!(record.deliveries[0].0.state, DeliveryState::Held);
+    assert_eq!(
+        subject
+            .change(Selection::default(), ChangeAction::Release)
+            .await,
+        1
+    );
+    assert_eq!(subject.drain(&normal_line()).await, [1]);
+    let operated: Vec<String> = subject
+        .record(1)
+        .await
+        .trail
+        .into_iter()
+        .filter_map(|entry| match entry.event {
+            Event::Operated { action, by } if by == "ops" && entry.at == at(NOW) => Some(action),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(operated, ["held", "released"]);
+}
+
+pub(super) async fn a_hold_on_a_leased_delivery_holds_what_remains(mut subject: Subject) {
+    subject.enqueue(normal(1)).await;
+    let claim = subject.claim(&normal_line()).await.unwrap();
+    assert_eq!(
+        subject
+            .change(Selection::of_message(id(1)), ChangeAction::Hold)
+            .await,
+        1
+    );
+    assert_eq!(subject.record(1).await.deliveries[0].1, QueueState::Active);
+    subject
+        .settle(claim.lease, vec![later(&claim.delivery, 1)])
+        .await
+        .unwrap();
+    subject.restart().await;
+    assert!(subject.claim(&normal_line()).await.is_none());
+    assert_eq!(subject.record(1).await.deliveries[0].1, QueueState::Held);
+    subject
+        .change(Selection::default(), ChangeAction::Release)
+        .await;
+    // Given back instead of settled, it is held just as well.
+    let claim = subject.claim(&normal_line()).await.unwrap();
+    subject
+        .change(Selection::default(), ChangeAction::Hold)
+        .await;
+    subject.spool.release(claim.lease);
+    assert!(subject.claim(&normal_line()).await.is_none());
+    subject
+        .change(Selection::default(), ChangeAction::Release)
+        .await;
+    assert!(subject.claim(&normal_line()).await.is_some());
+}
+
+pub(super) async fn a_release_of_a_leased_delivery_lets_what_remains_go(subject: Subject) {
+    subject.enqueue(normal(1)).await;
+    let claim = subject.claim(&normal_line()).await.unwrap();
+    subject
+        .change(Selection::default(), ChangeAction::Hold)
+        .await;
+    subject
+        .change(Selection::default(), ChangeAction::Release)
+        .await;
+    assert!(
+        subject.claim(&normal_line()).await.is_none(),
+        "it is still leased"
+    );
+    subject
+        .settle(claim.lease, vec![later(&claim.delivery, 1)])
+        .await
+        .unwrap();
+    assert!(subject.claim(&normal_line()).await.is_some());
+}
+
+pub(super) async fn a_cancelled_delivery_is_gone_and_its_lease_with_it(mut subject: Subject) {
+    subject
+        .enqueue(message(
+            1,
+            "user",
+            Class::Normal,
+            &["a.example", "b.example"],
+        ))
+        .await;
+    let claim = subject.claim(&normal_line()).await.unwrap();
+    let only_a = Selection {
+        domain: Some("A.example".to_owned()),
+        ..Selection::default()
+    };
+    assert_eq!(subject.change(only_a, ChangeAction::Cancel).await, 1);
+    let lost = subject
+        .settle(claim.lease, vec![later(&claim.delivery, 1)])
+        .await;
+    assert!(matches!(lost, Err(SpoolError::LeaseLost)));
+    subject.spool.release(claim.lease);
+    assert!(subject.claim(&normal_line()).await.is_none());
+    assert_eq!(subject.record(1).await.deliveries.len(), 1);
+    assert!(subject.spool.content(id(1)).await.is_ok());
+    assert_eq!(
+        subject
+            .change(Selection::default(), ChangeAction::Cancel)
+            .await,
+        1
+    );
+    subject.restart().await;
+    assert_eq!(subject.record(1).await.finished, Some(at(NOW)));
+    assert!(matches!(
+        subject.spool.content(id(1)).await,
+        Err(SpoolError::Unknown)
+    ));
+    assert_eq!(subject.spool.figures().queued, [0; 5]);
+}
+
+pub(super) async fn a_retried_delivery_is_due_now(mut subject: Subject) {
+    let mut new = new_message(normal(1));
+    new.deliveries[0].due = at(NOW + 100);
+    enqueue(&*subject.spool, new, b"").await.unwrap();
+    assert_eq!(
+        subject
+            .change(Selection::default(), ChangeAction::Retry)
+            .await,
+        1
+    );
+    subject.restart().await;
+    let claim = subject.claim(&normal_line()).await.unwrap();
+    // While it is leased, a retry takes effect when it is settled, or given back.
+    assert_eq!(
+        subject
+            .change(Selection::default(), ChangeAction::Retry)
+            .await,
+        1
+    );
+    let remaining = vec![later(&claim.delivery, NOW + 100)];
+    subject.settle(claim.lease, remaining).await.unwrap();
+    let claim = subject.claim(&normal_line()).await.unwrap();
+    assert_eq!((claim.delivery.attempts, claim.delivery.due), (1, at(NOW)));
+    subject
+        .settle(claim.lease, vec![later(&claim.delivery, NOW + 100)])
+        .await
+        .unwrap();
+    assert!(
+        subject.claim(&normal_line()).await.is_none(),
+        "a retry counts once"
+    );
+    subject
+        .change(Selection::default(), ChangeAction::Hold)
+        .await;
+    assert_eq!(
+        subject
+            .change(Selection::default(), ChangeAction::Retry)
+            .await,
+        0
+    );
+}
+
+pub(super) async fn another_class_moves_all_of_a_message(mut subject: Subject) {
+    subject
+        .enqueue(message(
+            1,
+            "user",
+            Class::Normal,
+            &["a.example", "b.example", "c.example"],
+        ))
+        .await;
+    let claim = subject.claim(&normal_line()).await.unwrap();
+    let held = Selection {
+        domain: Some("c.example".to_owned()),
+        ..Selection::default()
+    };
+    subject.change(held, ChangeAction::Hold).await;
+    let changed = ChangeAction::SetClass(Class::VeryHigh);
+    assert_eq!(
+        subject.change(Selection::of_message(id(1)), changed).await,
+        3
+    );
+    assert_eq!(
+        subject.change(Selection::of_message(id(1)), changed).await,
+        0
+    );
+    subject
+        .settle(claim.lease, vec![later(&claim.delivery, 1)])
+        .await
+        .unwrap();
+    subject.restart().await;
+    assert_eq!(subject.record(1).await.message.class, Class::VeryHigh);
+    assert_eq!(subject.spool.figures().queued, [3, 0, 0, 0, 0]);
+    assert_eq!(subject.drain(&normal_line()).await, [0; 0]);
+    let claim = subject
+        .claim(&line("a.example", Class::VeryHigh, "user"))
+        .await
+        .unwrap();
+    assert_eq!(claim.message.class, Class::VeryHigh);
+    assert_eq!(
+        subject
+            .drain(&line("b.example", Class::VeryHigh, "user"))
+            .await,
+        [1]
+    );
+    subject
+        .change(Selection::default(), ChangeAction::Release)
+        .await;
+    assert_eq!(
+        subject
+            .drain(&line("c.example", Class::VeryHigh, "user"))
+            .await,
+        [1]
+    );
+}
+
+pub(super) async fn a_released_lease_of_a_moved_delivery_waits_where_it_stands_now(
+    subject: Subject,
+) {
+    subject.enqueue(normal(1)).await;
+    let claim = subject.claim(&normal_line()).await.unwrap();
+    subject
+        .change(Selection::default(), ChangeAction::SetClass(Class::Low))
+        .await;
+    subject.spool.release(claim.lease);
+    assert!(subject.claim(&normal_line()).await.is_none());
+    assert_eq!(
+        subject.drain(&line("a.example", Class::Low, "user")).await,
+        [1]
+    );
+}

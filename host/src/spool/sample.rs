@@ -1,0 +1,243 @@
+//! Messages for tests.
+
+#![allow(clippy::unwrap_used)]
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use outpost_smtp::{Body, EnhancedStatus, Mailbox, Notify, Orcpt, Reply, Ret, ReversePath};
+
+use crate::message::{
+    Class, Envelope, Event, Line, Message, MessageId, NextHop, Origin, Priorities, Recipient,
+    RemoteHost, Submission, Timestamp, TlsParameters, TrailEntry,
+};
+
+use super::{Content, Intake, NewDelivery, NewMessage, Spool, SpoolError};
+
+pub(super) fn at(milliseconds: u64) -> Timestamp {
+    Timestamp::from_unix_milliseconds(milliseconds)
+}
+
+pub(super) fn id(number: u64) -> MessageId {
+    MessageId::new(at(number), u128::from(number))
+}
+
+pub(super) fn domain(name: &str) -> NextHop {
+    NextHop::Domain(name.to_owned())
+}
+
+pub(super) fn mailbox(local: &str, domain: &str) -> Mailbox {
+    Mailbox {
+        local: local.to_owned(),
+        domain: domain.to_owned(),
+    }
+}
+
+/// A message with one recipient in each of these domains.
+pub(super) fn message(number: u64, user: &str, class: Class, domains: &[&str]) -> Message {
+    Message {
+        id: id(number),
+        origin: Origin::Submission(Submission {
+            list: "default".to_owned(),
+            user: user.to_owned(),
+            client: "192.0.2.1:40000".parse().unwrap(),
+            listener_port: 587,
+            ehlo: "client.example".to_owned(),
+            mechanism: "PLAIN".to_owned(),
+            tls: Some(TlsParameters {
+                version: "TLSv1.3".to_owned(),
+                cipher: "TLS13_AES_256_GCM_SHA384".to_owned(),
+            }),
+        }),
+        envelope: Envelope {
+            reverse_path: ReversePath::Mailbox(mailbox("me", "sender.example")),
+            recipients: domains
+                .iter()
+                .map(|domain| Recipient {
+                    mailbox: mailbox("you", domain),
+                    notify: None,
+                    orcpt: None,
+                })
+                .collect(),
+            body: Body::SevenBit,
+            smtputf8: false,
+            ret: None,
+            envid: None,
+        },
+        class,
+        priorities: Priorities {
+            user: Class::Normal,
+            message: None,
+        },
+        accepted: at(number),
+        content_octets: 0,
+        eight_bit: false,
+        subject: format!("message {number}"),
+    }
+}
+
+/// A message in which everything is said that can be said.
+pub(super) fn full_message(number: u64) -> Message {
+    let mut message = message(number, "üser\0", Class::High, &["a.example", "b.example"]);
+    message.envelope.body = Body::EightBitMime;
+    message.envelope.smtputf8 = true;
+    message.envelope.ret = Some(Ret::Full);
+    message.envelope.envid = Some("envelope 1".to_owned());
+    message.envelope.recipients[1].notify = Some(Notify {
+        never: false,
+        success: true,
+        failure: true,
+        delay: false,
+    });
+    message.envelope.recipients[1].orcpt = Some(Orcpt {
+        address_type: "rfc822".to_owned(),
+        address: "first@b.example".to_owned(),
+    });
+    message.priorities.message = Some(Class::High);
+    message.eight_bit = true;
+    message.subject = "Grüße".to_owned();
+    message
+}
+
+pub(super) fn reply(code: u16) -> Reply {
+    Reply {
+        code,
+        enhanced: Some(EnhancedStatus {
+            class: 4,
+            subject: 2,
+            detail: 1,
+        }),
+        text: "try\nlater".to_owned(),
+    }
+}
+
+/// One of each event.
+pub(super) fn trail() -> Vec<TrailEntry> {
+    let host = RemoteHost {
+        name: "mx.a.example".to_owned(),
+        address: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2)),
+        port: 25,
+        tls: None,
+        dsn: true,
+    };
+    let events = vec![
+        Event::Decided {
+            component: "effective-priority".to_owned(),
+            digest: "0f".repeat(32),
+            question: "priority".to_owned(),
+            answer: "class 2".to_owned(),
+            reasons: vec![("x-priority".to_owned(), "2".to_owned())],
+            took: Duration::from_micros(31),
+        },
+        Event::Accepted { class: Class::High },
+        Event::MalformedPriority {
+            carrier: "X-Priority".to_owned(),
+        },
+        Event::Attempted {
+            next_hop: domain("a.example"),
+            host: Some(host),
+            took: Duration::from_millis(7),
+            recipients: vec![("you@a.example".to_owned(), "deferred", reply(451))],
+            unknown: true,
+        },
+        Event::Deferred {
+            next_hop: NextHop::Smarthost("127.0.0.1:2500".to_owned()),
+            until: at(77),
+        },
+        Event::Expired {
+            next_hop: domain("b.example"),
+        },
+        Event::Reported {
+            report: "failure",
+            id: id(9),
+        },
+        Event::Unreported { report: "failure" },
+        Event::Operated {
+            action: "held".to_owned(),
+            by: "ops".to_owned(),
+        },
+    ];
+    events
+        .into_iter()
+        .zip(1..)
+        .map(|(event, second)| TrailEntry {
+            at: at(second * 1_000),
+            event,
+        })
+        .collect()
+}
+
+/// What [`trail`] begins with.
+pub(super) fn accepted(message: &Message) -> TrailEntry {
+    TrailEntry {
+        at: message.accepted,
+        event: Event::Accepted {
+            class: message.class,
+        },
+    }
+}
+
+/// One delivery for each recipient's domain, due at once.
+pub(super) fn new_message(message: Message) -> NewMessage {
+    let due = message.accepted;
+    let recipients = message.envelope.recipients.iter().zip(0..);
+    NewMessage {
+        deliveries: recipients
+            .map(|(recipient, index)| {
+                NewDelivery::first(domain(&recipient.mailbox.domain), vec![index], due)
+            })
+            .collect(),
+        trail: vec![accepted(&message)],
+        message,
+    }
+}
+
+/// The line of a delivery to a domain.
+pub(super) fn line(name: &str, class: Class, user: &str) -> Line {
+    Line {
+        next_hop: domain(name),
+        class,
+        user: user.to_owned(),
+    }
+}
+
+/// Takes a content in, in pieces of the size that a session reads.
+pub(super) async fn intake(
+    spool: &dyn Spool,
+    content: &[u8],
+) -> Result<Box<dyn Intake>, SpoolError> {
+    let mut intake = spool.intake(Some(content.len() as u64))?;
+    for piece in content.chunks(16 << 10) {
+        intake.write(piece).await?;
+    }
+    assert_eq!(intake.octets(), content.len() as u64);
+    Ok(intake)
+}
+
+/// Enqueues a message with a content.
+pub(super) async fn enqueue(
+    spool: &dyn Spool,
+    mut new: NewMessage,
+    content: &[u8],
+) -> Result<(), SpoolError> {
+    new.message.content_octets = content.len() as u64;
+    let intake = intake(spool, content).await?;
+    spool.enqueue(new, intake).await
+}
+
+/// All of a content.
+pub(super) async fn gather(mut content: Box<dyn Content>) -> Result<Vec<u8>, SpoolError> {
+    let mut octets = Vec::new();
+    while let Some(piece) = content.next().await? {
+        assert!(!piece.is_empty() && piece.len() <= super::PIECE_OCTETS_MAX);
+        octets.extend_from_slice(&piece);
+    }
+    Ok(octets)
+}
+
+/// Octets that differ from place to place.
+pub(super) fn octets(length: usize) -> Vec<u8> {
+    (0..length)
+        .map(|index| (index.wrapping_mul(31) ^ (index >> 8)) as u8)
+        .collect()
+}
