@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
+mod dialogues;
 mod e2e;
 mod support;
 mod tidy;

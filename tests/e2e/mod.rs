@@ -1,3 +1,5 @@
 //! The relay as a program, from outside: real sockets, real clients, real next hops.
 
+mod listeners;
 mod submission;
+mod tls;

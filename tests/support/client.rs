@@ -1,12 +1,24 @@
-//! A plain SMTP client in clear, for tests that look at replies.
+//! A plain SMTP client, in clear or under TLS, for tests that look at replies.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 
 use super::program::PATIENCE;
+use super::tls::{self, TlsStream};
 
 pub struct Client {
-    reader: BufReader<TcpStream>,
+    stream: Stream,
+    /// What has come and is not taken yet.
+    input: Vec<u8>,
+    is_over: bool,
+}
+
+enum Stream {
+    Clear(TcpStream),
+    Tls(Box<TlsStream>),
+    /// In the middle of a handshake.
+    Changing,
 }
 
 impl Client {
@@ -20,36 +32,117 @@ impl Client {
 
     /// Connects, and leaves the greeting unread.
     pub fn open(address: SocketAddr) -> Client {
-        let stream =
-            TcpStream::connect(address).unwrap_or_else(|error| panic!("{address}: {error}"));
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_nodelay(true).unwrap();
         Client {
-            reader: BufReader::new(stream),
+            stream: Stream::Clear(tcp(address)),
+            input: Vec::new(),
+            is_over: false,
         }
     }
 
-    /// Sends octets as they are.
+    /// Connects with TLS from the first octet, and leaves the greeting unread. The certificate must
+    /// be the one in that file, for `relay.test`.
+    pub fn open_tls(address: SocketAddr, certificate: &Path) -> Client {
+        let stream = tls::handshake(tcp(address), certificate).unwrap();
+        Client {
+            stream: Stream::Tls(Box::new(stream)),
+            input: Vec::new(),
+            is_over: false,
+        }
+    }
+
+    /// The handshake after STARTTLS, with the same demand.
+    pub fn start_tls(&mut self, certificate: &Path) {
+        assert_eq!(
+            self.input, b"",
+            "the server talks between 220 and handshake"
+        );
+        let Stream::Clear(stream) = std::mem::replace(&mut self.stream, Stream::Changing) else {
+            panic!("TLS within TLS");
+        };
+        self.stream = Stream::Tls(Box::new(tls::handshake(stream, certificate).unwrap()));
+    }
+
+    /// EHLO, STARTTLS, handshake and EHLO again; returns the second list.
+    pub fn upgrade(&mut self, certificate: &Path) -> String {
+        self.expect("EHLO client.test", "250");
+        self.expect("STARTTLS", "220");
+        self.start_tls(certificate);
+        self.expect("EHLO client.test", "250")
+    }
+
+    /// Sends octets as they are. A connection that has ended shows in the next reply.
     pub fn send(&mut self, octets: &[u8]) {
-        self.reader.get_mut().write_all(octets).unwrap();
+        let sent = match &mut self.stream {
+            Stream::Clear(stream) => stream.write_all(octets),
+            Stream::Tls(stream) => stream.write_all(octets).and_then(|()| stream.flush()),
+            Stream::Changing => unreachable!(),
+        };
+        // What the server said before it closed can still be read.
+        drop(sent);
+    }
+
+    /// The next line without its CRLF; none when the connection has ended.
+    pub fn line(&mut self) -> Option<String> {
+        loop {
+            if let Some(end) = self.input.iter().position(|octet| *octet == b'\n') {
+                let line: Vec<u8> = self.input.drain(..=end).collect();
+                let line = String::from_utf8(line).unwrap();
+                let line = line.strip_suffix("\r\n").expect("lines end with CRLF");
+                return Some(line.to_owned());
+            }
+            if !self.fill() {
+                assert_eq!(
+                    self.input, b"",
+                    "the connection ended in the middle of a line"
+                );
+                return None;
+            }
+        }
+    }
+
+    fn fill(&mut self) -> bool {
+        let mut piece = [0; 4096];
+        let read = match &mut self.stream {
+            Stream::Clear(stream) => stream.read(&mut piece),
+            Stream::Tls(stream) => stream.read(&mut piece),
+            Stream::Changing => unreachable!(),
+        };
+        match read {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                panic!("the server says nothing for {PATIENCE:?}")
+            }
+            Ok(0) | Err(_) => {
+                self.is_over = true;
+                false
+            }
+            Ok(octets) => {
+                self.input.extend_from_slice(&piece[..octets]);
+                true
+            }
+        }
+    }
+
+    /// Whether the end of the connection has been seen.
+    pub fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    /// Whether the server closes without another word.
+    pub fn is_closed(&mut self) -> bool {
+        self.input.is_empty() && (self.is_over || !self.fill())
     }
 
     /// The next reply, its lines joined by newlines; empty when the connection has ended.
     pub fn reply(&mut self) -> String {
         let mut lines: Vec<String> = Vec::new();
-        loop {
-            let mut line = String::new();
-            match self.reader.read_line(&mut line) {
-                Ok(0) | Err(_) => return lines.join("\n"),
-                Ok(_) => {}
-            }
-            assert!(line.ends_with("\r\n"), "{line:?}");
+        while let Some(line) = self.line() {
             let more = line.as_bytes().get(3) == Some(&b'-');
-            lines.push(line.trim_end().to_owned());
+            lines.push(line);
             if !more {
-                return lines.join("\n");
+                break;
             }
         }
+        lines.join("\n")
     }
 
     /// Sends a command and returns its reply.
@@ -64,14 +157,19 @@ impl Client {
         let reply = self.command(line);
         assert!(
             reply.starts_with(beginning),
-            "{line}: {reply}, not {beginning}"
+            "{line}: {reply:?}, not {beginning}"
         );
         reply
     }
 
-    /// EHLO and AUTH PLAIN.
+    /// EHLO and AUTH PLAIN; the reply to the latter.
     pub fn log_in(&mut self, name: &str, password: &str) -> String {
         self.expect("EHLO client.test", "250");
+        self.auth_plain(name, password)
+    }
+
+    /// AUTH PLAIN with an initial response.
+    pub fn auth_plain(&mut self, name: &str, password: &str) -> String {
         self.command(&format!(
             "AUTH PLAIN {}",
             base64(&format!("\0{name}\0{password}"))
@@ -80,21 +178,54 @@ impl Client {
 
     /// Sends a message and returns the reply that decided about it.
     pub fn message(&mut self, from: &str, to: &str, content: &str) -> String {
-        for command in [
-            format!("MAIL FROM:<{from}>"),
-            format!("RCPT TO:<{to}>"),
-            "DATA".to_owned(),
-        ] {
+        self.transaction(&format!("<{from}>"), &[&format!("<{to}>")], content)
+    }
+
+    /// A transaction from what stands behind MAIL FROM: and each RCPT TO: to the end of the content;
+    /// the first refusal, or else the reply to the content. Dots are stuffed here.
+    pub fn transaction(&mut self, from: &str, to: &[&str], content: &str) -> String {
+        let recipients = to.iter().map(|to| format!("RCPT TO:{to}"));
+        let commands = std::iter::once(format!("MAIL FROM:{from}"))
+            .chain(recipients)
+            .chain(["DATA".to_owned()]);
+        for command in commands {
             let reply = self.command(&command);
             if !reply.starts_with(['2', '3']) {
-                self.expect("RSET", "250");
+                if !reply.is_empty() && !reply.starts_with("421") {
+                    self.expect("RSET", "250");
+                }
                 return reply;
             }
         }
-        self.send(content.as_bytes());
-        self.send(b"\r\n.\r\n");
+        let stuffed = content.replace("\r\n.", "\r\n..");
+        let dot = if stuffed.starts_with('.') { "." } else { "" };
+        self.send(format!("{dot}{stuffed}\r\n.\r\n").as_bytes());
         self.reply()
     }
+}
+
+fn tcp(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap_or_else(|error| panic!("{address}: {error}"));
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream
+}
+
+/// A small message of that author, without the CRLF that ends it.
+pub fn mail(from: &str, subject: &str) -> String {
+    format!(
+        "From: {from}\r\nTo: bob@d.example\r\nSubject: {subject}\r\nDate: Tue, 14 Nov 2023 22:13:20 +0000\r\n\
+         Message-ID: <{subject}@a.example>\r\n\r\nThe text of {subject}."
+    )
+}
+
+/// The id in the reply that accepted a message.
+#[track_caller]
+pub fn message_id(reply: &str) -> String {
+    let id = reply.strip_prefix("250 2.0.0 Queued as ");
+    id.unwrap_or_else(|| panic!("not accepted: {reply:?}"))
+        .to_owned()
 }
 
 /// The text in base 64.

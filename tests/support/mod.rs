@@ -2,11 +2,28 @@
 //! SMTP client.
 
 mod client;
+mod hop;
+mod http;
 mod program;
 mod relay;
 mod sink;
+mod tls;
 
-pub use client::{Client, base64};
-pub use program::{Address, Program, outpost, run, top};
-pub use relay::Relay;
+use std::time::{Duration, Instant};
+
+pub use client::{Client, base64, mail, message_id};
+pub use hop::{Moment, NextHop, Transaction};
+pub use http::Answer;
+pub use program::{Address, PATIENCE, Program, outpost, run, top};
+pub use relay::{ADMIN, Relay, SINK, SMTP, TLS};
 pub use sink::{Received, Sink};
+
+/// Waits until something holds, for what nothing announces.
+#[track_caller]
+pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    let until = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < until, "in vain: {what}");
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+}

@@ -32,18 +32,25 @@ pub fn outpost() -> PathBuf {
     program
 }
 
-/// A loopback address that no other test uses at this time: made of the process id, so that every
-/// port on it is free.
+/// A loopback address that no other test uses at this time, so that every port on it is free.
 pub struct Address;
 
 impl Address {
+    /// Another one with each call. It is made of the process id and a count: tests that run at the
+    /// same time share neither both.
     pub fn of_this_test() -> IpAddr {
         static COUNT: AtomicU8 = AtomicU8::new(0);
-        let [_, high, middle, low] = std::process::id().to_be_bytes();
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let process = std::process::id();
+        let octet = |number: u32| u8::try_from(number % 254 + 1).unwrap();
         // 127.0 and 127.255 are other people's.
-        let second = 1 + ((high & 0x3f) | (count << 6)) % 250;
-        IpAddr::V4(Ipv4Addr::new(127, second, middle, low.clamp(1, 254)))
+        let second = 1 + count % 250;
+        IpAddr::V4(Ipv4Addr::new(
+            127,
+            second,
+            octet(process / 254),
+            octet(process),
+        ))
     }
 }
 
@@ -120,7 +127,7 @@ impl Program {
         self.seen.join("\n")
     }
 
-    /// Waits for its end.
+    /// Waits for its end, however that comes about.
     pub fn wait(&mut self) -> std::process::ExitStatus {
         let until = Instant::now() + PATIENCE;
         // The end of both streams is the end of the program.

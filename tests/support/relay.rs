@@ -2,17 +2,19 @@
 
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::http::{self, Answer};
 use super::{Address, Client, Program, outpost, run};
 
 pub struct Relay {
     program: Program,
     folder: TempDir,
+    environment: Vec<(String, String)>,
     pub ip: IpAddr,
 }
 
@@ -26,66 +28,58 @@ pub const SINK: u16 = 2600;
 impl Relay {
     /// Starts a relay that sends everything to the sink of its address. `more` is added to the
     /// configuration: top-level keys first, then sections. `[submission]` and routes that stand
-    /// there replace the usual ones; in them, `IP` is the address of the test.
+    /// there replace the usual ones, and the comment `# mx` leaves the route out; `IP` is the address
+    /// of the test.
     pub fn start(more: &str) -> Relay {
-        Self::start_at(Address::of_this_test(), more)
+        Self::start_at(Address::of_this_test(), more, &[])
     }
 
     /// One that takes logins in clear, for tests that look at the dialogue.
     pub fn start_in_clear(more: &str) -> Relay {
-        let submission = format!(
-            "[submission]\naddresses = [\"IP\"]\nports = \"{SMTP}\"\nimplicit_tls_ports = \"{TLS}\"\nplaintext_auth = true\n"
-        );
-        let at = more.find('[').unwrap_or(more.len());
-        let (top, sections) = more.split_at(at);
-        Self::start(&format!("{top}\n{submission}{sections}"))
+        let more = format!("{more}\n# in clear\n");
+        Self::start(&more)
     }
 
-    pub fn start_at(ip: IpAddr, more: &str) -> Relay {
+    /// Starts one with an address that is known beforehand, and environment variables.
+    pub fn start_at(ip: IpAddr, more: &str, environment: &[(&str, &str)]) -> Relay {
         let folder = tempfile::tempdir().unwrap();
-        let data = folder.path().join("data");
-        let more = more.replace("IP", &ip.to_string());
-        let (top, sections) = more.split_at(more.find('[').unwrap_or(more.len()));
-        let submission = if sections.contains("[submission]") {
-            String::new()
-        } else {
-            format!(
-                "[submission]\naddresses = [\"{ip}\"]\nports = \"{SMTP}\"\nimplicit_tls_ports = \"{TLS}\"\n"
-            )
-        };
-        let route = if sections.contains("[[delivery.route]]") {
-            String::new()
-        } else {
-            format!("[[delivery.route]]\nrecipients = \"*\"\nsmarthost = \"{ip}:{SINK}\"\n")
-        };
-        let text = format!(
-            "hostname = \"relay.test\"\ndata_dir = \"{}\"\n{top}\n{submission}\n[admin]\naddress = \"{ip}:{ADMIN}\"\n\
-             {sections}\n{route}",
-            data.display()
-        );
-        fs::write(folder.path().join("outpost.toml"), text).unwrap();
+        let environment: Vec<_> = environment
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        write_configuration(folder.path(), ip, more);
         let mut relay = Relay {
-            program: Program::start(&mut Self::command(&folder)),
+            program: Program::start(&mut command(folder.path(), &environment)),
             folder,
+            environment,
             ip,
         };
         relay.program.wait_for_line("console ");
         relay
     }
 
-    fn command(folder: &TempDir) -> Command {
-        let mut command = Command::new(outpost());
-        command
-            .arg("--config")
-            .arg(folder.path().join("outpost.toml"))
-            .current_dir(folder.path());
-        command
-    }
-
     /// Starts it again on the same data.
     pub fn restart(&mut self) {
-        self.program = Program::start(&mut Self::command(&self.folder));
+        self.program = Program::start(&mut command(self.folder.path(), &self.environment));
         self.program.wait_for_line("console ");
+    }
+
+    /// The same, with other settings.
+    pub fn restart_with(&mut self, more: &str) {
+        write_configuration(self.folder.path(), self.ip, more);
+        self.restart();
+    }
+
+    /// Starts one that must refuse to start, and returns what it says about that.
+    #[track_caller]
+    pub fn refused(ip: IpAddr, more: &str) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        write_configuration(folder.path(), ip, more);
+        let mut program = Program::start(&mut command(folder.path(), &[]));
+        let status = program.wait();
+        let printed = program.printed();
+        assert!(!status.success(), "it started: {printed}");
+        printed
     }
 
     pub fn kill(&mut self) {
@@ -112,8 +106,17 @@ impl Relay {
         self.folder.path().join("data")
     }
 
+    /// The certificate that it made for itself.
+    pub fn certificate(&self) -> PathBuf {
+        self.data().join("self-signed-cert.pem")
+    }
+
     pub fn smtp(&self) -> SocketAddr {
         (self.ip, SMTP).into()
+    }
+
+    pub fn tls(&self) -> SocketAddr {
+        (self.ip, TLS).into()
     }
 
     pub fn admin(&self) -> SocketAddr {
@@ -125,58 +128,153 @@ impl Relay {
         Client::connect(self.smtp())
     }
 
-    /// Runs a command of the command line against it.
-    pub fn outpost(&self, arguments: &[&str]) -> Output {
-        let mut command = Self::command(&self.folder);
-        run(command.args(arguments))
+    /// A connection to the submission port that is logged in, in clear.
+    #[track_caller]
+    pub fn logged_in(&self, name: &str, password: &str) -> Client {
+        let mut client = self.connect();
+        let reply = client.log_in(name, password);
+        assert!(reply.starts_with("235 2.7.0 "), "{reply}");
+        client
     }
 
-    /// Runs a command that must succeed, and reads what it prints as JSON.
-    pub fn json(&self, arguments: &[&str]) -> Value {
-        let arguments: Vec<&str> = arguments.iter().copied().chain(["--json"]).collect();
-        let output = self.outpost(&arguments);
-        let printed = String::from_utf8_lossy(&output.stdout);
+    /// Runs a command of the command line against it.
+    pub fn outpost(&self, arguments: &[&str]) -> Output {
+        run(command(self.folder.path(), &[]).args(arguments))
+    }
+
+    /// Runs a command that must succeed; what it prints for a person.
+    #[track_caller]
+    pub fn printed_by(&self, arguments: &[&str]) -> String {
+        let output = self.outpost(arguments);
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(
             output.status.success(),
-            "outpost {}: {printed}{said}",
+            "outpost {}: {said}",
             arguments.join(" ")
         );
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Runs a command that must fail; what it says.
+    #[track_caller]
+    pub fn complaint_of(&self, arguments: &[&str]) -> String {
+        let output = self.outpost(arguments);
+        let line = arguments.join(" ");
+        assert!(!output.status.success(), "outpost {line} succeeds");
+        assert_eq!(
+            String::from_utf8_lossy(&output.stdout),
+            "",
+            "outpost {line}: complaints go to the other stream"
+        );
+        String::from_utf8(output.stderr).unwrap()
+    }
+
+    /// Runs a command that must succeed, and reads what it prints as JSON.
+    #[track_caller]
+    pub fn json(&self, arguments: &[&str]) -> Value {
+        let arguments: Vec<&str> = arguments.iter().copied().chain(["--json"]).collect();
+        let printed = self.printed_by(&arguments);
         serde_json::from_str(&printed).unwrap_or_else(|error| panic!("{error}: {printed}"))
     }
 
     /// Makes a user that may send as any address of the domains; returns its password.
+    #[track_caller]
     pub fn user(&self, name: &str, domains: &str) -> String {
-        let user = self.json(&[
-            "user",
-            "add",
-            "--list",
-            "default",
-            "--name",
-            name,
-            "--domains",
-            domains,
-        ]);
+        self.user_with(name, &["--domains", domains])
+    }
+
+    /// Makes a user; returns its password.
+    #[track_caller]
+    pub fn user_with(&self, name: &str, options: &[&str]) -> String {
+        let arguments: Vec<&str> = ["user", "add", "--name", name]
+            .into_iter()
+            .chain(options.iter().copied())
+            .collect();
+        let user = self.json(&arguments);
         user["password"].as_str().unwrap().to_owned()
     }
 
-    /// The text of a page of the admin address, which must answer 200.
-    pub fn get(&self, path: &str) -> String {
-        let output = run(Command::new("curl").args([
-            "-sS",
-            "--fail",
+    /// Asks the admin API with the token of the data folder.
+    pub fn api(&self, method: &str, path: &str, body: Option<&Value>) -> Answer {
+        let token = fs::read_to_string(self.data().join("admin-token")).unwrap();
+        self.api_as(token.trim(), method, path, body)
+    }
+
+    /// Asks the admin API with a token; an empty one is left out.
+    pub fn api_as(&self, token: &str, method: &str, path: &str, body: Option<&Value>) -> Answer {
+        http::ask(
+            method,
             &format!("http://{}{path}", self.admin()),
-        ]));
-        assert!(
-            output.status.success(),
-            "{path}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        String::from_utf8(output.stdout).unwrap()
+            token,
+            body,
+        )
+    }
+
+    /// A document of the API, which must answer 200.
+    #[track_caller]
+    pub fn read(&self, path: &str) -> Value {
+        let answer = self.api("GET", path, None);
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text);
+        answer.document()
+    }
+
+    /// A message with its trail.
+    #[track_caller]
+    pub fn message(&self, id: &str) -> Value {
+        self.read(&format!("/api/v1/messages/{id}"))
+    }
+
+    /// What is queued.
+    pub fn queued(&self) -> Vec<Value> {
+        let mut page = self.read("/api/v1/queue?limit=1000");
+        page["deliveries"].take().as_array().unwrap().clone()
+    }
+
+    /// The text of a page of the admin address that needs no token, which must answer 200.
+    #[track_caller]
+    pub fn get(&self, path: &str) -> String {
+        let answer = self.api_as("", "GET", path, None);
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text);
+        answer.text
     }
 
     /// Everything that it has logged and printed.
     pub fn printed(&mut self) -> String {
         self.program.printed()
     }
+}
+
+fn command(folder: &Path, environment: &[(String, String)]) -> Command {
+    let mut command = Command::new(outpost());
+    command
+        .arg("--config")
+        .arg(folder.join("outpost.toml"))
+        .envs(environment.iter().cloned())
+        .current_dir(folder);
+    command
+}
+
+fn write_configuration(folder: &Path, ip: IpAddr, more: &str) {
+    let data = folder.join("data");
+    let clear = more.contains("# in clear");
+    let more = more.replace("IP", &ip.to_string());
+    let routes = !more.contains("[[delivery.route]]") && !more.contains("# mx");
+    let (top, sections) = more.split_at(more.find('[').unwrap_or(more.len()));
+    let mut text = format!(
+        "hostname = \"relay.test\"\ndata_dir = \"{}\"\n{top}\n",
+        data.display()
+    );
+    if !sections.contains("[submission]") {
+        text.push_str(&format!(
+            "[submission]\naddresses = [\"{ip}\"]\nports = \"{SMTP}\"\nimplicit_tls_ports = \"{TLS}\"\n\
+             plaintext_auth = {clear}\n"
+        ));
+    }
+    text.push_str(&format!("[admin]\naddress = \"{ip}:{ADMIN}\"\n{sections}\n"));
+    if routes {
+        text.push_str(&format!(
+            "[[delivery.route]]\nrecipients = \"*\"\nsmarthost = \"{ip}:{SINK}\"\n"
+        ));
+    }
+    fs::write(folder.join("outpost.toml"), text).unwrap();
 }

@@ -1,0 +1,86 @@
+//! The ports that a relay opens, and what it says about those that it cannot open.
+
+use std::net::TcpListener;
+
+use crate::support::{Address, Client, Relay, SMTP};
+
+#[test]
+fn four_thousand_ports_answer_alike_and_all_at_once() {
+    let relay = Relay::start(
+        "[submission]\naddresses = [\"IP\"]\nports = \"23,25,26,587,1025-5000\"\n\
+         implicit_tls_ports = \"465\"\n",
+    );
+    let mut lists = Vec::new();
+    for port in [23, 25, 26, 587, 1025, 1026, 2525, 3333, 4999, 5000] {
+        let mut client = Client::connect((relay.ip, port).into());
+        lists.push((port, client.expect("EHLO client.test", "250-relay.test\n")));
+    }
+    for (port, list) in &lists {
+        assert_eq!(*list, lists[0].1, "port {port}");
+        assert!(list.contains("250-STARTTLS\n"), "{list}");
+    }
+    assert!(std::net::TcpStream::connect((relay.ip, 5001)).is_err());
+}
+
+#[test]
+fn the_greeting_names_every_port_that_listens() {
+    let mut relay = Relay::start(
+        "[submission]\naddresses = [\"IP\"]\nports = \"25,587,2525-2528\"\n\
+         implicit_tls_ports = \"465\"\n",
+    );
+    let printed = relay.printed();
+    for line in [
+        format!(
+            "submit mail to  {}, ports 25,587,2525-2528 (STARTTLS)",
+            relay.ip
+        ),
+        format!("submit mail to  {}, port 465 (TLS)", relay.ip),
+    ] {
+        assert!(printed.contains(&line), "{line} in {printed}");
+    }
+}
+
+#[test]
+fn ports_in_use_stop_the_start_and_are_named_all_at_once() {
+    let ip = Address::of_this_test();
+    let _others = [2501, 2502, 2505].map(|port| TcpListener::bind((ip, port)).unwrap());
+    let said = Relay::refused(
+        ip,
+        "[submission]\naddresses = [\"IP\"]\nports = \"2500-2510\"\nimplicit_tls_ports = \"\"\n",
+    );
+    let expected = format!("outpost: {ip}, ports 2501-2502,2505: already in use by another program");
+    assert!(said.contains(&expected), "{said}");
+}
+
+#[test]
+fn optional_ports_in_use_are_reported_and_the_others_serve() {
+    let ip = Address::of_this_test();
+    let _other = TcpListener::bind((ip, SMTP + 1)).unwrap();
+    let mut relay = Relay::start_at(
+        ip,
+        "[submission]\naddresses = [\"IP\"]\nports = \"2525-2526\"\nimplicit_tls_ports = \"\"\n\
+         optional = true\n",
+        &[],
+    );
+    relay.connect().expect("EHLO client.test", "250");
+    let expected = format!("not listening   {ip}, port 2526: already in use by another program");
+    let printed = relay.printed();
+    assert!(printed.contains(&expected), "{printed}");
+}
+
+#[test]
+fn a_second_relay_on_the_same_data_folder_is_refused() {
+    let relay = Relay::start("");
+    let ip = Address::of_this_test();
+    // Its last line counts: the same folder, other addresses.
+    let configuration = relay.folder().join("second.toml");
+    let text = std::fs::read_to_string(relay.folder().join("outpost.toml")).unwrap();
+    std::fs::write(
+        &configuration,
+        text.replace(&relay.ip.to_string(), &ip.to_string()),
+    )
+    .unwrap();
+    let said = relay.complaint_of(&["serve", "--config", configuration.to_str().unwrap()]);
+    assert!(said.starts_with("outpost: "), "{said}");
+    assert!(said.contains("another relay"), "{said}");
+}
