@@ -48,7 +48,8 @@ fn ports_in_use_stop_the_start_and_are_named_all_at_once() {
         ip,
         "[submission]\naddresses = [\"IP\"]\nports = \"2500-2510\"\nimplicit_tls_ports = \"\"\n",
     );
-    let expected = format!("outpost: {ip}, ports 2501-2502,2505: already in use by another program");
+    let expected =
+        format!("outpost: {ip}, ports 2501-2502,2505: already in use by another program");
     assert!(said.contains(&expected), "{said}");
 }
 
