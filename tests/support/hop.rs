@@ -75,7 +75,9 @@ fn converse(
         let verb = line.get(..4).unwrap_or("").to_uppercase();
         let usual = match verb.as_str() {
             "" => return Ok(()),
-            "EHLO" => "250-hop.test\r\n250-DSN\r\n250-SIZE 52428800\r\n250-8BITMIME\r\n250 SMTPUTF8",
+            "EHLO" => {
+                "250-hop.test\r\n250-DSN\r\n250-SIZE 52428800\r\n250-8BITMIME\r\n250 SMTPUTF8"
+            }
             "DATA" => "354 Go on",
             "QUIT" => return say("221 2.0.0 Bye"),
             _ => "250 2.0.0 Yes",

@@ -270,7 +270,9 @@ fn write_configuration(folder: &Path, ip: IpAddr, more: &str) {
              plaintext_auth = {clear}\n"
         ));
     }
-    text.push_str(&format!("[admin]\naddress = \"{ip}:{ADMIN}\"\n{sections}\n"));
+    text.push_str(&format!(
+        "[admin]\naddress = \"{ip}:{ADMIN}\"\n{sections}\n"
+    ));
     if routes {
         text.push_str(&format!(
             "[[delivery.route]]\nrecipients = \"*\"\nsmarthost = \"{ip}:{SINK}\"\n"
