@@ -6,9 +6,26 @@ use crate::support::{Address, Client, Relay, SMTP};
 
 #[test]
 fn four_thousand_ports_answer_alike_and_all_at_once() {
-    let relay = Relay::start(
-        "[submission]\naddresses = [\"IP\"]\nports = \"23,25,26,587,1025-5000\"\n\
-         implicit_tls_ports = \"465\"\n",
+    // Where something else on this machine listens on every address, that port is left out here.
+    let ip = Address::of_this_test();
+    let is_free = |port: &u16| TcpListener::bind((ip, *port)).is_ok();
+    let mut ports = vec![23, 25, 26, 587];
+    ports.extend(1025..=5000);
+    ports.retain(is_free);
+    assert!(ports.len() > 3_900, "only {} ports are free", ports.len());
+    let written: Vec<String> = ports.iter().map(u16::to_string).collect();
+    let written = if ports.len() == 3_980 {
+        "23,25,26,587,1025-5000".to_owned()
+    } else {
+        written.join(",")
+    };
+    let relay = Relay::start_at(
+        ip,
+        &format!(
+            "[submission]\naddresses = [\"IP\"]\nports = \"{written}\"\n\
+             implicit_tls_ports = \"465\"\n"
+        ),
+        &[],
     );
     let mut lists = Vec::new();
     for port in [23, 25, 26, 587, 1025, 1026, 2525, 3333, 4999, 5000] {
@@ -83,5 +100,8 @@ fn a_second_relay_on_the_same_data_folder_is_refused() {
     .unwrap();
     let said = relay.complaint_of(&["serve", "--config", configuration.to_str().unwrap()]);
     assert!(said.starts_with("outpost: "), "{said}");
-    assert!(said.contains("another relay"), "{said}");
+    assert!(
+        said.contains("is a relay running on this data folder already?"),
+        "{said}"
+    );
 }

@@ -1,5 +1,6 @@
 //! The relay as a program, from outside: real sockets, real clients, real next hops.
 
+mod clients;
 mod listeners;
 mod submission;
 mod tls;
