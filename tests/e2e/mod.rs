@@ -1,6 +1,9 @@
 //! The relay as a program, from outside: real sockets, real clients, real next hops.
 
+mod accounts;
 mod clients;
 mod listeners;
+mod priority;
+mod senders;
 mod submission;
 mod tls;
