@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
@@ -58,7 +59,8 @@ impl Address {
 pub struct Program {
     name: String,
     child: Child,
-    lines: Receiver<String>,
+    /// Behind a lock so that threads of a test can share the program; only its owner reads.
+    lines: Mutex<Receiver<String>>,
     seen: Vec<String>,
 }
 
@@ -90,7 +92,7 @@ impl Program {
         Program {
             name,
             child,
-            lines,
+            lines: Mutex::new(lines),
             seen: Vec::new(),
         }
     }
@@ -105,10 +107,7 @@ impl Program {
             return line.clone();
         }
         let until = Instant::now() + PATIENCE;
-        while let Ok(line) = self
-            .lines
-            .recv_timeout(until.saturating_duration_since(Instant::now()))
-        {
+        while let Some(line) = self.next_line(until) {
             self.seen.push(line.clone());
             if line.contains(text) {
                 return line;
@@ -121,9 +120,16 @@ impl Program {
         );
     }
 
+    /// The next line; none at the end of both streams, and when it takes too long.
+    fn next_line(&mut self, until: Instant) -> Option<String> {
+        let patience = until.saturating_duration_since(Instant::now());
+        self.lines.get_mut().unwrap().recv_timeout(patience).ok()
+    }
+
     /// Everything that it has printed so far.
     pub fn printed(&mut self) -> String {
-        self.seen.extend(self.lines.try_iter());
+        let lines = self.lines.get_mut().unwrap();
+        self.seen.extend(lines.try_iter());
         self.seen.join("\n")
     }
 
@@ -131,10 +137,7 @@ impl Program {
     pub fn wait(&mut self) -> std::process::ExitStatus {
         let until = Instant::now() + PATIENCE;
         // The end of both streams is the end of the program.
-        while let Ok(line) = self
-            .lines
-            .recv_timeout(until.saturating_duration_since(Instant::now()))
-        {
+        while let Some(line) = self.next_line(until) {
             self.seen.push(line);
         }
         assert!(
