@@ -88,7 +88,7 @@ impl Common {
         let (counters, heads, gone) = self.store.read(|rows| {
             let mut gone = Vec::new();
             for id in &leased {
-                if !rows.contains(super::redb::Sheet::Deliveries, &rows::delivery_key(*id))? {
+                if !rows::is_delivery(rows, *id)? {
                     gone.push(*id);
                 }
             }
