@@ -2,6 +2,7 @@
 
 mod accounts;
 mod clients;
+mod delivery;
 mod listeners;
 mod priority;
 mod senders;
