@@ -12,9 +12,20 @@ const MX: u16 = 15;
 
 /// Records by name (in lower case, without a dot at the end).
 #[derive(Default)]
-pub struct Names(HashMap<String, Vec<(u16, Vec<u8>)>>);
+pub struct Names {
+    records: HashMap<String, Vec<(u16, Vec<u8>)>>,
+    fails: bool,
+}
 
 impl Names {
+    /// A server that is in trouble: SERVFAIL to everything.
+    pub fn failing() -> Names {
+        Names {
+            fails: true,
+            ..Names::default()
+        }
+    }
+
     pub fn a(mut self, name: &str, address: IpAddr) -> Names {
         let IpAddr::V4(address) = address else {
             panic!("{address} is no IPv4 address");
@@ -32,7 +43,7 @@ impl Names {
     }
 
     fn add(&mut self, name: &str, kind: u16, data: Vec<u8>) {
-        self.0
+        self.records
             .entry(name.to_owned())
             .or_default()
             .push((kind, data));
@@ -57,14 +68,19 @@ impl Names {
         let (name, end) = decoded(question, 12)?;
         let asked = question.get(12..end + 4)?;
         let kind = u16::from_be_bytes([question[end], question[end + 1]]);
-        let known = self.0.get(&name.to_lowercase());
+        let known = self.records.get(&name.to_lowercase());
         let records: Vec<_> = known
             .into_iter()
             .flatten()
             .filter(|record| record.0 == kind)
             .collect();
         // RFC 1035 §4.1.1: a response with recursion, and NXDOMAIN for a name without any record.
-        let flags: u16 = 0x8180 | if known.is_some() { 0 } else { 3 };
+        let code = match known {
+            _ if self.fails => 2,
+            Some(_) => 0,
+            None => 3,
+        };
+        let flags: u16 = 0x8180 | code;
         let counts = [1, u16::try_from(records.len()).ok()?, 0, 0];
         let mut answer = question[..2].to_vec();
         answer.extend(flags.to_be_bytes());
