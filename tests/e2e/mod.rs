@@ -3,6 +3,7 @@
 mod accounts;
 mod clients;
 mod delivery;
+mod durability;
 mod listeners;
 mod notification;
 mod priority;

@@ -90,6 +90,11 @@ pub(super) async fn remove(
         .ok_or_else(|| no_such("user", &name))?;
     let queued = change_mail_of(&api, &user.name, ChangeAction::Cancel, &caller, true).await?;
     if queued > 0 && choice.is_none() {
+        let deliveries = if queued == 1 {
+            "delivery"
+        } else {
+            "deliveries"
+        };
         return Err(Problem {
             queued: Some(queued),
             choices: QueuedMailChoice::ALL
@@ -98,7 +103,7 @@ pub(super) async fn remove(
             ..Problem::new(
                 Kind::QueuedMail,
                 format!(
-                    "user {} has {queued} queued deliveries: say what becomes of them with \
+                    "user {} has {queued} queued {deliveries}: say what becomes of them with \
                      `queued=deliver`, `queued=hold` or `queued=cancel`",
                     user.name
                 ),

@@ -199,6 +199,74 @@ mod tests {
         assert_eq!(names, ["authorized-senders", "effective-priority"]);
     }
 
+    /// The sample file, and the same with the keys that it shows as comments.
+    fn sample() -> (&'static str, String) {
+        let sample = include_str!("../../../docs/outpost.sample.toml");
+        let shown = |line: &str| {
+            let key = |(key, _): (&str, &str)| {
+                !key.is_empty()
+                    && key
+                        .bytes()
+                        .all(|octet| octet.is_ascii_lowercase() || octet == b'_')
+            };
+            line.starts_with('[') || line.split_once(" = ").is_some_and(key)
+        };
+        let whole = sample.lines().map(|line| match line.strip_prefix("# ") {
+            Some(rest) if shown(rest) => rest,
+            _ => line,
+        });
+        (sample, whole.collect::<Vec<_>>().join("\n"))
+    }
+
+    #[test]
+    fn the_sample_file_says_the_defaults() {
+        let (sample, whole) = sample();
+        let defaults = parse("hostname = \"relay.example.com\"").unwrap();
+        let mut config = parse(sample).unwrap();
+        let names = |config: &Config| {
+            let chain = config.plugin.chain.iter();
+            chain
+                .map(|component| component.name.clone())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(names(&config), names(&defaults));
+        config.plugin = defaults.plugin.clone();
+        assert_eq!(format!("{config:#?}"), format!("{defaults:#?}"));
+        assert_eq!(parse(&whole).unwrap().plugin.chain.len(), 3);
+    }
+
+    #[test]
+    fn the_sample_file_has_every_key() {
+        let (_, whole) = sample();
+        for section in [
+            "",
+            "[submission]",
+            "[tls]",
+            "[delivery]",
+            "[[delivery.route]]",
+            "[dns]",
+            "[spool]",
+            "[auth]",
+            "[admin]",
+            "[log]",
+            "[[plugin]]",
+        ] {
+            let found = mistakes(&format!("{section}\nzzz = 1\n"));
+            let known = found
+                .iter()
+                .find_map(|mistake| mistake.split_once("known here: "))
+                .unwrap()
+                .1;
+            for key in known.split(", ") {
+                let forms = [format!("{key} = "), format!("[{key}]"), format!(".{key}]")];
+                assert!(
+                    forms.iter().any(|form| whole.contains(form)),
+                    "{section} {key}"
+                );
+            }
+        }
+    }
+
     #[test]
     fn without_a_file_only_loopback_is_served() {
         let config = defaults();

@@ -57,7 +57,7 @@ pub enum DirectoryError {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Another process has it open.
-    #[error("another process is using the directory")]
+    #[error("in use by another process; is a relay running on this data folder already?")]
     InUse,
     /// A row cannot be read.
     #[error("the {row} in the directory is damaged: {problem}")]

@@ -6,6 +6,8 @@ use wasmparser::{Encoding, Parser, Payload};
 
 /// The section that the SDK writes.
 const SECTION: &str = "outpost:component";
+/// What every WebAssembly file begins with.
+const MAGIC: &[u8] = b"\0asm";
 /// Octets of the section that are read: a few names and versions.
 const SECTION_OCTETS_MAX: usize = 16 << 10;
 
@@ -40,6 +42,9 @@ impl Outline {
     /// # Errors
     /// What is wrong, when the octets are no component.
     pub fn read(octets: &[u8]) -> Result<Self, String> {
+        if !octets.starts_with(MAGIC) {
+            return Err("not a component: it does not begin as WebAssembly does".to_owned());
+        }
         let mut outline = Self::default();
         let mut depth = 0_u32;
         for payload in Parser::new(0).parse_all(octets) {
@@ -112,6 +117,17 @@ mod tests {
     fn a_core_module_is_told_apart() {
         let error = Outline::read(b"\0asm\x01\0\0\0").unwrap_err();
         assert!(error.contains("core module"), "{error}");
+    }
+
+    #[test]
+    fn what_is_no_webassembly_is_refused_in_one_line() {
+        for octets in [&b""[..], b"-----BEGIN CERTIFICATE-----\n", b"\0as"] {
+            let error = Outline::read(octets).unwrap_err();
+            assert_eq!(
+                error,
+                "not a component: it does not begin as WebAssembly does"
+            );
+        }
     }
 
     proptest! {

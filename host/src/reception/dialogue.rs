@@ -163,11 +163,14 @@ impl Dialogue {
             }
             (Verification::Throttled { .. }, _) => {
                 self.reception.metrics.login("throttled");
+                tracing::info!(client = %self.client.address.ip(), port = self.client.listener_port, "login put off");
                 Answer::Refuse(replies::login_later())
             }
-            (Verification::Refused | Verification::Verified, _) => {
+            (Verification::Refused | Verification::Verified, user) => {
                 self.reception.metrics.login("refused");
-                tracing::info!(client = %self.client.address.ip(), port = self.client.listener_port, "login refused");
+                // Only a name that we know: what else stands there may be a password.
+                let user = user.map(|user| user.name.clone()).unwrap_or_default();
+                tracing::info!(user, client = %self.client.address.ip(), port = self.client.listener_port, "login refused");
                 Answer::Refuse(replies::wrong_credentials())
             }
         }

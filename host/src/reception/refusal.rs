@@ -145,12 +145,17 @@ impl Notifier {
         let mut random = [0; 16];
         getrandom::fill(&mut random).map_err(|error| SpoolError::Unavailable(error.into()))?;
         let id = MessageId::new(now, u128::from_ne_bytes(random));
+        let user = self.directory.user(&telling.last.user);
+        let senders_now = user
+            .map(|user| user.rules.senders_text())
+            .unwrap_or_default();
         let notice = Notice {
             hostname: &self.settings.hostname,
             id,
             at: now,
             recipients: &recipients,
             telling,
+            senders_now: &senders_now,
         };
         let (subject, content) = (notice.subject(), notice.content());
         let mut intake = self.spool.intake(None)?;

@@ -195,6 +195,13 @@ impl Transaction {
             }
             Err((reason, reply)) => {
                 self.reception.metrics.refused("content", reason);
+                tracing::info!(
+                    message_id = %self.id,
+                    user = %self.submission.user,
+                    reason,
+                    reply = %reply,
+                    "refused"
+                );
                 Answer::Refuse(reply)
             }
         }

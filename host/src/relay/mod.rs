@@ -120,7 +120,7 @@ pub async fn check(config: &Config) -> Result<(), StartError> {
     };
     if let Err(problems) = Plugins::load(settings, Clock::system(), &mut Registry::default()).await
     {
-        lines.extend(problems.iter().map(|problem| format!("plugin: {problem}")));
+        lines.extend(problems.iter().map(ToString::to_string));
     }
     let _ = fs::remove_dir_all(aside);
     if lines.is_empty() {

@@ -147,8 +147,9 @@ impl Foundation {
             &mut registry,
         )
         .map_err(StartError::one)?;
-        let directory = Directory::open(&config.data_dir.join("directory.redb"), clock.now())
-            .map_err(StartError::one)?;
+        let directory_file = config.data_dir.join("directory.redb");
+        let directory = Directory::open(&directory_file, clock.now())
+            .map_err(|error| StartError::one(format!("{}: {error}", directory_file.display())))?;
         let authenticator = Authenticator::new(&config.auth).map_err(StartError::one)?;
         let plugins = Plugins::load(config.plugin.clone(), clock.clone(), &mut registry)
             .await

@@ -9,6 +9,9 @@ use super::redb::{Reading, Scan, Sheet, StoreError};
 use super::rows::{self, Fault, Standing};
 use super::{QueueState, Selection};
 
+/// A row's key and the message that it belongs to.
+type Keyed = (Vec<u8>, MessageId);
+
 /// Rows that are looked up at once.
 const STRIDE: usize = 256;
 
@@ -70,7 +73,7 @@ impl Walk<'_> {
         &self,
         rows: &impl Reading,
         after: Option<&[u8]>,
-    ) -> Result<(Vec<(Vec<u8>, MessageId)>, bool), StoreError> {
+    ) -> Result<(Vec<Keyed>, bool), StoreError> {
         if let Some(id) = self.selection.message {
             return Ok((of_message(rows, id, after)?, true));
         }

@@ -22,9 +22,12 @@ pub struct Requested {
 /// Longer values say nothing about a priority; X-SMTPAPI is shown by its `Priority` alone.
 const VALUE_CHARACTERS_MAX: usize = 64;
 
+/// Reads the value of a carrier.
+type Reader = fn(&str) -> Option<Class>;
+
 /// The carriers that are present, in order of precedence.
 pub fn requested_priorities(fields: &Fields<'_>) -> Vec<Requested> {
-    let readers: [(&'static str, fn(&str) -> Option<Class>); 4] = [
+    let readers: [(&'static str, Reader); 4] = [
         ("X-Priority", x_priority),
         ("X-MSMail-Priority", importance),
         ("Importance", importance),

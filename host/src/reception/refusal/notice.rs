@@ -12,6 +12,8 @@ pub(super) struct Notice<'a> {
     pub at: Timestamp,
     pub recipients: &'a [Mailbox],
     pub telling: &'a Telling,
+    /// What the user may send as already, written as the command line takes it.
+    pub senders_now: &'a str,
 }
 
 impl Notice<'_> {
@@ -54,7 +56,7 @@ impl Notice<'_> {
              \x20   outpost user show {user}\n\
              \x20   outpost user set {user} --senders \"{rules}\"\n\
              \n\
-             The lists given there replace the old ones: add what the user has already.\n\
+             (That is what the user has already, and this.)\n\
              If nobody of yours tried to send this, reset the user's password:\n\
              \n\
              \x20   outpost user reset-password {user}\n\
@@ -71,17 +73,17 @@ impl Notice<'_> {
             senders = ascii(&self.senders()),
             client = refused.client.to_canonical(),
             reasons = self.reasons(),
-            rules = ascii(
-                &refused
-                    .senders
-                    .iter()
-                    .map(Address::to_string)
-                    .collect::<Vec<_>>()
-                    .join(";")
-            ),
+            rules = self.senders_then(),
             closing = self.closing(),
         );
         text.replace('\n', "\r\n")
+    }
+
+    /// The user's authorized senders once these are among them.
+    fn senders_then(&self) -> String {
+        let refused = self.telling.last.senders.iter().map(Address::to_string);
+        let now = Some(self.senders_now.to_owned()).filter(|senders| !senders.is_empty());
+        ascii(&now.into_iter().chain(refused).collect::<Vec<_>>().join(";"))
     }
 
     fn opening(&self) -> String {
@@ -168,6 +170,7 @@ mod tests {
             at,
             recipients: &recipients,
             telling: &telling,
+            senders_now: "old@a.example",
         };
         let content = notice.content();
         for expected in [
@@ -178,7 +181,7 @@ mod tests {
             "User:    printer (list default)\r\n",
             "From:    192.0.2.1\r\n",
             "Reason:  not-authorized: no rule covers it\r\n",
-            "    outpost user set printer --senders \"ce\\u{f6}@victim.example\"\r\n",
+            "    outpost user set printer --senders \"old@a.example;ce\\u{f6}@victim.example\"\r\n",
         ] {
             assert!(content.contains(expected), "{expected:?} in\n{content}");
         }
