@@ -9,5 +9,6 @@ mod notification;
 mod priority;
 mod routes;
 mod senders;
+mod shutdown;
 mod submission;
 mod tls;
