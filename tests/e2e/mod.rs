@@ -1,12 +1,16 @@
 //! The relay as a program, from outside: real sockets, real clients, real next hops.
 
 mod accounts;
+mod admin;
 mod clients;
-mod crash;
+mod configuration;
+mod delivery;
+mod durability;
 mod listeners;
+mod notification;
 mod priority;
-mod receivers;
+mod routes;
 mod senders;
+mod shutdown;
 mod submission;
 mod tls;
-mod urgency;

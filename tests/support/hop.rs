@@ -11,7 +11,7 @@ use super::relay::SINK;
 #[derive(Debug)]
 pub enum Moment<'a> {
     Greeting,
-    /// MAIL, RCPT or DATA as it came.
+    /// EHLO, MAIL, RCPT or DATA as it came.
     Command(&'a str),
     /// The content, dots unstuffed.
     Content(&'a str),
@@ -83,7 +83,7 @@ fn converse(
             _ => "250 2.0.0 Yes",
         };
         let decided = match verb.as_str() {
-            "MAIL" | "RCPT" | "DATA" => answers(Moment::Command(&line)),
+            "EHLO" | "MAIL" | "RCPT" | "DATA" => answers(Moment::Command(&line)),
             _ => None,
         };
         let reply = decided.unwrap_or(usual.to_owned());

@@ -4,6 +4,8 @@
 mod client;
 mod hop;
 mod http;
+mod names;
+mod postfix;
 mod program;
 mod relay;
 mod sink;
@@ -14,6 +16,8 @@ use std::time::{Duration, Instant};
 pub use client::{Client, base64, mail, message_id};
 pub use hop::{Moment, NextHop, Transaction};
 pub use http::Answer;
+pub use names::Names;
+pub use postfix::Postfix;
 pub use program::{Address, PATIENCE, Program, outpost, run, top};
 pub use relay::{ADMIN, Relay, SINK, SMTP, TLS};
 pub use sink::{Received, Sink};

@@ -28,6 +28,11 @@ pub struct Received {
 impl Sink {
     /// Starts a sink where the relay of that address sends to.
     pub fn start(ip: IpAddr, options: &[&str]) -> Sink {
+        Self::start_on(ip, SINK, options)
+    }
+
+    /// Starts one on another port.
+    pub fn start_on(ip: IpAddr, port: u16, options: &[&str]) -> Sink {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("store")).unwrap();
         let mut command = Command::new(outpost());
@@ -35,7 +40,7 @@ impl Sink {
             "sink",
             "--quiet",
             "--listen",
-            &format!("{ip}:{SINK}"),
+            &format!("{ip}:{port}"),
             "--store",
         ]);
         command

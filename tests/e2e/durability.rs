@@ -1,0 +1,239 @@
+//! What a 250 is worth: nothing that was acknowledged is lost by kill -9, and nothing is
+//! acknowledged before it was synced.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::net::SocketAddr;
+use std::process::Command;
+use std::thread;
+
+use crate::support::{Client, Program, Relay, Sink, mail, message_id, run, wait_until};
+
+/// A session that has logged in.
+fn log_in(address: SocketAddr, password: &str) -> Client {
+    let mut client = Client::connect(address);
+    let reply = client.log_in("ann", password);
+    assert!(reply.starts_with("235"), "{reply}");
+    client
+}
+
+/// Two kilobytes that tell which message they belong to.
+fn content(token: &str) -> String {
+    format!(
+        "From: ann@a.example\r\nSubject: {token}\r\n\r\n{}",
+        format!("A line of {token}.\r\n").repeat(80)
+    )
+}
+
+/// What one sender did before the relay went away.
+struct Sent {
+    acknowledged: Vec<String>,
+    /// The message whose fate it was not told.
+    open: String,
+}
+
+fn send_until_killed(address: SocketAddr, password: &str, name: &str) -> Sent {
+    let mut client = log_in(address, password);
+    let mut acknowledged = Vec::new();
+    for number in 0.. {
+        let token = format!("{name}-{number}");
+        let reply = client.message("ann@a.example", "bob@d.example", &content(&token));
+        match reply.as_str() {
+            "" => {
+                return Sent {
+                    acknowledged,
+                    open: token,
+                };
+            }
+            reply if reply.starts_with("250 2.0.0") => acknowledged.push(token),
+            reply => panic!("{reply}"),
+        }
+    }
+    unreachable!()
+}
+
+/// What has arrived, by its subject: whole, and how often.
+fn arrived(sink: &Sink) -> BTreeMap<String, usize> {
+    let mut arrived = BTreeMap::new();
+    for received in sink.received() {
+        let subject = received.field("Subject").unwrap();
+        let expected = format!("{}\r\n", content(&subject));
+        assert!(
+            received.submitted() == expected.as_bytes(),
+            "{subject} is not whole: {}",
+            received.text()
+        );
+        *arrived.entry(subject).or_default() += 1;
+    }
+    arrived
+}
+
+#[test]
+fn every_acknowledged_message_arrives_though_the_relay_is_killed_under_load() {
+    let mut relay = Relay::start_in_clear("[delivery]\nretry = [\"1s\"]\n");
+    let sink = Sink::start(relay.ip, &[]);
+    let password = relay.user("ann", "a.example");
+    let mut acknowledged = BTreeSet::new();
+    let mut open = BTreeSet::new();
+    for round in 0..5 {
+        let address = relay.smtp();
+        let senders: Vec<_> = (0..4)
+            .map(|sender| {
+                let password = password.clone();
+                thread::spawn(move || {
+                    send_until_killed(address, &password, &format!("{round}-{sender}"))
+                })
+            })
+            .collect();
+        // In the middle of it: when some have arrived and many are under way.
+        sink.wait_for(sink.count() + 20 * (round + 1));
+        relay.kill();
+        for sender in senders {
+            let sent = sender.join().unwrap();
+            acknowledged.extend(sent.acknowledged);
+            open.insert(sent.open);
+        }
+        relay.restart();
+    }
+    assert!(
+        acknowledged.len() >= 200,
+        "only {} messages were taken",
+        acknowledged.len()
+    );
+    wait_until("all that was acknowledged arrives", || {
+        let arrived = arrived(&sink);
+        acknowledged.iter().all(|token| arrived.contains_key(token))
+    });
+    wait_until("nothing is left", || relay.queued().is_empty());
+    let arrived = arrived(&sink);
+    for token in arrived.keys() {
+        assert!(
+            acknowledged.contains(token) || open.contains(token),
+            "{token} was never sent to its end"
+        );
+    }
+    // Twice comes only what was under way to the next hop at one of the five ends, at most as many
+    // as a lane sends at once.
+    let twice = arrived.values().filter(|times| **times > 1).count();
+    assert!(twice <= 5 * 20, "{twice} messages arrived twice");
+}
+
+#[test]
+fn the_queue_is_as_it_was_after_kill() {
+    let mut relay = Relay::start_in_clear("[delivery]\nretry = [\"1h\"]\n");
+    let password = relay.user("ann", "a.example");
+    let mut client = relay.logged_in("ann", &password);
+    let ids: Vec<String> = ["deferred", "held", "urgent"]
+        .iter()
+        .map(|subject| {
+            let content = mail("ann@a.example", subject);
+            message_id(&client.message("ann@a.example", "bob@d.example", &content))
+        })
+        .collect();
+    wait_until("all have been tried", || {
+        let queued = relay.queued();
+        queued.len() == 3 && queued.iter().all(|one| one["state"] == "deferred")
+    });
+    relay.printed_by(&["queue", "hold", &ids[1]]);
+    relay.printed_by(&["queue", "set-priority", &ids[2], "--priority", "1"]);
+    let queued = relay.queued();
+    let trails: Vec<_> = ids
+        .iter()
+        .map(|id| relay.message(id)["trail"].clone())
+        .collect();
+    relay.kill();
+    relay.restart();
+    assert_eq!(relay.queued(), queued);
+    for (id, trail) in ids.iter().zip(trails) {
+        assert_eq!(relay.message(id)["trail"], trail);
+    }
+    let sink = Sink::start(relay.ip, &[]);
+    relay.printed_by(&["queue", "release", &ids[1]]);
+    relay.printed_by(&["queue", "retry", "--all", "--yes"]);
+    sink.wait_for(3);
+}
+
+/// The system calls of the relay that sync or send, in their order, while `work` runs.
+fn calls(relay: &Relay, work: impl FnOnce()) -> Vec<String> {
+    let file = relay.folder().join("calls");
+    let mut strace = Program::start(
+        Command::new("strace")
+            .args(["-f", "-s", "32", "-e", "signal=none"])
+            .args(["-e", "trace=fsync,fdatasync,write,writev,sendto,sendmsg"])
+            .arg("-o")
+            .arg(&file)
+            .args(["-p", &relay.id().to_string()]),
+    );
+    strace.wait_for_line("attached");
+    work();
+    // Its end is the end of the file.
+    let interrupt = ["-INT".to_owned(), strace.id().to_string()];
+    assert!(run(Command::new("kill").args(interrupt)).status.success());
+    strace.wait();
+    let text = fs::read_to_string(file).unwrap();
+    text.lines().map(str::to_owned).collect()
+}
+
+/// Whether a sync has ended well in this line. A call during which another thread was seen stands
+/// on two lines, and its result on the second.
+fn is_sync(line: &str) -> bool {
+    (line.contains("fsync") || line.contains("fdatasync")) && line.ends_with("= 0")
+}
+
+#[test]
+fn no_message_is_acknowledged_before_a_sync() {
+    let relay = Relay::start_in_clear("");
+    let sink = Sink::start(relay.ip, &[]);
+    let password = relay.user("ann", "a.example");
+    let mut client = log_in(relay.smtp(), &password);
+    let calls = calls(&relay, || {
+        for number in 0..20 {
+            let content = content(&number.to_string());
+            let reply = client.message("ann@a.example", "bob@d.example", &content);
+            assert!(reply.starts_with("250 2.0.0"), "{reply}");
+        }
+    });
+    let mut synced = false;
+    let mut acknowledged = 0;
+    for line in &calls {
+        if is_sync(line) {
+            synced = true;
+        } else if line.contains("\"354 ") {
+            // The content comes now: what was synced before does not count for it.
+            synced = false;
+        } else if line.contains("\"250 2.0.0 Queued") {
+            assert!(synced, "message {acknowledged} of\n{}", calls.join("\n"));
+            acknowledged += 1;
+        }
+    }
+    assert_eq!(acknowledged, 20, "{}", calls.join("\n"));
+    sink.wait_for(20);
+}
+
+#[test]
+fn ten_connections_share_their_syncs() {
+    const MESSAGES: usize = 400;
+    let relay = Relay::start_in_clear("");
+    let sink = Sink::start(relay.ip, &[]);
+    let password = relay.user("ann", "a.example");
+    let mut clients: Vec<_> = (0..10).map(|_| log_in(relay.smtp(), &password)).collect();
+    let calls = calls(&relay, || {
+        thread::scope(|scope| {
+            for (sender, client) in clients.iter_mut().enumerate() {
+                scope.spawn(move || {
+                    for number in 0..MESSAGES / 10 {
+                        let content = content(&format!("{sender}-{number}"));
+                        let reply = client.message("ann@a.example", "bob@d.example", &content);
+                        assert!(reply.starts_with("250 2.0.0"), "{reply}");
+                    }
+                });
+            }
+        });
+    });
+    let syncs = calls.iter().filter(|line| is_sync(line)).count();
+    assert!(
+        syncs > 0 && syncs * 2 < MESSAGES,
+        "{syncs} syncs for {MESSAGES} messages"
+    );
+    sink.wait_for(MESSAGES);
+}

@@ -1,0 +1,96 @@
+//! SIGTERM: what is under way ends, what is idle is told, and then the relay is gone.
+
+use std::process::Command;
+
+use crate::support::{Relay, Sink, mail, message_id, run};
+
+fn terminate(relay: &Relay) {
+    let id = relay.id().to_string();
+    assert!(run(Command::new("kill").arg(id)).status.success());
+}
+
+#[test]
+fn a_transaction_under_way_ends_and_idle_sessions_get_421() {
+    let mut relay = Relay::start_in_clear("");
+    let sink = Sink::start(relay.ip, &[]);
+    let password = relay.user("ann", "a.example");
+    let mut greeted = relay.connect();
+    let mut idle = relay.logged_in("ann", &password);
+    let mut busy = relay.logged_in("ann", &password);
+    busy.expect("MAIL FROM:<ann@a.example>", "250");
+    busy.expect("RCPT TO:<bob@d.example>", "250");
+    busy.expect("DATA", "354");
+    let content = mail("ann@a.example", "last");
+    let (first, rest) = content.split_at(20);
+    busy.send(first.as_bytes());
+    terminate(&relay);
+    for client in [&mut greeted, &mut idle] {
+        let reply = client.reply();
+        assert!(reply.starts_with("421 4.3.2 "), "{reply}");
+        assert!(client.is_closed());
+    }
+    // Nobody new is let in, and the message ends with its 250.
+    assert!(std::net::TcpStream::connect(relay.smtp()).is_err());
+    busy.send(format!("{rest}\r\n.\r\n").as_bytes());
+    message_id(&busy.reply());
+    let reply = busy.reply();
+    assert!(reply.starts_with("421 4.3.2 "), "{reply}");
+    let status = relay.program().wait();
+    assert!(status.success(), "{status}");
+    // It leaves at once or after the next start.
+    relay.restart();
+    assert_eq!(sink.wait_for(1)[0].field("Subject").unwrap(), "last");
+}
+
+#[test]
+fn a_transaction_that_does_not_end_is_given_up_after_the_grace() {
+    let mut relay = Relay::start_in_clear("shutdown_grace = \"1s\"\n");
+    let password = relay.user("ann", "a.example");
+    let mut busy = relay.logged_in("ann", &password);
+    busy.expect("MAIL FROM:<ann@a.example>", "250");
+    terminate(&relay);
+    let status = relay.program().wait();
+    assert!(status.success(), "{status}");
+    busy.reply();
+    assert!(busy.is_closed());
+}
+
+#[test]
+fn readiness_ends_with_the_signal_and_liveness_stays() {
+    let mut relay = Relay::start_in_clear("");
+    let password = relay.user("ann", "a.example");
+    let mut busy = relay.logged_in("ann", &password);
+    busy.expect("MAIL FROM:<ann@a.example>", "250");
+    assert!(relay.get("/readyz").contains("\"ready\":true"));
+    terminate(&relay);
+    relay.program().wait_for_line("stopping");
+    let answer = relay.api_as("", "GET", "/readyz", None);
+    assert_eq!(answer.status, 503);
+    assert!(
+        answer.text.contains("the relay is stopping"),
+        "{}",
+        answer.text
+    );
+    assert_eq!(relay.get("/livez"), "alive\n");
+    busy.expect("RSET", "250");
+    assert!(relay.program().wait().success());
+}
+
+#[test]
+fn a_delivery_under_way_ends_before_the_relay_does() {
+    let mut relay = Relay::start_in_clear("");
+    // 20 KB at 10 KB a second.
+    let sink = Sink::start(relay.ip, &["--bytes-per-second", "10000"]);
+    let password = relay.user("ann", "a.example");
+    let mut client = relay.logged_in("ann", &password);
+    let content = mail("ann@a.example", "slow") + &"\r\n".repeat(10_000);
+    message_id(&client.message("ann@a.example", "bob@d.example", &content));
+    crate::support::wait_until("the content is on its way", || {
+        relay.queued().iter().any(|one| one["state"] == "active")
+    });
+    assert!(relay.terminate().success());
+    assert_eq!(sink.count(), 1);
+    relay.restart();
+    assert!(relay.queued().is_empty(), "and it is not sent again");
+    assert_eq!(sink.count(), 1);
+}
