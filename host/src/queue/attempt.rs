@@ -153,7 +153,7 @@ pub(super) async fn settle(shared: Arc<Shared>, attempted: Attempted) {
         for (wanted, id) in plan.reports.iter().zip(reports) {
             shared.metrics.reported(wanted.kind);
             let (delivery, report) = (held.claim.delivery.id, wanted.kind.name());
-            tracing::info!(%delivery, report, %id, "report written");
+            tracing::info!(message_id = %delivery.message, %delivery, report, report_id = %id, "report written");
         }
     }
 }
@@ -233,7 +233,7 @@ async fn record(shared: &Shared, settlement: Settlement) -> bool {
         match error {
             SpoolError::LeaseLost | SpoolError::Unknown => {
                 shared.recording.ends();
-                tracing::info!(%delivery, %error, "the outcome of an attempt is not needed any more");
+                tracing::info!(message_id = %delivery.message, %delivery, %error, "the outcome of an attempt is not needed any more");
                 return false;
             }
             // A report may find no room while other settlements, which give room back, still can.
@@ -251,9 +251,9 @@ fn log(ended: &Ended<'_>, plan: &Plan) {
     if let Some(remaining) = &plan.remaining {
         let (reply, until) = (&remaining.last_reply, remaining.due);
         let (recipients, attempts) = (remaining.recipients.len(), remaining.attempts);
-        tracing::info!(%delivery, %next_hop, recipients, attempts, %reply, %until, "will be tried again");
+        tracing::info!(message_id = %delivery.message, %delivery, %next_hop, recipients, attempts, %reply, %until, "will be tried again");
     }
     if plan.tally.expired > 0 {
-        tracing::info!(%delivery, %next_hop, recipients = plan.tally.expired, "expired");
+        tracing::info!(message_id = %delivery.message, %delivery, %next_hop, recipients = plan.tally.expired, "expired");
     }
 }
