@@ -1,7 +1,9 @@
 //! The relay as a program, from outside: real sockets, real clients, real next hops.
 
 mod accounts;
+mod admin;
 mod clients;
+mod configuration;
 mod delivery;
 mod durability;
 mod listeners;

@@ -54,14 +54,14 @@ impl Relay {
             environment,
             ip,
         };
-        relay.program.wait_for_line("console ");
+        relay.program.wait_for_line("user add --domains");
         relay
     }
 
     /// Starts it again on the same data.
     pub fn restart(&mut self) {
         self.program = Program::start(&mut command(self.folder.path(), &self.environment));
-        self.program.wait_for_line("console ");
+        self.program.wait_for_line("user add --domains");
     }
 
     /// The same, with other settings.
