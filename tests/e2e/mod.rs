@@ -8,6 +8,7 @@ mod delivery;
 mod durability;
 mod listeners;
 mod notification;
+mod policy;
 mod priority;
 mod routes;
 mod senders;

@@ -307,7 +307,7 @@ impl Embedded {
                 Ok(Some((loaded.delivery, Arc::new(loaded.message))))
             }
             Err(damage) => {
-                tracing::error!(delivery = %id, %damage, "a queued delivery cannot be read and is held");
+                tracing::error!(message_id = %id.message, delivery = %id, %damage, "a queued delivery cannot be read and is held");
                 if let Some(place) = self.common.board().place_of(lease) {
                     self.common.inbox.set_aside(place.to_key());
                 }

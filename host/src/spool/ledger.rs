@@ -207,7 +207,7 @@ impl<'a, 't> Ledger<'a, 't> {
                 Ok(()) => {}
                 Err(Fault::Store(error)) => return Err(error),
                 Err(Fault::Damaged(damage)) => {
-                    tracing::error!(delivery = %id, %damage, "a queued delivery cannot be changed");
+                    tracing::error!(message_id = %id.message, delivery = %id, %damage, "a queued delivery cannot be changed");
                 }
             }
         }

@@ -51,7 +51,7 @@ impl Walk<'_> {
                     Ok(None) => Scan::On,
                     Err(Fault::Store(error)) => return Err(error),
                     Err(Fault::Damaged(damage)) => {
-                        tracing::error!(%message, %damage, "a queued message cannot be read");
+                        tracing::error!(message_id = %message, %damage, "a queued message cannot be read");
                         Scan::On
                     }
                 };
