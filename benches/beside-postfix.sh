@@ -17,6 +17,7 @@ repository=$(cd "$(dirname "$0")/.." && pwd)
 export PATH="$PATH:/usr/sbin"
 
 work=$(mktemp -d)
+chmod 755 "$work" # Postfix is another user
 export ROOT="$work/run" SINK=2600
 mkdir -p "$ROOT" "$work/outpost"
 outpost="${CARGO_TARGET_DIR:-$repository/target}/release/outpost"
@@ -57,7 +58,7 @@ trap stop EXIT
 relay=$!
 for _ in $(seq 100); do
     curl --silent --fail http://127.0.0.1:8099/livez >/dev/null && break
-    read -rt 0.1 <> <(:) || true
+    sleep 0.1
 done
 password=$("$outpost" --config "$work/outpost/outpost.toml" user add --name bench --domains bench.test | awk '/^password/ { print $2 }')
 

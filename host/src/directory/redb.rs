@@ -4,6 +4,7 @@
 
 use std::fs::{File, OpenOptions, Permissions};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use redb::backends::FileBackend;
@@ -53,11 +54,13 @@ impl RedbRows {
 
 impl Rows for RedbRows {
     fn load(&mut self) -> Result<Vec<Row>, BoxError> {
-        load(self.database()?)
+        let database = self.database()?;
+        guarded(|| load(database))
     }
 
     fn write(&mut self, changes: &[RowChange]) -> Result<(), BoxError> {
-        let result = write(self.database()?, changes);
+        let database = self.database()?;
+        let result = guarded(|| write(database, changes));
         if result.is_err() {
             self.database = None;
         }
@@ -69,12 +72,19 @@ fn open(path: &Path) -> Result<Database, OpenError> {
     let unavailable = |error: BoxError| OpenError::Unavailable(error);
     let file = private_file(path).map_err(|e| unavailable(e.into()))?;
     let backend = FileBackend::new(file).map_err(refused)?;
-    let database = Builder::new()
-        .set_cache_size(CACHE_OCTETS)
-        .create_with_backend(backend)
-        .map_err(refused)?;
-    create_tables(&database).map_err(unavailable)?;
+    let opened = guarded(|| {
+        Ok(Builder::new()
+            .set_cache_size(CACHE_OCTETS)
+            .create_with_backend(backend))
+    });
+    let database = opened.map_err(unavailable)?.map_err(refused)?;
+    guarded(|| create_tables(&database)).map_err(unavailable)?;
     Ok(database)
+}
+
+/// redb's own checks panic on some files that nothing but a broken disk writes.
+fn guarded<R>(work: impl FnOnce() -> Result<R, BoxError>) -> Result<R, BoxError> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err("the file is damaged".into()))
 }
 
 fn refused(error: DatabaseError) -> OpenError {
@@ -180,6 +190,22 @@ mod tests {
         let path = folder.path().join("directory.redb");
         let _first = RedbRows::open(&path).unwrap();
         assert!(matches!(RedbRows::open(&path), Err(OpenError::InUse)));
+    }
+
+    #[test]
+    fn a_file_that_is_damaged_inside_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("directory.redb");
+        let mut rows = RedbRows::open(&path).unwrap();
+        rows.write(&[change("ann", Some(b"a user"))]).unwrap();
+        drop(rows);
+        let mut octets = std::fs::read(&path).unwrap();
+        octets[4_096..].fill(0xa5);
+        std::fs::write(&path, octets).unwrap();
+        assert!(matches!(
+            RedbRows::open(&path),
+            Err(OpenError::Unavailable(_))
+        ));
     }
 
     #[test]

@@ -148,8 +148,7 @@ impl PolicyReply {
             PolicyReplyKind::Defer => (4, 400..=499),
             PolicyReplyKind::Refuse => (5, 500..=599),
         };
-        // 421 closes the session (RFC 5321 §3.8): that is the relay's to say, not a component's.
-        if !codes.contains(&code) || enhanced.0 != class || code == 421 {
+        if !codes.contains(&code) || enhanced.0 != class {
             return Err(AnswerProblem::ReplyClass {
                 code,
                 enhanced_class: enhanced.0,
@@ -340,7 +339,6 @@ mod tests {
             (Defer, 550, 5),
             (Defer, 451, 5),
             (Defer, 354, 4),
-            (Defer, 421, 4),
         ] {
             assert!(
                 matches!(

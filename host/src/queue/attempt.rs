@@ -94,18 +94,9 @@ pub(super) async fn attempt(shared: Arc<Shared>, held: Held) -> Attempted {
         .deliver
         .deliver(message.clone(), delivery.clone(), content);
     let attempt = guarded(attempting).await.unwrap_or_else(|Panicked| {
-        tracing::error!(
-            message_id = %delivery.id.message,
-            delivery = %delivery.id,
-            next_hop = %delivery.next_hop,
-            "an attempt panicked"
-        );
+        tracing::error!(message_id = %delivery.id.message, delivery = %delivery.id, next_hop = %delivery.next_hop, "an attempt panicked");
         // Where it was is not known: perhaps behind the final dot.
-        Attempt {
-            host: None,
-            outcomes: Vec::new(),
-            unknown: true,
-        }
+        Attempt { host: None, outcomes: Vec::new(), unknown: true }
     });
     Attempted {
         held,
@@ -161,9 +152,8 @@ pub(super) async fn settle(shared: Arc<Shared>, attempted: Attempted) {
         shared.metrics.settled(held.claim.message.class, plan.tally);
         for (wanted, id) in plan.reports.iter().zip(reports) {
             shared.metrics.reported(wanted.kind);
-            let (delivery, kind) = (held.claim.delivery.id, wanted.kind.name());
-            let message_id = delivery.message;
-            tracing::info!(%message_id, %delivery, kind, report_id = %id, "report written");
+            let (delivery, report) = (held.claim.delivery.id, wanted.kind.name());
+            tracing::info!(message_id = %delivery.message, %delivery, report, report_id = %id, "report written");
         }
     }
 }
@@ -243,8 +233,7 @@ async fn record(shared: &Shared, settlement: Settlement) -> bool {
         match error {
             SpoolError::LeaseLost | SpoolError::Unknown => {
                 shared.recording.ends();
-                let message_id = delivery.message;
-                tracing::info!(%message_id, %delivery, %error, "the outcome of an attempt is not needed any more");
+                tracing::info!(message_id = %delivery.message, %delivery, %error, "the outcome of an attempt is not needed any more");
                 return false;
             }
             // A report may find no room while other settlements, which give room back, still can.
@@ -259,17 +248,12 @@ async fn record(shared: &Shared, settlement: Settlement) -> bool {
 /// What the queue decided; the outcomes themselves were told by whoever made the attempt.
 fn log(ended: &Ended<'_>, plan: &Plan) {
     let (delivery, next_hop) = (ended.delivery.id, &ended.delivery.next_hop);
-    let message_id = delivery.message;
     if let Some(remaining) = &plan.remaining {
         let (reply, until) = (&remaining.last_reply, remaining.due);
         let (recipients, attempts) = (remaining.recipients.len(), remaining.attempts);
-        tracing::info!(
-            %message_id, %delivery, %next_hop, recipients, attempts, %reply, %until,
-            "will be tried again"
-        );
+        tracing::info!(message_id = %delivery.message, %delivery, %next_hop, recipients, attempts, %reply, %until, "will be tried again");
     }
     if plan.tally.expired > 0 {
-        let recipients = plan.tally.expired;
-        tracing::info!(%message_id, %delivery, %next_hop, recipients, "expired");
+        tracing::info!(message_id = %delivery.message, %delivery, %next_hop, recipients = plan.tally.expired, "expired");
     }
 }

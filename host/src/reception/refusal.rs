@@ -94,8 +94,13 @@ impl Notifier {
         })
     }
 
-    /// Takes note of a refused sender. Never waits.
+    /// Takes note of a refused sender, if there is somebody to tell: what nobody was told begins no
+    /// burst, so that the first refusal after an address was given is told at once. Never waits.
     pub(super) fn raise(&self, refused: RefusedSender) {
+        let list = self.directory.list(&refused.list);
+        if list.is_none_or(|list| recipients(&list, &refused.senders).is_empty()) {
+            return;
+        }
         let mut bursts = self.bursts.lock().unwrap_or_else(PoisonError::into_inner);
         if bursts.take(refused, Instant::now()) {
             self.raised.notify_one();

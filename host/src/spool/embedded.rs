@@ -32,7 +32,7 @@ use super::lines::{First, Horizon};
 use super::metrics::Metrics;
 use super::pieces::Pieces;
 use super::place::Place;
-use super::redb::{OpenFailure, Reading, Scan, Sheet, Store};
+use super::redb::{OpenFailure, Reading, Scan, Store};
 use super::rows::{self, Fault};
 use super::walk::Walk;
 use super::writer::{Common, Writer};
@@ -283,11 +283,16 @@ impl Embedded {
                         }
                         Err(fault) => return split(fault),
                     };
-                    let content = rows.get(Sheet::Contents, &rows::message_key(id.message))?;
+                    let content = match rows::content(rows, id.message) {
+                        Ok(content) => content.map(Bytes::from),
+                        // Whoever asks for it is told.
+                        Err(Fault::Damaged(_)) => None,
+                        Err(fault) => return split(fault),
+                    };
                     Ok(Ok(Some(Loaded {
                         delivery: standing.delivery,
                         message,
-                        content: content.map(Bytes::from),
+                        content,
                     })))
                 })?;
                 Ok(loaded)
@@ -359,29 +364,17 @@ impl Embedded {
             return Ok(Box::new(Pieces::of(octets)));
         }
         let common = Arc::clone(&self.common);
-        let (inline, octets) = self
+        let kept = self
             .common
             .contents
-            .off_runtime(move || {
-                Ok(common.read(|rows| {
-                    if let Some(octets) = rows.get(Sheet::Contents, &rows::message_key(id))? {
-                        return Ok(Ok((Some(octets), 0)));
-                    }
-                    if !rows::is_queued(rows, id)? {
-                        return Ok(Err(SpoolError::Unknown));
-                    }
-                    match rows::message(rows, id) {
-                        Ok(Some(message)) => Ok(Ok((None, message.content_octets))),
-                        Ok(None) => Ok(Err(SpoolError::Unknown)),
-                        Err(Fault::Store(error)) => Err(error),
-                        Err(fault) => Ok(Err(fault.into())),
-                    }
-                })?)
-            })
-            .await??;
-        match inline {
-            Some(octets) => Ok(Box::new(Pieces::of(octets.into()))),
-            None => Ok(Box::new(self.common.contents.open(id, octets).await?)),
+            .off_runtime(move || Ok(common.read(|rows| Ok(find_content(rows, id)))??))
+            .await?;
+        match kept {
+            None => Err(SpoolError::Unknown),
+            Some(Kept::Inline(octets)) => Ok(Box::new(Pieces::of(octets.into()))),
+            Some(Kept::File { octets }) => {
+                Ok(Box::new(self.common.contents.open(id, octets).await?))
+            }
         }
     }
 
@@ -516,6 +509,26 @@ impl Embedded {
             })
             .await
     }
+}
+
+/// Where a content was found.
+enum Kept {
+    Inline(Vec<u8>),
+    File { octets: u64 },
+}
+
+/// The content of a queued message; none when there is no such message.
+fn find_content(rows: &impl Reading, id: MessageId) -> Result<Option<Kept>, Fault> {
+    if let Some(octets) = rows::content(rows, id)? {
+        return Ok(Some(Kept::Inline(octets)));
+    }
+    if !rows::is_queued(rows, id)? {
+        return Ok(None);
+    }
+    let message = rows::message(rows, id)?;
+    Ok(message.map(|message| Kept::File {
+        octets: message.content_octets,
+    }))
 }
 
 type WholeRecord = (

@@ -1,7 +1,8 @@
 //! What waits for the writer, and when it is time to commit.
 //!
-//! A new message is committed at once, with everything that waits by then: while one sync runs, the
-//! next batch gathers. Settlements wait a little for company. Nobody waits for a timer but them.
+//! A lone message is committed at once. While one sync runs, the next batch gathers; where the last
+//! batch had several messages, the next one waits a moment for as many, since their senders are
+//! about to come back with the next. Settlements wait a little for company in any case.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -15,7 +16,8 @@ use super::budget::Share;
 use super::contents::Named;
 use super::ledger::{Prepared, Settled};
 use super::settings::{
-    BATCH_OCTETS_MAX, BATCH_REQUESTS_MAX, SETTLEMENT_PATIENCE, SETTLEMENTS_WAITING_MAX,
+    BATCH_OCTETS_MAX, BATCH_REQUESTS_MAX, COMPANY_PATIENCE, SETTLEMENT_PATIENCE,
+    SETTLEMENTS_WAITING_MAX,
 };
 use super::{Change, Selection, SpoolError};
 
@@ -85,6 +87,9 @@ pub(super) struct Inbox {
 #[derive(Debug, Default)]
 struct Waiting {
     enqueues: VecDeque<Enqueue>,
+    enqueues_since: Option<Instant>,
+    /// How many messages the last batch had: so many are worth waiting for.
+    company: usize,
     settles: VecDeque<Settle>,
     settles_since: Option<Instant>,
     changes: Vec<ChangeRequest>,
@@ -99,7 +104,10 @@ struct Waiting {
 
 impl Inbox {
     pub(super) fn enqueue(&self, request: Enqueue) {
-        self.put(|waiting| waiting.enqueues.push_back(request));
+        self.put(|waiting| {
+            waiting.enqueues.push_back(request);
+            waiting.enqueues_since.get_or_insert_with(Instant::now);
+        });
     }
 
     pub(super) fn settle(&self, request: Settle) {
@@ -219,7 +227,6 @@ impl Waiting {
     /// When the next batch is due; none while nothing waits.
     fn due_in(&self, now: Instant) -> Option<Duration> {
         if self.is_closed
-            || !self.enqueues.is_empty()
             || !self.changes.is_empty()
             || !self.set_aside.is_empty()
             || self.is_suspect
@@ -227,8 +234,16 @@ impl Waiting {
         {
             return Some(Duration::ZERO);
         }
-        self.settles_since
-            .map(|since| (since + SETTLEMENT_PATIENCE).saturating_duration_since(now))
+        let patience = |since: Option<Instant>, patience: Duration| {
+            since.map(|since| (since + patience).saturating_duration_since(now))
+        };
+        let enqueues = match self.enqueues.len() {
+            waiting if waiting > 0 && waiting >= self.company => Some(Duration::ZERO),
+            _ => patience(self.enqueues_since, COMPANY_PATIENCE),
+        };
+        let settles = patience(self.settles_since, SETTLEMENT_PATIENCE);
+        // The sooner of those that there are.
+        enqueues.into_iter().chain(settles).min()
     }
 
     fn take(&mut self) -> Batch {
@@ -240,6 +255,12 @@ impl Waiting {
         {
             octets += request.new.octets();
             enqueues.push(request);
+        }
+        if self.enqueues.is_empty() {
+            self.enqueues_since = None;
+        }
+        if !enqueues.is_empty() {
+            self.company = enqueues.len();
         }
         let settles = self.settles.len().min(BATCH_REQUESTS_MAX);
         let settles = self.settles.drain(..settles).collect();

@@ -14,6 +14,7 @@ use crate::message::{
     Class, Delivery, DeliveryId, DeliveryState, Message, MessageId, Timestamp, TrailEntry,
 };
 
+use super::chunks;
 use super::figures::class_index;
 use super::redb::{Reading, Scan, Sheet, StoreError, Transaction};
 use super::rows::{self, Fault, Standing};
@@ -365,10 +366,11 @@ impl<'a, 't> Ledger<'a, 't> {
     fn forget(&mut self, id: MessageId) -> Result<(), StoreError> {
         self.rows.remove(Sheet::Messages, &rows::message_key(id))?;
         let mut parts = Vec::new();
-        rows::within_message(self.rows, Sheet::Trails, id, &mut |rest, _| {
-            parts.push(rest.to_vec());
-            Scan::On
-        })?;
+        self.rows
+            .scan_message(Sheet::Trails, &rows::message_key(id), &mut |rest, _| {
+                parts.push(rest.to_vec());
+                Scan::On
+            })?;
         for part in parts {
             let key = [&rows::message_key(id)[..], &part].concat();
             self.rows.remove(Sheet::Trails, &key)?;
@@ -387,8 +389,7 @@ impl<'a, 't> Ledger<'a, 't> {
         let key = rows::message_key(id);
         self.rows.put(Sheet::Messages, &key, &new.record)?;
         if let Stowed::Inline(octets) = &new.content {
-            self.rows.put(Sheet::Contents, &key, octets)?;
-            self.counters.inline_octets += octets.len() as u64;
+            self.put_content(id, octets)?;
         }
         self.effects.push(Effect::Enqueued(
             Arc::clone(&new.message),
@@ -451,18 +452,39 @@ impl<'a, 't> Ledger<'a, 't> {
             .put(Sheet::Finished, &rows::finished_key(self.now, id), &[])?;
         self.counters.finished += 1;
         self.finished += 1;
-        self.remove_content(id)
+        Ok(self.remove_content(id)?)
     }
 
-    fn remove_content(&mut self, id: MessageId) -> Result<(), Fault> {
-        let inline = self.rows.remove(Sheet::Contents, &rows::message_key(id))?;
-        if let Some(octets) = inline {
+    fn put_content(&mut self, id: MessageId, octets: &[u8]) -> Result<(), StoreError> {
+        let (chunks, rest) = chunks::cuts(octets.len());
+        let mut count = 0;
+        for chunk in chunks {
+            self.rows
+                .put(Sheet::Chunks, &rows::chunk_key(id, count), &octets[chunk])?;
+            count += 1;
+        }
+        let row = rows::rest_row(count, &octets[rest]);
+        self.rows.put(Sheet::Rests, &rows::message_key(id), &row)?;
+        self.counters.inline_octets += octets.len() as u64;
+        Ok(())
+    }
+
+    fn remove_content(&mut self, id: MessageId) -> Result<(), StoreError> {
+        let row = self.rows.take(Sheet::Rests, &rows::message_key(id))?;
+        if let Some((chunks, rest)) = row.as_deref().and_then(|row| rows::read_rest(row).ok()) {
+            let mut octets = rest.len();
+            for number in 0..chunks {
+                let chunk = self
+                    .rows
+                    .remove(Sheet::Chunks, &rows::chunk_key(id, number))?;
+                octets += chunk.unwrap_or(0);
+            }
             let stored = &mut self.counters.inline_octets;
             *stored = stored.saturating_sub(octets as u64);
         }
         self.effects.push(Effect::Finished {
             id,
-            has_file: inline.is_none(),
+            has_file: row.is_none(),
         });
         Ok(())
     }

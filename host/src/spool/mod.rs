@@ -9,6 +9,7 @@ mod announcements;
 mod board;
 mod budget;
 mod change;
+mod chunks;
 mod contents;
 #[cfg(test)]
 mod contract;

@@ -31,36 +31,97 @@ pub(super) enum Sheet {
     Messages,
     /// Deliveries, by message id and number.
     Deliveries,
+    /// Later parts of trails, by message id and sequence.
+    Trails,
+    /// What small contents begin with, in chunks by message id and number.
+    Chunks,
+    /// The rest of small contents behind the number of their chunks, by message id.
+    Rests,
     /// Message ids of waiting deliveries, by place.
     Waiting,
     /// Message ids of held deliveries, by place.
     Held,
-    /// Small contents, by message id.
-    Contents,
-    /// Later parts of trails, by message id and sequence.
-    Trails,
     /// Finished messages, by time and id.
     Finished,
     /// One row: the counters.
     Counters,
 }
 
-const NAMES: [&str; 8] = [
-    "messages",
-    "deliveries",
-    "waiting",
-    "held",
-    "contents",
-    "trails",
-    "finished",
-    "counters",
+/// The tables under the sheets. A commit writes every page on the way to a row anew, so rows that
+/// are written together share a table, and those of one message stand next to each other in it.
+/// Contents are apart, since each fills pages of its own.
+const TABLES: [TableDefinition<'static, Octets, Octets>; 3] = [
+    TableDefinition::new("mail"),
+    TableDefinition::new("contents"),
+    TableDefinition::new("queue"),
 ];
+
+const MAIL: usize = 0;
+const CONTENTS: usize = 1;
+const QUEUE: usize = 2;
 
 type Octets = &'static [u8];
 
-const fn definition(sheet: usize) -> TableDefinition<'static, Octets, Octets> {
-    TableDefinition::new(NAMES[sheet])
+/// Octets of the message id that the keys of mail begin with.
+const ID_OCTETS: usize = 16;
+
+impl Sheet {
+    /// Its table, and the octet in a key that tells it from the other sheets of the table.
+    const fn table(self) -> (usize, u8) {
+        match self {
+            Self::Messages => (MAIL, b'm'),
+            Self::Deliveries => (MAIL, b'd'),
+            Self::Trails => (MAIL, b't'),
+            Self::Rests => (MAIL, b'r'),
+            Self::Chunks => (CONTENTS, b'c'),
+            Self::Waiting => (QUEUE, b'w'),
+            Self::Held => (QUEUE, b'h'),
+            Self::Finished => (QUEUE, b'f'),
+            Self::Counters => (QUEUE, b'c'),
+        }
+    }
+
+    /// How many octets of a key stand before the one that tells the sheet.
+    const fn id_octets(self) -> usize {
+        match self.table().0 {
+            QUEUE => 0,
+            _ => ID_OCTETS,
+        }
+    }
+
+    /// The key in its table.
+    fn key(self, key: &[u8]) -> Vec<u8> {
+        let (id, rest) = key.split_at(self.id_octets().min(key.len()));
+        let mut full = Vec::with_capacity(key.len() + 1);
+        full.extend_from_slice(id);
+        full.push(self.table().1);
+        full.extend_from_slice(rest);
+        full
+    }
+
+    /// Bounds in its table; none given means the ends of the sheet. Only for sheets whose rows
+    /// stand together.
+    fn range(self, (from, to): Range<'_>) -> (Bound<Vec<u8>>, Bound<Vec<u8>>) {
+        debug_assert_eq!(
+            self.id_octets(),
+            0,
+            "the rows of {self:?} do not stand together"
+        );
+        let tag = self.table().1;
+        let from = match from {
+            Bound::Unbounded => Bound::Included(vec![tag]),
+            from => from.map(|key| self.key(key)),
+        };
+        let to = match to {
+            Bound::Unbounded => Bound::Excluded(vec![tag + 1]),
+            to => to.map(|key| self.key(key)),
+        };
+        (from, to)
+    }
 }
+
+/// From which key to which.
+pub(super) type Range<'a> = (Bound<&'a [u8]>, Bound<&'a [u8]>);
 
 /// Why the database did not do what was asked.
 #[derive(Debug)]
@@ -118,7 +179,7 @@ impl Store {
             .map_err(from_transaction)?;
         Ok(Snapshot {
             transaction,
-            sheets: Default::default(),
+            tables: Default::default(),
         })
     }
 
@@ -155,15 +216,11 @@ impl Store {
                 .begin_write()
                 .map_err(from_transaction)?;
             {
-                let mut sheets = Vec::with_capacity(NAMES.len());
-                for sheet in 0..NAMES.len() {
-                    sheets.push(
-                        transaction
-                            .open_table(definition(sheet))
-                            .map_err(from_table)?,
-                    );
-                }
-                work(&mut Transaction { sheets })?;
+                let [mail, contents, queue] =
+                    TABLES.map(|table| transaction.open_table(table).map_err(from_table));
+                work(&mut Transaction {
+                    tables: [mail?, contents?, queue?],
+                })?;
             }
             transaction.commit().map_err(from_commit)
         })
@@ -280,24 +337,21 @@ pub(super) trait Reading {
     /// The row with that key.
     fn get(&self, sheet: Sheet, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
 
-    /// Visits rows in order of their keys, until `visit` says that it has seen enough.
+    /// Visits rows of the queue in order of their keys, until `visit` says that it has seen enough.
     fn scan(
         &self,
         sheet: Sheet,
-        range: (Bound<&[u8]>, Bound<&[u8]>),
+        range: Range<'_>,
         visit: &mut dyn FnMut(&[u8], &[u8]) -> Scan,
     ) -> Result<(), StoreError>;
 
-    /// Whether there is a row with that key.
-    fn contains(&self, sheet: Sheet, key: &[u8]) -> Result<bool, StoreError> {
-        let mut found = false;
-        let range = (Bound::Included(key), Bound::Included(key));
-        self.scan(sheet, range, &mut |_, _| {
-            found = true;
-            Scan::Stop
-        })?;
-        Ok(found)
-    }
+    /// Visits the rows of one message, with what stands in their keys behind its id.
+    fn scan_message(
+        &self,
+        sheet: Sheet,
+        id: &[u8; ID_OCTETS],
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> Scan,
+    ) -> Result<(), StoreError>;
 }
 
 /// Whether a scan goes on.
@@ -313,14 +367,15 @@ pub(super) enum Scan {
 pub(super) struct Snapshot {
     transaction: ReadTransaction,
     /// Opened when first asked for; none in a database that was never written.
-    sheets: [OnceCell<Option<ReadOnlyTable<Octets, Octets>>>; NAMES.len()],
+    tables: [OnceCell<Option<ReadOnlyTable<Octets, Octets>>>; TABLES.len()],
 }
 
 impl Snapshot {
-    fn sheet(&self, sheet: Sheet) -> Result<Option<&ReadOnlyTable<Octets, Octets>>, StoreError> {
-        let cell = &self.sheets[sheet as usize];
+    fn table(&self, sheet: Sheet) -> Result<Option<&ReadOnlyTable<Octets, Octets>>, StoreError> {
+        let (index, _) = sheet.table();
+        let cell = &self.tables[index];
         if cell.get().is_none() {
-            let table = match self.transaction.open_table(definition(sheet as usize)) {
+            let table = match self.transaction.open_table(TABLES[index]) {
                 Ok(table) => Some(table),
                 Err(TableError::TableDoesNotExist(_)) => None,
                 Err(error) => return Err(from_table(error)),
@@ -333,8 +388,8 @@ impl Snapshot {
 
 impl Reading for Snapshot {
     fn get(&self, sheet: Sheet, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        match self.sheet(sheet)? {
-            Some(table) => get(table, key),
+        match self.table(sheet)? {
+            Some(table) => get(table, sheet, key),
             None => Ok(None),
         }
     }
@@ -342,11 +397,23 @@ impl Reading for Snapshot {
     fn scan(
         &self,
         sheet: Sheet,
-        range: (Bound<&[u8]>, Bound<&[u8]>),
+        range: Range<'_>,
         visit: &mut dyn FnMut(&[u8], &[u8]) -> Scan,
     ) -> Result<(), StoreError> {
-        match self.sheet(sheet)? {
-            Some(table) => scan(table, range, visit),
+        match self.table(sheet)? {
+            Some(table) => scan(table, sheet, range, visit),
+            None => Ok(()),
+        }
+    }
+
+    fn scan_message(
+        &self,
+        sheet: Sheet,
+        id: &[u8; ID_OCTETS],
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> Scan,
+    ) -> Result<(), StoreError> {
+        match self.table(sheet)? {
+            Some(table) => scan_message(table, sheet, id, visit),
             None => Ok(()),
         }
     }
@@ -354,59 +421,111 @@ impl Reading for Snapshot {
 
 /// The database as a transaction sees and changes it.
 pub(super) struct Transaction<'t> {
-    sheets: Vec<Table<'t, Octets, Octets>>,
+    tables: [Table<'t, Octets, Octets>; TABLES.len()],
 }
 
-impl Transaction<'_> {
+impl<'t> Transaction<'t> {
+    fn table(&self, sheet: Sheet) -> &Table<'t, Octets, Octets> {
+        &self.tables[sheet.table().0]
+    }
+
     /// Puts a row in place of the one with that key, if there is one.
     pub(super) fn put(&mut self, sheet: Sheet, key: &[u8], row: &[u8]) -> Result<(), StoreError> {
-        self.sheets[sheet as usize]
-            .insert(key, row)
+        self.tables[sheet.table().0]
+            .insert(&sheet.key(key)[..], row)
             .map(drop)
             .map_err(from_storage)
     }
 
+    /// Removes a row and gives it out.
+    pub(super) fn take(&mut self, sheet: Sheet, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        let removed = self.tables[sheet.table().0]
+            .remove(&sheet.key(key)[..])
+            .map_err(from_storage)?;
+        Ok(removed.map(|row| row.value().to_vec()))
+    }
+
     /// Removes a row; the length of it, none when there was none.
     pub(super) fn remove(&mut self, sheet: Sheet, key: &[u8]) -> Result<Option<usize>, StoreError> {
-        let removed = self.sheets[sheet as usize]
-            .remove(key)
+        let removed = self.tables[sheet.table().0]
+            .remove(&sheet.key(key)[..])
             .map_err(from_storage)?;
         Ok(removed.map(|row| row.value().len()))
+    }
+
+    /// Whether there is a row with that key.
+    pub(super) fn contains(&self, sheet: Sheet, key: &[u8]) -> Result<bool, StoreError> {
+        let row = self.table(sheet).get(&sheet.key(key)[..]);
+        Ok(row.map_err(from_storage)?.is_some())
     }
 }
 
 impl Reading for Transaction<'_> {
     fn get(&self, sheet: Sheet, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        get(&self.sheets[sheet as usize], key)
+        get(self.table(sheet), sheet, key)
     }
 
     fn scan(
         &self,
         sheet: Sheet,
-        range: (Bound<&[u8]>, Bound<&[u8]>),
+        range: Range<'_>,
         visit: &mut dyn FnMut(&[u8], &[u8]) -> Scan,
     ) -> Result<(), StoreError> {
-        scan(&self.sheets[sheet as usize], range, visit)
+        scan(self.table(sheet), sheet, range, visit)
+    }
+
+    fn scan_message(
+        &self,
+        sheet: Sheet,
+        id: &[u8; ID_OCTETS],
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> Scan,
+    ) -> Result<(), StoreError> {
+        scan_message(self.table(sheet), sheet, id, visit)
     }
 }
 
 fn get(
     table: &impl ReadableTable<Octets, Octets>,
+    sheet: Sheet,
     key: &[u8],
 ) -> Result<Option<Vec<u8>>, StoreError> {
-    let row = table.get(key).map_err(from_storage)?;
+    let row = table.get(&sheet.key(key)[..]).map_err(from_storage)?;
     Ok(row.map(|row| row.value().to_vec()))
 }
 
 fn scan(
     table: &impl ReadableTable<Octets, Octets>,
-    range: (Bound<&[u8]>, Bound<&[u8]>),
+    sheet: Sheet,
+    range: Range<'_>,
     visit: &mut dyn FnMut(&[u8], &[u8]) -> Scan,
 ) -> Result<(), StoreError> {
+    let (from, to) = sheet.range(range);
+    let range = (
+        from.as_ref().map(Vec::as_slice),
+        to.as_ref().map(Vec::as_slice),
+    );
     for row in table.range::<&[u8]>(range).map_err(from_storage)? {
         let (key, row) = row.map_err(from_storage)?;
-        if visit(key.value(), row.value()) == Scan::Stop {
+        // The octet that tells the sheet is the first one.
+        if visit(&key.value()[1..], row.value()) == Scan::Stop {
             break;
+        }
+    }
+    Ok(())
+}
+
+fn scan_message(
+    table: &impl ReadableTable<Octets, Octets>,
+    sheet: Sheet,
+    id: &[u8; ID_OCTETS],
+    visit: &mut dyn FnMut(&[u8], &[u8]) -> Scan,
+) -> Result<(), StoreError> {
+    let prefix = sheet.key(id);
+    for row in table.range::<&[u8]>(&prefix[..]..).map_err(from_storage)? {
+        let (key, row) = row.map_err(from_storage)?;
+        match key.value().strip_prefix(&prefix[..]) {
+            Some(rest) if visit(rest, row.value()) == Scan::On => {}
+            _ => break,
         }
     }
     Ok(())

@@ -62,6 +62,13 @@ pub(super) fn delivery_key(id: DeliveryId) -> [u8; 20] {
     key
 }
 
+pub(super) fn chunk_key(id: MessageId, number: u16) -> [u8; 18] {
+    let mut key = [0; 18];
+    key[..16].copy_from_slice(&message_key(id));
+    key[16..].copy_from_slice(&number.to_be_bytes());
+    key
+}
+
 pub(super) fn trail_key(id: MessageId, sequence: u64) -> [u8; 24] {
     let mut key = [0; 24];
     key[..16].copy_from_slice(&message_key(id));
@@ -136,6 +143,38 @@ pub(super) fn message(rows: &impl Reading, id: MessageId) -> Result<Option<Messa
     Ok(Some(record.message(id)?))
 }
 
+/// A content that is kept in the database; none when it is not.
+pub(super) fn content(rows: &impl Reading, id: MessageId) -> Result<Option<Vec<u8>>, Fault> {
+    let Some(row) = rows.get(Sheet::Rests, &message_key(id))? else {
+        return Ok(None);
+    };
+    let (chunks, rest) = read_rest(&row)?;
+    if chunks == 0 {
+        return Ok(Some(rest.to_vec()));
+    }
+    let mut content = Vec::new();
+    for number in 0..chunks {
+        let chunk = rows
+            .get(Sheet::Chunks, &chunk_key(id, number))?
+            .ok_or_else(|| Damage::Octets("a chunk of a content is missing".to_owned()))?;
+        content.extend_from_slice(&chunk);
+    }
+    content.extend_from_slice(rest);
+    Ok(Some(content))
+}
+
+/// The row of a rest.
+pub(super) fn rest_row(chunks: u16, rest: &[u8]) -> Vec<u8> {
+    [&chunks.to_be_bytes()[..], rest].concat()
+}
+
+/// How many chunks stand before a rest, and the rest.
+pub(super) fn read_rest(row: &[u8]) -> Result<(u16, &[u8]), Damage> {
+    row.split_first_chunk()
+        .map(|(chunks, rest)| (u16::from_be_bytes(*chunks), rest))
+        .ok_or_else(|| Damage::Octets("the rest of a content is cut short".to_owned()))
+}
+
 pub(super) fn begun(rows: &impl Reading, id: MessageId) -> Result<Option<Begun>, Fault> {
     let Some(record) = rows.get(Sheet::Messages, &message_key(id))? else {
         return Ok(None);
@@ -158,7 +197,7 @@ pub(super) fn standing(rows: &impl Reading, id: DeliveryId) -> Result<Option<Sta
 /// The deliveries of a message, by number.
 pub(super) fn standings(rows: &impl Reading, id: MessageId) -> Result<Vec<Standing>, Fault> {
     let mut found = Ok(Vec::new());
-    within_message(rows, Sheet::Deliveries, id, &mut |key, record| {
+    rows.scan_message(Sheet::Deliveries, &message_key(id), &mut |key, record| {
         let read = key
             .try_into()
             .map(u32::from_be_bytes)
@@ -185,10 +224,15 @@ pub(super) fn standings(rows: &impl Reading, id: MessageId) -> Result<Vec<Standi
     Ok(found?)
 }
 
+/// Whether a delivery is queued.
+pub(super) fn is_delivery(rows: &impl Reading, id: DeliveryId) -> Result<bool, StoreError> {
+    Ok(rows.get(Sheet::Deliveries, &delivery_key(id))?.is_some())
+}
+
 /// Whether any delivery of a message is queued.
 pub(super) fn is_queued(rows: &impl Reading, id: MessageId) -> Result<bool, StoreError> {
     let mut queued = false;
-    within_message(rows, Sheet::Deliveries, id, &mut |_, _| {
+    rows.scan_message(Sheet::Deliveries, &message_key(id), &mut |_, _| {
         queued = true;
         Scan::Stop
     })?;
@@ -221,7 +265,7 @@ pub(super) fn next_number(rows: &impl Reading, id: MessageId) -> Result<u32, Fau
 
 fn trail_records(rows: &impl Reading, id: MessageId) -> Result<Vec<Vec<u8>>, StoreError> {
     let mut records = Vec::new();
-    within_message(rows, Sheet::Trails, id, &mut |_, record| {
+    rows.scan_message(Sheet::Trails, &message_key(id), &mut |_, record| {
         records.push(record.to_vec());
         Scan::On
     })?;
@@ -237,23 +281,4 @@ pub(super) fn oldest_finished(rows: &impl Reading) -> Result<Option<Timestamp>, 
         Scan::Stop
     })?;
     Ok(oldest)
-}
-
-/// Visits the rows whose keys begin with a message id, with the rest of each key.
-pub(super) fn within_message(
-    rows: &impl Reading,
-    sheet: Sheet,
-    id: MessageId,
-    visit: &mut dyn FnMut(&[u8], &[u8]) -> Scan,
-) -> Result<(), StoreError> {
-    let prefix = message_key(id);
-    let range = (Bound::Included(&prefix[..]), Bound::Unbounded);
-    rows.scan(
-        sheet,
-        range,
-        &mut |key, record| match key.strip_prefix(&prefix[..]) {
-            Some(rest) => visit(rest, record),
-            None => Scan::Stop,
-        },
-    )
 }

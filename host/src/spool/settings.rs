@@ -45,6 +45,10 @@ impl Default for Settings {
 /// delivery, long beside the time between two messages of a busy client.
 pub(super) const SETTLEMENT_PATIENCE: Duration = Duration::from_millis(5);
 
+/// How long a new message waits for as many others as came with the last ones. About what a sync
+/// costs, so that sharing one pays for the wait; a lone sender never waits.
+pub(super) const COMPANY_PATIENCE: Duration = Duration::from_micros(500);
+
 /// So many waiting settlements are worth a commit of their own.
 pub(super) const SETTLEMENTS_WAITING_MAX: usize = 128;
 

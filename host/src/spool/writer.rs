@@ -21,7 +21,7 @@ use super::heads::heads;
 use super::inbox::{Batch, ChangeRequest, Enqueue, Inbox, Settle, kept_since, send};
 use super::ledger::{Effect, Ledger};
 use super::metrics::Metrics;
-use super::redb::{Reading, Scan, Snapshot, Store, StoreError};
+use super::redb::{Scan, Snapshot, Store, StoreError};
 use super::rows::{self, Fault};
 use super::settings::{CHANGE_SLICE_MAX, CHANGE_STRIDE_MAX, SWEEP_MAX};
 use super::stored::Counters;
@@ -88,7 +88,7 @@ impl Common {
         let (counters, heads, gone) = self.store.read(|rows| {
             let mut gone = Vec::new();
             for id in &leased {
-                if !rows.contains(super::redb::Sheet::Deliveries, &rows::delivery_key(*id))? {
+                if !rows::is_delivery(rows, *id)? {
                     gone.push(*id);
                 }
             }

@@ -15,11 +15,16 @@ pub(super) struct Bursts {
     open: HashMap<Key, Burst>,
 }
 
+/// Bursts of one user that are told apart. Who has the password and makes up a new domain for each
+/// attempt raises this many notifications, and one more that counts the rest.
+const BURSTS_PER_USER_MAX: usize = 5;
+
 /// What makes one burst: the user, and the domains that the messages claimed to be from. Beyond the
-/// limit of bursts, the list alone.
+/// limit of the user's bursts, the user alone; beyond that of all bursts, the list alone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Key {
     UserAndDomains(String, Vec<String>),
+    User(String),
     List(String),
 }
 
@@ -39,6 +44,8 @@ pub(super) struct Telling {
     pub count: u64,
     /// Whether this is the first telling of its burst.
     pub is_first: bool,
+    /// Whether the refusals were as senders of several domains, or of several users.
+    pub is_mixed: bool,
 }
 
 impl Bursts {
@@ -53,6 +60,9 @@ impl Bursts {
     /// Takes a refusal; whether it is one to tell at once.
     pub(super) fn take(&mut self, refused: RefusedSender, now: Instant) -> bool {
         let mut key = Key::of(&refused);
+        if !self.open.contains_key(&key) && self.bursts_of(&refused.user) >= BURSTS_PER_USER_MAX {
+            key = Key::User(refused.user.clone());
+        }
         if self.open.len() >= self.bursts_max && !self.open.contains_key(&key) {
             key = Key::List(refused.list.clone());
         }
@@ -77,11 +87,17 @@ impl Bursts {
         }
     }
 
+    /// How many bursts of that user are told apart now.
+    fn bursts_of(&self, user: &str) -> usize {
+        let of_user = |key: &&Key| matches!(key, Key::UserAndDomains(name, _) if name == user);
+        self.open.keys().filter(of_user).count()
+    }
+
     /// What is to be told now. A burst in which nothing happened for an interval is over.
     pub(super) fn due(&mut self, now: Instant) -> Vec<Telling> {
         let mut tellings = Vec::new();
         let intervals = &self.intervals;
-        self.open.retain(|_, burst| {
+        self.open.retain(|key, burst| {
             if burst.due > now {
                 return true;
             }
@@ -97,6 +113,7 @@ impl Bursts {
                 last: burst.last.clone(),
                 count: burst.count,
                 is_first: burst.told == 0,
+                is_mixed: !matches!(key, Key::UserAndDomains(..)),
             });
             burst.count = 0;
             burst.told += 1;
@@ -171,6 +188,25 @@ mod tests {
         assert_eq!(told(&mut bursts, start + Duration::from_secs(70)), []);
         assert_eq!(bursts.next_due(), None);
         assert!(bursts.take(refused("u", "a.example"), start + Duration::from_secs(71)));
+    }
+
+    #[test]
+    fn a_thousand_domains_of_one_user_are_told_in_a_handful() {
+        let start = Instant::now();
+        let mut bursts = Bursts::new([10, 60].map(Duration::from_secs).to_vec(), 10_000);
+        for attempt in 0..1_000 {
+            bursts.take(refused("u", &format!("d{attempt}.example")), start);
+        }
+        bursts.take(refused("v", "a.example"), start);
+        let mut counts: Vec<_> = bursts
+            .due(start)
+            .into_iter()
+            .map(|telling| (telling.count, telling.is_mixed))
+            .collect();
+        counts.sort_unstable();
+        let apart = [(1, false); BURSTS_PER_USER_MAX + 1];
+        assert_eq!(counts[..apart.len()], apart);
+        assert_eq!(counts[apart.len()..], [(995, true)]);
     }
 
     #[test]

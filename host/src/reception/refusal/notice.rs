@@ -47,14 +47,14 @@ impl Notice<'_> {
              \n\
              User:    {user} (list {list})\n\
              Sender:  {senders}\n\
-             From:    {client}\n\
+             Client:  {client}\n\
              {reasons}\
              \n\
              The mail was refused and nothing of it was kept. If this user may send as\n\
              this sender, authorize it on the relay:\n\
              \n\
              \x20   outpost user show {user}\n\
-             \x20   outpost user set {user} --senders \"{rules}\"\n\
+             \x20   outpost user set {user} --senders {rules}\n\
              \n\
              (That is what the user has already, and this.)\n\
              If nobody of yours tried to send this, reset the user's password:\n\
@@ -73,7 +73,7 @@ impl Notice<'_> {
             senders = ascii(&self.senders()),
             client = refused.client.to_canonical(),
             reasons = self.reasons(),
-            rules = self.senders_then(),
+            rules = quoted(&self.senders_then()),
             closing = self.closing(),
         );
         text.replace('\n', "\r\n")
@@ -87,6 +87,12 @@ impl Notice<'_> {
     }
 
     fn opening(&self) -> String {
+        if self.telling.is_mixed && self.telling.count > 1 {
+            return format!(
+                "Senders that are not authorized were tried {} times more; this was the last.",
+                self.telling.count
+            );
+        }
         match (self.telling.is_first, self.telling.count) {
             (true, 1) => "A user tried to send mail as a sender that is not authorized.".to_owned(),
             (true, count) => format!(
@@ -128,6 +134,12 @@ impl Notice<'_> {
     }
 }
 
+/// The text as one word of a shell. An address may hold `$` and backquotes, and the command is there
+/// to be pasted: between apostrophes nothing is special but the apostrophe.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
 /// The text in US-ASCII, on one line: what else there is stands as escapes.
 fn ascii(text: &str) -> String {
     text.chars()
@@ -147,6 +159,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_address_in_the_command_is_a_word_and_nothing_that_a_shell_runs() {
+        assert_eq!(quoted("`id`$x@a.example"), "'`id`$x@a.example'");
+        assert_eq!(quoted("o'neil@a.example"), r"'o'\''neil@a.example'");
+    }
+
+    #[test]
     fn it_says_who_as_whom_from_where_and_what_to_do() {
         let telling = Telling {
             last: RefusedSender {
@@ -158,6 +176,7 @@ mod tests {
             },
             count: 7,
             is_first: false,
+            is_mixed: false,
         };
         let recipients = [Mailbox {
             local: "ops".into(),
@@ -179,9 +198,9 @@ mod tests {
             "Auto-Submitted: auto-generated\r\n",
             "It happened 7 more times since the last notification.\r\n",
             "User:    printer (list default)\r\n",
-            "From:    192.0.2.1\r\n",
+            "Client:  192.0.2.1\r\n",
             "Reason:  not-authorized: no rule covers it\r\n",
-            "    outpost user set printer --senders \"old@a.example;ce\\u{f6}@victim.example\"\r\n",
+            "    outpost user set printer --senders 'old@a.example;ce\\u{f6}@victim.example'\r\n",
         ] {
             assert!(content.contains(expected), "{expected:?} in\n{content}");
         }
