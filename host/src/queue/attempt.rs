@@ -94,7 +94,7 @@ pub(super) async fn attempt(shared: Arc<Shared>, held: Held) -> Attempted {
         .deliver
         .deliver(message.clone(), delivery.clone(), content);
     let attempt = guarded(attempting).await.unwrap_or_else(|Panicked| {
-        tracing::error!(delivery = %delivery.id, next_hop = %delivery.next_hop, "an attempt panicked");
+        tracing::error!(message_id = %delivery.id.message, delivery = %delivery.id, next_hop = %delivery.next_hop, "an attempt panicked");
         // Where it was is not known: perhaps behind the final dot.
         Attempt { host: None, outcomes: Vec::new(), unknown: true }
     });

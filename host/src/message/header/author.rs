@@ -345,9 +345,14 @@ fn is_harmless(name: &str) -> bool {
     if shown.contains("=?") || !are_charsets_known(name) {
         return false;
     }
-    !shown.chars().any(|c| {
-        matches!(c, '@' | '<' | '>' | '\u{ff20}' | '\u{fe6b}') || c.is_control() || is_invisible(c)
-    })
+    // Half a pair of quotes turns what is quoted and what is not around, for a reader that decodes first.
+    let is_half_quoted = shown != name.trim() && shown.matches('"').count() % 2 == 1;
+    !is_half_quoted
+        && !shown.chars().any(|c| {
+            matches!(c, '@' | '<' | '>' | '\u{ff20}' | '\u{fe6b}')
+                || c.is_control()
+                || is_invisible(c)
+        })
 }
 
 #[cfg(test)]
@@ -446,6 +451,7 @@ mod tests {
             "\"=?utf-8?q?c=40d.example?=\" <a@b.example>",
             "=?utf-8?q?x=0D=0AFrom:_c?= <a@b.example>",
             "=?utf-7?q?+AEA-?= <a@b.example>",
+            "=?utf-8?q?=22?= <a@b.example>, \"c@d.example\" <a@b.example>",
             "=?utf-8?q?a?=@b.example",
             "\"=?utf-8?q?=22=20=3Cc=40d.example=3E,=22\" <a?=@b.example>",
             "\"=?utf-8?q?=22=20=3Cc=40d.example=3E,=22\" <a@b.example>, \"?=\" <a@b.example>",
