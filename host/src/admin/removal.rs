@@ -135,6 +135,25 @@ pub(super) async fn remove(
     }))
 }
 
+/// Refuses to give another name to a user with queued mail: the mail belongs to the name, and what is
+/// asked of it (whose is it, what becomes of it) would find nothing under the new one.
+pub(super) async fn keeps_its_name(api: &Api, name: &str, caller: &Caller) -> Result<(), Problem> {
+    let Some(user) = api.directory.user(name) else {
+        return Ok(());
+    };
+    match change_mail_of(api, &user.name, ChangeAction::Cancel, caller, true).await? {
+        0 => Ok(()),
+        queued => Err(Problem::new(
+            Kind::Conflict,
+            format!(
+                "user {} has mail in the queue ({queued} to deliver), which belongs to that name: \
+                 give it another name when the mail is gone",
+                user.name
+            ),
+        )),
+    }
+}
+
 fn choice(text: Option<&str>) -> Result<Option<QueuedMailChoice>, Problem> {
     let Some(text) = text.filter(|text| !text.is_empty()) else {
         return Ok(None);

@@ -17,7 +17,7 @@ use super::extract::{Json, NoQuery, QueryString, Segment, given};
 use super::items::ItemsInput;
 use super::openapi::{Conflicts, Missing, Refused, RefusedBody};
 use super::problem::{FieldError, Problem};
-use super::{Api, directory_problem, invalid, no_such, within_path};
+use super::{Api, directory_problem, invalid, no_such, removal, within_path};
 use crate::account::{Scope, User, UserDraft, UserPatch};
 use crate::directory::UserFilter;
 
@@ -331,7 +331,12 @@ pub(super) async fn change(
     Segment(name): Segment,
     Json(input): Json<UserInput>,
 ) -> Result<axum::Json<UserDocument>, Problem> {
-    let change = input.patch().check().map_err(invalid)?;
+    let patch = input.patch();
+    let renamed = patch.name.clone().filter(|new| *new != name);
+    let change = patch.check().map_err(invalid)?;
+    if renamed.is_some() {
+        removal::keeps_its_name(&api, &name, &caller).await?;
+    }
     let changed = api
         .directory
         .change_user(&name, change, api.clock.now())

@@ -23,33 +23,25 @@ pub(super) struct FirstStart {
     pub console_password: Zeroizing<String>,
 }
 
-/// Makes the secrets where there are none yet.
+/// Makes the secrets where there are none yet. A token file that is missing, or that this relay does not
+/// know, is written anew: whoever can restart the relay on its data folder may administer it.
 pub(super) async fn first_start(
     directory: &Directory,
     authenticator: &Authenticator,
     data_dir: &Path,
     now: Timestamp,
 ) -> Result<Option<FirstStart>, StartError> {
-    if directory.console_password_hash().is_some() {
+    let token_file = data_dir.join("admin-token");
+    let is_first = directory.console_password_hash().is_none();
+    if is_first || !opens(directory, &token_file) {
+        issue_token(directory, &token_file, now).await?;
+        if !is_first {
+            tracing::warn!(file = %token_file.display(), "a new admin token was made: the file had none that is known");
+        }
+    }
+    if !is_first {
         return Ok(None);
     }
-    let token_file = data_dir.join("admin-token");
-    // A start that was cut short after the token left one whose secret nobody may have.
-    if directory
-        .tokens()
-        .iter()
-        .any(|token| token.name == FIRST_TOKEN)
-    {
-        directory
-            .delete_token(FIRST_TOKEN)
-            .await
-            .map_err(StartError::one)?;
-    }
-    let issued = directory
-        .create_token(FIRST_TOKEN, Scope::Admin, now)
-        .await
-        .map_err(StartError::one)?;
-    write_private(&token_file, issued.secret.as_bytes())?;
     let console_password = generate_password().map_err(StartError::one)?;
     let hash = authenticator
         .hash(&console_password)
@@ -65,6 +57,35 @@ pub(super) async fn first_start(
     }))
 }
 
+/// Whether the file holds a token that the directory knows.
+fn opens(directory: &Directory, token_file: &Path) -> bool {
+    fs::read_to_string(token_file)
+        .is_ok_and(|secret| directory.check_token(secret.trim()).is_some())
+}
+
+async fn issue_token(
+    directory: &Directory,
+    token_file: &Path,
+    now: Timestamp,
+) -> Result<(), StartError> {
+    // One of that name has a secret that nobody has any more.
+    if directory
+        .tokens()
+        .iter()
+        .any(|token| token.name == FIRST_TOKEN)
+    {
+        directory
+            .delete_token(FIRST_TOKEN)
+            .await
+            .map_err(StartError::one)?;
+    }
+    let issued = directory
+        .create_token(FIRST_TOKEN, Scope::Admin, now)
+        .await
+        .map_err(StartError::one)?;
+    write_private(token_file, issued.secret.as_bytes())
+}
+
 /// Writes a file that its owner alone can read, whole or not at all.
 fn write_private(path: &Path, octets: &[u8]) -> Result<(), StartError> {
     use std::os::unix::fs::OpenOptionsExt;
@@ -78,4 +99,37 @@ fn write_private(path: &Path, octets: &[u8]) -> Result<(), StartError> {
         fs::rename(&aside, path)
     });
     written.map_err(|error| file_error(path.to_owned(), &error))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::auth::{Parameters, Settings};
+
+    #[tokio::test]
+    async fn a_lost_token_is_made_anew_and_a_known_one_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = Directory::in_memory(Timestamp::EPOCH).unwrap();
+        let settings = Settings {
+            parameters: Parameters::CHEAP,
+            ..Settings::default()
+        };
+        let authenticator = Authenticator::new(&settings).unwrap();
+        let start = || first_start(&directory, &authenticator, folder.path(), Timestamp::EPOCH);
+        let file = folder.path().join("admin-token");
+        let token = || fs::read_to_string(&file).unwrap();
+
+        assert!(start().await.unwrap().is_some());
+        let first = token();
+        assert!(start().await.unwrap().is_none());
+        assert_eq!(token(), first);
+
+        fs::remove_file(&file).unwrap();
+        assert!(start().await.unwrap().is_none());
+        assert_ne!(token(), first);
+        assert!(opens(&directory, &file));
+        assert!(directory.check_token(first.trim()).is_none());
+    }
 }

@@ -415,6 +415,24 @@ async fn a_list_with_users_and_the_default_list_stay() {
 }
 
 #[tokio::test]
+async fn a_user_with_queued_mail_keeps_its_name() {
+    let surface = Surface::start().await;
+    surface
+        .ask("POST /api/v1/users", Some(r#"{"name":"app"}"#))
+        .await;
+    surface.queue("app", Class::Normal, &["x@b.example"]).await;
+    let rename = Some(r#"{"name":"shop"}"#);
+    let refused = surface.ask("PATCH /api/v1/users/app", rename).await;
+    assert_eq!(refused.status, 409, "{}", refused.text);
+    assert!(surface.api.directory.user("app").is_some());
+    surface
+        .ask("POST /api/v1/queue/cancel", Some(r#"{"all":true}"#))
+        .await;
+    let renamed = surface.ask("PATCH /api/v1/users/app", rename).await;
+    assert_eq!(renamed.status, 200, "{}", renamed.text);
+}
+
+#[tokio::test]
 async fn a_user_with_queued_mail_goes_only_with_a_choice() {
     for (choice, state) in [("deliver", "waiting"), ("hold", "held"), ("cancel", "")] {
         let surface = Surface::start().await;
