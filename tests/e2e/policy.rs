@@ -58,7 +58,10 @@ fn components_of_the_operator_decide_about_senders_and_urgency() {
     let sink = Sink::start(relay.ip, &[]);
     // The rules of the user mean nothing to this chain.
     let mut client = session(&relay, "shop");
-    client.expect("MAIL FROM:<x@a.example>", "550 5.7.1 Use an address of your own domain.");
+    client.expect(
+        "MAIL FROM:<x@a.example>",
+        "550 5.7.1 Use an address of your own domain.",
+    );
     let from = "news@shop.example.com";
     let reply = client.message(from, "bob@d.example", &mail(from, "own"));
     let id = message_id(&reply);
@@ -76,6 +79,30 @@ fn components_of_the_operator_decide_about_senders_and_urgency() {
 }
 
 #[test]
+fn a_component_in_another_language_decides_both_questions() {
+    let rules = component("components/examples/house-rules.wasm");
+    let relay = Relay::start_in_clear(&format!(
+        "[[plugin]]\nname = \"house-rules\"\ncomponent = \"{rules}\"\n\
+         [plugin.config]\ndomain = \"house.example\"\n"
+    ));
+    let sink = Sink::start(relay.ip, &[]);
+    let mut client = session(&relay, "ann");
+    client.expect(
+        "MAIL FROM:<ann@a.example>",
+        "550 5.7.1 Use an address of the house domain.",
+    );
+    let from = "ann@house.example";
+    let urgent = mail(from, "[urgent] fire");
+    let id = message_id(&client.message(from, "bob@d.example", &urgent));
+    sink.wait_for(1);
+    assert_eq!(relay.message(&id)["class"], 2);
+    for decision in decisions(&relay, &id) {
+        assert_eq!(decision["component"], "house-rules");
+        assert_eq!(decision["digest"], digest(&rules));
+    }
+}
+
+#[test]
 fn each_decision_names_its_component_digest_duration_and_reasons() {
     let relay = Relay::start_in_clear("");
     let _sink = Sink::start(relay.ip, &[]);
@@ -84,9 +111,24 @@ fn each_decision_names_its_component_digest_duration_and_reasons() {
     let id = message_id(&client.message("ann@a.example", "bob@d.example", &content));
     let decisions = decisions(&relay, &id);
     let expected = [
-        ("authorized-senders", "sender", "permit", "authorized-domains"),
-        ("authorized-senders", "sender", "permit", "authorized-domains"),
-        ("effective-priority", "priority", "class 3", "effective-priority"),
+        (
+            "authorized-senders",
+            "sender",
+            "permit",
+            "authorized-domains",
+        ),
+        (
+            "authorized-senders",
+            "sender",
+            "permit",
+            "authorized-domains",
+        ),
+        (
+            "effective-priority",
+            "priority",
+            "class 3",
+            "effective-priority",
+        ),
     ];
     assert_eq!(decisions.len(), expected.len());
     for (decision, (component_name, question, answer, rule)) in decisions.iter().zip(expected) {
@@ -94,7 +136,10 @@ fn each_decision_names_its_component_digest_duration_and_reasons() {
         assert_eq!(decision["question"], question);
         assert_eq!(decision["answer"], answer);
         assert_eq!(decision["reasons"][0]["rule"], rule);
-        assert!(decision["took_microseconds"].as_u64().is_some(), "{decision}");
+        assert!(
+            decision["took_microseconds"].as_u64().is_some(),
+            "{decision}"
+        );
         let file = component(&format!("components/{component_name}.wasm"));
         assert_eq!(decision["digest"], digest(&file));
     }
@@ -172,7 +217,10 @@ fn a_failing_component_about_urgency_costs_no_mail_by_default_and_shows_in_the_t
         .into_iter()
         .find(|one| one["component"] == "bad" && one["question"] == "priority")
         .unwrap();
-    assert!(failed["answer"].as_str().unwrap().contains("fail"), "{failed}");
+    assert!(
+        failed["answer"].as_str().unwrap().contains("fail"),
+        "{failed}"
+    );
 }
 
 #[test]
@@ -232,7 +280,10 @@ fn a_component_of_the_first_version_is_loaded_as_it_was_built() {
         component("museum/0.1.0/everything.wasm")
     ));
     let listed = relay.printed_by(&["plugin", "ls"]);
-    let row = listed.lines().find(|line| line.starts_with("old ")).unwrap();
+    let row = listed
+        .lines()
+        .find(|line| line.starts_with("old "))
+        .unwrap();
     assert!(row.contains("0.1.0"), "{listed}");
 }
 
@@ -254,5 +305,9 @@ fn without_any_component_that_permits_every_sender_is_refused_and_the_users_prio
     let from = "news@shop.example.com";
     let content = mail(from, "s").replace("To:", "X-Priority: 1\r\nTo:");
     let id = message_id(&client.message(from, "bob@d.example", &content));
-    assert_eq!(relay.message(&id)["class"], 2, "nobody reads X-Priority here");
+    assert_eq!(
+        relay.message(&id)["class"],
+        2,
+        "nobody reads X-Priority here"
+    );
 }
