@@ -14,12 +14,11 @@ mod tls;
 use std::time::{Duration, Instant};
 
 pub use client::{Client, base64, mail, message_id};
-pub use hop::{Moment, NextHop, Transaction};
-pub use http::Answer;
+pub use hop::{Moment, NextHop};
 pub use names::Names;
 pub use postfix::Postfix;
 pub use program::{Address, PATIENCE, Program, outpost, run, top};
-pub use relay::{ADMIN, Relay, SINK, SMTP, TLS};
+pub use relay::{Relay, SINK, SMTP};
 pub use sink::{Received, Sink};
 
 /// Waits until something holds, for what nothing announces.

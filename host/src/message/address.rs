@@ -83,10 +83,27 @@ pub fn comparable_domain(domain: &str) -> Result<String, AddressProblem> {
         return Ok(domain.to_ascii_lowercase());
     }
     let ascii = idna::domain_to_ascii_strict(domain).map_err(|_| AddressProblem::Domain)?;
-    if ascii.is_empty() || ascii.len() > 253 {
+    if ascii.is_empty() || ascii.len() > 253 || !is_as_written(domain, &ascii) {
         return Err(AddressProblem::Domain);
     }
     Ok(ascii)
+}
+
+/// Whether the mapping before the conversion (UTS 46) changed nothing but case. A domain with full
+/// stops, wide letters or invisible characters that it takes away is another one to a reader that
+/// does not map, and no domain by RFC 5891 §4.
+fn is_as_written(domain: &str, ascii: &str) -> bool {
+    let labels = domain.split('.').zip(ascii.split('.'));
+    domain.split('.').count() == ascii.split('.').count()
+        && labels
+            .filter(|(written, _)| !written.is_ascii())
+            .all(|(written, ascii)| {
+                let (unicode, _) = idna::domain_to_unicode(ascii);
+                written
+                    .chars()
+                    .flat_map(char::to_lowercase)
+                    .eq(unicode.chars())
+            })
 }
 
 /// Letters, digits, inner hyphens and dots only, no label that IDNA would have to look into.
@@ -124,6 +141,42 @@ mod tests {
             Address::new("John.Doe", "A.example").unwrap().to_string(),
             "John.Doe@a.example"
         );
+    }
+
+    #[test]
+    fn case_is_all_that_a_written_domain_may_differ_in() {
+        for (domain, ascii) in [
+            ("B\u{dc}CHER.example", "xn--bcher-kva.example"),
+            (
+                "xn--bcher-kva.b\u{fc}cher.example",
+                "xn--bcher-kva.xn--bcher-kva.example",
+            ),
+            ("stra\u{df}e.example", "xn--strae-oqa.example"),
+            (
+                "\u{43f}\u{440}\u{438}\u{43c}\u{435}\u{440}.example",
+                "xn--e1afmkfd.example",
+            ),
+            ("\u{4f8b}\u{3048}.example", "xn--r8jz45g.example"),
+            (
+                "\u{645}\u{62b}\u{627}\u{644}.example",
+                "xn--mgbh0fb.example",
+            ),
+        ] {
+            assert_eq!(comparable_domain(domain).as_deref(), Ok(ascii), "{domain}");
+        }
+        for domain in [
+            "a\u{3002}example",
+            "\u{ff41}.example",
+            "a.exam\u{ad}ple",
+            "a.example\u{200b}",
+            "b\u{75}\u{308}cher.example",
+        ] {
+            assert_eq!(
+                comparable_domain(domain),
+                Err(AddressProblem::Domain),
+                "{domain:?}"
+            );
+        }
     }
 
     #[test]

@@ -211,7 +211,7 @@ async fn start_of_content(shared: &Shared, id: MessageId) -> Vec<u8> {
         Ok::<(), SpoolError>(())
     };
     if let Err(error) = read.await {
-        tracing::warn!(message_id = %id, %error, "a report goes without the message that it is about");
+        tracing::warn!(about = %id, %error, "a report goes without the message that it is about");
     }
     start
 }

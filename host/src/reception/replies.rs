@@ -2,7 +2,11 @@
 //!
 //! One general sentence each: nothing of our insides, nothing of what the client sent.
 
+use std::fmt::Display;
+
 use outpost_smtp::Reply;
+
+use crate::message::header::{AuthorProblem, HeaderProblem};
 
 pub(super) fn too_many_connections() -> Reply {
     Reply::new(
@@ -88,14 +92,22 @@ pub(super) fn header_too_large() -> Reply {
     Reply::new(552, (5, 3, 4), "The header of the message is too large")
 }
 
-pub(super) fn bad_header(text: String) -> Reply {
-    Reply::new(550, (5, 6, 0), text)
+pub(super) fn bad_header(problem: HeaderProblem) -> Reply {
+    Reply::new(550, (5, 6, 0), sentence(problem))
 }
 
-pub(super) fn bad_author(text: String) -> Reply {
-    Reply::new(550, (5, 7, 1), text)
+pub(super) fn bad_author(problem: AuthorProblem) -> Reply {
+    Reply::new(550, (5, 7, 1), sentence(problem))
 }
 
 pub(super) fn loops() -> Reply {
     Reply::new(554, (5, 4, 6), "The message has passed too many relays")
+}
+
+/// The problem as a sentence of its own.
+fn sentence(problem: impl Display) -> String {
+    let text = problem.to_string();
+    let mut letters = text.chars();
+    let first = letters.next().map(|first| first.to_ascii_uppercase());
+    first.into_iter().chain(letters).collect()
 }

@@ -267,7 +267,7 @@ async fn what_is_refused_after_the_content_leaves_nothing_and_the_session_goes_o
     for (content, beginning) in [
         (
             "Subject: no author\r\n\r\nx",
-            "550 5.7.1 the message has no From field",
+            "550 5.7.1 The message has no From field",
         ),
         ("From: x@b.example\r\n\r\nx", "550 5.7.1 "),
         ("From: x@a.example, y@b.example\r\n\r\nx", "550 5.7.1 "),
@@ -277,7 +277,7 @@ async fn what_is_refused_after_the_content_leaves_nothing_and_the_session_goes_o
         ),
         (
             "From: x@a.example\r\nFrom: x@a.example\r\n\r\nx",
-            "550 5.7.1 the message has more than one From field",
+            "550 5.7.1 The message has more than one From field",
         ),
         ("From : x@a.example\r\n\r\nx", "550 5.6.0 "),
         ("no header at all\r\n\r\nx", "550 5.6.0 "),

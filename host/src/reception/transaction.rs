@@ -217,8 +217,8 @@ impl Transaction {
             header,
             eight_bit,
         } = receiving.finish().map_err(|reply| ("room", reply))?;
-        let fields = Fields::parse(&header)
-            .map_err(|problem| ("header", replies::bad_header(problem.to_string())))?;
+        let fields =
+            Fields::parse(&header).map_err(|problem| ("header", replies::bad_header(problem)))?;
         if fields.named("Received").count() > HOPS_MAX {
             return Err(("header", replies::loops()));
         }
@@ -239,7 +239,7 @@ impl Transaction {
         content_octets: u64,
     ) -> Result<(), (&'static str, Reply)> {
         let authors = Authors::read(fields)
-            .map_err(|problem| ("header", replies::bad_author(problem.to_string())))?
+            .map_err(|problem| ("header", replies::bad_author(problem)))?
             .into_addresses();
         let header = HeaderFacts {
             authors: authors.clone(),

@@ -114,7 +114,10 @@ impl Conversation {
     /// Whatever happens to a BDAT that can be read, its octets are taken (RFC 3030 §2).
     pub(super) fn bdat(&mut self, phase: Phase, arguments: &str) -> Turn {
         let Some(chunk) = ChunkSize::parse(arguments) else {
-            return self.error(phase, replies::BDAT_SYNTAX);
+            // RFC 3030 §2: a refused BDAT fails the transaction, or the chunks behind it in the
+            // pipeline would make a message that lacks this one.
+            self.leave(&phase);
+            return self.error(Phase::Idle, replies::BDAT_SYNTAX);
         };
         // CHUNKING is for those who have said EHLO.
         if !self.is_extended() {

@@ -5,7 +5,7 @@
 //! groups, without routes, with comments only where mail clients put them (behind the address), and
 //! refuses a display name that turns into something like an address when it is decoded.
 
-use super::words::decoded;
+use super::words::{are_charsets_known, decoded};
 use super::{Field, Fields};
 use crate::message::Address;
 
@@ -40,6 +40,12 @@ pub enum AuthorProblem {
     #[error("a Resent field is not a plain list of addresses")]
     UnparsableResent,
 }
+
+/// Stands for a fold while a field is read.
+const FOLD: &str = "\n";
+
+/// What may stand between the parts of a mailbox: the blanks and the fold.
+const BLANKS: [char; 3] = [' ', '\t', '\n'];
 
 /// Every author costs a rule check; a message with more than this many is no letter.
 const AUTHORS_MAX: usize = 100;
@@ -99,14 +105,18 @@ fn mailbox_list(field: &Field<'_>) -> Option<Vec<Address>> {
     if lines.len() > 1 && lines.iter().skip(1).any(|line| line.trim().is_empty()) {
         return None;
     }
-    let text = lines.concat();
-    if text
-        .chars()
-        .any(|c| (c.is_control() && c != '\t') || is_invisible(c))
-    {
+    if lines.iter().any(|line| {
+        line.chars()
+            .any(|c| (c.is_control() && c != '\t') || is_invisible(c))
+    }) {
         return None;
     }
-    let mut rest = Reader(text.trim());
+    let text = lines.join(FOLD);
+    if !are_quotes_plain(&text) {
+        return None;
+    }
+    // Only these two are blanks to every reader; other white space would be part of the address.
+    let mut rest = Reader(text.trim_matches(BLANKS));
     let mut mailboxes = Vec::new();
     loop {
         mailboxes.push(rest.mailbox()?);
@@ -122,10 +132,28 @@ fn mailbox_list(field: &Field<'_>) -> Option<Vec<Address>> {
     }
 }
 
+/// Whether no fold stands in quotes while an `@` does, in the whole field: to some readers a fold ends
+/// the quotes, so that behind it what was inside is outside.
+fn are_quotes_plain(text: &str) -> bool {
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    let (mut has_fold, mut has_at) = (false, false);
+    for c in text.chars() {
+        match c {
+            _ if is_escaped => is_escaped = false,
+            '\\' => is_escaped = is_quoted,
+            '"' => is_quoted = !is_quoted,
+            '\n' => has_fold |= is_quoted,
+            '@' => has_at |= is_quoted,
+            _ => {}
+        }
+    }
+    !(has_fold && has_at)
+}
+
 /// Characters that change the order or the look of what surrounds them, and blanks that are not
 /// the blank: no place in a field that says who somebody is.
 fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+    matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
 }
 
 /// What is left of the field.
@@ -171,8 +199,8 @@ impl<'a> Reader<'a> {
         } else {
             self.dot_atom()?
         };
-        // Some readers decode encoded words even here.
-        if local.contains("=?") || local.len() > 64 {
+        // Some readers decode encoded words even here, also one that was begun in the name.
+        if local.contains("=?") || local.contains("?=") || local.len() > 64 {
             return None;
         }
         self.take('@')?;
@@ -253,7 +281,7 @@ impl<'a> Reader<'a> {
                     if quoted.contains(['<', '>']) && quoted.contains('@') {
                         return None;
                     }
-                    if decoded(&quoted) != quoted.trim() && !is_harmless(&quoted) {
+                    if quoted.contains("=?") && !is_harmless(&quoted) {
                         return None;
                     }
                     into.extend(quoted.chars().filter(|c| *c != '@'));
@@ -264,6 +292,7 @@ impl<'a> Reader<'a> {
                     c @ ('"' | '\\') => quoted.push(c),
                     _ => return None,
                 },
+                '\n' => {}
                 c => quoted.push(c),
             }
         }
@@ -279,12 +308,12 @@ impl<'a> Reader<'a> {
         let end = inside.find(['(', ')', '\\', '@', '<', '>', '"', ','])?;
         let (comment, rest) = inside.split_at(end);
         self.0 = rest.strip_prefix(')')?;
-        is_harmless(comment).then_some(())
+        is_harmless(&comment.replace(FOLD, "")).then_some(())
     }
 
     /// Takes blanks; whether there were any.
     fn blanks(&mut self) -> bool {
-        let rest = self.0.trim_start_matches([' ', '\t']);
+        let rest = self.0.trim_start_matches(BLANKS);
         let any = rest.len() < self.0.len();
         self.0 = rest;
         any
@@ -311,9 +340,19 @@ fn is_harmless(name: &str) -> bool {
         return false;
     }
     let shown = decoded(name);
-    !shown.chars().any(|c| {
-        matches!(c, '@' | '<' | '>' | '\u{ff20}' | '\u{fe6b}') || c.is_control() || is_invisible(c)
-    })
+    // What is left of an encoded word here (one that never ends, or that lacks its padding) is one to a
+    // more forgiving reader, and may go on into the address.
+    if shown.contains("=?") || !are_charsets_known(name) {
+        return false;
+    }
+    // Half a pair of quotes turns what is quoted and what is not around, for a reader that decodes first.
+    let is_half_quoted = shown != name.trim() && shown.matches('"').count() % 2 == 1;
+    !is_half_quoted
+        && !shown.chars().any(|c| {
+            matches!(c, '@' | '<' | '>' | '\u{ff20}' | '\u{fe6b}')
+                || c.is_control()
+                || is_invisible(c)
+        })
 }
 
 #[cfg(test)]
@@ -356,6 +395,10 @@ mod tests {
                 &["a@b.example", "c@d.example"],
             ),
             ("\r\n a@b.example", &["a@b.example"]),
+            (
+                "\"Ann\r\n Cee\"\r\n <a@b.example>\r\n (of\r\n B)",
+                &["a@b.example"],
+            ),
             ("\"john doe\"@b.example", &["john doe@b.example"]),
             ("a@[192.0.2.1]", &["a@[192.0.2.1]"]),
             ("a@bücher.example", &["a@xn--bcher-kva.example"]),
@@ -408,7 +451,25 @@ mod tests {
             "\"=?utf-8?q?c=40d.example?=\" <a@b.example>",
             "=?utf-8?q?x=0D=0AFrom:_c?= <a@b.example>",
             "=?utf-7?q?+AEA-?= <a@b.example>",
+            "=?utf-8?q?=22?= <a@b.example>, \"c@d.example\" <a@b.example>",
             "=?utf-8?q?a?=@b.example",
+            "\"=?utf-8?q?=22=20=3Cc=40d.example=3E,=22\" <a?=@b.example>",
+            "\"=?utf-8?q?=22=20=3Cc=40d.example=3E,=22\" <a@b.example>, \"?=\" <a@b.example>",
+            "a@b.example (=?utf-8?q?=3Cc=40d.example=3E), b@b.example (?=)",
+            "\"c@d.example\r\n \" <a@b.example>",
+            "\"x\r\n c@d.example\" <a@b.example>",
+            "\"c@d.example\" \"x\r\n y\" <a@b.example>",
+            "\"x\r\n y\" <a@b.example>, \"c@d.example\" <a@b.example>",
+            "=?cp037?b?g3yEhaeBlJeThQ==?= <a@b.example>",
+            "=?unicode_escape?q?c\\x40d.example?= <a@b.example>",
+            "\"=??q?=22=20=3Cc=40d.example=3E,=22?=\" <a@b.example>",
+            "a@b.example\u{a0}",
+            "\u{3000}a@b.example",
+            "a@b.example\u{180e}",
+            "a\u{ad}@b.example",
+            "a@b.exam\u{ad}ple",
+            "a@b\u{3002}example",
+            "a@\u{ff42}.example",
             "ceo@x.example\u{202e} <a@b.example>",
             "Ann\u{7f} <a@b.example>",
             "a@b_c.example",

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 
 use mail_parser::HeaderValue;
+use mail_parser::decoders::charsets::map::charset_decoder;
 use mail_parser::parsers::MessageStream;
 
 use super::Fields;
@@ -40,9 +41,71 @@ pub(super) fn decoded(text: &str) -> Cow<'_, str> {
     }
 }
 
+/// Whether every encoded word is in a character set that is decoded here. What is shown of any other
+/// says nothing about what a reader that knows it will see.
+pub(super) fn are_charsets_known(text: &str) -> bool {
+    // `=?=` is the end of a word whose text ends with `=`.
+    let words = text
+        .split("=?")
+        .skip(1)
+        .filter(|word| !word.starts_with('='));
+    words
+        .map(|word| word.split(['?', '*']).next().unwrap_or_default())
+        .all(is_charset_known)
+}
+
+fn is_charset_known(charset: &str) -> bool {
+    // The library has replacement characters for these, as web browsers do; other readers decode them.
+    const REPLACED: [&str; 5] = ["csiso2022kr", "hz", "iso-2022-cn", "iso-2022-kr", "iso2022"];
+    let lower = charset.to_ascii_lowercase().replace('_', "-");
+    if REPLACED.iter().any(|replaced| lower.starts_with(replaced)) {
+        return false;
+    }
+    matches!(lower.as_str(), "utf-8" | "utf8") || charset_decoder(charset.as_bytes()).is_some()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_charset_is_known_when_its_text_can_be_looked_at() {
+        for charset in [
+            "utf-8",
+            "UTF-8",
+            "us-ascii",
+            "ISO-8859-1",
+            "windows-1251",
+            "koi8-r",
+            "Shift_JIS",
+            "iso-2022-jp",
+            "gb18030",
+            "GB2312",
+            "big5",
+            "euc-kr",
+            "KS_C_5601-1987",
+            "cp850",
+        ] {
+            assert!(
+                are_charsets_known(&format!("=?{charset}?b?QQ==?=")),
+                "{charset}"
+            );
+        }
+        for charset in [
+            "",
+            "cp037",
+            "iso-2022-kr",
+            "ISO_2022_KR",
+            "hz-gb-2312",
+            "unicode_escape",
+        ] {
+            assert!(
+                !are_charsets_known(&format!("x =?{charset}?q?A?=")),
+                "{charset}"
+            );
+        }
+        assert!(are_charsets_known("=?utf-8*en?q?a?= =?utf-8?b?wqA=?="));
+    }
 
     #[test]
     fn a_subject_is_shown_decoded_on_one_line_and_cut() {
