@@ -9,7 +9,7 @@ use outpost_smtp::Mailbox;
 
 use super::items::gather;
 use super::{FieldProblem, Items};
-use crate::message::{Address, comparable_domain};
+use crate::message::{Address, comparable_domain, mapped_domain};
 
 /// Most items in each of the two lists of a user. They are handed to a component whole, for each
 /// message; beyond this, what is wanted is a policy component with a table.
@@ -173,7 +173,7 @@ fn domain_in_normal_form(domain: &str) -> Option<String> {
         let mailbox = Mailbox::parse(&format!("x@{domain}"), false).ok()?;
         return comparable_domain(&mailbox.domain).ok();
     }
-    comparable_domain(domain).ok()
+    mapped_domain(domain).ok()
 }
 
 fn parse_sender(item: &str) -> Result<Address, String> {

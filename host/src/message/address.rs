@@ -82,11 +82,27 @@ pub fn comparable_domain(domain: &str) -> Result<String, AddressProblem> {
     if is_plain_host_name(domain) {
         return Ok(domain.to_ascii_lowercase());
     }
-    let ascii = idna::domain_to_ascii_strict(domain).map_err(|_| AddressProblem::Domain)?;
-    if ascii.is_empty() || ascii.len() > 253 || !is_as_written(domain, &ascii) {
-        return Err(AddressProblem::Domain);
+    let ascii = mapped_domain(domain)?;
+    if is_as_written(domain, &ascii) {
+        Ok(ascii)
+    } else {
+        Err(AddressProblem::Domain)
     }
-    Ok(ascii)
+}
+
+/// The same for a domain that an operator typed or pasted, in whatever form of Unicode: mapped as UTS 46
+/// says, and echoed back, so that it is seen what became of it.
+///
+/// # Errors
+/// [`AddressProblem::Domain`] for what IDNA or the host name rules of RFC 1123 §2.1 refuse.
+pub fn mapped_domain(domain: &str) -> Result<String, AddressProblem> {
+    let domain = domain.strip_suffix('.').unwrap_or(domain);
+    let ascii = idna::domain_to_ascii_strict(domain).map_err(|_| AddressProblem::Domain)?;
+    if ascii.is_empty() || ascii.len() > 253 {
+        Err(AddressProblem::Domain)
+    } else {
+        Ok(ascii)
+    }
 }
 
 /// Whether the mapping before the conversion (UTS 46) changed nothing but case. A domain with full

@@ -18,7 +18,7 @@ mod time;
 mod trail;
 pub mod wording;
 
-pub use address::{Address, AddressProblem, comparable_domain};
+pub use address::{Address, AddressProblem, comparable_domain, mapped_domain};
 pub use class::Class;
 pub use delivery::{Delivery, DeliveryId, DeliveryState, Line, NextHop};
 pub use envelope::{Envelope, Recipient};
