@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::support::{Address, Relay, Sink, base64, mail, message_id, outpost, run, wait_until};
+use crate::support::{Relay, Sink, base64, mail, message_id, run, wait_until};
 
 #[test]
 fn the_first_start_makes_one_secret_and_shows_it_once() {
@@ -87,26 +87,6 @@ fn nothing_of_the_api_answers_without_a_token_and_each_scope_reaches_as_far_as_i
     assert_eq!(
         relay.api_as(&read, "GET", "/api/v1/users", None).status,
         401
-    );
-}
-
-#[test]
-fn by_default_the_admin_port_is_on_loopback() {
-    let folder = tempfile::tempdir().unwrap();
-    let ip = Address::of_this_test();
-    fs::write(
-        folder.path().join("outpost.toml"),
-        format!("[submission]\naddresses = [\"{ip}\"]\nports = \"2525\"\n"),
-    )
-    .unwrap();
-    // Not started, for the port is the same everywhere: the command line looks where it would be.
-    let output = run(Command::new(outpost())
-        .args(["user", "ls"])
-        .current_dir(folder.path()));
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(
-        said.contains("127.0.0.1:8025") || said.contains("admin-token"),
-        "{said}"
     );
 }
 

@@ -79,6 +79,30 @@ fn components_of_the_operator_decide_about_senders_and_urgency() {
 }
 
 #[test]
+fn a_component_in_another_language_decides_both_questions() {
+    let rules = component("components/examples/house-rules.wasm");
+    let relay = Relay::start_in_clear(&format!(
+        "[[plugin]]\nname = \"house-rules\"\ncomponent = \"{rules}\"\n\
+         [plugin.config]\ndomain = \"house.example\"\n"
+    ));
+    let sink = Sink::start(relay.ip, &[]);
+    let mut client = session(&relay, "ann");
+    client.expect(
+        "MAIL FROM:<ann@a.example>",
+        "550 5.7.1 Use an address of the house domain.",
+    );
+    let from = "ann@house.example";
+    let urgent = mail(from, "[urgent] fire");
+    let id = message_id(&client.message(from, "bob@d.example", &urgent));
+    sink.wait_for(1);
+    assert_eq!(relay.message(&id)["class"], 2);
+    for decision in decisions(&relay, &id) {
+        assert_eq!(decision["component"], "house-rules");
+        assert_eq!(decision["digest"], digest(&rules));
+    }
+}
+
+#[test]
 fn each_decision_names_its_component_digest_duration_and_reasons() {
     let relay = Relay::start_in_clear("");
     let _sink = Sink::start(relay.ip, &[]);

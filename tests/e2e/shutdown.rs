@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::support::{Relay, Sink, mail, message_id, run};
+use crate::support::{Relay, Sink, mail, message_id, run, wait_until};
 
 fn terminate(relay: &Relay) {
     let id = relay.id().to_string();
@@ -30,7 +30,9 @@ fn a_transaction_under_way_ends_and_idle_sessions_get_421() {
         assert!(client.is_closed());
     }
     // Nobody new is let in, and the message ends with its 250.
-    assert!(std::net::TcpStream::connect(relay.smtp()).is_err());
+    wait_until("the port is closed", || {
+        std::net::TcpStream::connect(relay.smtp()).is_err()
+    });
     busy.send(format!("{rest}\r\n.\r\n").as_bytes());
     message_id(&busy.reply());
     let reply = busy.reply();
@@ -85,7 +87,7 @@ fn a_delivery_under_way_ends_before_the_relay_does() {
     let mut client = relay.logged_in("ann", &password);
     let content = mail("ann@a.example", "slow") + &"\r\n".repeat(10_000);
     message_id(&client.message("ann@a.example", "bob@d.example", &content));
-    crate::support::wait_until("the content is on its way", || {
+    wait_until("the content is on its way", || {
         relay.queued().iter().any(|one| one["state"] == "active")
     });
     assert!(relay.terminate().success());

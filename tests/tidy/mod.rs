@@ -1,5 +1,6 @@
 //! The rules of the repository that no compiler keeps: layers, owners of dependencies, headers.
 
+mod acceptance;
 mod layers;
 mod owners;
 mod text;
