@@ -1,8 +1,9 @@
 //! What waits for the writer, and when it is time to commit.
 //!
-//! A lone message is committed at once. While one sync runs, the next batch gathers; where the last
-//! batch had several messages, the next one waits a moment for as many, since their senders are
-//! about to come back with the next. Settlements wait a little for company in any case.
+//! A new message is committed at once, with everything that waits by then: while one sync runs, the
+//! next batch gathers. Where the last batch had several messages, the writer first lets whoever can run
+//! have the processor, since their senders are about to come back; a timer here would cost a whole
+//! tick of a busy machine. Settlements wait a little for company.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -16,7 +17,7 @@ use super::budget::Share;
 use super::contents::Named;
 use super::ledger::{Prepared, Settled};
 use super::settings::{
-    BATCH_OCTETS_MAX, BATCH_REQUESTS_MAX, COMPANY_PATIENCE, SETTLEMENT_PATIENCE,
+    BATCH_OCTETS_MAX, BATCH_REQUESTS_MAX, COMPANY_YIELDS_MAX, SETTLEMENT_PATIENCE,
     SETTLEMENTS_WAITING_MAX,
 };
 use super::{Change, Selection, SpoolError};
@@ -87,7 +88,6 @@ pub(super) struct Inbox {
 #[derive(Debug, Default)]
 struct Waiting {
     enqueues: VecDeque<Enqueue>,
-    enqueues_since: Option<Instant>,
     /// How many messages the last batch had: so many are worth waiting for.
     company: usize,
     settles: VecDeque<Settle>,
@@ -104,10 +104,7 @@ struct Waiting {
 
 impl Inbox {
     pub(super) fn enqueue(&self, request: Enqueue) {
-        self.put(|waiting| {
-            waiting.enqueues.push_back(request);
-            waiting.enqueues_since.get_or_insert_with(Instant::now);
-        });
+        self.put(|waiting| waiting.enqueues.push_back(request));
     }
 
     pub(super) fn settle(&self, request: Settle) {
@@ -174,7 +171,15 @@ impl Inbox {
     pub(super) fn next(&self, idle_max: Duration, is_busy: bool) -> Batch {
         let until = Instant::now() + idle_max;
         let mut waiting = self.waiting();
+        let mut yields = 0;
         loop {
+            if waiting.has_company_coming() && yields < COMPANY_YIELDS_MAX {
+                yields += 1;
+                drop(waiting);
+                std::thread::yield_now();
+                waiting = self.waiting();
+                continue;
+            }
             let now = Instant::now();
             let due_in = waiting.due_in(now);
             if is_busy || due_in == Some(Duration::ZERO) || now >= until {
@@ -227,6 +232,7 @@ impl Waiting {
     /// When the next batch is due; none while nothing waits.
     fn due_in(&self, now: Instant) -> Option<Duration> {
         if self.is_closed
+            || !self.enqueues.is_empty()
             || !self.changes.is_empty()
             || !self.set_aside.is_empty()
             || self.is_suspect
@@ -234,16 +240,13 @@ impl Waiting {
         {
             return Some(Duration::ZERO);
         }
-        let patience = |since: Option<Instant>, patience: Duration| {
-            since.map(|since| (since + patience).saturating_duration_since(now))
-        };
-        let enqueues = match self.enqueues.len() {
-            waiting if waiting > 0 && waiting >= self.company => Some(Duration::ZERO),
-            _ => patience(self.enqueues_since, COMPANY_PATIENCE),
-        };
-        let settles = patience(self.settles_since, SETTLEMENT_PATIENCE);
-        // The sooner of those that there are.
-        enqueues.into_iter().chain(settles).min()
+        self.settles_since
+            .map(|since| (since + SETTLEMENT_PATIENCE).saturating_duration_since(now))
+    }
+
+    /// Whether as many messages as in the last batch are about to be there.
+    fn has_company_coming(&self) -> bool {
+        !self.enqueues.is_empty() && self.enqueues.len() < self.company && !self.is_closed
     }
 
     fn take(&mut self) -> Batch {
@@ -255,9 +258,6 @@ impl Waiting {
         {
             octets += request.new.octets();
             enqueues.push(request);
-        }
-        if self.enqueues.is_empty() {
-            self.enqueues_since = None;
         }
         if !enqueues.is_empty() {
             self.company = enqueues.len();

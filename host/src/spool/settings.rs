@@ -45,9 +45,9 @@ impl Default for Settings {
 /// delivery, long beside the time between two messages of a busy client.
 pub(super) const SETTLEMENT_PATIENCE: Duration = Duration::from_millis(5);
 
-/// How long a new message waits for as many others as came with the last ones. About what a sync
-/// costs, so that sharing one pays for the wait; a lone sender never waits.
-pub(super) const COMPANY_PATIENCE: Duration = Duration::from_micros(500);
+/// How often the writer lets others run before a commit, while fewer messages wait than the last one
+/// had. Nobody else can run: each costs a microsecond; somebody can: that is what it is for.
+pub(super) const COMPANY_YIELDS_MAX: u32 = 8;
 
 /// So many waiting settlements are worth a commit of their own.
 pub(super) const SETTLEMENTS_WAITING_MAX: usize = 128;
