@@ -39,6 +39,9 @@ mod answer;
 pub mod clock;
 pub mod config;
 pub mod dns;
+#[cfg(any(test, all(target_arch = "wasm32", feature = "heap")))]
+#[cfg_attr(target_arch = "wasm32", allow(unsafe_code))]
+mod heap;
 pub mod log;
 pub mod metrics;
 mod policy;
