@@ -40,8 +40,8 @@ check-components:
 	$(CARGO) run --quiet --manifest-path plugins/Cargo.toml -p outpost-build --target-dir target/plugins -- --check
 
 lint:
-	$(CARGO) fmt --check
-	$(CARGO) fmt --check --manifest-path plugins/Cargo.toml
+	$(CARGO) fmt --all --check
+	$(CARGO) fmt --all --check --manifest-path plugins/Cargo.toml
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 
 docs:

@@ -33,7 +33,7 @@ fn a_refused_envelope_sender_is_told_to_the_list_at_once() {
         "User:    ann (list default)\r\n",
         "Sender:  ceo@victim.example\r\n",
         "Client:  127.0.0.1\r\n",
-        "outpost user set ann --senders \"ceo@victim.example\"\r\n",
+        "outpost user set ann --senders 'ceo@victim.example'\r\n",
         "outpost user reset-password ann\r\n",
     ] {
         assert!(text.contains(said), "{said:?} in\n{text}");

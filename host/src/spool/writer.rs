@@ -186,7 +186,9 @@ impl Writer {
         }
         for (_, file) in self.doubtful.drain(..) {
             // The next start knows whether its message is there.
-            file.map(Named::keep);
+            if let Some(file) = file {
+                file.keep();
+            }
         }
         if let Err(error) = self.common.store.close() {
             tracing::error!(%error, "the spool could not be closed; the next start repairs it");
