@@ -19,7 +19,7 @@ pub struct Latency {
     sum_microseconds: AtomicU64,
 }
 
-/// What a [`Latency`] has seen.
+/// How long the answers to a question took.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LatencySummary {
     /// How many durations.

@@ -28,7 +28,7 @@ pub enum HeaderProblem {
     /// A NUL, at which some readers stop (RFC 5322 §2.2 allows none).
     #[error("the header has a NUL in it")]
     Nul,
-    /// More fields than [`FIELDS_MAX`].
+    /// More fields than anybody needs (2,000).
     #[error("the header has too many fields")]
     TooMany,
 }
