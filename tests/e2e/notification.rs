@@ -1,8 +1,9 @@
 //! The notification that a refused sender raises: who gets it, when, and what it says.
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::support::{Client, Relay, Sink, mail, wait_until};
+use crate::support::{Client, Relay, Sink, mail, outpost, run, wait_until};
 
 /// A relay whose default list is told to ops, with a user of a.example.
 fn relay() -> (Relay, Sink, Client) {
@@ -33,13 +34,21 @@ fn a_refused_envelope_sender_is_told_to_the_list_at_once() {
         "User:    ann (list default)\r\n",
         "Sender:  ceo@victim.example\r\n",
         "Client:  127.0.0.1\r\n",
-        "outpost user set ann --senders 'ceo@victim.example'\r\n",
         "outpost user reset-password ann\r\n",
     ] {
         assert!(text.contains(said), "{said:?} in\n{text}");
     }
-    // What it says to type does what it says.
-    relay.printed_by(&["user", "set", "ann", "--senders", "ceo@victim.example"]);
+    // What it says to type does what it says, in a shell.
+    let line = text
+        .lines()
+        .find(|line| line.contains("outpost user set ann "));
+    let typed = line.unwrap().trim().strip_prefix("outpost ").unwrap();
+    let configuration = relay.folder().join("outpost.toml");
+    let (program, configuration) = (outpost().display().to_string(), configuration.display());
+    let typed = run(
+        Command::new("sh").args(["-c", &format!("{program} --config {configuration} {typed}")])
+    );
+    assert!(typed.status.success(), "{line:?}: {typed:?}");
     client.expect("MAIL FROM:<ceo@victim.example>", "250");
 }
 
