@@ -33,14 +33,17 @@ const INCOMING: &str = "incoming-";
 #[derive(Debug)]
 pub(super) struct Contents {
     disk: Arc<dyn Disk>,
+    /// With less room than this on the disk, no content is begun.
+    free_octets_min: u64,
     next_incoming: AtomicU64,
     readers: Semaphore,
 }
 
 impl Contents {
-    pub(super) fn new(disk: Arc<dyn Disk>) -> Arc<Self> {
+    pub(super) fn new(disk: Arc<dyn Disk>, free_octets_min: u64) -> Arc<Self> {
         Arc::new(Self {
             disk,
+            free_octets_min,
             next_incoming: AtomicU64::new(0),
             readers: Semaphore::new(READERS_MAX),
         })
@@ -133,6 +136,10 @@ impl Incoming {
     ) -> Result<Self, SpoolError> {
         let contents = Arc::clone(contents);
         let begun = tokio::task::spawn_blocking(move || {
+            let free = contents.disk.free_octets().unwrap_or(u64::MAX);
+            if free < contents.free_octets_min {
+                return Err(SpoolError::Full);
+            }
             let number = contents.next_incoming.fetch_add(1, Ordering::Relaxed);
             let name = format!("{INCOMING}{number}");
             let file = contents.disk.create(&name).map_err(from_io)?;

@@ -17,8 +17,7 @@ use super::budget::Share;
 use super::contents::Named;
 use super::ledger::{Prepared, Settled};
 use super::settings::{
-    BATCH_OCTETS_MAX, BATCH_REQUESTS_MAX, COMPANY_YIELDS_MAX, SETTLEMENT_PATIENCE,
-    SETTLEMENTS_WAITING_MAX,
+    BATCH_OCTETS_MAX, BATCH_REQUESTS_MAX, COMPANY_YIELDS_MAX, SETTLEMENTS_WAITING_MAX,
 };
 use super::{Change, Selection, SpoolError};
 
@@ -79,10 +78,11 @@ pub(super) struct Batch {
 }
 
 /// What waits.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Inbox {
     waiting: Mutex<Waiting>,
     arrived: Condvar,
+    settlement_patience: Duration,
 }
 
 #[derive(Debug, Default)]
@@ -91,7 +91,8 @@ struct Waiting {
     /// How many messages the last batch had: so many are worth waiting for.
     company: usize,
     settles: VecDeque<Settle>,
-    settles_since: Option<Instant>,
+    /// When the first of them has waited long enough.
+    settles_due: Option<Instant>,
     changes: Vec<ChangeRequest>,
     set_aside: Vec<Vec<u8>>,
     is_suspect: bool,
@@ -103,6 +104,14 @@ struct Waiting {
 }
 
 impl Inbox {
+    pub(super) fn new(settlement_patience: Duration) -> Self {
+        Self {
+            waiting: Mutex::default(),
+            arrived: Condvar::new(),
+            settlement_patience,
+        }
+    }
+
     pub(super) fn enqueue(&self, request: Enqueue) {
         self.put(|waiting| waiting.enqueues.push_back(request));
     }
@@ -110,7 +119,9 @@ impl Inbox {
     pub(super) fn settle(&self, request: Settle) {
         self.put(|waiting| {
             waiting.settles.push_back(request);
-            waiting.settles_since.get_or_insert_with(Instant::now);
+            waiting
+                .settles_due
+                .get_or_insert_with(|| Instant::now() + self.settlement_patience);
         });
     }
 
@@ -240,8 +251,8 @@ impl Waiting {
         {
             return Some(Duration::ZERO);
         }
-        self.settles_since
-            .map(|since| (since + SETTLEMENT_PATIENCE).saturating_duration_since(now))
+        self.settles_due
+            .map(|due| due.saturating_duration_since(now))
     }
 
     /// Whether as many messages as in the last batch are about to be there.
@@ -265,7 +276,7 @@ impl Waiting {
         let settles = self.settles.len().min(BATCH_REQUESTS_MAX);
         let settles = self.settles.drain(..settles).collect();
         if self.settles.is_empty() {
-            self.settles_since = None;
+            self.settles_due = None;
         }
         let is_last = self.is_closed && self.enqueues.is_empty() && self.settles.is_empty();
         Batch {

@@ -9,7 +9,10 @@ mod announcements;
 mod board;
 mod budget;
 mod change;
+mod changing;
 mod chunks;
+mod claims;
+mod common;
 mod contents;
 #[cfg(test)]
 mod contract;
@@ -29,14 +32,18 @@ mod memory;
 mod metrics;
 mod pieces;
 mod place;
+mod queries;
 mod recent;
 mod redb;
+mod room;
 mod rows;
 #[cfg(test)]
 mod sample;
 mod selection;
 mod settings;
 mod stored;
+#[cfg(test)]
+mod trials;
 mod unsynced;
 mod walk;
 mod work;

@@ -224,6 +224,11 @@ pub(super) fn standings(rows: &impl Reading, id: MessageId) -> Result<Vec<Standi
     Ok(found?)
 }
 
+/// Whether there is a record of a message, queued or finished.
+pub(super) fn is_known(rows: &impl Reading, id: MessageId) -> Result<bool, StoreError> {
+    Ok(rows.get(Sheet::Messages, &message_key(id))?.is_some())
+}
+
 /// Whether a delivery is queued.
 pub(super) fn is_delivery(rows: &impl Reading, id: DeliveryId) -> Result<bool, StoreError> {
     Ok(rows.get(Sheet::Deliveries, &delivery_key(id))?.is_some())

@@ -35,15 +35,33 @@ impl Default for Settings {
             // About 100 MB on disk, and a tenth of a second more at a start after a crash.
             history_records_max: 100_000,
             disk_free_octets_min: 16 << 20,
-            page_cache_octets: 12 << 20,
-            recent_octets_max: 8 << 20,
+            page_cache_octets: 8 << 20,
+            recent_octets_max: 4 << 20,
         }
     }
 }
 
-/// How long a settlement waits for a new message to share its commit with. Short beside any
-/// delivery, long beside the time between two messages of a busy client.
-pub(super) const SETTLEMENT_PATIENCE: Duration = Duration::from_millis(5);
+/// How long the writer waits for this and that. Tests are less patient.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    /// A settlement waits so long for a new message to share its commit with: short beside any
+    /// delivery, long beside the time between two messages of a busy client.
+    pub(super) settlement_patience: Duration,
+    /// Without mail for so long, the file is left so that a start after a crash is quick.
+    pub(super) checkpoint_after: Duration,
+    /// A database that could not be opened again is left alone for so long.
+    pub(super) reopen_after: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            settlement_patience: Duration::from_millis(5),
+            checkpoint_after: Duration::from_secs(2),
+            reopen_after: Duration::from_secs(1),
+        }
+    }
+}
 
 /// How often the writer lets others run before a commit, while fewer messages wait than the last one
 /// had. Nobody else can run: each costs a microsecond; somebody can: that is what it is for.

@@ -6,118 +6,30 @@
 //! rebuilt from it.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::clock::Clock;
 use crate::message::{DeliveryId, MessageId};
 
-use super::announcements::Announcements;
-use super::board::Board;
-use super::contents::{Contents, Named};
-use super::disk::Disk;
-use super::heads::heads;
-use super::inbox::{Batch, ChangeRequest, Enqueue, Inbox, Settle, kept_since, send};
+use super::changing::{Changing, Slice};
+use super::common::Common;
+use super::contents::Named;
+use super::inbox::{Batch, Enqueue, Settle, kept_since, send};
 use super::ledger::{Effect, Ledger};
-use super::metrics::Metrics;
-use super::redb::{Scan, Snapshot, Store, StoreError};
+use super::redb::StoreError;
+use super::room::Room;
 use super::rows::{self, Fault};
-use super::settings::{CHANGE_SLICE_MAX, CHANGE_STRIDE_MAX, SWEEP_MAX};
+use super::settings::{Pace, SWEEP_MAX};
 use super::stored::Counters;
-use super::walk::Walk;
-use super::{Lease, Settings, SpoolError};
-
-/// Without mail for so long, the writer leaves the file so that a start after a crash is quick.
-const CHECKPOINT_AFTER: Duration = Duration::from_secs(2);
+use super::{Lease, SpoolError};
 
 /// How often an idle writer looks for records that are older than they are kept.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
-/// How long a failed database is left alone before it is tried again.
-const REOPEN_AFTER: Duration = Duration::from_secs(1);
-
-/// A file that takes less than this is not worth making smaller.
-const COMPACT_OCTETS_MIN: u64 = 64 << 20;
-
-/// A file is made smaller when no more than one in so many of its octets is in use.
-const COMPACT_SHARE: u64 = 8;
-
-/// What the parts of the backend share.
-#[derive(Debug)]
-pub(super) struct Common {
-    pub(super) settings: Settings,
-    pub(super) clock: Clock,
-    pub(super) disk: Arc<dyn Disk>,
-    pub(super) contents: Arc<Contents>,
-    pub(super) store: Store,
-    pub(super) inbox: Inbox,
-    pub(super) board: Mutex<Board>,
-    pub(super) announcements: Announcements,
-    /// How often memory was built from the database.
-    pub(super) opened: AtomicU64,
-    pub(super) metrics: Metrics,
-}
-
-impl Common {
-    pub(super) fn board(&self) -> MutexGuard<'_, Board> {
-        self.board.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Reads from the database. A failure is the writer's to look into: after a failed read the
-    /// database answers nothing any more until it is opened again.
-    pub(super) fn read<R>(
-        &self,
-        work: impl FnOnce(&Snapshot) -> Result<R, StoreError>,
-    ) -> Result<R, StoreError> {
-        self.store.read(work).inspect_err(|_| self.inbox.suspect())
-    }
-
-    pub(super) fn is_leased(&self, id: DeliveryId) -> bool {
-        self.board().is_leased(id)
-    }
-
-    pub(super) fn times_opened(&self) -> u64 {
-        self.opened.load(Ordering::Acquire)
-    }
-
-    /// Brings memory in line with the disk. Leases stay with those who have them, as far as their
-    /// deliveries are still there.
-    pub(super) fn rebuild(&self) -> Result<(), Fault> {
-        let leased: HashSet<DeliveryId> = self.board().leases.deliveries().collect();
-        let (counters, heads, gone) = self.store.read(|rows| {
-            let mut gone = Vec::new();
-            for id in &leased {
-                if !rows::is_delivery(rows, *id)? {
-                    gone.push(*id);
-                }
-            }
-            let heads = heads(rows, &|id| leased.contains(&id))?;
-            Ok((rows::counters(rows), heads, gone))
-        })?;
-        let counters = counters?;
-        self.metrics.show_queued(&counters.queued);
-        let mut board = self.board();
-        let mut changed: HashSet<_> = board.lines.iter().cloned().collect();
-        changed.extend(heads.iter().map(|(place, _)| place.line.clone()));
-        board.lines.rebuild(heads);
-        board.recent.forget_all();
-        board.counters = counters;
-        for id in gone {
-            board.leases.revoke(id);
-        }
-        drop(board);
-        self.opened.fetch_add(1, Ordering::AcqRel);
-        for line in changed {
-            self.announcements.announce(line);
-        }
-        Ok(())
-    }
-}
-
 /// The thread's own state.
 pub(super) struct Writer {
     common: Arc<Common>,
+    pace: Pace,
     /// A change that is applied in parts.
     changing: Option<Changing>,
     /// Why nothing can be written, and when to try again.
@@ -125,25 +37,12 @@ pub(super) struct Writer {
     /// Messages whose commit failed: should one be there after all, it is taken out again, since
     /// its client was told that it is not.
     doubtful: Vec<(MessageId, Option<Named>)>,
+    room: Room,
     /// Whether something was written since the last checkpoint.
     is_dirty: bool,
     /// Whether finished messages wait to be forgotten.
     sweep_waits: bool,
     swept: Instant,
-}
-
-/// An operator's change under way: what it concerns is what stood in the queue when it began.
-struct Changing {
-    request: ChangeRequest,
-    snapshot: Snapshot,
-    after: Option<Vec<u8>>,
-    concerned: u64,
-}
-
-/// One part of a change.
-struct Slice {
-    deliveries: Vec<DeliveryId>,
-    after: Option<Vec<u8>>,
 }
 
 /// The answers of a transaction, request by request, and what to do once it is durable.
@@ -157,12 +56,14 @@ struct Done {
 }
 
 impl Writer {
-    pub(super) fn new(common: Arc<Common>) -> Self {
+    pub(super) fn new(common: Arc<Common>, pace: Pace) -> Self {
         Self {
             common,
+            pace,
             changing: None,
             broken: None,
             doubtful: Vec::new(),
+            room: Room::default(),
             is_dirty: true,
             sweep_waits: true,
             swept: Instant::now(),
@@ -173,7 +74,7 @@ impl Writer {
     pub(super) fn run(mut self) {
         loop {
             let is_busy = self.changing.is_some();
-            let batch = self.common.inbox.next(CHECKPOINT_AFTER, is_busy);
+            let batch = self.common.inbox.next(self.pace.checkpoint_after, is_busy);
             let is_last = batch.is_last;
             if batch.is_empty() && !is_busy && !is_last {
                 self.idle();
@@ -221,7 +122,7 @@ impl Writer {
         if self.changing.is_none() {
             self.changing = waiting
                 .next()
-                .and_then(|request| self.begin_change(request));
+                .and_then(|request| Changing::begin(&self.common, request));
         }
         for change in waiting {
             // One at a time; the others wait for their turn.
@@ -233,27 +134,29 @@ impl Writer {
     }
 
     /// Refuses new messages when the disk is nearly full: what is left is for settling.
-    fn with_room(&self, enqueues: Vec<Enqueue>) -> Vec<Enqueue> {
+    fn with_room(&mut self, enqueues: Vec<Enqueue>) -> Vec<Enqueue> {
         if enqueues.is_empty() {
             return enqueues;
         }
-        let disk = &self.common.disk;
-        // A disk that does not tell is asked to write.
-        let has_room = disk.free_octets().map_or(true, |free| {
-            free >= self.common.settings.disk_free_octets_min
-        });
-        if !has_room {
-            self.common.board().writable = false;
-            for enqueue in enqueues {
-                self.common.metrics.refused();
-                enqueue.answer(Err(SpoolError::Full));
+        match self.room.admits_mail(&self.common) {
+            Ok(true) => {}
+            Ok(false) => {
+                self.common.board().writable = false;
+                for enqueue in enqueues {
+                    self.common.metrics.refused();
+                    enqueue.answer(Err(SpoolError::Full));
+                }
+                return Vec::new();
             }
-            return Vec::new();
+            Err(error) => {
+                self.failed(error, enqueues, Vec::new());
+                return Vec::new();
+            }
         }
         if enqueues.iter().all(|enqueue| enqueue.file.is_none()) {
             return enqueues;
         }
-        match disk.sync_names() {
+        match self.common.disk.sync_names() {
             Ok(()) => enqueues,
             Err(error) => {
                 let (large, small) = enqueues
@@ -286,12 +189,15 @@ impl Writer {
 
     /// Commits all of it; when there is no room for all, at least the settlements.
     fn commit(&mut self, enqueues: Vec<Enqueue>, settles: Vec<Settle>, set_aside: Vec<Vec<u8>>) {
-        let slice = match self.next_slice() {
-            Ok(slice) => slice,
-            Err(error) => {
-                self.fail_change(&error);
-                None
-            }
+        let slice = match &self.changing {
+            Some(changing) => match changing.next_slice(&self.common) {
+                Ok(slice) => Some(slice),
+                Err(error) => {
+                    self.fail_change(&error);
+                    None
+                }
+            },
+            None => None,
         };
         let deliveries = slice.as_ref().map_or(&[][..], |slice| &slice.deliveries);
         let requests = enqueues.len() + settles.len() + usize::from(!deliveries.is_empty());
@@ -360,6 +266,9 @@ impl Writer {
     fn durable(&mut self, enqueues: Vec<Enqueue>, settles: Vec<Settle>, done: Done) {
         self.is_dirty = true;
         self.sweep_waits = done.sweep_waits;
+        if !settles.is_empty() || self.changing.is_some() {
+            self.room.gave_back();
+        }
         let mut board = self.common.board();
         let aftermath = board.apply(done.counters, done.effects);
         board.commits += 1;
@@ -403,11 +312,14 @@ impl Writer {
         tracing::error!(%error, "the spool could not be written");
         self.broken = Some(Instant::now());
         let is_full = matches!(error, StoreError::Full);
+        if is_full {
+            self.room.ran_out(self.pace.reopen_after);
+        }
         let was_alone = enqueues.is_empty() && self.changing.is_none();
         let error = SpoolError::from(error);
         self.fail_change(&error);
         refuse_all(enqueues, Vec::new(), &error);
-        let can_retry = is_full && (!was_alone || self.common.disk.give_up_reserve());
+        let can_retry = is_full && (!was_alone || self.room.give_up_reserve(&self.common));
         match self.mend() {
             Ok(()) if can_retry && !settles.is_empty() => {
                 let settles = self.with_leases(settles);
@@ -434,7 +346,8 @@ impl Writer {
                 Ok(())
             }
             Err(fault) => {
-                self.broken = Some(Instant::now() + REOPEN_AFTER);
+                self.broken = Some(Instant::now() + self.pace.reopen_after);
+                self.common.opening.gives_up();
                 let error = SpoolError::from(fault);
                 tracing::error!(%error, "the spool could not be opened again");
                 Err(error)
@@ -447,22 +360,37 @@ impl Writer {
         common.store.reopen()?;
         if !self.doubtful.is_empty() {
             let counters = common.store.read(|rows| Ok(rows::counters(rows)))??;
-            common.store.write(|rows| {
-                let mut ledger = Ledger::begin(rows, counters, common.clock.now());
-                for (id, _) in &self.doubtful {
-                    match ledger.take_out(*id) {
-                        Ok(()) => {}
-                        Err(Fault::Store(error)) => return Err(error),
-                        Err(Fault::Damaged(damage)) => {
-                            tracing::error!(message_id = %id, %damage, "a refused message stays queued");
-                        }
-                    }
+            let mut there = Vec::new();
+            for (id, _) in &self.doubtful {
+                if common.store.read(|rows| rows::is_known(rows, *id))? {
+                    there.push(*id);
                 }
-                ledger.end().map(drop)
-            })?;
+            }
+            self.take_out(&there, counters)?;
             self.doubtful.clear();
         }
         common.rebuild()
+    }
+
+    /// Takes messages out that were refused and are there all the same.
+    fn take_out(&self, messages: &[MessageId], counters: Counters) -> Result<(), StoreError> {
+        if messages.is_empty() {
+            return Ok(());
+        }
+        let common = &self.common;
+        common.store.write(|rows| {
+            let mut ledger = Ledger::begin(rows, counters, common.clock.now());
+            for id in messages {
+                match ledger.take_out(*id) {
+                    Ok(()) => {}
+                    Err(Fault::Store(error)) => return Err(error),
+                    Err(Fault::Damaged(damage)) => {
+                        tracing::error!(message_id = %id, %damage, "a refused message stays queued");
+                    }
+                }
+            }
+            ledger.end().map(drop)
+        })
     }
 
     /// Nothing to do: time for what can wait.
@@ -483,17 +411,8 @@ impl Writer {
         if !self.is_dirty {
             return;
         }
-        if self
-            .common
-            .disk
-            .free_octets()
-            .is_ok_and(|free| free > self.common.settings.disk_free_octets_min)
-            && let Err(error) = self.common.disk.keep_reserve()
-        {
-            tracing::warn!(%error, "no room could be set aside for a full disk");
-        }
-        let store = &self.common.store;
-        let result = self.compact_if_worth_it().and_then(|()| store.checkpoint());
+        let tidied = self.room.tidy(&self.common);
+        let result = tidied.and_then(|()| self.common.store.checkpoint());
         self.is_dirty = false;
         match result {
             Ok(()) => self.common.board().commits += 1,
@@ -512,100 +431,17 @@ impl Writer {
         is_due
     }
 
-    /// Makes a file smaller that was large and is nearly empty again.
-    fn compact_if_worth_it(&self) -> Result<(), StoreError> {
-        let Ok(octets) = self.common.store.octets() else {
-            return Ok(());
-        };
-        let counters = self.common.board().counters.clone();
-        if octets < COMPACT_OCTETS_MIN || in_use(&counters) > octets / COMPACT_SHARE {
-            return Ok(());
-        }
-        let began = Instant::now();
-        self.common.store.compact()?;
-        let now = self.common.store.octets().unwrap_or(octets);
-        tracing::info!(before = octets, now, took = ?began.elapsed(), "the spool's file was made smaller");
-        Ok(())
-    }
-
-    fn begin_change(&self, request: ChangeRequest) -> Option<Changing> {
-        match self.common.store.snapshot() {
-            Ok(snapshot) => Some(Changing {
-                request,
-                snapshot,
-                after: None,
-                concerned: 0,
-            }),
-            Err(error) => {
-                send(request.reply, Err(error.into()));
-                None
-            }
-        }
-    }
-
-    /// The next deliveries that the change under way concerns.
-    fn next_slice(&self) -> Result<Option<Slice>, SpoolError> {
-        let Some(changing) = &self.changing else {
-            return Ok(None);
-        };
-        let ChangeRequest {
-            selection, change, ..
-        } = &changing.request;
-        let walk = Walk {
-            selection,
-            now: change.at,
-            is_leased: &|id| self.common.is_leased(id),
-        };
-        let mut deliveries = Vec::new();
-        let after = self.common.store.read_in(&changing.snapshot, |rows| {
-            walk.on(
-                rows,
-                changing.after.clone(),
-                CHANGE_STRIDE_MAX,
-                &mut |found| {
-                    let class = found.standing.place.line.class;
-                    if change.action.concerns(&found.standing.delivery, class) {
-                        deliveries.push(found.standing.delivery.id);
-                    }
-                    if deliveries.len() == CHANGE_SLICE_MAX {
-                        Scan::Stop
-                    } else {
-                        Scan::On
-                    }
-                },
-            )
-        })?;
-        Ok(Some(Slice { deliveries, after }))
-    }
-
-    /// A part of the change under way is durable; the answer when it was the last one.
     fn end_slice(&mut self, slice: Option<Slice>) {
-        let (Some(slice), Some(mut changing)) = (slice, self.changing.take()) else {
-            return;
-        };
-        changing.concerned += slice.deliveries.len() as u64;
-        changing.after = slice.after;
-        if changing.after.is_some() {
-            self.changing = Some(changing);
-        } else {
-            send(changing.request.reply, Ok(changing.concerned));
+        if let (Some(slice), Some(changing)) = (slice, self.changing.take()) {
+            self.changing = changing.done_with(slice);
         }
     }
 
     fn fail_change(&mut self, error: &SpoolError) {
         if let Some(changing) = self.changing.take() {
-            send(changing.request.reply, Err(error_again(error)));
+            changing.fail(error_again(error));
         }
     }
-}
-
-/// Octets that the rows may take, at most.
-fn in_use(counters: &Counters) -> u64 {
-    /// A generous guess at a message's row with its deliveries and its trail.
-    const RECORD_OCTETS: u64 = 4 << 10;
-    let records = counters.queued.iter().sum::<u64>() + counters.finished;
-    // A content takes up to twice its octets in pages of powers of two.
-    2 * counters.inline_octets + RECORD_OCTETS * records
 }
 
 fn refuse_all(enqueues: Vec<Enqueue>, settles: Vec<Settle>, error: &SpoolError) {

@@ -1,0 +1,88 @@
+//! An operator's change under way: applied in parts, so that mail does not wait for all of it.
+//!
+//! What it concerns is what stood in the queue when it began, so nothing that it moves is met
+//! twice.
+
+use crate::message::DeliveryId;
+
+use super::SpoolError;
+use super::common::Common;
+use super::inbox::{ChangeRequest, send};
+use super::redb::{Scan, Snapshot};
+use super::settings::{CHANGE_SLICE_MAX, CHANGE_STRIDE_MAX};
+use super::walk::Walk;
+
+/// A change that is not done yet.
+pub(super) struct Changing {
+    pub(super) request: ChangeRequest,
+    snapshot: Snapshot,
+    after: Option<Vec<u8>>,
+    concerned: u64,
+}
+
+/// One part of a change.
+pub(super) struct Slice {
+    pub(super) deliveries: Vec<DeliveryId>,
+    after: Option<Vec<u8>>,
+}
+
+impl Changing {
+    /// Begins a change, or refuses it.
+    pub(super) fn begin(common: &Common, request: ChangeRequest) -> Option<Self> {
+        match common.store.snapshot() {
+            Ok(snapshot) => Some(Self {
+                request,
+                snapshot,
+                after: None,
+                concerned: 0,
+            }),
+            Err(error) => {
+                send(request.reply, Err(error.into()));
+                None
+            }
+        }
+    }
+
+    /// The next deliveries that it concerns.
+    pub(super) fn next_slice(&self, common: &Common) -> Result<Slice, SpoolError> {
+        let ChangeRequest {
+            selection, change, ..
+        } = &self.request;
+        let walk = Walk {
+            selection,
+            now: change.at,
+            is_leased: &|id| common.is_leased(id),
+        };
+        let mut deliveries = Vec::new();
+        let after = common.store.read_in(&self.snapshot, |rows| {
+            walk.on(rows, self.after.clone(), CHANGE_STRIDE_MAX, &mut |found| {
+                let class = found.standing.place.line.class;
+                if change.action.concerns(&found.standing.delivery, class) {
+                    deliveries.push(found.standing.delivery.id);
+                }
+                if deliveries.len() == CHANGE_SLICE_MAX {
+                    Scan::Stop
+                } else {
+                    Scan::On
+                }
+            })
+        })?;
+        Ok(Slice { deliveries, after })
+    }
+
+    /// A part of it is durable; it answers when that was the last one.
+    pub(super) fn done_with(mut self, slice: Slice) -> Option<Self> {
+        self.concerned += slice.deliveries.len() as u64;
+        self.after = slice.after;
+        if self.after.is_some() {
+            return Some(self);
+        }
+        send(self.request.reply, Ok(self.concerned));
+        None
+    }
+
+    /// It ends here: what is durable stays, the rest is as it was.
+    pub(super) fn fail(self, error: SpoolError) {
+        send(self.request.reply, Err(error));
+    }
+}

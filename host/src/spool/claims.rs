@@ -1,0 +1,216 @@
+//! Claims: from memory where it knows enough, with a read from the database where it does not.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::message::{Delivery, DeliveryId, Line, Message, Timestamp};
+
+use super::board::Taken;
+use super::common::Common;
+use super::heads::behind;
+use super::lines::{First, Horizon};
+use super::redb::Reading;
+use super::rows::{self, Fault};
+use super::stored::Damage;
+use super::{Claim, Claimed, Lease, LineChange, SpoolError};
+
+/// Leases the first delivery of a line that is due.
+pub(super) async fn claim(
+    common: &Arc<Common>,
+    line: &Line,
+    now: Timestamp,
+) -> Result<Claimed, SpoolError> {
+    loop {
+        let taken = common.board().take_due(line, now);
+        match taken {
+            Taken::Nothing(head) => return Ok(Claimed { claim: None, head }),
+            Taken::Behind(horizon) => read_on(common, line, horizon).await?,
+            Taken::Delivery { lease, remembered } => {
+                let leased = Leased {
+                    common,
+                    lease: Some(lease),
+                };
+                let loaded = match remembered {
+                    Some(found) => Some(found),
+                    None => load(common, lease).await?,
+                };
+                know_first(common, line).await?;
+                if let Some((delivery, message)) = loaded {
+                    return Ok(Claimed {
+                        claim: Some(Claim {
+                            lease: leased.served(lease),
+                            delivery,
+                            message,
+                        }),
+                        head: common.board().head(line),
+                    });
+                }
+                leased.lost();
+            }
+        }
+    }
+}
+
+/// Gives a delivery back as if it had never been claimed.
+pub(super) fn give_back(common: &Common, lease: Lease) {
+    let line = common.board().give_back(lease);
+    if let Some(line) = line {
+        common.announcements.announce(line);
+    }
+}
+
+/// The lines that have another head than their reader knows.
+pub(super) async fn changes(common: &Arc<Common>) -> Vec<LineChange> {
+    loop {
+        common.announcements.wait().await;
+        // A line that is known only in part is read first. Until then nothing is taken from the
+        // announcements, so a future that is dropped here loses nothing.
+        for line in common.announcements.lines() {
+            let times = common.opening.times();
+            if let Err(error) = know_first(common, &line).await {
+                tracing::error!(%error, "the head of a line cannot be read");
+                // Every line is announced anew when the database has been opened again.
+                if common.opening.times() == times {
+                    common.announcements.withdraw(&line);
+                }
+            }
+        }
+        let changes = known_changes(common);
+        if !changes.is_empty() {
+            return changes;
+        }
+    }
+}
+
+/// Takes the announced lines whose heads are known; the others stay announced.
+fn known_changes(common: &Common) -> Vec<LineChange> {
+    let board = common.board();
+    let mut changes = Vec::new();
+    for line in common.announcements.take() {
+        let head = match board.lines.first(&line) {
+            First::At(spot, _) => Some(spot.head()),
+            First::Nothing => None,
+            First::Behind(_) => {
+                common.announcements.announce(line);
+                continue;
+            }
+        };
+        changes.push(LineChange { line, head });
+    }
+    changes
+}
+
+/// Reads a line on until its first delivery is known.
+async fn know_first(common: &Arc<Common>, line: &Line) -> Result<(), SpoolError> {
+    loop {
+        let first = common.board().lines.first(line);
+        match first {
+            First::Behind(horizon) => read_on(common, line, horizon).await?,
+            First::At(..) | First::Nothing => return Ok(()),
+        }
+    }
+}
+
+async fn read_on(common: &Arc<Common>, line: &Line, horizon: Horizon) -> Result<(), SpoolError> {
+    let (reader, line) = (Arc::clone(common), line.clone());
+    common
+        .contents
+        .off_runtime(move || {
+            let behind = reader.read(|rows| behind(rows, &line, horizon))?;
+            // When the line was touched meanwhile, whoever needs it reads again.
+            reader.board().extend(&line, horizon, &behind);
+            Ok(())
+        })
+        .await
+}
+
+/// What was read for a claim.
+struct Loaded {
+    delivery: Delivery,
+    message: Message,
+    content: Option<Bytes>,
+}
+
+/// Reads what is not remembered of a delivery, and its content if that is small, which is asked
+/// for next. None when it is gone, or cannot be read and was set aside.
+async fn load(
+    common: &Arc<Common>,
+    lease: Lease,
+) -> Result<Option<(Delivery, Arc<Message>)>, SpoolError> {
+    let (reader, id) = (Arc::clone(common), lease.delivery);
+    let loaded = common
+        .contents
+        .off_runtime(move || {
+            let loaded = reader.read(|rows| match read_delivery(rows, id) {
+                Ok(loaded) => Ok(Ok(loaded)),
+                Err(Fault::Damaged(damage)) => Ok(Err(damage)),
+                Err(Fault::Store(error)) => Err(error),
+            })?;
+            Ok(loaded)
+        })
+        .await?;
+    match loaded {
+        Ok(None) => Ok(None),
+        Ok(Some(loaded)) => {
+            if let Some(content) = loaded.content {
+                common.board().recent.add_content(id.message, content);
+            }
+            Ok(Some((loaded.delivery, Arc::new(loaded.message))))
+        }
+        Err(damage) => {
+            tracing::error!(message_id = %id.message, delivery = %id, %damage, "a queued delivery cannot be read and is held");
+            if let Some(place) = common.board().place_of(lease) {
+                common.inbox.set_aside(place.to_key());
+            }
+            Ok(None)
+        }
+    }
+}
+
+fn read_delivery(rows: &impl Reading, id: DeliveryId) -> Result<Option<Loaded>, Fault> {
+    let Some(standing) = rows::standing(rows, id)? else {
+        return Ok(None);
+    };
+    let message = rows::message(rows, id.message)?
+        .ok_or_else(|| Damage::Octets("the message is missing".to_owned()))?;
+    let content = match rows::content(rows, id.message) {
+        Ok(content) => content.map(Bytes::from),
+        // Whoever asks for it is told.
+        Err(Fault::Damaged(_)) => None,
+        Err(fault) => return Err(fault),
+    };
+    Ok(Some(Loaded {
+        delivery: standing.delivery,
+        message,
+        content,
+    }))
+}
+
+/// A lease on its way to whoever asked for it. Dropped before it gets there, it is given back.
+struct Leased<'a> {
+    common: &'a Common,
+    lease: Option<Lease>,
+}
+
+impl Leased<'_> {
+    fn served(mut self, lease: Lease) -> Lease {
+        self.lease = None;
+        lease
+    }
+
+    /// There is nothing to deliver.
+    fn lost(mut self) {
+        if let Some(lease) = self.lease.take() {
+            self.common.board().leases.end(lease);
+        }
+    }
+}
+
+impl Drop for Leased<'_> {
+    fn drop(&mut self) {
+        if let Some(lease) = self.lease.take() {
+            give_back(self.common, lease);
+        }
+    }
+}

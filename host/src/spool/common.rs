@@ -1,0 +1,147 @@
+//! What the parts of the embedded backend share.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::message::DeliveryId;
+
+use super::Settings;
+use super::announcements::Announcements;
+use super::board::Board;
+use super::contents::Contents;
+use super::disk::Disk;
+use super::heads::heads;
+use super::inbox::Inbox;
+use super::metrics::Metrics;
+use super::redb::{Snapshot, Store, StoreError};
+use super::rows::{self, Fault};
+
+/// How long a reader waits for a database that is being opened again.
+const REOPENING_MAX: Duration = Duration::from_secs(2);
+
+/// Shared by the writer, those who read, and those who ask.
+#[derive(Debug)]
+pub(super) struct Common {
+    pub(super) settings: Settings,
+    pub(super) clock: Clock,
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) contents: Arc<Contents>,
+    pub(super) store: Store,
+    pub(super) inbox: Inbox,
+    pub(super) board: Mutex<Board>,
+    pub(super) announcements: Announcements,
+    pub(super) opening: Opening,
+    pub(super) metrics: Metrics,
+}
+
+/// How often memory was built from the database, and whether it is about to be again.
+#[derive(Debug, Default)]
+pub(super) struct Opening {
+    state: Mutex<OpeningState>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct OpeningState {
+    times: u64,
+    has_given_up: bool,
+}
+
+impl Opening {
+    /// How often it was opened.
+    pub(super) fn times(&self) -> u64 {
+        self.state().times
+    }
+
+    /// It is open again.
+    fn is_open(&self) {
+        let mut state = self.state();
+        state.times += 1;
+        state.has_given_up = false;
+        self.changed.notify_all();
+    }
+
+    /// It cannot be opened for now: nobody is to wait for it.
+    pub(super) fn gives_up(&self) {
+        self.state().has_given_up = true;
+        self.changed.notify_all();
+    }
+
+    /// Waits until it is opened once more than so many times; false when that is not to be expected.
+    fn wait_beyond(&self, times: u64) -> bool {
+        let state = self.state();
+        let (state, _) = self
+            .changed
+            .wait_timeout_while(state, REOPENING_MAX, |state| {
+                state.times == times && !state.has_given_up
+            })
+            .unwrap_or_else(PoisonError::into_inner);
+        state.times > times
+    }
+
+    fn state(&self) -> MutexGuard<'_, OpeningState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Common {
+    pub(super) fn board(&self) -> MutexGuard<'_, Board> {
+        self.board.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn is_leased(&self, id: DeliveryId) -> bool {
+        self.board().is_leased(id)
+    }
+
+    /// Reads from the database, on a thread that may wait. After any failure the database answers
+    /// nothing until the writer has opened it again; then this reads once more.
+    pub(super) fn read<R>(
+        &self,
+        work: impl Fn(&Snapshot) -> Result<R, StoreError>,
+    ) -> Result<R, StoreError> {
+        let times = self.opening.times();
+        self.store.read(&work).or_else(|error| {
+            self.inbox.suspect();
+            if self.opening.wait_beyond(times) {
+                self.store.read(&work)
+            } else {
+                Err(error)
+            }
+        })
+    }
+
+    /// Brings memory in line with the disk. Leases stay with those who have them, as far as their
+    /// deliveries are still there.
+    pub(super) fn rebuild(&self) -> Result<(), Fault> {
+        let leased: HashSet<DeliveryId> = self.board().leases.deliveries().collect();
+        let (counters, heads, gone) = self.store.read(|rows| {
+            let mut gone = Vec::new();
+            for id in &leased {
+                if !rows::is_delivery(rows, *id)? {
+                    gone.push(*id);
+                }
+            }
+            let heads = heads(rows, &|id| leased.contains(&id))?;
+            Ok((rows::counters(rows), heads, gone))
+        })?;
+        let counters = counters?;
+        self.metrics.show_queued(&counters.queued);
+        let mut board = self.board();
+        let mut changed: HashSet<_> = board.lines.iter().cloned().collect();
+        changed.extend(heads.iter().map(|(place, _)| place.line.clone()));
+        board.lines.rebuild(heads);
+        board.recent.forget_all();
+        board.counters = counters;
+        for id in gone {
+            board.leases.revoke(id);
+        }
+        drop(board);
+        self.opening.is_open();
+        for line in changed {
+            self.announcements.announce(line);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,197 @@
+//! Questions to the database: contents, pages of the queue, whole records, counts.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::message::{Message, MessageId, Timestamp, TrailEntry};
+
+use super::common::Common;
+use super::pieces::Pieces;
+use super::place::Place;
+use super::redb::{Reading, Scan};
+use super::rows::{self, Begun, Fault, Standing};
+use super::walk::Walk;
+use super::{
+    Change, Content, Page, PageRequest, QueueState, ROWS_EXAMINED_MAX, Record, Row, Selection,
+    SpoolError,
+};
+
+/// The content of a queued message.
+pub(super) async fn content(
+    common: &Arc<Common>,
+    id: MessageId,
+) -> Result<Box<dyn Content>, SpoolError> {
+    let remembered = common.board().recent.content(id);
+    if let Some(octets) = remembered {
+        return Ok(Box::new(Pieces::of(octets)));
+    }
+    let reader = Arc::clone(common);
+    let kept = common
+        .contents
+        .off_runtime(move || Ok(reader.read(|rows| Ok(find_content(rows, id)))??))
+        .await?;
+    match kept {
+        None => Err(SpoolError::Unknown),
+        Some(Kept::Inline(octets)) => Ok(Box::new(Pieces::of(octets.into()))),
+        Some(Kept::File { octets }) => Ok(Box::new(common.contents.open(id, octets).await?)),
+    }
+}
+
+/// Where a content was found.
+enum Kept {
+    Inline(Vec<u8>),
+    File { octets: u64 },
+}
+
+fn find_content(rows: &impl Reading, id: MessageId) -> Result<Option<Kept>, Fault> {
+    if let Some(octets) = rows::content(rows, id)? {
+        return Ok(Some(Kept::Inline(octets)));
+    }
+    if !rows::is_queued(rows, id)? {
+        return Ok(None);
+    }
+    let message = rows::message(rows, id)?;
+    Ok(message.map(|message| Kept::File {
+        octets: message.content_octets,
+    }))
+}
+
+/// How many deliveries a change would concern.
+pub(super) async fn count(
+    common: &Arc<Common>,
+    selection: Selection,
+    change: Change,
+) -> Result<u64, SpoolError> {
+    let reader = Arc::clone(common);
+    common
+        .contents
+        .off_runtime(move || {
+            let is_leased = |id| reader.is_leased(id);
+            let walk = Walk {
+                selection: &selection,
+                now: change.at,
+                is_leased: &is_leased,
+            };
+            let count = reader.read(|rows| {
+                let mut concerned = 0;
+                walk.on(rows, None, usize::MAX, &mut |found| {
+                    let class = found.standing.place.line.class;
+                    if change.action.concerns(&found.standing.delivery, class) {
+                        concerned += 1;
+                    }
+                    Scan::On
+                })?;
+                Ok(concerned)
+            })?;
+            Ok(count)
+        })
+        .await
+}
+
+/// A page of the queue.
+pub(super) async fn page(
+    common: &Arc<Common>,
+    selection: Selection,
+    request: PageRequest,
+) -> Result<Page, SpoolError> {
+    let after = match &request.cursor {
+        Some(cursor) => {
+            let place = Place::from_cursor(cursor).ok_or(SpoolError::Unknown)?;
+            Some(place.to_key())
+        }
+        None => None,
+    };
+    let reader = Arc::clone(common);
+    common
+        .contents
+        .off_runtime(move || {
+            let is_leased = |id| reader.is_leased(id);
+            let walk = Walk {
+                selection: &selection,
+                now: request.now,
+                is_leased: &is_leased,
+            };
+            let page = reader.read(|rows| {
+                let mut found_rows = Vec::new();
+                // The deliveries of a message often stand near one another.
+                let mut messages: BTreeMap<MessageId, Arc<Message>> = BTreeMap::new();
+                let after = walk.on(rows, after.clone(), ROWS_EXAMINED_MAX, &mut |found| {
+                    let message = messages
+                        .entry(found.message.id)
+                        .or_insert_with(|| Arc::new(found.message));
+                    found_rows.push(Row {
+                        delivery: found.standing.delivery,
+                        message: Arc::clone(message),
+                        state: found.state,
+                    });
+                    if found_rows.len() == request.rows() {
+                        Scan::Stop
+                    } else {
+                        Scan::On
+                    }
+                })?;
+                let cursor = after.as_deref().and_then(Place::from_key);
+                Ok(Page {
+                    rows: found_rows,
+                    cursor: cursor.map(|place| place.to_cursor()),
+                })
+            })?;
+            Ok(page)
+        })
+        .await
+}
+
+/// All that is known of a message.
+pub(super) async fn record(
+    common: &Arc<Common>,
+    id: MessageId,
+) -> Result<Option<Record>, SpoolError> {
+    let reader = Arc::clone(common);
+    let whole = common
+        .contents
+        .off_runtime(move || Ok(reader.read(|rows| Ok(read_whole(rows, id)))??))
+        .await?;
+    let now = common.clock.now();
+    Ok(whole.map(|whole| whole.into_record(common, now)))
+}
+
+/// A record as it was read.
+struct Whole {
+    begun: Begun,
+    standings: Vec<Standing>,
+    later_trail: Vec<TrailEntry>,
+    finished: Option<Timestamp>,
+}
+
+fn read_whole(rows: &impl Reading, id: MessageId) -> Result<Option<Whole>, Fault> {
+    let Some(begun) = rows::begun(rows, id)? else {
+        return Ok(None);
+    };
+    let standings = rows::standings(rows, id)?;
+    let (later_trail, finished) = rows::later_trail(rows, id)?;
+    Ok(Some(Whole {
+        begun,
+        standings,
+        later_trail,
+        finished,
+    }))
+}
+
+impl Whole {
+    fn into_record(self, common: &Common, now: Timestamp) -> Record {
+        let board = common.board();
+        let deliveries = self.standings.into_iter().map(|standing| {
+            let leased = board.is_leased(standing.delivery.id);
+            let state = QueueState::of(&standing.delivery, leased, now);
+            (standing.delivery, state)
+        });
+        let mut trail = self.begun.trail;
+        trail.extend(self.later_trail);
+        Record {
+            message: Arc::new(self.begun.message),
+            deliveries: deliveries.collect(),
+            trail,
+            finished: self.finished,
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Writes, syncs and reads fail now and then.
+
+use super::simulated::Faults;
+use super::*;
+
+async fn fail_and_recover(seed: u64) {
+    let mut dice = Dice::new(seed);
+    let disk = Simulated::new(seed);
+    let mut trial = Trial::on(&disk, seed);
+    let rate = 10 << dice.below(6);
+    let faults = Faults {
+        write: rate,
+        sync: rate,
+        read: if dice.one_in(2) { rate } else { 0 },
+        name: rate,
+    };
+    disk.set_faults(faults);
+    for _ in 0..120 {
+        trial.step().await;
+    }
+    disk.set_faults(Faults::default());
+    // The first requests may still meet what failed before.
+    while trial.spool.message(id(1)).await.is_err() || !trial.spool.figures().writable {
+        trial.enqueue().await;
+    }
+    trial.check(&trial.spool, false).await;
+    trial.spool.close().await.unwrap();
+    let spool = start(&disk.after_power_cut()).unwrap();
+    trial.check(&spool, false).await;
+    trial.claims.clear();
+    trial.drain(&spool).await;
+}
+
+#[test]
+fn a_failed_commit_is_an_error_and_nothing_else_is_lost() {
+    with_seeds(0..150, fail_and_recover);
+}
+
+#[tokio::test]
+async fn a_failed_sync_is_never_taken_for_one_that_succeeded() {
+    let disk = Simulated::new(1);
+    let mut trial = Trial::on(&disk, 1);
+    trial.enqueue().await;
+    disk.set_faults(Faults {
+        sync: 1,
+        ..Faults::default()
+    });
+    for _ in 0..3 {
+        trial.enqueue().await;
+        assert!(!trial.known[&(trial.next - 1)].is_acknowledged);
+        assert!(!trial.spool.figures().writable);
+    }
+    disk.set_faults(Faults::default());
+    trial.enqueue().await;
+    assert!(trial.known[&(trial.next - 1)].is_acknowledged);
+    assert!(trial.spool.figures().writable);
+    trial.check(&trial.spool, false).await;
+    // Everything that later commits built on is on the disk, not only in its cache.
+    disk.cut_power_after(0);
+    let spool = start(&disk.after_power_cut()).unwrap();
+    trial.check(&spool, false).await;
+}
+
+#[tokio::test]
+async fn a_settlement_that_failed_can_be_settled_again() {
+    let disk = Simulated::new(2);
+    let trial = Trial::on(&disk, 2);
+    let spool = &trial.spool;
+    super::super::sample::enqueue(
+        spool,
+        new_message(message(1, "user", Class::Normal, &LANES[..1])),
+        b"",
+    )
+    .await
+    .unwrap();
+    let line = super::super::sample::line(LANES[0], Class::Normal, "user");
+    let claim = spool.claim(&line, at(NOW)).await.unwrap().claim.unwrap();
+    let settlement = || Settlement {
+        lease: claim.lease,
+        remaining: Vec::new(),
+        reports: Vec::new(),
+        trail: Vec::new(),
+    };
+    disk.set_faults(Faults {
+        write: 1,
+        ..Faults::default()
+    });
+    let failed = spool.settle(settlement()).await;
+    assert!(
+        matches!(failed, Err(SpoolError::Unavailable(_))),
+        "{failed:?}"
+    );
+    disk.set_faults(Faults::default());
+    spool.settle(settlement()).await.unwrap();
+    assert_eq!(spool.figures().queued, [0; 5]);
+}

@@ -1,0 +1,124 @@
+//! The real data folder.
+
+use std::os::unix::fs::PermissionsExt;
+
+use super::super::folder::Folder;
+use super::super::{OpenError, open};
+use super::*;
+
+fn open_in(path: &std::path::Path) -> Result<Arc<dyn Spool>, OpenError> {
+    open(
+        path,
+        settings(),
+        Clock::standing_at(at(NOW)),
+        &mut Registry::default(),
+    )
+}
+
+#[tokio::test]
+async fn what_it_makes_is_for_its_owner_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let data_dir = folder.path().join("data");
+    let spool = open_in(&data_dir).unwrap();
+    let mut new = new_message(message(1, "user", Class::Normal, &LANES[..1]));
+    new.message.content_octets = 100_000;
+    let content = intake(&*spool, &octets(100_000)).await.unwrap();
+    spool.enqueue(new, content).await.unwrap();
+    let mode = |path: &str| {
+        let metadata = std::fs::metadata(data_dir.join(path)).unwrap();
+        metadata.permissions().mode() & 0o777
+    };
+    assert_eq!(mode(""), 0o700);
+    assert_eq!(mode("spool.redb"), 0o600);
+    assert_eq!(mode("content"), 0o700);
+    assert_eq!(mode(&format!("content/{}", id(1))), 0o600);
+}
+
+#[tokio::test]
+async fn a_second_process_is_told_that_it_is_in_use() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = open_in(folder.path()).unwrap();
+    let second = open_in(folder.path());
+    assert!(matches!(second, Err(OpenError::InUse { .. })));
+    first.close().await.unwrap();
+    assert!(open_in(folder.path()).is_ok());
+}
+
+#[tokio::test]
+async fn what_is_not_a_spool_is_said_to_be_damaged() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("spool.redb");
+    std::fs::write(&path, vec![7; 10_000]).unwrap();
+    let opened = open_in(folder.path());
+    assert!(
+        matches!(opened, Err(OpenError::Damaged { .. })),
+        "{:?}",
+        opened.err()
+    );
+    assert_eq!(
+        std::fs::read(&path).unwrap(),
+        vec![7; 10_000],
+        "it is left as it was"
+    );
+    let opened = open_in(&path);
+    assert!(
+        matches!(opened, Err(OpenError::Unreadable { .. })),
+        "{:?}",
+        opened.err()
+    );
+}
+
+#[tokio::test]
+async fn what_a_crash_has_left_behind_is_removed_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = open_in(folder.path()).unwrap();
+    let mut new = new_message(message(1, "user", Class::Normal, &LANES[..1]));
+    new.message.content_octets = 100_000;
+    let content = intake(&*spool, &octets(100_000)).await.unwrap();
+    spool.enqueue(new, content).await.unwrap();
+    spool.close().await.unwrap();
+    let contents = folder.path().join("content");
+    for name in ["incoming-7", &id(2).to_string(), "notes.txt"] {
+        std::fs::write(contents.join(name), b"left").unwrap();
+    }
+    let spool = open_in(folder.path()).unwrap();
+    let mut names: Vec<String> = std::fs::read_dir(&contents)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    assert_eq!(names, [id(1).to_string(), "notes.txt".to_owned()]);
+    let content = spool.content(id(1)).await.unwrap();
+    assert_eq!(gather(content).await.unwrap(), octets(100_000));
+}
+
+#[tokio::test]
+async fn an_intake_that_is_given_up_leaves_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = open_in(folder.path()).unwrap();
+    let content = intake(&*spool, &octets(1_000_000)).await.unwrap();
+    let files = || {
+        std::fs::read_dir(folder.path().join("content"))
+            .unwrap()
+            .count()
+    };
+    assert_eq!(files(), 1);
+    drop(content);
+    assert_eq!(files(), 0);
+    assert_eq!(spool.figures().octets_in_flight, 0);
+}
+
+#[test]
+fn a_reserve_is_set_aside_once_and_given_up_once() {
+    use super::super::disk::Disk;
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Folder::open(folder.path()).unwrap();
+    assert!(!disk.give_up_reserve());
+    disk.keep_reserve().unwrap();
+    disk.keep_reserve().unwrap();
+    let reserve = folder.path().join("spool.reserve");
+    assert_eq!(std::fs::metadata(&reserve).unwrap().len(), 4 << 20);
+    assert!(disk.give_up_reserve());
+    assert!(!reserve.exists());
+    assert!(disk.free_octets().unwrap() > 0);
+}

@@ -1,0 +1,80 @@
+//! The disk is full.
+
+use super::super::disk::Disk;
+use super::super::sample::{enqueue, line};
+use super::*;
+
+fn small(number: u64) -> NewMessage {
+    new_message(message(number, "user", Class::Normal, &LANES[..1]))
+}
+
+/// Fills the disk; how many messages it took.
+async fn fill(spool: &Embedded, from: u64, size: usize) -> u64 {
+    for number in from.. {
+        match enqueue(spool, small(number), &octets(size)).await {
+            Ok(()) => {}
+            Err(SpoolError::Full) => return number,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    unreachable!("a disk has an end")
+}
+
+async fn deliver_all(spool: &Embedded) -> u64 {
+    let line = line(LANES[0], Class::Normal, "user");
+    let mut delivered = 0;
+    while let Some(claim) = spool.claim(&line, at(NOW)).await.unwrap().claim {
+        let content = spool.content(claim.message.id).await.unwrap();
+        gather(content).await.unwrap();
+        let settlement = Settlement {
+            lease: claim.lease,
+            remaining: Vec::new(),
+            reports: Vec::new(),
+            trail: trail(),
+        };
+        let settled = spool.settle(settlement).await;
+        settled.unwrap_or_else(|error| panic!("after {delivered} delivered: {error}"));
+        delivered += 1;
+    }
+    delivered
+}
+
+async fn full_and_emptied(seed: u64) {
+    let mut dice = Dice::new(seed);
+    let disk = Simulated::new(seed);
+    let size = [300, 4_000, 8_000, 60_000][dice.below(4) as usize];
+    let tells_room = dice.one_in(2);
+    let settings = Settings {
+        disk_free_octets_min: 256 << 10,
+        ..settings()
+    };
+    let spool = start_with(&disk, settings).unwrap();
+    let capacity = (2 << 20) + dice.below(2 << 20);
+    disk.set_capacity(Some(capacity), tells_room);
+    disk.keep_reserve().unwrap();
+    let mut next = 1;
+    for round in 0..3 {
+        let first = next;
+        next = fill(&spool, first, size).await;
+        assert!(next > first, "round {round}: there was room");
+        if size <= 8_000 {
+            assert!(!spool.figures().writable, "seen by the writer");
+        }
+        // Refused once more, and again: that changes nothing.
+        for _ in 0..3 {
+            let refused = enqueue(&spool, small(next), &octets(size)).await;
+            assert!(matches!(refused, Err(SpoolError::Full)));
+        }
+        let refused = spool.message(id(next)).await.unwrap();
+        assert!(refused.is_none(), "what was refused is not there");
+        assert!(deliver_all(&spool).await >= next - first);
+        assert!(spool.figures().writable);
+    }
+    assert!(disk.octets_used() <= capacity);
+    assert_eq!(spool.figures().queued, [0; 5]);
+}
+
+#[test]
+fn a_full_disk_refuses_mail_while_deliveries_go_on_and_give_room_back() {
+    with_seeds(0..24, full_and_emptied);
+}

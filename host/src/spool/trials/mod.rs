@@ -1,0 +1,385 @@
+//! Trials of the embedded backend: the power is cut, the disk fails, the disk is full.
+//!
+//! A workload of a seed runs on a simulated disk while a model notes what was acknowledged. Then
+//! everything that was acknowledged has to be there, once, octet by octet, and what was refused
+//! has to be there whole or not at all. A failure names its seed.
+
+#![allow(clippy::unwrap_used)]
+
+mod damage;
+mod faults;
+mod folder;
+mod full;
+mod power;
+pub(super) mod simulated;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::embedded::Embedded;
+use super::metrics::Metrics;
+use super::sample::{at, domain, gather, id, intake, message, new_message, octets, trail};
+use super::settings::Pace;
+use super::{
+    Change, ChangeAction, Claim, NewDelivery, NewMessage, PageRequest, Selection, Settings,
+    Settlement, Spool, SpoolError,
+};
+use crate::clock::Clock;
+use crate::message::{Class, Line, MessageId};
+use crate::telemetry::Registry;
+use simulated::{Dice, Simulated};
+
+/// The time that stands still in all trials.
+const NOW: u64 = 1_000_000;
+
+const LANES: [&str; 3] = ["a.example", "b.example", "c.example"];
+const CLASSES: [Class; 2] = [Class::VeryHigh, Class::Normal];
+
+/// Small limits, so that a short trial meets them.
+fn settings() -> Settings {
+    Settings {
+        inline_octets_max: 8 << 10,
+        history_records_max: 20,
+        disk_free_octets_min: 0,
+        page_cache_octets: 1 << 20,
+        recent_octets_max: 32 << 10,
+        ..Settings::default()
+    }
+}
+
+fn pace() -> Pace {
+    Pace {
+        settlement_patience: Duration::ZERO,
+        checkpoint_after: Duration::from_millis(20),
+        reopen_after: Duration::ZERO,
+    }
+}
+
+fn start(disk: &Simulated) -> Result<Embedded, super::embedded::StartFailure> {
+    start_with(disk, settings())
+}
+
+fn start_with(
+    disk: &Simulated,
+    settings: Settings,
+) -> Result<Embedded, super::embedded::StartFailure> {
+    let metrics = Metrics::register(&mut Registry::default());
+    let clock = Clock::standing_at(at(NOW));
+    Embedded::start(Arc::new(disk.clone()), settings, clock, metrics, pace())
+}
+
+/// What is known of a recipient.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// Still to be delivered.
+    Open,
+    /// Settled or cancelled, and that was acknowledged.
+    Closed,
+    /// Settled or cancelled, and that failed: it may have happened.
+    Unsure,
+}
+
+/// What is known of a message.
+#[derive(Clone, Debug)]
+struct Known {
+    octets: usize,
+    is_acknowledged: bool,
+    /// A report whose settlement failed: it may have happened.
+    is_unsure: bool,
+    recipients: Vec<Fate>,
+}
+
+/// A spool, what it was told, and what it said.
+struct Trial {
+    spool: Embedded,
+    dice: Dice,
+    known: BTreeMap<u64, Known>,
+    next: u64,
+    claims: Vec<Claim>,
+}
+
+impl Trial {
+    fn on(disk: &Simulated, seed: u64) -> Self {
+        Self {
+            spool: start(disk).unwrap(),
+            dice: Dice::new(seed ^ 0xA5A5),
+            known: BTreeMap::new(),
+            next: 1,
+            claims: Vec::new(),
+        }
+    }
+
+    /// One step of the workload; what comes of it is noted.
+    async fn step(&mut self) {
+        match self.dice.below(10) {
+            0..4 => self.enqueue().await,
+            4..6 => self.claim().await,
+            6..9 => self.settle().await,
+            _ => self.change().await,
+        }
+    }
+
+    async fn enqueue(&mut self) {
+        let number = self.next;
+        self.next += 1;
+        let size = match self.dice.below(10) {
+            0 => 0,
+            1..7 => self.dice.below(3_000),
+            7..9 => self.dice.below(8 << 10),
+            _ => (8 << 10) + 1 + self.dice.below(400_000),
+        };
+        let size = usize::try_from(size).unwrap();
+        let recipients = 1 + self.dice.below(3) as usize;
+        let class = CLASSES[self.dice.below(2) as usize];
+        let mut new = new_message(message(number, "user", class, &LANES[..recipients]));
+        new.message.content_octets = size as u64;
+        let result = match intake(&self.spool, &octets(size)).await {
+            Ok(content) => self.spool.enqueue(new, content).await,
+            Err(error) => Err(error),
+        };
+        self.known.insert(
+            number,
+            Known {
+                octets: size,
+                is_acknowledged: result.is_ok(),
+                is_unsure: false,
+                recipients: vec![Fate::Open; recipients],
+            },
+        );
+    }
+
+    async fn claim(&mut self) {
+        let line = Line {
+            next_hop: domain(LANES[self.dice.below(3) as usize]),
+            class: CLASSES[self.dice.below(2) as usize],
+            user: "user".to_owned(),
+        };
+        if let Ok(claimed) = self.spool.claim(&line, at(NOW)).await
+            && let Some(claim) = claimed.claim
+        {
+            self.claims.push(claim);
+        }
+    }
+
+    async fn settle(&mut self) {
+        if self.claims.is_empty() {
+            return self.claim().await;
+        }
+        let claim = self
+            .claims
+            .swap_remove(self.dice.below(self.claims.len() as u64) as usize);
+        let number = number_of(claim.message.id);
+        if let Ok(content) = self.spool.content(claim.message.id).await
+            && let Ok(content) = gather(content).await
+        {
+            assert!(content == octets(content.len()), "the content of {number}");
+            assert_eq!(content.len() as u64, claim.message.content_octets);
+        }
+        let again = |recipients: Vec<u32>, lane: &str| NewDelivery {
+            recipients,
+            attempts: claim.delivery.attempts + 1,
+            ..NewDelivery::first(domain(lane), Vec::new(), at(NOW))
+        };
+        let recipients = claim.delivery.recipients.clone();
+        let (remaining, reports) = match self.dice.below(4) {
+            0 => (vec![again(recipients.clone(), LANES[0])], Vec::new()),
+            1 => (Vec::new(), vec![self.report()]),
+            _ => (Vec::new(), Vec::new()),
+        };
+        let is_done = remaining.is_empty();
+        let report = reports
+            .first()
+            .map(|(new, _): &(NewMessage, Bytes)| new.message.id);
+        let result = self
+            .spool
+            .settle(Settlement {
+                lease: claim.lease,
+                remaining,
+                reports,
+                trail: trail(),
+            })
+            .await;
+        if let Some(report) = report.map(number_of) {
+            let known = self.known.get_mut(&report).unwrap();
+            known.is_acknowledged = result.is_ok();
+            known.is_unsure = matches!(result, Err(SpoolError::Full | SpoolError::Unavailable(_)));
+        }
+        if is_done {
+            self.close(number, &recipients, &result);
+        }
+        match result {
+            Err(SpoolError::Full | SpoolError::Unavailable(_)) => {
+                self.spool.release(claim.lease);
+            }
+            Ok(()) | Err(SpoolError::LeaseLost | SpoolError::Unknown) => {}
+        }
+    }
+
+    fn report(&mut self) -> (NewMessage, Bytes) {
+        let number = self.next;
+        self.next += 1;
+        let size = self.dice.below(2_000) as usize;
+        let mut report = message(number, "user", Class::Normal, &LANES[..1]);
+        report.content_octets = size as u64;
+        self.known.insert(
+            number,
+            Known {
+                octets: size,
+                is_acknowledged: false,
+                is_unsure: false,
+                recipients: vec![Fate::Open],
+            },
+        );
+        (new_message(report), Bytes::from(octets(size)))
+    }
+
+    async fn change(&mut self) {
+        if self.next == 1 {
+            return;
+        }
+        let number = 1 + self.dice.below(self.next - 1);
+        let action = match self.dice.below(5) {
+            0 => ChangeAction::Hold,
+            1 | 2 => ChangeAction::Release,
+            3 => ChangeAction::SetClass(CLASSES[self.dice.below(2) as usize]),
+            _ => ChangeAction::Cancel,
+        };
+        let change = Change {
+            action,
+            by: "trial".to_owned(),
+            at: at(NOW),
+        };
+        let selection = Selection::of_message(id(number));
+        let result = self.spool.change(selection, change, false).await;
+        if action == ChangeAction::Cancel {
+            let recipients: Vec<u32> = (0..self.known[&number].recipients.len() as u32).collect();
+            self.close(number, &recipients, &result.map(drop));
+        }
+    }
+
+    fn close(&mut self, number: u64, recipients: &[u32], result: &Result<(), SpoolError>) {
+        for recipient in recipients {
+            let fate = &mut self.known.get_mut(&number).unwrap().recipients[*recipient as usize];
+            *fate = match (*fate, result) {
+                (Fate::Closed, _) | (_, Ok(())) => Fate::Closed,
+                // Lost to a cancel: that one is noted by itself.
+                (fate, Err(SpoolError::LeaseLost)) => fate,
+                (_, Err(_)) => Fate::Unsure,
+            };
+        }
+    }
+
+    /// Everything that was acknowledged is there, and nothing is there twice or in part.
+    async fn check(&self, spool: &Embedded, may_have_refused: bool) {
+        let mut queued = [0; 5];
+        for (number, known) in &self.known {
+            let record = spool.message(id(*number)).await.unwrap();
+            let Some(record) = record else {
+                // Finished ones are forgotten after a while.
+                let is_open = known.recipients.contains(&Fate::Open);
+                assert!(
+                    !known.is_acknowledged || !is_open,
+                    "message {number} is lost"
+                );
+                continue;
+            };
+            assert!(
+                known.is_acknowledged || known.is_unsure || may_have_refused,
+                "message {number} was refused and is there"
+            );
+            let mut times = vec![0; known.recipients.len()];
+            for (delivery, _) in &record.deliveries {
+                queued[usize::from(record.message.class.number() - 1)] += 1;
+                for recipient in &delivery.recipients {
+                    times[*recipient as usize] += 1;
+                }
+            }
+            for (recipient, (fate, times)) in known.recipients.iter().zip(times).enumerate() {
+                let is_right = match fate {
+                    Fate::Open => times == 1,
+                    Fate::Closed => times == 0,
+                    Fate::Unsure => times <= 1,
+                };
+                assert!(
+                    is_right,
+                    "recipient {recipient} of {number} is {fate:?} and there {times} times"
+                );
+            }
+            assert_eq!(record.finished.is_some(), record.deliveries.is_empty());
+            if record.finished.is_none() {
+                let content = spool.content(id(*number)).await.unwrap();
+                let content = gather(content).await.unwrap();
+                assert!(content == octets(known.octets), "the content of {number}");
+            }
+        }
+        assert_eq!(spool.figures().queued, queued);
+    }
+
+    /// All that is queued can be delivered, and leaves nothing behind.
+    async fn drain(&mut self, spool: &Embedded) {
+        let change = Change {
+            action: ChangeAction::Release,
+            by: "trial".to_owned(),
+            at: at(NOW),
+        };
+        spool
+            .change(Selection::default(), change, false)
+            .await
+            .unwrap();
+        for claim in self.claims.drain(..) {
+            spool.release(claim.lease);
+        }
+        for lane in LANES {
+            for class in CLASSES {
+                let line = Line {
+                    next_hop: domain(lane),
+                    class,
+                    user: "user".to_owned(),
+                };
+                while let Some(claim) = spool.claim(&line, at(NOW)).await.unwrap().claim {
+                    let content = spool.content(claim.message.id).await.unwrap();
+                    let content = gather(content).await.unwrap();
+                    assert_eq!(content.len() as u64, claim.message.content_octets);
+                    let settlement = Settlement {
+                        lease: claim.lease,
+                        remaining: Vec::new(),
+                        reports: Vec::new(),
+                        trail: Vec::new(),
+                    };
+                    spool.settle(settlement).await.unwrap();
+                }
+            }
+        }
+        assert_eq!(spool.figures().queued, [0; 5]);
+        let request = PageRequest {
+            cursor: None,
+            rows_max: 10,
+            now: at(NOW),
+        };
+        let page = spool.list(Selection::default(), request).await.unwrap();
+        assert!(page.rows.is_empty());
+    }
+}
+
+fn number_of(id: MessageId) -> u64 {
+    // The low half of a sample's id is its number.
+    id.to_bits() as u64
+}
+
+/// Runs a trial for each seed; a failure tells which one it was.
+fn with_seeds(seeds: std::ops::Range<u64>, trial: impl AsyncFn(u64)) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    for seed in seeds {
+        let run = std::panic::AssertUnwindSafe(|| runtime.block_on(trial(seed)));
+        if let Err(panic) = std::panic::catch_unwind(run) {
+            eprintln!("seed {seed} failed");
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
