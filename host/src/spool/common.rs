@@ -46,6 +46,8 @@ pub(super) struct Opening {
 #[derive(Debug, Default)]
 struct OpeningState {
     times: u64,
+    /// How often the writer looked into a failed read and found the database good.
+    alarms: u64,
     has_given_up: bool,
 }
 
@@ -69,13 +71,22 @@ impl Opening {
         self.changed.notify_all();
     }
 
-    /// Waits until it is opened once more than so many times; false when that is not to be expected.
-    fn wait_beyond(&self, times: u64) -> bool {
+    /// It is good: what failed to be read cannot be read.
+    pub(super) fn is_good(&self) {
+        self.state().alarms += 1;
+        self.changed.notify_all();
+    }
+
+    /// Raises an alarm and waits until it is opened once more than so many times; false when that
+    /// is not to be expected.
+    fn wait_beyond(&self, times: u64, alarm: impl FnOnce()) -> bool {
+        let alarms = self.state().alarms;
+        alarm();
         let state = self.state();
         let (state, _) = self
             .changed
             .wait_timeout_while(state, REOPENING_MAX, |state| {
-                state.times == times && !state.has_given_up
+                state.times == times && state.alarms == alarms && !state.has_given_up
             })
             .unwrap_or_else(PoisonError::into_inner);
         state.times > times
@@ -103,8 +114,7 @@ impl Common {
     ) -> Result<R, StoreError> {
         let times = self.opening.times();
         self.store.read(&work).or_else(|error| {
-            self.inbox.suspect();
-            if self.opening.wait_beyond(times) {
+            if self.opening.wait_beyond(times, || self.inbox.suspect()) {
                 self.store.read(&work)
             } else {
                 Err(error)

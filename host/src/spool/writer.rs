@@ -109,6 +109,9 @@ impl Writer {
         if is_suspect && self.broken.is_none() {
             let still_reads = self.common.store.read(|rows| Ok(rows::counters(rows)));
             self.broken = still_reads.is_err().then(Instant::now);
+            if self.broken.is_none() {
+                self.common.opening.is_good();
+            }
         }
         if let Err(error) = self.mend() {
             refuse_all(enqueues, settles, &error);

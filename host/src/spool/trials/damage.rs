@@ -45,5 +45,5 @@ async fn scratched(seed: u64) {
 
 #[test]
 fn a_scratched_file_is_an_error_and_no_panic() {
-    with_seeds(0..60, scratched);
+    with_seeds(0..40, scratched);
 }

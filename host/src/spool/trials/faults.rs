@@ -33,7 +33,7 @@ async fn fail_and_recover(seed: u64) {
 
 #[test]
 fn a_failed_commit_is_an_error_and_nothing_else_is_lost() {
-    with_seeds(0..150, fail_and_recover);
+    with_seeds(0..100, fail_and_recover);
 }
 
 #[tokio::test]

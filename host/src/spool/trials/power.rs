@@ -46,12 +46,12 @@ async fn queued(trial: &Trial, spool: &Embedded) -> Vec<MessageId> {
 
 #[test]
 fn what_was_acknowledged_survives_a_power_cut_1() {
-    with_seeds(0..150, cut_and_go_on);
+    with_seeds(0..100, cut_and_go_on);
 }
 
 #[test]
 fn what_was_acknowledged_survives_a_power_cut_2() {
-    with_seeds(1_000..1_150, cut_and_go_on);
+    with_seeds(100..200, cut_and_go_on);
 }
 
 /// The power is cut again and again, also while the file is repaired and orphans are removed.
@@ -117,5 +117,5 @@ impl Simulated {
 
 #[test]
 fn what_was_acknowledged_survives_power_cuts_during_recovery() {
-    with_seeds(0..40, cut_again_and_again);
+    with_seeds(0..25, cut_again_and_again);
 }

@@ -18,7 +18,7 @@ const SECTOR: usize = 512;
 const BLOCK: u64 = 4096;
 
 /// Octets of the reserve.
-const RESERVE: u64 = 512 << 10;
+const RESERVE: u64 = 256 << 10;
 
 /// A source of numbers that looks random and is the same for the same seed.
 #[derive(Clone, Debug)]
@@ -75,8 +75,6 @@ struct State {
     /// Whether it tells how much room is left.
     tells_room: bool,
     has_reserve: bool,
-    operations: u64,
-    failures: u64,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -117,8 +115,6 @@ impl Simulated {
             capacity: None,
             tells_room: true,
             has_reserve: false,
-            operations: 0,
-            failures: 0,
         })))
     }
 
@@ -144,12 +140,6 @@ impl Simulated {
 
     pub(in crate::spool) fn octets_used(&self) -> u64 {
         self.state().used()
-    }
-
-    /// Operations so far, and how many of them failed.
-    pub(in crate::spool) fn operations(&self) -> (u64, u64) {
-        let state = self.state();
-        (state.operations, state.failures)
     }
 
     pub(in crate::spool) fn content_names(&self) -> Vec<String> {
@@ -181,8 +171,6 @@ impl Simulated {
             capacity: state.capacity,
             tells_room: state.tells_room,
             has_reserve: state.has_reserve,
-            operations: 0,
-            failures: 0,
         })))
     }
 
@@ -224,9 +212,7 @@ impl State {
         if self.is_out {
             return Err(io::Error::other("the power is out"));
         }
-        self.operations += 1;
         if times > 0 && self.dice.one_in(times) {
-            self.failures += 1;
             return Err(io::Error::other("a fault of the disk"));
         }
         Ok(())
@@ -353,7 +339,6 @@ impl File for Handle {
             .capacity
             .is_some_and(|capacity| state.used() + more > capacity)
         {
-            state.failures += 1;
             return Err(io::ErrorKind::StorageFull.into());
         }
         let file = &mut state.files[self.index];
