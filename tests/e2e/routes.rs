@@ -88,6 +88,7 @@ fn a_smarthost_is_spoken_to_with_login_and_verified_tls() {
     let text = received.text();
     assert_eq!(text.matches("Received: from ").count(), 2, "{text}");
     assert!(text.contains("with ESMTPSA id"), "{text}");
+    wait_until("the outcome is recorded", || relay.queued().is_empty());
     let trail = trail(&relay, &id);
     assert!(trail.contains(", TLSv1.3 "), "{trail}");
     assert!(!trail.contains(&password), "{trail}");
