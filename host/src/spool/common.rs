@@ -15,8 +15,9 @@ use super::disk::Disk;
 use super::heads::heads;
 use super::inbox::Inbox;
 use super::metrics::Metrics;
-use super::redb::{Snapshot, Store, StoreError};
+use super::redb::{Snapshot, StoreError};
 use super::rows::{self, Fault};
+use super::store::Store;
 
 /// How long a reader waits for a database that is being opened again.
 const REOPENING_MAX: Duration = Duration::from_secs(2);

@@ -1,7 +1,7 @@
 //! What the spool asks of a disk, so that tests can give it one that fails or loses power.
 //!
-//! Two kinds of files: one that is read and written anywhere (the database), and contents that are
-//! written once from front to back. What was written survives a power cut only after a sync of
+//! Two kinds of files: those that are read and written anywhere (the database and its journal), and
+//! contents that are written once from front to back. What was written survives a power cut only after a sync of
 //! the file, and its name only after a sync of the names.
 
 use std::fmt::Debug;
@@ -34,6 +34,9 @@ pub(super) trait File: Debug + Send + Sync {
 pub(super) trait Disk: Debug + Send + Sync {
     /// The database file, made when it does not exist, and locked against other processes.
     fn database(&self) -> io::Result<Arc<dyn File>>;
+
+    /// The journal's file, made when it does not exist. The lock of the database is its lock.
+    fn journal(&self) -> io::Result<Arc<dyn File>>;
 
     /// A new file for a content.
     fn create(&self, name: &str) -> io::Result<Arc<dyn File>>;

@@ -21,14 +21,15 @@ use super::budget::Budget;
 use super::common::{Common, Opening};
 use super::contents::Contents;
 use super::disk::{Disk, is_full};
-use super::folder::{DATABASE, Folder};
+use super::folder::{DATABASE, Folder, JOURNAL};
 use super::inbox::{ChangeRequest, Enqueue, Inbox, Settle};
 use super::intake::{EmbeddedIntake, Received};
 use super::ledger::{Prepared, Settled, Stowed};
 use super::metrics::Metrics;
-use super::redb::{OpenFailure, Store, StoreError};
+use super::redb::{OpenFailure, StoreError};
 use super::rows::{self, Fault};
 use super::settings::Pace;
+use super::store::Store;
 use super::stored::{Damage, FORM};
 use super::writer::Writer;
 use super::{
@@ -86,6 +87,10 @@ impl StartFailure {
         match self {
             Self::Open(OpenFailure::Disk(error)) | Self::Disk(error) => from_io(&path, error),
             Self::Open(OpenFailure::Damaged(source)) => OpenError::Damaged { path, source },
+            Self::Open(OpenFailure::JournalDamaged(source)) => OpenError::Damaged {
+                path: data_dir.join(JOURNAL),
+                source,
+            },
             Self::Rows(Fault::Damaged(Damage::Form(found))) => OpenError::TooNew {
                 path,
                 found: found.into(),
@@ -132,7 +137,7 @@ impl Embedded {
         metrics: Metrics,
         pace: Pace,
     ) -> Result<Self, StartFailure> {
-        let store = Store::open(&*disk, settings.page_cache_octets).map_err(StartFailure::Open)?;
+        let store = Store::open(&*disk, &settings).map_err(StartFailure::Open)?;
         let contents = Contents::new(Arc::clone(&disk), settings.disk_free_octets_min);
         let removed = contents.remove_orphans(|id| -> Result<bool, StartFailure> {
             Ok(store.read(|rows| rows::is_queued(rows, id))?)

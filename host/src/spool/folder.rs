@@ -1,4 +1,5 @@
-//! The spool's files in the data folder: `spool.redb`, `content/` and `spool.reserve`.
+//! The spool's files in the data folder: `spool.redb`, `spool.journal`, `content/` and
+//! `spool.reserve`.
 //!
 //! Readable by the relay's own user only (0600, folders 0700): they hold mail.
 
@@ -12,14 +13,16 @@ use super::disk::{Disk, File};
 
 /// Name of the database in the data folder.
 pub(super) const DATABASE: &str = "spool.redb";
+/// Name of the journal in the data folder.
+pub(super) const JOURNAL: &str = "spool.journal";
 /// Name of the folder of large contents.
 const CONTENTS: &str = "content";
 /// Name of the room that is set aside.
 const RESERVE: &str = "spool.reserve";
 
-/// Octets set aside for settling deliveries on a disk that somebody else has filled: thousands of
-/// them fit in it, and each gives room back.
-const RESERVE_OCTETS: usize = 4 << 20;
+/// Octets set aside for settling deliveries on a disk that somebody else has filled: what a full
+/// journal has to bring into the database fits in it, and each settlement gives room back.
+const RESERVE_OCTETS: usize = 24 << 20;
 
 /// The data folder of a relay.
 #[derive(Debug)]
@@ -40,8 +43,15 @@ impl Folder {
         Ok(folder)
     }
 
-    pub(super) fn database_path(&self) -> PathBuf {
-        self.path.join(DATABASE)
+    /// A file that is there for good, made when it does not exist.
+    fn standing_file(&self, name: &str) -> io::Result<fs::File> {
+        let path = self.path.join(name);
+        let is_new = !path.try_exists()?;
+        let file = private_file().read(true).create(true).open(path)?;
+        if is_new {
+            sync_folder(&self.path)?;
+        }
+        Ok(file)
     }
 
     fn contents(&self) -> PathBuf {
@@ -55,17 +65,16 @@ impl Folder {
 
 impl Disk for Folder {
     fn database(&self) -> io::Result<Arc<dyn File>> {
-        let path = self.database_path();
-        let is_new = !path.try_exists()?;
-        let file = private_file().read(true).create(true).open(path)?;
+        let file = self.standing_file(DATABASE)?;
         file.try_lock().map_err(|error| match error {
             fs::TryLockError::WouldBlock => io::ErrorKind::ResourceBusy.into(),
             fs::TryLockError::Error(error) => error,
         })?;
-        if is_new {
-            sync_folder(&self.path)?;
-        }
         Ok(Arc::new(file))
+    }
+
+    fn journal(&self) -> io::Result<Arc<dyn File>> {
+        Ok(Arc::new(self.standing_file(JOURNAL)?))
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {

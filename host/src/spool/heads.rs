@@ -6,8 +6,9 @@ use crate::message::{DeliveryId, Line, MessageId};
 
 use super::lines::{Behind, Horizon, WINDOW};
 use super::place::{self, Place};
-use super::redb::{Reading, Scan, Sheet, StoreError};
+use super::redb::{Reading, Scan, StoreError};
 use super::rows;
+use super::sheet::Sheet;
 
 /// The first delivery of each line that is not leased. One seek for each line, whatever waits in it.
 pub(super) fn heads(

@@ -16,8 +16,9 @@ use crate::message::{
 
 use super::chunks;
 use super::figures::class_index;
-use super::redb::{Reading, Scan, Sheet, StoreError, Transaction};
+use super::redb::{Reading, Scan, StoreError, Transaction};
 use super::rows::{self, Fault, Standing};
+use super::sheet::Sheet;
 use super::stored::{self, Counters, Damage, DeliveryRecord, MessageRecord, TrailRecord};
 use super::work::{keeps_name, remaining_deliveries};
 use super::{Change, ChangeAction, Lease, NewDelivery, NewMessage, SpoolError};

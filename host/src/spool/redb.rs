@@ -1,127 +1,41 @@
-//! The database under the embedded backend: the only file of the spool that names redb.
+//! redb: the only file of the spool that names it.
 //!
-//! Offers sheets of octets by octets, read in snapshots and written in transactions that one sync
-//! makes durable. What stands in the sheets is `ledger`'s.
+//! Offers the rows of sheets, read in snapshots and changed in transactions, whose commits wait for
+//! the disk or stay in memory until a later one does. What stands in the sheets is `ledger`'s; when
+//! a commit waits for the disk is `store`'s.
 //!
 //! redb commits with one sync (its checksums tell a torn commit apart) and refuses to go on after
-//! any failed read or write; then [`Store::reopen`] confirms what was written and opens it again.
-//! After a crash redb walks the whole file; [`Store::checkpoint`] spares the next start that walk.
+//! any failed read or write; then it is to be closed and opened again. After a crash it walks the
+//! whole file, unless its last commit was a [checkpoint](Commit::Checkpoint).
 
 use std::cell::OnceCell;
 use std::fmt;
 use std::io;
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use redb::{
-    BackendError, Builder, CommitError, Database, DatabaseError, Durability, ReadOnlyTable,
-    ReadTransaction, ReadableDatabase, ReadableTable, StorageBackend, StorageError, Table,
-    TableDefinition, TableError, TransactionError,
+    BackendError, Builder, CommitError, DatabaseError, Durability, ReadOnlyTable, ReadTransaction,
+    ReadableDatabase, ReadableTable, StorageBackend, StorageError, Table, TableDefinition,
+    TableError, TransactionError,
 };
 
 use super::BoxError;
-use super::disk::{Disk, File, is_full};
+use super::disk::{File, is_full};
+use super::entries::{Entries, Entry};
+use super::sheet::{self, ID_OCTETS, Range, Sheet};
 use super::unsynced::Remembered;
-
-/// What the database keeps, each in the order of its keys.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sheet {
-    /// Messages and how their trails began, by id.
-    Messages,
-    /// Deliveries, by message id and number.
-    Deliveries,
-    /// Later parts of trails, by message id and sequence.
-    Trails,
-    /// What small contents begin with, in chunks by message id and number.
-    Chunks,
-    /// The rest of small contents behind the number of their chunks, by message id.
-    Rests,
-    /// Message ids of waiting deliveries, by place.
-    Waiting,
-    /// Message ids of held deliveries, by place.
-    Held,
-    /// Finished messages, by time and id.
-    Finished,
-    /// One row: the counters.
-    Counters,
-}
-
-/// The tables under the sheets. A commit writes every page on the way to a row anew, so rows that
-/// are written together share a table, and those of one message stand next to each other in it.
-/// Contents are apart, since each fills pages of its own.
-const TABLES: [TableDefinition<'static, Octets, Octets>; 3] = [
-    TableDefinition::new("mail"),
-    TableDefinition::new("contents"),
-    TableDefinition::new("queue"),
-];
-
-const MAIL: usize = 0;
-const CONTENTS: usize = 1;
-const QUEUE: usize = 2;
 
 type Octets = &'static [u8];
 
-/// Octets of the message id that the keys of mail begin with.
-const ID_OCTETS: usize = 16;
-
-impl Sheet {
-    /// Its table, and the octet in a key that tells it from the other sheets of the table.
-    const fn table(self) -> (usize, u8) {
-        match self {
-            Self::Messages => (MAIL, b'm'),
-            Self::Deliveries => (MAIL, b'd'),
-            Self::Trails => (MAIL, b't'),
-            Self::Rests => (MAIL, b'r'),
-            Self::Chunks => (CONTENTS, b'c'),
-            Self::Waiting => (QUEUE, b'w'),
-            Self::Held => (QUEUE, b'h'),
-            Self::Finished => (QUEUE, b'f'),
-            Self::Counters => (QUEUE, b'c'),
-        }
-    }
-
-    /// How many octets of a key stand before the one that tells the sheet.
-    const fn id_octets(self) -> usize {
-        match self.table().0 {
-            QUEUE => 0,
-            _ => ID_OCTETS,
-        }
-    }
-
-    /// The key in its table.
-    fn key(self, key: &[u8]) -> Vec<u8> {
-        let (id, rest) = key.split_at(self.id_octets().min(key.len()));
-        let mut full = Vec::with_capacity(key.len() + 1);
-        full.extend_from_slice(id);
-        full.push(self.table().1);
-        full.extend_from_slice(rest);
-        full
-    }
-
-    /// Bounds in its table; none given means the ends of the sheet. Only for sheets whose rows
-    /// stand together.
-    fn range(self, (from, to): Range<'_>) -> (Bound<Vec<u8>>, Bound<Vec<u8>>) {
-        debug_assert_eq!(
-            self.id_octets(),
-            0,
-            "the rows of {self:?} do not stand together"
-        );
-        let tag = self.table().1;
-        let from = match from {
-            Bound::Unbounded => Bound::Included(vec![tag]),
-            from => from.map(|key| self.key(key)),
-        };
-        let to = match to {
-            Bound::Unbounded => Bound::Excluded(vec![tag + 1]),
-            to => to.map(|key| self.key(key)),
-        };
-        (from, to)
-    }
-}
-
-/// From which key to which.
-pub(super) type Range<'a> = (Bound<&'a [u8]>, Bound<&'a [u8]>);
+const TABLES: [TableDefinition<'static, Octets, Octets>; sheet::TABLES.len()] = {
+    let [mail, contents, queue] = sheet::TABLES;
+    [
+        TableDefinition::new(mail),
+        TableDefinition::new(contents),
+        TableDefinition::new(queue),
+    ]
+};
 
 /// Why the database did not do what was asked.
 #[derive(Debug)]
@@ -143,163 +57,101 @@ impl fmt::Display for StoreError {
 
 impl std::error::Error for StoreError {}
 
-/// The database.
-pub(super) struct Store {
-    file: Remembered,
-    page_cache_octets: usize,
-    /// None while it is closed: after the end, or after a failure until it is open again.
-    database: RwLock<Option<Database>>,
+/// How a transaction ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Commit {
+    /// Changes nothing.
+    Nothing,
+    /// Changes the database in memory; the next checkpoint brings that to the disk.
+    InMemory,
+    /// Returns when the disk has this and all before it, in such a form that the next start has
+    /// nothing to walk, should this process end without closing the file. Two syncs.
+    Checkpoint,
 }
 
-impl fmt::Debug for Store {
+/// The open database.
+pub(super) struct Database(redb::Database);
+
+impl fmt::Debug for Database {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Store").field("file", &self.file).finish()
+        f.write_str("Database")
     }
 }
 
-impl Store {
-    /// Opens the database of a disk, and repairs it when the last process did not close it.
-    pub(super) fn open(disk: &dyn Disk, page_cache_octets: usize) -> Result<Self, OpenFailure> {
-        let file = Remembered::new(disk.database().map_err(OpenFailure::Disk)?);
-        let database = open(&file, page_cache_octets)?;
-        Ok(Self {
-            file,
-            page_cache_octets,
-            database: RwLock::new(Some(database)),
-        })
+impl Database {
+    /// Opens the database in a file, and repairs it when the last process did not close it.
+    pub(super) fn open(file: &Remembered, page_cache_octets: usize) -> Result<Self, OpenFailure> {
+        let opened = catch_unwind(AssertUnwindSafe(|| {
+            Builder::new()
+                .set_cache_size(page_cache_octets)
+                .create_with_backend(Backend(file.clone()))
+        }));
+        match opened {
+            Ok(Ok(database)) => Ok(Self(database)),
+            Ok(Err(DatabaseError::Storage(StorageError::Io(error)))) => {
+                Err(OpenFailure::Disk(error))
+            }
+            Ok(Err(error)) => Err(OpenFailure::Damaged(error.into())),
+            Err(_) => Err(OpenFailure::Damaged("the database cannot be read".into())),
+        }
     }
 
     /// The database as it is now. Its pages are kept for as long as this is.
     pub(super) fn snapshot(&self) -> Result<Snapshot, StoreError> {
-        let database = self.database();
-        let transaction = database
-            .as_ref()
-            .ok_or_else(closed)?
-            .begin_read()
-            .map_err(from_transaction)?;
         Ok(Snapshot {
-            transaction,
+            transaction: self.0.begin_read().map_err(from_transaction)?,
             tables: Default::default(),
         })
     }
 
-    /// Runs `work` on what the database is now. Whoever asks waits for the disk when pages have to
-    /// be read.
-    pub(super) fn read<R>(
-        &self,
-        work: impl FnOnce(&Snapshot) -> Result<R, StoreError>,
-    ) -> Result<R, StoreError> {
-        guarded(|| work(&self.snapshot()?))
-    }
-
-    /// Runs `work` on what the database was.
-    pub(super) fn read_in<R>(
-        &self,
-        snapshot: &Snapshot,
-        work: impl FnOnce(&Snapshot) -> Result<R, StoreError>,
-    ) -> Result<R, StoreError> {
-        guarded(|| work(snapshot))
-    }
-
-    /// Runs `work` in a transaction and commits it with one sync. After an error of `work` nothing
-    /// has changed. After an error of the commit, or any error that is not `work`'s own, the
-    /// database is to be [reopened](Self::reopen).
+    /// Runs `work` in a transaction, which notes its changes in `entries`, and ends it as `work`
+    /// says. After an error of `work` nothing has changed; after any other one the database is to be
+    /// opened again.
     pub(super) fn write(
         &self,
-        work: impl FnOnce(&mut Transaction<'_>) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError> {
-        guarded(|| {
-            let database = self.database();
-            let transaction = database
-                .as_ref()
-                .ok_or_else(closed)?
-                .begin_write()
-                .map_err(from_transaction)?;
-            {
-                let [mail, contents, queue] =
-                    TABLES.map(|table| transaction.open_table(table).map_err(from_table));
-                work(&mut Transaction {
-                    tables: [mail?, contents?, queue?],
-                })?;
+        entries: &mut Entries,
+        work: impl FnOnce(&mut Transaction<'_>) -> Result<Commit, StoreError>,
+    ) -> Result<Commit, StoreError> {
+        let mut transaction = self.0.begin_write().map_err(from_transaction)?;
+        let commit = {
+            let [mail, contents, queue] =
+                TABLES.map(|table| transaction.open_table(table).map_err(from_table));
+            work(&mut Transaction {
+                tables: [mail?, contents?, queue?],
+                entries,
+            })?
+        };
+        let durability = match commit {
+            Commit::Nothing => {
+                transaction.abort().map_err(from_storage)?;
+                return Ok(commit);
             }
-            transaction.commit().map_err(from_commit)
-        })
+            Commit::InMemory => Durability::None,
+            Commit::Checkpoint => Durability::Immediate,
+        };
+        transaction
+            .set_durability(durability)
+            .map_err(|error| StoreError::Failed(error.into()))?;
+        transaction.set_quick_repair(commit == Commit::Checkpoint);
+        transaction.commit().map_err(from_commit)?;
+        Ok(commit)
     }
 
-    /// Leaves the file so that the next start has nothing to walk, should this process end
-    /// without closing it. Two syncs; the next write undoes it.
-    pub(super) fn checkpoint(&self) -> Result<(), StoreError> {
-        guarded(|| {
-            let database = self.database();
-            let mut transaction = database
-                .as_ref()
-                .ok_or_else(closed)?
-                .begin_write()
-                .map_err(from_transaction)?;
-            transaction
-                .set_durability(Durability::Immediate)
-                .map_err(|error| StoreError::Failed(error.into()))?;
-            transaction.set_quick_repair(true);
-            transaction.commit().map_err(from_commit)
-        })
-    }
-
-    /// Gives the room between rows back to the disk. Takes as long as moving all rows, and nobody
-    /// reads or writes meanwhile.
-    pub(super) fn compact(&self) -> Result<(), StoreError> {
-        guarded(|| {
-            let mut database = self.database_mut();
-            let database = database.as_mut().ok_or_else(closed)?;
-            while database
-                .compact()
-                .map_err(|error| StoreError::Failed(error.into()))?
-            {}
-            Ok(())
-        })
-    }
-
-    /// Octets of the file.
-    pub(super) fn octets(&self) -> io::Result<u64> {
-        self.file.len()
-    }
-
-    /// Opens the database again after a failure, with all that was written confirmed. Everything
-    /// that a transaction wrote is there or nothing of it.
-    pub(super) fn reopen(&self) -> Result<(), StoreError> {
-        let mut database = self.database_mut();
-        *database = None;
-        self.file.confirm().map_err(from_io)?;
-        *database = Some(open(&self.file, self.page_cache_octets).map_err(
-            |failure| match failure {
-                OpenFailure::Disk(error) => from_io(error),
-                OpenFailure::Damaged(error) => StoreError::Failed(error),
-            },
-        )?);
+    /// Gives the room between rows back to the disk. Takes as long as moving all rows.
+    pub(super) fn compact(&mut self) -> Result<(), StoreError> {
+        while self
+            .0
+            .compact()
+            .map_err(|error| StoreError::Failed(error.into()))?
+        {}
         Ok(())
     }
 
-    /// Closes the database and lets others have its file; everything after this fails.
-    pub(super) fn close(&self) -> Result<(), StoreError> {
-        let closed = match self.database_mut().take() {
-            Some(database) => guarded(|| {
-                database
-                    .close()
-                    .map_err(|error| StoreError::Failed(error.into()))
-            }),
-            None => Ok(()),
-        };
-        let released = self.file.release().map_err(from_io);
-        closed.and(released)
-    }
-
-    fn database(&self) -> RwLockReadGuard<'_, Option<Database>> {
-        self.database.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn database_mut(&self) -> RwLockWriteGuard<'_, Option<Database>> {
-        self.database
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
+    /// Closes it, with everything on the disk.
+    pub(super) fn close(self) -> Result<(), StoreError> {
+        self.0
+            .close()
+            .map_err(|error| StoreError::Failed(error.into()))
     }
 }
 
@@ -308,26 +160,14 @@ impl Store {
 pub(super) enum OpenFailure {
     /// The system's answer.
     Disk(io::Error),
-    /// What is in the file.
+    /// What is in the database's file.
     Damaged(BoxError),
-}
-
-fn open(file: &Remembered, page_cache_octets: usize) -> Result<Database, OpenFailure> {
-    let opened = catch_unwind(AssertUnwindSafe(|| {
-        Builder::new()
-            .set_cache_size(page_cache_octets)
-            .create_with_backend(Backend(file.clone()))
-    }));
-    match opened {
-        Ok(Ok(database)) => Ok(database),
-        Ok(Err(DatabaseError::Storage(StorageError::Io(error)))) => Err(OpenFailure::Disk(error)),
-        Ok(Err(error)) => Err(OpenFailure::Damaged(error.into())),
-        Err(_) => Err(OpenFailure::Damaged("the database cannot be read".into())),
-    }
+    /// What is in the journal's.
+    JournalDamaged(BoxError),
 }
 
 /// redb's own checks panic on some files that nothing but a broken disk writes.
-fn guarded<R>(work: impl FnOnce() -> Result<R, StoreError>) -> Result<R, StoreError> {
+pub(super) fn guarded<R>(work: impl FnOnce() -> Result<R, StoreError>) -> Result<R, StoreError> {
     catch_unwind(AssertUnwindSafe(work))
         .unwrap_or_else(|_| Err(StoreError::Failed("the database is damaged".into())))
 }
@@ -422,6 +262,7 @@ impl Reading for Snapshot {
 /// The database as a transaction sees and changes it.
 pub(super) struct Transaction<'t> {
     tables: [Table<'t, Octets, Octets>; TABLES.len()],
+    entries: &'t mut Entries,
 }
 
 impl<'t> Transaction<'t> {
@@ -429,28 +270,56 @@ impl<'t> Transaction<'t> {
         &self.tables[sheet.table().0]
     }
 
+    /// What was changed so far.
+    pub(super) fn entries(&mut self) -> &mut Entries {
+        self.entries
+    }
+
+    /// Makes a change that was noted before, and does not note it again.
+    pub(super) fn apply(&mut self, entry: Entry<'_>) -> Result<(), StoreError> {
+        let table = &mut self.tables[entry.table];
+        match entry.row {
+            Some(row) => table.insert(entry.key, row).map(drop),
+            None => table.remove(entry.key).map(drop),
+        }
+        .map_err(from_storage)
+    }
+
     /// Puts a row in place of the one with that key, if there is one.
     pub(super) fn put(&mut self, sheet: Sheet, key: &[u8], row: &[u8]) -> Result<(), StoreError> {
-        self.tables[sheet.table().0]
-            .insert(&sheet.key(key)[..], row)
-            .map(drop)
-            .map_err(from_storage)
+        let key = &sheet.key(key)[..];
+        let (table, _) = sheet.table();
+        self.tables[table].insert(key, row).map_err(from_storage)?;
+        let row = Some(row);
+        self.entries.push(Entry { table, key, row });
+        Ok(())
     }
 
     /// Removes a row and gives it out.
     pub(super) fn take(&mut self, sheet: Sheet, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        let removed = self.tables[sheet.table().0]
-            .remove(&sheet.key(key)[..])
-            .map_err(from_storage)?;
-        Ok(removed.map(|row| row.value().to_vec()))
+        self.remove_as(sheet, key, <[u8]>::to_vec)
     }
 
     /// Removes a row; the length of it, none when there was none.
     pub(super) fn remove(&mut self, sheet: Sheet, key: &[u8]) -> Result<Option<usize>, StoreError> {
-        let removed = self.tables[sheet.table().0]
-            .remove(&sheet.key(key)[..])
-            .map_err(from_storage)?;
-        Ok(removed.map(|row| row.value().len()))
+        self.remove_as(sheet, key, <[u8]>::len)
+    }
+
+    fn remove_as<R>(
+        &mut self,
+        sheet: Sheet,
+        key: &[u8],
+        give: impl FnOnce(&[u8]) -> R,
+    ) -> Result<Option<R>, StoreError> {
+        let key = &sheet.key(key)[..];
+        let (table, _) = sheet.table();
+        let removed = self.tables[table].remove(key).map_err(from_storage)?;
+        let given = removed.map(|row| give(row.value()));
+        if given.is_some() {
+            let row = None;
+            self.entries.push(Entry { table, key, row });
+        }
+        Ok(given)
     }
 
     /// Whether there is a row with that key.
@@ -531,11 +400,7 @@ fn scan_message(
     Ok(())
 }
 
-fn closed() -> StoreError {
-    StoreError::Failed("the database is closed".into())
-}
-
-fn from_io(error: io::Error) -> StoreError {
+pub(super) fn from_io(error: io::Error) -> StoreError {
     if is_full(&error) {
         StoreError::Full
     } else {

@@ -6,7 +6,8 @@ use crate::message::{Class, Delivery, DeliveryId, Message, MessageId, Timestamp,
 
 use super::SpoolError;
 use super::place::Place;
-use super::redb::{Reading, Scan, Sheet, StoreError};
+use super::redb::{Reading, Scan, StoreError};
+use super::sheet::Sheet;
 use super::stored::{self, Counters, Damage, DeliveryRecord, MessageRecord, TrailRecord};
 
 /// Why a row could not be had.

@@ -19,6 +19,8 @@ pub struct Settings {
     pub disk_free_octets_min: u64,
     /// Memory for the database's pages.
     pub page_cache_octets: usize,
+    /// The journal takes up to this many octets of commits before the database is brought up.
+    pub journal_octets_max: u64,
     /// Memory for what was enqueued lately, so that mail that leaves at once is never read back.
     pub recent_octets_max: usize,
 }
@@ -34,8 +36,13 @@ impl Default for Settings {
             history_kept: Duration::from_secs(7 * 24 * 60 * 60),
             // About 100 MB on disk, and a tenth of a second more at a start after a crash.
             history_records_max: 100_000,
-            disk_free_octets_min: 16 << 20,
-            page_cache_octets: 8 << 20,
+            // More than a full journal has to bring into the database.
+            disk_free_octets_min: 32 << 20,
+            // Half of it is for pages that wait for a checkpoint.
+            page_cache_octets: 16 << 20,
+            // More than a thousand usual messages: a checkpoint takes tens of milliseconds, and
+            // there are a few in a second of the heaviest traffic.
+            journal_octets_max: 8 << 20,
             recent_octets_max: 4 << 20,
         }
     }

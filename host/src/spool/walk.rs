@@ -5,8 +5,9 @@ use std::ops::Bound;
 use crate::message::{DeliveryId, Message, MessageId, Timestamp};
 
 use super::place::Place;
-use super::redb::{Reading, Scan, Sheet, StoreError};
+use super::redb::{Reading, Scan, StoreError};
 use super::rows::{self, Fault, Standing};
+use super::sheet::Sheet;
 use super::{QueueState, Selection};
 
 /// A row's key and the message that it belongs to.

@@ -117,7 +117,7 @@ fn a_reserve_is_set_aside_once_and_given_up_once() {
     disk.keep_reserve().unwrap();
     disk.keep_reserve().unwrap();
     let reserve = folder.path().join("spool.reserve");
-    assert_eq!(std::fs::metadata(&reserve).unwrap().len(), 4 << 20);
+    assert_eq!(std::fs::metadata(&reserve).unwrap().len(), 24 << 20);
     assert!(disk.give_up_reserve());
     assert!(!reserve.exists());
     assert!(disk.free_octets().unwrap() > 0);

@@ -45,6 +45,7 @@ fn settings() -> Settings {
         history_records_max: 20,
         disk_free_octets_min: 0,
         page_cache_octets: 1 << 20,
+        journal_octets_max: 48 << 10,
         recent_octets_max: 32 << 10,
         ..Settings::default()
     }

@@ -98,13 +98,14 @@ enum Naming {
     Gone(String),
 }
 
-/// The database is a file without a name.
+/// The database and the journal are files without names.
 const DATABASE: usize = 0;
+const JOURNAL: usize = 1;
 
 impl Simulated {
     pub(in crate::spool) fn new(seed: u64) -> Self {
         Self(Arc::new(Mutex::new(State {
-            files: vec![Contents::default()],
+            files: vec![Contents::default(); 2],
             names: BTreeMap::new(),
             durable_names: BTreeMap::new(),
             unsynced_names: Vec::new(),
@@ -220,7 +221,7 @@ impl State {
 
     fn used(&self) -> u64 {
         let reserve = if self.has_reserve { RESERVE } else { 0 };
-        let named = self.names.values().copied().chain([DATABASE]);
+        let named = self.names.values().copied().chain([DATABASE, JOURNAL]);
         reserve
             + named
                 .map(|index| self.files[index].blocks.len() as u64 * BLOCK)
@@ -391,6 +392,10 @@ impl File for Handle {
 impl Disk for Simulated {
     fn database(&self) -> io::Result<Arc<dyn File>> {
         Ok(self.file(DATABASE))
+    }
+
+    fn journal(&self) -> io::Result<Arc<dyn File>> {
+        Ok(self.file(JOURNAL))
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {

@@ -1,0 +1,103 @@
+//! What the database keeps: sheets of rows, and the table and key under which each row stands.
+//!
+//! A commit writes every page on the way to a row anew, so rows that are written together share a
+//! table, and those of one message stand next to each other in it. Contents are apart, since each
+//! fills pages of its own.
+
+use std::ops::Bound;
+
+/// Names of the tables under the sheets. Their order is part of the stored form: the journal knows
+/// them by it.
+pub(super) const TABLES: [&str; 3] = ["mail", "contents", "queue"];
+
+/// What the database keeps, each in the order of its keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sheet {
+    /// Messages and how their trails began, by id.
+    Messages,
+    /// Deliveries, by message id and number.
+    Deliveries,
+    /// Later parts of trails, by message id and sequence.
+    Trails,
+    /// What small contents begin with, in chunks by message id and number.
+    Chunks,
+    /// The rest of small contents behind the number of their chunks, by message id.
+    Rests,
+    /// Message ids of waiting deliveries, by place.
+    Waiting,
+    /// Message ids of held deliveries, by place.
+    Held,
+    /// Finished messages, by time and id.
+    Finished,
+    /// One row: the counters.
+    Counters,
+    /// One row: where the journal stands.
+    Mark,
+}
+
+const MAIL: usize = 0;
+const CONTENTS: usize = 1;
+const QUEUE: usize = 2;
+
+/// Octets of the message id that the keys of mail begin with.
+pub(super) const ID_OCTETS: usize = 16;
+
+impl Sheet {
+    /// Its table, and the octet in a key that tells it from the other sheets of the table.
+    pub(super) const fn table(self) -> (usize, u8) {
+        match self {
+            Self::Messages => (MAIL, b'm'),
+            Self::Deliveries => (MAIL, b'd'),
+            Self::Trails => (MAIL, b't'),
+            Self::Rests => (MAIL, b'r'),
+            Self::Chunks => (CONTENTS, b'c'),
+            Self::Waiting => (QUEUE, b'w'),
+            Self::Held => (QUEUE, b'h'),
+            Self::Finished => (QUEUE, b'f'),
+            Self::Counters => (QUEUE, b'c'),
+            // Beside the counters, so that a commit finds both in one page.
+            Self::Mark => (QUEUE, b'd'),
+        }
+    }
+
+    /// How many octets of a key stand before the one that tells the sheet.
+    const fn id_octets(self) -> usize {
+        match self.table().0 {
+            QUEUE => 0,
+            _ => ID_OCTETS,
+        }
+    }
+
+    /// The key in its table.
+    pub(super) fn key(self, key: &[u8]) -> Vec<u8> {
+        let (id, rest) = key.split_at(self.id_octets().min(key.len()));
+        let mut full = Vec::with_capacity(key.len() + 1);
+        full.extend_from_slice(id);
+        full.push(self.table().1);
+        full.extend_from_slice(rest);
+        full
+    }
+
+    /// Bounds in its table; none given means the ends of the sheet. Only for sheets whose rows
+    /// stand together.
+    pub(super) fn range(self, (from, to): Range<'_>) -> (Bound<Vec<u8>>, Bound<Vec<u8>>) {
+        debug_assert_eq!(
+            self.id_octets(),
+            0,
+            "the rows of {self:?} do not stand together"
+        );
+        let tag = self.table().1;
+        let from = match from {
+            Bound::Unbounded => Bound::Included(vec![tag]),
+            from => from.map(|key| self.key(key)),
+        };
+        let to = match to {
+            Bound::Unbounded => Bound::Excluded(vec![tag + 1]),
+            to => to.map(|key| self.key(key)),
+        };
+        (from, to)
+    }
+}
+
+/// From which key to which.
+pub(super) type Range<'a> = (Bound<&'a [u8]>, Bound<&'a [u8]>);
