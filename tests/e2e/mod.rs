@@ -10,6 +10,7 @@ mod listeners;
 mod notification;
 mod policy;
 mod priority;
+mod readme;
 mod routes;
 mod senders;
 mod shutdown;
