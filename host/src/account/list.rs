@@ -38,13 +38,18 @@ impl List {
         }
     }
 
-    /// The list after a change.
+    /// The list after a change; with the time of the last one when nothing is another than it was.
     pub fn changed(&self, change: ListChange, now: Timestamp) -> Self {
+        let notify = change.notify.unwrap_or_else(|| self.notify.clone());
         Self {
             name: self.name.clone(),
-            notify: change.notify.unwrap_or_else(|| self.notify.clone()),
+            changed: if notify == self.notify {
+                self.changed
+            } else {
+                now
+            },
+            notify,
             created: self.created,
-            changed: now,
         }
     }
 
@@ -194,7 +199,8 @@ mod tests {
         let same = list.changed(ListPatch::default().check().unwrap(), now);
         assert_eq!(
             (same.notify_text(), same.created, same.changed),
-            ("a@a.example".into(), then, now)
+            ("a@a.example".into(), then, then),
+            "nothing was changed"
         );
         let none = ListPatch {
             notify: Some("".into()),

@@ -94,7 +94,8 @@ impl User {
         }
     }
 
-    /// The user after a change. An epoch is taken when the change makes open logins void.
+    /// The user after a change; the same user, with the same time of change, when nothing is another
+    /// than it was. An epoch is taken when the change makes open logins void.
     pub fn changed(
         &self,
         change: UserChange,
@@ -104,7 +105,7 @@ impl User {
         let active = change.active.unwrap_or(self.active);
         let renamed = change.name.as_ref().is_some_and(|name| *name != self.name);
         let void = renamed || (self.active && !active);
-        Self {
+        let after = Self {
             name: change.name.unwrap_or_else(|| self.name.clone()),
             list: change.list.unwrap_or_else(|| self.list.clone()),
             active,
@@ -118,9 +119,16 @@ impl User {
                 self.credential_epoch
             },
             created: self.created,
-            changed: now,
+            changed: self.changed,
             password_changed: self.password_changed,
             last_login: self.last_login,
+        };
+        if after == *self {
+            return after;
+        }
+        Self {
+            changed: now,
+            ..after
         }
     }
 
@@ -389,6 +397,30 @@ mod tests {
             (user.created, user.changed, user.last_login),
             (THEN, THEN, None)
         );
+    }
+
+    #[test]
+    fn a_change_that_changes_nothing_leaves_the_time_of_the_last_change() {
+        let user = user(UserDraft::default());
+        for patch in [
+            UserPatch::default(),
+            UserPatch {
+                name: Some(String::from("bob")),
+                list: Some(String::from("default")),
+                active: Some(true),
+                priority: Some(3),
+                note: Some(String::new()),
+                authorized_domains: Some(Items::default()),
+                authorized_senders: Some(" ; ".into()),
+            },
+        ] {
+            assert_eq!(user.changed(patch.check().unwrap(), || 8, NOW), user);
+        }
+        let other = UserPatch {
+            active: Some(false),
+            ..UserPatch::default()
+        };
+        assert_eq!(user.changed(other.check().unwrap(), || 8, NOW).changed, NOW);
     }
 
     #[test]

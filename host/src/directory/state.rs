@@ -243,6 +243,11 @@ impl Edit {
             self.refuse_taken_user(other)?;
         }
         let after = before.changed(change, || self.next_epoch(), now);
+        if after == *before {
+            // Nothing is another than it was: nothing to write.
+            let after = Arc::clone(&before);
+            return Ok(Changed { before, after });
+        }
         self.take_user(&before);
         let after = self.put_user(after);
         Ok(Changed { before, after })
@@ -308,7 +313,12 @@ impl Edit {
     ) -> Result<Changed<List>, DirectoryError> {
         let before = self.state.lists.get(name).cloned();
         let before = before.ok_or_else(|| unknown("list", name))?;
-        let after = self.put_list(before.changed(change, now));
+        let after = before.changed(change, now);
+        let after = if after == *before {
+            Arc::clone(&before)
+        } else {
+            self.put_list(after)
+        };
         Ok(Changed { before, after })
     }
 
