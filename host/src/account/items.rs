@@ -106,6 +106,12 @@ pub(super) fn gather<T: Ord>(
 
 /// What no item may hold, whatever it is: separators of other notations, and what cannot be seen.
 fn check_characters(item: &str) -> Result<(), String> {
+    if item.starts_with('"') && item.contains([',', ' ']) {
+        return Err(String::from(
+            "has a comma or a blank within quotes, which no item can have: to allow such a sender, \
+             write its domain under the authorized domains",
+        ));
+    }
     if item.contains(',') {
         return Err(format!(
             "contains a comma: items are separated by a semicolon, write {}",
@@ -226,6 +232,11 @@ mod tests {
             (
                 "a\nb",
                 "field: \"a\\u{a}b\" contains a blank: items are separated by a semicolon, write \"a;b\"",
+            ),
+            (
+                "\"a b\"@x",
+                "field: \"\"a b\"@x\" has a comma or a blank within quotes, which no item can have: \
+                 to allow such a sender, write its domain under the authorized domains",
             ),
             (
                 "a\u{200b}b",
