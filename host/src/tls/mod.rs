@@ -12,7 +12,7 @@ use rustls::{CommonState, ProtocolVersion};
 
 use crate::message::TlsParameters;
 
-pub use server::{CertificateError, Server, Settings};
+pub use server::{CertificateError, Part, Server, Settings, problems};
 pub use tokio_rustls::server::TlsStream as ServerStream;
 
 /// The cryptography for both sides.

@@ -14,7 +14,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
-use rustls::sign::CertifiedKey;
+use rustls::sign::{CertifiedKey, SigningKey};
 use tokio_rustls::TlsAcceptor;
 
 /// Where the certificate is.
@@ -42,6 +42,8 @@ pub enum CertificateError {
     /// A file cannot be read or written.
     #[error("{path}: {source}")]
     File {
+        /// What it should hold.
+        part: Part,
         /// The file.
         path: PathBuf,
         /// What the system says.
@@ -50,11 +52,46 @@ pub enum CertificateError {
     /// A file does not hold what it should.
     #[error("{path}: {problem}")]
     Content {
+        /// What it should hold.
+        part: Part,
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
         problem: String,
     },
+}
+
+/// One of the two files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The certificate chain.
+    Certificate,
+    /// The private key.
+    Key,
+}
+
+impl CertificateError {
+    /// Which of the two files is at fault.
+    pub fn part(&self) -> Part {
+        match self {
+            CertificateError::File { part, .. } | CertificateError::Content { part, .. } => *part,
+        }
+    }
+}
+
+/// Everything that is wrong with a configured certificate. A self-signed one is not looked at: it is made
+/// at the start.
+pub fn problems(settings: &Settings) -> Vec<CertificateError> {
+    let Settings::Configured { certificate, key } = settings else {
+        return Vec::new();
+    };
+    match (chain(certificate), signer(key, &super::provider())) {
+        (Ok(chain), Ok(signer)) => certified(chain, signer, certificate, key)
+            .err()
+            .into_iter()
+            .collect(),
+        (chain, signer) => chain.err().into_iter().chain(signer.err()).collect(),
+    }
 }
 
 /// Accepts TLS handshakes with the certificate that is in force.
@@ -118,35 +155,56 @@ fn load(settings: &Settings, provider: &CryptoProvider) -> Result<CertifiedKey, 
         Settings::Configured { certificate, key } => (certificate.clone(), key.clone()),
         Settings::SelfSigned { hostname, folder } => self_signed(hostname, folder)?,
     };
-    let chain = chain(&certificate)?;
-    let signer = PrivateKeyDer::from_pem_slice(&read(&key)?)
-        .map_err(|_| content(&key, "no private key in PEM form"))
-        .and_then(|der| {
-            let signer = provider.key_provider.load_private_key(der);
-            signer.map_err(|_| content(&key, "not a private key that can be used"))
-        })?;
+    let (chain, signer) = (chain(&certificate)?, signer(&key, provider)?);
+    certified(chain, signer, &certificate, &key)
+}
+
+fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
+    let pem = read(Part::Certificate, path)?;
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    match chain {
+        Ok(chain) if !chain.is_empty() => Ok(chain),
+        _ => Err(content(
+            Part::Certificate,
+            path,
+            "no certificate in PEM form",
+        )),
+    }
+}
+
+fn signer(path: &Path, provider: &CryptoProvider) -> Result<Arc<dyn SigningKey>, CertificateError> {
+    let wrong = |problem| content(Part::Key, path, problem);
+    let der = PrivateKeyDer::from_pem_slice(&read(Part::Key, path)?)
+        .map_err(|_| wrong("no private key in PEM form"))?;
+    let signer = provider.key_provider.load_private_key(der);
+    signer.map_err(|_| wrong("not a private key that can be used"))
+}
+
+/// The two as one, when they belong together.
+fn certified(
+    chain: Vec<CertificateDer<'static>>,
+    signer: Arc<dyn SigningKey>,
+    certificate: &Path,
+    key: &Path,
+) -> Result<CertifiedKey, CertificateError> {
     let certified = CertifiedKey::new(chain, signer);
     match certified.keys_match() {
         Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => {
             Ok(certified)
         }
         Err(rustls::Error::InconsistentKeys(_)) => Err(content(
-            &key,
+            Part::Key,
+            key,
             &format!(
                 "the key does not belong to the certificate in {}",
                 certificate.display()
             ),
         )),
-        Err(_) => Err(content(&certificate, "not a certificate that can be used")),
-    }
-}
-
-fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
-    let pem = read(path)?;
-    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-    match chain {
-        Ok(chain) if !chain.is_empty() => Ok(chain),
-        _ => Err(content(path, "no certificate in PEM form")),
+        Err(_) => Err(content(
+            Part::Certificate,
+            certificate,
+            "not a certificate that can be used",
+        )),
     }
 }
 
@@ -157,32 +215,60 @@ fn self_signed(hostname: &str, folder: &Path) -> Result<(PathBuf, PathBuf), Cert
     if certificate_path.exists() && key_path.exists() {
         return Ok((certificate_path, key_path));
     }
-    let names = vec![
+    let (certificate, key) = generated(hostname).map_err(|error| {
+        content(
+            Part::Certificate,
+            &certificate_path,
+            &format!("cannot be made: {error}"),
+        )
+    })?;
+    // The key first: a crash between the two leaves no certificate, and both are made again.
+    write(Part::Key, &key_path, key.as_bytes(), 0o600)?;
+    write(
+        Part::Certificate,
+        &certificate_path,
+        certificate.as_bytes(),
+        0o644,
+    )?;
+    Ok((certificate_path, key_path))
+}
+
+/// Longest name in the subject (RFC 5280, appendix A: ub-common-name). A longer one stands only where
+/// clients look for it, among the alternative names.
+const COMMON_NAME_MAX: usize = 64;
+
+/// A certificate for that name and for the machine itself, and its key, in PEM.
+fn generated(hostname: &str) -> Result<(String, String), rcgen::Error> {
+    let key = rcgen::KeyPair::generate()?;
+    let mut parameters = rcgen::CertificateParams::new(vec![
         hostname.to_owned(),
         "localhost".to_owned(),
         "127.0.0.1".to_owned(),
         "::1".to_owned(),
-    ];
-    let made = rcgen::generate_simple_self_signed(names)
-        .map_err(|error| content(&certificate_path, &format!("cannot be made: {error}")))?;
-    // The key first: a crash between the two leaves no certificate, and both are made again.
-    write(
-        &key_path,
-        made.signing_key.serialize_pem().as_bytes(),
-        0o600,
-    )?;
-    write(&certificate_path, made.cert.pem().as_bytes(), 0o644)?;
-    Ok((certificate_path, key_path))
+    ])?;
+    // What clients show to the person who is asked to trust it.
+    let subject = if hostname.len() <= COMMON_NAME_MAX {
+        hostname
+    } else {
+        "Outpost"
+    };
+    parameters.distinguished_name = rcgen::DistinguishedName::new();
+    parameters
+        .distinguished_name
+        .push(rcgen::DnType::CommonName, subject);
+    let certificate = parameters.self_signed(&key)?;
+    Ok((certificate.pem(), key.serialize_pem()))
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, CertificateError> {
+fn read(part: Part, path: &Path) -> Result<Vec<u8>, CertificateError> {
     fs::read(path).map_err(|source| CertificateError::File {
+        part,
         path: path.to_owned(),
         source,
     })
 }
 
-fn write(path: &Path, octets: &[u8], mode: u32) -> Result<(), CertificateError> {
+fn write(part: Part, path: &Path, octets: &[u8], mode: u32) -> Result<(), CertificateError> {
     use std::os::unix::fs::OpenOptionsExt;
     let mut options = fs::OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(mode);
@@ -191,13 +277,15 @@ fn write(path: &Path, octets: &[u8], mode: u32) -> Result<(), CertificateError> 
         file.sync_all()
     });
     written.map_err(|source| CertificateError::File {
+        part,
         path: path.to_owned(),
         source,
     })
 }
 
-fn content(path: &Path, problem: &str) -> CertificateError {
+fn content(part: Part, path: &Path, problem: &str) -> CertificateError {
     CertificateError::Content {
+        part,
         path: path.to_owned(),
         problem: problem.to_owned(),
     }
@@ -231,6 +319,46 @@ mod tests {
             .permissions()
             .mode();
         assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_self_signed_certificate_bears_the_name_of_the_relay() {
+        for (hostname, times) in [("relay.example", 3), (&"long.".repeat(20), 1)] {
+            let (pem, _) = generated(hostname).unwrap();
+            let der = CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
+            let found = der
+                .windows(hostname.len())
+                .filter(|part| *part == hostname.as_bytes())
+                .count();
+            // Issuer, subject, alternative name.
+            assert_eq!(found, times, "{hostname}");
+        }
+    }
+
+    #[test]
+    fn everything_that_is_wrong_with_a_certificate_is_told_with_the_file_at_fault() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        drop(Server::new(&settings(folder.path())).unwrap());
+        fs::write(path("text"), "no PEM").unwrap();
+        let (certificate, key) = ("self-signed-cert.pem", "self-signed-key.pem");
+        for (files, parts) in [
+            ((certificate, key), &[][..]),
+            (("none", "none"), &[Part::Certificate, Part::Key]),
+            (("text", "text"), &[Part::Certificate, Part::Key]),
+            ((certificate, "none"), &[Part::Key]),
+            ((key, key), &[Part::Certificate]),
+        ] {
+            let configured = Settings::Configured {
+                certificate: path(files.0),
+                key: path(files.1),
+            };
+            let found: Vec<Part> = problems(&configured)
+                .iter()
+                .map(CertificateError::part)
+                .collect();
+            assert_eq!(found, parts, "{files:?}");
+        }
     }
 
     #[test]
