@@ -130,7 +130,7 @@ impl fmt::Debug for Deliverer {
 
 /// One line for each outcome that differs from the one before: nearly always one line.
 fn log(delivery: &Delivery, attempt: &Attempt) {
-    let host = attempt.host.as_ref().map_or("-", |host| &host.name);
+    let host = attempt.host.as_ref().map(|host| host.name.as_str());
     for same in attempt
         .outcomes
         .chunk_by(|one, next| one.outcome == next.outcome)

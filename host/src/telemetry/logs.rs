@@ -5,6 +5,8 @@ use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
 
+use super::human::Human;
+
 /// What the operator chooses about logs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -53,7 +55,7 @@ pub fn start_logs(settings: &Settings) {
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false);
     let started = match settings.format {
-        LogFormat::Human => builder.try_init(),
+        LogFormat::Human => builder.fmt_fields(Human).try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
     };
     // Only tests start more than one relay in a process; they share the first one's log.

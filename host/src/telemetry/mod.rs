@@ -3,6 +3,7 @@
 //! Each module declares its own metrics as a struct of these types and registers them once, under
 //! names that start with `outpost_`. Label sets are bounded: never an address, a message or a user.
 
+mod human;
 mod logs;
 
 pub use prometheus_client::encoding::EncodeLabelSet;
