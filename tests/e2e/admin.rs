@@ -1,12 +1,12 @@
 //! The admin address of a running relay: its one secret, its health, its figures, its log.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::support::{Relay, Sink, base64, mail, message_id, run, wait_until};
+use crate::support::{Address, Relay, Sink, base64, mail, message_id, outpost, run, wait_until};
 
 #[test]
 fn the_first_start_makes_one_secret_and_shows_it_once() {
@@ -31,6 +31,74 @@ fn the_first_start_makes_one_secret_and_shows_it_once() {
     assert!(!second.contains("password "), "{second}");
     assert_eq!(fs::read_to_string(&token).unwrap(), secret);
     assert_eq!(relay.api("GET", "/api/v1/users", None).status, 200);
+}
+
+/// The journal is there for many readers and for long.
+#[test]
+fn under_a_service_manager_no_secret_goes_to_the_journal() {
+    let relay = Relay::start("");
+    let folder = tempfile::tempdir().unwrap();
+    let journal = folder.path().join("journal");
+    let stream = fs::File::create(&journal).unwrap();
+    let metadata = stream.metadata().unwrap();
+    let ip = Address::of_this_test();
+    let configuration = fs::read_to_string(relay.folder().join("outpost.toml"))
+        .unwrap()
+        .replace(&relay.ip.to_string(), &ip.to_string())
+        .replace(
+            &relay.data().display().to_string(),
+            &folder.path().join("data").display().to_string(),
+        );
+    fs::write(folder.path().join("outpost.toml"), configuration).unwrap();
+    let mut child = Command::new(outpost())
+        .current_dir(folder.path())
+        .env(
+            "JOURNAL_STREAM",
+            format!("{}:{}", metadata.dev(), metadata.ino()),
+        )
+        .stdout(stream)
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    wait_until("the greeting is written", || {
+        fs::read_to_string(&journal)
+            .unwrap()
+            .contains("user add --domains")
+    });
+    let written = fs::read_to_string(&journal).unwrap();
+    assert!(!written.contains("user admin, password"), "{written}");
+    assert!(
+        written.contains("`outpost admin reset-password` makes one and shows it"),
+        "{written}"
+    );
+    let reset = run(Command::new(outpost())
+        .args(["admin", "reset-password"])
+        .current_dir(folder.path()));
+    assert!(reset.status.success());
+    assert!(
+        String::from_utf8(reset.stdout)
+            .unwrap()
+            .starts_with("console password  ")
+    );
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+/// A copy onto a full disk leaves such a file; a relay without users would be served in silence.
+#[test]
+fn an_empty_directory_beside_a_queue_is_not_taken_for_a_first_start() {
+    let mut relay = Relay::start("");
+    relay.user("ann", "a.example");
+    assert!(relay.terminate().success());
+    let directory = relay.data().join("directory.redb");
+    let good = fs::read(&directory).unwrap();
+    fs::write(&directory, "").unwrap();
+    let said = relay.complaint_of(&["serve"]);
+    assert!(said.contains("directory.redb: the file is empty"), "{said}");
+    assert!(said.contains("Restore it from a backup"), "{said}");
+    fs::write(&directory, good).unwrap();
+    relay.restart();
+    assert_eq!(relay.read("/api/v1/users/ann")["name"], "ann");
 }
 
 #[test]

@@ -61,7 +61,8 @@ impl Relay {
     /// Starts it again on the same data.
     pub fn restart(&mut self) {
         self.program = Program::start(&mut command(self.folder.path(), &self.environment));
-        self.program.wait_for_line("user add --domains");
+        // What to type next is said only where there are no users yet.
+        self.program.wait_for_line("  console         http://");
     }
 
     /// The same, with other settings.

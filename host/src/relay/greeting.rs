@@ -16,6 +16,10 @@ pub(super) struct Greeting<'a> {
     pub unbound: &'a [Unbound],
     pub admin: SocketAddr,
     pub first: Option<&'a FirstStart>,
+    /// Whether what is printed may hold a secret: not where others keep and read it.
+    pub in_private: bool,
+    /// Whether there is a user already.
+    pub has_users: bool,
 }
 
 impl fmt::Display for Greeting<'_> {
@@ -38,16 +42,31 @@ impl fmt::Display for Greeting<'_> {
         }
         writeln!(f, "  console         http://{}/", self.admin)?;
         if let Some(first) = self.first {
-            writeln!(
-                f,
-                "                  user admin, password {}",
-                first.console_password.as_str()
-            )?;
-            writeln!(
-                f,
-                "                  (shown this once; `outpost admin reset-password` makes a new one)"
-            )?;
+            let option = self.config_option();
+            if self.in_private {
+                writeln!(
+                    f,
+                    "                  user admin, password {}",
+                    first.console_password.as_str()
+                )?;
+                writeln!(
+                    f,
+                    "                  (shown this once; `outpost{option} admin reset-password` makes a new one)"
+                )?;
+            } else {
+                writeln!(
+                    f,
+                    "                  user admin; its password is not written to a journal:"
+                )?;
+                writeln!(
+                    f,
+                    "                  `outpost{option} admin reset-password` makes one and shows it"
+                )?;
+            }
             writeln!(f, "  admin token     in {}", first.token_file.display())?;
+        }
+        if self.has_users {
+            return Ok(());
         }
         writeln!(f)?;
         writeln!(
@@ -120,6 +139,7 @@ fn reason(error: &std::io::Error) -> String {
         std::io::ErrorKind::PermissionDenied => {
             "ports below 1024 need root or the capability CAP_NET_BIND_SERVICE".to_owned()
         }
+        std::io::ErrorKind::AddrNotAvailable => "this machine has no such address".to_owned(),
         _ => error.to_string(),
     }
 }

@@ -5,6 +5,7 @@
 
 mod deliver;
 mod greeting;
+mod journal;
 mod secrets;
 mod signals;
 mod start;

@@ -5,6 +5,7 @@
 //! is shown once is shown.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,13 +13,13 @@ use outpost_smtp::{Mailbox, Timeouts, server};
 use tokio_util::sync::CancellationToken;
 
 use super::greeting::{self, Greeting};
-use super::{Relay, StartError, deliver, secrets};
+use super::{Relay, StartError, deliver, journal, secrets};
 use crate::admin::{self, Api, Certificate, ConnectionFacts, Readiness};
 use crate::auth::Authenticator;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::delivery::{self, Deliverer};
-use crate::directory::Directory;
+use crate::directory::{Directory, UserFilter};
 use crate::dns::Resolver;
 use crate::message::{NextHop, Routes};
 use crate::net::{self, Listener, Unbound};
@@ -82,6 +83,8 @@ impl Relay {
             unbound: &doors.unbound,
             admin: doors.admin.address(),
             first: first.as_ref(),
+            in_private: !journal::is_journal(),
+            has_users: foundation.has_users(),
         }
         .to_string();
 
@@ -122,6 +125,14 @@ impl Doors {
         if listeners.is_empty() {
             let mut lines = greeting::unbound_lines(&unbound);
             lines.push("none of the submission ports can be listened on".to_owned());
+            let in_use = |unbound: &Unbound| unbound.error.kind() == io::ErrorKind::AddrInUse;
+            if unbound.iter().any(in_use) {
+                lines.push(
+                    "is a relay running already? `outpost connection` asks the one of this \
+                     configuration"
+                        .to_owned(),
+                );
+            }
             return Err(StartError(lines));
         }
         let admin = admin::Listener::bind(&config.admin)
@@ -140,6 +151,8 @@ impl Foundation {
         let clock = Clock::system();
         let mut registry = Registry::default();
         make_folder(&config.data_dir)?;
+        let directory_file = config.data_dir.join("directory.redb");
+        refuse_emptied(&directory_file, &config.data_dir.join("spool.redb"))?;
         let spool = spool::open(
             &config.data_dir,
             config.spool.clone(),
@@ -147,7 +160,6 @@ impl Foundation {
             &mut registry,
         )
         .map_err(StartError::one)?;
-        let directory_file = config.data_dir.join("directory.redb");
         let directory = Directory::open(&directory_file, clock.now())
             .map_err(|error| StartError::one(format!("{}: {error}", directory_file.display())))?;
         let authenticator = Authenticator::new(&config.auth).map_err(StartError::one)?;
@@ -164,6 +176,11 @@ impl Foundation {
             tls: tls::Server::new(&config.tls).map_err(StartError::one)?,
             routes: Arc::new(config.routes.clone()),
         })
+    }
+
+    fn has_users(&self) -> bool {
+        let users = self.directory.users(&UserFilter::default(), None, 1);
+        !users.users.is_empty()
     }
 
     fn deliverer(&mut self, config: &Config) -> Arc<Deliverer> {
@@ -243,6 +260,20 @@ impl Foundation {
     }
 }
 
+/// Refuses a directory that has become empty, as a copy onto a full disk or a crash of the file system
+/// leaves it: beside a spool it is not that of a first start, and all users would be gone in silence.
+fn refuse_emptied(directory: &Path, spool: &Path) -> Result<(), StartError> {
+    let octets = |path: &Path| fs::metadata(path).map(|metadata| metadata.len()).ok();
+    if octets(directory) == Some(0) && octets(spool).is_some_and(|octets| octets > 0) {
+        return Err(StartError::one(format!(
+            "{}: the file is empty, though there is a queue beside it: all users are lost. Restore \
+             it from a backup, or remove it to start without users",
+            directory.display()
+        )));
+    }
+    Ok(())
+}
+
 fn make_folder(path: &Path) -> Result<(), StartError> {
     use std::os::unix::fs::DirBuilderExt;
     let made = fs::DirBuilder::new()
@@ -294,5 +325,30 @@ fn random() -> u128 {
             tracing::error!(%error, "the system gives no random numbers");
             u128::from(std::process::id())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn an_empty_directory_beside_a_queue_is_refused_and_a_first_start_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let (directory, spool) = (folder.path().join("d"), folder.path().join("s"));
+        assert!(refuse_emptied(&directory, &spool).is_ok());
+        fs::write(&directory, "").unwrap();
+        assert!(refuse_emptied(&directory, &spool).is_ok());
+        fs::write(&spool, "queued").unwrap();
+        let error = refuse_emptied(&directory, &spool).unwrap_err().to_string();
+        assert!(
+            error.contains("remove it to start without users"),
+            "{error}"
+        );
+        fs::remove_file(&directory).unwrap();
+        assert!(refuse_emptied(&directory, &spool).is_ok());
+        fs::write(&directory, "users").unwrap();
+        assert!(refuse_emptied(&directory, &spool).is_ok());
     }
 }
