@@ -4,38 +4,48 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use outpost::cli::{self, Cli, Command};
-use outpost::config::{self, Config};
+use outpost::config::{self, Config, ConfigError, Mistake, Reading};
 use outpost::relay::{self, Relay};
 use outpost::telemetry;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    let reading = || config::read(cli.config.as_deref());
     match cli.command {
+        // A sink has no configuration.
         Some(Command::Sink(options)) => run(cli::receive(options, relay::wait_for_stop())),
-        command => match config::load(cli.config.as_deref()) {
-            Ok(config) => with_config(command, config),
+        Some(Command::Check) => match reading() {
+            Ok(reading) => run(check(reading)),
+            Err(error) => failed(&error),
+        },
+        None | Some(Command::Serve) => match reading() {
+            Ok(reading) => begin(reading),
+            Err(error) => failed(&error),
+        },
+        Some(Command::Remote(remote)) => match reading().and_then(Reading::into_config) {
+            Ok(config) => {
+                let access = cli::Access {
+                    address: config.admin.address,
+                    token_file: config.data_dir.join("admin-token"),
+                };
+                cli::administer(&remote, &access)
+            }
             Err(error) => failed(&error),
         },
     }
 }
 
-fn with_config(command: Option<Command>, config: Config) -> ExitCode {
-    match command {
-        None | Some(Command::Serve) => {
-            telemetry::start_logs(&config.log);
-            run(serve(config))
-        }
-        Some(Command::Check) => run(check(config)),
-        Some(Command::Remote(remote)) => {
-            let access = cli::Access {
-                address: config.admin.address,
-                token_file: config.data_dir.join("admin-token"),
-            };
-            cli::administer(&remote, &access)
-        }
-        // Handled before the configuration was read: a sink has none.
-        Some(Command::Sink(options)) => run(cli::receive(options, relay::wait_for_stop())),
+fn begin(reading: Reading) -> ExitCode {
+    let notes = reading.notes.clone();
+    let config = match reading.into_config() {
+        Ok(config) => config,
+        Err(error) => return failed(&error),
+    };
+    telemetry::start_logs(&config.log);
+    for Mistake { line, key, text } in notes {
+        tracing::warn!(line, key, "a setting {text}");
     }
+    run(serve(config))
 }
 
 async fn serve(config: Config) -> Result<(), relay::StartError> {
@@ -46,9 +56,16 @@ async fn serve(config: Config) -> Result<(), relay::StartError> {
     Ok(())
 }
 
-async fn check(config: Config) -> Result<(), relay::StartError> {
-    relay::check(&config).await?;
-    match &config.file {
+async fn check(reading: Reading) -> Result<(), ConfigError> {
+    let reading = relay::check(reading).await;
+    let file = reading.config.file.clone();
+    if let Some(file) = &file {
+        for note in &reading.notes {
+            eprintln!("outpost: {}: note: {note}", file.display());
+        }
+    }
+    reading.into_config()?;
+    match &file {
         Some(file) => println!("{}: the configuration is good", file.display()),
         None => {
             println!("no outpost.toml here: the built-in defaults are served, on loopback only")

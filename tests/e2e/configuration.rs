@@ -47,6 +47,7 @@ fn check_reports_all_mistakes_with_their_lines_and_serve_refuses_them_alike() {
         (1, "hostname"),
         (2, "colour"),
         (5, "submission.ports"),
+        (5, "submission.ports"),
         (6, "submission.message_bytes_max"),
         (9, "delivery.retry"),
         (12, "delivery.route[1].smarthost"),
@@ -59,7 +60,7 @@ fn check_reports_all_mistakes_with_their_lines_and_serve_refuses_them_alike() {
             "{beginning} in\n{lines}"
         );
     }
-    assert_eq!(lines.lines().count(), 8, "{lines}");
+    assert_eq!(lines.lines().count(), 9, "{lines}");
     let serve = with_configuration(BROKEN, &["serve"]);
     assert!(!serve.status.success());
     assert_eq!(said(&serve), lines);
@@ -99,15 +100,61 @@ fn a_good_configuration_is_said_to_be_good_and_leaves_nothing_behind() {
 #[test]
 fn check_looks_at_certificates_and_components_too() {
     let check = with_configuration(
-        "[tls]\ncertificate = \"no-cert.pem\"\nkey = \"no-key.pem\"\n\
-         [[plugin]]\nname = \"mine\"\ncomponent = \"no-such.wasm\"\n",
+        "colour = 1\n[tls]\ncertificate = \"no-cert.pem\"\nkey = \"outpost.toml\"\n\
+         [[plugin]]\nname = \"mine\"\ncomponent = \"no-such.wasm\"\n\
+         [[plugin]]\nname = \"other\"\ncomponent = \"outpost.toml\"\n\
+         [submission]\nports = \"2525\"\n\
+         [[delivery.route]]\nrecipients = \"*\"\nsmarthost = \"127.0.0.1:2525\"\n",
         &["check"],
     );
     assert!(!check.status.success());
     let lines = said(&check);
-    assert!(lines.contains("no-cert.pem"), "{lines}");
-    assert!(lines.contains("no-such.wasm"), "{lines}");
-    assert_eq!(lines.lines().count(), 2, "{lines}");
+    let expected = [
+        "line 1: colour: unknown key",
+        "line 3: tls.certificate: no-cert.pem: No such file",
+        "line 4: tls.key: outpost.toml: no private key in PEM form",
+        "line 7: plugin[1].component: plugin \"mine\": no-such.wasm cannot be read",
+        "line 10: plugin[2].component: plugin \"other\": not a component",
+        "line 15: delivery.route[1].smarthost: 127.0.0.1:2525: this relay itself listens there",
+    ];
+    assert_eq!(lines.lines().count(), expected.len(), "{lines}");
+    for (line, expected) in lines.lines().zip(expected) {
+        let expected = format!("outpost: outpost.toml: {expected}");
+        assert!(line.starts_with(&expected), "{expected} in {line}");
+    }
+}
+
+#[test]
+fn a_start_names_the_key_and_line_of_a_certificate_and_of_a_component() {
+    let ip = Address::of_this_test();
+    for (section, expected) in [
+        (
+            "[tls]\ncertificate = \"none.pem\"\nkey = \"none.pem\"\n",
+            "tls.certificate: none.pem: No such file",
+        ),
+        (
+            "[[plugin]]\nname = \"authorized-senders\"\n[[plugin]]\nname = \"mine\"\n\
+             component = \"none.wasm\"\n",
+            "plugin[2].component: plugin \"mine\": none.wasm cannot be read",
+        ),
+    ] {
+        let said = Relay::refused(ip, section);
+        assert!(
+            said.contains(": line ") && said.contains(expected),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn a_setting_that_has_no_effect_yet_is_noted_and_the_configuration_is_good() {
+    let check = with_configuration("[delivery]\npause_ceiling = \"10s\"\n", &["check"]);
+    assert!(check.status.success());
+    assert_eq!(
+        said(&check),
+        "outpost: outpost.toml: note: line 2: delivery.pause_ceiling: has no effect in this \
+         version (default: 1m)\n"
+    );
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use crate::support::{Address, Client, Relay, SMTP};
+use crate::support::{Address, Client, Relay, SMTP, Sink, mail};
 
 #[test]
 fn four_thousand_ports_answer_alike_and_all_at_once() {
@@ -23,7 +23,7 @@ fn four_thousand_ports_answer_alike_and_all_at_once() {
         ip,
         &format!(
             "[submission]\naddresses = [\"IP\"]\nports = \"{written}\"\n\
-             implicit_tls_ports = \"465\"\n"
+             implicit_tls_ports = \"465\"\n# mx\n"
         ),
         &[],
     );
@@ -84,6 +84,33 @@ fn optional_ports_in_use_are_reported_and_the_others_serve() {
     let expected = format!("not listening   {ip}, port 2526: already in use by another program");
     let printed = relay.printed();
     assert!(printed.contains(&expected), "{printed}");
+}
+
+#[test]
+fn a_smarthost_that_is_this_relay_stops_the_start_and_another_program_there_does_not() {
+    let ip = Address::of_this_test();
+    let settings = "[submission]\naddresses = [\"IP\"]\nports = \"2525,2600\"\n\
+                    implicit_tls_ports = \"\"\noptional = true\n";
+    let said = Relay::refused(ip, settings);
+    let expected = format!(
+        "delivery.route[1].smarthost: {ip}:2600: this relay itself listens there now, so mail \
+         would come back to it"
+    );
+    assert!(
+        said.contains(": line ") && said.contains(&expected),
+        "{said}"
+    );
+    // Where the smarthost has the port already, the relay skips it and delivers there.
+    let sink = Sink::start(ip, &[]);
+    let relay = Relay::start_at(ip, &format!("{settings}plaintext_auth = true\n"), &[]);
+    let password = relay.user("ann", "a.example");
+    let mut client = relay.logged_in("ann", &password);
+    client.message(
+        "ann@a.example",
+        "bob@d.example",
+        &mail("ann@a.example", "not a loop"),
+    );
+    sink.wait_for(1);
 }
 
 #[test]

@@ -4,10 +4,14 @@
 //! asked for is a known key; what nobody asked for is a mistake too.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use toml::de::{DeTable, DeValue};
+
+use super::places;
+use super::syntax::{self, Syntax};
+use super::values::Wrong;
 
 /// Something wrong in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,22 +40,34 @@ impl fmt::Display for Mistake {
 pub(super) struct Document<'i> {
     input: &'i str,
     root: DeTable<'i>,
+    syntax: Syntax,
     mistakes: RefCell<Vec<Mistake>>,
+    notes: RefCell<Vec<Mistake>>,
+}
+
+/// What was found in a file.
+pub(super) struct Findings {
+    /// What is wrong, in the order of the lines.
+    pub(super) mistakes: Vec<Mistake>,
+    /// What is right and should be known all the same.
+    pub(super) notes: Vec<Mistake>,
+    /// The line of each key.
+    pub(super) lines: BTreeMap<String, usize>,
 }
 
 impl<'i> Document<'i> {
     pub(super) fn parse(input: &'i str) -> Self {
         let (root, errors) = DeTable::parse_recoverable(input);
-        let document = Self {
+        let errors = errors
+            .iter()
+            .map(|error| (error.span().map_or(0, |span| span.start), error.message()));
+        Self {
             input,
             root: root.into_inner(),
+            syntax: Syntax::of(input, errors),
             mistakes: RefCell::default(),
-        };
-        for error in errors {
-            let line = error.span().map(|span| document.line_at(span.start));
-            document.report(line, String::new(), error.message().to_owned());
+            notes: RefCell::default(),
         }
-        document
     }
 
     pub(super) fn root(&self) -> Section<'_, 'i> {
@@ -64,12 +80,20 @@ impl<'i> Document<'i> {
         }
     }
 
-    /// All mistakes, in the order of their lines.
-    pub(super) fn into_mistakes(self) -> Vec<Mistake> {
+    /// All that was found.
+    pub(super) fn into_findings(self) -> Findings {
+        let lines = places::lines(&self.root, |offset| self.line_at(offset));
         let mut mistakes = self.mistakes.into_inner();
+        // What was read from a line that is not understood is not what stands there.
+        mistakes.retain(|mistake| !mistake.line.is_some_and(|line| self.syntax.is_at(line)));
+        mistakes.extend(self.syntax.mistakes);
         mistakes.sort();
         mistakes.dedup();
-        mistakes
+        Findings {
+            mistakes,
+            notes: self.notes.into_inner(),
+            lines,
+        }
     }
 
     fn report(&self, line: Option<usize>, key: String, text: String) {
@@ -77,8 +101,7 @@ impl<'i> Document<'i> {
     }
 
     fn line_at(&self, offset: usize) -> usize {
-        let before = self.input.as_bytes().get(..offset).unwrap_or_default();
-        before.iter().filter(|octet| **octet == b'\n').count() + 1
+        syntax::line_at(self.input, offset)
     }
 }
 
@@ -96,16 +119,33 @@ impl<'d, 'i> Section<'d, 'i> {
     pub(super) fn value<T>(
         &self,
         key: &'static str,
-        read: impl FnOnce(&DeValue<'i>) -> Result<T, String>,
+        read: impl FnOnce(&DeValue<'i>) -> Result<T, Vec<Wrong>>,
     ) -> Option<T> {
         let (value, line) = self.raw(key)?;
         match read(value) {
             Ok(value) => Some(value),
-            Err(text) => {
-                self.document.report(Some(line), self.full(key), text);
+            Err(wrongs) => {
+                for Wrong { at, text } in wrongs {
+                    let line = at.map_or(line, |offset| self.document.line_at(offset));
+                    self.document.report(Some(line), self.full(key), text);
+                }
                 None
             }
         }
+    }
+
+    /// Where the section is: `delivery.route[2]`.
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Says what should be known about a key that is right.
+    pub(super) fn note(&self, key: &'static str, text: impl Into<String>) {
+        self.document.notes.borrow_mut().push(Mistake {
+            line: self.raw(key).map(|(_, line)| line),
+            key: self.full(key),
+            text: text.into(),
+        });
     }
 
     /// Whether the key is there at all, right or wrong.
@@ -190,6 +230,9 @@ impl<'d, 'i> Section<'d, 'i> {
             let line = self
                 .document
                 .line_at(key.span().start.min(value.span().start));
+            if self.document.syntax.is_doubtful(line) {
+                continue;
+            }
             let near = asked.iter().find(|known| is_near(known, name));
             let text = match near {
                 Some(known) => format!("unknown key; did you mean `{known}`?"),
@@ -273,7 +316,8 @@ mod tests {
         read(&root);
         root.finish();
         document
-            .into_mistakes()
+            .into_findings()
+            .mistakes
             .iter()
             .map(ToString::to_string)
             .collect()

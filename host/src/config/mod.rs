@@ -4,7 +4,9 @@
 //! What comes out are the `Settings` that the modules declare; the file's form stays in here.
 
 mod document;
+mod places;
 mod sections;
+mod syntax;
 mod values;
 
 use std::fmt;
@@ -30,6 +32,7 @@ use crate::tls;
 
 use document::Document;
 pub use document::Mistake;
+pub use places::Places;
 
 /// Where the configuration is looked for when no file is named.
 pub const DEFAULT_FILES: [&str; 2] = ["outpost.toml", "/etc/outpost/outpost.toml"];
@@ -73,6 +76,19 @@ pub struct Config {
     pub log: telemetry::Settings,
     /// How long a shutdown waits for transactions and attempts to end.
     pub shutdown_grace: Duration,
+    /// Where its keys stand in the file.
+    pub places: Places,
+}
+
+/// What a file says, right or wrong.
+#[derive(Clone, Debug)]
+pub struct Reading {
+    /// The configuration, with defaults where something is wrong.
+    pub config: Config,
+    /// Everything that is wrong, in the order of the lines. It can be served when there is nothing.
+    pub mistakes: Vec<Mistake>,
+    /// What is right and should be known all the same: keys that have no effect yet.
+    pub notes: Vec<Mistake>,
 }
 
 /// Why there is no configuration to serve.
@@ -112,12 +128,28 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// Loads the named file; without one, the first of [`DEFAULT_FILES`] that is there, or the built-in
+impl Reading {
+    /// What is served.
+    ///
+    /// # Errors
+    /// [`ConfigError::Mistakes`].
+    pub fn into_config(self) -> Result<Config, ConfigError> {
+        if self.mistakes.is_empty() {
+            return Ok(self.config);
+        }
+        Err(ConfigError::Mistakes {
+            path: self.config.file.unwrap_or_default(),
+            mistakes: self.mistakes,
+        })
+    }
+}
+
+/// Reads the named file; without one, the first of [`DEFAULT_FILES`] that is there, or the built-in
 /// defaults, which listen on loopback only and skip ports that cannot be bound.
 ///
 /// # Errors
-/// See [`ConfigError`].
-pub fn load(file: Option<&Path>) -> Result<Config, ConfigError> {
+/// [`ConfigError::Unreadable`].
+pub fn read(file: Option<&Path>) -> Result<Reading, ConfigError> {
     let found = file.map(Path::to_owned).or_else(|| {
         DEFAULT_FILES
             .iter()
@@ -125,18 +157,58 @@ pub fn load(file: Option<&Path>) -> Result<Config, ConfigError> {
             .find(|path| path.exists())
     });
     let Some(path) = found else {
-        return Ok(defaults());
+        return Ok(Reading {
+            config: defaults(),
+            mistakes: Vec::new(),
+            notes: Vec::new(),
+        });
     };
-    let text = fs::read_to_string(&path).map_err(|source| ConfigError::Unreadable {
+    let octets = fs::read(&path).map_err(|source| ConfigError::Unreadable {
         path: path.clone(),
         source,
     })?;
-    parse(&text)
-        .map(|config| Config {
-            file: Some(path.clone()),
-            ..config
-        })
-        .map_err(|mistakes| ConfigError::Mistakes { path, mistakes })
+    let mut reading = read_octets(&octets);
+    reading.config.file = Some(path);
+    Ok(reading)
+}
+
+/// Reads the octets of a file. What is not UTF-8 is told, and the rest is read all the same.
+fn read_octets(octets: &[u8]) -> Reading {
+    let error = match str::from_utf8(octets) {
+        Ok(text) => return read_text(text),
+        Err(error) => error,
+    };
+    let before = &octets[..error.valid_up_to()];
+    let line = before.iter().filter(|octet| **octet == b'\n').count() + 1;
+    let mut reading = read_text(&String::from_utf8_lossy(octets));
+    // What was read from that line is not what stands there.
+    reading
+        .mistakes
+        .retain(|mistake| mistake.line != Some(line));
+    reading.mistakes.push(Mistake {
+        line: Some(line),
+        key: String::new(),
+        text: format!(
+            "the octet 0x{:02X} is not UTF-8: save the file with the encoding UTF-8",
+            octets[error.valid_up_to()]
+        ),
+    });
+    reading.mistakes.sort();
+    reading
+}
+
+fn read_text(text: &str) -> Reading {
+    let document = Document::parse(text);
+    let root = document.root();
+    let mut config = sections::config(&root);
+    root.finish();
+    let found = document.into_findings();
+    config.places.lines = found.lines;
+    Reading {
+        config,
+        mistakes: found.mistakes,
+        notes: found.notes,
+    }
 }
 
 /// Reads a configuration from its text. Relative paths in it are relative to the working folder.
@@ -144,15 +216,11 @@ pub fn load(file: Option<&Path>) -> Result<Config, ConfigError> {
 /// # Errors
 /// All mistakes, in the order of their lines.
 pub fn parse(text: &str) -> Result<Config, Vec<Mistake>> {
-    let document = Document::parse(text);
-    let root = document.root();
-    let config = sections::config(&root);
-    root.finish();
-    let mistakes = document.into_mistakes();
-    if mistakes.is_empty() {
-        Ok(config)
+    let reading = read_text(text);
+    if reading.mistakes.is_empty() {
+        Ok(reading.config)
     } else {
-        Err(mistakes)
+        Err(reading.mistakes)
     }
 }
 
@@ -383,6 +451,57 @@ mod tests {
                 "{found:?} does not begin with {expected:?}"
             );
         }
+    }
+
+    #[test]
+    fn every_wrong_item_is_told_at_its_own_line() {
+        assert_eq!(
+            mistakes(
+                "[submission]\nports = \"x,25,9-5\"\naddresses = [\"a\", \"127.0.0.1\",\n 5]\n\
+                 [delivery]\nretry = [\n\"1s\",\n\"soon\",\n\"99d\",\n]\n"
+            ),
+            [
+                "line 2: submission.ports: `x` is neither a port (1 to 65535) nor a range such as 1025-5000",
+                "line 2: submission.ports: the range `9-5` ends before it begins",
+                "line 3: submission.addresses: `a` is not an IP address such as \"0.0.0.0\" or \"::\"",
+                "line 4: submission.addresses: a text in quotes is expected, not a whole number",
+                "line 8: delivery.retry: `soon` is not a duration such as \"30s\", \"2m\", \"1h\" or \"5d\"",
+                "line 9: delivery.retry: `99d` is outside 1s to 1d",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_not_utf_8_is_named_by_its_line_and_the_rest_is_read() {
+        let reading = read_octets(b"# plain\nhostname = \"gr\xfcn\"\ncolour = 1\n");
+        let found: Vec<String> = reading.mistakes.iter().map(ToString::to_string).collect();
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert_eq!(
+            found[0],
+            "line 2: the octet 0xFC is not UTF-8: save the file with the encoding UTF-8"
+        );
+        assert!(
+            found[1].starts_with("line 3: colour: unknown key"),
+            "{found:?}"
+        );
+    }
+
+    #[test]
+    fn a_setting_without_effect_is_noted_unless_it_is_the_default() {
+        let notes = |text: &str| {
+            let notes = read_text(text).notes;
+            notes.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            notes("[delivery]\npause_ceiling = \"10s\"\ncapacity_bytes_per_second = 5\n"),
+            [
+                "line 2: delivery.pause_ceiling: has no effect in this version (default: 1m)",
+                "line 3: delivery.capacity_bytes_per_second: has no effect in this version: mail is \
+                 sent as fast as it can be",
+            ]
+        );
+        let defaults = "[delivery]\npause_ceiling = \"60s\"\ncapacity_bytes_per_second = 0\n";
+        assert!(notes(defaults).is_empty());
     }
 
     #[test]

@@ -9,7 +9,8 @@ use outpost_smtp::Limits;
 
 use super::Config;
 use super::document::Section;
-use super::values::{duration, durations, list, number, plain, text, truth};
+use super::places::Places;
+use super::values::{duration, durations, list, number, plain, show_duration, text, texts, truth};
 use crate::admin;
 use crate::auth;
 use crate::delivery;
@@ -28,8 +29,15 @@ use crate::tls;
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(86_400);
 
+/// Until very-high mail pauses other sends, this is only read.
+const PAUSE_CEILING: Duration = Duration::from_secs(60);
+
+/// What is told about a key that is read for later.
+const NO_EFFECT: &str = "has no effect in this version";
+
 /// Reads the whole file. Where something is wrong the default stands in, so that reading goes on.
 pub(super) fn config(root: &Section<'_, '_>) -> Config {
+    let mut places = Places::default();
     let hostname = root
         .value("hostname", text(host_name))
         .unwrap_or_else(machine_name);
@@ -48,14 +56,24 @@ pub(super) fn config(root: &Section<'_, '_>) -> Config {
     submission.finish();
 
     let delivery_section = root.section("delivery");
-    let (routes, smarthosts) = routes(&delivery_section);
+    let (routes, smarthosts) = routes(&delivery_section, &mut places);
     let mut delivery = delivery(&delivery_section, &hostname);
     delivery.smarthosts = smarthosts;
     delivery.listens_on_mx_port = listen.ports.contains(delivery.mx_port);
     let queue = queue(&delivery_section, shutdown_grace);
     // Read for the day on which they are honoured: see the manual.
-    delivery_section.value("pause_ceiling", duration(SECOND, SECOND * 240));
-    delivery_section.value("capacity_bytes_per_second", number(0, u64::MAX));
+    let ceiling = delivery_section.value("pause_ceiling", duration(SECOND, SECOND * 240));
+    if ceiling.is_some_and(|ceiling| ceiling != PAUSE_CEILING) {
+        let default = show_duration(PAUSE_CEILING);
+        delivery_section.note("pause_ceiling", format!("{NO_EFFECT} (default: {default})"));
+    }
+    let capacity = delivery_section.value("capacity_bytes_per_second", number(0, u64::MAX));
+    if capacity.is_some_and(|capacity| capacity > 0) {
+        delivery_section.note(
+            "capacity_bytes_per_second",
+            format!("{NO_EFFECT}: mail is sent as fast as it can be"),
+        );
+    }
     delivery_section.finish();
 
     Config {
@@ -71,12 +89,13 @@ pub(super) fn config(root: &Section<'_, '_>) -> Config {
         queue,
         spool: spool(root),
         auth: auth(root),
-        plugin: plugin(root, &data_dir),
+        plugin: plugin(root, &data_dir, &mut places),
         admin: admin(root),
         log: log(root),
         shutdown_grace,
         hostname,
         data_dir,
+        places,
     }
 }
 
@@ -95,8 +114,8 @@ fn listen(section: &Section<'_, '_>) -> net::Settings {
     if addresses.as_ref().is_some_and(Vec::is_empty) {
         section.mistake("addresses", "at least one address is needed");
     }
-    let ports = section.value("ports", text(str::parse::<PortSet>));
-    let implicit_tls_ports = section.value("implicit_tls_ports", text(str::parse::<PortSet>));
+    let ports = section.value("ports", texts(PortSet::read));
+    let implicit_tls_ports = section.value("implicit_tls_ports", texts(PortSet::read));
     let read_both = (ports.is_some() || !section.has("ports"))
         && (implicit_tls_ports.is_some() || !section.has("implicit_tls_ports"));
     let ports = ports.unwrap_or_else(|| {
@@ -185,7 +204,7 @@ fn tls(root: &Section<'_, '_>, hostname: &str, data_dir: &Path) -> tls::Settings
 
 type Smarthosts = HashMap<String, delivery::Smarthost>;
 
-fn routes(section: &Section<'_, '_>) -> (Routes, Smarthosts) {
+fn routes(section: &Section<'_, '_>, places: &mut Places) -> (Routes, Smarthosts) {
     let mut routes = Vec::new();
     let mut smarthosts = Smarthosts::new();
     for route in section.sections("route") {
@@ -215,6 +234,9 @@ fn routes(section: &Section<'_, '_>) -> (Routes, Smarthosts) {
                 route.mistake("smarthost", "stands in another route with another login or tls; one smarthost is spoken to in one way");
             }
             smarthosts.insert(lane, how);
+            places
+                .smarthosts
+                .push((host.clone(), route.path().to_owned()));
         }
         if let (Some(recipients), Some(smarthost)) = (recipients, smarthost) {
             routes.push(Route {
@@ -344,7 +366,7 @@ fn auth(root: &Section<'_, '_>) -> auth::Settings {
     settings
 }
 
-fn plugin(root: &Section<'_, '_>, data_dir: &Path) -> plugin::Settings {
+fn plugin(root: &Section<'_, '_>, data_dir: &Path, places: &mut Places) -> plugin::Settings {
     let mut settings = plugin::Settings::shipped(data_dir.join("components"));
     if !root.has("plugin") {
         return settings;
@@ -375,8 +397,10 @@ fn plugin(root: &Section<'_, '_>, data_dir: &Path) -> plugin::Settings {
         }
         let on_failure = component.value("on_failure", text(on_failure));
         let keys = component.section("config").free_texts();
+        let section = component.path().to_owned();
         component.finish();
         let Some(name) = name else { continue };
+        places.components.push((name.clone(), section));
         let source = match file {
             Some(file) => plugin::Source::File(file.into()),
             None => plugin::Source::Shipped(name.clone()),

@@ -6,18 +6,49 @@ use std::time::Duration;
 
 use toml::de::DeValue;
 
+/// One thing that is wrong with a value.
+#[derive(Debug)]
+pub(super) struct Wrong {
+    /// The offset in the file, when it is about a part of the value.
+    pub(super) at: Option<usize>,
+    /// What is wrong, and what would be right.
+    pub(super) text: String,
+}
+
+impl From<String> for Wrong {
+    fn from(text: String) -> Self {
+        Self { at: None, text }
+    }
+}
+
+fn one(text: String) -> Vec<Wrong> {
+    vec![text.into()]
+}
+
 /// A text that `parse` understands.
 pub(super) fn text<T>(
     parse: impl Fn(&str) -> Result<T, String>,
-) -> impl FnOnce(&DeValue<'_>) -> Result<T, String> {
+) -> impl FnOnce(&DeValue<'_>) -> Result<T, Vec<Wrong>> {
+    texts(move |text| parse(text).map_err(|text| vec![text]))
+}
+
+/// A text that `parse` understands; several things may be wrong with it.
+pub(super) fn texts<T>(
+    parse: impl Fn(&str) -> Result<T, Vec<String>>,
+) -> impl FnOnce(&DeValue<'_>) -> Result<T, Vec<Wrong>> {
     move |value| match value {
-        DeValue::String(text) => parse(text),
-        other => Err(format!("a text in quotes is expected, not {}", kind(other))),
+        DeValue::String(text) => {
+            parse(text).map_err(|texts| texts.into_iter().map(Wrong::from).collect())
+        }
+        other => Err(one(format!(
+            "a text in quotes is expected, not {}",
+            kind(other)
+        ))),
     }
 }
 
 /// Any text that is not empty.
-pub(super) fn plain(value: &DeValue<'_>) -> Result<String, String> {
+pub(super) fn plain(value: &DeValue<'_>) -> Result<String, Vec<Wrong>> {
     text(|text| {
         if text.is_empty() {
             Err("must not be empty".to_owned())
@@ -28,25 +59,26 @@ pub(super) fn plain(value: &DeValue<'_>) -> Result<String, String> {
 }
 
 /// `true` or `false`.
-pub(super) fn truth(value: &DeValue<'_>) -> Result<bool, String> {
+pub(super) fn truth(value: &DeValue<'_>) -> Result<bool, Vec<Wrong>> {
     value
         .as_bool()
-        .ok_or_else(|| format!("true or false is expected, not {}", kind(value)))
+        .ok_or_else(|| one(format!("true or false is expected, not {}", kind(value))))
 }
 
 /// A whole number between two bounds, both included.
-pub(super) fn number(least: u64, most: u64) -> impl FnOnce(&DeValue<'_>) -> Result<u64, String> {
+pub(super) fn number(
+    least: u64,
+    most: u64,
+) -> impl FnOnce(&DeValue<'_>) -> Result<u64, Vec<Wrong>> {
     move |value| {
         let wrong = || format!("a whole number from {least} to {most} is expected");
         let DeValue::Integer(integer) = value else {
-            return Err(format!("{}, not {}", wrong(), kind(value)));
+            return Err(one(format!("{}, not {}", wrong(), kind(value))));
         };
-        let number = u64::from_str_radix(integer.as_str(), integer.radix()).map_err(|_| wrong())?;
-        if (least..=most).contains(&number) {
-            Ok(number)
-        } else {
-            Err(wrong())
-        }
+        u64::from_str_radix(integer.as_str(), integer.radix())
+            .ok()
+            .filter(|number| (least..=most).contains(number))
+            .ok_or_else(|| one(wrong()))
     }
 }
 
@@ -54,7 +86,7 @@ pub(super) fn number(least: u64, most: u64) -> impl FnOnce(&DeValue<'_>) -> Resu
 pub(super) fn duration(
     least: Duration,
     most: Duration,
-) -> impl FnOnce(&DeValue<'_>) -> Result<Duration, String> {
+) -> impl FnOnce(&DeValue<'_>) -> Result<Duration, Vec<Wrong>> {
     move |value| text(|text| bounded_duration(text, least, most))(value)
 }
 
@@ -62,32 +94,44 @@ pub(super) fn duration(
 pub(super) fn durations(
     least: Duration,
     most: Duration,
-) -> impl FnOnce(&DeValue<'_>) -> Result<Vec<Duration>, String> {
+) -> impl FnOnce(&DeValue<'_>) -> Result<Vec<Duration>, Vec<Wrong>> {
     move |value| {
         let durations = list(|text| bounded_duration(text, least, most))(value)?;
         if durations.is_empty() {
-            Err("at least one duration is needed".to_owned())
+            Err(one("at least one duration is needed".to_owned()))
         } else {
             Ok(durations)
         }
     }
 }
 
-/// A list of texts that `parse` understands.
+/// A list of texts that `parse` understands. Every item that is wrong is told, at its place.
 pub(super) fn list<T>(
     parse: impl Fn(&str) -> Result<T, String>,
-) -> impl FnOnce(&DeValue<'_>) -> Result<Vec<T>, String> {
+) -> impl FnOnce(&DeValue<'_>) -> Result<Vec<T>, Vec<Wrong>> {
     move |value| {
         let Some(items) = value.as_array() else {
-            return Err(format!(
+            return Err(one(format!(
                 "a list such as [\"…\", \"…\"] is expected, not {}",
                 kind(value)
-            ));
+            )));
         };
-        items
-            .iter()
-            .map(|item| text(&parse)(item.get_ref()))
-            .collect()
+        let mut list = Vec::with_capacity(items.len());
+        let mut wrongs = Vec::new();
+        for item in items.iter() {
+            match text(&parse)(item.get_ref()) {
+                Ok(value) => list.push(value),
+                Err(more) => wrongs.extend(more.into_iter().map(|wrong| Wrong {
+                    at: Some(item.span().start),
+                    ..wrong
+                })),
+            }
+        }
+        if wrongs.is_empty() {
+            Ok(list)
+        } else {
+            Err(wrongs)
+        }
     }
 }
 

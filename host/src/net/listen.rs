@@ -159,17 +159,39 @@ impl FromIterator<RangeInclusive<u16>> for PortSet {
     }
 }
 
-impl FromStr for PortSet {
-    type Err = String;
-
+impl PortSet {
     /// Reads `25,587,1025-5000`; blanks don't matter and an empty text is the empty set. Port 0 is
     /// any free port, on its own only.
-    fn from_str(text: &str) -> Result<Self, String> {
+    ///
+    /// # Errors
+    /// Every item that is wrong, in words.
+    pub fn read(text: &str) -> Result<Self, Vec<String>> {
         let items = text
             .split(',')
             .map(str::trim)
             .filter(|item| !item.is_empty());
-        items.map(range).collect()
+        let mut ranges = Vec::new();
+        let mut wrong = Vec::new();
+        for item in items {
+            match range(item) {
+                Ok(range) => ranges.push(range),
+                Err(text) => wrong.push(text),
+            }
+        }
+        if wrong.is_empty() {
+            Ok(ranges.into_iter().collect())
+        } else {
+            Err(wrong)
+        }
+    }
+}
+
+impl FromStr for PortSet {
+    type Err = String;
+
+    /// As [`PortSet::read`], with all that is wrong in one text.
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::read(text).map_err(|wrong| wrong.join("; "))
     }
 }
 

@@ -3,15 +3,16 @@
 //! Decides nothing. A start either succeeds whole or says in one line a mistake what to do; a stop
 //! first closes the doors, then lets work end, then closes the spool.
 
+mod check;
 mod deliver;
 mod greeting;
 mod journal;
+mod loops;
 mod secrets;
 mod signals;
 mod start;
 
 use std::fmt;
-use std::fs;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,16 +21,13 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::Readiness;
-use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Mistake};
 use crate::delivery::Deliverer;
 use crate::directory::Directory;
-use crate::plugin::{self, Plugins};
 use crate::reception;
 use crate::spool::Spool;
-use crate::telemetry::Registry;
-use crate::tls;
 
+pub use check::check;
 pub use signals::wait_for_stop;
 
 /// Why the relay does not start: one line for each thing that has to be put right.
@@ -39,6 +37,15 @@ pub struct StartError(Vec<String>);
 impl StartError {
     fn one(line: impl fmt::Display) -> Self {
         Self(vec![line.to_string()])
+    }
+
+    /// What is wrong with the configuration, each at its line of the file.
+    fn of(config: &Config, mistakes: &[Mistake]) -> Self {
+        let line = |mistake: &Mistake| match &config.file {
+            Some(file) => format!("{}: {mistake}", file.display()),
+            None => mistake.to_string(),
+        };
+        Self(mistakes.iter().map(line).collect())
     }
 }
 
@@ -99,35 +106,6 @@ impl Relay {
             tracing::error!(%error, "the directory did not close well");
         }
         tracing::info!("stopped");
-    }
-}
-
-/// Checks what `outpost check` promises beyond the file itself: certificate and components.
-///
-/// # Errors
-/// One line for each thing that would keep the relay from starting.
-pub async fn check(config: &Config) -> Result<(), StartError> {
-    let mut lines = Vec::new();
-    if let tls::Settings::Configured { .. } = config.tls
-        && let Err(error) = tls::Server::new(&config.tls)
-    {
-        lines.push(format!("tls: {error}"));
-    }
-    // Compiled aside, so that a check leaves no trace in the data folder and needs no rights to it.
-    let aside = std::env::temp_dir().join(format!("outpost-check-{}", std::process::id()));
-    let settings = plugin::Settings {
-        cache_dir: aside.clone(),
-        ..config.plugin.clone()
-    };
-    if let Err(problems) = Plugins::load(settings, Clock::system(), &mut Registry::default()).await
-    {
-        lines.extend(problems.iter().map(ToString::to_string));
-    }
-    let _ = fs::remove_dir_all(aside);
-    if lines.is_empty() {
-        Ok(())
-    } else {
-        Err(StartError(lines))
     }
 }
 

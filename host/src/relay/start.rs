@@ -13,7 +13,7 @@ use outpost_smtp::{Mailbox, Timeouts, server};
 use tokio_util::sync::CancellationToken;
 
 use super::greeting::{self, Greeting};
-use super::{Relay, StartError, deliver, journal, secrets};
+use super::{Relay, StartError, check, deliver, journal, loops, secrets};
 use crate::admin::{self, Api, Certificate, ConnectionFacts, Readiness};
 use crate::auth::Authenticator;
 use crate::clock::Clock;
@@ -135,6 +135,11 @@ impl Doors {
             }
             return Err(StartError(lines));
         }
+        let listening: Vec<_> = listeners.iter().map(|listener| listener.address).collect();
+        let loops = loops::bound(config, &listening);
+        if !loops.is_empty() {
+            return Err(StartError::of(config, &loops));
+        }
         let admin = admin::Listener::bind(&config.admin)
             .await
             .map_err(StartError::one)?;
@@ -165,7 +170,16 @@ impl Foundation {
         let authenticator = Authenticator::new(&config.auth).map_err(StartError::one)?;
         let plugins = Plugins::load(config.plugin.clone(), clock.clone(), &mut registry)
             .await
-            .map_err(|problems| StartError(problems.iter().map(ToString::to_string).collect()))?;
+            .map_err(|problems| {
+                let at = |problem| check::of_component(config, problem);
+                StartError::of(config, &problems.iter().map(at).collect::<Vec<_>>())
+            })?;
+        let tls = tls::Server::new(&config.tls).map_err(|error| match &config.tls {
+            tls::Settings::Configured { .. } => {
+                StartError::of(config, &[check::of_certificate(config, &error)])
+            }
+            tls::Settings::SelfSigned { .. } => StartError::one(error),
+        })?;
         Ok(Foundation {
             clock,
             registry,
@@ -173,7 +187,7 @@ impl Foundation {
             authenticator,
             plugins,
             spool,
-            tls: tls::Server::new(&config.tls).map_err(StartError::one)?,
+            tls,
             routes: Arc::new(config.routes.clone()),
         })
     }

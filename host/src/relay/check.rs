@@ -1,0 +1,81 @@
+//! What `outpost check` looks at beyond the file itself: certificate, components, routes.
+//!
+//! The same things keep a relay from starting; here they are found all at once, beside the mistakes
+//! in the file, and each is told at its key. Nothing is bound and the data folder is not touched.
+
+use std::fs;
+
+use super::loops;
+use crate::clock::Clock;
+use crate::config::{Config, Mistake, Reading};
+use crate::plugin::{self, LoadProblem, LoadProblemKind, Plugins};
+use crate::telemetry::Registry;
+use crate::tls::{self, CertificateError, Part};
+
+/// Adds to what was read from the file everything else that would keep the relay from starting, and
+/// what its operator should know.
+pub async fn check(mut reading: Reading) -> Reading {
+    let config = &reading.config;
+    let mut found: Vec<Mistake> = tls::problems(&config.tls)
+        .iter()
+        .map(|error| of_certificate(config, error))
+        .collect();
+    let mut perhaps = Vec::new();
+    // Where the relay listens is not known while that is wrong.
+    let is_wrong = |mistake: &Mistake| mistake.key.starts_with("submission");
+    if !reading.mistakes.iter().any(is_wrong) {
+        let (certain, uncertain) = loops::planned(config);
+        found.extend(certain);
+        perhaps = uncertain;
+    }
+    for problem in of_components(config).await {
+        let mistake = of_component(config, &problem);
+        // A name that is wrong is told by the file already.
+        let is_told = reading.mistakes.iter().any(|told| told.key == mistake.key);
+        if !is_told {
+            found.push(mistake);
+        }
+    }
+    reading.notes.extend(perhaps);
+    reading.notes.sort();
+    reading.mistakes.extend(found);
+    reading.mistakes.sort();
+    reading.mistakes.dedup();
+    reading
+}
+
+async fn of_components(config: &Config) -> Vec<LoadProblem> {
+    // Compiled aside, so that a check leaves no trace in the data folder and needs no rights to it.
+    let aside = std::env::temp_dir().join(format!("outpost-check-{}", std::process::id()));
+    let settings = plugin::Settings {
+        cache_dir: aside.clone(),
+        ..config.plugin.clone()
+    };
+    let loaded = Plugins::load(settings, Clock::system(), &mut Registry::default()).await;
+    let _ = fs::remove_dir_all(aside);
+    loaded.err().unwrap_or_default()
+}
+
+/// What is wrong with a certificate, at its key.
+pub(super) fn of_certificate(config: &Config, error: &CertificateError) -> Mistake {
+    let key = match error.part() {
+        Part::Certificate => "tls.certificate",
+        Part::Key => "tls.key",
+    };
+    config.places.mistake(key, error.to_string())
+}
+
+/// What is wrong with a component, at its key.
+pub(super) fn of_component(config: &Config, problem: &LoadProblem) -> Mistake {
+    let name = problem.component.as_deref().unwrap_or_default();
+    let Some(section) = config.places.component(name) else {
+        // One that is asked by default, or none in particular: the file has no place for it.
+        return config.places.mistake("plugin", problem.to_string());
+    };
+    let key = match &problem.kind {
+        LoadProblemKind::Setting { key, .. } => format!("{section}.config.{key}"),
+        LoadProblemKind::Name(_) | LoadProblemKind::NotShipped { .. } => format!("{section}.name"),
+        _ => format!("{section}.component"),
+    };
+    config.places.mistake(&key, problem.to_string())
+}
