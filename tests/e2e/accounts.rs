@@ -111,6 +111,44 @@ fn a_user_is_made_shown_changed_and_removed_by_the_api() {
     assert_eq!(relay.api("GET", path, None).status, 404);
 }
 
+#[test]
+fn what_changes_nothing_leaves_the_time_of_the_last_change() {
+    let relay = Relay::start("");
+    relay.user("ann", "a.example");
+    let made = relay.read("/api/v1/users/ann");
+    relay.json(&[
+        "user",
+        "set",
+        "ann",
+        "--priority",
+        "3",
+        "--domains",
+        "A.example;",
+    ]);
+    relay.json(&["user", "enable", "ann"]);
+    relay.json(&["list", "set", "default", "--notify", ""]);
+    assert_eq!(relay.read("/api/v1/users/ann"), made);
+    assert_eq!(
+        relay.read("/api/v1/lists/default")["changed"],
+        relay.read("/api/v1/lists/default")["created"]
+    );
+    let disabled = relay.json(&["user", "disable", "ann"]);
+    assert_ne!(disabled["changed"], made["changed"]);
+    assert_eq!(relay.json(&["user", "disable", "ann"]), disabled);
+}
+
+#[test]
+fn an_operation_without_a_body_refuses_fields() {
+    let relay = Relay::start("");
+    relay.user("ann", "a.example");
+    let path = "/api/v1/users/ann/password";
+    let body = json!({"password": "mine"});
+    let answer = relay.api("POST", path, Some(&body));
+    assert_eq!(answer.status, 422, "{}", answer.text);
+    assert_eq!(answer.document()["errors"][0]["field"], "password");
+    assert_eq!(relay.api("POST", path, Some(&json!({}))).status, 200);
+}
+
 /// What a person types and what a program sends is refused alike, in the same words.
 #[test]
 fn both_surfaces_refuse_the_same_things_in_the_same_words() {

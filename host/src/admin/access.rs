@@ -4,13 +4,14 @@
 //! Tokens are compared by the directory, under a keyed hash; here they are only passed on, and never
 //! logged.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 
 use super::Api;
+use super::audit::Deed;
 use super::problem::{Kind, Problem};
 use crate::account::Scope;
 
@@ -62,17 +63,6 @@ impl FromRequestParts<Arc<Api>> for Administrator {
     }
 }
 
-/// Where a request notes who makes it, for the log.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Signature(Arc<OnceLock<String>>);
-
-impl Signature {
-    /// The name of the caller's token; `-` before one was accepted.
-    pub(super) fn name(&self) -> &str {
-        self.0.get().map_or("-", String::as_str)
-    }
-}
-
 fn caller(parts: &Parts, api: &Api, needed: Scope) -> Result<Caller, Problem> {
     let Some(token) = bearer(parts) else {
         return Err(Problem::new(
@@ -86,9 +76,8 @@ fn caller(parts: &Parts, api: &Api, needed: Scope) -> Result<Caller, Problem> {
             "this token is not known",
         ));
     };
-    if let Some(signature) = parts.extensions.get::<Signature>() {
-        // Only ever set here, and by the same token.
-        let _ = signature.0.set(token.name.clone());
+    if let Some(deed) = parts.extensions.get::<Deed>() {
+        deed.note(|noted| noted.by = Some(token.name.clone()));
     }
     if !token.scope.covers(needed) {
         return Err(Problem::new(

@@ -198,10 +198,14 @@ impl Client {
             .map_err(|error| self.not_ours(error))?;
         let driver = tokio::spawn(connection);
         let answer = async {
-            let response = sender
-                .send_request(request)
-                .await
-                .map_err(|error| self.not_ours(error))?;
+            let response = sender.send_request(request).await.map_err(|error| {
+                // Hyper's own words are about its insides.
+                self.not_ours(if error.is_parse() {
+                    "it does not speak HTTP"
+                } else {
+                    "it closed the connection without an answer"
+                })
+            })?;
             let status = response.status();
             let body = Limited::new(response.into_body(), ANSWER_OCTETS_MAX)
                 .collect()

@@ -10,6 +10,7 @@ use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
+use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer, IgnoredAny};
 
 use super::problem::{Kind, Problem};
@@ -76,7 +77,10 @@ where
                 let text = innermost(&rejection);
                 // The path of a query parameter is its name, before its problem.
                 let (path, problem) = text.split_once(": ").unwrap_or(("query", &text));
-                Err(Problem::field(named_field(problem, path), problem))
+                Err(Problem::field(
+                    named_field(problem, path),
+                    in_words(problem),
+                ))
             }
         }
     }
@@ -98,6 +102,36 @@ impl<S: Send + Sync> FromRequestParts<S> for NoQuery {
                 Err(Problem::field(&query[..end], text))
             }
         }
+    }
+}
+
+/// No body, of an operation that takes none: nothing, or an object without fields.
+#[derive(Debug)]
+pub struct NoBody;
+
+/// What an operation without a body takes all the same.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NoFields {}
+
+impl<S: Send + Sync> FromRequest<S> for NoBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let has_type = is_json(request.headers());
+        let body = Bytes::from_request(request, state)
+            .await
+            .map_err(unread_body)?;
+        if body.trim_ascii().is_empty() {
+            return Ok(NoBody);
+        }
+        if !has_type {
+            return Err(Problem::new(
+                Kind::UnsupportedMediaType,
+                "this operation takes no body: leave it out",
+            ));
+        }
+        parse::<NoFields>(&body).map(|NoFields {}| NoBody)
     }
 }
 
@@ -156,6 +190,12 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
         },
         Err(error) => error,
     };
+    if first.is_none() {
+        return Err(Problem::new(
+            Kind::Malformed,
+            "the body is empty: send a JSON object",
+        ));
+    }
     if !error.is_data() {
         return Err(Problem::new(
             Kind::Malformed,
@@ -171,7 +211,73 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     let path = track.path().to_string();
     let at = if path == "." { "body".to_owned() } else { path };
     // An unknown or missing field is named by the text; the path only leads to its object.
-    Err(Problem::field(named_field(&text, &at), text))
+    Err(Problem::field(named_field(&text, &at), in_words(&text)))
+}
+
+/// Serde's text about a value of another type, in the words of whoever writes JSON.
+fn in_words(text: &str) -> String {
+    let backticked = |text: &str| {
+        let names = text.split('`').skip(1).step_by(2);
+        names.collect::<Vec<_>>().join(", ")
+    };
+    if text.starts_with("missing field") {
+        return "is needed".to_owned();
+    }
+    if text.starts_with("duplicate field") {
+        return "stands here twice".to_owned();
+    }
+    if let Some((_, known)) = text
+        .strip_prefix("unknown field ")
+        .and_then(|rest| rest.split_once(", "))
+    {
+        return match backticked(known) {
+            known if known.is_empty() => "is not known: no field is taken here".to_owned(),
+            known => format!("is not known; known here: {known}"),
+        };
+    }
+    if let Some((given, known)) = text
+        .strip_prefix("unknown variant ")
+        .and_then(|rest| rest.split_once(", "))
+    {
+        let given = given.trim_matches('`');
+        return format!("\"{given}\" is not one of {}", backticked(known));
+    }
+    for start in ["invalid type: ", "invalid value: "] {
+        if let Some((given, expected)) = text
+            .strip_prefix(start)
+            .and_then(|rest| rest.rsplit_once(", expected "))
+        {
+            return format!(
+                "must be {}, not {}",
+                expected_kind(expected),
+                given_kind(given)
+            );
+        }
+    }
+    text.to_owned()
+}
+
+fn expected_kind(expected: &str) -> &str {
+    match expected {
+        "i64" | "u8" | "u16" | "u32" | "u64" => "a whole number within its bounds",
+        "a boolean" => "true or false",
+        "a map" => "an object",
+        _ if expected.starts_with("struct ") => "an object",
+        _ if expected.contains("enum") => "a string",
+        other => other,
+    }
+}
+
+fn given_kind(given: &str) -> String {
+    let value = || given.split('`').nth(1).unwrap_or(given).to_owned();
+    match given.split(' ').next().unwrap_or_default() {
+        "string" => format!("the string {}", &given["string ".len()..]),
+        "integer" | "floating" | "number" => format!("the number {}", value()),
+        "boolean" => value(),
+        "sequence" => "an array".to_owned(),
+        "map" => "an object".to_owned(),
+        _ => given.to_owned(),
+    }
 }
 
 /// serde_json ends its texts with a position, which has its own place here.
@@ -246,10 +352,8 @@ mod tests {
     #[test]
     fn malformed_json_is_refused_with_line_and_column() {
         let cases = [
-            (
-                "",
-                "malformed JSON at line 1, column 0: EOF while parsing a value",
-            ),
+            ("", "the body is empty: send a JSON object"),
+            (" \n", "the body is empty: send a JSON object"),
             (
                 "{\"name\":\n\"x\",}",
                 "malformed JSON at line 2, column 5: trailing comma",
@@ -280,6 +384,48 @@ mod tests {
         assert_eq!(
             problem.detail,
             "malformed JSON at line 1, column 128: recursion limit exceeded"
+        );
+    }
+
+    #[test]
+    fn a_value_of_another_type_is_refused_in_words() {
+        for (body, detail) in [
+            (r#"{"priority":1}"#, "is needed"),
+            (
+                r#"{"name":"x","colour":1}"#,
+                "is not known; known here: name, priority, domains",
+            ),
+            (r#"{"name":"x","name":"y"}"#, "stands here twice"),
+            (
+                r#"{"name":"x","priority":"high"}"#,
+                "must be a whole number within its bounds, not the string \"high\"",
+            ),
+            (
+                r#"{"name":"x","priority":1.5}"#,
+                "must be a whole number within its bounds, not the number 1.5",
+            ),
+            (
+                r#"{"name":"x","priority":300}"#,
+                "must be a whole number within its bounds, not the number 300",
+            ),
+            (
+                r#"{"name":"x","priority":null}"#,
+                "must be a whole number within its bounds, not null",
+            ),
+            (r#"{"name":true}"#, "must be a string, not true"),
+            (r#"{"name":{}}"#, "must be a string, not an object"),
+            (r#"{"name":["x"]}"#, "must be a string, not an array"),
+        ] {
+            let (_, _, errors) = refused(body);
+            assert_eq!(errors[0].1, detail, "{body}");
+        }
+        assert_eq!(
+            in_words("unknown variant `x`, expected one of `read`, `operate`"),
+            "\"x\" is not one of read, operate"
+        );
+        assert_eq!(
+            parse::<NoFields>(br#"{"force":true}"#).unwrap_err().detail,
+            "force: is not known: no field is taken here"
         );
     }
 

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::access::{Administrator, Reader};
+use super::audit::{self, Deed};
 use super::extract::{Json, NoQuery, Segment, given};
 use super::items::ItemsInput;
 use super::openapi::{Conflicts, Missing, Refused, RefusedBody};
@@ -108,10 +109,15 @@ pub(super) async fn list(
         Refused, RefusedBody, Conflicts))]
 pub(super) async fn add(
     _: Administrator,
+    deed: Deed,
     _: NoQuery,
     State(api): State<Arc<Api>>,
     Json(input): Json<ListInput>,
 ) -> Result<impl IntoResponse, Problem> {
+    deed.note(|noted| {
+        noted.action = Some("add-list");
+        noted.list = Some(audit::shown(&input.name));
+    });
     let notify = input.notify.map(|items| items.0).unwrap_or_default();
     let new = ListDraft {
         name: input.name,
@@ -159,11 +165,16 @@ pub(super) async fn show(
         Refused, RefusedBody, Missing))]
 pub(super) async fn change(
     _: Administrator,
+    deed: Deed,
     _: NoQuery,
     State(api): State<Arc<Api>>,
     Segment(name): Segment,
     Json(input): Json<ListChangeInput>,
 ) -> Result<axum::Json<ListDocument>, Problem> {
+    deed.note(|noted| {
+        noted.action = Some("change-list");
+        noted.list = Some(audit::shown(&name));
+    });
     let patch = ListPatch {
         notify: input.notify.map(|items| items.0),
     };
@@ -173,6 +184,10 @@ pub(super) async fn change(
         .change_list(&name, change, api.clock.now())
         .await
         .map_err(directory_problem)?;
+    deed.note(|noted| {
+        let has_changed = changed.before.notify != changed.after.notify;
+        noted.changed = Some(audit::fields([(List::NOTIFY, has_changed)]));
+    });
     Ok(axum::Json(shown(&api, &changed.after)))
 }
 
@@ -183,10 +198,15 @@ pub(super) async fn change(
     responses((status = 200, description = "It is gone.", body = Removed), Refused, Missing, Conflicts))]
 pub(super) async fn remove(
     _: Administrator,
+    deed: Deed,
     _: NoQuery,
     State(api): State<Arc<Api>>,
     Segment(name): Segment,
 ) -> Result<axum::Json<Removed>, Problem> {
+    deed.note(|noted| {
+        noted.action = Some("remove-list");
+        noted.list = Some(audit::shown(&name));
+    });
     let list = api
         .directory
         .delete_list(&name)

@@ -26,6 +26,7 @@ pub mod tokens;
 pub mod users;
 
 mod access;
+mod audit;
 mod extract;
 mod metrics;
 mod openapi;

@@ -84,7 +84,8 @@ fn render(connection: &Connection, uptime: Duration) -> String {
          <meta name=\"viewport\" content=\"width=device-width\">\n\
          <title>Outpost on {host}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n\
          <h1>Outpost {version} on {host}</h1>\n\
-         <p>This mail relay has been up for {uptime}.</p>\n\
+         <p>This mail relay has been up for {uptime}. This page shows no secrets and asks for no \
+         login; the password of the console is for a later version.</p>\n\
          <h2>Submitting mail</h2>\n{recommended}\n{login}\n\
          <table>\n<tr><th>Ports</th><th>Encryption</th></tr>\n{ports}</table>\n\
          <h2>What to type next</h2>\n\

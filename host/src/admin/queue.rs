@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::access::{Operator, Reader};
+use super::audit::{self, Deed};
 use super::extract::{Json, NoQuery, QueryString, Segment};
 use super::openapi::{Missing, Refused, RefusedBody};
 use super::problem::{Kind, Problem};
@@ -165,15 +166,24 @@ pub(super) async fn list(
         Refused, RefusedBody, Missing, super::openapi::Conflicts))]
 pub(super) async fn change(
     Operator(caller): Operator,
+    deed: Deed,
     _: NoQuery,
     State(api): State<Arc<Api>>,
     Segment(action): Segment,
     Json(request): Json<QueueChange>,
 ) -> Result<axum::Json<QueueChanged>, Problem> {
     let action = QueueAction::parse(&action)?;
+    let priority = request.priority;
     let (selection, change, dry_run) = request.read(action)?;
     let selection = as_written(&api, selection);
     let message = selection.message;
+    deed.note(|noted| {
+        noted.action = Some(action.name());
+        noted.message_id = message.map(|id| id.to_string());
+        noted.filter = message.is_none().then(|| audit::filter(&selection));
+        noted.priority = priority;
+        noted.dry_run = dry_run.then_some(true);
+    });
     let change = Change {
         action: change,
         by: caller.name,
@@ -184,6 +194,7 @@ pub(super) async fn change(
         .change(selection, change, dry_run)
         .await
         .map_err(|error| spool_problem(&error))?;
+    deed.note(|noted| noted.deliveries = Some(count));
     if count == 0
         && let Some(id) = message
     {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::access::{Administrator, Caller};
+use super::audit::{self, Deed};
 use super::extract::{QueryString, Segment};
 use super::openapi::{Conflicts, Missing, Refused};
 use super::problem::{Kind, Problem};
@@ -79,10 +80,15 @@ impl QueuedMailChoice {
         Refused, Missing, Conflicts))]
 pub(super) async fn remove(
     Administrator(caller): Administrator,
+    deed: Deed,
     State(api): State<Arc<Api>>,
     Segment(name): Segment,
     QueryString(query): QueryString<RemovalQuery>,
 ) -> Result<axum::Json<RemovedUser>, Problem> {
+    deed.note(|noted| {
+        noted.action = Some("remove-user");
+        noted.user = Some(audit::shown(&name));
+    });
     let choice = choice(query.queued.as_deref())?;
     let user = api
         .directory
@@ -103,14 +109,18 @@ pub(super) async fn remove(
             ..Problem::new(
                 Kind::QueuedMail,
                 format!(
-                    "user {} has {queued} queued {deliveries}: say what becomes of them with \
-                     `queued=deliver`, `queued=hold` or `queued=cancel`",
+                    "user {} has {queued} queued {deliveries}: say what becomes of the mail with \
+                     `?queued=deliver`, `?queued=hold` or `?queued=cancel`",
                     user.name
                 ),
             )
         });
     }
     let action = choice.and_then(QueuedMailChoice::action);
+    deed.note(|noted| {
+        noted.queued = choice.filter(|_| queued > 0).map(QueuedMailChoice::name);
+        noted.deliveries = Some(queued);
+    });
     // The mail first: when that fails, the user is still there to try it again. And once more
     // behind the user, for what an open session submitted meanwhile.
     let mut changed = 0;
@@ -128,9 +138,11 @@ pub(super) async fn remove(
             changed += again;
         }
     }
+    let queued = queued.max(changed);
+    deed.note(|noted| noted.deliveries = Some(queued));
     Ok(axum::Json(RemovedUser {
         removed: user.name.clone(),
-        queued: queued.max(changed),
+        queued,
         choice: choice.filter(|_| queued > 0),
     }))
 }

@@ -1,11 +1,9 @@
 //! Which path leads to which handler, and what all answers have in common.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
-use axum::http::Method;
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, REFERRER_POLICY,
     X_CONTENT_TYPE_OPTIONS,
@@ -17,7 +15,7 @@ use utoipa::openapi::OpenApi as Document;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::access::Signature;
+use super::audit::Line;
 use super::extract::BODY_OCTETS_MAX;
 use super::problem::{method_not_allowed, nothing_here};
 use super::{
@@ -74,25 +72,14 @@ async fn describe(description: String) -> impl IntoResponse {
     ([(CONTENT_TYPE, "application/json")], description)
 }
 
-/// Says what all answers say, counts and logs. A log line has the route and
+/// Says what all answers say, counts and logs. A log line has the route and what the handler noted,
 /// never a body, a query or a header: that is where secrets are.
 async fn around(State(api): State<Arc<Api>>, mut request: Request, next: Next) -> Response {
-    let method = request.method().clone();
-    let route = request.extensions().get::<MatchedPath>().cloned();
-    let signature = Signature::default();
-    request.extensions_mut().insert(signature.clone());
-    let began = Instant::now();
+    let line = Line::begin(&mut request);
     let mut response = next.run(request).await;
     let status = response.status().as_u16();
     api.metrics.answered(status);
-    let route = route.as_ref().map_or("(none)", MatchedPath::as_str);
-    let by = signature.name();
-    let took = began.elapsed();
-    if method == Method::GET || method == Method::HEAD {
-        tracing::debug!(%method, route, by, status, ?took, "admin request");
-    } else {
-        tracing::info!(%method, route, by, status, ?took, "admin request");
-    }
+    line.answered(status);
     let says = [
         (
             CONTENT_SECURITY_POLICY,

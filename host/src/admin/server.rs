@@ -71,12 +71,28 @@ impl Default for Settings {
 
 /// The admin address cannot be listened on.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on the admin address {address}: {source}")]
+#[error(
+    "cannot listen on the admin address {address}: {}",
+    bind_reason(address, source)
+)]
 pub struct BindError {
     /// The address.
     pub address: SocketAddr,
     /// What the system said.
     pub source: io::Error,
+}
+
+fn bind_reason(address: &SocketAddr, source: &io::Error) -> String {
+    match source.kind() {
+        io::ErrorKind::AddrInUse => "it is in use already; is a relay running? If not, [admin] \
+             address names another one"
+            .to_owned(),
+        io::ErrorKind::PermissionDenied if address.port() < 1024 => {
+            "ports below 1024 need root or the capability CAP_NET_BIND_SERVICE".to_owned()
+        }
+        io::ErrorKind::AddrNotAvailable => "this machine has no such address".to_owned(),
+        _ => source.to_string(),
+    }
 }
 
 /// A bound admin address.
@@ -239,6 +255,32 @@ mod tests {
         // A reset counts as an end here: the server is free to drop a client that it refuses.
         drop(stream.read_to_end(&mut answer).await);
         String::from_utf8(answer).unwrap()
+    }
+
+    #[tokio::test]
+    async fn an_address_that_is_in_use_asks_whether_a_relay_runs() {
+        let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let settings = |address| Settings {
+            address,
+            limits: Limits::default(),
+        };
+        let address = taken.local_addr().unwrap();
+        let error = Listener::bind(&settings(address)).await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "cannot listen on the admin address {address}: it is in use already; is a relay \
+                 running? If not, [admin] address names another one"
+            )
+        );
+        let elsewhere = "203.0.113.77:8025".parse().unwrap();
+        let error = Listener::bind(&settings(elsewhere)).await.unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .ends_with("this machine has no such address"),
+            "{error}"
+        );
     }
 
     #[tokio::test]

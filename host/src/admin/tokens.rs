@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::access::Administrator;
-use super::extract::{Json, NoQuery, Segment};
+use super::audit::{self, Deed};
+use super::extract::{Json, NoBody, NoQuery, Segment};
 use super::openapi::{Conflicts, Missing, Refused, RefusedBody};
 use super::problem::{Kind, Problem};
 use super::{Api, Removed, directory_problem, within_path};
@@ -137,10 +138,16 @@ pub(super) async fn list(
         Refused, RefusedBody, Conflicts))]
 pub(super) async fn add(
     _: Administrator,
+    deed: Deed,
     _: NoQuery,
     State(api): State<Arc<Api>>,
     Json(input): Json<TokenInput>,
 ) -> Result<impl IntoResponse, Problem> {
+    deed.note(|noted| {
+        noted.action = Some("add-token");
+        noted.token = Some(audit::shown(&input.name));
+        noted.scope = Some(input.scope.name());
+    });
     let issued = api
         .directory
         .create_token(&input.name, input.scope.into(), api.clock.now())
@@ -169,10 +176,15 @@ pub(super) async fn add(
     responses((status = 200, description = "It is gone.", body = Removed), Refused, Missing, Conflicts))]
 pub(super) async fn remove(
     _: Administrator,
+    deed: Deed,
     _: NoQuery,
     State(api): State<Arc<Api>>,
     Segment(name): Segment,
 ) -> Result<axum::Json<Removed>, Problem> {
+    deed.note(|noted| {
+        noted.action = Some("remove-token");
+        noted.token = Some(audit::shown(&name));
+    });
     let tokens = api.directory.tokens();
     let is_other_admin = |token: &Arc<Token>| {
         token.scope == Scope::Admin && !crate::account::same_name(&token.name, &name)
@@ -201,12 +213,16 @@ pub(super) async fn remove(
 /// Gives the console a new password; the old one stops at once. The answer has it, once.
 #[utoipa::path(post, path = "/api/v1/admin/password", operation_id = "reset_console_password", tag = "admin secrets",
     security(("token" = ["admin"])),
-    responses((status = 200, description = "The new password.", body = ConsolePasswordDocument), Refused))]
+    responses((status = 200, description = "The new password.", body = ConsolePasswordDocument),
+        Refused, RefusedBody))]
 pub(super) async fn reset_console_password(
     _: Administrator,
+    deed: Deed,
     _: NoQuery,
     State(api): State<Arc<Api>>,
+    _: NoBody,
 ) -> Result<impl IntoResponse, Problem> {
+    deed.note(|noted| noted.action = Some("reset-console-password"));
     let (password, hash) = super::new_password(&api).await?;
     api.directory
         .set_console_password_hash(hash)

@@ -13,12 +13,13 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::access::{Administrator, Caller, Reader};
-use super::extract::{Json, NoQuery, QueryString, Segment, given};
+use super::audit::{self, Deed};
+use super::extract::{Json, NoBody, NoQuery, QueryString, Segment, given};
 use super::items::ItemsInput;
 use super::openapi::{Conflicts, Missing, Refused, RefusedBody};
 use super::problem::{FieldError, Problem};
 use super::{Api, directory_problem, invalid, no_such, removal, within_path};
-use crate::account::{Scope, User, UserDraft, UserPatch};
+use crate::account::{Scope, SenderRules, User, UserDraft, UserPatch};
 use crate::directory::UserFilter;
 
 /// Rows of a page when nothing is said: most relays have fewer users, and see them all at once.
@@ -279,10 +280,16 @@ pub(super) async fn list(
         Refused, RefusedBody, Conflicts))]
 pub(super) async fn add(
     Administrator(caller): Administrator,
+    deed: Deed,
     _: NoQuery,
     State(api): State<Arc<Api>>,
     Json(input): Json<UserInput>,
 ) -> Result<impl IntoResponse, Problem> {
+    deed.note(|noted| {
+        noted.action = Some("add-user");
+        noted.user = input.name.as_deref().map(audit::shown);
+        noted.list = input.list.as_deref().map(audit::shown);
+    });
     let new = input.draft().check().map_err(invalid)?;
     let (password, hash) = super::new_password(&api).await?;
     let user = api
@@ -290,6 +297,10 @@ pub(super) async fn add(
         .create_user(new, hash, api.clock.now())
         .await
         .map_err(directory_problem)?;
+    deed.note(|noted| {
+        noted.user = Some(user.name.clone());
+        noted.list = Some(user.list.clone());
+    });
     let location = format!("/api/v1/users/{}", within_path(&user.name));
     let document = NewUserDocument {
         user: shown(&user, &caller),
@@ -326,11 +337,16 @@ pub(super) async fn show(
         Refused, RefusedBody, Missing, Conflicts))]
 pub(super) async fn change(
     Administrator(caller): Administrator,
+    deed: Deed,
     _: NoQuery,
     State(api): State<Arc<Api>>,
     Segment(name): Segment,
     Json(input): Json<UserInput>,
 ) -> Result<axum::Json<UserDocument>, Problem> {
+    deed.note(|noted| {
+        noted.action = Some("change-user");
+        noted.user = Some(audit::shown(&name));
+    });
     let patch = input.patch();
     let renamed = patch.name.clone().filter(|new| *new != name);
     let change = patch.check().map_err(invalid)?;
@@ -342,7 +358,31 @@ pub(super) async fn change(
         .change_user(&name, change, api.clock.now())
         .await
         .map_err(directory_problem)?;
+    deed.note(|noted| {
+        noted.list = Some(changed.after.list.clone());
+        noted.changed = Some(differing(&changed.before, &changed.after));
+    });
     Ok(axum::Json(shown(&changed.after, &caller)))
+}
+
+/// The names of the fields in which they differ; of another name that name too.
+fn differing(before: &User, after: &User) -> String {
+    let name = format!("name={}", after.name);
+    audit::fields([
+        (name.as_str(), before.name != after.name),
+        ("list", before.list != after.list),
+        ("active", before.active != after.active),
+        (User::PRIORITY, before.priority != after.priority),
+        (User::NOTE, before.note != after.note),
+        (
+            SenderRules::DOMAINS,
+            before.rules.domains() != after.rules.domains(),
+        ),
+        (
+            SenderRules::SENDERS,
+            before.rules.senders() != after.rules.senders(),
+        ),
+    ])
 }
 
 /// Gives a user a new password; the old one stops at once. The answer has it, once.
@@ -350,13 +390,19 @@ pub(super) async fn change(
     params(("user" = String, Path, description = "The name of the user.")),
     security(("token" = ["admin"])),
     responses((status = 200, description = "The new password.", body = PasswordDocument),
-        Refused, Missing))]
+        Refused, RefusedBody, Missing))]
 pub(super) async fn reset_password(
     _: Administrator,
+    deed: Deed,
     _: NoQuery,
     State(api): State<Arc<Api>>,
     Segment(name): Segment,
+    _: NoBody,
 ) -> Result<impl IntoResponse, Problem> {
+    deed.note(|noted| {
+        noted.action = Some("reset-password");
+        noted.user = Some(audit::shown(&name));
+    });
     // Before the work of hashing: what is not there needs no password.
     api.directory
         .user(&name)

@@ -3,15 +3,29 @@
 use std::fmt::{self, Write as _};
 use std::sync::{Arc, Mutex};
 
+use axum::body::Body;
+use axum::http::Request;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
+use super::super::audit::{self, Deed};
 use super::Surface;
+use crate::message::Class;
 
 /// Takes down everything that is logged, at every level.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<String>>);
+
+impl Log {
+    fn text(&self) -> String {
+        self.0.lock().unwrap().clone()
+    }
+
+    fn last(&self) -> String {
+        self.text().lines().last().unwrap_or_default().to_owned()
+    }
+}
 
 struct Line<'a>(&'a mut String);
 
@@ -78,16 +92,23 @@ async fn a_change_is_logged_with_its_author_and_without_secrets_or_content() {
             Some(r#"{"hidden-field": "hidden-value"#),
         )
         .await;
-    let log = log.0.lock().unwrap().clone();
+    let log = log.text();
     let line = log
         .lines()
         .find(|line| line.contains("route=\"/api/v1/users/{user}/password\""));
     let line = line.unwrap_or_else(|| panic!("{log}"));
-    assert!(line.starts_with("INFO "), "{line}");
-    assert!(line.contains("method=POST"), "{line}");
-    assert!(line.contains("by=\"boss\""), "{line}");
+    assert!(
+        line.starts_with(
+            "INFO message=admin request by=\"boss\" action=\"reset-password\" user=\"app\" method=POST "
+        ),
+        "{line}"
+    );
     assert!(line.contains("status=200"), "{line}");
-    assert!(log.contains("by=\"-\""), "{log}");
+    assert!(line.contains("took_milliseconds="), "{line}");
+    assert!(
+        log.contains("INFO message=admin request method=POST "),
+        "a request without a good token has no author: {log}"
+    );
     for secret in [
         made["password"].as_str().unwrap(),
         reset["password"].as_str().unwrap(),
@@ -97,4 +118,116 @@ async fn a_change_is_logged_with_its_author_and_without_secrets_or_content() {
     ] {
         assert!(!log.contains(secret), "{log}");
     }
+}
+
+#[tokio::test]
+async fn a_line_names_what_was_changed_and_how_much_of_it() {
+    let log = Log::default();
+    let _guard = tracing::subscriber::set_default(log.clone());
+    let surface = Surface::start().await;
+    let night_shift = surface.operate.clone();
+    for (request, body, said) in [
+        (
+            "POST /api/v1/lists",
+            r#"{"name":"ops","notify":"hidden@a.example"}"#,
+            r#"action="add-list" list="ops""#,
+        ),
+        (
+            "PATCH /api/v1/lists/ops",
+            r#"{"notify":""}"#,
+            r#"action="change-list" list="ops" changed="notify""#,
+        ),
+        (
+            "POST /api/v1/users",
+            r#"{"name":"app","list":"OPS"}"#,
+            r#"action="add-user" user="app" list="ops""#,
+        ),
+        (
+            "PATCH /api/v1/users/APP",
+            r#"{"priority":1,"authorized_domains":"hidden.example","active":true}"#,
+            r#"action="change-user" user="APP" list="ops" changed="priority,authorized_domains""#,
+        ),
+        (
+            "PATCH /api/v1/users/app",
+            "{}",
+            r#"action="change-user" user="app" list="ops" changed="nothing""#,
+        ),
+        (
+            "PATCH /api/v1/users/app",
+            r#"{"name":"printer"}"#,
+            r#"action="change-user" user="app" list="ops" changed="name=printer""#,
+        ),
+        (
+            "PATCH /api/v1/users/nobody",
+            r#"{"priority":1}"#,
+            r#"action="change-user" user="nobody""#,
+        ),
+    ] {
+        surface.ask(request, Some(body)).await;
+        assert!(
+            log.last().contains(&format!("by=\"boss\" {said} method=")),
+            "{}",
+            log.last()
+        );
+    }
+    for _ in 0..2 {
+        surface
+            .queue("printer", Class::Normal, &["x@b.example"])
+            .await;
+    }
+    let id = surface
+        .queue("other", Class::Normal, &["x@b.example"])
+        .await;
+    for (request, body, said) in [
+        (
+            "POST /api/v1/queue/hold",
+            r#"{"user":"printer","domain":"b.example","dry_run":true}"#.to_owned(),
+            r#"action="hold" filter="user=printer domain=b.example" deliveries=2 dry_run=true"#
+                .to_owned(),
+        ),
+        (
+            "POST /api/v1/queue/hold",
+            format!(r#"{{"id":"{id}"}}"#),
+            format!(r#"action="hold" message_id="{id}" deliveries=1"#),
+        ),
+        (
+            "POST /api/v1/queue/set-priority",
+            r#"{"all":true,"priority":2}"#.to_owned(),
+            r#"action="set-priority" filter="all" priority=2 deliveries=3"#.to_owned(),
+        ),
+    ] {
+        surface.call(&night_shift, request, Some(&body)).await;
+        let line = log.last();
+        assert!(
+            line.contains(&format!("by=\"night-shift\" {said} method=")),
+            "{line}"
+        );
+    }
+    surface
+        .ask("DELETE /api/v1/users/printer?queued=cancel", None)
+        .await;
+    let said = r#"action="remove-user" user="printer" queued="cancel" deliveries=2 method="#;
+    assert!(log.last().contains(said), "{}", log.last());
+    assert!(!log.text().contains("hidden"), "{}", log.text());
+}
+
+#[test]
+fn a_request_that_is_given_up_is_logged_with_what_it_had_begun() {
+    let log = Log::default();
+    let _guard = tracing::subscriber::set_default(log.clone());
+    let mut request = Request::builder()
+        .method("POST")
+        .uri("/api/v1/users/app/password")
+        .body(Body::empty())
+        .unwrap();
+    let line = audit::Line::begin(&mut request);
+    let deed: &Deed = request.extensions().get().unwrap();
+    deed.note(|noted| noted.action = Some("reset-password"));
+    drop(line);
+    let line = log.last();
+    assert!(
+        line.contains(r#"action="reset-password" method=POST"#),
+        "{line}"
+    );
+    assert!(!line.contains("status="), "{line}");
 }
