@@ -1,19 +1,20 @@
 //! Answers of the relay as people read them.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::options::{AdminCommand, ListCommand, PluginCommand, Remote, TokenCommand, UserCommand};
-use super::queue_options::QueueCommand;
+use super::queue_options::{Change, Filter, QueueCommand};
 use super::text::{Table, cut, deliveries, facts, items};
 use crate::admin::Removed;
 use crate::admin::connection::{Certificate, Connection};
 use crate::admin::lists::{ListDocument, ListsDocument};
 use crate::admin::messages::MessageDocument;
 use crate::admin::plugins::{CountDocument, PluginsDocument};
-use crate::admin::problem::Problem;
+use crate::admin::problem::{FieldError, Problem};
 use crate::admin::queue::{QueueChanged, QueuePage};
 use crate::admin::removal::{QueuedMailChoice, RemovedUser};
 use crate::admin::selection::QueueAction;
@@ -34,14 +35,14 @@ pub(super) fn answer(remote: &Remote, document: Value) -> Result<String, serde_j
         Remote::List(ListCommand::Ls(_)) => lists(&read(document)?),
         Remote::List(ListCommand::Rm(_)) => removed("list", &read(document)?),
         Remote::List(_) => list(&read(document)?),
-        Remote::User(UserCommand::Ls { .. }) => users(&read(document)?),
+        Remote::User(UserCommand::Ls { list, .. }) => users(&read(document)?, list.as_deref()),
         Remote::User(UserCommand::Add { .. }) => new_user(&read(document)?),
         Remote::User(UserCommand::ResetPassword(_)) => new_password(&read(document)?),
         Remote::User(UserCommand::Rm { .. }) => removed_user(&read(document)?),
         Remote::User(_) => user(&read(document)?),
-        Remote::Queue(QueueCommand::Ls { .. }) => queue(&read(document)?),
+        Remote::Queue(QueueCommand::Ls { filter, .. }) => queue(&read(document)?, filter),
         Remote::Queue(QueueCommand::Show { .. }) => message(&read(document)?),
-        Remote::Queue(_) => changed(&read(document)?),
+        Remote::Queue(_) => changed(&read(document)?, remote.change()),
         Remote::Plugin(PluginCommand::Ls(_)) => plugins(&read(document)?),
         Remote::Connection(_) => connection(&read(document)?),
         Remote::Admin(AdminCommand::ResetPassword(_)) => console_password(&read(document)?),
@@ -53,23 +54,35 @@ pub(super) fn answer(remote: &Remote, document: Value) -> Result<String, serde_j
     })
 }
 
-/// A refusal, a line for each field.
+/// A refusal, a line for each field, under the name of the option that sets it.
 pub(super) fn refusal(problem: &Problem) -> Vec<String> {
-    let mut lines: Vec<String> = problem
-        .errors
-        .iter()
-        .map(|error| format!("{}: {}", printable(&error.field), printable(&error.detail)))
-        .collect();
-    if lines.is_empty() {
-        lines.push(printable(&problem.detail).into_owned());
+    if let Some(queued) = problem.queued
+        && !problem.choices.is_empty()
+    {
+        return vec![format!(
+            "{} of this user {} queued: say what becomes of the mail with --queued {}",
+            deliveries(queued),
+            if queued == 1 { "is" } else { "are" },
+            printable(&problem.choices.join(", --queued "))
+        )];
     }
-    if problem.queued.is_some() && !problem.choices.is_empty() {
-        lines.push(format!(
-            "choose what becomes of it: --queued {}",
-            printable(&problem.choices.join(" | --queued "))
-        ));
+    if problem.errors.is_empty() {
+        return vec![printable(&problem.detail).into_owned()];
     }
-    lines
+    let line =
+        |error: &FieldError| format!("{}: {}", option(&error.field), printable(&error.detail));
+    problem.errors.iter().map(line).collect()
+}
+
+/// The option that sets a field; a field that is no option stands for itself.
+fn option(field: &str) -> Cow<'_, str> {
+    let name = match field {
+        "authorized_domains" => "domains",
+        "authorized_senders" => "senders",
+        "notify" | "priority" | "note" | "list" | "scope" | "cursor" => field,
+        _ => return printable(field),
+    };
+    Cow::Owned(format!("--{name}"))
 }
 
 /// What a change would do, as a question.
@@ -111,7 +124,7 @@ fn list(list: &ListDocument) -> String {
     ])
 }
 
-fn users(document: &UsersDocument) -> String {
+fn users(document: &UsersDocument, list: Option<&str>) -> String {
     let mut table = Table::new(&["NAME", "LIST", "STATE", "PRIORITY", "MAY SEND AS"]);
     for user in &document.users {
         let rules = [
@@ -132,7 +145,10 @@ fn users(document: &UsersDocument) -> String {
             rules,
         ]);
     }
-    let mut text = table.or("no users");
+    let mut text = table.or(&match list {
+        None => "no users".to_owned(),
+        Some(list) => format!("no users of a list named \"{}\"", printable(list)),
+    });
     more(&mut text, document.cursor.as_deref());
     text
 }
@@ -185,7 +201,10 @@ fn new_password(document: &PasswordDocument) -> String {
 }
 
 fn console_password(document: &ConsolePasswordDocument) -> String {
-    let mut text = facts(&[("console password", document.password.clone())]);
+    let mut text = facts(&[
+        ("console password", document.password.clone()),
+        ("console user", "admin".to_owned()),
+    ]);
     again(&mut text, "outpost admin reset-password");
     text
 }
@@ -225,7 +244,7 @@ fn removed_user(document: &RemovedUser) -> String {
     text
 }
 
-fn queue(page: &QueuePage) -> String {
+fn queue(page: &QueuePage, filter: &Filter) -> String {
     let mut table = Table::new(&[
         "ID",
         "CLASS",
@@ -261,7 +280,7 @@ fn queue(page: &QueuePage) -> String {
             cut(&row.subject, SUBJECT_CHARACTERS_MAX),
         ]);
     }
-    let mut text = table.or("nothing is queued");
+    let mut text = table.or(nothing(*filter == Filter::default()));
     more(&mut text, page.cursor.as_deref());
     text
 }
@@ -310,7 +329,24 @@ fn message(message: &MessageDocument) -> String {
     text
 }
 
-fn changed(document: &QueueChanged) -> String {
+/// What is said where there is nothing: of the whole queue, or of a part of it.
+fn nothing(of_all: bool) -> &'static str {
+    if of_all {
+        "nothing is queued"
+    } else {
+        "nothing that is queued matches"
+    }
+}
+
+fn changed(document: &QueueChanged, change: Option<&Change>) -> String {
+    if document.count == 0
+        && let Some(Change { target, .. }) = change
+    {
+        return match &target.id {
+            None => format!("{}\n", nothing(target.all)),
+            Some(_) => "nothing of this message can be changed so\n".to_owned(),
+        };
+    }
     let count = deliveries(document.count);
     if document.dry_run {
         format!("{count} would be {}\n", done(document.action))

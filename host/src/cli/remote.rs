@@ -173,6 +173,10 @@ async fn confirm(
 ) -> Result<(), Failure> {
     let document = asked(client, count).await?;
     let counted: QueueChanged = read(document)?;
+    if counted.count == 0 {
+        // Nothing to ask about, and nothing that an answer could change.
+        return Ok(());
+    }
     match person.answer(&print::question(action, counted.count)) {
         Some(true) => Ok(()),
         Some(false) => Err(Failure::Said(vec!["nothing was changed".to_owned()])),

@@ -2,6 +2,7 @@
 //!
 //! What can be typed, and running the receiver in the foreground; the receiver itself is `sink`.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
@@ -70,6 +71,25 @@ impl From<SinkCommand> for SinkOptions {
     }
 }
 
+/// Why a receiver did not start, and what to type instead.
+#[derive(Debug)]
+pub struct ReceiveError(SinkError);
+
+impl fmt::Display for ReceiveError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ReceiveError(error) = self;
+        error.fmt(f)?;
+        match error {
+            SinkError::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse => f
+                .write_str(
+                    "\na relay takes the ports 1025-5000 when nothing else is configured: receive \
+                     on another one with --listen 127.0.0.1:5025, and name that as smarthost",
+                ),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// Receives mail until `stop`; says where, and in the end how much came.
 ///
 /// # Errors
@@ -77,7 +97,7 @@ impl From<SinkCommand> for SinkOptions {
 pub async fn receive(
     command: SinkCommand,
     stop: impl Future<Output = ()>,
-) -> Result<(), SinkError> {
+) -> Result<(), ReceiveError> {
     let (bound, address) = oneshot::channel();
     let running = sink::run(command.into(), Clock::system(), bound, stop);
     let told = async {
@@ -86,7 +106,10 @@ pub async fn receive(
         }
     };
     let (messages, ()) = tokio::join!(running, told);
-    say(&format!("{} messages came", messages?));
+    say(&format!(
+        "{} messages came",
+        messages.map_err(ReceiveError)?
+    ));
     Ok(())
 }
 
