@@ -56,7 +56,8 @@ impl Notice<'_> {
              \x20   outpost user show {user}\n\
              \x20   outpost user set {user} --senders {rules}\n\
              \n\
-             (That is what the user has already, and this.)\n\
+             (--senders replaces the whole list: these are the user's senders of now, and\n\
+             the new one.)\n\
              If nobody of yours tried to send this, reset the user's password:\n\
              \n\
              \x20   outpost user reset-password {user}\n\
