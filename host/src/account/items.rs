@@ -113,16 +113,10 @@ fn check_characters(item: &str) -> Result<(), String> {
         ));
     }
     if item.contains(',') {
-        return Err(format!(
-            "contains a comma: items are separated by a semicolon, write {}",
-            separated(item)
-        ));
+        return Err(format!("contains a comma: {}", separated(item)));
     }
     if item.contains(char::is_whitespace) {
-        return Err(format!(
-            "contains a blank: items are separated by a semicolon, write {}",
-            separated(item)
-        ));
+        return Err(format!("contains a blank: {}", separated(item)));
     }
     if let Some(character) = item.chars().find(|c| is_invisible(*c)) {
         return Err(format!(
@@ -142,8 +136,9 @@ fn is_invisible(character: char) -> bool {
 }
 
 /// What was probably meant by an item that holds several: the same with semicolons. Of `Name
-/// <address>` only the address.
+/// <address>` only the address. A bare `*` is never proposed: it is refused wherever it stands.
 fn separated(item: &str) -> String {
+    const SEPARATED: &str = "items are separated by a semicolon";
     let parts = || {
         item.split(|c: char| c == ',' || c.is_whitespace())
             .filter(|part| !part.is_empty())
@@ -157,7 +152,10 @@ fn separated(item: &str) -> String {
     } else {
         parts().collect()
     };
-    shown(&meant.join(";"))
+    if meant.contains(&"*") {
+        return SEPARATED.to_owned();
+    }
+    format!("{SEPARATED}, write {}", shown(&meant.join(";")))
 }
 
 /// An item in quotes as it is shown to people: on one line, no longer than a line.
@@ -232,6 +230,14 @@ mod tests {
             (
                 "a\nb",
                 "field: \"a\\u{a}b\" contains a blank: items are separated by a semicolon, write \"a;b\"",
+            ),
+            (
+                "*.a, b",
+                "field: \"*.a, b\" contains a comma: items are separated by a semicolon, write \"*.a;b\"",
+            ),
+            (
+                "*,b",
+                "field: \"*,b\" contains a comma: items are separated by a semicolon",
             ),
             (
                 "\"a b\"@x",

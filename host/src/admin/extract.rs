@@ -196,7 +196,9 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
             "the body is empty: send a JSON object",
         ));
     }
-    if !error.is_data() {
+    // Of a value in the place of a name the library says that no JSON is there.
+    let is_json = error.is_data() || serde_json::from_slice::<IgnoredAny>(body).is_ok();
+    if !is_json {
         return Err(Problem::new(
             Kind::Malformed,
             format!(
@@ -207,7 +209,11 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
             ),
         ));
     }
-    let text = without_position(&error);
+    let text = if error.is_data() {
+        without_position(&error)
+    } else {
+        "must be a string".to_owned()
+    };
     let path = track.path().to_string();
     let at = if path == "." { "body".to_owned() } else { path };
     // An unknown or missing field is named by the text; the path only leads to its object.
@@ -326,6 +332,18 @@ mod tests {
         domains: Vec<String>,
     }
 
+    #[derive(Debug, Deserialize)]
+    struct Named {
+        #[serde(rename = "kind")]
+        _kind: Kinds,
+    }
+
+    #[derive(Debug, Deserialize)]
+    enum Kinds {
+        #[serde(rename = "read")]
+        _Read,
+    }
+
     fn refused(body: &str) -> (u16, String, Vec<(String, String)>) {
         let problem = parse::<Shape>(body.as_bytes()).unwrap_err();
         let errors = problem
@@ -419,6 +437,8 @@ mod tests {
             let (_, _, errors) = refused(body);
             assert_eq!(errors[0].1, detail, "{body}");
         }
+        let of_name = parse::<Named>(br#"{"kind":5}"#).unwrap_err();
+        assert_eq!(of_name.detail, "kind: must be a string");
         assert_eq!(
             in_words("unknown variant `x`, expected one of `read`, `operate`"),
             "\"x\" is not one of read, operate"

@@ -78,9 +78,18 @@ pub(super) async fn carry_out(remote: &Remote, access: &Access, person: &mut dyn
         }
         Err(Failure::Refused(document)) => {
             match serde_json::from_value::<Problem>(document.clone()) {
-                Ok(problem) => print::refusal(&problem)
-                    .iter()
-                    .for_each(|line| person.notice(line)),
+                Ok(problem) => {
+                    print::refusal(&problem)
+                        .iter()
+                        .for_each(|line| person.notice(line));
+                    if problem.status == 401 {
+                        person.notice(&format!(
+                            "it is the one in {}: use the data folder and the --config of the relay \
+                             that runs",
+                            access.token_file.display()
+                        ));
+                    }
+                }
                 Err(_) => {
                     person.notice("the relay refused, in words that this version cannot read")
                 }
@@ -248,6 +257,9 @@ fn read_token(access: &Access) -> Result<Zeroizing<String>, String> {
     let token = text.trim();
     if token.is_empty() {
         return Err(format!("the admin token in {file} is empty"));
+    }
+    if !token.bytes().all(|octet| octet.is_ascii_graphic()) {
+        return Err(format!("what is in {file} is not a token"));
     }
     Ok(Zeroizing::new(token.to_owned()))
 }

@@ -210,7 +210,13 @@ fn routes(section: &Section<'_, '_>, places: &mut Places) -> (Routes, Smarthosts
     for route in section.sections("route") {
         let recipients = route.value(
             "recipients",
-            text(|text| text.parse::<Pattern>().map_err(|error| error.to_string())),
+            text(|text| match text.parse::<Pattern>() {
+                Ok(pattern) => Ok(pattern),
+                Err(error) if text.contains([',', ';', ' ']) => Err(format!(
+                    "{error}; a route has one of these: write a [[delivery.route]] for each"
+                )),
+                Err(error) => Err(error.to_string()),
+            }),
         );
         if !route.has("recipients") {
             route.mistake(

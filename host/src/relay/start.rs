@@ -119,19 +119,16 @@ impl Doors {
         for unbound in &unbound {
             tracing::debug!(address = %unbound.address, error = %unbound.error, "not listening");
         }
-        if !config.listen.optional && !unbound.is_empty() {
-            return Err(StartError(greeting::unbound_lines(&unbound)));
-        }
-        if listeners.is_empty() {
+        if listeners.is_empty() || !(config.listen.optional || unbound.is_empty()) {
             let mut lines = greeting::unbound_lines(&unbound);
-            lines.push("none of the submission ports can be listened on".to_owned());
             let in_use = |unbound: &Unbound| unbound.error.kind() == io::ErrorKind::AddrInUse;
-            if unbound.iter().any(in_use) {
-                lines.push(
-                    "is a relay running already? `outpost connection` asks the one of this \
-                     configuration"
-                        .to_owned(),
-                );
+            if listeners.is_empty() {
+                lines.push("none of the submission ports can be listened on".to_owned());
+                if unbound.iter().all(in_use) {
+                    lines.push(
+                        "is a relay running already? `outpost connection` asks it".to_owned(),
+                    );
+                }
             }
             return Err(StartError(lines));
         }
