@@ -10,8 +10,8 @@ mod syntax;
 mod values;
 
 use std::fmt;
-use std::fs;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -36,6 +36,12 @@ pub use places::Places;
 
 /// Where the configuration is looked for when no file is named.
 pub const DEFAULT_FILES: [&str; 2] = ["outpost.toml", "/etc/outpost/outpost.toml"];
+
+/// Largest file that is read: a thousand routes have a tenth of it.
+const FILE_OCTETS_MAX: u64 = 1 << 20;
+
+/// Most mistakes that are shown: with more of them it is another kind of file.
+const MISTAKES_SHOWN_MAX: usize = 100;
 
 /// A configuration that can be served.
 #[derive(Clone, Debug)]
@@ -116,11 +122,14 @@ impl fmt::Display for ConfigError {
         match self {
             ConfigError::Unreadable { path, source } => write!(f, "{}: {source}", path.display()),
             ConfigError::Mistakes { path, mistakes } => {
-                for (index, mistake) in mistakes.iter().enumerate() {
+                for (index, mistake) in mistakes.iter().take(MISTAKES_SHOWN_MAX).enumerate() {
                     let end = if index + 1 < mistakes.len() { "\n" } else { "" };
                     write!(f, "{}: {mistake}{end}", path.display())?;
                 }
-                Ok(())
+                match mistakes.len().saturating_sub(MISTAKES_SHOWN_MAX) {
+                    0 => Ok(()),
+                    more => write!(f, "{}: and {more} more mistakes", path.display()),
+                }
             }
         }
     }
@@ -163,13 +172,26 @@ pub fn read(file: Option<&Path>) -> Result<Reading, ConfigError> {
             notes: Vec::new(),
         });
     };
-    let octets = fs::read(&path).map_err(|source| ConfigError::Unreadable {
+    let octets = octets_of(&path).map_err(|source| ConfigError::Unreadable {
         path: path.clone(),
         source,
     })?;
     let mut reading = read_octets(&octets);
     reading.config.file = Some(path);
     Ok(reading)
+}
+
+fn octets_of(path: &Path) -> io::Result<Vec<u8>> {
+    let mut octets = Vec::new();
+    let file = File::open(path)?;
+    file.take(FILE_OCTETS_MAX + 1).read_to_end(&mut octets)?;
+    if octets.len() as u64 > FILE_OCTETS_MAX {
+        return Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("it has more than {FILE_OCTETS_MAX} octets: this is no configuration"),
+        ));
+    }
+    Ok(octets)
 }
 
 /// Reads the octets of a file. What is not UTF-8 is told, and the rest is read all the same.
@@ -502,6 +524,52 @@ mod tests {
         );
         let defaults = "[delivery]\npause_ceiling = \"60s\"\ncapacity_bytes_per_second = 0\n";
         assert!(notes(defaults).is_empty());
+    }
+
+    #[test]
+    fn what_would_do_something_else_than_it_says_is_refused() {
+        for (text, expected) in [
+            (
+                "hostname = \"127.0.0.1\"\n",
+                "line 1: hostname: `127.0.0.1` is an address, not a host name",
+            ),
+            (
+                "[log]\nfilter = \"inf\"\n",
+                "line 2: log.filter: `inf` is not one of off, error, warn, info, debug, trace; for a \
+                 part of the relay write \"info,outpost=debug\"",
+            ),
+            (
+                "[log]\nfilter = \"info,outpost\"\n",
+                "line 2: log.filter: `outpost` is not one of off, error, warn, info, debug, trace; for a \
+                 part of the relay write \"info,outpost=debug\"",
+            ),
+        ] {
+            assert_eq!(mistakes(text), [expected]);
+        }
+        for filter in ["INFO", "warn,outpost::queue=trace", "off", ""] {
+            assert!(
+                parse(&format!("[log]\nfilter = \"{filter}\"\n")).is_ok(),
+                "{filter}"
+            );
+        }
+        let twice = parse("[submission]\naddresses = [\"::1\", \"127.0.0.1\", \"::1\"]\n").unwrap();
+        assert_eq!(twice.listen.addresses.len(), 2);
+    }
+
+    #[test]
+    fn a_file_that_is_no_configuration_is_not_read_or_told_to_its_end() {
+        let large = read(Some(Path::new("/dev/zero"))).unwrap_err().to_string();
+        assert!(
+            large.ends_with("octets: this is no configuration"),
+            "{large}"
+        );
+        let error = ConfigError::Mistakes {
+            path: PathBuf::from("x"),
+            mistakes: parse(&"a\n".repeat(200)).map(drop).unwrap_err(),
+        };
+        let shown = error.to_string();
+        assert_eq!(shown.lines().count(), MISTAKES_SHOWN_MAX + 1, "{shown}");
+        assert!(shown.ends_with("x: and 100 more mistakes"), "{shown}");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The sections of the file, one function each: which keys there are and what they become.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -142,11 +142,20 @@ fn listen(section: &Section<'_, '_>) -> net::Settings {
         );
     }
     net::Settings {
-        addresses: addresses.unwrap_or_else(any),
+        addresses: addresses.map_or_else(any, once),
         ports,
         implicit_tls_ports,
         optional: section.value("optional", truth).unwrap_or(false),
     }
+}
+
+/// The addresses, each once.
+fn once(addresses: Vec<IpAddr>) -> Vec<IpAddr> {
+    let mut seen = HashSet::new();
+    addresses
+        .into_iter()
+        .filter(|ip| seen.insert(*ip))
+        .collect()
 }
 
 fn limits(section: &Section<'_, '_>) -> Limits {
@@ -456,6 +465,9 @@ fn admin(root: &Section<'_, '_>) -> admin::Settings {
     }
 }
 
+/// What a filter of the log can say.
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
 fn log(root: &Section<'_, '_>) -> telemetry::Settings {
     let section = root.section("log");
     let mut settings = telemetry::Settings::default();
@@ -472,6 +484,19 @@ fn log(root: &Section<'_, '_>) -> telemetry::Settings {
             filter: text.to_owned(),
             ..telemetry::Settings::default()
         };
+        // The log library takes any word for the name of a module, and would log nothing else then.
+        let is_level = |word: &str| LEVELS.contains(&word.to_ascii_lowercase().as_str());
+        let directives = text.split(',').map(str::trim);
+        for directive in directives.filter(|directive| !directive.is_empty()) {
+            let level = directive.rsplit('=').next().unwrap_or_default();
+            if !is_level(level) {
+                let levels = LEVELS.join(", ");
+                return Err(format!(
+                    "`{level}` is not one of {levels}; for a part of the relay write \
+                     \"info,outpost=debug\""
+                ));
+            }
+        }
         settings.check().map(|()| text.to_owned())
     };
     if let Some(filter) = section.value("filter", text(filter)) {
@@ -483,7 +508,7 @@ fn log(root: &Section<'_, '_>) -> telemetry::Settings {
 
 fn host_name(text: &str) -> Result<String, String> {
     let name = comparable_domain(text).map_err(|_| format!("`{text}` is not a host name"))?;
-    if name.starts_with('[') {
+    if name.starts_with('[') || name.parse::<IpAddr>().is_ok() {
         Err(format!("`{text}` is an address, not a host name"))
     } else {
         Ok(name)

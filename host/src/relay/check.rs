@@ -30,9 +30,16 @@ pub async fn check(mut reading: Reading) -> Reading {
     }
     for problem in of_components(config).await {
         let mistake = of_component(config, &problem);
-        // A name that is wrong is told by the file already.
-        let is_told = reading.mistakes.iter().any(|told| told.key == mistake.key);
-        if !is_told {
+        // A name that is wrong, or stands twice, is told by the file already.
+        let is_of_name = |told: &Mistake| {
+            told.key == mistake.key
+                || told.key.starts_with("plugin[") && told.key.ends_with("].name")
+        };
+        let is_name = matches!(
+            problem.kind,
+            LoadProblemKind::Name(_) | LoadProblemKind::NotShipped { .. }
+        );
+        if !(is_name && reading.mistakes.iter().any(is_of_name)) {
             found.push(mistake);
         }
     }
