@@ -1,5 +1,6 @@
 //! The `outpost` program: reads what was typed and hands it on.
 
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -61,7 +62,8 @@ async fn check(reading: Reading) -> Result<(), ConfigError> {
     let file = reading.config.file.clone();
     if let Some(file) = &file {
         for note in &reading.notes {
-            eprintln!("outpost: {}: note: {note}", file.display());
+            // Whoever does not read it goes without.
+            let _ = writeln!(io::stderr(), "outpost: {}: note: {note}", file.display());
         }
     }
     reading.into_config()?;
