@@ -338,13 +338,24 @@ fn nothing(of_all: bool) -> &'static str {
     }
 }
 
+/// Why an action concerns nothing of a message that is queued.
+fn why_not(action: QueueAction) -> &'static str {
+    match action {
+        QueueAction::Hold => "the message is held already",
+        QueueAction::Release => "nothing of the message is held",
+        QueueAction::Retry => "the message is held; release it first",
+        QueueAction::Cancel => "nothing of the message is queued",
+        QueueAction::SetPriority => "the message has this priority already",
+    }
+}
+
 fn changed(document: &QueueChanged, change: Option<&Change>) -> String {
     if document.count == 0
         && let Some(Change { target, .. }) = change
     {
         return match &target.id {
             None => format!("{}\n", nothing(target.all)),
-            Some(_) => "nothing of this message can be changed so\n".to_owned(),
+            Some(_) => format!("nothing is changed: {}\n", why_not(document.action)),
         };
     }
     let count = deliveries(document.count);

@@ -286,11 +286,20 @@ async fn the_queue_is_looked_at_and_acted_on() {
         "1 delivery held\n"
     );
     assert_eq!(
-        running
-            .out(&format!("queue set-priority {id} --priority 1"))
-            .await,
-        "1 delivery given the new priority\n"
+        running.out(&format!("queue hold {id}")).await,
+        "nothing is changed: the message is held already\n"
     );
+    assert_eq!(
+        running.out(&format!("queue retry {id}")).await,
+        "nothing is changed: the message is held; release it first\n"
+    );
+    for said in [
+        "1 delivery given the new priority\n",
+        "nothing is changed: the message has this priority already\n",
+    ] {
+        let line = format!("queue set-priority {id} --priority 1");
+        assert_eq!(running.out(&line).await, said);
+    }
     let shown = running.out(&format!("queue show {id}")).await;
     assert!(
         shown.starts_with(&format!("id          {id}\nlist        default\n")),
