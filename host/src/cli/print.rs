@@ -338,6 +338,17 @@ fn nothing(of_all: bool) -> &'static str {
     }
 }
 
+/// Why an action concerns nothing, though there may be mail that matches.
+fn or_else(action: QueueAction) -> &'static str {
+    match action {
+        QueueAction::Hold => ", or it is held already",
+        QueueAction::Release => ", or it is not held",
+        QueueAction::Retry => ", or it is held: release it first",
+        QueueAction::Cancel => "",
+        QueueAction::SetPriority => ", or it has this priority already",
+    }
+}
+
 /// Why an action concerns nothing of a message that is queued.
 fn why_not(action: QueueAction) -> &'static str {
     match action {
@@ -354,7 +365,7 @@ fn changed(document: &QueueChanged, change: Option<&Change>) -> String {
         && let Some(Change { target, .. }) = change
     {
         return match &target.id {
-            None => format!("{}\n", nothing(target.all)),
+            None => format!("{}{}\n", nothing(target.all), or_else(document.action)),
             Some(_) => format!("nothing is changed: {}\n", why_not(document.action)),
         };
     }

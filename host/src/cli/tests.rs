@@ -367,7 +367,18 @@ async fn where_there_is_nothing_to_change_nobody_is_asked() {
     let running = Running::start().await;
     for (line, said) in [
         ("queue cancel --all", "nothing is queued\n"),
-        ("queue hold --user app", "nothing that is queued matches\n"),
+        (
+            "queue cancel --user app",
+            "nothing that is queued matches\n",
+        ),
+        (
+            "queue hold --user app",
+            "nothing that is queued matches, or it is held already\n",
+        ),
+        (
+            "queue release --all",
+            "nothing is queued, or it is not held\n",
+        ),
         ("queue ls --user app", "nothing that is queued matches\n"),
         ("queue ls", "nothing is queued\n"),
         ("user ls --list x", "no users of a list named \"x\"\n"),

@@ -51,7 +51,7 @@ impl fmt::Display for Greeting<'_> {
                 )?;
                 writeln!(
                     f,
-                    "                  (shown this once; `outpost{option} admin reset-password` makes a new one)"
+                    "                  (shown this once, and no page asks for it yet; `outpost{option} admin reset-password` makes a new one)"
                 )?;
             } else {
                 writeln!(
