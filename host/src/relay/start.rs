@@ -17,7 +17,7 @@ use super::{Relay, StartError, check, deliver, journal, loops, secrets};
 use crate::admin::{self, Api, Certificate, ConnectionFacts, Readiness};
 use crate::auth::Authenticator;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Mistake};
 use crate::delivery::{self, Deliverer};
 use crate::directory::{Directory, UserFilter};
 use crate::dns::Resolver;
@@ -165,18 +165,23 @@ impl Foundation {
         let directory = Directory::open(&directory_file, clock.now())
             .map_err(|error| StartError::one(format!("{}: {error}", directory_file.display())))?;
         let authenticator = Authenticator::new(&config.auth).map_err(StartError::one)?;
-        let plugins = Plugins::load(config.plugin.clone(), clock.clone(), &mut registry)
-            .await
-            .map_err(|problems| {
-                let at = |problem| check::of_component(config, problem);
-                StartError::of(config, &problems.iter().map(at).collect::<Vec<_>>())
-            })?;
-        let tls = tls::Server::new(&config.tls).map_err(|error| match &config.tls {
-            tls::Settings::Configured { .. } => {
-                StartError::of(config, &[check::of_certificate(config, &error)])
+        let certificate = tls::problems(&config.tls);
+        let mut mistakes: Vec<Mistake> = certificate
+            .iter()
+            .map(|error| check::of_certificate(config, error))
+            .collect();
+        let loaded = Plugins::load(config.plugin.clone(), clock.clone(), &mut registry).await;
+        if let Err(problems) = &loaded {
+            mistakes.extend(problems.iter().map(|one| check::of_component(config, one)));
+        }
+        let plugins = match loaded {
+            Ok(plugins) if mistakes.is_empty() => plugins,
+            _ => {
+                mistakes.sort();
+                return Err(StartError::of(config, &mistakes));
             }
-            tls::Settings::SelfSigned { .. } => StartError::one(error),
-        })?;
+        };
+        let tls = tls::Server::new(&config.tls).map_err(StartError::one)?;
         Ok(Foundation {
             clock,
             registry,
