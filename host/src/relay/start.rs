@@ -154,7 +154,10 @@ impl Foundation {
         let mut registry = Registry::default();
         make_folder(&config.data_dir)?;
         let directory_file = config.data_dir.join("directory.redb");
-        refuse_emptied(&directory_file, &config.data_dir.join("spool.redb"))?;
+        // A first start that was cut off may have left it so; the token comes after it.
+        if config.data_dir.join("admin-token").exists() {
+            refuse_emptied(&directory_file, &config.data_dir.join("spool.redb"))?;
+        }
         let spool = spool::open(
             &config.data_dir,
             config.spool.clone(),
@@ -276,18 +279,30 @@ impl Foundation {
     }
 }
 
-/// Refuses a directory that has become empty, as a copy onto a full disk or a crash of the file system
-/// leaves it: beside a spool it is not that of a first start, and all users would be gone in silence.
+/// Refuses a store that has become empty, as a copy onto a full disk or a crash of the file system leaves
+/// it: beside the other one it is not that of a first start, and what it held would be gone in silence.
 fn refuse_emptied(directory: &Path, spool: &Path) -> Result<(), StartError> {
-    let octets = |path: &Path| fs::metadata(path).map(|metadata| metadata.len()).ok();
-    if octets(directory) == Some(0) && octets(spool).is_some_and(|octets| octets > 0) {
-        return Err(StartError::one(format!(
-            "{}: the file is empty, though there is a queue beside it: all users are lost. Restore \
-             it from a backup, or remove it to start without users",
-            directory.display()
-        )));
+    let octets = |path: &Path| fs::metadata(path).map_or(0, |metadata| metadata.len());
+    let lines = [
+        (directory, spool, "all users are lost", "without users"),
+        (spool, directory, "all queued mail is lost", "with an empty queue"),
+    ]
+    .into_iter()
+    .filter(|(emptied, other, ..)| emptied.exists() && octets(emptied) == 0 && octets(other) > 0)
+    .map(|(emptied, other, lost, without)| {
+        format!(
+            "{}: the file is empty, though {} beside it is not: {lost}. Restore it from a backup, or \
+             remove it to start {without}",
+            emptied.display(),
+            other.file_name().unwrap_or_default().display(),
+        )
+    });
+    let lines: Vec<String> = lines.collect();
+    if lines.is_empty() {
+        Ok(())
+    } else {
+        Err(StartError(lines))
     }
-    Ok(())
 }
 
 fn make_folder(path: &Path) -> Result<(), StartError> {
@@ -297,6 +312,10 @@ fn make_folder(path: &Path) -> Result<(), StartError> {
         .mode(0o700)
         .create(path);
     made.map_err(|error| {
+        if path.is_file() {
+            let path = path.display();
+            return StartError::one(format!("the data folder {path} is a file"));
+        }
         let path = path.display();
         StartError::one(format!("the data folder {path} cannot be made: {error}"))
     })
@@ -350,21 +369,38 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_empty_directory_beside_a_queue_is_refused_and_a_first_start_is_not() {
+    fn a_store_that_is_empty_beside_the_other_is_refused_and_a_first_start_is_not() {
         let folder = tempfile::tempdir().unwrap();
         let (directory, spool) = (folder.path().join("d"), folder.path().join("s"));
-        assert!(refuse_emptied(&directory, &spool).is_ok());
-        fs::write(&directory, "").unwrap();
-        assert!(refuse_emptied(&directory, &spool).is_ok());
-        fs::write(&spool, "queued").unwrap();
-        let error = refuse_emptied(&directory, &spool).unwrap_err().to_string();
+        let refused = |directory_is: Option<&str>, spool_is: Option<&str>| {
+            for (path, text) in [(&directory, directory_is), (&spool, spool_is)] {
+                drop(fs::remove_file(path));
+                if let Some(text) = text {
+                    fs::write(path, text).unwrap();
+                }
+            }
+            let refused = refuse_emptied(&directory, &spool);
+            refused
+                .map_err(|error| error.to_string())
+                .err()
+                .unwrap_or_default()
+        };
+        for (directory_is, spool_is) in [
+            (None, None),
+            (Some(""), None),
+            (Some(""), Some("")),
+            (None, Some("mail")),
+            (Some("users"), None),
+            (Some("users"), Some("mail")),
+        ] {
+            assert_eq!(refused(directory_is, spool_is), "");
+        }
+        let said = refused(Some(""), Some("mail"));
+        assert!(said.ends_with("remove it to start without users"), "{said}");
+        let said = refused(Some("users"), Some(""));
         assert!(
-            error.contains("remove it to start without users"),
-            "{error}"
+            said.ends_with("remove it to start with an empty queue"),
+            "{said}"
         );
-        fs::remove_file(&directory).unwrap();
-        assert!(refuse_emptied(&directory, &spool).is_ok());
-        fs::write(&directory, "users").unwrap();
-        assert!(refuse_emptied(&directory, &spool).is_ok());
     }
 }

@@ -212,7 +212,9 @@ fn certified(
 fn self_signed(hostname: &str, folder: &Path) -> Result<(PathBuf, PathBuf), CertificateError> {
     let certificate_path = folder.join("self-signed-cert.pem");
     let key_path = folder.join("self-signed-key.pem");
-    if certificate_path.exists() && key_path.exists() {
+    // A crash while they were written leaves an empty one.
+    let has_content = |path: &Path| fs::metadata(path).is_ok_and(|metadata| metadata.len() > 0);
+    if has_content(&certificate_path) && has_content(&key_path) {
         return Ok((certificate_path, key_path));
     }
     let (certificate, key) = generated(hostname).map_err(|error| {
@@ -314,6 +316,8 @@ mod tests {
             (made("self-signed-cert.pem"), made("self-signed-key.pem")),
             (certificate, key)
         );
+        fs::write(folder.path().join("self-signed-cert.pem"), "").unwrap();
+        drop(Server::new(&settings(folder.path())).unwrap());
         let mode = fs::metadata(folder.path().join("self-signed-key.pem"))
             .unwrap()
             .permissions()
