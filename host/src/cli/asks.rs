@@ -52,8 +52,8 @@ pub(super) fn plan(remote: &Remote) -> Plan {
         Remote::Admin(AdminCommand::ResetPassword(_)) => {
             Plan::Ask(Ask::post("/api/v1/admin/password", None))
         }
-        Remote::Admin(AdminCommand::Token { command }) => match command {
-            None | Some(TokenCommand::Print) => Plan::PrintToken,
+        Remote::Admin(AdminCommand::Token { command, .. }) => match command {
+            None | Some(TokenCommand::Print(_)) => Plan::PrintToken,
             Some(command) => Plan::Ask(token(command)),
         },
     }
@@ -210,7 +210,7 @@ fn change(action: QueueAction, how: &Change, priority: Option<u8>) -> Plan {
 
 fn token(command: &TokenCommand) -> Ask {
     match command {
-        TokenCommand::Print | TokenCommand::Ls(_) => Ask::get("/api/v1/tokens"),
+        TokenCommand::Print(_) | TokenCommand::Ls(_) => Ask::get("/api/v1/tokens"),
         TokenCommand::Create { name, scope, .. } => {
             let scope = match scope {
                 ScopeName::Read => tokens::ScopeName::Read,

@@ -89,11 +89,21 @@ impl Remote {
             Remote::Plugin(PluginCommand::Ls(output))
             | Remote::Connection(output)
             | Remote::Admin(AdminCommand::ResetPassword(output)) => *output,
-            Remote::Admin(AdminCommand::Token { command }) => match command {
-                None | Some(TokenCommand::Print) => return None,
-                Some(TokenCommand::Ls(output) | TokenCommand::Create { output, .. }) => *output,
-                Some(TokenCommand::Rm(named)) => named.output,
-            },
+            Remote::Admin(AdminCommand::Token { command, output }) => {
+                let own = match command {
+                    None => *output,
+                    Some(
+                        TokenCommand::Print(output)
+                        | TokenCommand::Ls(output)
+                        | TokenCommand::Create { output, .. },
+                    ) => *output,
+                    Some(TokenCommand::Rm(named)) => named.output,
+                };
+                // It may stand before the last word too.
+                Output {
+                    json: output.json || own.json,
+                }
+            }
         })
     }
 
@@ -293,6 +303,9 @@ pub enum AdminCommand {
         /// What to do with tokens.
         #[command(subcommand)]
         command: Option<TokenCommand>,
+        /// How the token of the data folder is printed.
+        #[command(flatten)]
+        output: Output,
     },
 }
 
@@ -300,7 +313,7 @@ pub enum AdminCommand {
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 pub enum TokenCommand {
     /// Print the admin token that the first start left in the data folder
-    Print,
+    Print(Output),
     /// Show the tokens by name and scope
     Ls(Output),
     /// Create a token; prints it, once
@@ -436,12 +449,29 @@ mod tests {
             "plugin ls",
             "connection",
             "admin reset-password",
+            "admin token",
+            "admin token print",
             "admin token create --name x",
             "admin token ls",
             "admin token rm x",
         ] {
             assert!(read(&format!("{line} --json")).is_ok(), "{line}");
         }
+    }
+
+    #[test]
+    fn json_may_stand_before_or_after_what_is_done_with_tokens() {
+        for line in [
+            "admin token --json ls",
+            "admin token ls --json",
+            "admin token --json",
+        ] {
+            assert_eq!(remote(line).output(), Some(Output { json: true }), "{line}");
+        }
+        assert_eq!(
+            remote("admin token ls").output(),
+            Some(Output { json: false })
+        );
     }
 
     #[test]

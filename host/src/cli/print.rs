@@ -46,7 +46,7 @@ pub(super) fn answer(remote: &Remote, document: Value) -> Result<String, serde_j
         Remote::Plugin(PluginCommand::Ls(_)) => plugins(&read(document)?),
         Remote::Connection(_) => connection(&read(document)?),
         Remote::Admin(AdminCommand::ResetPassword(_)) => console_password(&read(document)?),
-        Remote::Admin(AdminCommand::Token { command }) => match command {
+        Remote::Admin(AdminCommand::Token { command, .. }) => match command {
             Some(TokenCommand::Create { .. }) => new_token(&read(document)?),
             Some(TokenCommand::Rm(_)) => removed("token", &read(document)?),
             _ => tokens(&read(document)?),

@@ -113,9 +113,12 @@ async fn attempt(
     let plan = plan(remote);
     if plan == Plan::PrintToken {
         let token = read_token(access).map_err(|problem| Failure::Said(vec![problem]))?;
-        return person
-            .hear(&format!("{}\n", token.as_str()))
-            .map_err(|_| Failure::Unheard);
+        let text = if json {
+            pretty(&serde_json::json!({ "token": token.as_str() }))
+        } else {
+            format!("{}\n", token.as_str())
+        };
+        return person.hear(&text).map_err(|_| Failure::Unheard);
     }
     let client = client(access).await?;
     let document = match plan {

@@ -445,6 +445,10 @@ async fn admin_secrets_are_printed_once() {
     let running = Running::start().await;
     let token = running.surface.admin.clone();
     assert_eq!(running.out("admin token").await, format!("{token}\n"));
+    for line in ["admin token --json", "admin token print --json"] {
+        let printed: Value = serde_json::from_str(&running.out(line).await).unwrap();
+        assert_eq!(printed, serde_json::json!({ "token": token }));
+    }
     let made = running.out("admin token create --name grafana2").await;
     assert!(
         made.starts_with("name   grafana2\ntoken  outpost_"),
