@@ -11,7 +11,7 @@ use super::Api;
 use super::access::Reader;
 use super::extract::NoQuery;
 use super::openapi::Refused;
-use crate::plugin::{Allocation, BreakerState, ComponentStatus, PoolStatus, Source};
+use crate::plugin::{Allocation, BreakerState, BreakerStatus, ComponentStatus, PoolStatus, Source};
 use crate::policy::Question;
 
 /// What can be said about the policy components. A seam: the surface is tested without a component
@@ -66,10 +66,6 @@ pub struct PluginDocument {
     pub exports: Vec<String>,
     /// The interfaces that it imports.
     pub imports: Vec<ImportDocument>,
-    /// Its failures since start, by kind.
-    pub failures: Vec<CountDocument>,
-    /// Whether it is called.
-    pub breaker: BreakerName,
 }
 
 /// What a component says about itself.
@@ -92,6 +88,12 @@ pub struct QuestionDocument {
     pub on_failure: String,
     /// Its answers since start, by kind.
     pub answers: Vec<CountDocument>,
+    /// Its failures since start, by kind.
+    pub failures: Vec<CountDocument>,
+    /// Whether it is asked.
+    pub breaker: BreakerName,
+    /// Users for whom alone it is not asked, because it failed for them again and again.
+    pub users_suspended: usize,
     /// Half of the answers took no longer.
     pub median_microseconds: u64,
     /// 99 of a hundred answers took no longer.
@@ -117,15 +119,15 @@ pub struct ImportDocument {
     pub granted: bool,
 }
 
-/// Whether a component is called.
+/// Whether a component is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum BreakerName {
     /// It is.
     Closed,
-    /// It is not, after repeated faults.
+    /// For nobody, after repeated faults.
     Open,
-    /// One question is out to see whether it works again.
+    /// For nobody, but one question is out to see whether it works again.
     Probing,
 }
 
@@ -156,9 +158,9 @@ impl BreakerName {
 impl From<BreakerState> for BreakerName {
     fn from(state: BreakerState) -> Self {
         match state {
-            BreakerState::Closed { .. } => BreakerName::Closed,
-            BreakerState::Open { .. } => BreakerName::Open,
-            BreakerState::Probing { .. } => BreakerName::Probing,
+            BreakerState::Closed => BreakerName::Closed,
+            BreakerState::Open => BreakerName::Open,
+            BreakerState::Probing => BreakerName::Probing,
         }
     }
 }
@@ -170,10 +172,15 @@ fn shown(status: ComponentStatus) -> PluginDocument {
         .map(|(question, on_failure)| {
             let latency = status.latency.iter().find(|(asked, _)| asked == question);
             let latency = latency.map(|(_, summary)| *summary).unwrap_or_default();
+            let breaker = status.breaker.iter().find(|(asked, _)| asked == question);
+            let breaker = breaker.map_or(BreakerStatus::default(), |(_, status)| *status);
             QuestionDocument {
                 question: question.name().to_owned(),
                 on_failure: on_failure.name().to_owned(),
-                answers: answers(&status, *question),
+                answers: counts(&status.answers, *question),
+                failures: counts(&status.failures, *question),
+                breaker: breaker.state.into(),
+                users_suspended: breaker.users,
                 median_microseconds: microseconds(latency.median),
                 p99_microseconds: microseconds(latency.p99),
             }
@@ -200,30 +207,17 @@ fn shown(status: ComponentStatus) -> PluginDocument {
             .into_iter()
             .map(|(interface, granted)| ImportDocument { interface, granted })
             .collect(),
-        failures: status
-            .failures
-            .iter()
-            .map(|(kind, count)| counted(kind, *count))
-            .collect(),
-        breaker: status.breaker.into(),
     }
 }
 
-fn answers(status: &ComponentStatus, question: Question) -> Vec<CountDocument> {
-    let of_question = status
-        .answers
-        .iter()
-        .filter(|(asked, _, _)| *asked == question);
+fn counts(counts: &[(Question, &'static str, u64)], question: Question) -> Vec<CountDocument> {
+    let of_question = counts.iter().filter(|(asked, ..)| *asked == question);
     of_question
-        .map(|(_, kind, count)| counted(kind, *count))
+        .map(|(_, kind, count)| CountDocument {
+            kind: (*kind).to_owned(),
+            count: *count,
+        })
         .collect()
-}
-
-fn counted(kind: &str, count: u64) -> CountDocument {
-    CountDocument {
-        kind: kind.to_owned(),
-        count,
-    }
 }
 
 fn microseconds(duration: Duration) -> u64 {

@@ -13,8 +13,8 @@ use crate::admin::Removed;
 use crate::admin::connection::{Certificate, Connection};
 use crate::admin::lists::{ListDocument, ListsDocument};
 use crate::admin::messages::MessageDocument;
-use crate::admin::plugins::{CountDocument, PluginsDocument};
 use crate::admin::problem::{FieldError, Problem};
+use crate::admin::plugins::{BreakerName, CountDocument, PluginsDocument, QuestionDocument};
 use crate::admin::queue::{QueueChanged, QueuePage};
 use crate::admin::removal::{QueuedMailChoice, RemovedUser};
 use crate::admin::selection::QueueAction;
@@ -400,13 +400,22 @@ fn plugins(document: &PluginsDocument) -> String {
                 question.question.clone(),
                 question.on_failure.clone(),
                 total(&question.answers),
-                total(&plugin.failures),
+                total(&question.failures),
                 format!("{} µs", question.median_microseconds),
-                plugin.breaker.name().to_owned(),
+                breaker(question),
             ]);
         }
     }
     table.or("no policy components: every sender is refused")
+}
+
+/// Whether a component is asked: `closed`, `open`, or `open for 2 users`, whom alone it failed.
+fn breaker(question: &QuestionDocument) -> String {
+    match (question.breaker, question.users_suspended) {
+        (BreakerName::Closed, 1) => "open for 1 user".to_owned(),
+        (BreakerName::Closed, users @ 2..) => format!("open for {users} users"),
+        (state, _) => state.name().to_owned(),
+    }
 }
 
 fn total(counts: &[CountDocument]) -> String {

@@ -436,7 +436,7 @@ async fn connection_and_components_are_shown() {
         "NAME                SOURCE   DIGEST        CONTRACT  QUESTION  ON FAILURE  ANSWERS  FAILURES  \
          MEDIAN  BREAKER\n\
          authorized-senders  shipped  3f2a91b0c4d5  0.1.0     sender    defer       7        2         \
-         20 µs   closed\n"
+         20 µs   open for 1 user\n"
     );
 }
 

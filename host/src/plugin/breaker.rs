@@ -1,37 +1,47 @@
-//! The breaker of one component: stops calling it when it fails again and again.
+//! The breaker of one component: stops asking it where it fails again and again.
 //!
-//! Counts faults without a success between them, so that the one user whose mail makes a component
-//! trap cannot take it away from everybody else. While open, the component is not called and its
-//! `on_failure` answers. After a pause one question is let through as a probe.
+//! Each stage of a transaction counts for itself, since a component may answer well at MAIL and fail
+//! at every header. What one stage knows stands in `stage`.
 
+mod stage;
+
+use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-/// Faults in a row that open the breaker: one is an accident, five are a broken component.
-pub const FAULTS_MAX: u32 = 5;
-/// How long an open breaker waits before a probe: mail that was deferred comes back later anyway.
-pub const PAUSE: Duration = Duration::from_secs(10);
-/// When a probe was never heard of again (its session ended), the next question is one.
-const PROBE_WITHIN: Duration = Duration::from_secs(5);
+use self::stage::Record;
+use crate::policy::{Facts, Question};
 
-/// Whether a component is called.
+/// When a component is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// About the sender at MAIL.
+    Mail = 0,
+    /// About the sender when the header is known.
+    Header = 1,
+    /// About urgency.
+    Priority = 2,
+}
+
+/// Whether a component is asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum BreakerState {
-    /// It is; so many faults in a row so far.
-    Closed {
-        /// Faults since the last success.
-        faults: u32,
-    },
-    /// It is not, until the pause is over.
-    Open {
-        /// When the pause began.
-        since: Instant,
-    },
-    /// One question is out to see whether it works again.
-    Probing {
-        /// When that question was let through.
-        since: Instant,
-    },
+    /// It is.
+    #[default]
+    Closed,
+    /// For nobody, but one question is out to see whether it answers again.
+    Probing,
+    /// For nobody, until the pause is over.
+    Open,
+}
+
+/// What the breaker says about one question.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BreakerStatus {
+    /// Whether the component is asked, for anybody.
+    pub state: BreakerState,
+    /// Users for whom alone it is not asked.
+    pub users: usize,
 }
 
 /// How a call ended, as far as the breaker cares.
@@ -45,69 +55,100 @@ pub enum CallEnd {
     Neither,
 }
 
+/// What the end of a call changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It is not asked for this user for a while.
+    OpenedForUser,
+    /// It is asked for this user again.
+    ClosedForUser,
+    /// It is asked for nobody for a while.
+    Opened,
+    /// It is asked again.
+    Closed,
+}
+
 /// The breaker. Time is an argument, asked for only when it matters: while all is well, nobody reads
 /// a clock for it.
-#[derive(Debug)]
-pub struct Breaker(Mutex<BreakerState>);
+#[derive(Debug, Default)]
+pub struct Breaker([Mutex<Record>; 3]);
+
+impl Stage {
+    const ALL: [Stage; 3] = [Stage::Mail, Stage::Header, Stage::Priority];
+
+    /// Where a transaction with these facts stands when it asks that question.
+    pub fn of(question: Question, facts: &Facts) -> Self {
+        match question {
+            Question::Sender if facts.is_header_known() => Stage::Header,
+            Question::Sender => Stage::Mail,
+            Question::Priority => Stage::Priority,
+        }
+    }
+
+    /// What is asked there.
+    pub fn question(self) -> Question {
+        match self {
+            Stage::Mail | Stage::Header => Question::Sender,
+            Stage::Priority => Question::Priority,
+        }
+    }
+
+    /// As the log spells it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Stage::Mail => "mail",
+            Stage::Header => "header",
+            Stage::Priority => "priority",
+        }
+    }
+}
 
 impl Breaker {
-    /// A closed breaker.
-    pub fn new() -> Self {
-        Self(Mutex::new(BreakerState::Closed { faults: 0 }))
+    /// Whether the component may be asked now for that user. A yes while it is open is the probe.
+    pub fn admits(&self, stage: Stage, user: &str, now: impl FnOnce() -> Instant) -> bool {
+        self.lock(stage).admits(user, now)
     }
 
-    /// Whether the component may be called now. A yes of an open breaker is the probe.
-    pub fn admits(&self, now: impl FnOnce() -> Instant) -> bool {
-        let mut state = self.lock();
-        let (since, pause) = match *state {
-            BreakerState::Closed { .. } => return true,
-            BreakerState::Open { since } => (since, PAUSE),
-            BreakerState::Probing { since } => (since, PROBE_WITHIN),
-        };
-        let now = now();
-        let is_probe = now.saturating_duration_since(since) >= pause;
-        if is_probe {
-            *state = BreakerState::Probing { since: now };
-        }
-        is_probe
+    /// Takes note of how a call for that user ended.
+    pub fn note(
+        &self,
+        stage: Stage,
+        user: &str,
+        end: CallEnd,
+        now: impl FnOnce() -> Instant,
+    ) -> Option<Change> {
+        self.lock(stage).note(user, end, now)
     }
 
-    /// Takes note of how a call ended; true when that opened or closed the breaker.
-    pub fn note(&self, end: CallEnd, now: impl FnOnce() -> Instant) -> bool {
-        let mut state = self.lock();
-        let next = match (*state, end) {
-            (BreakerState::Closed { faults }, CallEnd::Fault) if faults + 1 < FAULTS_MAX => {
-                BreakerState::Closed { faults: faults + 1 }
-            }
-            (BreakerState::Closed { .. } | BreakerState::Probing { .. }, CallEnd::Fault) => {
-                BreakerState::Open { since: now() }
-            }
-            (BreakerState::Closed { .. } | BreakerState::Probing { .. }, CallEnd::Answer) => {
-                BreakerState::Closed { faults: 0 }
-            }
-            // A call that began before it opened proves nothing.
-            (open @ BreakerState::Open { .. }, _) => open,
-            (other, CallEnd::Neither) => other,
-        };
-        let is_closed = |state: &BreakerState| matches!(state, BreakerState::Closed { .. });
-        let changed = is_closed(&state) != is_closed(&next);
-        *state = next;
-        changed
-    }
-
-    /// Closes it, whatever it knows.
+    /// Closes it for everybody, whatever it knows.
     pub fn reset(&self) {
-        *self.lock() = BreakerState::Closed { faults: 0 };
+        for stage in Stage::ALL {
+            *self.lock(stage) = Record::default();
+        }
     }
 
-    /// What it knows.
-    pub fn state(&self) -> BreakerState {
-        *self.lock()
+    /// What it says about a question: the worse of its stages.
+    pub fn status(&self, question: Question) -> BreakerStatus {
+        let mut state = BreakerState::Closed;
+        let mut users = HashSet::new();
+        for stage in Stage::ALL {
+            if stage.question() == question {
+                let record = self.lock(stage);
+                state = state.max(record.state());
+                users.extend(record.users_suspended().cloned());
+            }
+        }
+        BreakerStatus {
+            state,
+            users: users.len(),
+        }
     }
 
-    fn lock(&self) -> MutexGuard<'_, BreakerState> {
-        // The state is whole at every moment: it is only ever replaced.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self, stage: Stage) -> MutexGuard<'_, Record> {
+        // Nothing in a record panics, so it is whole at every moment.
+        self.0[stage as usize]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -115,73 +156,38 @@ impl Breaker {
 mod tests {
     use super::*;
 
-    fn open(breaker: &Breaker, now: Instant) {
-        for _ in 0..FAULTS_MAX {
-            assert!(breaker.admits(|| now));
-            breaker.note(CallEnd::Fault, || now);
-        }
-    }
-
     #[test]
-    fn opens_after_faults_in_a_row_only() {
-        let (breaker, now) = (Breaker::new(), Instant::now());
-        for _ in 0..100 {
-            for _ in 1..FAULTS_MAX {
-                assert!(!breaker.note(CallEnd::Fault, || now));
+    fn each_stage_counts_for_itself() {
+        let (breaker, now) = (Breaker::default(), Instant::now());
+        for _ in 0..stage::FAULTS_MAX {
+            for user in ["a", "b", "c", "d", "e"] {
+                breaker.note(Stage::Mail, user, CallEnd::Answer, || now);
+                breaker.note(Stage::Header, user, CallEnd::Fault, || now);
             }
-            breaker.note(CallEnd::Answer, || now);
         }
-        assert!(breaker.admits(|| now));
-        open(&breaker, now);
-        assert!(!breaker.admits(|| now));
-        assert_eq!(breaker.state(), BreakerState::Open { since: now });
-    }
-
-    #[test]
-    fn overload_is_no_fault() {
-        let (breaker, now) = (Breaker::new(), Instant::now());
-        for _ in 0..100 {
-            breaker.note(CallEnd::Neither, || now);
-        }
-        assert!(breaker.admits(|| now));
-    }
-
-    #[test]
-    fn probes_once_after_the_pause_and_closes_on_success() {
-        let (breaker, now) = (Breaker::new(), Instant::now());
-        open(&breaker, now);
-        assert!(!breaker.admits(|| now + PAUSE - Duration::from_millis(1)));
-        let later = now + PAUSE;
-        assert!(breaker.admits(|| later));
-        assert!(!breaker.admits(|| later), "one probe at a time");
-        assert!(breaker.note(CallEnd::Answer, || later));
-        assert_eq!(breaker.state(), BreakerState::Closed { faults: 0 });
-    }
-
-    #[test]
-    fn a_failed_probe_opens_it_again() {
-        let (breaker, now) = (Breaker::new(), Instant::now());
-        open(&breaker, now);
-        let later = now + PAUSE;
-        assert!(breaker.admits(|| later));
-        breaker.note(CallEnd::Fault, || later);
-        assert!(!breaker.admits(|| later + PAUSE / 2));
-        assert!(breaker.admits(|| later + PAUSE));
-    }
-
-    #[test]
-    fn a_lost_probe_does_not_keep_it_open() {
-        let (breaker, now) = (Breaker::new(), Instant::now());
-        open(&breaker, now);
-        assert!(breaker.admits(|| now + PAUSE));
-        assert!(breaker.admits(|| now + PAUSE + PROBE_WITHIN));
-    }
-
-    #[test]
-    fn can_be_reset() {
-        let (breaker, now) = (Breaker::new(), Instant::now());
-        open(&breaker, now);
+        assert!(breaker.admits(Stage::Mail, "a", || now));
+        assert!(!breaker.admits(Stage::Header, "a", || now));
+        assert!(!breaker.admits(Stage::Header, "f", || now));
+        assert_eq!(breaker.status(Question::Sender).state, BreakerState::Open);
+        assert_eq!(breaker.status(Question::Priority), BreakerStatus::default());
         breaker.reset();
-        assert!(breaker.admits(|| now));
+        assert!(breaker.admits(Stage::Header, "a", || now));
+        assert_eq!(breaker.status(Question::Sender), BreakerStatus::default());
+    }
+
+    #[test]
+    fn a_user_who_is_suspended_at_two_stages_is_one_user() {
+        let (breaker, now) = (Breaker::default(), Instant::now());
+        for stage in Stage::ALL {
+            for _ in 0..stage::FAULTS_MAX {
+                breaker.note(stage, "a", CallEnd::Fault, || now);
+            }
+        }
+        let one = BreakerStatus {
+            state: BreakerState::Closed,
+            users: 1,
+        };
+        assert_eq!(breaker.status(Question::Sender), one);
+        assert_eq!(breaker.status(Question::Priority), one);
     }
 }

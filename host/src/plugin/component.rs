@@ -40,7 +40,7 @@ pub struct Component {
     pub outline: Outline,
     /// What it answers.
     pub fit: Fit,
-    /// Whether it is called.
+    /// Whether it is asked.
     pub breaker: Breaker,
     /// What its instances share.
     pub shared: Arc<Shared>,
@@ -84,6 +84,19 @@ impl Component {
     /// Its numbers.
     pub fn metrics(&self) -> &ComponentMetrics {
         &self.shared.metrics
+    }
+
+    /// Brings the numbers up to date with what the breaker says about a question.
+    pub fn show_breaker(&self, question: Question) {
+        self.metrics()
+            .suspended(question, self.breaker.status(question));
+    }
+
+    /// The same about all questions.
+    pub fn show_breakers(&self) {
+        for question in Question::ALL {
+            self.show_breaker(question);
+        }
     }
 
     /// Whether it exports that question.

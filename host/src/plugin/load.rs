@@ -234,7 +234,7 @@ async fn prepare(
         octets,
         outline: draft.outline,
         fit: draft.fit,
-        breaker: Breaker::new(),
+        breaker: Breaker::default(),
         shared: Arc::new(Shared {
             name: settings.name.as_str().into(),
             config: settings.config.clone(),

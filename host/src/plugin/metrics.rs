@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::breaker::{BreakerState, BreakerStatus};
 use super::latency::{Latency, LatencySummary};
 use crate::policy::{Answer, Failure, Question, clean_text};
 use crate::telemetry::{Counter, Family, Gauge, Histogram, Registry};
@@ -30,6 +31,7 @@ pub struct Metrics {
     failures: Family<Labels, Counter>,
     seconds: Family<Labels, Histogram, NewHistogram>,
     suspended: Family<Labels, Gauge>,
+    users_suspended: Family<Labels, Gauge>,
     dropped: Family<Labels, Counter>,
     own_counters: Family<Labels, Counter>,
     own_histograms: Family<Labels, Histogram, NewHistogram>,
@@ -41,11 +43,11 @@ pub struct ComponentMetrics {
     name: String,
     families: Metrics,
     answers: [Counter; ANSWERS.len()],
-    failures: [Counter; FAILURES.len()],
+    failures: [[Counter; FAILURES.len()]; 2],
     seconds: [Histogram; 2],
     latency: [Latency; 2],
-    /// 1 while its breaker is open.
-    pub suspended: Gauge,
+    suspended: [Gauge; 2],
+    users_suspended: [Gauge; 2],
     dropped: [Counter; 2],
     own: Mutex<OwnSeries>,
 }
@@ -108,6 +110,7 @@ impl Metrics {
             failures: Family::default(),
             seconds: Family::new_with_constructor(seconds_histogram),
             suspended: Family::default(),
+            users_suspended: Family::default(),
             dropped: Family::default(),
             own_counters: Family::default(),
             own_histograms: Family::new_with_constructor(own_histogram),
@@ -119,7 +122,7 @@ impl Metrics {
         );
         registry.register(
             "outpost_policy_failures",
-            "Failures of policy components, by component and kind",
+            "Failures of policy components, by component, question and kind",
             metrics.failures.clone(),
         );
         registry.register(
@@ -129,8 +132,15 @@ impl Metrics {
         );
         registry.register(
             "outpost_policy_suspended",
-            "1 while a policy component is not called after repeated failures",
+            "1 while a policy component is not asked for anybody after repeated failures, by component \
+             and question",
             metrics.suspended.clone(),
+        );
+        registry.register(
+            "outpost_policy_suspended_users",
+            "Users for whom alone a policy component is not asked after repeated failures, by \
+             component and question",
+            metrics.users_suspended.clone(),
         );
         registry.register(
             "outpost_policy_dropped",
@@ -157,6 +167,15 @@ impl Metrics {
             self.seconds
                 .get_or_create_owned(&labels("question", question.name()))
         };
+        let failures = |question| {
+            FAILURES.map(|kind| {
+                self.failures
+                    .get_or_create_owned(&failure_labels(name, question, kind))
+            })
+        };
+        let gauge = |family: &Family<Labels, Gauge>, question: Question| {
+            family.get_or_create_owned(&labels("question", question.name()))
+        };
         let dropped = |what| self.dropped.get_or_create_owned(&labels("what", what));
         Arc::new(ComponentMetrics {
             name: name.to_owned(),
@@ -165,10 +184,11 @@ impl Metrics {
                 self.answers
                     .get_or_create_owned(&answer_labels(name, answer))
             }),
-            failures: FAILURES.map(|kind| self.failures.get_or_create_owned(&labels("kind", kind))),
-            seconds: [seconds(Question::Sender), seconds(Question::Priority)],
+            failures: Question::ALL.map(failures),
+            seconds: Question::ALL.map(seconds),
             latency: [Latency::new(), Latency::new()],
-            suspended: self.suspended.get_or_create_owned(&self::labels(name, &[])),
+            suspended: Question::ALL.map(|question| gauge(&self.suspended, question)),
+            users_suspended: Question::ALL.map(|question| gauge(&self.users_suspended, question)),
             dropped: [dropped("lines"), dropped("values")],
             own: Mutex::default(),
         })
@@ -187,16 +207,24 @@ impl ComponentMetrics {
             self.answers[index].inc();
         }
         if let Answer::Failed(failure) = answer {
-            self.failed(failure);
+            self.failed(question, failure);
         }
         self.seconds[question as usize].observe(took.as_secs_f64());
         self.latency[question as usize].add(took);
     }
 
-    fn failed(&self, failure: &Failure) {
+    fn failed(&self, question: Question, failure: &Failure) {
         if let Some(index) = FAILURES.iter().position(|kind| *kind == failure.kind()) {
-            self.failures[index].inc();
+            self.failures[question as usize][index].inc();
         }
+    }
+
+    /// Shows what its breaker says about a question.
+    pub fn suspended(&self, question: Question, breaker: BreakerStatus) {
+        let is_suspended = breaker.state != BreakerState::Closed;
+        self.suspended[question as usize].set(is_suspended.into());
+        let users = i64::try_from(breaker.users).unwrap_or(i64::MAX);
+        self.users_suspended[question as usize].set(users);
     }
 
     /// Answers by question and kind, the ones that occurred.
@@ -206,11 +234,13 @@ impl ComponentMetrics {
         counts.filter(|(.., count)| *count > 0).collect()
     }
 
-    /// Failures by kind, the ones that occurred.
-    pub fn failure_counts(&self) -> Vec<(&'static str, u64)> {
-        let counts = FAILURES.iter().zip(&self.failures);
-        let counts = counts.map(|(kind, count)| (*kind, count.get()));
-        counts.filter(|(_, count)| *count > 0).collect()
+    /// Failures by question and kind, the ones that occurred.
+    pub fn failure_counts(&self) -> Vec<(Question, &'static str, u64)> {
+        let counts = Question::ALL.into_iter().flat_map(|question| {
+            let counts = FAILURES.iter().zip(&self.failures[question as usize]);
+            counts.map(move |(kind, count)| (question, *kind, count.get()))
+        });
+        counts.filter(|(.., count)| *count > 0).collect()
     }
 
     /// How long its answers to one question took, since it was loaded.
@@ -279,17 +309,16 @@ impl ComponentMetrics {
         for answer in ANSWERS {
             families.answers.remove(&answer_labels(&self.name, answer));
         }
-        for kind in FAILURES {
-            families
-                .failures
-                .remove(&labels(&self.name, &[("kind", kind)]));
+        for question in Question::ALL {
+            for kind in FAILURES {
+                let labels = failure_labels(&self.name, question, kind);
+                families.failures.remove(&labels);
+            }
+            let labels = labels(&self.name, &[("question", question.name())]);
+            families.seconds.remove(&labels);
+            families.suspended.remove(&labels);
+            families.users_suspended.remove(&labels);
         }
-        for question in [Question::Sender, Question::Priority] {
-            families
-                .seconds
-                .remove(&labels(&self.name, &[("question", question.name())]));
-        }
-        families.suspended.remove(&labels(&self.name, &[]));
         for what in ["lines", "values"] {
             families
                 .dropped
@@ -319,6 +348,10 @@ fn answer_labels(component: &str, (question, answer): (Question, &str)) -> Label
         component,
         &[("question", question.name()), ("answer", answer)],
     )
+}
+
+fn failure_labels(component: &str, question: Question, kind: &str) -> Labels {
+    labels(component, &[("question", question.name()), ("kind", kind)])
 }
 
 fn is_name(name: &str) -> bool {

@@ -8,7 +8,7 @@
 //! - CPU time and time on the wall are told apart and both bounded, and so are memory, tables, stack,
 //!   calls of the relay's functions, octets copied out, lines of the log and series of metrics;
 //! - answers are validated, and a failure is a value whose meaning the operator chose;
-//! - a component that fails again and again is not called for a while;
+//! - a component that fails again and again is not asked for a while, each question and user apart;
 //! - it is given the contract in wit/ and nothing else.
 //!
 //! The combination of answers and the validation rules stand in `policy`; what goes into [`Facts`] is
@@ -59,7 +59,7 @@ use self::ticker::Ticker;
 use crate::clock::Clock;
 use crate::telemetry::Registry;
 
-pub use self::breaker::BreakerState;
+pub use self::breaker::{BreakerState, BreakerStatus};
 pub use self::contract::VERSION as CONTRACT_VERSION;
 pub use self::engine::Allocation;
 pub use self::latency::LatencySummary;
@@ -142,6 +142,10 @@ impl Plugins {
                 gone.metrics().remove();
             }
         }
+        for component in &chain {
+            // A new version of a component has a new breaker.
+            component.show_breakers();
+        }
         self.chain.store(Arc::new(chain));
         Ok(())
     }
@@ -174,7 +178,7 @@ impl Plugins {
             .find(|component| component.name().as_ref() == name);
         if let Some(component) = component {
             component.breaker.reset();
-            component.metrics().suspended.set(0);
+            component.show_breakers();
         }
         component.is_some()
     }

@@ -1,6 +1,6 @@
 //! What the relay knows about its components, for whoever looks after them.
 
-use super::breaker::BreakerState;
+use super::breaker::BreakerStatus;
 use super::component::Component;
 use super::contract::GRANTED_ON_REQUEST;
 use super::engine::Allocation;
@@ -32,12 +32,12 @@ pub struct ComponentStatus {
     pub imports: Vec<(String, bool)>,
     /// Its answers so far, by question and kind, under this name.
     pub answers: Vec<(Question, &'static str, u64)>,
-    /// Its failures so far, by kind, under this name.
-    pub failures: Vec<(&'static str, u64)>,
+    /// Its failures so far, by question and kind, under this name.
+    pub failures: Vec<(Question, &'static str, u64)>,
     /// How long its answers took.
     pub latency: Vec<(Question, LatencySummary)>,
-    /// Whether it is called.
-    pub breaker: BreakerState,
+    /// Whether it is asked.
+    pub breaker: Vec<(Question, BreakerStatus)>,
 }
 
 /// The room for instances.
@@ -55,8 +55,8 @@ pub struct PoolStatus {
 
 impl From<&Component> for ComponentStatus {
     fn from(component: &Component) -> Self {
-        let questions = [Question::Sender, Question::Priority];
-        let questions = questions.into_iter().filter(|q| component.answers(*q));
+        let questions = Question::ALL.into_iter();
+        let questions = questions.filter(|q| component.answers(*q));
         let metrics = component.metrics();
         Self {
             name: component.name().as_ref().to_owned(),
@@ -79,9 +79,12 @@ impl From<&Component> for ComponentStatus {
             answers: metrics.answer_counts(),
             failures: metrics.failure_counts(),
             latency: questions
+                .clone()
                 .map(|question| (question, metrics.latency(question)))
                 .collect(),
-            breaker: component.breaker.state(),
+            breaker: questions
+                .map(|question| (question, component.breaker.status(question)))
+                .collect(),
         }
     }
 }

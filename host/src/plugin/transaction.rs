@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Workshop;
-use super::breaker::CallEnd;
+use super::breaker::{CallEnd, Change, Stage};
 use super::component::{Component, Instance};
 use super::slots::Leave;
 use crate::policy::{
@@ -47,6 +47,13 @@ pub struct Urgency {
 struct Seat {
     instance: Instance,
     _leave: Leave,
+}
+
+/// One question to one component, as its breaker sees it.
+struct Asked<'a> {
+    component: &'a Component,
+    stage: Stage,
+    user: &'a str,
 }
 
 impl Transaction {
@@ -168,12 +175,17 @@ impl Transaction {
         component: &Component,
         facts: &Arc<Facts>,
     ) -> Result<Decision, Failure> {
-        let mut instance = self.instance(place, component).await?;
+        let asked = Asked {
+            component,
+            stage: Stage::of(Question::Sender, facts),
+            user: facts.user_name(),
+        };
+        let mut instance = self.instance(place, &asked).await?;
         let ticker = &self.workshop.ticker;
         let answer = instance
             .authorize(ticker, Arc::clone(facts), self.notes_before(place))
             .await;
-        note_end(component, &answer);
+        asked.note_end(&answer);
         // At MAIL the sender comes up again; after that, only urgency.
         let comes_up_again = !facts.is_header_known() || component.answers(Question::Priority);
         if answer.is_ok() && comes_up_again {
@@ -188,19 +200,25 @@ impl Transaction {
         component: &Component,
         facts: &Arc<Facts>,
     ) -> Result<Option<Placement>, Failure> {
-        let mut instance = self.instance(place, component).await?;
+        let asked = Asked {
+            component,
+            stage: Stage::Priority,
+            user: facts.user_name(),
+        };
+        let mut instance = self.instance(place, &asked).await?;
         let ticker = &self.workshop.ticker;
         let answer = instance
             .place(ticker, Arc::clone(facts), self.notes_before(place))
             .await;
-        note_end(component, &answer);
+        asked.note_end(&answer);
         answer
     }
 
     /// The instance that was kept, or a fresh one. While a question is open it belongs to the
     /// question, so that one that is given up in the middle is dropped and never asked again.
-    async fn instance(&mut self, place: usize, component: &Component) -> Result<Instance, Failure> {
-        if !component.breaker.admits(now) {
+    async fn instance(&mut self, place: usize, asked: &Asked<'_>) -> Result<Instance, Failure> {
+        let component = asked.component;
+        if !component.breaker.admits(asked.stage, asked.user, now) {
             return Err(Failure::Suspended);
         }
         if let Some(seat) = self.seats[place].take() {
@@ -210,7 +228,7 @@ impl Transaction {
             Some(slot) => component.instantiate(&self.workshop.ticker, slot).await,
             None => Err(Failure::Overload),
         };
-        started.inspect_err(|failure| note_failure(component, failure))
+        started.inspect_err(|failure| asked.note_failure(failure))
     }
 
     fn keep(&mut self, place: usize, instance: Instance) {
@@ -258,31 +276,54 @@ fn record(
     }
 }
 
-fn note_end<T>(component: &Component, answer: &Result<T, Failure>) {
-    match answer {
-        Ok(_) => {
-            if component.breaker.note(CallEnd::Answer, now) {
-                component.metrics().suspended.set(0);
-                tracing::info!(component = %component.name(), "a policy component works again");
-            }
+impl Asked<'_> {
+    fn note_end<T>(&self, answer: &Result<T, Failure>) {
+        match answer {
+            Ok(_) => self.note(CallEnd::Answer),
+            Err(failure) => self.note_failure(failure),
         }
-        Err(failure) => note_failure(component, failure),
     }
-}
 
-fn note_failure(component: &Component, failure: &Failure) {
-    tracing::warn!(component = %component.name(), %failure, "a policy component failed");
-    let end = if failure.is_fault() {
-        CallEnd::Fault
-    } else {
-        CallEnd::Neither
-    };
-    if component.breaker.note(end, now) {
-        component.metrics().suspended.set(1);
-        tracing::error!(
-            component = %component.name(),
-            "a policy component failed again and again, and is not called for a while"
-        );
+    fn note_failure(&self, failure: &Failure) {
+        let (component, question) = (self.component.name(), self.stage.name());
+        tracing::warn!(%component, question, user = self.user, %failure, "a policy component failed");
+        self.note(if failure.is_fault() {
+            CallEnd::Fault
+        } else {
+            CallEnd::Neither
+        });
+    }
+
+    fn note(&self, end: CallEnd) {
+        let breaker = &self.component.breaker;
+        let Some(change) = breaker.note(self.stage, self.user, end, now) else {
+            return;
+        };
+        let (component, question, user) = (self.component.name(), self.stage.name(), self.user);
+        match change {
+            Change::Opened => tracing::error!(
+                %component,
+                question,
+                "a policy component failed for several users in a row, and is not asked for a while"
+            ),
+            Change::OpenedForUser => tracing::warn!(
+                %component,
+                question,
+                user,
+                "a policy component failed for a user again and again, and is not asked for that \
+                 user for a while"
+            ),
+            Change::Closed => {
+                tracing::info!(%component, question, "a policy component works again");
+            }
+            Change::ClosedForUser => tracing::info!(
+                %component,
+                question,
+                user,
+                "a policy component works again for a user"
+            ),
+        }
+        self.component.show_breaker(self.stage.question());
     }
 }
 

@@ -149,6 +149,13 @@ impl Facts {
         self.header.as_ref().map_or(&[], |header| &header.authors)
     }
 
+    /// The login name; empty when nobody is logged in.
+    pub fn user_name(&self) -> &str {
+        self.account
+            .as_ref()
+            .map_or("", |account| account.name.as_str())
+    }
+
     /// The user's own priority, which counts when no component has an opinion.
     pub fn user_priority(&self) -> Class {
         self.account

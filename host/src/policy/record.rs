@@ -51,6 +51,9 @@ pub struct DecisionRecord {
 }
 
 impl Question {
+    /// All of them, in the order of their declaration.
+    pub const ALL: [Question; 2] = [Question::Sender, Question::Priority];
+
     /// As metrics and the trail spell it.
     pub fn name(self) -> &'static str {
         match self {

@@ -32,7 +32,8 @@ use crate::message::{
     Timestamp, TrailEntry,
 };
 use crate::plugin::{
-    About, Allocation, BreakerState, ComponentStatus, LatencySummary, PoolStatus, Source,
+    About, Allocation, BreakerState, BreakerStatus, ComponentStatus, LatencySummary, PoolStatus,
+    Source,
 };
 use crate::policy::{OnFailure, Question};
 use crate::spool::{self, Memory, NewDelivery, NewMessage};
@@ -91,6 +92,10 @@ impl PluginStatus for OnePlugin {
             median: Duration::from_micros(20),
             ..LatencySummary::default()
         };
+        let breaker = BreakerStatus {
+            state: BreakerState::Closed,
+            users: 1,
+        };
         vec![ComponentStatus {
             name: "authorized-senders".to_owned(),
             digest: "3f2a91b0c4d5e6f7".to_owned(),
@@ -108,9 +113,12 @@ impl PluginStatus for OnePlugin {
                 (Question::Sender, "permit", 7),
                 (Question::Priority, "class", 1),
             ],
-            failures: vec![("trap", 2)],
+            failures: vec![
+                (Question::Sender, "trap", 2),
+                (Question::Priority, "trap", 1),
+            ],
             latency: vec![(Question::Sender, summary)],
-            breaker: BreakerState::Closed { faults: 0 },
+            breaker: vec![(Question::Sender, breaker)],
         }]
     }
 

@@ -332,12 +332,12 @@ async fn a_component_is_shown_with_its_grants_and_its_record() {
                 "questions": [{
                     "question": "sender", "on_failure": "defer",
                     "answers": [{"kind": "permit", "count": 7}],
+                    "failures": [{"kind": "trap", "count": 2}],
+                    "breaker": "closed", "users_suspended": 1,
                     "median_microseconds": 20, "p99_microseconds": 0,
                 }],
                 "exports": ["outpost:policy/sender@0.1.0"],
                 "imports": [{"interface": "outpost:policy/dns@0.1.0", "granted": false}],
-                "failures": [{"kind": "trap", "count": 2}],
-                "breaker": "closed",
             }],
             "pool": {"pooled": true, "instances_max": 256, "instances": 1, "instances_held": 0},
         })

@@ -19,7 +19,8 @@ use super::*;
 use crate::clock::Clock;
 use crate::message::{Address, Class, Timestamp};
 use crate::policy::{
-    AccountFacts, EnvelopeFacts, Facts, HeaderFacts, RequestedPriority, SenderRuling, SessionFacts,
+    AccountFacts, EnvelopeFacts, Facts, HeaderFacts, Question, RequestedPriority, SenderRuling,
+    SessionFacts,
 };
 
 /// A component of the tests under plugins/components.
@@ -141,6 +142,13 @@ fn code(authorization: &Authorization) -> u16 {
         SenderRuling::Permitted => 250,
         SenderRuling::Deferred(reply) | SenderRuling::Refused { reply, .. } => reply.code,
     }
+}
+
+/// What the breaker of the first component says about a question.
+fn breaker(plugins: &Plugins, question: Question) -> BreakerStatus {
+    let status = plugins.status().remove(0);
+    let found = status.breaker.iter().find(|(asked, _)| *asked == question);
+    found.unwrap().1
 }
 
 /// What a component said, as the trail shows it.

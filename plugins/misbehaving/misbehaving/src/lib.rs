@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `behaviour` | one of those below; not set: it behaves, permits and places by the user's priority |
 //! | `at` | `mail`, `header`, `place` or `check`: only in that question; not set: in all |
-//! | `user` | only when that user asks (not in `check`) |
+//! | `user` | only when a user asks whose name begins so (not in `check`) |
 //! | `code`, `enhanced`, `text` | the reply of `defer` and `refuse`; without `code` there is none |
 //! | `rule`, `detail`, `reasons` | the text of each reason, and how many there are |
 //! | `key`, `note-bytes`, `notes` | the key of each note, the size of its value, how many there are |
@@ -108,11 +108,11 @@ impl lifecycle::Guest for Misbehaving {
 fn behaviour(question: &str, tx: Option<&Transaction>) -> String {
     let elsewhere = config::value("at").is_some_and(|at| at != question);
     let other_user = || {
-        let user = config::value("user");
+        let user = config::value("user").unwrap_or_default();
         let asking = tx
             .and_then(Transaction::account)
             .map(|account| account.name);
-        tx.is_some() && user.is_some() && user != asking
+        tx.is_some() && !asking.unwrap_or_default().starts_with(&user)
     };
     if elsewhere || other_user() {
         return String::new();
