@@ -3,8 +3,9 @@
 use super::{assert_none, files};
 
 /// A dependency, and where it may be named.
-const OWNERS: [(&str, &[&str]); 13] = [
+const OWNERS: [(&str, &[&str]); 14] = [
     ("wasmtime", &["host/src/plugin/"]),
+    ("wasmtime_wasi", &["host/src/plugin/wasi.rs"]),
     // Its owners have a module of its name, so they are looked at more closely below.
     ("redb", &["host/src/spool/", "host/src/directory/"]),
     ("rustls", &["host/src/tls/", "host/src/net/"]),

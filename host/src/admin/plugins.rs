@@ -140,7 +140,7 @@ pub struct PoolDocument {
     pub instances_max: usize,
     /// How many do.
     pub instances: usize,
-    /// How many of them wait for their transaction's next question.
+    /// How many of them wait for a next question, of their transaction or of another.
     pub instances_held: usize,
 }
 

@@ -410,6 +410,8 @@ mod tests {
             [[plugin]]
             name = "mine"
             component = "mine.wasm"
+            wasi = "empty"
+            reuse = 50
             [plugin.config]
             limit = 3
             "#,
@@ -420,6 +422,13 @@ mod tests {
         assert_eq!(config.queue.retry, [1, 120].map(Duration::from_secs));
         assert_eq!(config.delivery.smarthosts.len(), 2);
         assert_eq!(config.plugin.chain[1].config["limit"], "3");
+        let wasi = config.plugin.chain.iter().map(|component| component.wasi);
+        assert_eq!(
+            wasi.collect::<Vec<_>>(),
+            [plugin::Wasi::Refused, plugin::Wasi::Empty]
+        );
+        let reuse = config.plugin.chain.iter().map(|one| one.transactions_max);
+        assert_eq!(reuse.collect::<Vec<_>>(), [1, 50], "never unasked");
     }
 
     #[test]
@@ -446,7 +455,9 @@ mod tests {
              [[plugin]]\n\
              name = \"no-such\"\n\
              [[plugin]]\n\
-             on_failure = \"accept\"\n",
+             on_failure = \"accept\"\n\
+             wasi = \"full\"\n\
+             reuse = 0\n",
         );
         let expected = [
             "line 1: hostname: `not a name` is not a host name",
@@ -465,6 +476,8 @@ mod tests {
             "line 20: plugin[1].name: `no-such` is not a component that ships",
             "line 21: plugin[2].name: is needed",
             "line 22: plugin[2].on_failure: `accept` is not one of",
+            "line 23: plugin[2].wasi: `full` is not \"empty\"",
+            "line 24: plugin[2].reuse: a whole number from 1 to 1000",
         ];
         assert_eq!(found.len(), expected.len(), "{found:#?}");
         for (found, expected) in found.iter().zip(expected) {

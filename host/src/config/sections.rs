@@ -411,6 +411,8 @@ fn plugin(root: &Section<'_, '_>, data_dir: &Path, places: &mut Places) -> plugi
             component.mistake("name", format!("`{name}` stands in the chain twice"));
         }
         let on_failure = component.value("on_failure", text(on_failure));
+        let wasi = component.value("wasi", text(wasi));
+        let reuse = component.value("reuse", number(1, 1000));
         let keys = component.section("config").free_texts();
         let section = component.path().to_owned();
         component.finish();
@@ -423,6 +425,8 @@ fn plugin(root: &Section<'_, '_>, data_dir: &Path, places: &mut Places) -> plugi
         settings.chain.push(plugin::ComponentSettings {
             on_failure,
             config: keys.into_iter().collect(),
+            wasi: wasi.unwrap_or_default(),
+            transactions_max: reuse.and_then(|n| u32::try_from(n).ok()).unwrap_or(1),
             ..plugin::ComponentSettings::new(&name, source)
         });
     }
@@ -446,6 +450,15 @@ fn on_failure(text: &str) -> Result<OnFailure, String> {
         "refuse" => Ok(OnFailure::Refuse),
         "skip" => Ok(OnFailure::Skip),
         other => Err(format!("`{other}` is not one of defer, refuse, skip")),
+    }
+}
+
+fn wasi(text: &str) -> Result<plugin::Wasi, String> {
+    match text {
+        "empty" => Ok(plugin::Wasi::Empty),
+        other => Err(format!(
+            "`{other}` is not \"empty\", the only WASI there is; leave it out where there need be none"
+        )),
     }
 }
 

@@ -9,12 +9,13 @@ use wasmtime::{Engine, Store};
 use super::answers;
 use super::bindings::exports::outpost::policy::{lifecycle, priority_policy, sender_authorization};
 use super::breaker::Breaker;
-use super::context::{Context, Shared};
+use super::context::{Context, Shared, Stop};
 use super::contract::Fit;
 use super::meter::Meter;
 use super::metrics::ComponentMetrics;
 use super::section::Outline;
 use super::settings::ComponentSettings;
+use super::shelf::{self, Shelf};
 use super::slots::Slot;
 use super::ticker::Ticker;
 use crate::policy::{Attribute, Decision, Facts, Failure, Placement, Question};
@@ -42,6 +43,8 @@ pub struct Component {
     pub fit: Fit,
     /// Whether it is asked.
     pub breaker: Breaker,
+    /// Its instances that wait for another transaction.
+    pub shelf: Shelf,
     /// What its instances share.
     pub shared: Arc<Shared>,
     pub(super) pre: InstancePre<Context>,
@@ -58,6 +61,8 @@ pub(super) struct Exports {
 /// An instance of a component: one transaction's, or one that only shows that it starts. After an
 /// error it is never asked again; its owner drops it.
 pub struct Instance {
+    /// Transactions that it may serve after the present one.
+    pub transactions_left: u32,
     store: Store<Context>,
     instance: EngineInstance,
     sender: Option<sender_authorization::Guest>,
@@ -124,10 +129,10 @@ impl Component {
     /// It does not start, there is no room for it in the pool, or it is none of the contract's.
     pub async fn start(&self, ticker: &Ticker, slot: Slot) -> Result<Instance, StartError> {
         let mut store = new_store(self.pre.engine(), Arc::clone(&self.shared));
-        let meter = open(&mut store, START_CPU_TIME, START_WALL_TIME);
-        let running = ticker.run();
-        let instance = meter.measure(self.pre.instantiate_async(&mut store)).await;
-        drop(running);
+        let call = open(&mut store, START_CPU_TIME, START_WALL_TIME);
+        let instance = call
+            .run(ticker, self.pre.instantiate_async(&mut store))
+            .await;
         let instance =
             instance.map_err(|error| StartError::Failure(store.data().failure(&error)))?;
         let sender = self.exports.sender.as_ref();
@@ -135,6 +140,7 @@ impl Component {
         let priority = self.exports.priority.as_ref();
         let priority = priority.map(|indices| indices.load(&mut store, &instance));
         Ok(Instance {
+            transactions_left: shelf::draw(self.settings.transactions_max),
             sender: sender.transpose().map_err(mismatch)?,
             priority: priority.transpose().map_err(mismatch)?,
             store,
@@ -160,10 +166,8 @@ impl Component {
             .lifecycle
             .load(&mut *store, instance)
             .map_err(mismatch)?;
-        let meter = open(store, START_CPU_TIME, START_WALL_TIME);
-        let running = ticker.run();
-        let checked = meter.measure(guest.call_check_config(&mut *store)).await;
-        drop(running);
+        let call = open(store, START_CPU_TIME, START_WALL_TIME);
+        let checked = call.run(ticker, guest.call_check_config(&mut *store)).await;
         let checked = checked.map_err(|error| StartError::Failure(store.data().failure(&error)))?;
         let problems = checked.err().unwrap_or_default().into_iter();
         Ok(problems
@@ -207,14 +211,12 @@ impl Instance {
         facts: Arc<Facts>,
         notes: Arc<[Attribute]>,
     ) -> Result<Decision, Failure> {
-        let meter = self.open(facts, notes);
+        let call = self.open(facts, notes);
         let Some(guest) = &self.sender else {
             return Err(Failure::Trap(NO_SUCH_QUESTION.to_owned()));
         };
-        let running = ticker.run();
-        let call = guest.call_authorize(&mut self.store, Resource::new_borrow(0));
-        let answer = meter.measure(call).await;
-        drop(running);
+        let answer = guest.call_authorize(&mut self.store, Resource::new_borrow(0));
+        let answer = call.run(ticker, answer).await;
         let answer = answer.map_err(|error| self.store.data().failure(&error));
         self.store.data_mut().close();
         answers::decision(answer?).map_err(Failure::Answer)
@@ -230,21 +232,19 @@ impl Instance {
         facts: Arc<Facts>,
         notes: Arc<[Attribute]>,
     ) -> Result<Option<Placement>, Failure> {
-        let meter = self.open(facts, notes);
+        let call = self.open(facts, notes);
         let Some(guest) = &self.priority else {
             return Err(Failure::Trap(NO_SUCH_QUESTION.to_owned()));
         };
-        let running = ticker.run();
-        let call = guest.call_place(&mut self.store, Resource::new_borrow(0));
-        let answer = meter.measure(call).await;
-        drop(running);
+        let answer = guest.call_place(&mut self.store, Resource::new_borrow(0));
+        let answer = call.run(ticker, answer).await;
         let answer = answer.map_err(|error| self.store.data().failure(&error));
         self.store.data_mut().close();
         let placement = answer?.map(answers::placement).transpose();
         placement.map_err(Failure::Answer)
     }
 
-    fn open(&mut self, facts: Arc<Facts>, notes: Arc<[Attribute]>) -> Arc<Meter> {
+    fn open(&mut self, facts: Arc<Facts>, notes: Arc<[Attribute]>) -> Call {
         let limits = self.store.data().shared.limits;
         let context = self.store.data_mut();
         context.facts = Some(facts);
@@ -262,9 +262,39 @@ fn new_store(engine: &Engine, shared: Arc<Shared>) -> Store<Context> {
 }
 
 /// Opens a question with these budgets. The deadline is the next tick: each tick looks at both.
-fn open(store: &mut Store<Context>, cpu_time: Duration, wall_time: Duration) -> Arc<Meter> {
+fn open(store: &mut Store<Context>, cpu_time: Duration, wall_time: Duration) -> Call {
     store.set_epoch_deadline(1);
     let context = store.data_mut();
     context.open(cpu_time, wall_time);
-    Arc::clone(&context.meter)
+    Call {
+        meter: Arc::clone(&context.meter),
+        wait_max: context.wasi.is_some().then_some(wall_time),
+    }
+}
+
+/// One call into an instance.
+struct Call {
+    meter: Arc<Meter>,
+    /// How long it may wait. No function of the contract waits, so only WASI needs a bound: a guest that
+    /// waits sees no ticks.
+    wait_max: Option<Duration>,
+}
+
+impl Call {
+    /// Makes the call: the epoch moves while it lasts, and its CPU time is measured.
+    async fn run<T>(
+        self,
+        ticker: &Ticker,
+        call: impl Future<Output = wasmtime::Result<T>>,
+    ) -> wasmtime::Result<T> {
+        let _running = ticker.run();
+        let call = self.meter.measure(call);
+        match self.wait_max {
+            None => call.await,
+            Some(time) => match tokio::time::timeout(time, call).await {
+                Ok(answer) => answer,
+                Err(_) => Err(Stop::Waited.into()),
+            },
+        }
+    }
 }

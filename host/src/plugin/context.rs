@@ -8,7 +8,8 @@ use wasmtime::{ResourceLimiter, UpdateDeadline};
 
 use super::meter::Meter;
 use super::metrics::{ComponentMetrics, Dropped};
-use super::settings::Limits;
+use super::settings::{Limits, Wasi};
+use super::wasi::EmptyWasi;
 use crate::clock::Clock;
 use crate::message::Timestamp;
 use crate::policy::{Attribute, Facts, Failure};
@@ -33,6 +34,8 @@ pub struct Shared {
     pub config: BTreeMap<String, String>,
     /// What it may use.
     pub limits: Limits,
+    /// Whether it is given WASI.
+    pub wasi: Wasi,
     /// Its numbers.
     pub metrics: Arc<ComponentMetrics>,
     /// The time, as components see it.
@@ -50,6 +53,8 @@ pub struct Context {
     pub facts: Option<Arc<Facts>>,
     /// What the components before it left behind.
     pub notes: Arc<[Attribute]>,
+    /// What it has of WASI, when it was asked for.
+    pub(super) wasi: Option<Box<EmptyWasi>>,
     now: Option<Timestamp>,
     cpu_time: Duration,
     wall_time: Duration,
@@ -70,6 +75,9 @@ pub enum Stop {
     /// Time on the wall is used up.
     #[error("out of time")]
     WallTime,
+    /// It waited in one of WASI's functions for all of its time on the wall.
+    #[error("it waited for too long")]
+    Waited,
     /// Too many calls of the relay's functions.
     #[error("too many host calls")]
     HostCalls,
@@ -85,6 +93,10 @@ impl Context {
             meter: Arc::new(Meter::new()),
             facts: None,
             notes: Arc::default(),
+            wasi: match shared.wasi {
+                Wasi::Refused => None,
+                Wasi::Empty => Some(Box::new(EmptyWasi::new(&shared.clock))),
+            },
             now: None,
             cpu_time: Duration::ZERO,
             wall_time: Duration::ZERO,
@@ -176,6 +188,10 @@ impl Context {
         match error.downcast_ref::<Stop>() {
             Some(Stop::CpuTime) => return Failure::CpuTime(self.cpu_time),
             Some(Stop::WallTime) => return Failure::WallTime(self.wall_time),
+            // Its own doing, unlike a machine that does not get round to it.
+            Some(Stop::Waited) => {
+                return Failure::Trap(format!("it waited for {:?} and went on", self.wall_time));
+            }
             Some(Stop::HostCalls) => return Failure::HostCalls(limits.host_calls),
             Some(Stop::NoTransaction) | None => {}
         }

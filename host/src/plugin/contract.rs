@@ -5,6 +5,8 @@
 
 use super::problem::LoadProblemKind;
 use super::section::Outline;
+use super::settings::Wasi;
+use super::wasi;
 
 /// The version of the contract that this relay speaks; wit/ says the same.
 pub const VERSION: &str = "0.1.0";
@@ -34,8 +36,9 @@ pub struct Fit {
 ///
 /// # Errors
 /// Everything that does not fit.
-pub fn compare(outline: &Outline) -> Result<Fit, Vec<LoadProblemKind>> {
+pub fn compare(outline: &Outline, wasi: Wasi) -> Result<Fit, Vec<LoadProblemKind>> {
     let mut problems = Vec::new();
+    let mut of_wasi = Vec::new();
     let mut version = None;
     for import in &outline.imports {
         match Interface::parse(import) {
@@ -51,10 +54,14 @@ pub fn compare(outline: &Outline) -> Result<Fit, Vec<LoadProblemKind>> {
                     });
                 }
             }
+            None if wasi::has(import) => of_wasi.push(import.as_str()),
             None => problems.push(LoadProblemKind::ForeignImport {
                 import: import.clone(),
             }),
         }
+    }
+    if wasi == Wasi::Refused && !of_wasi.is_empty() {
+        problems.push(LoadProblemKind::WasiImports(of_wasi.join(", ")));
     }
     let mut exports = Vec::new();
     for export in &outline.exports {
@@ -162,12 +169,13 @@ mod tests {
 
     fn check(imports: &[&str], exports: &[&str]) -> Result<Fit, Vec<String>> {
         let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-        compare(&Outline {
+        let outline = Outline {
             imports: owned(imports),
             exports: owned(exports),
             about: None,
-        })
-        .map_err(|problems| problems.iter().map(ToString::to_string).collect())
+        };
+        compare(&outline, Wasi::Refused)
+            .map_err(|problems| problems.iter().map(ToString::to_string).collect())
     }
 
     const EXPORTS: [&str; 2] = [
@@ -204,12 +212,33 @@ mod tests {
     #[test]
     fn imports_outside_the_contract_are_named() {
         assert_eq!(
-            check(&["wasi:cli/environment@0.2.0", "env"], &EXPORTS).unwrap_err(),
+            check(&["wasi:http/types@0.2.0", "env"], &EXPORTS).unwrap_err(),
             [
-                "it imports wasi:cli/environment@0.2.0, which no component is given",
+                "it imports wasi:http/types@0.2.0, which no component is given",
                 "it imports env, which no component is given"
             ]
         );
+    }
+
+    #[test]
+    fn imports_of_wasi_are_named_together_and_how_to_get_them() {
+        let imports = ["wasi:cli/environment@0.2.0", "wasi:io/poll@0.2.0"];
+        assert_eq!(
+            check(&imports, &EXPORTS).unwrap_err(),
+            [
+                "it imports wasi:cli/environment@0.2.0, wasi:io/poll@0.2.0, which no component is given \
+                 unasked; if its language's runtime cannot do without, `wasi = \"empty\"` gives it a WASI \
+                 without files, network and environment"
+            ]
+        );
+        let outline = Outline {
+            imports: vec!["wasi:io/poll@0.2.0".into(), "wasi:http/types@0.2.0".into()],
+            exports: EXPORTS.map(String::from).into(),
+            about: None,
+        };
+        let problems = compare(&outline, Wasi::Empty).unwrap_err();
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert!(problems[0].to_string().contains("wasi:http/types"));
     }
 
     #[test]

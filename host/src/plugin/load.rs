@@ -21,7 +21,8 @@ use super::contract::{self, Fit};
 use super::digest;
 use super::problem::{LoadProblem, LoadProblemKind};
 use super::section::Outline;
-use super::settings::{ComponentSettings, MEMORY_OCTETS_MAX, Source};
+use super::settings::{ComponentSettings, MEMORY_OCTETS_MAX, Source, Wasi};
+use super::shelf::Shelf;
 use super::shipped::{self, SHIPPED};
 use super::ticker::TICK;
 use crate::policy::clean_text;
@@ -158,7 +159,7 @@ fn limits(settings: &ComponentSettings) -> Vec<LoadProblemKind> {
 fn draft(settings: &ComponentSettings) -> Result<Draft, Vec<LoadProblemKind>> {
     let octets = read(&settings.source).map_err(|problem| vec![problem])?;
     let outline = Outline::read(&octets).map_err(|error| vec![LoadProblemKind::Invalid(error)])?;
-    let fit = contract::compare(&outline)?;
+    let fit = contract::compare(&outline, settings.wasi)?;
     Ok(Draft {
         digest: digest::of_octets(&octets),
         octets,
@@ -218,10 +219,11 @@ async fn prepare(
         CacheError::Folder(_) => vec![LoadProblemKind::Engine(error.to_string())],
     })?;
     let mismatch = |error: wasmtime::Error| vec![mismatch(&draft.fit, &format!("{error:#}"))];
-    let pre = workshop
-        .linker
-        .instantiate_pre(&compiled)
-        .map_err(mismatch)?;
+    let linker = match settings.wasi {
+        Wasi::Refused => &workshop.linker,
+        Wasi::Empty => &workshop.linker_with_wasi,
+    };
+    let pre = linker.instantiate_pre(&compiled).map_err(mismatch)?;
     let exports = Exports::find(&pre, &draft.fit).map_err(mismatch)?;
     // A new version of a component goes on counting where the one before it was.
     let before = known.iter().find(|other| **other.name() == *settings.name);
@@ -235,10 +237,12 @@ async fn prepare(
         outline: draft.outline,
         fit: draft.fit,
         breaker: Breaker::default(),
+        shelf: Shelf::default(),
         shared: Arc::new(Shared {
             name: settings.name.as_str().into(),
             config: settings.config.clone(),
             limits: settings.limits,
+            wasi: settings.wasi,
             metrics,
             clock: workshop.clock.clone(),
         }),

@@ -4,12 +4,13 @@
 //! asks them, and what they answer are the plain types of `policy`. A component can refuse or delay
 //! mail. It cannot crash, stall, enlarge or open the relay:
 //!
-//! - one instance per component and transaction, from a pool, dropped at the end or at any error;
+//! - one instance per component and transaction, from a pool, dropped at the end or at any error (an
+//!   operator may let it serve a few more transactions);
 //! - CPU time and time on the wall are told apart and both bounded, and so are memory, tables, stack,
 //!   calls of the relay's functions, octets copied out, lines of the log and series of metrics;
 //! - answers are validated, and a failure is a value whose meaning the operator chose;
 //! - a component that fails again and again is not asked for a while, each question and user apart;
-//! - it is given the contract in wit/ and nothing else.
+//! - it is given the contract in wit/ and nothing else, but for an empty WASI when the operator asks.
 //!
 //! The combination of answers and the validation rules stand in `policy`; what goes into [`Facts`] is
 //! the reception's.
@@ -34,11 +35,13 @@ mod metrics;
 mod problem;
 mod section;
 mod settings;
+mod shelf;
 mod shipped;
 mod slots;
 mod status;
 mod ticker;
 mod transaction;
+mod wasi;
 
 #[cfg(test)]
 mod tests;
@@ -66,7 +69,7 @@ pub use self::latency::LatencySummary;
 pub use self::problem::{LoadProblem, LoadProblemKind};
 pub use self::section::About;
 pub use self::settings::{
-    ComponentSettings, Limits, MEMORY_OCTETS_MAX, PoolSettings, Settings, Source,
+    ComponentSettings, Limits, MEMORY_OCTETS_MAX, PoolSettings, Settings, Source, Wasi,
 };
 pub use self::shipped::{SHIPPED, Shipped, is_shipped};
 pub use self::status::{ComponentStatus, PoolStatus};
@@ -85,6 +88,8 @@ struct Workshop {
     engine: Engine,
     allocation: Allocation,
     linker: Linker<Context>,
+    /// The same with WASI.
+    linker_with_wasi: Linker<Context>,
     cache: Cache,
     slots: Slots,
     pool: PoolSettings,
@@ -189,11 +194,13 @@ impl Workshop {
         let cache = Cache::open(&settings.cache_dir).map_err(|error| error.to_string())?;
         let (engine, allocation) = engine::start(&settings.pool)?;
         let linker = engine::linker(&engine).map_err(|error| format!("{error:#}"))?;
+        let linker_with_wasi = wasi::linker(&linker).map_err(|error| format!("{error:#}"))?;
         let ticker = Ticker::start(engine.clone()).map_err(|error| error.to_string())?;
         Ok(Self {
             engine,
             allocation,
             linker,
+            linker_with_wasi,
             cache,
             slots: Slots::new(settings.pool),
             pool: settings.pool,

@@ -46,6 +46,12 @@ pub enum LoadProblemKind {
         /// The import as the component names it.
         import: String,
     },
+    /// It wants WASI, and nobody asked for that.
+    #[error(
+        "it imports {0}, which no component is given unasked; if its language's runtime cannot do \
+         without, `wasi = \"empty\"` gives it a WASI without files, network and environment"
+    )]
+    WasiImports(String),
     /// It wants something of the contract that this relay does not have yet.
     #[error(
         "it imports {import}, which is newer than this relay's outpost:policy@{relay}; \

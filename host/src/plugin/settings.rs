@@ -31,6 +31,20 @@ pub struct ComponentSettings {
     pub config: BTreeMap<String, String>,
     /// What it may use.
     pub limits: Limits,
+    /// Whether it is given WASI.
+    pub wasi: Wasi,
+    /// How many transactions one instance serves at most; 1: nothing of one is left for the next.
+    pub transactions_max: u32,
+}
+
+/// What a component is given of WASI, the system interface that the runtimes of some languages want.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Wasi {
+    /// Nothing: importing it is a mistake.
+    #[default]
+    Refused,
+    /// One without files, network and environment.
+    Empty,
 }
 
 /// Where a component comes from.
@@ -97,6 +111,8 @@ impl ComponentSettings {
             on_failure: None,
             config: BTreeMap::new(),
             limits: Limits::default(),
+            wasi: Wasi::default(),
+            transactions_max: 1,
         }
     }
 

@@ -25,7 +25,7 @@ pub struct Slot {
     _permit: OwnedSemaphorePermit,
 }
 
-/// Leave to keep an instance between two questions; given back when dropped.
+/// Leave to keep an instance until its next question; given back when dropped.
 #[derive(Debug)]
 pub struct Leave {
     _permit: OwnedSemaphorePermit,

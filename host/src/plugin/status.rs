@@ -49,7 +49,7 @@ pub struct PoolStatus {
     pub instances_max: usize,
     /// How many do.
     pub instances: usize,
-    /// How many of them wait for their transaction's next question.
+    /// How many of them wait for a next question, of their transaction or of another.
     pub instances_held: usize,
 }
 
@@ -94,6 +94,7 @@ fn granted(import: &str) -> (String, bool) {
         .rsplit('/')
         .next()
         .and_then(|name| name.split('@').next());
+    // What is not of the contract was asked for, or it would not be here.
     let is_granted = interface.is_some_and(|name| !GRANTED_ON_REQUEST.contains(&name));
     (import.to_owned(), is_granted)
 }

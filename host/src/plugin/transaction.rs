@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::Workshop;
 use super::breaker::{CallEnd, Change, Stage};
 use super::component::{Component, Instance};
-use super::slots::Leave;
+use super::shelf::Seat;
 use crate::policy::{
     Answer, Attribute, Decision, DecisionRecord, Facts, Failure, Placement, PlacementRuling,
     PriorityVote, Question, Reason, SenderRuling, SenderVote,
@@ -16,7 +16,8 @@ use crate::policy::{
 const NOTES_MAX: usize = 64;
 
 /// A transaction, from MAIL to its end. Whatever is deployed meanwhile, it sees the chain that was
-/// there when it began. Instances are made when they are first needed and dropped with it.
+/// there when it began. Instances are made when they are first needed and dropped with it, or left
+/// to another transaction where the operator wants that.
 pub struct Transaction {
     workshop: Arc<Workshop>,
     chain: Arc<Vec<Arc<Component>>>,
@@ -41,12 +42,6 @@ pub struct Urgency {
     pub ruling: PlacementRuling,
     /// What each component said, for the trail.
     pub records: Vec<DecisionRecord>,
-}
-
-/// An instance that is kept until the next question.
-struct Seat {
-    instance: Instance,
-    _leave: Leave,
 }
 
 /// One question to one component, as its breaker sees it.
@@ -188,8 +183,11 @@ impl Transaction {
         asked.note_end(&answer);
         // At MAIL the sender comes up again; after that, only urgency.
         let comes_up_again = !facts.is_header_known() || component.answers(Question::Priority);
-        if answer.is_ok() && comes_up_again {
+        if answer.is_ok() {
             self.keep(place, instance);
+            if !comes_up_again {
+                self.leave(place);
+            }
         }
         answer
     }
@@ -211,6 +209,10 @@ impl Transaction {
             .place(ticker, Arc::clone(facts), self.notes_before(place))
             .await;
         asked.note_end(&answer);
+        if answer.is_ok() {
+            self.keep(place, instance);
+            self.leave(place);
+        }
         answer
     }
 
@@ -224,6 +226,9 @@ impl Transaction {
         if let Some(seat) = self.seats[place].take() {
             return Ok(seat.instance);
         }
+        if let Some(instance) = component.shelf.take() {
+            return Ok(instance);
+        }
         let started = match self.workshop.slots.take().await {
             Some(slot) => component.instantiate(&self.workshop.ticker, slot).await,
             None => Err(Failure::Overload),
@@ -232,10 +237,15 @@ impl Transaction {
     }
 
     fn keep(&mut self, place: usize, instance: Instance) {
-        self.seats[place] = self.workshop.slots.leave().map(|leave| Seat {
-            instance,
-            _leave: leave,
-        });
+        let leave = self.workshop.slots.leave();
+        self.seats[place] = leave.map(|leave| Seat { instance, leave });
+    }
+
+    /// Ends what this transaction has to do with an instance.
+    fn leave(&mut self, place: usize) {
+        if let Some(seat) = self.seats[place].take() {
+            self.chain[place].shelf.put(seat);
+        }
     }
 
     /// What the components up to that place have left behind; its own from an earlier question are
@@ -254,6 +264,14 @@ impl Transaction {
                 let behind = self.notes.partition_point(|(by, _)| *by <= place);
                 self.notes.insert(behind, (place, note));
             }
+        }
+    }
+}
+
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        for place in 0..self.seats.len() {
+            self.leave(place);
         }
     }
 }

@@ -88,6 +88,12 @@ pub const GUESTS: &[Guest] = &[
         "misbehaving/wants-state",
         Basis::Sdk,
     ),
+    guest(
+        "components/tests/wants-wasi",
+        "wants-wasi",
+        "misbehaving/wants-wasi",
+        Basis::Contract,
+    ),
     Guest {
         name: "components/tests/foreign-import",
         source: Source::Made,

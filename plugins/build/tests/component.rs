@@ -79,6 +79,10 @@ fn a_component_imports_what_it_uses_and_exports_what_it_answers() {
         "clock", "config", "dns", "log", "message", "metrics", "state", "tables", "types",
     ];
     check("museum/0.1.0/everything", &all, &both);
+    for import in ["wasi:cli/environment@0.2.0", "wasi:io/poll@0.2.0"] {
+        let imports = shape("components/tests/wants-wasi").0;
+        assert!(imports.contains(&import.into()), "{imports:?}");
+    }
     assert!(
         shape("components/tests/foreign-import")
             .0

@@ -9,6 +9,8 @@ mod deploying;
 mod loading;
 mod misbehaving;
 mod pool;
+mod reuse;
+mod wasi;
 
 use std::collections::BTreeMap;
 use std::env;
