@@ -141,8 +141,10 @@ impl Component {
         let priority = priority.map(|indices| indices.load(&mut store, &instance));
         Ok(Instance {
             transactions_left: shelf::draw(self.settings.transactions_max),
-            sender: sender.transpose().map_err(mismatch)?,
-            priority: priority.transpose().map_err(mismatch)?,
+            sender: sender
+                .transpose()
+                .map_err(mismatch("sender-authorization"))?,
+            priority: priority.transpose().map_err(mismatch("priority-policy"))?,
             store,
             instance,
             _slot: slot,
@@ -165,7 +167,7 @@ impl Component {
             .exports
             .lifecycle
             .load(&mut *store, instance)
-            .map_err(mismatch)?;
+            .map_err(mismatch("lifecycle"))?;
         let call = open(store, START_CPU_TIME, START_WALL_TIME);
         let checked = call.run(ticker, guest.call_check_config(&mut *store)).await;
         let checked = checked.map_err(|error| StartError::Failure(store.data().failure(&error)))?;
@@ -176,8 +178,9 @@ impl Component {
     }
 }
 
-fn mismatch(error: wasmtime::Error) -> StartError {
-    StartError::Mismatch(format!("{error:#}"))
+/// The engine's words about a type, which do not say where it stands.
+fn mismatch(export: &'static str) -> impl FnOnce(wasmtime::Error) -> StartError {
+    move |error| StartError::Mismatch(format!("export {export}: {error:#}"))
 }
 
 impl Exports {

@@ -77,18 +77,21 @@ pub fn compare(outline: &Outline, wasi: Wasi) -> Result<Fit, Vec<LoadProblemKind
             None => {}
         }
     }
+    let version = version.map(|[major, minor, patch]| format!("{major}.{minor}.{patch}"));
+    let missing = |export| LoadProblemKind::MissingExport {
+        export,
+        component: version.clone(),
+    };
     let answers_sender = exports.contains(&SENDER);
     let answers_priority = exports.contains(&PRIORITY);
     if problems.is_empty() {
         if !answers_sender && !answers_priority {
-            problems.push(LoadProblemKind::MissingExport(format!(
+            problems.push(missing(format!(
                 "{PACKAGE}/{SENDER}@{VERSION} or {PACKAGE}/{PRIORITY}@{VERSION}"
             )));
         }
         if !exports.contains(&LIFECYCLE) {
-            problems.push(LoadProblemKind::MissingExport(format!(
-                "{PACKAGE}/{LIFECYCLE}@{VERSION}"
-            )));
+            problems.push(missing(format!("{PACKAGE}/{LIFECYCLE}@{VERSION}")));
         }
     }
     if !problems.is_empty() {
@@ -97,10 +100,7 @@ pub fn compare(outline: &Outline, wasi: Wasi) -> Result<Fit, Vec<LoadProblemKind
     Ok(Fit {
         answers_sender,
         answers_priority,
-        version: version.map_or_else(
-            || VERSION.to_owned(),
-            |[major, minor, patch]| format!("{major}.{minor}.{patch}"),
-        ),
+        version: version.unwrap_or_else(|| VERSION.to_owned()),
     })
 }
 
@@ -270,8 +270,18 @@ mod tests {
             check(&[], &[]).unwrap_err(),
             [
                 "it does not export outpost:policy/sender-authorization@0.1.0 or \
-                 outpost:policy/priority-policy@0.1.0",
-                "it does not export outpost:policy/lifecycle@0.1.0"
+                 outpost:policy/priority-policy@0.1.0, which this relay asks for (it was built for \
+                 something else than outpost:policy)",
+                "it does not export outpost:policy/lifecycle@0.1.0, which this relay asks for (it was \
+                 built for something else than outpost:policy)"
+            ]
+        );
+        let exports = ["outpost:policy/sender-authorization@0.1.7"];
+        assert_eq!(
+            check(&[], &exports).unwrap_err(),
+            [
+                "it does not export outpost:policy/lifecycle@0.1.0, which this relay asks for (it was \
+                 built for outpost:policy@0.1.7)"
             ]
         );
     }

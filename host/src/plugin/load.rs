@@ -19,6 +19,7 @@ use super::component::{Component, Exports, StartError};
 use super::context::Shared;
 use super::contract::{self, Fit};
 use super::digest;
+use super::mismatch;
 use super::problem::{LoadProblem, LoadProblemKind};
 use super::section::Outline;
 use super::settings::{ComponentSettings, MEMORY_OCTETS_MAX, Source, Wasi};
@@ -218,7 +219,7 @@ async fn prepare(
         CacheError::Compile(error) => vec![LoadProblemKind::Invalid(error)],
         CacheError::Folder(_) => vec![LoadProblemKind::Engine(error.to_string())],
     })?;
-    let mismatch = |error: wasmtime::Error| vec![mismatch(&draft.fit, &format!("{error:#}"))];
+    let mismatch = |error: wasmtime::Error| vec![mismatch::of_error(&draft.fit, &error)];
     let linker = match settings.wasi {
         Wasi::Refused => &workshop.linker,
         Wasi::Empty => &workshop.linker_with_wasi,
@@ -257,7 +258,7 @@ async fn start(workshop: &Workshop, component: &Component) -> Result<(), Vec<Loa
     let slot = workshop.slots.take().await;
     let slot = slot.ok_or_else(|| vec![LoadProblemKind::Start("no free instance".to_owned())])?;
     let start_problem = |error: StartError| match error {
-        StartError::Mismatch(error) => vec![mismatch(&component.fit, &error)],
+        StartError::Mismatch(error) => vec![mismatch::of_text(&component.fit, &error)],
         StartError::Failure(failure) => vec![LoadProblemKind::Start(failure.to_string())],
     };
     let instance = component
@@ -278,14 +279,6 @@ async fn start(workshop: &Workshop, component: &Component) -> Result<(), Vec<Loa
         Ok(())
     } else {
         Err(problems)
-    }
-}
-
-fn mismatch(fit: &Fit, error: &str) -> LoadProblemKind {
-    LoadProblemKind::Mismatch {
-        component: fit.version.clone(),
-        relay: contract::VERSION,
-        error: clean_text(error, 1024),
     }
 }
 

@@ -32,6 +32,7 @@ mod latency;
 mod load;
 mod meter;
 mod metrics;
+mod mismatch;
 mod problem;
 mod section;
 mod settings;

@@ -79,8 +79,46 @@ pub enum LoadProblemKind {
         interface: String,
     },
     /// It answers none of the questions, or lacks what every component has.
-    #[error("it does not export {0}")]
-    MissingExport(String),
+    #[error(
+        "it does not export {export}, which this relay asks for (it was built for {})",
+        of_version(.component.as_deref())
+    )]
+    MissingExport {
+        /// The export as this relay names it.
+        export: String,
+        /// The version of the contract that the component was built for, when it names one.
+        component: Option<String>,
+    },
+    /// An interface that it exports lacks a function.
+    #[error(
+        "its {interface} lacks the function {function}, which this relay's outpost:policy@{relay} asks for \
+         (it was built for outpost:policy@{component})"
+    )]
+    MissingFunction {
+        /// The function.
+        function: String,
+        /// The interface.
+        interface: String,
+        /// The version of the contract that the component was built for.
+        component: String,
+        /// The version that this relay speaks.
+        relay: &'static str,
+    },
+    /// It uses a function that this relay does not have.
+    #[error(
+        "it imports the function {function} of {interface}, which this relay's outpost:policy@{relay} does \
+         not have (it was built for outpost:policy@{component}); a newer relay may have it"
+    )]
+    MissingImport {
+        /// The function.
+        function: String,
+        /// The interface.
+        interface: String,
+        /// The version of the contract that the component was built for.
+        component: String,
+        /// The version that this relay speaks.
+        relay: &'static str,
+    },
     /// Names and versions fit, the types behind them do not.
     #[error(
         "its imports or exports differ from outpost:policy@{relay} (it was built for {component}): \
@@ -113,6 +151,13 @@ pub enum LoadProblemKind {
     /// It failed before it was asked anything.
     #[error("it fails at start: {0}")]
     Start(String),
+}
+
+fn of_version(version: Option<&str>) -> String {
+    version.map_or_else(
+        || "something else than outpost:policy".to_owned(),
+        |version| format!("outpost:policy@{version}"),
+    )
 }
 
 impl fmt::Display for LoadProblem {

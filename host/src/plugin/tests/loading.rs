@@ -39,35 +39,70 @@ async fn an_incompatible_version_is_refused_with_both_versions() {
 #[tokio::test]
 async fn a_function_that_this_relay_does_not_have_yet_is_named_with_both_versions() {
     let newer = named("newer", "components/tests/missing-function", &[]);
-    let problems = problems(vec![newer]).await;
-    assert_eq!(problems.len(), 1, "{problems:?}");
-    assert!(problems[0].contains("outpost:policy@0.1.0"), "{problems:?}");
-    assert!(problems[0].contains("built for 0.1.9"), "{problems:?}");
+    assert_eq!(
+        problems(vec![newer]).await,
+        [
+            "plugin \"newer\": it imports the function added-later of outpost:policy/config@0.1.9, which \
+             this relay's outpost:policy@0.1.0 does not have (it was built for outpost:policy@0.1.9); a \
+             newer relay may have it"
+        ]
+    );
 }
 
-#[tokio::test]
-async fn a_record_that_differs_is_named() {
+/// What is wrong with the museum's component when a name in it is another one, as long as it was.
+async fn problems_with_name(name: &str, other: &str) -> Vec<String> {
     let folder = tempfile::tempdir().unwrap();
     let Source::File(path) = file("museum/0.1.0/everything") else {
         panic!("a file");
     };
-    // The names of types are compared; as long as their length stays, so does the rest.
     let mut octets = fs::read(path).unwrap();
-    let (name, other) = (b"minute-of-day", b"moment-of-day");
     let mut changed = 0;
     for at in 0..octets.len() - name.len() {
-        if octets[at..].starts_with(name) {
-            octets[at..at + name.len()].copy_from_slice(other);
+        if octets[at..].starts_with(name.as_bytes()) {
+            octets[at..at + name.len()].copy_from_slice(other.as_bytes());
             changed += 1;
         }
     }
     assert!(changed > 0);
     let path = folder.path().join("patched.wasm");
     fs::write(&path, octets).unwrap();
-    let problems = problems(vec![ComponentSettings::new("patched", Source::File(path))]).await;
-    assert_eq!(problems.len(), 1, "{problems:?}");
-    assert!(problems[0].contains("minute-of-day"), "{problems:?}");
-    assert!(problems[0].contains("outpost:policy/clock"), "{problems:?}");
+    problems(vec![ComponentSettings::new("patched", Source::File(path))]).await
+}
+
+#[tokio::test]
+async fn a_function_that_a_component_lacks_is_named_with_both_versions() {
+    assert_eq!(
+        problems_with_name("check-config", "check-confix").await,
+        [
+            "plugin \"patched\": its outpost:policy/lifecycle@0.1.0 lacks the function check-config, which \
+             this relay's outpost:policy@0.1.0 asks for (it was built for outpost:policy@0.1.0)"
+        ]
+    );
+    assert_eq!(
+        problems_with_name("outpost:policy/lifecycle", "outpost:policy/livecycle").await,
+        [
+            "plugin \"patched\": it does not export outpost:policy/lifecycle@0.1.0, which this relay asks \
+             for (it was built for outpost:policy@0.1.0)"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_record_that_differs_is_named() {
+    for (name, other, place) in [
+        (
+            "minute-of-day",
+            "moment-of-day",
+            "outpost:policy/clock@0.1.0",
+        ),
+        ("deliver-within-s", "deliver-before-s", "priority-policy"),
+    ] {
+        let problems = problems_with_name(name, other).await;
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        for part in [name, place, "outpost:policy@0.1.0", "built for 0.1.0"] {
+            assert!(problems[0].contains(part), "{part}: {problems:?}");
+        }
+    }
 }
 
 #[tokio::test]
