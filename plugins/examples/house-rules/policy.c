@@ -4,8 +4,12 @@
 // and nobody as anything else. A message whose subject begins with "[urgent]" is placed at priority
 // 2; about others there is no opinion. policy.h is made from wit/ by wit-bindgen.
 //
+// A permit of one component never overrides the refusal of another. So where authorized-senders
+// stands in the chain too, before this component or behind it, what is permitted here permits
+// nothing: a sender must then be of the house domain and in the lists of the user.
+//
 // What is returned is freed by the bindings when the relay has read it, so all of it is allocated.
-// What is asked for is not freed: the instance ends with the transaction.
+// What is asked for is not freed: the instance ends with the transaction. With `reuse` it would not.
 
 #include "policy.h"
 #include <stdlib.h>
