@@ -7,6 +7,7 @@ mod configuration;
 mod delivery;
 mod durability;
 mod listeners;
+mod metrics;
 mod notification;
 mod policy;
 mod priority;

@@ -5,7 +5,9 @@
 //! password.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use argon2::password_hash::{Error, PasswordHasher, PasswordVerifier, phc};
 use argon2::{Algorithm, Argon2, Params, Version};
@@ -101,6 +103,8 @@ pub(super) struct Hasher {
 struct Shared {
     queue: Mutex<Queue>,
     changed: Condvar,
+    /// Time that verifications took so far, in microseconds.
+    computing: AtomicU64,
 }
 
 #[derive(Default)]
@@ -121,6 +125,7 @@ impl Hasher {
             shared: Arc::new(Shared {
                 queue: Mutex::default(),
                 changed: Condvar::new(),
+                computing: AtomicU64::new(0),
             }),
             waiting_max,
         };
@@ -132,6 +137,13 @@ impl Hasher {
                 .map_err(|error| AuthError::Unavailable(error.to_string()))?;
         }
         Ok(hasher)
+    }
+
+    /// Verifications that wait for a thread, and the time that those before them took.
+    pub(super) fn figures(&self) -> (usize, Duration) {
+        let waiting = self.shared.queue().verifications.len();
+        let computing = self.shared.computing.load(Ordering::Relaxed);
+        (waiting, Duration::from_micros(computing))
     }
 
     /// Queues the making of a hash.
@@ -173,22 +185,28 @@ impl Shared {
     }
 
     fn run(&self, parameters: Parameters) {
-        while let Some(job) = self.next() {
+        while let Some((job, is_verification)) = self.next() {
+            let began = Instant::now();
             job(parameters);
+            if is_verification {
+                let took = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+                self.computing.fetch_add(took, Ordering::Relaxed);
+            }
         }
     }
 
-    fn next(&self) -> Option<Job> {
+    /// The next piece of work, and whether it is a verification.
+    fn next(&self) -> Option<(Job, bool)> {
         let mut queue = self.queue();
         loop {
             if queue.is_closed {
                 return None;
             }
             if let Some(job) = queue.hashes.pop_front() {
-                return Some(job);
+                return Some((job, false));
             }
             if let Some(job) = queue.verifications.pop_front() {
-                return Some(job);
+                return Some((job, true));
             }
             queue = self
                 .changed

@@ -88,7 +88,7 @@ pub enum Verification {
     },
 }
 
-/// How verifications were answered since the start.
+/// How verifications were answered since the start, and how it stands with those under way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Figures {
     /// By argon2.
@@ -99,6 +99,10 @@ pub struct Figures {
     pub joined: u64,
     /// Not at all: too many wrong guesses, or no room.
     pub throttled: u64,
+    /// Waiting for a hashing thread at the moment.
+    pub waiting: usize,
+    /// Time that argon2 took for verifications, all of them together.
+    pub computing: Duration,
 }
 
 /// Why a password could not be made or hashed.
@@ -207,7 +211,12 @@ impl Authenticator {
 
     /// How verifications were answered since the start, for metrics.
     pub fn figures(&self) -> Figures {
-        self.ledger().figures
+        let (waiting, computing) = self.hasher.figures();
+        Figures {
+            waiting,
+            computing,
+            ..self.ledger().figures
+        }
     }
 
     /// Hands a guess to the hashing threads. Its outcome is booked there, whether or not the client
@@ -551,6 +560,8 @@ mod tests {
         for _ in 0..1_000 {
             tokio::task::yield_now().await;
         }
+        let figures = scene.auth.figures();
+        assert_eq!((figures.waiting, figures.computed), (32, 0));
         drop(blocker);
         let verdicts = tasks.join_all().await;
         assert_eq!(
@@ -562,6 +573,8 @@ mod tests {
         );
         let figures = scene.auth.figures();
         assert_eq!((figures.computed, figures.throttled), (32, 168));
+        assert_eq!(figures.waiting, 0);
+        assert!(!figures.computing.is_zero());
         assert!(scene.auth.ledger().is_idle());
     }
 

@@ -13,7 +13,7 @@ use outpost_smtp::{Mailbox, Timeouts, server};
 use tokio_util::sync::CancellationToken;
 
 use super::greeting::{self, Greeting};
-use super::{Relay, StartError, check, deliver, journal, loops, secrets};
+use super::{Relay, StartError, check, deliver, journal, loops, readings, secrets};
 use crate::admin::{self, Api, Certificate, ConnectionFacts, Readiness};
 use crate::auth::Authenticator;
 use crate::clock::Clock;
@@ -168,6 +168,7 @@ impl Foundation {
         let directory = Directory::open(&directory_file, clock.now())
             .map_err(|error| StartError::one(format!("{}: {error}", directory_file.display())))?;
         let authenticator = Authenticator::new(&config.auth).map_err(StartError::one)?;
+        readings::register(&mut registry, &spool, &authenticator);
         let certificate = tls::problems(&config.tls);
         let mut mistakes: Vec<Mistake> = certificate
             .iter()

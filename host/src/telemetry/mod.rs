@@ -5,6 +5,7 @@
 
 mod human;
 mod logs;
+mod reading;
 
 pub use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -15,6 +16,7 @@ pub use prometheus_client::metrics::histogram::Histogram;
 pub use prometheus_client::registry::Registry;
 
 pub use logs::{LogFormat, Settings, start_logs};
+pub use reading::{read_counts, read_gauge, read_seconds};
 
 /// The registry in the text form that Prometheus scrapes (OpenMetrics 1.0).
 pub fn exposition(registry: &Registry) -> String {
