@@ -1,8 +1,9 @@
 //! The ports that a relay opens, and what it says about those that it cannot open.
 
 use std::net::TcpListener;
+use std::time::Instant;
 
-use crate::support::{Address, Client, Relay, SMTP, Sink, mail};
+use crate::support::{Address, Client, PATIENCE, Relay, SMTP, Sink, mail};
 
 #[test]
 fn four_thousand_ports_answer_alike_and_all_at_once() {
@@ -87,29 +88,39 @@ fn optional_ports_in_use_are_reported_and_the_others_serve() {
 }
 
 #[test]
-fn a_smarthost_that_is_this_relay_stops_the_start_and_another_program_there_does_not() {
+fn mail_for_a_smarthost_that_is_this_relay_waits_and_another_program_there_takes_it() {
     let ip = Address::of_this_test();
     let settings = "[submission]\naddresses = [\"IP\"]\nports = \"2525,2600\"\n\
                     implicit_tls_ports = \"\"\noptional = true\n";
-    let said = Relay::refused(ip, settings);
+    let settings = format!("{settings}plaintext_auth = true\n");
+    let mut relay = Relay::start_at(ip, &settings, &[]);
+    let said = relay.printed();
     let expected = format!(
-        "delivery.route[1].smarthost: {ip}:2600: this relay itself listens there now, so mail \
-         would come back to it"
+        "delivery.route[1].smarthost: {ip}:2600: this relay itself listens there, so mail for this \
+         route waits"
     );
     assert!(
-        said.contains(": line ") && said.contains(&expected),
+        said.contains("not delivered   line ") && said.contains(&expected),
         "{said}"
     );
-    // Where the smarthost has the port already, the relay skips it and delivers there.
-    let sink = Sink::start(ip, &[]);
-    let relay = Relay::start_at(ip, &format!("{settings}plaintext_auth = true\n"), &[]);
     let password = relay.user("ann", "a.example");
     let mut client = relay.logged_in("ann", &password);
     client.message(
         "ann@a.example",
         "bob@d.example",
-        &mail("ann@a.example", "not a loop"),
+        &mail("ann@a.example", "a loop"),
     );
+    drop(client);
+    let waits = "451 4.4.6 the smarthost of the route is this relay itself";
+    let until = Instant::now() + PATIENCE;
+    while !relay.printed_by(&["queue", "ls", "--json"]).contains(waits) {
+        assert!(Instant::now() < until, "{}", relay.printed());
+    }
+    // Where the smarthost has the port already, the relay skips it and delivers there.
+    relay.terminate();
+    let sink = Sink::start(ip, &[]);
+    relay.restart();
+    relay.outpost(&["queue", "retry", "--all", "--yes"]);
     sink.wait_for(1);
 }
 

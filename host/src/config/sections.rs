@@ -243,7 +243,11 @@ fn routes(section: &Section<'_, '_>, places: &mut Places) -> (Routes, Smarthosts
         let login = login(&route);
         let tls = route.value("tls", text(tls_policy)).unwrap_or_default();
         if let Some(host) = &smarthost {
-            let how = delivery::Smarthost { login, tls };
+            let how = delivery::Smarthost {
+                login,
+                tls,
+                is_this_relay: false,
+            };
             let lane = host.to_string();
             if smarthosts.get(&lane).is_some_and(|other| *other != how) {
                 route.mistake("smarthost", "stands in another route with another login or tls; one smarthost is spoken to in one way");

@@ -84,6 +84,11 @@ impl<'a> Hosts<'a> {
     ) -> Self {
         let name = smarthost.host();
         let mut hosts = Self::new(resolver, settings, Kind::Smarthost, smarthost.port());
+        let known = settings.smarthosts.get(&smarthost.to_string());
+        if known.is_some_and(|known| known.is_this_relay) {
+            hosts.note(Obstacle::Ourselves);
+            return hosts;
+        }
         match name.parse::<IpAddr>() {
             Ok(address) => hosts.found.push_back(hosts.target(name, address)),
             Err(_) => hosts.groups.push_back(vec![name.to_owned()]),
@@ -162,6 +167,11 @@ impl<'a> Hosts<'a> {
         let reply = |code, enhanced, text| Reply::new(code, enhanced, text);
         match (self.kind, self.obstacle) {
             (Kind::Domain { .. }, Some(Obstacle::Ourselves)) => loops(),
+            (Kind::Smarthost, Some(Obstacle::Ourselves)) => Outcome::Deferred(reply(
+                451,
+                (4, 4, 6),
+                "the smarthost of the route is this relay itself",
+            )),
             // A smarthost that is not found is a mistake of the operator, who can mend it.
             (Kind::Smarthost, _) => Outcome::Deferred(reply(
                 451,
@@ -532,6 +542,23 @@ mod tests {
                 "bounced 554 5.4.6"
             );
         }
+    }
+
+    #[tokio::test]
+    async fn mail_for_a_smarthost_that_is_this_relay_waits_for_the_operator() {
+        let resolver = Resolver::from_table(Table::new());
+        let smarthost = "127.0.0.1:2500";
+        let how = super::super::settings::Smarthost {
+            is_this_relay: true,
+            ..Default::default()
+        };
+        let looping = Settings {
+            smarthosts: [(smarthost.to_owned(), how)].into(),
+            ..settings()
+        };
+        let mut hosts = Hosts::of_smarthost(&resolver, &looping, &smarthost.parse().unwrap());
+        assert_eq!(hosts.next().await, None);
+        assert_eq!(brief(&hosts.nothing_found()), "deferred 451 4.4.6");
     }
 
     #[tokio::test]

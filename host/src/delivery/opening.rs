@@ -294,7 +294,11 @@ mod tests {
     }
 
     fn smarthost(tls: TlsPolicy, login: Option<Login>) -> Smarthost {
-        Smarthost { login, tls }
+        Smarthost {
+            login,
+            tls,
+            is_this_relay: false,
+        }
     }
 
     #[tokio::test]

@@ -67,6 +67,8 @@ pub struct Smarthost {
     pub login: Option<Login>,
     /// Whether the connection is protected.
     pub tls: TlsPolicy,
+    /// Whether this relay itself listens there: its mail waits until the operator has mended that.
+    pub is_this_relay: bool,
 }
 
 /// A login at a smarthost.

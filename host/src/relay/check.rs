@@ -24,9 +24,7 @@ pub async fn check(mut reading: Reading) -> Reading {
     // Where the relay listens is not known while that is wrong.
     let is_wrong = |mistake: &Mistake| mistake.key.starts_with("submission");
     if !reading.mistakes.iter().any(is_wrong) {
-        let (certain, uncertain) = loops::planned(config);
-        found.extend(certain);
-        perhaps = uncertain;
+        perhaps = loops::planned(config);
     }
     for problem in of_components(config).await {
         let mistake = of_component(config, &problem);
@@ -43,7 +41,9 @@ pub async fn check(mut reading: Reading) -> Reading {
             found.push(mistake);
         }
     }
-    reading.notes.extend(perhaps);
+    reading
+        .notes
+        .extend(perhaps.into_iter().map(|found| found.note));
     reading.notes.sort();
     reading.mistakes.extend(found);
     reading.mistakes.sort();

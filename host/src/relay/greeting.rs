@@ -6,6 +6,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 
+use super::loops::Loop;
 use super::secrets::FirstStart;
 use crate::config::Config;
 use crate::net::{Listener, PortSet, Unbound};
@@ -14,6 +15,8 @@ pub(super) struct Greeting<'a> {
     pub config: &'a Config,
     pub listeners: &'a [Listener],
     pub unbound: &'a [Unbound],
+    /// Routes that lead back here.
+    pub loops: &'a [Loop],
     pub admin: SocketAddr,
     pub first: Option<&'a FirstStart>,
     /// Whether what is printed may hold a secret: not where others keep and read it.
@@ -39,6 +42,9 @@ impl fmt::Display for Greeting<'_> {
         }
         for line in unbound_lines(self.unbound) {
             writeln!(f, "  not listening   {line}")?;
+        }
+        for found in self.loops {
+            writeln!(f, "  not delivered   {}", found.note)?;
         }
         writeln!(f, "  console         http://{}/", self.admin)?;
         if let Some(first) = self.first {

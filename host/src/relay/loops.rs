@@ -9,33 +9,36 @@ use crate::config::{Config, Mistake};
 use crate::message::HostPort;
 use crate::net::Settings;
 
-/// The routes to what the relay will listen on when it starts: what is certain, and what depends on
-/// whether another program has the port then.
-pub(super) fn planned(config: &Config) -> (Vec<Mistake>, Vec<Mistake>) {
+/// A route that leads back to the relay.
+pub(super) struct Loop {
+    /// Its smarthost.
+    pub host: HostPort,
+    /// What to tell the operator. A note and no refusal: the mail waits and is not lost, and whoever
+    /// only tries the ports out should not have to name another smarthost first.
+    pub note: Mistake,
+}
+
+/// The routes to what the relay will listen on when it starts.
+pub(super) fn planned(config: &Config) -> Vec<Loop> {
     let own = |address: SocketAddr| is_planned(&config.listen, address);
-    let found = loops(config, own, |host| {
+    loops(config, own, |host| {
         let port = host.port();
         if config.listen.optional {
             format!(
-                "this relay listens on port {port} too when it is free: start the smarthost first, \
-                 or take {port} out of [submission] ports"
+                "this relay listens on port {port} too when it is free, and mail for this route \
+                 would wait: start the smarthost first, or take {port} out of [submission] ports"
             )
         } else {
             format!(
-                "this relay itself listens there, so mail would come back to it: name another host \
-                 or port, or take {port} out of [submission] ports"
+                "this relay itself listens there, so mail for this route will wait: name another \
+                 host or port, or take {port} out of [submission] ports"
             )
         }
-    });
-    if config.listen.optional {
-        (Vec::new(), found)
-    } else {
-        (found, Vec::new())
-    }
+    })
 }
 
 /// The routes to what the relay listens on.
-pub(super) fn bound(config: &Config, listening: &[SocketAddr]) -> Vec<Mistake> {
+pub(super) fn bound(config: &Config, listening: &[SocketAddr]) -> Vec<Loop> {
     let own = |address: SocketAddr| {
         listening
             .iter()
@@ -44,8 +47,8 @@ pub(super) fn bound(config: &Config, listening: &[SocketAddr]) -> Vec<Mistake> {
     loops(config, own, |host| {
         let port = host.port();
         format!(
-            "this relay itself listens there now, so mail would come back to it: start the \
-             smarthost first, name another host or port, or take {port} out of [submission] ports"
+            "this relay itself listens there, so mail for this route waits: start the smarthost \
+             first, name another host or port, or take {port} out of [submission] ports"
         )
     })
 }
@@ -54,7 +57,7 @@ fn loops(
     config: &Config,
     own: impl Fn(SocketAddr) -> bool,
     text: impl Fn(&HostPort) -> String,
-) -> Vec<Mistake> {
+) -> Vec<Loop> {
     let mut found = Vec::new();
     for (host, section) in config.places.smarthosts() {
         let addresses = addresses(host, &config.hostname, &config.listen);
@@ -64,7 +67,10 @@ fn loops(
         {
             let key = format!("{section}.smarthost");
             let text = format!("{host}: {}", text(host));
-            found.push(config.places.mistake(&key, text));
+            found.push(Loop {
+                host: host.clone(),
+                note: config.places.mistake(&key, text),
+            });
         }
     }
     found
@@ -119,7 +125,7 @@ mod tests {
     use super::*;
     use crate::config;
 
-    /// Keys of the smarthosts that lead back, with a mark for those that only may.
+    /// Keys of the smarthosts that lead back.
     fn found(addresses: &str, optional: bool, smarthosts: &[&str]) -> Vec<String> {
         let mut text = format!(
             "hostname = \"relay.example\"\n[submission]\naddresses = {addresses}\n\
@@ -131,11 +137,9 @@ mod tests {
             ));
         }
         let config = config::parse(&text).unwrap();
-        let (mistakes, notes) = planned(&config);
-        let certain = mistakes.iter().map(ToString::to_string);
-        let perhaps = notes.iter().map(|note| format!("perhaps {note}"));
-        certain
-            .chain(perhaps)
+        planned(&config)
+            .iter()
+            .map(|found| found.note.to_string())
             .map(|text| text.split(": ").take(3).collect::<Vec<_>>().join(": "))
             .collect()
     }
@@ -188,7 +192,7 @@ mod tests {
     fn an_optional_port_may_be_the_smarthosts() {
         assert_eq!(
             found("[\"127.0.0.1\"]", true, &["127.0.0.1:2500"]),
-            ["perhaps line 9: delivery.route[1].smarthost: 127.0.0.1:2500"]
+            ["line 9: delivery.route[1].smarthost: 127.0.0.1:2500"]
         );
     }
 

@@ -13,7 +13,8 @@ use outpost_smtp::{Mailbox, Timeouts, server};
 use tokio_util::sync::CancellationToken;
 
 use super::greeting::{self, Greeting};
-use super::{Relay, StartError, check, deliver, journal, loops, readings, secrets};
+use super::loops::{self, Loop};
+use super::{Relay, StartError, check, deliver, journal, readings, secrets};
 use crate::admin::{self, Api, Certificate, ConnectionFacts, Readiness};
 use crate::auth::Authenticator;
 use crate::clock::Clock;
@@ -34,6 +35,8 @@ use crate::tls;
 struct Doors {
     listeners: Vec<Listener>,
     unbound: Vec<Unbound>,
+    /// Routes that lead back here.
+    loops: Vec<Loop>,
     admin: admin::Listener,
 }
 
@@ -69,7 +72,7 @@ impl Relay {
         )
         .await?;
 
-        let deliverer = foundation.deliverer(&config);
+        let deliverer = foundation.deliverer(&config, &doors.loops);
         let stop_queue = CancellationToken::new();
         let queue = foundation.queue(&config, &deliverer);
         let queue = tokio::spawn(queue.run(stop_queue.clone().cancelled_owned()));
@@ -81,6 +84,7 @@ impl Relay {
             config: &config,
             listeners: &doors.listeners,
             unbound: &doors.unbound,
+            loops: &doors.loops,
             admin: doors.admin.address(),
             first: first.as_ref(),
             in_private: !journal::is_journal(),
@@ -134,8 +138,9 @@ impl Doors {
         }
         let listening: Vec<_> = listeners.iter().map(|listener| listener.address).collect();
         let loops = loops::bound(config, &listening);
-        if !loops.is_empty() {
-            return Err(StartError::of(config, &loops));
+        for found in &loops {
+            let Mistake { line, key, text } = &found.note;
+            tracing::warn!(line, key, "{text}");
         }
         let admin = admin::Listener::bind(&config.admin)
             .await
@@ -143,6 +148,7 @@ impl Doors {
         Ok(Doors {
             listeners,
             unbound,
+            loops,
             admin,
         })
     }
@@ -203,7 +209,13 @@ impl Foundation {
         !users.users.is_empty()
     }
 
-    fn deliverer(&mut self, config: &Config) -> Arc<Deliverer> {
+    fn deliverer(&mut self, config: &Config, loops: &[Loop]) -> Arc<Deliverer> {
+        let mut settings = config.delivery.clone();
+        for found in loops {
+            if let Some(smarthost) = settings.smarthosts.get_mut(&found.host.to_string()) {
+                smarthost.is_this_relay = true;
+            }
+        }
         let network = delivery::Network {
             resolver: Resolver::new(&config.dns),
             dialer: net::Dialer::tcp(),
@@ -211,7 +223,7 @@ impl Foundation {
             random: || u64::try_from(random() >> 64).unwrap_or_default(),
         };
         let metrics = delivery::Metrics::register(&mut self.registry);
-        Deliverer::new(config.delivery.clone(), network, metrics)
+        Deliverer::new(settings, network, metrics)
     }
 
     fn queue(&mut self, config: &Config, deliverer: &Arc<Deliverer>) -> Queue {
