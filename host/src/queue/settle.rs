@@ -195,6 +195,7 @@ impl Rules {
             status: EXPIRED,
             ..affected
         }));
+        failed.sort_by_key(|affected| affected.recipient);
         if ended.message.envelope.reverse_path == ReversePath::Null {
             // RFC 5321 §4.5.5: never a report about a report.
             if !failed.is_empty() {
@@ -321,26 +322,30 @@ impl Affected {
     }
 }
 
+/// The attempt as the trail tells it: its recipients in the order of the envelope, whatever became of
+/// each.
 fn attempted(ended: &Ended<'_>, sorted: &Sorted) -> Event {
     let recipients = &ended.message.envelope.recipients;
-    let named = |outcomes: &[RecipientOutcome], word: &'static str| {
-        outcomes
-            .iter()
-            .map(|outcome| {
-                let name = recipient(recipients, outcome.recipient)
-                    .map_or_else(String::new, |recipient| recipient.mailbox.to_string());
-                (name, word, outcome.outcome.reply().clone())
-            })
-            .collect::<Vec<_>>()
+    let mut outcomes: Vec<_> = [&sorted.delivered, &sorted.deferred, &sorted.bounced]
+        .into_iter()
+        .flatten()
+        .collect();
+    outcomes.sort_by_key(|outcome| outcome.recipient);
+    let named = |outcome: &RecipientOutcome| {
+        let name = recipient(recipients, outcome.recipient)
+            .map_or_else(String::new, |recipient| recipient.mailbox.to_string());
+        let word = match outcome.outcome {
+            Outcome::Delivered(_) => "delivered",
+            Outcome::Deferred(_) => "deferred",
+            Outcome::Bounced(_) => "bounced",
+        };
+        (name, word, outcome.outcome.reply().clone())
     };
-    let mut outcomes = named(&sorted.delivered, "delivered");
-    outcomes.extend(named(&sorted.deferred, "deferred"));
-    outcomes.extend(named(&sorted.bounced, "bounced"));
     Event::Attempted {
         next_hop: ended.delivery.next_hop.clone(),
         host: ended.attempt.host.clone(),
         took: ended.took,
-        recipients: outcomes,
+        recipients: outcomes.into_iter().map(named).collect(),
         unknown: ended.attempt.unknown,
     }
 }

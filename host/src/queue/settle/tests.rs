@@ -81,13 +81,36 @@ fn all_that_failed_stand_in_one_report() {
     let attempt = attempt(&delivery, &[bounced(), deferred(), bounced()]);
     let plan = settle(48 * HOUR, &message, &delivery, &attempt);
     assert_eq!(plan.remaining, None);
-    assert_eq!(reports(&plan), [("failure", vec![0, 2, 1])]);
+    assert_eq!(reports(&plan), [("failure", vec![0, 1, 2])]);
     let statuses = plan.reports[0]
         .recipients
         .iter()
         .map(|affected| affected.status.to_string());
-    assert_eq!(statuses.collect::<Vec<_>>(), ["5.1.1", "5.1.1", "4.4.7"]);
+    assert_eq!(statuses.collect::<Vec<_>>(), ["5.1.1", "4.4.7", "5.1.1"]);
     assert_eq!(words(&plan), ["attempted", "expired"]);
+}
+
+#[test]
+fn a_trail_names_recipients_in_the_order_of_the_envelope() {
+    let message = message(1, START, &["a@b.example", "b@b.example", "c@b.example"]);
+    let delivery = delivery(&message);
+    let attempt = attempt(&delivery, &[bounced(), deferred(), delivered()]);
+    let plan = settle(10, &message, &delivery, &attempt);
+    let Event::Attempted { recipients, .. } = &plan.trail[0].event else {
+        panic!("an attempt comes first: {:?}", plan.trail);
+    };
+    let named: Vec<_> = recipients
+        .iter()
+        .map(|(name, word, _)| (name.as_str(), *word))
+        .collect();
+    assert_eq!(
+        named,
+        [
+            ("a@b.example", "bounced"),
+            ("b@b.example", "deferred"),
+            ("c@b.example", "delivered"),
+        ]
+    );
 }
 
 #[test]
