@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use outpost::cli::{self, Cli, Command};
 use outpost::config::{self, Config, ConfigError, Mistake, Reading};
-use outpost::relay::{self, Relay};
+use outpost::relay::{self, Relay, Signals};
 use outpost::telemetry;
 
 fn main() -> ExitCode {
@@ -49,12 +49,30 @@ fn begin(reading: Reading) -> ExitCode {
     run(serve(config))
 }
 
-async fn serve(config: Config) -> Result<(), relay::StartError> {
-    let relay = Relay::start(config).await?;
+async fn serve(config: Config) -> Result<(), Failure> {
+    let mut signals = Signals::listen().map_err(Failure::Signals)?;
+    let relay = tokio::select! {
+        relay = Relay::start(config) => relay?,
+        // Nobody has been served yet.
+        () = signals.stop() => return Ok(()),
+    };
     println!("{}", relay.greeting());
-    relay::wait_for_stop().await;
-    relay.stop().await;
-    Ok(())
+    signals.stop().await;
+    tokio::select! {
+        () = relay.stop() => Ok(()),
+        () = signals.stop() => Err(Failure::Hurried),
+    }
+}
+
+/// Why the relay did not serve until it was told to stop.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Start(#[from] relay::StartError),
+    #[error("signals cannot be received: {0}")]
+    Signals(std::io::Error),
+    #[error("ended at once by a second signal; what was under way is cut off")]
+    Hurried,
 }
 
 async fn check(reading: Reading) -> Result<(), ConfigError> {
@@ -87,7 +105,11 @@ fn run<E: std::fmt::Display>(task: impl Future<Output = Result<(), E>>) -> ExitC
     };
     match runtime.block_on(task) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => failed(&error),
+        Err(error) => {
+            // What is under way on threads is not waited for: nothing of it is of use any more.
+            runtime.shutdown_background();
+            failed(&error)
+        }
     }
 }
 

@@ -1,12 +1,19 @@
-//! SIGTERM: what is under way ends, what is idle is told, and then the relay is gone.
+//! SIGTERM: what is under way ends, what is idle is told, and then the relay is gone. SIGHUP changes
+//! nothing.
 
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use crate::support::{Relay, Sink, mail, message_id, run, wait_until};
 
 fn terminate(relay: &Relay) {
+    signal(relay, "TERM");
+}
+
+fn signal(relay: &Relay, name: &str) {
     let id = relay.id().to_string();
-    assert!(run(Command::new("kill").arg(id)).status.success());
+    let sent = run(Command::new("kill").args(["-s", name, &id]));
+    assert!(sent.status.success(), "{sent:?}");
 }
 
 #[test]
@@ -45,16 +52,86 @@ fn a_transaction_under_way_ends_and_idle_sessions_get_421() {
 }
 
 #[test]
-fn a_transaction_that_does_not_end_is_given_up_after_the_grace() {
+fn a_transaction_that_does_not_end_is_told_421_after_the_grace() {
     let mut relay = Relay::start_in_clear("shutdown_grace = \"1s\"\n");
+    let password = relay.user("ann", "a.example");
+    let mut waiting = relay.logged_in("ann", &password);
+    waiting.expect("MAIL FROM:<ann@a.example>", "250");
+    let mut sending = relay.logged_in("ann", &password);
+    sending.expect("MAIL FROM:<ann@a.example>", "250");
+    sending.expect("RCPT TO:<bob@d.example>", "250");
+    sending.expect("DATA", "354");
+    sending.send(b"From: ann@a.example\r\n");
+    terminate(&relay);
+    for client in [&mut waiting, &mut sending] {
+        let reply = client.reply();
+        assert!(reply.starts_with("421 4.3.2 "), "{reply}");
+        assert!(client.is_closed());
+    }
+    let status = relay.program().wait();
+    assert!(status.success(), "{status}");
+    relay.restart();
+    assert!(relay.queued().is_empty(), "nobody was told 250");
+}
+
+#[test]
+fn clients_and_deliveries_share_one_grace() {
+    let grace = Duration::from_secs(4);
+    let mut relay = Relay::start_in_clear("shutdown_grace = \"4s\"\n");
+    let hop = Sink::start(relay.ip, &["--hang", "dot"]);
+    let password = relay.user("ann", "a.example");
+    let mut client = relay.logged_in("ann", &password);
+    message_id(&client.message(
+        "ann@a.example",
+        "bob@d.example",
+        &mail("ann@a.example", "stuck"),
+    ));
+    wait_until("the delivery hangs", || {
+        relay.queued().iter().any(|one| one["state"] == "active")
+    });
+    client.expect("MAIL FROM:<ann@a.example>", "250");
+    let began = Instant::now();
+    assert!(relay.terminate().success());
+    let took = began.elapsed();
+    assert!(took >= grace, "both were given their time: {took:?}");
+    assert!(took < 2 * grace, "one after the other: {took:?}");
+    drop(hop);
+}
+
+#[test]
+fn a_second_signal_ends_the_relay_at_once() {
+    let mut relay = Relay::start_in_clear("shutdown_grace = \"1h\"\n");
     let password = relay.user("ann", "a.example");
     let mut busy = relay.logged_in("ann", &password);
     busy.expect("MAIL FROM:<ann@a.example>", "250");
     terminate(&relay);
+    relay.program().wait_for_line("stopping");
+    signal(&relay, "INT");
     let status = relay.program().wait();
-    assert!(status.success(), "{status}");
-    busy.reply();
-    assert!(busy.is_closed());
+    assert_eq!(status.code(), Some(1), "{}", relay.printed());
+    assert!(
+        relay
+            .printed()
+            .contains("outpost: ended at once by a second signal"),
+        "{}",
+        relay.printed()
+    );
+}
+
+#[test]
+fn sighup_changes_nothing_and_is_told_in_the_log() {
+    let mut relay = Relay::start_in_clear("");
+    let password = relay.user("ann", "a.example");
+    let mut client = relay.logged_in("ann", &password);
+    client.expect("MAIL FROM:<ann@a.example>", "250");
+    signal(&relay, "HUP");
+    relay
+        .program()
+        .wait_for_line("SIGHUP changes nothing: the configuration is read at a start only");
+    client.expect("RCPT TO:<bob@d.example>", "250");
+    relay.connect().expect("NOOP", "250");
+    client.expect("RSET", "250");
+    assert!(relay.terminate().success());
 }
 
 #[test]

@@ -354,12 +354,20 @@ impl Session {
     /// a 421 as a rule (RFC 5321 §3.8), then the session closes.
     pub fn end(&mut self, reply: Reply) {
         let state = std::mem::replace(&mut self.state, State::Closing);
+        self.conversation.is_cut_off |= state.takes_content() || !self.input.unread().is_empty();
         self.content = 0..0;
         self.input.clear();
         // A reply in clear has no place in a handshake, and a second farewell none after the first.
         if !matches!(state, State::Handshake | State::Closing) {
             reply.write_to(&mut self.conversation.output);
         }
+    }
+
+    /// Whether the session ends while the client may still be sending. The driver should take what
+    /// comes for a moment before it closes: where octets are left unread, the network may throw away
+    /// the last reply with them.
+    pub fn is_cut_off(&self) -> bool {
+        self.conversation.is_cut_off
     }
 
     /// Whether a login has succeeded.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use outpost_smtp::server::{Security, Session};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use super::Reception;
@@ -17,10 +18,36 @@ use crate::net::Listener;
 /// left): long enough not to spin, short enough not to be noticed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// How long sessions that were told to end at the end of the grace may take over it: for the reply
+/// to leave, and for a message whose content had come in whole to be answered.
+const FAREWELL_WITHIN: Duration = Duration::from_secs(5);
+
 /// The running acceptor.
 pub struct Acceptor {
     tasks: TaskTracker,
-    drain: watch::Sender<bool>,
+    ending: watch::Sender<Ending>,
+}
+
+/// Which sessions have to end now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Ending {
+    /// None.
+    Nobody,
+    /// Those without an open transaction.
+    Idle,
+    /// All.
+    Everybody,
+}
+
+/// How a drain ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drained {
+    /// Every transaction came to its end within the grace.
+    InTime,
+    /// Transactions were still open at the end of the grace; their clients have been told so.
+    CutShort,
+    /// Connections are left that cannot be told anything.
+    Dropped,
 }
 
 /// Accepts clients on all the listeners, each on a task of its own.
@@ -30,28 +57,39 @@ pub fn accept(reception: &Arc<Reception>, listeners: Vec<Listener>) -> Acceptor 
         settings.connections_max,
         settings.connections_per_address_max,
     );
-    let (drain, draining) = watch::channel(false);
+    let (sender, ending) = watch::channel(Ending::Nobody);
     let tasks = TaskTracker::new();
     for listener in listeners {
         let port = Port {
             reception: Arc::clone(reception),
             connections: Arc::clone(&connections),
             tasks: tasks.clone(),
-            draining: draining.clone(),
+            ending: ending.clone(),
             listener,
         };
         tasks.spawn(port.run());
     }
     tasks.close();
-    Acceptor { tasks, drain }
+    Acceptor {
+        tasks,
+        ending: sender,
+    }
 }
 
 impl Acceptor {
-    /// Stops accepting, closes idle sessions with 421, lets transactions end. Returns when the last
-    /// connection has ended, or with `false` after `grace`, when those left are dropped.
-    pub async fn drain(self, grace: Duration) -> bool {
-        self.drain.send_replace(true);
-        tokio::time::timeout(grace, self.tasks.wait()).await.is_ok()
+    /// Stops accepting, closes idle sessions with 421, lets transactions end. After `grace` those
+    /// that are left are closed with 421 as well. Returns when the last connection has ended, or a
+    /// few seconds after the grace, when those left are dropped.
+    pub async fn drain(self, grace: Duration) -> Drained {
+        self.ending.send_replace(Ending::Idle);
+        if timeout(grace, self.tasks.wait()).await.is_ok() {
+            return Drained::InTime;
+        }
+        self.ending.send_replace(Ending::Everybody);
+        match timeout(FAREWELL_WITHIN, self.tasks.wait()).await {
+            Ok(()) => Drained::CutShort,
+            Err(_) => Drained::Dropped,
+        }
     }
 }
 
@@ -60,7 +98,7 @@ struct Port {
     reception: Arc<Reception>,
     connections: Arc<Connections>,
     tasks: TaskTracker,
-    draining: watch::Receiver<bool>,
+    ending: watch::Receiver<Ending>,
     listener: Listener,
 }
 
@@ -69,7 +107,7 @@ impl Port {
         loop {
             let accepted = tokio::select! {
                 accepted = self.listener.socket.accept() => accepted,
-                _ = self.draining.wait_for(|draining| *draining) => return,
+                _ = self.ending.wait_for(|ending| *ending > Ending::Nobody) => return,
             };
             match accepted {
                 Ok((stream, client)) => {
@@ -114,11 +152,11 @@ impl Port {
             listener_port: self.listener.address.port(),
             implicit_tls,
         };
-        let draining = self.draining.clone();
+        let ending = self.ending.clone();
         self.tasks.spawn(async move {
             let gauge = reception.metrics.connections.clone();
             gauge.inc();
-            Connection::new(reception, stream, session, whom, draining)
+            Connection::new(reception, stream, session, whom, ending)
                 .run()
                 .await;
             gauge.dec();

@@ -17,6 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::acceptor::Ending;
 use super::dialogue::Dialogue;
 use super::{Reception, replies};
 use crate::tls::{self, ServerStream};
@@ -44,7 +45,7 @@ pub(super) struct Connection<S> {
     dialogue: Dialogue,
     implicit_tls: bool,
     deadlines: Deadlines,
-    draining: watch::Receiver<bool>,
+    ending: watch::Receiver<Ending>,
 }
 
 enum Stream<S> {
@@ -78,7 +79,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         stream: S,
         session: Session,
         client: Client,
-        draining: watch::Receiver<bool>,
+        ending: watch::Receiver<Ending>,
     ) -> Self {
         let now = Instant::now();
         let deadlines = Deadlines {
@@ -95,7 +96,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             dialogue,
             implicit_tls: client.implicit_tls,
             deadlines,
-            draining,
+            ending,
         }
     }
 
@@ -107,7 +108,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         // Whatever was under way when a connection is lost is forgotten with it: the client has no
         // 250, so the message is still the client's.
         if self.converse().await.is_ok() {
-            let _ = timeout(CLOSE_WITHIN, self.stream.close()).await;
+            let _ = timeout(CLOSE_WITHIN, self.close()).await;
         }
     }
 
@@ -155,7 +156,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if !self.session.is_authenticated() {
             until = until.min(self.deadlines.login);
         }
-        let interruptible = !self.session.in_transaction();
+        let ended_by = if self.session.in_transaction() {
+            Ending::Everybody
+        } else {
+            Ending::Idle
+        };
+        // Looked at first: a client that never stops sending would hide it behind its octets.
+        if *self.ending.borrow() >= ended_by {
+            self.session.end(replies::shutting_down());
+            return Ok(());
+        }
         let read = self.stream.read_into(&mut self.session);
         tokio::select! {
             biased;
@@ -165,9 +175,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Ok(Err(_)) => return Err(Lost),
                 Err(_) => self.session.end(replies::timed_out()),
             },
-            _ = self.draining.wait_for(|draining| *draining), if interruptible => {
+            _ = self.ending.wait_for(|ending| *ending >= ended_by) => {
                 self.session.end(replies::shutting_down());
             }
+        }
+        Ok(())
+    }
+
+    /// Closes. A client that was cut off in the middle of something is listened to until it closes
+    /// too: to close with its octets unread would make the system throw away our last reply.
+    async fn close(&mut self) -> io::Result<()> {
+        self.stream.close().await?;
+        if self.session.is_cut_off() {
+            while self.stream.skip().await? > 0 {}
         }
         Ok(())
     }
@@ -177,7 +197,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             return Err(Lost);
         };
         let accepting = self.reception.tls.acceptor().accept(stream);
-        let accepted = timeout(self.reception.protocol.timeouts.tls_handshake, accepting).await;
+        let accepting = timeout(self.reception.protocol.timeouts.tls_handshake, accepting);
+        let accepted = tokio::select! {
+            biased;
+            accepted = accepting => accepted,
+            // Nothing can be said in the middle of a handshake.
+            _ = self.ending.wait_for(|ending| *ending == Ending::Everybody) => return Err(Lost),
+        };
         let Ok(Ok(stream)) = accepted else {
             self.reception.metrics.failed_handshakes.inc();
             return Err(Lost);
@@ -202,6 +228,15 @@ impl Deadlines {
 impl<S: AsyncRead + AsyncWrite + Unpin> Stream<S> {
     /// Feeds the session with what the client has sent; the number of octets, 0 at the end.
     async fn read_into(&mut self, session: &mut Session) -> io::Result<usize> {
+        self.read(|octets| session.feed(octets)).await
+    }
+
+    /// Throws away what the client has sent; the number of octets, 0 at the end.
+    async fn skip(&mut self) -> io::Result<usize> {
+        self.read(|_| ()).await
+    }
+
+    async fn read(&mut self, mut take: impl FnMut(&[u8])) -> io::Result<usize> {
         poll_fn(|context| {
             let mut space = [const { MaybeUninit::uninit() }; READ_OCTETS];
             let mut buffer = ReadBuf::uninit(&mut space);
@@ -211,7 +246,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream<S> {
                 Stream::Gone => return std::task::Poll::Ready(Ok(0)),
             };
             polled.map_ok(|()| {
-                session.feed(buffer.filled());
+                take(buffer.filled());
                 buffer.filled().len()
             })
         })

@@ -31,7 +31,7 @@ use crate::plugin::Plugins;
 use crate::spool::Spool;
 use crate::tls;
 
-pub use acceptor::{Acceptor, accept};
+pub use acceptor::{Acceptor, Drained, accept};
 pub use metrics::Metrics;
 pub use refusal::{Notifier, Settings as NotificationSettings};
 

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use super::acceptor::Ending;
 use super::connection::{Client, Connection};
 use super::*;
 use crate::account::{Items, UserDraft, UserPatch};
@@ -28,7 +29,7 @@ const PASSWORD: &str = "correct horse";
 struct Stage {
     reception: Arc<Reception>,
     spool: Arc<Memory>,
-    drain: watch::Sender<bool>,
+    ending: watch::Sender<Ending>,
     _folder: tempfile::TempDir,
 }
 
@@ -95,7 +96,7 @@ impl Stage {
         Stage {
             reception,
             spool,
-            drain: watch::channel(false).0,
+            ending: watch::channel(Ending::Nobody).0,
             _folder: folder,
         }
     }
@@ -114,7 +115,7 @@ impl Stage {
             theirs,
             session,
             client,
-            self.drain.subscribe(),
+            self.ending.subscribe(),
         );
         Peer {
             stream: ours,
@@ -225,6 +226,7 @@ impl Peer {
     /// The connection must have been closed by the relay.
     async fn closed(mut self) {
         assert!(self.stream.read_u8().await.is_err());
+        drop(self.stream);
         self.task.await.unwrap();
     }
 }
@@ -417,7 +419,7 @@ async fn a_drain_ends_idle_sessions_and_lets_transactions_end() {
     let mut idle = stage.connect();
     idle.reply("220 ").await;
     busy.say("MAIL FROM:<x@a.example>", "250").await;
-    stage.drain.send_replace(true);
+    stage.ending.send_replace(Ending::Idle);
     idle.reply("421 4.3.2 ").await;
     idle.closed().await;
     busy.say("RCPT TO:<bob@d.example>", "250").await;
@@ -426,6 +428,53 @@ async fn a_drain_ends_idle_sessions_and_lets_transactions_end() {
         .await;
     busy.reply("421 4.3.2 ").await;
     busy.closed().await;
+}
+
+#[tokio::test]
+async fn after_the_grace_open_transactions_are_told_421_wherever_they_stand() {
+    let bdat = "BDAT 100\r\nFrom: x@a.example\r\n";
+    for last in [
+        "RCPT TO:<bob@d.example>\r\n",
+        "DATA\r\nFrom: x@a.example\r\n",
+        bdat,
+    ] {
+        let stage = Stage::new().await;
+        let mut peer = stage.logged_in().await;
+        peer.say("MAIL FROM:<x@a.example>", "250").await;
+        peer.say("RCPT TO:<bob@d.example>", "250").await;
+        peer.send(last).await;
+        match last {
+            "DATA\r\nFrom: x@a.example\r\n" => drop(peer.reply("354").await),
+            "RCPT TO:<bob@d.example>\r\n" => drop(peer.reply("250").await),
+            _ => {}
+        }
+        stage.ending.send_replace(Ending::Idle);
+        stage.ending.send_replace(Ending::Everybody);
+        peer.reply("421 4.3.2 ").await;
+        peer.closed().await;
+        assert!(stage.queued().await.is_empty(), "{last}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_never_stops_sending_is_told_421_all_the_same() {
+    let stage = Stage::new().await;
+    let mut peer = stage.logged_in().await;
+    peer.say("MAIL FROM:<x@a.example>", "250").await;
+    peer.say("RCPT TO:<bob@d.example>", "250").await;
+    peer.say("DATA", "354").await;
+    stage.ending.send_replace(Ending::Everybody);
+    let (mut reading, mut writing) = tokio::io::split(peer.stream);
+    // The relay takes what comes until the client has heard: nothing breaks under its hands.
+    let sending = tokio::spawn(async move {
+        let line = "y".repeat(998) + "\r\n";
+        while writing.write_all(line.as_bytes()).await.is_ok() {}
+    });
+    let mut reply = [0; 9];
+    reading.read_exact(&mut reply).await.unwrap();
+    assert_eq!(&reply, b"421 4.3.2");
+    sending.abort();
+    peer.task.abort();
 }
 
 #[tokio::test(start_paused = true)]

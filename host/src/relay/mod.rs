@@ -25,11 +25,11 @@ use crate::admin::Readiness;
 use crate::config::{Config, Mistake};
 use crate::delivery::Deliverer;
 use crate::directory::Directory;
-use crate::reception;
+use crate::reception::{self, Drained};
 use crate::spool::Spool;
 
 pub use check::check;
-pub use signals::wait_for_stop;
+pub use signals::{Signals, wait_for_stop};
 
 /// Why the relay does not start: one line for each thing that has to be put right.
 #[derive(Debug)]
@@ -81,18 +81,26 @@ impl Relay {
         &self.greeting
     }
 
-    /// Stops in order: no new connections, idle sessions are told, transactions and attempts end
-    /// within the grace, what is waiting in the spool is committed.
+    /// Stops in order: no new connections and no new attempts, idle sessions are told, transactions
+    /// and attempts end within the grace that they share, what is waiting in the spool is committed.
     pub async fn stop(self) {
-        tracing::info!("stopping");
-        self.readiness.lacking("relay", "the relay is stopping");
         let grace = self.config.shutdown_grace;
-        if !self.acceptor.drain(grace).await {
-            tracing::warn!("connections were still open at the end of the grace and are dropped");
+        tracing::info!(?grace, "stopping");
+        self.readiness.lacking("relay", "the relay is stopping");
+        // Side by side, so that one grace bounds both.
+        self.stop_queue.cancel();
+        let (drained, queue) = tokio::join!(self.acceptor.drain(grace), self.queue);
+        match drained {
+            Drained::InTime => {}
+            Drained::CutShort => tracing::warn!(
+                "transactions were still open at the end of the grace; their clients were told to come back"
+            ),
+            Drained::Dropped => {
+                tracing::warn!("connections did not end after the grace and are dropped");
+            }
         }
         self.notifier.abort();
-        self.stop_queue.cancel();
-        if let Err(error) = self.queue.await {
+        if let Err(error) = queue {
             tracing::error!(%error, "the queue did not stop well");
         }
         self.deliverer.close().await;

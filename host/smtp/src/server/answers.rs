@@ -104,6 +104,7 @@ impl Conversation {
     }
 
     fn close_with(&mut self, reply: &Reply) -> State {
+        self.is_cut_off = true;
         reply.write_to(&mut self.output);
         State::Closing
     }

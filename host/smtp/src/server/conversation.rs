@@ -29,6 +29,8 @@ pub(super) struct Conversation {
     pub(super) progress: usize,
     pub(super) errors: u32,
     pub(super) auth_failures: u32,
+    /// The session ends while the client may still be sending.
+    pub(super) is_cut_off: bool,
     commands_before_login: u32,
 }
 
@@ -54,6 +56,7 @@ impl Conversation {
             progress: 0,
             errors: 0,
             auth_failures: 0,
+            is_cut_off: false,
             commands_before_login: 0,
         }
     }
@@ -165,7 +168,8 @@ impl Conversation {
             return self.error(phase, replies::NO_ARGUMENTS);
         }
         self.leave(&phase);
-        self.close(replies::BYE)
+        self.say(replies::BYE);
+        State::Closing.into()
     }
 
     fn starttls(&mut self, phase: Phase, arguments: &str) -> Turn {
@@ -232,8 +236,9 @@ impl Conversation {
         Turn::command(phase)
     }
 
-    /// Says `reply` and closes.
+    /// Says `reply` and closes, whatever the client has sent behind.
     pub(super) fn close(&mut self, reply: &'static str) -> Turn {
+        self.is_cut_off = true;
         self.say(reply);
         State::Closing.into()
     }

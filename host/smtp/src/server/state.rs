@@ -169,6 +169,14 @@ impl State {
         }
     }
 
+    /// Whether the client is sending content.
+    pub(super) fn takes_content(&self) -> bool {
+        matches!(
+            self,
+            State::Data(_) | State::Chunk(_) | State::Skip(_) | State::Ended(_)
+        )
+    }
+
     /// Whether a line that led here may hold a secret.
     pub(super) fn is_login(&self) -> bool {
         matches!(self, State::Auth(_) | State::Asked(Asked::Authenticate))
