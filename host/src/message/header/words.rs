@@ -41,6 +41,38 @@ pub(super) fn decoded(text: &str) -> Cow<'_, str> {
     }
 }
 
+/// The text with the blanks inside of encoded words written as they should be: as `_`. Programs that
+/// encode by hand forget that RFC 2047 §5 allows none there, and many readers decode such words.
+pub(super) fn with_blanks_joined(text: &str) -> Cow<'_, str> {
+    if !text.contains("=?") {
+        return Cow::Borrowed(text);
+    }
+    let mut joined = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, word)) = rest.split_once("=?") {
+        joined.push_str(before);
+        let Some((head, encoded, behind)) = quoted_printable_word(word) else {
+            joined.push_str("=?");
+            rest = word;
+            continue;
+        };
+        joined.extend(["=?", head, &encoded.replace([' ', '\t'], "_"), "?="]);
+        rest = behind;
+    }
+    joined.push_str(rest);
+    Cow::Owned(joined)
+}
+
+/// `charset?Q?`, what is encoded, and what stands behind the word.
+fn quoted_printable_word(word: &str) -> Option<(&str, &str, &str)> {
+    let charset = word.find('?')?;
+    let (head, encoded) = word.split_at_checked(charset + 3)?;
+    let is_word = head[charset..].eq_ignore_ascii_case("?q?");
+    let end = encoded.find('?').filter(|_| is_word)?;
+    let behind = encoded[end..].strip_prefix("?=")?;
+    Some((head, &encoded[..end], behind))
+}
+
 /// Whether every encoded word is in a character set that is decoded here. What is shown of any other
 /// says nothing about what a reader that knows it will see.
 pub(super) fn are_charsets_known(text: &str) -> bool {
@@ -105,6 +137,24 @@ mod tests {
             );
         }
         assert!(are_charsets_known("=?utf-8*en?q?a?= =?utf-8?b?wqA=?="));
+    }
+
+    #[test]
+    fn blanks_inside_of_encoded_words_are_joined() {
+        for (text, joined) in [
+            ("=?utf-8?Q?Ann Lee?= x y", "=?utf-8?Q?Ann_Lee?= x y"),
+            (
+                "=?utf-8?q?a b?= =?utf-8?q?c\td?=",
+                "=?utf-8?q?a_b?= =?utf-8?q?c_d?=",
+            ),
+            ("=?utf-8?b?QQ ==?=", "=?utf-8?b?QQ ==?="),
+            ("=?utf-8?q?a b", "=?utf-8?q?a b"),
+            ("a =? b", "a =? b"),
+            ("=?utf-8?\u{e9}?a b?=", "=?utf-8?\u{e9}?a b?="),
+            ("=?=?utf-8?q?a b?=", "=?=?utf-8?q?a_b?="),
+        ] {
+            assert_eq!(with_blanks_joined(text), joined, "{text}");
+        }
     }
 
     #[test]
