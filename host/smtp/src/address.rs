@@ -43,6 +43,12 @@ impl fmt::Display for AddressError {
 
 impl std::error::Error for AddressError {}
 
+/// Whether `text` is a domain or an address literal (RFC 5321 §4.1.2, §4.1.3), as what a client says
+/// it is called should be.
+pub fn is_host(text: &str) -> bool {
+    check_domain(text).is_ok()
+}
+
 /// `local@domain`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Mailbox {

@@ -380,7 +380,8 @@ impl Session {
         self.state.in_transaction()
     }
 
-    /// The argument of the last EHLO or HELO.
+    /// The argument of the last EHLO or HELO: one word of the letters that host names and address
+    /// literals are made of, and question marks for others. Nothing says that it is a name.
     pub fn ehlo(&self) -> Option<&str> {
         self.conversation
             .hello

@@ -1,6 +1,7 @@
 //! The trace header: the one field that the relay adds (RFC 5321 §4.4).
 
 use outpost_smtp::Mailbox;
+use outpost_smtp::address::is_host;
 
 use crate::message::{MessageId, Submission, Timestamp};
 
@@ -45,11 +46,11 @@ impl Received<'_> {
         )
     }
 
-    /// What the client called itself, where that is a name that a header may carry.
+    /// What the client called itself, where RFC 5321 §4.4 lets it stand: a domain or an address literal.
     fn client_name(&self) -> &str {
         let name = self.submission.ehlo.as_str();
-        let plain = |octet: u8| octet.is_ascii_alphanumeric() || b"-._:[]".contains(&octet);
-        if !name.is_empty() && name.bytes().all(plain) {
+        let name = name.strip_suffix('.').unwrap_or(name);
+        if name.is_ascii() && is_host(name) {
             name
         } else {
             "unknown"
@@ -125,5 +126,60 @@ mod tests {
                  Tue, 14 Nov 2023 22:13:20 +0000\r\n"
             )
         );
+    }
+
+    #[test]
+    fn only_a_domain_or_an_address_literal_is_told() {
+        let named = |ehlo: &str| {
+            let submission = Submission {
+                list: "default".into(),
+                user: "ann".into(),
+                client: "192.0.2.1:4711".parse().unwrap(),
+                listener_port: 587,
+                ehlo: ehlo.into(),
+                mechanism: "PLAIN".into(),
+                tls: None,
+            };
+            let field = Received {
+                submission: &submission,
+                hostname: "relay.example",
+                id: MessageId::from_bits(0),
+                is_esmtp: true,
+                smtputf8: false,
+                only_recipient: None,
+                at: Timestamp::from_unix_milliseconds(0),
+            }
+            .field();
+            let name = field.split(' ').nth(2).unwrap();
+            name.to_owned()
+        };
+        for name in [
+            "a",
+            "DESKTOP_1",
+            "mx.b-c.example",
+            "[192.0.2.1]",
+            "[IPv6:::1]",
+        ] {
+            assert_eq!(named(name), name);
+        }
+        assert_eq!(named("mx.example."), "mx.example");
+        for name in [
+            "",
+            ".",
+            "..",
+            "-",
+            "a..b",
+            "-a",
+            "a-",
+            "[IPv6:zz]",
+            "[300.0.0.1]",
+            "[]",
+            "[::1]",
+            "a:b",
+            "?script?",
+            "b\u{fc}cher",
+        ] {
+            assert_eq!(named(name), "unknown", "{name}");
+        }
     }
 }

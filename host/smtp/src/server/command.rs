@@ -2,6 +2,8 @@
 //!
 //! Pure functions from text to values; what a command means at its time is for `conversation`.
 
+use std::borrow::Cow;
+
 use crate::address::{AddressError, ForwardPath, ReversePath};
 
 /// Longest argument of EHLO and HELO in octets: a domain (RFC 5321 §4.5.3.1.2).
@@ -57,39 +59,52 @@ const VERBS: [(&str, Verb); 20] = [
 /// Splits a line into its verb and what stands behind it. `None` if the line is no text: it has a
 /// control character (a bare CR or LF among them) or is not UTF-8. Blanks at its end do not matter
 /// (RFC 5321 §4.1.1).
-pub(super) fn split(line: &[u8]) -> Option<(Verb, &str)> {
-    let text = std::str::from_utf8(line)
-        .ok()?
-        .trim_end_matches([' ', '\t']);
-    if text.bytes().any(|octet| octet.is_ascii_control()) {
+pub(super) fn split(line: &[u8]) -> Option<(Verb, Cow<'_, str>)> {
+    let end = line
+        .iter()
+        .rposition(|octet| !matches!(octet, b' ' | b'\t'))
+        .map_or(0, |last| last + 1);
+    let line = &line[..end];
+    if line.iter().any(u8::is_ascii_control) {
         return None;
     }
-    let (verb, arguments) = text.split_once(' ').unwrap_or((text, ""));
-    let known = VERBS
-        .iter()
-        .find(|(name, _)| name.eq_ignore_ascii_case(verb));
-    Some((
-        known.map_or(Verb::Unknown, |(_, verb)| *verb),
-        arguments.trim_start_matches(' '),
-    ))
+    let (verb, arguments) = match memchr::memchr(b' ', line) {
+        Some(blank) => (&line[..blank], &line[blank + 1..]),
+        None => (line, &line[line.len()..]),
+    };
+    let verb = verb_named(verb)?;
+    let arguments = match std::str::from_utf8(arguments) {
+        Ok(arguments) => Cow::Borrowed(arguments.trim_start_matches(' ')),
+        // Machines have names in the character set of their owner, and programs send them.
+        Err(_) if matches!(verb, Verb::Ehlo | Verb::Helo) => String::from_utf8_lossy(arguments),
+        Err(_) => return None,
+    };
+    Some((verb, arguments))
 }
 
-/// The argument of EHLO and HELO. More lenient than `Domain` of RFC 5321 §4.1.2, because programs
-/// send what their machine is called; but only what may stand in a trace header as it is.
-pub(super) fn hello_name(arguments: &str) -> Option<&str> {
-    let is_literal = arguments.len() > 2 && arguments.starts_with('[') && arguments.ends_with(']');
-    let name = if is_literal {
-        &arguments[1..arguments.len() - 1]
-    } else {
-        arguments
+/// The verb of that name; none when the name is not even text.
+fn verb_named(name: &[u8]) -> Option<Verb> {
+    let name = std::str::from_utf8(name).ok()?;
+    let known = VERBS
+        .iter()
+        .find(|(known, _)| known.eq_ignore_ascii_case(name));
+    Some(known.map_or(Verb::Unknown, |(_, verb)| *verb))
+}
+
+/// The argument of EHLO and HELO: one word. More lenient than RFC 5321 §4.1.1.1, as Postfix is, because
+/// programs send what their machine is called, and nothing depends on it. What no host name and no
+/// address literal has becomes a question mark, so that the name is harmless wherever it is shown.
+pub(super) fn hello_name(arguments: &str) -> Option<Box<str>> {
+    let is_word = (1..=HELLO_OCTETS_MAX).contains(&arguments.len())
+        && !arguments.contains(char::is_whitespace);
+    let plain = |character: char| {
+        if character.is_ascii_alphanumeric() || "-._:[]".contains(character) {
+            character
+        } else {
+            '?'
+        }
     };
-    let is_valid = (1..=HELLO_OCTETS_MAX).contains(&name.len())
-        && name.bytes().all(|octet| {
-            octet.is_ascii_alphanumeric()
-                || matches!(octet, b'-' | b'.' | b'_')
-                || (is_literal && octet == b':')
-        });
-    is_valid.then_some(arguments)
+    is_word.then(|| arguments.chars().map(plain).collect::<String>().into())
 }
 
 /// Why the argument of MAIL or RCPT is none.
@@ -140,11 +155,15 @@ mod tests {
 
     #[test]
     fn a_verb_is_a_word_of_its_own_in_any_case() {
-        assert_eq!(split(b"DATA"), Some((Verb::Data, "")));
-        assert_eq!(split(b"data \t "), Some((Verb::Data, "")));
-        assert_eq!(split(b"Mail  FROM:<> "), Some((Verb::Mail, "FROM:<>")));
-        assert_eq!(split(b"StartTLS"), Some((Verb::StartTls, "")));
-        assert_eq!(split(b"expn x"), Some((Verb::Unimplemented, "x")));
+        for (line, verb, arguments) in [
+            ("DATA", Verb::Data, ""),
+            ("data \t ", Verb::Data, ""),
+            ("Mail  FROM:<> ", Verb::Mail, "FROM:<>"),
+            ("StartTLS", Verb::StartTls, ""),
+            ("expn x", Verb::Unimplemented, "x"),
+        ] {
+            assert_eq!(split(line.as_bytes()), Some((verb, arguments.into())));
+        }
         for line in [
             "",
             " ",
@@ -173,11 +192,13 @@ mod tests {
             assert_eq!(split(line.as_bytes()), None, "{line:?}");
         }
         assert_eq!(split(b"NOOP \xff"), None);
+        assert_eq!(split(b"N\xffOOP"), None);
     }
 
     #[test]
-    fn a_hello_needs_a_name_that_may_stand_in_a_header() {
-        for name in [
+    fn a_hello_needs_one_word_and_what_no_name_has_becomes_a_question_mark() {
+        let name = |arguments: &str| hello_name(arguments).map(String::from);
+        for plain in [
             "a",
             "mx.example.com",
             "mx.example.com.",
@@ -185,26 +206,23 @@ mod tests {
             "[192.0.2.1]",
             "[IPv6:2001:db8::1]",
             "[::1]",
+            "localhost:8080",
         ] {
-            assert_eq!(hello_name(name), Some(name));
+            assert_eq!(name(plain).as_deref(), Some(plain));
         }
-        let long = "a".repeat(256);
-        for name in [
-            "",
-            "[]",
-            "a b",
-            "<a>",
-            "a(b)",
-            "a;b",
-            "a:b",
-            "[a",
-            "b\u{fc}cher",
-            "a@b",
-            "(",
-            "\"",
-            long.as_str(),
+        for (odd, shown) in [
+            ("<a>", "?a?"),
+            ("a(b);\"", "a?b???"),
+            ("a@b", "a?b"),
+            ("b\u{fc}cher", "b?cher"),
         ] {
-            assert_eq!(hello_name(name), None, "{name}");
+            assert_eq!(name(odd).as_deref(), Some(shown));
+        }
+        let legacy = split(b"EHLO B\xdcRO-PC").unwrap();
+        assert_eq!(legacy.0, Verb::Ehlo);
+        assert_eq!(name(&legacy.1).as_deref(), Some("B?RO-PC"));
+        for none in ["", "a b", "a\u{a0}b", "a".repeat(256).as_str()] {
+            assert_eq!(name(none), None, "{none}");
         }
     }
 

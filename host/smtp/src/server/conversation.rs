@@ -86,6 +86,7 @@ impl Conversation {
         let Some((verb, arguments)) = command::split(octets) else {
             return self.error(phase, replies::NOT_TEXT);
         };
+        let arguments = arguments.as_ref();
         match verb {
             Verb::Ehlo => self.hello(phase, arguments, true),
             Verb::Helo => self.hello(phase, arguments, false),
@@ -112,10 +113,7 @@ impl Conversation {
             return self.error(phase, replies::HELLO_SYNTAX);
         };
         self.leave(&phase);
-        self.hello = Some(Hello {
-            name: name.into(),
-            is_extended,
-        });
+        self.hello = Some(Hello { name, is_extended });
         if is_extended {
             self.list_extensions();
         } else {
