@@ -56,7 +56,8 @@ async fn serve(config: Config) -> Result<(), Failure> {
         // Nobody has been served yet.
         () = signals.stop() => return Ok(()),
     };
-    println!("{}", relay.greeting());
+    // Whether anybody reads it, or the log, makes no difference to mail.
+    let _ = writeln!(std::io::stdout(), "{}", relay.greeting());
     signals.stop().await;
     tokio::select! {
         () = relay.stop() => Ok(()),
@@ -115,7 +116,7 @@ fn run<E: std::fmt::Display>(task: impl Future<Output = Result<(), E>>) -> ExitC
 
 fn failed(error: &impl std::fmt::Display) -> ExitCode {
     for line in error.to_string().lines() {
-        eprintln!("outpost: {line}");
+        let _ = writeln!(std::io::stderr(), "outpost: {line}");
     }
     ExitCode::FAILURE
 }

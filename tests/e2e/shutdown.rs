@@ -1,17 +1,21 @@
 //! SIGTERM: what is under way ends, what is idle is told, and then the relay is gone. SIGHUP changes
 //! nothing.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::support::{Relay, Sink, mail, message_id, run, wait_until};
+use crate::support::{Client, Relay, Sink, mail, message_id, outpost, run, wait_until};
 
 fn terminate(relay: &Relay) {
     signal(relay, "TERM");
 }
 
 fn signal(relay: &Relay, name: &str) {
-    let id = relay.id().to_string();
+    signal_process(relay.id(), name);
+}
+
+fn signal_process(id: u32, name: &str) {
+    let id = id.to_string();
     let sent = run(Command::new("kill").args(["-s", name, &id]));
     assert!(sent.status.success(), "{sent:?}");
 }
@@ -172,4 +176,33 @@ fn a_delivery_under_way_ends_before_the_relay_does() {
     relay.restart();
     assert!(relay.queued().is_empty(), "and it is not sent again");
     assert_eq!(sink.count(), 1);
+}
+
+#[test]
+fn a_relay_serves_and_drains_though_nobody_reads_what_it_says() {
+    let mut relay = Relay::start_in_clear("");
+    let password = relay.user("ann", "a.example");
+    assert!(relay.terminate().success());
+    // As when it runs at a terminal that is closed, or in a pipe whose other end has gone.
+    let mut child = Command::new(outpost())
+        .arg("--config")
+        .arg(relay.folder().join("outpost.toml"))
+        .current_dir(relay.folder())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop((child.stdout.take(), child.stderr.take()));
+    wait_until("it listens", || {
+        std::net::TcpStream::connect(relay.smtp()).is_ok()
+    });
+    signal_process(child.id(), "HUP");
+    let mut client = Client::connect(relay.smtp());
+    assert!(client.log_in("ann", &password).starts_with("235 "));
+    let content = mail("ann@a.example", "unseen");
+    message_id(&client.message("ann@a.example", "bob@d.example", &content));
+    signal_process(child.id(), "TERM");
+    assert!(client.reply().starts_with("421 4.3.2 "));
+    let status = child.wait().unwrap();
+    assert!(status.success(), "{status}");
 }

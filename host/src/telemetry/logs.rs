@@ -46,12 +46,14 @@ impl Settings {
     }
 }
 
-/// Starts logging to standard error. A second call changes nothing: the first one stays.
+/// Starts logging to standard error; what cannot be written there is lost, and nothing else. A second call changes nothing: the first one stays.
 pub fn start_logs(settings: &Settings) {
     let filter = EnvFilter::try_new(&settings.filter).unwrap_or_else(|_| EnvFilter::new("info"));
     let builder = fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        // To tell that standard error cannot be written to, by standard error, would end the relay.
+        .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false);
     let started = match settings.format {
