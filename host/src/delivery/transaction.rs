@@ -38,8 +38,8 @@ pub(super) fn transaction(message: &Message, recipients: &[u32]) -> Transaction 
     }
 }
 
-/// A message that was declared for SMTPUTF8 and turns out to be ASCII goes anywhere. Octets beyond
-/// ASCII may stand in the body alone; only the declaration tells that, and it is believed.
+/// A message that was declared for SMTPUTF8 and turns out to be ASCII goes anywhere. Where octets beyond
+/// ASCII stand is not looked at here: reception keeps the declaration only of messages that need it.
 fn needs_smtputf8(message: &Message) -> bool {
     let envelope = &message.envelope;
     envelope.smtputf8

@@ -302,6 +302,28 @@ async fn what_is_refused_after_the_content_leaves_nothing_and_the_session_goes_o
 }
 
 #[tokio::test]
+async fn smtputf8_is_kept_only_of_a_message_that_needs_it() {
+    for (recipient, content, needed) in [
+        ("bob@d.example", "From: x@a.example\r\n\r\nJ\u{f6}rg", false),
+        (
+            "bob@d.example",
+            "From: J\u{f6}rg <x@a.example>\r\n\r\nx",
+            true,
+        ),
+        ("j\u{f6}rg@d.example", "From: x@a.example\r\n\r\nx", true),
+    ] {
+        let stage = Stage::new().await;
+        let mut peer = stage.logged_in().await;
+        peer.say("MAIL FROM:<x@a.example> SMTPUTF8", "250").await;
+        peer.say(&format!("RCPT TO:<{recipient}>"), "250").await;
+        peer.say("DATA", "354").await;
+        peer.say(&format!("{content}\r\n."), "250").await;
+        let message = &stage.queued().await[0].message;
+        assert_eq!(message.envelope.smtputf8, needed, "{recipient} {content}");
+    }
+}
+
+#[tokio::test]
 async fn a_spool_without_room_is_452_and_a_broken_one_451() {
     let stage = Stage::new().await;
     let mut peer = stage.logged_in().await;

@@ -226,9 +226,22 @@ impl Transaction {
         self.authorize_authors(&fields, &requested, intake.octets())
             .await?;
         let class = self.place().await?;
+        self.parameters.smtputf8 &= self.is_international(&header);
         let message = self.message(&fields, &requested, class, intake.octets(), eight_bit);
         self.enqueue(message, intake).await?;
         Ok(class)
+    }
+
+    /// Whether the message needs SMTPUTF8 (RFC 6531 §3.5): not for its body, and a client that declares it
+    /// for every message must not be kept from next hops that lack it.
+    fn is_international(&self, header: &[u8]) -> bool {
+        let is_ascii = header.is_ascii()
+            && self.reverse_path.is_ascii()
+            && self
+                .recipients
+                .iter()
+                .all(|recipient| recipient.mailbox.is_ascii());
+        !is_ascii
     }
 
     /// Asks again, now that the authors are known.
