@@ -1,4 +1,4 @@
-//! Where mail goes: smarthosts by the domain of the recipient, with login and TLS, and MX hosts.
+//! Where mail goes: smarthosts by recipient, sender and list, with login and TLS, and MX hosts.
 
 use std::fs;
 use std::net::IpAddr;
@@ -46,6 +46,27 @@ fn the_first_route_that_matches_a_recipient_wins() {
         vec!["two@sub.D.example"],
     ]) {
         assert_eq!(sink.wait_for(1)[0].recipients(), expected);
+    }
+}
+
+#[test]
+fn a_route_may_be_for_some_senders_or_for_one_list() {
+    let relay = Relay::start_in_clear(
+        "[[delivery.route]]\nrecipients = \"*\"\nsenders = \"boss@a.example\"\nsmarthost = \"IP:2601\"\n\
+         [[delivery.route]]\nrecipients = \"*\"\nlist = \"shop\"\nsmarthost = \"IP:2602\"\n\
+         [[delivery.route]]\nrecipients = \"*\"\nsmarthost = \"IP:2600\"\n",
+    );
+    let sinks = [0, 1, 2].map(|which| Sink::start_on(relay.ip, SINK + which, &[]));
+    relay.printed_by(&["list", "add", "shop"]);
+    let password = relay.user_with("till", &["--list", "shop", "--domains", "a.example"]);
+    let mut ann = session(&relay);
+    let mut till = relay.logged_in("till", &password);
+    submit(&mut ann, &["<bob@d.example>"], "everybody");
+    let content = mail("boss@a.example", "boss");
+    message_id(&ann.transaction("<Boss@a.example>", &["<bob@d.example>"], &content));
+    submit(&mut till, &["<bob@d.example>"], "shop");
+    for (sink, expected) in sinks.iter().zip(["everybody", "boss", "shop"]) {
+        assert_eq!(sink.wait_for(1)[0].field("Subject").unwrap(), expected);
     }
 }
 

@@ -401,6 +401,8 @@ mod tests {
             tls = "required"
             [[delivery.route]]
             recipients = "*"
+            senders = "*.shop.example"
+            list = "shop"
             smarthost = "127.0.0.1"
             [admin]
             address = "127.0.0.1:0"
@@ -450,6 +452,8 @@ mod tests {
              [[delivery.route]]\n\
              smarthost = \"127.0.0.1:99999\"\n\
              tls = \"sometimes\"\n\
+             senders = \"*@a.example\"\n\
+             list = \"the shop\"\n\
              [admin]\n\
              address = \"8025\"\n\
              [[plugin]]\n\
@@ -472,12 +476,14 @@ mod tests {
             "line 14: delivery.route[1].recipients: is needed",
             "line 15: delivery.route[1].smarthost: the port must be a number",
             "line 16: delivery.route[1].tls: `sometimes` is not one of",
-            "line 18: admin.address: `8025` is not an address and a port",
-            "line 20: plugin[1].name: `no-such` is not a component that ships",
-            "line 21: plugin[2].name: is needed",
-            "line 22: plugin[2].on_failure: `accept` is not one of",
-            "line 23: plugin[2].wasi: `full` is not \"empty\"",
-            "line 24: plugin[2].reuse: a whole number from 1 to 1000",
+            "line 17: delivery.route[1].senders: \"*@a.example\" is not \"*\", an address",
+            "line 18: delivery.route[1].list: `the shop` is not the name of a list",
+            "line 20: admin.address: `8025` is not an address and a port",
+            "line 22: plugin[1].name: `no-such` is not a component that ships",
+            "line 23: plugin[2].name: is needed",
+            "line 24: plugin[2].on_failure: `accept` is not one of",
+            "line 25: plugin[2].wasi: `full` is not \"empty\"",
+            "line 26: plugin[2].reuse: a whole number from 1 to 1000",
         ];
         assert_eq!(found.len(), expected.len(), "{found:#?}");
         for (found, expected) in found.iter().zip(expected) {

@@ -15,7 +15,7 @@ use crate::admin;
 use crate::auth;
 use crate::delivery;
 use crate::dns;
-use crate::message::{HostPort, Pattern, Route, Routes, comparable_domain};
+use crate::message::{HostPort, Pattern, Route, Routes, Senders, comparable_domain};
 use crate::net;
 use crate::net::PortSet;
 use crate::plugin;
@@ -233,6 +233,13 @@ fn routes(section: &Section<'_, '_>, places: &mut Places) -> (Routes, Smarthosts
                 "is needed: \"*\", \"example.com\" or \"*.example.com\"",
             );
         }
+        let senders = route
+            .value(
+                "senders",
+                text(|text| text.parse::<Senders>().map_err(|error| error.to_string())),
+            )
+            .unwrap_or(Senders::Pattern(Pattern::Any));
+        let list = route.value("list", text(list_name));
         let smarthost = route.value(
             "smarthost",
             text(|text| text.parse::<HostPort>().map_err(|error| error.to_string())),
@@ -260,12 +267,26 @@ fn routes(section: &Section<'_, '_>, places: &mut Places) -> (Routes, Smarthosts
         if let (Some(recipients), Some(smarthost)) = (recipients, smarthost) {
             routes.push(Route {
                 recipients,
+                senders,
+                list,
                 smarthost,
             });
         }
         route.finish();
     }
     (Routes::new(routes), smarthosts)
+}
+
+/// Lists are made while the relay runs, so that one that is named here need not be there yet.
+fn list_name(text: &str) -> Result<String, String> {
+    let is_letter = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    if text.is_empty() || !text.chars().all(is_letter) {
+        Err(format!(
+            "`{text}` is not the name of a list: letters, digits and . _ -"
+        ))
+    } else {
+        Ok(text.to_owned())
+    }
 }
 
 fn login(route: &Section<'_, '_>) -> Option<delivery::Login> {

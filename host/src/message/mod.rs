@@ -25,6 +25,9 @@ pub use envelope::{Envelope, Recipient};
 pub use id::MessageId;
 pub use origin::{Message, Origin, Priorities, Submission, TlsParameters};
 pub use outcome::{Attempt, Outcome, RecipientOutcome, RemoteHost};
-pub use route::{HostPort, NotAHostPort, NotAPattern, Pattern, Route, Routes, SMTP_PORT};
+pub use route::{
+    HostPort, NotAHostPort, NotAPattern, NotSenders, Pattern, Route, Routes, SMTP_PORT, Senders,
+    Source,
+};
 pub use time::Timestamp;
 pub use trail::{Event, TrailEntry};

@@ -1,7 +1,7 @@
 //! Routes: which next hop a recipient's mail goes to.
 //!
-//! Pure. Routes stand in the order of the configuration and the first that matches wins; without
-//! a match the mail goes to the hosts that the MX records of the recipient's domain name. A route
+//! Pure. Routes stand in the order of the configuration and the first that matches recipient, sender and
+//! list wins; without a match the mail goes to the hosts that the MX records of the recipient's domain name. A route
 //! says *where*; how to speak to a smarthost (login, TLS) is delivery's business.
 
 use std::collections::HashMap;
@@ -9,10 +9,10 @@ use std::fmt;
 use std::net::Ipv6Addr;
 use std::str::FromStr;
 
-use outpost_smtp::Mailbox;
+use outpost_smtp::{Mailbox, ReversePath};
 
 use super::address::comparable_domain;
-use super::{NextHop, Recipient};
+use super::{Address, Message, NextHop, Recipient};
 
 /// The port of a smarthost that was written without one (RFC 5321 §4.5.4.2).
 pub const SMTP_PORT: u16 = 25;
@@ -21,13 +21,36 @@ pub const SMTP_PORT: u16 = 25;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Routes(Vec<Route>);
 
-/// Recipients, and the smarthost that takes their mail.
+/// Which mail, and the smarthost that takes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
-    /// Whose mail.
+    /// To whom.
     pub recipients: Pattern,
+    /// From whom, by the reverse-path.
+    pub senders: Senders,
+    /// Of which list; any when there is none.
+    pub list: Option<String>,
     /// Where it goes.
     pub smarthost: HostPort,
+}
+
+/// Whose mail it is.
+#[derive(Clone, Copy, Debug)]
+pub struct Source<'a> {
+    /// Who sends it.
+    pub reverse_path: &'a ReversePath,
+    /// The list that it belongs to.
+    pub list: &'a str,
+}
+
+impl<'a> Source<'a> {
+    /// Whose mail a message is.
+    pub fn of(message: &'a Message) -> Self {
+        Self {
+            reverse_path: &message.envelope.reverse_path,
+            list: message.origin.list(),
+        }
+    }
 }
 
 impl Routes {
@@ -36,15 +59,15 @@ impl Routes {
         Self(routes)
     }
 
-    /// Where mail for `recipient` goes.
-    pub fn next_hop(&self, recipient: &Mailbox) -> NextHop {
+    /// Where mail of `source` for `recipient` goes.
+    pub fn next_hop(&self, source: Source<'_>, recipient: &Mailbox) -> NextHop {
         // A domain that IDNA refuses is looked up as it stands: DNS says the rest.
         let domain = comparable_domain(&recipient.domain)
             .unwrap_or_else(|_| recipient.domain.to_ascii_lowercase());
         let route = self
             .0
             .iter()
-            .find(|route| route.recipients.matches(&domain));
+            .find(|route| route.recipients.matches(&domain) && route.is_for(source));
         match route {
             Some(route) => NextHop::Smarthost(route.smarthost.to_string()),
             None => NextHop::Domain(domain),
@@ -53,8 +76,9 @@ impl Routes {
 
     /// Splits the recipients of an envelope by next hop. Next hops stand in the order of their first
     /// recipient; recipients are indexes into the envelope, in their order.
-    pub fn split(&self, recipients: &[Recipient]) -> Vec<(NextHop, Vec<u32>)> {
+    pub fn split(&self, source: Source<'_>, recipients: &[Recipient]) -> Vec<(NextHop, Vec<u32>)> {
         self.split_pending(
+            source,
             recipients,
             0..u32::try_from(recipients.len()).unwrap_or(u32::MAX),
         )
@@ -64,6 +88,7 @@ impl Routes {
     /// index outside of the envelope is left out.
     pub fn split_pending(
         &self,
+        source: Source<'_>,
         recipients: &[Recipient],
         pending: impl IntoIterator<Item = u32>,
     ) -> Vec<(NextHop, Vec<u32>)> {
@@ -74,7 +99,7 @@ impl Routes {
             let Some(recipient) = recipient_at(recipients, index) else {
                 continue;
             };
-            let next_hop = self.next_hop(recipient);
+            let next_hop = self.next_hop(source, recipient);
             match positions.get(&next_hop) {
                 Some(position) => groups[*position].1.push(index),
                 None => {
@@ -88,11 +113,17 @@ impl Routes {
 
     /// Whether the mail of all these recipients still goes to `next_hop`. When it does not, because
     /// the configuration has changed since, [`Routes::split_pending`] tells where it goes now.
-    pub fn lead_to(&self, next_hop: &NextHop, recipients: &[Recipient], pending: &[u32]) -> bool {
+    pub fn lead_to(
+        &self,
+        next_hop: &NextHop,
+        source: Source<'_>,
+        recipients: &[Recipient],
+        pending: &[u32],
+    ) -> bool {
         pending
             .iter()
             .filter_map(|index| recipient_at(recipients, *index))
-            .all(|recipient| self.next_hop(recipient) == *next_hop)
+            .all(|recipient| self.next_hop(source, recipient) == *next_hop)
     }
 
     /// The routes, in order.
@@ -104,6 +135,66 @@ impl Routes {
 fn recipient_at(recipients: &[Recipient], index: u32) -> Option<&Mailbox> {
     let index = usize::try_from(index).ok()?;
     recipients.get(index).map(|recipient| &recipient.mailbox)
+}
+
+impl Route {
+    fn is_for(&self, source: Source<'_>) -> bool {
+        // Names of lists are the same in any case.
+        let is_its_list = |list: &String| list.eq_ignore_ascii_case(source.list);
+        self.list.as_ref().is_none_or(is_its_list) && self.senders.matches(source.reverse_path)
+    }
+}
+
+/// Which senders a route is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Senders {
+    /// Those that a pattern describes; `*` is also the null reverse-path.
+    Pattern(Pattern),
+    /// One address, whatever its case.
+    Address(Address),
+}
+
+impl Senders {
+    /// Whether mail with this reverse-path is meant. A null one is nobody's.
+    pub fn matches(&self, reverse_path: &ReversePath) -> bool {
+        let sender = match reverse_path {
+            ReversePath::Null => None,
+            ReversePath::Mailbox(mailbox) => Address::from_mailbox(mailbox).ok(),
+        };
+        match (self, sender) {
+            (Senders::Pattern(Pattern::Any), _) => true,
+            (_, None) => false,
+            (Senders::Pattern(pattern), Some(sender)) => pattern.matches(sender.domain()),
+            (Senders::Address(address), Some(sender)) => {
+                address.domain() == sender.domain()
+                    && address.local().eq_ignore_ascii_case(sender.local())
+            }
+        }
+    }
+}
+
+/// What was given are no senders.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0:?} is not \"*\", an address such as \"x@example.com\", a domain such as \"example.com\", or \"*.\" and a domain"
+)]
+pub struct NotSenders(String);
+
+impl FromStr for Senders {
+    type Err = NotSenders;
+
+    fn from_str(text: &str) -> Result<Self, NotSenders> {
+        let error = || NotSenders(text.to_owned());
+        let Some((local, domain)) = text.rsplit_once('@') else {
+            return text.parse().map(Senders::Pattern).map_err(|_| error());
+        };
+        if local.contains('*') || local.contains(char::is_whitespace) {
+            return Err(error());
+        }
+        Address::new(local, domain)
+            .map(Senders::Address)
+            .map_err(|_| error())
+    }
 }
 
 /// Which recipients a route is for.
@@ -268,11 +359,19 @@ mod tests {
                 .iter()
                 .map(|(recipients, smarthost)| Route {
                     recipients: recipients.parse().unwrap(),
+                    senders: "*".parse().unwrap(),
+                    list: None,
                     smarthost: smarthost.parse().unwrap(),
                 })
                 .collect(),
         )
     }
+
+    /// Mail that no route looks at the sender of.
+    const ANYBODY: Source<'_> = Source {
+        reverse_path: &ReversePath::Null,
+        list: "default",
+    };
 
     fn mailbox(domain: &str) -> Mailbox {
         Mailbox {
@@ -308,7 +407,7 @@ mod tests {
             ("[192.0.2.7]", "192.0.2.1:25"),
         ] {
             assert_eq!(
-                routes.next_hop(&mailbox(domain)),
+                routes.next_hop(ANYBODY, &mailbox(domain)),
                 NextHop::Smarthost(smarthost.to_owned()),
                 "{domain}"
             );
@@ -326,10 +425,63 @@ mod tests {
             ("No_Such.Name", "no_such.name"),
         ] {
             assert_eq!(
-                routes.next_hop(&mailbox(domain)),
+                routes.next_hop(ANYBODY, &mailbox(domain)),
                 NextHop::Domain(next_hop.to_owned()),
                 "{domain}"
             );
+        }
+    }
+
+    #[test]
+    fn a_route_may_be_for_some_senders_or_for_one_list() {
+        let route = |senders: &str, list: Option<&str>, smarthost: &str| Route {
+            recipients: Pattern::Any,
+            senders: senders.parse().unwrap(),
+            list: list.map(str::to_owned),
+            smarthost: smarthost.parse().unwrap(),
+        };
+        let routes = Routes::new(vec![
+            route("Boss@a.example", None, "boss"),
+            route("bücher.example", None, "books"),
+            route("*.a.example", Some("shop"), "sub-shop"),
+            route("*", Some("shop"), "shop"),
+            route("a.example", None, "all-a"),
+        ]);
+        for (sender, list, host) in [
+            ("boss@A.example", "shop", Some("boss")),
+            ("boss@a.example", "x", Some("boss")),
+            ("x@xn--bcher-kva.example", "x", Some("books")),
+            ("x@b.a.example", "shop", Some("sub-shop")),
+            ("x@b.a.example", "x", None),
+            ("x@a.example", "Shop", Some("shop")),
+            ("x@a.example", "x", Some("all-a")),
+            ("", "shop", Some("shop")),
+            ("", "x", None),
+        ] {
+            let reverse_path = match sender {
+                "" => ReversePath::Null,
+                sender => ReversePath::Mailbox(Mailbox::parse(sender, true).unwrap()),
+            };
+            let source = Source {
+                reverse_path: &reverse_path,
+                list,
+            };
+            let expected = match host {
+                Some(host) => NextHop::Smarthost(format!("{host}:25")),
+                None => NextHop::Domain("d.example".to_owned()),
+            };
+            let found = routes.next_hop(source, &mailbox("d.example"));
+            assert_eq!(found, expected, "{sender} of {list}");
+        }
+        for text in [
+            "",
+            "@a.example",
+            "*@a.example",
+            "a b@c.example",
+            "a@b c",
+            "*a",
+        ] {
+            assert!(text.parse::<Senders>().is_err(), "{text}");
         }
     }
 
@@ -347,7 +499,7 @@ mod tests {
             "c.example",
         ]);
         assert_eq!(
-            routes.split(&recipients),
+            routes.split(ANYBODY, &recipients),
             [
                 (NextHop::Smarthost("hub.example:25".to_owned()), vec![0, 2]),
                 (NextHop::Domain("a.example".to_owned()), vec![1, 3]),
@@ -355,7 +507,7 @@ mod tests {
             ]
         );
         assert_eq!(
-            routes.split_pending(&recipients, [3, 4, 99]),
+            routes.split_pending(ANYBODY, &recipients, [3, 4, 99]),
             [
                 (NextHop::Domain("a.example".to_owned()), vec![3]),
                 (NextHop::Domain("c.example".to_owned()), vec![4]),
@@ -368,11 +520,11 @@ mod tests {
         let recipients = recipients(&["a.example", "b.example"]);
         let old = NextHop::Smarthost("old.example:25".to_owned());
         let all_old = routes(&[("*", "old.example")]);
-        assert!(all_old.lead_to(&old, &recipients, &[0, 1]));
+        assert!(all_old.lead_to(&old, ANYBODY, &recipients, &[0, 1]));
         let some_new = routes(&[("a.example", "new.example"), ("*", "old.example")]);
-        assert!(!some_new.lead_to(&old, &recipients, &[0, 1]));
-        assert!(some_new.lead_to(&old, &recipients, &[1]));
-        assert!(!Routes::default().lead_to(&old, &recipients, &[1]));
+        assert!(!some_new.lead_to(&old, ANYBODY, &recipients, &[0, 1]));
+        assert!(some_new.lead_to(&old, ANYBODY, &recipients, &[1]));
+        assert!(!Routes::default().lead_to(&old, ANYBODY, &recipients, &[1]));
     }
 
     #[test]

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use outpost_smtp::{Mailbox, ReversePath};
+use outpost_smtp::ReversePath;
 use tokio::time::Instant;
 
 use super::deliver::Deliver;
 use super::metrics::Metrics;
 use super::reports::Writer;
+use super::run::NextHopOf;
 use super::settle::{Ended, Plan, Rules};
 use super::trouble::{Backoff, Trouble};
 use crate::clock::Clock;
@@ -22,7 +23,7 @@ use crate::spool::{Claim, Settlement, Spool, SpoolError};
 pub(super) struct Shared {
     pub(super) spool: Arc<dyn Spool>,
     pub(super) deliver: Arc<dyn Deliver>,
-    pub(super) next_hop: Box<dyn Fn(&Mailbox) -> NextHop + Send + Sync>,
+    pub(super) next_hop: Box<NextHopOf>,
     pub(super) random: Box<dyn Fn() -> u128 + Send + Sync>,
     pub(super) clock: Clock,
     pub(super) hostname: String,

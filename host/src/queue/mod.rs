@@ -24,5 +24,5 @@ mod trouble;
 
 pub use deliver::{Deliver, OpenContent};
 pub use metrics::Metrics;
-pub use run::{Parts, Queue};
+pub use run::{NextHopOf, Parts, Queue};
 pub use settings::Settings;

@@ -5,11 +5,12 @@
 use bytes::Bytes;
 use outpost_smtp::{Mailbox, ReversePath};
 
+use super::run::NextHopOf;
 use super::settle::{Wanted, recipient};
 use crate::message::report::{Report, Reported};
 use crate::message::{
-    Address, Class, Envelope, Event, Message, MessageId, NextHop, Origin, Priorities, Recipient,
-    RemoteHost, Timestamp, TrailEntry,
+    Address, Class, Envelope, Event, Message, MessageId, Origin, Priorities, Recipient, RemoteHost,
+    Source, Timestamp, TrailEntry,
 };
 use crate::spool::{NewDelivery, NewMessage};
 
@@ -17,8 +18,8 @@ use crate::spool::{NewDelivery, NewMessage};
 pub(super) struct Writer<'a> {
     /// The name of this relay.
     pub(super) hostname: &'a str,
-    /// Where mail for a mailbox goes.
-    pub(super) next_hop: &'a dyn Fn(&Mailbox) -> NextHop,
+    /// Where mail goes.
+    pub(super) next_hop: &'a NextHopOf,
     /// Now.
     pub(super) at: Timestamp,
     /// The message that the reports are about.
@@ -61,7 +62,12 @@ impl Writer<'_> {
         // A report is no more urgent than ordinary mail, and no more urgent than what it is about:
         // very high is for what a policy found to be so.
         let class = self.about.class.max(Class::Normal);
-        let next_hop = (self.next_hop)(&to);
+        // RFC 5321 §4.5.5: it has no reverse-path itself.
+        let source = Source {
+            reverse_path: &ReversePath::Null,
+            list: self.about.origin.list(),
+        };
+        let next_hop = (self.next_hop)(source, &to);
         let message = Message {
             id,
             origin: Origin::Relay {
@@ -131,6 +137,7 @@ mod tests {
     use outpost_smtp::Body;
 
     use super::*;
+    use crate::message::NextHop;
     use crate::message::report::Kind;
     use crate::queue::rehearsal::{CONTENT, START, mailbox, message, next_hop};
     use crate::queue::settle::Affected;
@@ -147,7 +154,7 @@ mod tests {
         };
         Writer {
             hostname: "relay.example.com",
-            next_hop: &next_hop,
+            next_hop: &|_, mailbox| next_hop(mailbox),
             at: START,
             about,
             host: None,

@@ -23,7 +23,7 @@ use super::settings::Settings;
 use super::settle::Rules;
 use super::trouble::{Backoff, Trouble};
 use crate::clock::Clock;
-use crate::message::{Line, NextHop};
+use crate::message::{Line, NextHop, Source};
 use crate::spool::{Claimed, LineChange, Spool, SpoolError};
 
 /// Settlements under way at once. They share the spool's commits, so that a few hundred keep it busy;
@@ -39,6 +39,9 @@ const STALL: Duration = Duration::from_secs(1);
 /// How long settlements may take after the last attempt ended, when the relay stops.
 const SETTLE_WITHIN: Duration = Duration::from_secs(5);
 
+/// Tells where mail of a source for a mailbox goes.
+pub type NextHopOf = dyn Fn(Source<'_>, &Mailbox) -> NextHop + Send + Sync;
+
 /// What a queue is made of.
 pub struct Parts {
     /// What the operator chose.
@@ -49,8 +52,8 @@ pub struct Parts {
     pub spool: Arc<dyn Spool>,
     /// Who makes the attempts.
     pub deliver: Arc<dyn Deliver>,
-    /// Where mail for a mailbox goes, for reports.
-    pub next_hop: Box<dyn Fn(&Mailbox) -> NextHop + Send + Sync>,
+    /// Where mail goes, for reports.
+    pub next_hop: Box<NextHopOf>,
     /// A good source of randomness, for jitter and the ids of reports.
     pub random: Box<dyn Fn() -> u128 + Send + Sync>,
     /// The time.

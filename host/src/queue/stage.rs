@@ -139,7 +139,7 @@ impl Stage {
             hostname: "relay.example.com".to_owned(),
             spool: self.clone(),
             deliver,
-            next_hop: Box::new(next_hop),
+            next_hop: Box::new(|_, mailbox| next_hop(mailbox)),
             random: Box::new(move || u128::from(stage.random()) << 64 | u128::from(stage.random())),
             clock: self.clock.clone(),
             metrics: Metrics::default(),

@@ -22,7 +22,7 @@ use crate::clock::Clock;
 use crate::directory::Directory;
 use crate::message::{
     Address, Class, Envelope, Event, Message, MessageId, Origin, Priorities, Recipient, Routes,
-    TrailEntry,
+    Source, TrailEntry,
 };
 use crate::spool::{NewDelivery, NewMessage, Spool, SpoolError};
 
@@ -183,7 +183,11 @@ impl Notifier {
             ret: None,
             envid: None,
         };
-        let deliveries = self.routes.split(&envelope.recipients).into_iter();
+        let source = Source {
+            reverse_path: &envelope.reverse_path,
+            list: &list.name,
+        };
+        let deliveries = self.routes.split(source, &envelope.recipients).into_iter();
         let class = Class::Normal;
         let message = NewMessage {
             deliveries: deliveries

@@ -15,8 +15,8 @@ use super::{Reception, replies, trace};
 use crate::account::User;
 use crate::message::header::{Authors, Fields, Requested, requested_priorities, subject};
 use crate::message::{
-    Address, Class, Envelope, Event, Message, MessageId, Origin, Priorities, Recipient, Submission,
-    Timestamp, TrailEntry,
+    Address, Class, Envelope, Event, Message, MessageId, Origin, Priorities, Recipient, Source,
+    Submission, Timestamp, TrailEntry,
 };
 use crate::plugin;
 use crate::policy::{
@@ -308,7 +308,11 @@ impl Transaction {
             ret: self.parameters.ret,
             envid: self.parameters.envid.clone(),
         };
-        let split = self.reception.routes.split(&envelope.recipients);
+        let source = Source {
+            reverse_path: &envelope.reverse_path,
+            list: &self.submission.list,
+        };
+        let split = self.reception.routes.split(source, &envelope.recipients);
         let deliveries = split
             .into_iter()
             .map(|(next_hop, recipients)| NewDelivery::first(next_hop, recipients, now));

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use crate::delivery::Deliverer;
-use crate::message::{Attempt, Delivery, Message, Routes};
+use crate::message::{Attempt, Delivery, Message, Routes, Source};
 use crate::queue::{Deliver, OpenContent};
 
 /// Delivers along the routes.
@@ -29,6 +29,7 @@ impl Deliver for Along {
         let deliverer = Arc::clone(&self.deliverer);
         if self.routes.lead_to(
             &delivery.next_hop,
+            Source::of(&message),
             &message.envelope.recipients,
             &delivery.recipients,
         ) {
@@ -37,6 +38,7 @@ impl Deliver for Along {
         // The configuration has changed since the message was accepted. Its lane keeps its old
         // name; the mail goes where the routes lead now.
         let parts = self.routes.split_pending(
+            Source::of(&message),
             &message.envelope.recipients,
             delivery.recipients.iter().copied(),
         );

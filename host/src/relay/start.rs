@@ -9,7 +9,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use outpost_smtp::{Mailbox, Timeouts, server};
+use outpost_smtp::{Timeouts, server};
 use tokio_util::sync::CancellationToken;
 
 use super::greeting::{self, Greeting};
@@ -22,7 +22,7 @@ use crate::config::{Config, Mistake};
 use crate::delivery::{self, Deliverer};
 use crate::directory::{Directory, UserFilter};
 use crate::dns::Resolver;
-use crate::message::{NextHop, Routes};
+use crate::message::Routes;
 use crate::net::{self, Listener, Unbound};
 use crate::plugin::Plugins;
 use crate::queue::{self, Queue};
@@ -358,9 +358,9 @@ fn connection_facts(config: &Config, listeners: &[Listener]) -> ConnectionFacts 
     }
 }
 
-fn next_hops(routes: &Arc<Routes>) -> Box<dyn Fn(&Mailbox) -> NextHop + Send + Sync> {
+fn next_hops(routes: &Arc<Routes>) -> Box<queue::NextHopOf> {
     let routes = Arc::clone(routes);
-    Box::new(move |mailbox| routes.next_hop(mailbox))
+    Box::new(move |source, mailbox| routes.next_hop(source, mailbox))
 }
 
 /// Randomness for jitter and the ids of reports. The system's source does not fail once it has
