@@ -63,6 +63,50 @@ pub(super) fn with_blanks_joined(text: &str) -> Cow<'_, str> {
     Cow::Owned(joined)
 }
 
+/// Whether everything that begins like an encoded word is one by the letter of RFC 2047 §4: decoders differ
+/// about what is left out or too much.
+pub(super) fn are_words_exact(text: &str) -> bool {
+    let mut rest = text;
+    while let Some((_, word)) = rest.split_once("=?") {
+        let mut parts = word.splitn(3, '?');
+        let (Some(_), Some(encoding), Some(behind)) = (parts.next(), parts.next(), parts.next())
+        else {
+            return false;
+        };
+        let Some((encoded, behind)) = behind.split_once('?') else {
+            return false;
+        };
+        let is_exact = match encoding {
+            "q" | "Q" => is_exact_quoted(encoded),
+            "b" | "B" => is_exact_base64(encoded),
+            _ => false,
+        };
+        let Some(behind) = behind.strip_prefix('=').filter(|_| is_exact) else {
+            return false;
+        };
+        rest = behind;
+    }
+    true
+}
+
+/// Behind each `=` stand two hexadecimal digits.
+fn is_exact_quoted(encoded: &str) -> bool {
+    encoded.split('=').skip(1).all(|part| {
+        let digits = part.as_bytes().get(..2);
+        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    })
+}
+
+/// Groups of four letters, the last one padded.
+fn is_exact_base64(encoded: &str) -> bool {
+    let letters = encoded.trim_end_matches('=');
+    encoded.len().is_multiple_of(4)
+        && encoded.len() - letters.len() <= 2
+        && letters
+            .bytes()
+            .all(|octet| octet.is_ascii_alphanumeric() || matches!(octet, b'+' | b'/'))
+}
+
 /// `charset?Q?`, what is encoded, and what stands behind the word.
 fn quoted_printable_word(word: &str) -> Option<(&str, &str, &str)> {
     let charset = word.find('?')?;
@@ -154,6 +198,37 @@ mod tests {
             ("=?=?utf-8?q?a b?=", "=?=?utf-8?q?a_b?="),
         ] {
             assert_eq!(with_blanks_joined(text), joined, "{text}");
+        }
+    }
+
+    #[test]
+    fn encoded_words_are_exact_or_not() {
+        for exact in [
+            "Ann",
+            "a=b",
+            "=?utf-8?q?a=C3=a9_b?= x =?utf-8?B?QQ==?=",
+            "=?utf-8?b?QUJD?==?utf-8?b??=",
+        ] {
+            assert!(are_words_exact(exact), "{exact}");
+        }
+        for not in [
+            "=?",
+            "=?utf-8",
+            "=?utf-8?q?a",
+            "=?utf-8?q?a?",
+            "=?utf-8?q?a?b",
+            "=?utf-8?x?a?=",
+            "=?utf-8?q?=4?=",
+            "=?utf-8?q?=?=",
+            "=?utf-8?q?=4g?=",
+            "=?utf-8?b?QQ?=",
+            "=?utf-8?b?QQ=?=",
+            "=?utf-8?b?Q===?=",
+            "=?utf-8?b?QQ==QQ==?=",
+            "=?utf-8?b?Q Q=?=",
+            "=?utf-8?q?a?= =?utf-8?q?b",
+        ] {
+            assert!(!are_words_exact(not), "{not}");
         }
     }
 

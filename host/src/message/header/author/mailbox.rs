@@ -10,7 +10,9 @@
 use super::AUTHORS_MAX;
 use crate::message::Address;
 use crate::message::header::Field;
-use crate::message::header::words::{are_charsets_known, decoded, with_blanks_joined};
+use crate::message::header::words::{
+    are_charsets_known, are_words_exact, decoded, with_blanks_joined,
+};
 
 /// Stands for a fold while a field is read.
 const FOLD: &str = "\n";
@@ -282,7 +284,8 @@ impl<'a> Reader<'a> {
             if depth == 0 {
                 let said = self.0[1..at].replace(FOLD, "");
                 self.0 = &self.0[at + 1..];
-                return is_harmless(&said).then_some(said);
+                let is_plain = is_harmless(&said) && ends_where_it_seems(&said);
+                return is_plain.then_some(said);
             }
         }
         None
@@ -314,6 +317,13 @@ fn is_address_text(c: char) -> bool {
     is_atext(c) && !is_invisible(c) && c != char::REPLACEMENT_CHARACTER
 }
 
+/// Whether a comment still ends where it does when its encoded words are decoded first: what is behind an
+/// earlier end would join the address.
+fn ends_where_it_seems(comment: &str) -> bool {
+    let shown = decoded(comment);
+    shown == comment.trim() || !shown.contains(['(', ')', '\\', '"'])
+}
+
 /// Whether a name stays a name when its encoded words are decoded.
 fn is_harmless(name: &str) -> bool {
     // UTF-7 writes an @ in letters; no reader needs it.
@@ -323,9 +333,9 @@ fn is_harmless(name: &str) -> bool {
     }
     let joined = with_blanks_joined(name);
     let shown = decoded(&joined);
-    // What is left of an encoded word here (one that never ends, or that lacks its padding) is one to a
-    // more forgiving reader, and may go on into the address.
-    if shown.contains("=?") || !are_charsets_known(name) {
+    // A word that never ends, or that lacks its padding, is one to a more forgiving reader, and may go on
+    // into the address.
+    if shown.contains("=?") || !are_words_exact(&joined) || !are_charsets_known(name) {
         return false;
     }
     // Half a pair of quotes turns what is quoted and what is not around, for a reader that decodes first.
