@@ -110,12 +110,12 @@ fn check_looks_at_certificates_and_components_too() {
     assert!(!check.status.success());
     let lines = said(&check);
     let expected = [
+        "note: line 15: delivery.route[1].smarthost: 127.0.0.1:2525: this relay itself listens there",
         "line 1: colour: unknown key",
         "line 3: tls.certificate: no-cert.pem: No such file",
         "line 4: tls.key: outpost.toml: no private key in PEM form",
         "line 7: plugin[1].component: plugin \"mine\": no-such.wasm cannot be read",
         "line 10: plugin[2].component: plugin \"other\": not a component",
-        "line 15: delivery.route[1].smarthost: 127.0.0.1:2525: this relay itself listens there",
     ];
     assert_eq!(lines.lines().count(), expected.len(), "{lines}");
     for (line, expected) in lines.lines().zip(expected) {
