@@ -282,11 +282,13 @@ impl Writer {
             }
         }
         drop(board);
-        for line in aftermath.lines {
-            self.common.announcements.announce(line);
-        }
+        // Who waits for a 250 comes before who delivers: where both wait for one processor, that is the
+        // order in which they get it.
         for (enqueue, result) in enqueues.into_iter().zip(done.enqueued) {
             enqueue.answer(result);
+        }
+        for line in aftermath.lines {
+            self.common.announcements.announce(line);
         }
         for (settle, result) in settles.into_iter().zip(done.settled) {
             send(settle.reply, result);
