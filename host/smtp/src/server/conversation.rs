@@ -82,6 +82,7 @@ impl Conversation {
             Line::Octets(octets) => octets,
             Line::TooLong => return self.error(phase, replies::LINE_TOO_LONG),
             Line::AuthTooLong => return self.error(phase, replies::AUTH_LINE_TOO_LONG),
+            Line::BareLf => return self.error(phase, replies::NOT_TEXT),
         };
         let Some((verb, arguments)) = command::split(octets) else {
             return self.error(phase, replies::NOT_TEXT);

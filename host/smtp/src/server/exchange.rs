@@ -55,8 +55,12 @@ impl Conversation {
     /// Takes one line of an exchange.
     pub(super) fn response(&mut self, exchange: Exchange, line: Line<'_>) -> Turn {
         self.wait += 1;
-        let Line::Octets(octets) = line else {
-            return self.error(Phase::Idle, replies::AUTH_LINE_TOO_LONG);
+        let octets = match line {
+            Line::Octets(octets) => octets,
+            Line::BareLf => return self.error(Phase::Idle, replies::AUTH_MALFORMED),
+            Line::TooLong | Line::AuthTooLong => {
+                return self.error(Phase::Idle, replies::AUTH_LINE_TOO_LONG);
+            }
         };
         if octets == b"*" {
             return self.error(Phase::Idle, replies::AUTH_CANCELLED);

@@ -1,8 +1,9 @@
 //! Octets that have arrived, and the lines among them.
 //!
-//! Only CRLF ends a line. A line that is too long is thrown away up to its real end and counts as one
-//! line, so that it gets one reply. Memory is bounded by the longest line and by what the driver reads
-//! at once, and is given back when nothing is left.
+//! Only CRLF ends a line. A line that is too long, or that has a bare LF, is thrown away up to its real
+//! end and counts as one line, so that it gets one reply. For a bare LF that reply is due at once: who
+//! ends lines so never sends the real end, and would wait for ever. Memory is bounded by the longest line
+//! and by what the driver reads at once, and is given back when nothing is left.
 
 use std::ops::Range;
 
@@ -20,6 +21,8 @@ pub(super) enum Line<'a> {
     TooLong,
     /// It was an AUTH command and longer than the limit for those.
     AuthTooLong,
+    /// It has a bare LF, which is the last octet taken of it so far.
+    BareLf,
 }
 
 /// A buffer that is filled at its end and read at its start.
@@ -32,14 +35,27 @@ pub(super) struct Input {
     searched: usize,
     /// The line that was last taken.
     line: Range<usize>,
-    /// A line that is too long is being thrown away.
+    /// The rest of a line is being thrown away.
     overflow: Option<Overflow>,
 }
 
+/// Why the rest of a line is thrown away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Overflow {
+    /// It is too long.
     Line,
+    /// It is an AUTH command that is too long.
     AuthLine,
+    /// It has a bare LF, and has been taken already.
+    BareLf,
+}
+
+/// Where an LF was found.
+enum Newline {
+    /// A CRLF ends before this place.
+    LineEnd(usize),
+    /// A bare LF ends before this place.
+    BareLf(usize),
 }
 
 impl Input {
@@ -102,6 +118,9 @@ impl Input {
         octets_max: usize,
         auth_octets_max: usize,
     ) -> Option<Line<'_>> {
+        if !self.at_line_start() {
+            return None;
+        }
         let is_auth = match self.overflow {
             Some(overflow) => overflow == Overflow::AuthLine,
             None => self
@@ -118,36 +137,64 @@ impl Input {
 
     /// Takes a line that is no command.
     pub(super) fn line(&mut self, octets_max: usize) -> Option<Line<'_>> {
+        if !self.at_line_start() {
+            return None;
+        }
         self.take(octets_max, Overflow::Line)
     }
 
     fn take(&mut self, octets_max: usize, kind: Overflow) -> Option<Line<'_>> {
-        let Some(end) = self.find_line_end() else {
+        let Some(newline) = self.find_newline(octets_max) else {
             if self.overflow.is_some() || self.octets.len() - self.start >= octets_max {
                 self.throw_away(kind);
             }
             return None;
         };
-        let (from, is_too_long) = (self.start, end - self.start > octets_max);
+        let from = self.start;
+        let (Newline::LineEnd(end) | Newline::BareLf(end)) = newline;
         self.start = end;
         self.searched = end;
         self.line = from..end;
-        if self.overflow.take().is_some() || is_too_long {
-            return Some(match kind {
-                Overflow::Line => Line::TooLong,
-                Overflow::AuthLine => Line::AuthTooLong,
+        if let Newline::BareLf(_) = newline {
+            self.overflow = Some(Overflow::BareLf);
+            return Some(Line::BareLf);
+        }
+        if self.overflow.take().is_some() || end - from > octets_max {
+            return Some(if kind == Overflow::AuthLine {
+                Line::AuthTooLong
+            } else {
+                Line::TooLong
             });
         }
         Some(Line::Octets(self.slice(from..end - 2)))
     }
 
-    /// Where the first CRLF ends.
-    fn find_line_end(&mut self) -> Option<usize> {
+    /// Throws away what is left of a line with a bare LF; whether a new line starts now.
+    fn at_line_start(&mut self) -> bool {
+        if self.overflow != Some(Overflow::BareLf) {
+            return true;
+        }
+        let Some(Newline::LineEnd(end)) = self.find_newline(0) else {
+            self.throw_away(Overflow::BareLf);
+            return false;
+        };
+        self.start = end;
+        self.searched = end;
+        self.overflow = None;
+        true
+    }
+
+    /// The first CRLF, or a bare LF before it that is within the limit: what is too long is told as that,
+    /// whatever follows.
+    fn find_newline(&mut self, octets_max: usize) -> Option<Newline> {
         let mut from = self.searched.max(self.start);
         while let Some(found) = memchr(b'\n', self.octets.get(from..)?) {
             let newline = from + found;
             if newline > self.start && self.octets[newline - 1] == b'\r' {
-                return Some(newline + 1);
+                return Some(Newline::LineEnd(newline + 1));
+            }
+            if self.overflow.is_none() && newline - self.start < octets_max {
+                return Some(Newline::BareLf(newline + 1));
             }
             from = newline + 1;
         }
@@ -155,7 +202,7 @@ impl Input {
         None
     }
 
-    /// Drops what there is of a line that is too long, but for a CR that may be half of its end.
+    /// Drops what there is of a line that is thrown away, but for a CR that may be half of its end.
     fn throw_away(&mut self, kind: Overflow) {
         self.overflow = Some(kind);
         let kept =
@@ -196,9 +243,24 @@ mod tests {
     fn only_crlf_ends_a_line() {
         check("a\r\nb\r\n", &["a", "b"]);
         check("\r\n\r\nc", &["", ""]);
-        check("a\nb\rc\r\n", &["a\nb\rc"]);
-        check("a\r\r\nb\n\r\n", &["a\r", "b\n"]);
-        check("\nA\r\n", &["\nA"]);
+        check("a\rb\r\n", &["a\rb"]);
+        check("a\r\r\nb\r\n", &["a\r", "b"]);
+    }
+
+    #[test]
+    fn a_bare_lf_is_told_at_once_and_the_line_still_ends_at_its_crlf() {
+        check("a\n", &["BareLf"]);
+        check("a\nb\nc\n", &["BareLf"]);
+        check("a\nb\rc\r\nd\r\n", &["BareLf", "d"]);
+        check("b\n\r\nc\r\n", &["BareLf", "c"]);
+        check("\nA\r\n\nB\r\n", &["BareLf", "BareLf"]);
+        check("\n123456789012345\r\nx\r\n", &["BareLf", "x"]);
+        check(
+            "a\nb\r\nAUTH 6789012345678\r\n",
+            &["BareLf", "AUTH 6789012345678"],
+        );
+        check("123456789\nx\r\ny\r\n", &["BareLf", "y"]);
+        check("1234567890\nx\r\ny\r\n", &["TooLong", "y"]);
     }
 
     #[test]
@@ -215,7 +277,6 @@ mod tests {
             &["AuthTooLong", "AUTHx"],
         );
         check(&format!("AUTH {}\r\n", "y".repeat(100)), &["AuthTooLong"]);
-        check("12345678\n\r\nx\r\n", &["TooLong", "x"]);
     }
 
     #[test]
