@@ -61,7 +61,8 @@ pub(super) fn mailbox_list(field: &Field<'_>) -> Option<Vec<Address>> {
 
 /// Whether quotes are the same to all readers, in the whole field, where an `@` stands in them. To some
 /// a fold ends them, to some a quote behind a backslash does; in a character set of two octets
-/// a backslash may be half of a letter. What was inside is outside then.
+/// a backslash may be half of a letter; and who decodes words before anything else sees what they hold as
+/// quotes and commas. What was inside is outside then.
 fn are_quotes_plain(text: &str, is_legacy: bool) -> bool {
     let (mut is_quoted, mut is_escaped) = (false, false);
     let (mut is_odd, mut has_at) = (is_legacy, false);
@@ -79,7 +80,18 @@ fn are_quotes_plain(text: &str, is_legacy: bool) -> bool {
             _ => {}
         }
     }
-    !(is_odd && has_at)
+    !has_at || !(is_odd || hides_specials(text))
+}
+
+/// Whether encoded words hold any of the characters that part a field.
+fn hides_specials(text: &str) -> bool {
+    let text = text.replace(FOLD, "");
+    let specials = |text: &str| -> String {
+        text.chars()
+            .filter(|c| "\"\\(),:;<>@[]".contains(*c))
+            .collect()
+    };
+    specials(&decoded(&with_blanks_joined(&text))) != specials(&text)
 }
 
 /// Characters that are not seen, and white space beyond the blank. They may stand in a name, where
@@ -267,7 +279,7 @@ impl<'a> Reader<'a> {
         Some(())
     }
 
-    /// A comment, without anything that could be taken for an address or for the end of one by
+    /// A comment, without anything that could be taken for an address or for a part of one by
     /// a reader that knows no comments, or none inside of others. Returns what it says.
     fn comment(&mut self) -> Option<String> {
         let mut depth = 0;
@@ -279,6 +291,9 @@ impl<'a> Reader<'a> {
                 _ => {}
             }
             if depth > COMMENT_DEPTH_MAX {
+                return None;
+            }
+            if c == ')' && depth > 0 && joins_an_address(&self.0[at + 1..]) {
                 return None;
             }
             if depth == 0 {
@@ -303,6 +318,14 @@ impl<'a> Reader<'a> {
         self.0 = self.0.strip_prefix(c)?;
         Some(())
     }
+}
+
+/// Whether what stands behind an inner comment would go on with an address, or begin one, where a reader
+/// takes the end of the inner comment for that of all.
+fn joins_an_address(behind: &str) -> bool {
+    let next = behind.trim_start_matches(BLANKS);
+    let is_apart = next.len() < behind.len() && !next.starts_with(['.', ';', ':']);
+    !is_apart && !next.starts_with([')', '('])
 }
 
 /// RFC 5322 §3.2.3, and RFC 6532 §3.2 beyond US-ASCII.
