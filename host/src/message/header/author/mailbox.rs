@@ -121,8 +121,9 @@ impl<'a> Reader<'a> {
         let address = match self.address_alone() {
             Some(address) => address,
             None => {
-                self.display_name()?;
-                self.angle_address()?
+                let name = self.display_name()?;
+                let address = self.angle_address()?;
+                (is_harmless(&name) || is_twice(&name, &address)).then_some(address)?
             }
         };
         self.comments()?;
@@ -215,15 +216,15 @@ impl<'a> Reader<'a> {
         Some(literal)
     }
 
-    /// Atoms, dots, blanks, quoted strings and comments in front of `<`.
-    fn display_name(&mut self) -> Option<()> {
+    /// Atoms, dots, blanks, quoted strings and comments in front of `<`. What of it must be harmless.
+    fn display_name(&mut self) -> Option<String> {
         let mut name = String::new();
         loop {
             if self.blanks() {
                 name.push(' ');
             }
             match self.0.chars().next()? {
-                '<' => return is_harmless(&name).then_some(()),
+                '<' => return Some(name),
                 '"' => self.quoted_string(&mut name)?,
                 '(' => {
                     name.push('(');
@@ -349,18 +350,9 @@ fn ends_where_it_seems(comment: &str) -> bool {
 
 /// Whether a name stays a name when its encoded words are decoded.
 fn is_harmless(name: &str) -> bool {
-    // UTF-7 writes an @ in letters; no reader needs it.
-    let lower = name.to_ascii_lowercase();
-    if lower.contains("=?utf-7") || lower.contains("=?unicode-1-1-utf-7") {
+    let Some(shown) = shown(name) else {
         return false;
-    }
-    let joined = with_blanks_joined(name);
-    let shown = decoded(&joined);
-    // A word that never ends, or that lacks its padding, is one to a more forgiving reader, and may go on
-    // into the address.
-    if shown.contains("=?") || !are_words_exact(&joined) || !are_charsets_known(name) {
-        return false;
-    }
+    };
     // Half a pair of quotes turns what is quoted and what is not around, for a reader that decodes first.
     let is_half_quoted = shown != name.trim() && shown.matches('"').count() % 2 == 1;
     !is_half_quoted
@@ -369,4 +361,25 @@ fn is_harmless(name: &str) -> bool {
                 || c.is_control()
                 || is_disguise(c)
         })
+}
+
+/// Whether a name is the address itself in encoded words: what programs write that have no name and encode
+/// whatever they have.
+fn is_twice(name: &str, address: &Address) -> bool {
+    shown(name).is_some_and(|shown| shown.eq_ignore_ascii_case(&address.to_string()))
+}
+
+/// The name with its encoded words decoded; none when readers differ about what they say.
+fn shown(name: &str) -> Option<String> {
+    // UTF-7 writes an @ in letters; no reader needs it.
+    let lower = name.to_ascii_lowercase();
+    if lower.contains("=?utf-7") || lower.contains("=?unicode-1-1-utf-7") {
+        return None;
+    }
+    let joined = with_blanks_joined(name);
+    let shown = decoded(&joined);
+    // A word that never ends, or that lacks its padding, is one to a more forgiving reader, and may go on
+    // into the address.
+    let is_clear = !shown.contains("=?") && are_words_exact(&joined) && are_charsets_known(name);
+    is_clear.then(|| shown.into_owned())
 }
