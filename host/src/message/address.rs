@@ -97,6 +97,9 @@ pub fn comparable_domain(domain: &str) -> Result<String, AddressProblem> {
 /// [`AddressProblem::Domain`] for what IDNA or the host name rules of RFC 1123 §2.1 refuse.
 pub fn mapped_domain(domain: &str) -> Result<String, AddressProblem> {
     let domain = domain.strip_suffix('.').unwrap_or(domain);
+    if is_plain_host_name(domain) {
+        return Ok(domain.to_ascii_lowercase());
+    }
     let ascii = idna::domain_to_ascii_strict(domain).map_err(|_| AddressProblem::Domain)?;
     if ascii.is_empty() || ascii.len() > 253 {
         Err(AddressProblem::Domain)
@@ -122,7 +125,8 @@ fn is_as_written(domain: &str, ascii: &str) -> bool {
             })
 }
 
-/// Letters, digits, inner hyphens and dots only, no label that IDNA would have to look into.
+/// Letters, digits, inner hyphens and dots only, no label that IDNA would have to look into. Hosts are
+/// named `r3---x`: only where the two hyphens follow `xn` do they say something (RFC 5890 §2.3.1).
 fn is_plain_host_name(domain: &str) -> bool {
     !domain.is_empty()
         && domain.len() <= 253
@@ -135,7 +139,9 @@ fn is_plain_host_name(domain: &str) -> bool {
                     .all(|o| o.is_ascii_alphanumeric() || *o == b'-')
                 && octets[0] != b'-'
                 && octets[octets.len() - 1] != b'-'
-                && octets.get(2..4) != Some(b"--")
+                && !label
+                    .get(..4)
+                    .is_some_and(|start| start.eq_ignore_ascii_case("xn--"))
         })
 }
 
@@ -192,6 +198,18 @@ mod tests {
                 Err(AddressProblem::Domain),
                 "{domain:?}"
             );
+        }
+    }
+
+    #[test]
+    fn hyphens_in_a_row_are_those_of_a_host_name_unless_behind_xn() {
+        for domain in ["r3---sn-x.example", "ab--cd.example", "a--b.example"] {
+            assert_eq!(comparable_domain(domain).as_deref(), Ok(domain));
+            assert_eq!(mapped_domain(domain).as_deref(), Ok(domain));
+        }
+        for domain in ["xn--a.example", "XN--99999999.example"] {
+            assert_eq!(comparable_domain(domain), Err(AddressProblem::Domain));
+            assert_eq!(mapped_domain(domain), Err(AddressProblem::Domain));
         }
     }
 
