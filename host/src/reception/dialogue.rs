@@ -131,7 +131,7 @@ impl Dialogue {
         let for_another = credentials
             .authorization_identity
             .as_deref()
-            .is_some_and(|identity| !identity.is_empty() && identity != name);
+            .is_some_and(|identity| !identity.is_empty() && !identity.eq_ignore_ascii_case(name));
         let user = self.reception.directory.user(name);
         let stored = user
             .as_ref()

@@ -161,8 +161,12 @@ impl Stage {
 }
 
 fn plain(name: &str, password: &str) -> String {
+    plain_for("", name, password)
+}
+
+fn plain_for(identity: &str, name: &str, password: &str) -> String {
     use base64::Engine as _;
-    base64::engine::general_purpose::STANDARD.encode(format!("\0{name}\0{password}"))
+    base64::engine::general_purpose::STANDARD.encode(format!("{identity}\0{name}\0{password}"))
 }
 
 /// The client's end of a connection.
@@ -299,6 +303,23 @@ async fn what_is_refused_after_the_content_leaves_nothing_and_the_session_goes_o
     peer.message("", "From: x@a.example\r\n\r\nx", "250 2.0.0 ")
         .await;
     assert_eq!(stage.queued().await.len(), 1);
+}
+
+#[tokio::test]
+async fn nobody_acts_for_another_and_a_name_is_the_same_in_any_case() {
+    let stage = Stage::new().await;
+    for (identity, beginning) in [
+        ("", "235 "),
+        ("ann", "235 "),
+        ("ANN", "235 "),
+        ("bob", "535 "),
+    ] {
+        let mut peer = stage.connect();
+        peer.reply("220 ").await;
+        peer.say("EHLO client.test", "250").await;
+        let response = plain_for(identity, "Ann", PASSWORD);
+        peer.say(&format!("AUTH PLAIN {response}"), beginning).await;
+    }
 }
 
 #[tokio::test]
