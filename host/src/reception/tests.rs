@@ -323,6 +323,37 @@ async fn nobody_acts_for_another_and_a_name_is_the_same_in_any_case() {
 }
 
 #[tokio::test]
+async fn who_is_named_twice_gets_the_message_once() {
+    let stage = Stage::new().await;
+    let mut peer = stage.logged_in().await;
+    peer.say("MAIL FROM:<x@a.example>", "250").await;
+    for recipient in [
+        "<bob@d.example>",
+        "<\"bob\"@D.Example>",
+        "<Bob@d.example>",
+        "<bob@d.example> NOTIFY=NEVER",
+        "<bob@d.example> NOTIFY=NEVER",
+    ] {
+        peer.say(&format!("RCPT TO:{recipient}"), "250 2.1.5").await;
+    }
+    peer.say("DATA", "354").await;
+    peer.say("From: x@a.example\r\n\r\nx\r\n.", "250").await;
+    let rows = stage.queued().await;
+    let recipients: Vec<String> = rows[0]
+        .message
+        .envelope
+        .recipients
+        .iter()
+        .map(|recipient| recipient.mailbox.to_string())
+        .collect();
+    // Who gets which reports is another question for each pair of parameters.
+    assert_eq!(
+        recipients,
+        ["bob@d.example", "Bob@d.example", "bob@d.example"]
+    );
+}
+
+#[tokio::test]
 async fn smtputf8_is_kept_only_of_a_message_that_needs_it() {
     for (recipient, content, needed) in [
         ("bob@d.example", "From: x@a.example\r\n\r\nJ\u{f6}rg", false),

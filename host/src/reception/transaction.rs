@@ -1,10 +1,12 @@
 //! One message on its way in: from MAIL to the spool.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use outpost_smtp::server::Answer;
 use outpost_smtp::{
-    Body, ForwardPath, MailParameters, Mailbox, RcptParameters, Reply, Ret, ReversePath,
+    Body, ForwardPath, MailParameters, Mailbox, Notify, Orcpt, RcptParameters, Reply, Ret,
+    ReversePath,
 };
 
 use super::content::{self, Received, Receiving};
@@ -42,6 +44,8 @@ pub(super) struct Transaction {
     records: Vec<DecisionRecord>,
     recipients: Vec<Recipient>,
     forward_paths: Vec<Address>,
+    /// What makes each recipient another one.
+    known: HashSet<(Address, Option<Notify>, Option<Orcpt>)>,
     id: MessageId,
     receiving: Option<Receiving>,
 }
@@ -115,12 +119,14 @@ impl Transaction {
             records,
             recipients: Vec::new(),
             forward_paths: Vec::new(),
+            known: HashSet::new(),
             id,
             receiving: None,
         })
     }
 
-    /// Takes a recipient. Anybody may be written to; the login is what permits it.
+    /// Takes a recipient. Anybody may be written to; the login is what permits it. Whoever is named
+    /// twice, as in To and Bcc, gets the message once.
     pub(super) fn recipient(
         &mut self,
         forward_path: ForwardPath,
@@ -138,12 +144,16 @@ impl Transaction {
             self.reception.metrics.refused("recipient", "address");
             return Answer::Refuse(replies::bad_recipient_domain());
         };
-        self.recipients.push(Recipient {
+        let recipient = Recipient {
             mailbox,
             notify: parameters.notify,
             orcpt: parameters.orcpt,
-        });
-        self.forward_paths.push(address);
+        };
+        let key = (address.clone(), recipient.notify, recipient.orcpt.clone());
+        if self.known.insert(key) {
+            self.recipients.push(recipient);
+            self.forward_paths.push(address);
+        }
         Answer::Accept
     }
 
