@@ -6,6 +6,7 @@ use std::fmt::Display;
 
 use outpost_smtp::Reply;
 
+use crate::message::AddressProblem;
 use crate::message::header::{AuthorProblem, HeaderProblem};
 
 pub(super) fn too_many_connections() -> Reply {
@@ -56,20 +57,20 @@ pub(super) fn login_void() -> Reply {
     )
 }
 
-pub(super) fn bad_sender_domain() -> Reply {
-    Reply::new(
-        553,
-        (5, 1, 7),
-        "The domain of the sender is not a valid domain name",
-    )
+pub(super) fn bad_sender(problem: AddressProblem) -> Reply {
+    let text = match problem {
+        AddressProblem::Domain => "The domain of the sender is not a valid domain name",
+        AddressProblem::Shape => "The address of the sender has an empty local part",
+    };
+    Reply::new(553, (5, 1, 7), text)
 }
 
-pub(super) fn bad_recipient_domain() -> Reply {
-    Reply::new(
-        553,
-        (5, 1, 3),
-        "The domain of the recipient is not a valid domain name",
-    )
+pub(super) fn bad_recipient(problem: AddressProblem) -> Reply {
+    let text = match problem {
+        AddressProblem::Domain => "The domain of the recipient is not a valid domain name",
+        AddressProblem::Shape => "The address of the recipient has an empty local part",
+    };
+    Reply::new(553, (5, 1, 3), text)
 }
 
 pub(super) fn no_room() -> Reply {

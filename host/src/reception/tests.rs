@@ -299,6 +299,8 @@ async fn what_is_refused_after_the_content_leaves_nothing_and_the_session_goes_o
     );
     peer.message("x@a.example", &hops, "554 5.4.6 ").await;
     peer.say("MAIL FROM:<x@b.example>", "550 5.7.1 ").await;
+    peer.say("MAIL FROM:<\"\"@a.example>", "553 5.1.7 The address ")
+        .await;
     assert!(stage.queued().await.is_empty());
     peer.message("", "From: x@a.example\r\n\r\nx", "250 2.0.0 ")
         .await;

@@ -64,9 +64,9 @@ impl Transaction {
         let address = match &reverse_path {
             ReversePath::Null => None,
             ReversePath::Mailbox(mailbox) => {
-                Some(Address::from_mailbox(mailbox).map_err(|_| {
+                Some(Address::from_mailbox(mailbox).map_err(|problem| {
                     reception.metrics.refused("mail", "address");
-                    replies::bad_sender_domain()
+                    replies::bad_sender(problem)
                 })?)
             }
         };
@@ -140,9 +140,12 @@ impl Transaction {
                 domain: self.reception.protocol.hostname.clone(),
             },
         };
-        let Ok(address) = Address::from_mailbox(&mailbox) else {
-            self.reception.metrics.refused("recipient", "address");
-            return Answer::Refuse(replies::bad_recipient_domain());
+        let address = match Address::from_mailbox(&mailbox) {
+            Ok(address) => address,
+            Err(problem) => {
+                self.reception.metrics.refused("recipient", "address");
+                return Answer::Refuse(replies::bad_recipient(problem));
+            }
         };
         let recipient = Recipient {
             mailbox,
