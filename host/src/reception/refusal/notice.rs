@@ -1,9 +1,18 @@
 //! The text of a domain sender notification.
+//!
+//! Whoever is refused chooses the addresses in it, and a list of rules may be long: no line is longer than
+//! mail may be (RFC 5322 §2.1.1), or the next hop would refuse the notification and nobody be told.
 
 use outpost_smtp::Mailbox;
 
 use super::bursts::Telling;
 use crate::message::{Address, MessageId, Timestamp};
+
+/// Senders that are named; a message may claim to be from a hundred.
+const SENDERS_NAMED_MAX: usize = 5;
+
+/// Longest text of a line in octets. With what stands around it a line stays below 998.
+const TEXT_OCTETS_MAX: usize = 800;
 
 /// A notification to be written.
 pub(super) struct Notice<'a> {
@@ -18,10 +27,17 @@ pub(super) struct Notice<'a> {
 
 impl Notice<'_> {
     pub(super) fn subject(&self) -> String {
+        let senders = &self.telling.last.senders;
+        let first = senders
+            .first()
+            .map_or_else(|| "<>".to_owned(), |sender| ascii(&sender.to_string()));
+        let others = match senders.len() {
+            0 | 1 => String::new(),
+            count => format!(" and {} more", count - 1),
+        };
         format!(
-            "User {} was refused as {}",
-            self.telling.last.user,
-            ascii(&self.senders())
+            "User {} was refused as {first}{others}",
+            self.telling.last.user
         )
     }
 
@@ -46,7 +62,7 @@ impl Notice<'_> {
              {opening}\n\
              \n\
              User:    {user} (list {list})\n\
-             Sender:  {senders}\n\
+             {senders}\
              Client:  {client}\n\
              {reasons}\
              \n\
@@ -71,20 +87,29 @@ impl Notice<'_> {
             opening = self.opening(),
             user = refused.user,
             list = refused.list,
-            senders = ascii(&self.senders()),
+            senders = self.senders(),
             client = refused.client.to_canonical(),
             reasons = self.reasons(),
-            rules = quoted(&self.senders_then()),
+            rules = one_word(&self.senders_then()),
             closing = self.closing(),
         );
         text.replace('\n', "\r\n")
     }
 
-    /// The user's authorized senders once these are among them.
-    fn senders_then(&self) -> String {
-        let refused = self.telling.last.senders.iter().map(Address::to_string);
-        let now = Some(self.senders_now.to_owned()).filter(|senders| !senders.is_empty());
-        ascii(&now.into_iter().chain(refused).collect::<Vec<_>>().join(";"))
+    /// The user's authorized senders once those that are named here are among them.
+    fn senders_then(&self) -> Vec<String> {
+        let now = self.senders_now.split(';').filter(|now| !now.is_empty());
+        let refused = self.named().iter().map(Address::to_string);
+        now.map(str::to_owned)
+            .chain(refused)
+            .map(|sender| ascii(&sender))
+            .collect()
+    }
+
+    /// The refused senders that are named.
+    fn named(&self) -> &[Address] {
+        let senders = &self.telling.last.senders;
+        senders.get(..SENDERS_NAMED_MAX).unwrap_or(senders)
     }
 
     fn opening(&self) -> String {
@@ -115,30 +140,50 @@ impl Notice<'_> {
             .last
             .reasons
             .iter()
-            .map(|reason| format!("Reason:  {}\n", ascii(reason)))
+            .map(|reason| {
+                let reason: String = ascii(reason).chars().take(TEXT_OCTETS_MAX).collect();
+                format!("Reason:  {reason}\n")
+            })
             .collect()
     }
 
     fn senders(&self) -> String {
-        let senders: Vec<String> = self
-            .telling
-            .last
-            .senders
+        let named = self.named();
+        let mut lines: String = named
             .iter()
-            .map(Address::to_string)
+            .map(|sender| format!("Sender:  {}\n", ascii(&sender.to_string())))
             .collect();
-        if senders.is_empty() {
-            "<>".to_owned()
-        } else {
-            senders.join(", ")
+        if named.is_empty() {
+            lines.push_str("Sender:  <>\n");
         }
+        match self.telling.last.senders.len() - named.len() {
+            0 => {}
+            more => lines.push_str(&format!("         and {more} more\n")),
+        }
+        lines
     }
 }
 
-/// The text as one word of a shell. An address may hold `$` and backquotes, and the command is there
-/// to be pasted: between apostrophes nothing is special but the apostrophe.
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "'\\''"))
+/// The items, with `;` between, as one word of a shell, on as many lines as it needs. An address may hold
+/// `$` and backquotes, and the command is there to be pasted: between apostrophes nothing is special but the
+/// apostrophe.
+fn one_word(items: &[String]) -> String {
+    let mut lines = Vec::new();
+    let mut line = String::new();
+    for item in items {
+        let item = item.replace('\'', "'\\''");
+        if !line.is_empty() {
+            line.push(';');
+        }
+        if !line.is_empty() && line.len() + item.len() > TEXT_OCTETS_MAX {
+            lines.push(format!("'{line}'"));
+            line.clear();
+        }
+        line.push_str(&item);
+    }
+    lines.push(format!("'{line}'"));
+    // What goes on at the very beginning of a line belongs to the word.
+    lines.join("\\\n")
 }
 
 /// The text in US-ASCII, on one line: what else there is stands as escapes.
@@ -161,19 +206,19 @@ mod tests {
 
     #[test]
     fn an_address_in_the_command_is_a_word_and_nothing_that_a_shell_runs() {
-        assert_eq!(quoted("`id`$x@a.example"), "'`id`$x@a.example'");
-        assert_eq!(quoted("o'neil@a.example"), r"'o'\''neil@a.example'");
+        let word = |item: &str| one_word(&[item.to_owned()]);
+        assert_eq!(word("`id`$x@a.example"), "'`id`$x@a.example'");
+        assert_eq!(word("o'neil@a.example"), r"'o'\''neil@a.example'");
     }
 
-    #[test]
-    fn it_says_who_as_whom_from_where_and_what_to_do() {
+    fn content(senders: Vec<Address>, senders_now: &str, reason: &str) -> String {
         let telling = Telling {
             last: RefusedSender {
                 list: "default".into(),
                 user: "printer".into(),
                 client: "::ffff:192.0.2.1".parse().unwrap(),
-                senders: vec![Address::new("ce\u{f6}", "victim.example").unwrap()],
-                reasons: vec!["not-authorized: no rule covers it".into()],
+                senders,
+                reasons: vec![reason.into()],
             },
             count: 7,
             is_first: false,
@@ -190,9 +235,23 @@ mod tests {
             at,
             recipients: &recipients,
             telling: &telling,
-            senders_now: "old@a.example",
+            senders_now,
         };
         let content = notice.content();
+        assert!(content.is_ascii());
+        assert!(!content.replace("\r\n", "").contains(['\r', '\n']));
+        assert!(content.lines().all(|line| line.len() <= 900));
+        content
+    }
+
+    #[test]
+    fn it_says_who_as_whom_from_where_and_what_to_do() {
+        let senders = vec![Address::new("ce\u{f6}", "victim.example").unwrap()];
+        let content = content(
+            senders,
+            "old@a.example",
+            "not-authorized: no rule covers it",
+        );
         for expected in [
             "To: <ops@a.example>\r\n",
             "Subject: User printer was refused as ce\\u{f6}@victim.example\r\n",
@@ -205,8 +264,23 @@ mod tests {
         ] {
             assert!(content.contains(expected), "{expected:?} in\n{content}");
         }
-        assert!(content.is_ascii());
-        assert!(!content.replace("\r\n", "").contains(['\r', '\n']));
-        assert!(content.lines().all(|line| line.len() <= 900));
+    }
+
+    #[test]
+    fn many_senders_and_long_rules_make_no_line_that_mail_may_not_have() {
+        let local = "\u{f6}".repeat(32);
+        let senders: Vec<Address> = (0..100)
+            .map(|n| Address::new(&local, &format!("v{n}.example")).unwrap())
+            .collect();
+        let rules: Vec<String> = (0..1_000).map(|n| format!("o'{n}@a.example")).collect();
+        let content = content(senders, &rules.join(";"), &"x".repeat(5_000));
+        for expected in [
+            "@v0.example and 99 more\r\n",
+            "@v4.example\r\n         and 95 more\r\nClient: ",
+            "    outpost user set printer --senders 'o'\\''0@a.example;",
+            ";'\\\r\n'o'\\''",
+        ] {
+            assert!(content.contains(expected), "{expected:?} in\n{content}");
+        }
     }
 }
