@@ -60,7 +60,7 @@ pub struct QueueChange {
         deserialize_with = "given",
         skip_serializing_if = "Option::is_none"
     )]
-    #[schema(nullable = false)]
+    #[schema(nullable = false, min_length = 1)]
     pub list: Option<String>,
     /// Messages of this user.
     #[serde(
@@ -68,7 +68,7 @@ pub struct QueueChange {
         deserialize_with = "given",
         skip_serializing_if = "Option::is_none"
     )]
-    #[schema(nullable = false)]
+    #[schema(nullable = false, min_length = 1)]
     pub user: Option<String>,
     /// This class.
     #[serde(
@@ -92,7 +92,7 @@ pub struct QueueChange {
         deserialize_with = "given",
         skip_serializing_if = "Option::is_none"
     )]
-    #[schema(nullable = false)]
+    #[schema(nullable = false, min_length = 1)]
     pub sender: Option<String>,
     /// A pending recipient contains this.
     #[serde(
@@ -100,7 +100,7 @@ pub struct QueueChange {
         deserialize_with = "given",
         skip_serializing_if = "Option::is_none"
     )]
-    #[schema(nullable = false)]
+    #[schema(nullable = false, min_length = 1)]
     pub recipient: Option<String>,
     /// The next hop is this domain, or a pending recipient is at it.
     #[serde(
@@ -108,7 +108,7 @@ pub struct QueueChange {
         deserialize_with = "given",
         skip_serializing_if = "Option::is_none"
     )]
-    #[schema(nullable = false)]
+    #[schema(nullable = false, min_length = 1)]
     pub domain: Option<String>,
     /// Everything that is queued; has to be said when nothing else is.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -306,15 +306,19 @@ impl QueueChange {
             class
         });
         let one = self.id.is_some();
-        let matching = [
-            &self.list,
-            &self.user,
-            &self.sender,
-            &self.recipient,
-            &self.domain,
-        ]
-        .into_iter()
-        .any(Option::is_some)
+        let texts = [
+            ("list", &self.list),
+            ("user", &self.user),
+            ("sender", &self.sender),
+            ("recipient", &self.recipient),
+            ("domain", &self.domain),
+        ];
+        // Everything contains nothing: a script's variable that is not set would be all mail.
+        for (field, _) in texts.iter().filter(|(_, text)| text.as_deref() == Some("")) {
+            let text = "is empty: say what is to match, or leave it out";
+            errors.push(FieldError::new(*field, text));
+        }
+        let matching = texts.iter().any(|(_, text)| text.is_some())
             || self.class.is_some()
             || self.state.is_some();
         if [one, matching, self.all]

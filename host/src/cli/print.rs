@@ -79,7 +79,8 @@ fn option(field: &str) -> Cow<'_, str> {
     let name = match field {
         "authorized_domains" => "domains",
         "authorized_senders" => "senders",
-        "notify" | "priority" | "note" | "list" | "scope" | "cursor" => field,
+        "notify" | "priority" | "note" | "list" | "scope" | "cursor" | "user" | "class"
+        | "state" | "sender" | "recipient" | "domain" => field,
         _ => return printable(field),
     };
     Cow::Owned(format!("--{name}"))
