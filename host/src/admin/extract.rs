@@ -71,6 +71,12 @@ where
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        if !is_utf_8(parts.uri.query().unwrap_or_default()) {
+            return Err(Problem::new(
+                Kind::Malformed,
+                "the query is not valid UTF-8",
+            ));
+        }
         match axum::extract::Query::<T>::try_from_uri(&parts.uri) {
             Ok(axum::extract::Query(query)) => Ok(QueryString(query)),
             Err(rejection) => {
@@ -149,6 +155,27 @@ where
     T::deserialize(deserializer).map(Some)
 }
 
+/// Whether a query is text, its escapes read. Whoever reads it further puts a mark for what is none, and
+/// would look for that.
+fn is_utf_8(query: &str) -> bool {
+    let mut octets = Vec::with_capacity(query.len());
+    let mut rest = query.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let escaped = (*first == b'%')
+            .then(|| after.get(..2))
+            .flatten()
+            .and_then(|digits| str::from_utf8(digits).ok())
+            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        octets.push(escaped.unwrap_or(*first));
+        rest = if escaped.is_some() {
+            &after[2..]
+        } else {
+            after
+        };
+    }
+    str::from_utf8(&octets).is_ok()
+}
+
 fn is_json(headers: &HeaderMap) -> bool {
     let media_type = headers
         .get(CONTENT_TYPE)
@@ -172,6 +199,14 @@ fn unread_body(rejection: BytesRejection) -> Problem {
 }
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    // RFC 8259 §8.1: JSON is UTF-8.
+    if let Err(error) = str::from_utf8(body) {
+        let octet = error.valid_up_to() + 1;
+        return Err(Problem::new(
+            Kind::Malformed,
+            format!("the body is not UTF-8: octet {octet} belongs to no character"),
+        ));
+    }
     let first = body.iter().find(|octet| !octet.is_ascii_whitespace());
     let is_object = first.is_none_or(|octet| *octet == b'{');
     // Serde would take an array for an object, its items for the fields in their order.
@@ -391,6 +426,27 @@ mod tests {
                 (400, detail.to_owned(), Vec::new()),
                 "{body}"
             );
+        }
+    }
+
+    #[test]
+    fn what_is_not_utf_8_is_malformed_wherever_it_stands() {
+        for (body, octet) in [
+            (&b"{\"name\":\"x\xff\"}"[..], 11),
+            (b"{\"x\xc3\":1}", 4),
+            (b"\xff\xfe{", 1),
+        ] {
+            let problem = parse::<Shape>(body).unwrap_err();
+            let detail = format!("the body is not UTF-8: octet {octet} belongs to no character");
+            assert_eq!((problem.status, problem.detail), (400, detail));
+        }
+        for (query, expected) in [
+            ("user=%C3%BC&list=a%2", true),
+            ("user=%c3%bc+%zz", true),
+            ("user=%FF", false),
+            ("user=%C3&list=%BC", false),
+        ] {
+            assert_eq!(is_utf_8(query), expected, "{query}");
         }
     }
 
