@@ -3,11 +3,15 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::HeaderMap;
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::response::IntoResponse;
 
 use super::Api;
-use crate::telemetry::{Counter, EncodeLabelSet, Family, Registry, exposition};
+use crate::telemetry::{Counter, EncodeLabelSet, Family, Registry, exposition, plain_exposition};
+
+/// The form that is answered with where it is asked for.
+const OPENMETRICS: &str = "application/openmetrics-text";
 
 /// What the admin surface counts.
 #[derive(Clone, Debug, Default)]
@@ -45,16 +49,36 @@ impl Metrics {
     }
 }
 
-/// Exposes the metrics for Prometheus (OpenMetrics 1.0).
+/// Exposes the metrics: as OpenMetrics 1.0 to those who accept it, as Prometheus does, else as the plain
+/// text that all tools read.
 #[utoipa::path(get, path = "/metrics", operation_id = "show_metrics", tag = "health", security(()),
-    responses((status = 200, description = "All metrics.", body = String,
-        content_type = "application/openmetrics-text")))]
-pub(super) async fn show(State(api): State<Arc<Api>>) -> impl IntoResponse {
-    (
-        [(
-            CONTENT_TYPE,
-            "application/openmetrics-text; version=1.0.0; charset=utf-8",
-        )],
-        exposition(&api.registry),
-    )
+    responses((status = 200, description = "All metrics.",
+        content((String = "text/plain"), (String = "application/openmetrics-text")))))]
+pub(super) async fn show(State(api): State<Arc<Api>>, headers: HeaderMap) -> impl IntoResponse {
+    if accepts_openmetrics(&headers) {
+        let media_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+        ([(CONTENT_TYPE, media_type)], exposition(&api.registry))
+    } else {
+        let media_type = "text/plain; version=0.0.4; charset=utf-8";
+        (
+            [(CONTENT_TYPE, media_type)],
+            plain_exposition(&api.registry),
+        )
+    }
+}
+
+/// Whether OpenMetrics is named among what is accepted, and not as what is not.
+fn accepts_openmetrics(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(ACCEPT).iter();
+    let mut ranges = values
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','));
+    ranges.any(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        let is_named = parts
+            .next()
+            .is_some_and(|media_type| media_type.eq_ignore_ascii_case(OPENMETRICS));
+        let weight = parts.find_map(|part| part.strip_prefix("q="));
+        is_named && weight.and_then(|weight| weight.parse().ok()) != Some(0.0)
+    })
 }

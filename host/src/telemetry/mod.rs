@@ -5,6 +5,7 @@
 
 mod human;
 mod logs;
+mod plain;
 mod reading;
 
 pub use prometheus_client::encoding::EncodeLabelSet;
@@ -16,9 +17,10 @@ pub use prometheus_client::metrics::histogram::Histogram;
 pub use prometheus_client::registry::Registry;
 
 pub use logs::{LogFormat, Settings, start_logs};
+pub use plain::plain_exposition;
 pub use reading::{read_counts, read_gauge, read_seconds};
 
-/// The registry in the text form that Prometheus scrapes (OpenMetrics 1.0).
+/// The registry in the text form that Prometheus asks for (OpenMetrics 1.0).
 pub fn exposition(registry: &Registry) -> String {
     let mut text = String::new();
     encode(&mut text, registry).expect("writing to a string does not fail");

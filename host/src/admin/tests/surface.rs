@@ -150,6 +150,8 @@ async fn a_body_is_json_and_bounded() {
     );
     let refused = post(Some("application/json"), vec![0xff]).await;
     assert_eq!(refused.status, 400);
+    let refused = surface.ask("GET /api/v1/users?name=%FF", None).await;
+    assert_eq!(refused.status, 400);
 }
 
 #[tokio::test]
@@ -281,15 +283,14 @@ async fn metrics_are_exposed_without_a_token_and_name_nobody() {
     surface.ask("GET /api/v1/users/hidden-user", None).await;
     surface.call("", "GET /nowhere", None).await;
     let metrics = surface.call("", "GET /metrics", None).await;
-    assert!(
-        metrics
-            .header("content-type")
-            .starts_with("application/openmetrics-text")
+    assert_eq!(
+        metrics.header("content-type"),
+        "text/plain; version=0.0.4; charset=utf-8"
     );
     for line in [
+        "# TYPE outpost_admin_requests_total counter",
         "outpost_admin_requests_total{status=\"2xx\"} 2",
         "outpost_admin_requests_total{status=\"4xx\"} 1",
-        "# EOF",
     ] {
         assert!(
             metrics.text.lines().any(|found| found == line),
@@ -298,6 +299,32 @@ async fn metrics_are_exposed_without_a_token_and_name_nobody() {
         );
     }
     assert!(!metrics.text.contains("hidden-user"));
+}
+
+#[tokio::test]
+async fn metrics_come_as_openmetrics_to_those_who_accept_it() {
+    let surface = Surface::start().await;
+    for (accept, is_openmetrics) in [
+        (
+            "application/openmetrics-text;version=1.0.0;q=0.6,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+            true,
+        ),
+        ("text/html, Application/OpenMetrics-Text", true),
+        ("text/html,*/*;q=0.8", false),
+        ("text/plain;version=0.0.4", false),
+        ("application/openmetrics-text;q=0, text/plain", false),
+    ] {
+        let request = Request::get("/metrics").header("accept", accept);
+        let metrics = surface.send(request.body(Body::empty()).unwrap()).await;
+        let media_type = metrics.header("content-type");
+        let is_so = media_type.starts_with("application/openmetrics-text");
+        assert_eq!(is_so, is_openmetrics, "{accept}: {media_type}");
+        assert_eq!(
+            metrics.text.ends_with("# EOF\n"),
+            is_openmetrics,
+            "{accept}"
+        );
+    }
 }
 
 #[tokio::test]
