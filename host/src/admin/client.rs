@@ -140,19 +140,12 @@ impl Client {
         self.address
     }
 
-    /// Whether anybody listens at the address.
+    /// Whether a relay answers at the address, whatever the token.
     ///
     /// # Errors
-    /// [`ClientError::NotRunning`] or [`ClientError::Silent`].
+    /// There is no answer, or none of a relay.
     pub async fn knock(&self) -> Result<(), ClientError> {
-        tokio::time::timeout(WITHIN, TcpStream::connect(self.address))
-            .await
-            .map_err(|_| ClientError::Silent(self.address))?
-            .map(drop)
-            .map_err(|source| ClientError::NotRunning {
-                address: self.address,
-                source,
-            })
+        self.ask(&Ask::get("/api/v1/connection")).await.map(drop)
     }
 
     /// Asks, and waits for the answer.

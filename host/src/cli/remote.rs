@@ -118,7 +118,7 @@ async fn attempt(
         } else {
             format!("{}\n", token.as_str())
         };
-        return person.hear(&text).map_err(|_| Failure::Unheard);
+        return person.hear(&text).map_err(unheard);
     }
     let client = client(access).await?;
     let document = match plan {
@@ -149,7 +149,7 @@ async fn attempt(
     } else {
         print::answer(remote, document).map_err(unreadable)?
     };
-    person.hear(&text).map_err(|_| Failure::Unheard)
+    person.hear(&text).map_err(unheard)
 }
 
 /// As much of the queue as was asked for. The relay looks at a part of a deep queue at a time, so a
@@ -197,6 +197,15 @@ async fn confirm(
             "nothing was changed: --yes goes on without asking".to_owned(),
         ])),
     }
+}
+
+/// What was not heard may have been a password, so that somebody should know.
+fn unheard(error: io::Error) -> Failure {
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        return Failure::Unheard;
+    }
+    let done = "what was asked is done, but the answer cannot be written";
+    Failure::Said(vec![format!("{done}: {error}")])
 }
 
 fn read<T: DeserializeOwned>(document: Value) -> Result<T, Failure> {

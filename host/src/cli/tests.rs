@@ -22,10 +22,15 @@ struct Script {
     err: String,
     says: Option<bool>,
     asked: Vec<String>,
+    /// Why nothing is heard.
+    deaf: Option<io::ErrorKind>,
 }
 
 impl Person for Script {
     fn hear(&mut self, text: &str) -> io::Result<()> {
+        if let Some(kind) = self.deaf {
+            return Err(kind.into());
+        }
         self.out.push_str(text);
         Ok(())
     }
@@ -512,4 +517,47 @@ async fn without_a_good_token_it_says_where_the_token_should_be() {
     let said = running.err("user ls").await;
     assert!(said.contains("a relay answers at 127.0.0.1:"), "{said}");
     assert!(said.contains("admin-token cannot be read"), "{said}");
+}
+
+#[tokio::test]
+async fn without_a_token_another_program_is_not_taken_for_a_relay() {
+    use tokio::io::AsyncWriteExt as _;
+
+    let other = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = other.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (mut stream, _) = other.accept().await.unwrap();
+        stream.write_all(b"220 mail.example ESMTP\r\n").await
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let running = Running {
+        access: Access {
+            address,
+            token_file: folder.path().join("none"),
+        },
+        surface: Surface::start().await,
+        folder,
+    };
+    let said = running.err("user ls").await;
+    let expected = format!("what answers at {address} is not the admin API of a relay");
+    assert!(said.starts_with(&expected), "{said}");
+}
+
+#[tokio::test]
+async fn an_answer_that_cannot_be_written_is_told_unless_nobody_listens() {
+    let running = Running::start().await;
+    for (kind, said) in [
+        (
+            io::ErrorKind::StorageFull,
+            "what was asked is done, but the answer cannot be written: no storage space\n",
+        ),
+        (io::ErrorKind::BrokenPipe, ""),
+    ] {
+        let mut person = Script {
+            deaf: Some(kind),
+            ..Script::default()
+        };
+        assert!(!running.typed_by(&["user", "add"], &mut person).await);
+        assert_eq!(person.err, said);
+    }
 }
