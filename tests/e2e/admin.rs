@@ -210,6 +210,10 @@ fn json_logs_have_the_message_id_everywhere_and_no_content_or_secret() {
     let id = message_id(&reply);
     sink.wait_for(2);
     client.expect("MAIL FROM:<ceo@victim.example>", "550");
+    let mut stranger = relay.connect();
+    stranger.expect("EHLO client.example", "250");
+    let refused = stranger.auth_plain("name-that-nobody-has", "wrong-guess");
+    assert!(refused.starts_with("535"), "{refused}");
     assert!(relay.terminate().success());
     let printed = relay.printed();
     let mut about_message = Vec::new();
@@ -220,6 +224,9 @@ fn json_logs_have_the_message_id_everywhere_and_no_content_or_secret() {
             event["timestamp"].is_string() && event["level"].is_string(),
             "{line}"
         );
+        // What is not known is left out.
+        let fields = event.as_object().unwrap().values();
+        assert!(fields.clone().all(|value| value != ""), "{line}");
         if line.contains(&id) {
             about_message.push(event);
         }
@@ -245,7 +252,14 @@ fn json_logs_have_the_message_id_everywhere_and_no_content_or_secret() {
         );
     }
     let login = base64(&format!("\0ann\0{password}"));
-    for secret in ["body-of-it", "subject-of-it", &password, &login] {
+    for secret in [
+        "body-of-it",
+        "subject-of-it",
+        &password,
+        &login,
+        "name-that-nobody-has",
+        "wrong-guess",
+    ] {
         assert!(!printed.contains(secret), "{secret} in {printed}");
     }
 }

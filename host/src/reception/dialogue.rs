@@ -169,7 +169,7 @@ impl Dialogue {
             (Verification::Refused | Verification::Verified, user) => {
                 self.reception.metrics.login("refused");
                 // Only a name that we know: what else stands there may be a password.
-                let user = user.map(|user| user.name.clone()).unwrap_or_default();
+                let user = user.map(|user| user.name.clone());
                 tracing::info!(user, client = %self.client.address.ip(), port = self.client.listener_port, "login refused");
                 Answer::Refuse(replies::wrong_credentials())
             }
