@@ -34,7 +34,8 @@ const SUFFIX: &str = ".cwasm";
 /// The folder of compiled components.
 #[derive(Debug)]
 pub struct Cache {
-    folder: PathBuf,
+    /// None: nothing is kept.
+    folder: Option<PathBuf>,
     /// The user that the relay runs as.
     owner: u32,
     compilations: AtomicU64,
@@ -62,19 +63,14 @@ impl Cache {
             .mode(0o700)
             .create(folder)
             .map_err(CacheError::Folder)?;
-        let mut cache = Self {
-            folder: folder.to_owned(),
-            owner: 0,
-            compilations: AtomicU64::new(0),
-        };
         // A file that we just made tells who we are.
-        let (probe, file) = cache.new_file().map_err(CacheError::Folder)?;
+        let (probe, file) = new_file(folder).map_err(CacheError::Folder)?;
         let owner = file.metadata().map(|metadata| metadata.uid());
         fs::remove_file(probe).map_err(CacheError::Folder)?;
-        cache.owner = owner.map_err(CacheError::Folder)?;
+        let owner = owner.map_err(CacheError::Folder)?;
 
         let metadata = fs::symlink_metadata(folder).map_err(CacheError::Folder)?;
-        if !metadata.is_dir() || metadata.uid() != cache.owner {
+        if !metadata.is_dir() || metadata.uid() != owner {
             return Err(CacheError::Folder(io::Error::new(
                 io::ErrorKind::PermissionDenied,
                 "it is not a folder of the relay's own user",
@@ -84,7 +80,20 @@ impl Cache {
             fs::set_permissions(folder, Permissions::from_mode(0o700))
                 .map_err(CacheError::Folder)?;
         }
-        Ok(cache)
+        Ok(Self {
+            folder: Some(folder.to_owned()),
+            owner,
+            compilations: AtomicU64::new(0),
+        })
+    }
+
+    /// One that keeps nothing and needs no folder, for whoever only looks whether components load.
+    pub fn nowhere() -> Self {
+        Self {
+            folder: None,
+            owner: 0,
+            compilations: AtomicU64::new(0),
+        }
     }
 
     /// The component in the form that runs: from the folder, or compiled and put there. Blocks for
@@ -108,20 +117,25 @@ impl Cache {
         let code = engine
             .precompile_component(octets)
             .map_err(|error| CacheError::Compile(format!("{error:#}")))?;
-        let loaded = match self.store(&key, &code) {
-            Ok(path) => map(engine, &path),
-            Err(error) => {
-                tracing::warn!(%error, "a compiled component could not be kept");
-                // SAFETY: the compiler of this very engine made these octets, in this process.
-                unsafe { Component::deserialize(engine, &code) }
-            }
+        let kept = self.folder.as_deref().and_then(|folder| {
+            let stored = store(folder, &key, &code);
+            stored
+                .inspect_err(|error| {
+                    tracing::warn!(%error, "a compiled component could not be kept");
+                })
+                .ok()
+        });
+        let loaded = match kept {
+            Some(path) => map(engine, &path),
+            // SAFETY: the compiler of this very engine made these octets, in this process.
+            None => unsafe { Component::deserialize(engine, &code) },
         };
         loaded.map_err(|error| CacheError::Compile(format!("{error:#}")))
     }
 
     /// Removes the oldest files beyond a fixed number.
     pub fn prune(&self) {
-        let Ok(folder) = fs::read_dir(&self.folder) else {
+        let Some(Ok(folder)) = self.folder.as_ref().map(fs::read_dir) else {
             return;
         };
         let mut files: Vec<_> = folder
@@ -142,7 +156,7 @@ impl Cache {
     }
 
     fn find(&self, engine: &Engine, key: &str) -> Option<Component> {
-        for entry in fs::read_dir(&self.folder).ok()?.flatten() {
+        for entry in fs::read_dir(self.folder.as_ref()?).ok()?.flatten() {
             let name = entry.file_name();
             let Some(name) = name.to_str() else { continue };
             let Some(code_digest) = name
@@ -187,34 +201,32 @@ impl Cache {
                 .is_ok()
             && digest::of_octets(&code) == code_digest
     }
+}
 
-    /// Writes beside and renames, so that a file with a final name is never half a file of ours.
-    fn store(&self, key: &str, code: &[u8]) -> io::Result<PathBuf> {
-        let (beside, mut file) = self.new_file()?;
-        let written = file.write_all(code).and_then(|()| file.sync_all());
-        let path = self
-            .folder
-            .join(format!("{key}{}{SUFFIX}", digest::of_octets(code)));
-        let renamed = written.and_then(|()| fs::rename(&beside, &path));
-        if renamed.is_err() {
-            discard(&beside);
-        }
-        renamed.map(|()| path)
+/// Writes beside and renames, so that a file with a final name is never half a file of ours.
+fn store(folder: &Path, key: &str, code: &[u8]) -> io::Result<PathBuf> {
+    let (beside, mut file) = new_file(folder)?;
+    let written = file.write_all(code).and_then(|()| file.sync_all());
+    let path = folder.join(format!("{key}{}{SUFFIX}", digest::of_octets(code)));
+    let renamed = written.and_then(|()| fs::rename(&beside, &path));
+    if renamed.is_err() {
+        discard(&beside);
     }
+    renamed.map(|()| path)
+}
 
-    fn new_file(&self) -> io::Result<(PathBuf, File)> {
-        static SERIAL: AtomicU64 = AtomicU64::new(0);
-        let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
-        let path = self.folder.join(format!(".{}-{serial}.new", process::id()));
-        // Left over by a process that had our number and was killed.
-        discard(&path);
-        let file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&path)?;
-        Ok((path, file))
-    }
+fn new_file(folder: &Path) -> io::Result<(PathBuf, File)> {
+    static SERIAL: AtomicU64 = AtomicU64::new(0);
+    let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
+    let path = folder.join(format!(".{}-{serial}.new", process::id()));
+    // Left over by a process that had our number and was killed.
+    discard(&path);
+    let file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&path)?;
+    Ok((path, file))
 }
 
 /// Maps a file that [`Cache::is_ours_and_whole`] has looked at, or that was written a moment ago.
@@ -384,6 +396,17 @@ mod tests {
             fs::read_dir(bench.folder.path()).unwrap().count(),
             FILES_MAX
         );
+    }
+
+    #[test]
+    fn without_a_folder_a_component_is_compiled_and_nothing_is_kept() {
+        let bench = Bench::new();
+        let cache = Cache::nowhere();
+        for _ in 0..2 {
+            cache.component(&bench.engine, EMPTY, "digest").unwrap();
+        }
+        cache.prune();
+        assert_eq!(cache.compilations(), 2);
     }
 
     #[test]

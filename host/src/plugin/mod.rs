@@ -192,7 +192,10 @@ impl Plugins {
 
 impl Workshop {
     fn open(settings: &Settings, clock: Clock, metrics: Metrics) -> Result<Self, String> {
-        let cache = Cache::open(&settings.cache_dir).map_err(|error| error.to_string())?;
+        let cache = match &settings.cache_dir {
+            Some(folder) => Cache::open(folder).map_err(|error| error.to_string())?,
+            None => Cache::nowhere(),
+        };
         let (engine, allocation) = engine::start(&settings.pool)?;
         let linker = engine::linker(&engine).map_err(|error| format!("{error:#}"))?;
         let linker_with_wasi = wasi::linker(&linker).map_err(|error| format!("{error:#}"))?;

@@ -12,8 +12,9 @@ use crate::policy::{OnFailure, Question};
 pub struct Settings {
     /// The components in the order in which they are asked.
     pub chain: Vec<ComponentSettings>,
-    /// The folder for compiled components. Made when missing, for the relay's user alone.
-    pub cache_dir: PathBuf,
+    /// The folder for compiled components. Made when missing, for the relay's user alone. None: nothing is
+    /// kept, and each start compiles.
+    pub cache_dir: Option<PathBuf>,
     /// How many instances there may be.
     pub pool: PoolSettings,
 }
@@ -91,7 +92,7 @@ impl Settings {
             chain: SHIPPED
                 .map(|shipped| ComponentSettings::shipped(shipped.name))
                 .into(),
-            cache_dir,
+            cache_dir: Some(cache_dir),
             pool: PoolSettings::default(),
         }
     }

@@ -3,8 +3,6 @@
 //! The same things keep a relay from starting; here they are found all at once, beside the mistakes
 //! in the file, and each is told at its key. Nothing is bound and the data folder is not touched.
 
-use std::fs;
-
 use super::loops;
 use crate::clock::Clock;
 use crate::config::{Config, Mistake, Reading};
@@ -52,14 +50,12 @@ pub async fn check(mut reading: Reading) -> Reading {
 }
 
 async fn of_components(config: &Config) -> Vec<LoadProblem> {
-    // Compiled aside, so that a check leaves no trace in the data folder and needs no rights to it.
-    let aside = std::env::temp_dir().join(format!("outpost-check-{}", std::process::id()));
+    // A check leaves no trace and needs no folder that it may write to.
     let settings = plugin::Settings {
-        cache_dir: aside.clone(),
+        cache_dir: None,
         ..config.plugin.clone()
     };
     let loaded = Plugins::load(settings, Clock::system(), &mut Registry::default()).await;
-    let _ = fs::remove_dir_all(aside);
     loaded.err().unwrap_or_default()
 }
 

@@ -192,7 +192,7 @@ async fn a_folder_that_cannot_be_used_is_named() {
     let file = folder.path().join("file");
     fs::write(&file, "").unwrap();
     let settings = Settings {
-        cache_dir: file,
+        cache_dir: Some(file),
         ..settings(vec![])
     };
     let loaded = Plugins::load(settings, clock(), &mut Registry::default()).await;

@@ -55,7 +55,7 @@ fn compiled() -> PathBuf {
 fn settings(chain: Vec<ComponentSettings>) -> Settings {
     Settings {
         chain,
-        cache_dir: compiled(),
+        cache_dir: Some(compiled()),
         pool: PoolSettings {
             instances: 16,
             instances_held: 8,
