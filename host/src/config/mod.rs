@@ -7,6 +7,7 @@ mod document;
 mod places;
 mod sections;
 mod syntax;
+mod together;
 mod values;
 
 use std::fmt;
@@ -226,10 +227,14 @@ fn read_text(text: &str) -> Reading {
     root.finish();
     let found = document.into_findings();
     config.places.lines = found.lines;
+    let (mut mistakes, mut notes) = (found.mistakes, found.notes);
+    notes.extend(together::notes(&config, &mistakes));
+    mistakes.extend(together::mistakes(&config, &mistakes));
+    mistakes.sort();
     Reading {
         config,
-        mistakes: found.mistakes,
-        notes: found.notes,
+        mistakes,
+        notes,
     }
 }
 
@@ -573,6 +578,15 @@ mod tests {
         }
         let twice = parse("[submission]\naddresses = [\"::1\", \"127.0.0.1\", \"::1\"]\n").unwrap();
         assert_eq!(twice.listen.addresses.len(), 2);
+        let any =
+            parse("[submission]\naddresses = [\"127.0.0.1\", \"0.0.0.0\", \"::1\"]\n").unwrap();
+        let any: Vec<_> = any
+            .listen
+            .addresses
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(any, ["0.0.0.0", "::1"]);
     }
 
     #[test]

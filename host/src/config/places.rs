@@ -52,6 +52,11 @@ impl Places {
         }
     }
 
+    /// Whether the file has that key.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.lines.contains_key(key)
+    }
+
     /// The section of the component of that name: `plugin[2]`. One that is not in the file, since it is
     /// asked by default, has none.
     pub fn component(&self, name: &str) -> Option<&str> {

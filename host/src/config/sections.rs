@@ -32,6 +32,9 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// Until very-high mail pauses other sends, this is only read.
 const PAUSE_CEILING: Duration = Duration::from_secs(60);
 
+/// More than a trace field has.
+const TRACE_OCTETS: u64 = 1 << 20;
+
 /// What is told about a key that is read for later.
 const NO_EFFECT: &str = "has no effect in this version";
 
@@ -52,6 +55,7 @@ pub(super) fn config(root: &Section<'_, '_>) -> Config {
     let listen = listen(&submission);
     let plaintext_auth = submission.value("plaintext_auth", truth).unwrap_or(false);
     let limits = limits(&submission);
+    let content_octets_max = limits.content_octets_max;
     let reception = reception(&submission);
     submission.finish();
 
@@ -87,7 +91,7 @@ pub(super) fn config(root: &Section<'_, '_>) -> Config {
         delivery,
         dns: dns(root),
         queue,
-        spool: spool(root),
+        spool: spool(root, content_octets_max),
         auth: auth(root),
         plugin: plugin(root, &data_dir, &mut places),
         admin: admin(root),
@@ -149,13 +153,16 @@ fn listen(section: &Section<'_, '_>) -> net::Settings {
     }
 }
 
-/// The addresses, each once.
+/// The addresses, each once, and none that "any" has along: its ports would be taken.
 fn once(addresses: Vec<IpAddr>) -> Vec<IpAddr> {
+    let is_any = |ip: &IpAddr, of: &IpAddr| ip.is_unspecified() && ip.is_ipv4() == of.is_ipv4();
     let mut seen = HashSet::new();
-    addresses
-        .into_iter()
-        .filter(|ip| seen.insert(*ip))
-        .collect()
+    let mut once = addresses.clone();
+    once.retain(|ip| {
+        let is_along = !ip.is_unspecified() && addresses.iter().any(|other| is_any(other, ip));
+        !is_along && seen.insert(*ip)
+    });
+    once
 }
 
 fn limits(section: &Section<'_, '_>) -> Limits {
@@ -377,9 +384,12 @@ fn dns(root: &Section<'_, '_>) -> dns::Settings {
     }
 }
 
-fn spool(root: &Section<'_, '_>) -> spool::Settings {
+fn spool(root: &Section<'_, '_>, content_octets_max: u64) -> spool::Settings {
     let section = root.section("spool");
     let mut settings = spool::Settings::default();
+    // A message of the largest size, and the trace field before it, have room.
+    let least = content_octets_max.saturating_add(TRACE_OCTETS);
+    settings.octets_in_flight_max = settings.octets_in_flight_max.max(least);
     if let Some(octets) = section.value("in_flight_bytes_max", number(1 << 20, 1 << 40)) {
         settings.octets_in_flight_max = octets;
     }
