@@ -140,6 +140,14 @@ fn parse_domain(item: &str) -> Result<String, String> {
             None => NOT_A_DOMAIN.to_owned(),
         });
     }
+    if let Some(domain) = item.strip_prefix('.')
+        && domain_in_normal_form(domain).is_some()
+    {
+        // Other servers mean subdomains by it.
+        return Err(format!(
+            "is written without the dot before it: write {domain}, or *.{domain} for its subdomains"
+        ));
+    }
     if item.contains('@') {
         return Err(String::from(
             "is an address: write it under the authorized senders, or only what follows the @",
@@ -328,6 +336,10 @@ mod tests {
             ("a.*.example", pattern),
             ("*.*.example", pattern),
             ("@a.example", "is written without the @: write a.example"),
+            (
+                ".a.example",
+                "is written without the dot before it: write a.example, or *.a.example for its subdomains",
+            ),
             ("@", no_domain),
             (
                 "x@a.example",
@@ -337,7 +349,6 @@ mod tests {
             ("*.[192.0.2.1]", no_domain),
             ("[192.0.2.256]", no_domain),
             ("a..example", no_domain),
-            (".a.example", no_domain),
             ("a_b.example", no_domain),
             ("-a.example", no_domain),
             ("xn--\u{fc}.example", no_domain),
