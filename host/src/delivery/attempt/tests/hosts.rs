@@ -1,0 +1,210 @@
+//! Attempts with several hosts: who is asked after whom, and what stands in the end.
+
+use tokio::time::Instant;
+
+use crate::delivery::attempt::HOSTS_REACHED_MAX;
+use crate::delivery::rehearsal::{Act, Mail, Script, World, brief, seconds};
+
+/// The mail of b.example is taken by `first`, and if it does not, by `second`.
+fn two_hosts(first: &Script, second: &Script) -> World {
+    World::new()
+        .mx("b.example", 10, "mx1.example", "192.0.2.1")
+        .mx("b.example", 20, "mx2.example", "192.0.2.2")
+        .host("192.0.2.1:25", first)
+        .host("192.0.2.2:25", second)
+}
+
+#[tokio::test]
+async fn what_is_refused_for_all_is_said_of_each() {
+    for (command, reply, outcome) in [
+        ("MAIL", "550 5.7.1 Not you\r\n", "bounced 550 5.7.1"),
+        ("MAIL", "451 4.7.1 Greylisted\r\n", "deferred 451 4.7.1"),
+        ("RCPT", "550 5.1.1 Nobody\r\n", "bounced 550 5.1.1"),
+        ("DATA", "554 5.7.0 No\r\n", "bounced 554 5.7.0"),
+        (".", "554 5.6.0 Spam\r\n", "bounced 554 5.6.0"),
+        (".", "452 4.3.1 Full\r\n", "deferred 452 4.3.1"),
+        (".", "552 5.3.4 Too big\r\n", "bounced 552 5.3.4"),
+        ("RCPT", "552 5.2.2 Mailbox full\r\n", "bounced 552 5.2.2"),
+        ("RCPT", "552 5.5.3 Too many\r\n", "deferred 552 5.5.3"),
+        ("RCPT", "452 Too many\r\n", "deferred 452 -"),
+        ("RCPT", "550\r\n", "bounced 550 -"),
+    ] {
+        let (host, other) = (Script::new().at(command, Act::Say(reply)), Script::new());
+        let mail = Mail::to(&["a@b.example", "c@b.example"]);
+        let attempt = mail.deliver(&two_hosts(&host, &other).deliverer()).await;
+        assert_eq!(brief(&attempt), [outcome, outcome], "{command} {reply}");
+        assert_eq!(
+            other.seen().connections,
+            0,
+            "a reply is final for the attempt"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_host_that_breaks_off_leaves_the_mail_to_the_next_one() {
+    for command in ["connect", "EHLO", "MAIL", "RCPT", "DATA"] {
+        for act in [
+            Act::Cut,
+            Act::SayAndCut("421 4.3.2 Closing\r\n"),
+            Act::SayAndCut("nonsense\r\n"),
+        ] {
+            let (host, other) = (Script::new().at(command, act), Script::new());
+            let mail = Mail::to(&["a@b.example", "c@b.example"]);
+            let attempt = mail.deliver(&two_hosts(&host, &other).deliverer()).await;
+            let delivered = "delivered 250 2.0.0";
+            assert_eq!(brief(&attempt), [delivered, delivered], "{command} {act:?}");
+            assert_eq!(attempt.host.unwrap().name, "mx2.example");
+            assert!(!attempt.unknown);
+            assert_eq!((host.seen().connections, other.seen().connections), (1, 1));
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_last_host_to_break_off_says_why_mail_waits() {
+    for (command, act, outcome) in [
+        ("connect", Act::Cut, "deferred 451 4.4.2 local"),
+        (
+            "connect",
+            Act::Say("554 5.7.1 Go away\r\n"),
+            "deferred 554 5.7.1",
+        ),
+        (
+            "connect",
+            Act::Say("521 5.3.2 No mail here\r\n"),
+            "bounced 521 5.3.2",
+        ),
+        (
+            "EHLO",
+            Act::Say("451 4.3.0 Not now\r\n"),
+            "deferred 451 4.3.0",
+        ),
+        ("MAIL", Act::Cut, "deferred 451 4.4.2 local"),
+        (
+            "MAIL",
+            Act::SayAndCut("421 4.3.2 Closing\r\n"),
+            "deferred 421 4.3.2",
+        ),
+        (
+            "RCPT",
+            Act::SayAndCut("421 4.3.2 Closing\r\n"),
+            "deferred 421 4.3.2",
+        ),
+        ("DATA", Act::SayAndCut("x\r\n"), "deferred 451 4.5.0 local"),
+        (
+            ".",
+            Act::SayAndCut("421 4.3.2 Closing\r\n"),
+            "deferred 421 4.3.2",
+        ),
+    ] {
+        let host = Script::new().at(command, act);
+        let mail = Mail::to(&["a@b.example"]);
+        let attempt = mail.deliver(&World::of(&host).deliverer()).await;
+        assert_eq!(brief(&attempt), [outcome], "{command} {act:?}");
+        assert!(!attempt.unknown);
+        assert_eq!(attempt.host.unwrap().name, "mx.example");
+    }
+}
+
+#[tokio::test]
+async fn refusals_before_a_break_stand_and_the_others_go_on() {
+    let host = Script::new()
+        .at("RCPT TO:<bad", Act::Say("550 5.1.1 Nobody\r\n"))
+        .at("DATA", Act::SayAndCut("421 4.3.2 Closing\r\n"));
+    let other = Script::new();
+    let mail = Mail::to(&["a@b.example", "bad@b.example"]);
+    let attempt = mail.deliver(&two_hosts(&host, &other).deliverer()).await;
+    assert_eq!(
+        brief(&attempt),
+        ["delivered 250 2.0.0", "bounced 550 5.1.1"]
+    );
+    assert!(
+        !other
+            .seen()
+            .commands
+            .iter()
+            .any(|line| line.contains("bad@"))
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_the_final_dot_the_outcome_is_unknown_and_no_other_host_is_tried() {
+    for act in [
+        Act::Cut,
+        Act::Hang,
+        Act::Say("999 what\r\n"),
+        Act::Say("354 more\r\n"),
+    ] {
+        let (host, other) = (Script::new().at(".", act), Script::new());
+        let mail = Mail::to(&["a@b.example"]);
+        let attempt = mail.deliver(&two_hosts(&host, &other).deliverer()).await;
+        assert!(attempt.unknown, "{act:?}");
+        assert!(brief(&attempt)[0].starts_with("deferred 451 4."), "{act:?}");
+        assert_eq!(other.seen().connections, 0);
+        assert_eq!(host.seen().contents.len(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_does_not_answer_is_passed_over() {
+    let host = Script::new();
+    let world = World::new()
+        .mx("b.example", 10, "silent.example", "198.51.100.1")
+        .mx("b.example", 20, "closed.example", "192.0.2.1")
+        .mx("b.example", 30, "mx.example", "192.0.2.2")
+        .host("192.0.2.2:25", &host);
+    let begun = Instant::now();
+    let attempt = Mail::to(&["a@b.example"]).deliver(&world.deliverer()).await;
+    assert_eq!(brief(&attempt), ["delivered 250 2.0.0"]);
+    assert_eq!(begun.elapsed(), seconds(30));
+}
+
+#[tokio::test(start_paused = true)]
+async fn hosts_are_tried_within_bounds_and_their_silence_is_a_deferral() {
+    let mut world = World::new();
+    for number in 1..=20 {
+        let name = format!("mx{number}.example");
+        let address = format!("198.51.100.{number}");
+        world = world.mx("b.example", number, &name, &address);
+    }
+    let begun = Instant::now();
+    let attempt = Mail::to(&["a@b.example"]).deliver(&world.deliverer()).await;
+    assert_eq!(brief(&attempt), ["deferred 451 4.4.1 local"]);
+    assert_eq!(attempt.host, None);
+    assert_eq!(begun.elapsed(), seconds(30 * 8));
+}
+
+#[tokio::test(start_paused = true)]
+async fn hosts_that_hold_us_up_are_tried_within_bounds() {
+    let mut world = World::new();
+    let host = Script::new().at("connect", Act::Hang);
+    for number in 1..=8 {
+        let address = format!("192.0.2.{number}");
+        world = world
+            .mx(
+                "b.example",
+                number,
+                &format!("mx{number}.example"),
+                &address,
+            )
+            .host(&format!("{address}:25"), &host);
+    }
+    let begun = Instant::now();
+    let attempt = Mail::to(&["a@b.example"]).deliver(&world.deliverer()).await;
+    assert_eq!(brief(&attempt), ["deferred 451 4.4.2 local"]);
+    assert_eq!(host.seen().connections, HOSTS_REACHED_MAX);
+    assert_eq!(begun.elapsed(), seconds(4 * 300));
+}
+
+#[tokio::test]
+async fn a_cut_in_the_middle_of_the_content_leaves_the_mail_to_the_next_host() {
+    let content = "x".repeat(70).repeat(20_000) + "\r\n";
+    let host = Script::new().at("DATA", Act::CutInContent(100_000));
+    let other = Script::new();
+    let mail = Mail::to(&["a@b.example"]).with_content(content.clone(), 64 * 1024);
+    let attempt = mail.deliver(&two_hosts(&host, &other).deliverer()).await;
+    assert_eq!(brief(&attempt), ["delivered 250 2.0.0"]);
+    assert!(!attempt.unknown);
+    assert!(host.seen().contents.is_empty() && other.seen().contents == [content]);
+}
