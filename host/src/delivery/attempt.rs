@@ -7,6 +7,7 @@
 
 use outpost_smtp::Reply;
 use outpost_smtp::client::Closed;
+use tokio::time::Instant;
 
 use super::Deliverer;
 use super::connection::{Break, Cause, Connection, Load, OpenContent};
@@ -15,7 +16,7 @@ use super::opening::{Failure, Opening, closed_by, lost};
 use super::settings::Smarthost;
 use super::transaction::{self, Fates};
 use crate::message::{
-    Attempt, Delivery, HostPort, Message, NextHop, Outcome, RecipientOutcome, RemoteHost,
+    Attempt, Delivery, HostPort, Message, NextHop, Outcome, RecipientOutcome, RemoteHost, Visit,
 };
 
 /// Kept connections tried before a new one is opened. Where several in a row are dead, the host has
@@ -34,9 +35,9 @@ pub(super) struct Course<'a> {
     load: Load<'a>,
     /// Recipients without an outcome.
     pending: Vec<u32>,
-    outcomes: Vec<RecipientOutcome>,
-    host: Option<RemoteHost>,
-    is_unknown: bool,
+    visits: Vec<Visit>,
+    /// When the last of the visits ended, or the attempt began.
+    since: Instant,
     /// Why the last host did not take the message.
     failure: Option<Failure>,
 }
@@ -67,9 +68,8 @@ impl<'a> Course<'a> {
                 sent: &deliverer.metrics.content_octets,
             },
             pending: delivery.recipients.clone(),
-            outcomes: Vec::with_capacity(delivery.recipients.len()),
-            host: None,
-            is_unknown: false,
+            visits: Vec::new(),
+            since: Instant::now(),
             failure: None,
         }
     }
@@ -85,11 +85,11 @@ impl<'a> Course<'a> {
             });
             self.fail_rest(failure);
         }
-        self.outcomes.sort_by_key(|outcome| outcome.recipient);
+        for visit in &mut self.visits {
+            visit.outcomes.sort_by_key(|outcome| outcome.recipient);
+        }
         Attempt {
-            host: self.host,
-            outcomes: self.outcomes,
-            unknown: self.is_unknown,
+            visits: self.visits,
         }
     }
 
@@ -216,10 +216,7 @@ impl<'a> Course<'a> {
         connection: &mut Connection,
         ending: Option<Closed>,
     ) -> Option<Further> {
-        if !fates.outcomes.is_empty() {
-            self.host = Some(connection.host().clone());
-        }
-        self.outcomes.extend(fates.outcomes);
+        self.record(Some(connection.host().clone()), fates.outcomes, false);
         self.pending.splice(..0, fates.remaining);
         let closed = ending?;
         self.failure = Some(closed_by(connection.host(), closed));
@@ -259,15 +256,7 @@ impl<'a> Course<'a> {
         }
         // It has to be tried again, at the risk of a duplicate (RFC 1047). Not at another host and
         // not at once, which would make the duplicate certain where a host is merely overloaded.
-        self.is_unknown = true;
-        self.host = failure.host;
-        let outcome = failure.outcome;
-        self.outcomes
-            .extend(recipients.into_iter().map(|recipient| RecipientOutcome {
-                recipient,
-                outcome: outcome.clone(),
-                remote: failure.is_remote,
-            }));
+        self.record_failure(failure, recipients, true);
         if self.pending.is_empty() {
             Further::Nothing
         } else {
@@ -276,21 +265,39 @@ impl<'a> Course<'a> {
     }
 
     fn fail_rest(&mut self, failure: Failure) {
-        let Failure {
-            outcome,
-            is_remote,
-            host,
-        } = failure;
-        if host.is_some() || self.outcomes.is_empty() {
-            self.host = host;
-        }
         let rest = std::mem::take(&mut self.pending);
-        self.outcomes
-            .extend(rest.into_iter().map(|recipient| RecipientOutcome {
-                recipient,
-                outcome: outcome.clone(),
-                remote: is_remote,
-            }));
+        self.record_failure(failure, rest, false);
+    }
+
+    fn record_failure(&mut self, failure: Failure, recipients: Vec<u32>, is_unknown: bool) {
+        let outcomes = recipients.into_iter().map(|recipient| RecipientOutcome {
+            recipient,
+            outcome: failure.outcome.clone(),
+            remote: failure.is_remote,
+        });
+        self.record(failure.host, outcomes.collect(), is_unknown);
+    }
+
+    /// Notes what became of some recipients, and where.
+    fn record(&mut self, host: Option<RemoteHost>, outcomes: Vec<RecipientOutcome>, unknown: bool) {
+        if outcomes.is_empty() {
+            return;
+        }
+        let took = self.since.elapsed();
+        self.since = Instant::now();
+        match self.visits.last_mut() {
+            Some(visit) if visit.host == host => {
+                visit.took += took;
+                visit.outcomes.extend(outcomes);
+                visit.unknown |= unknown;
+            }
+            _ => self.visits.push(Visit {
+                host,
+                took,
+                outcomes,
+                unknown,
+            }),
+        }
     }
 }
 

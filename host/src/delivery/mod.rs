@@ -37,7 +37,7 @@ pub use metrics::Metrics;
 pub use settings::{AddressOrder, Login, Settings, Smarthost, TlsPolicy};
 
 use crate::dns::Resolver;
-use crate::message::{Attempt, Delivery, Message, NextHop, Outcome};
+use crate::message::{Attempt, Delivery, Message, NextHop, Outcome, RecipientOutcome};
 use crate::net::Dialer;
 use crate::tls::client::Connector;
 
@@ -97,7 +97,7 @@ impl Deliverer {
         self.metrics
             .attempt_seconds
             .observe(begun.elapsed().as_secs_f64());
-        for outcome in &attempt.outcomes {
+        for (outcome, _) in attempt.outcomes() {
             self.metrics.count(&outcome.outcome);
         }
         log(delivery, &attempt);
@@ -130,11 +130,13 @@ impl fmt::Debug for Deliverer {
 
 /// One line for each outcome that differs from the one before: nearly always one line.
 fn log(delivery: &Delivery, attempt: &Attempt) {
-    let host = attempt.host.as_ref().map(|host| host.name.as_str());
-    for same in attempt
-        .outcomes
-        .chunk_by(|one, next| one.outcome == next.outcome)
-    {
+    let same = attempt.visits.iter().flat_map(|visit| {
+        let alike = |one: &RecipientOutcome, next: &RecipientOutcome| one.outcome == next.outcome;
+        let chunks = visit.outcomes.chunk_by(alike);
+        chunks.map(move |same| (visit, same))
+    });
+    for (visit, same) in same {
+        let host = visit.host.as_ref().map(|host| host.name.as_str());
         let outcome = &same[0].outcome;
         let reply = outcome.reply();
         let outcome = match outcome {
@@ -149,7 +151,7 @@ fn log(delivery: &Delivery, attempt: &Attempt) {
             host,
             recipients = same.len(),
             %reply,
-            unknown = attempt.unknown,
+            unknown = visit.unknown,
             "{outcome}"
         );
     }

@@ -258,7 +258,7 @@ pub(super) fn closed_by(host: &RemoteHost, closed: Closed) -> Failure {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use super::super::rehearsal::{Act, Certificate, Mail, Script, World, brief};
+    use super::super::rehearsal::{Act, Certificate, Mail, Script, World, brief, last_host};
     use super::super::settings::Login;
     use super::*;
     use crate::message::NextHop;
@@ -308,7 +308,7 @@ mod tests {
         let deliverer = World::of(&host).deliverer();
         let attempt = Mail::to(&["a@b.example"]).deliver(&deliverer).await;
         assert_eq!(brief(&attempt), ["delivered 250 2.0.0"]);
-        assert_eq!(attempt.host.unwrap().tls.unwrap().version, "TLSv1.3");
+        assert_eq!(last_host(&attempt).unwrap().tls.unwrap().version, "TLSv1.3");
         assert_eq!(host.verbs(), "EHLO STARTTLS EHLO MAIL RCPT DATA .");
     }
 
@@ -332,7 +332,7 @@ mod tests {
             let deliverer = World::of(&host).deliverer();
             let attempt = Mail::to(&["a@b.example"]).deliver(&deliverer).await;
             assert_eq!(brief(&attempt), ["delivered 250 2.0.0"]);
-            assert_eq!(attempt.host.unwrap().tls, None);
+            assert_eq!(last_host(&attempt).unwrap().tls, None);
             assert_eq!(host.seen().connections, connections);
         }
     }
@@ -345,7 +345,7 @@ mod tests {
         let trusting = world(&host, PUBLIC, 587, required.clone()).trusting(&certificate);
         let attempt = mail(587).deliver(&trusting.deliverer()).await;
         assert_eq!(brief(&attempt), ["delivered 250 2.0.0"]);
-        assert!(attempt.host.unwrap().tls.is_some());
+        assert!(last_host(&attempt).unwrap().tls.is_some());
 
         let stranger = Certificate::new();
         let other = world(&host, PUBLIC, 587, required).trusting(&stranger);
@@ -395,7 +395,7 @@ mod tests {
             let world = world(&host, PUBLIC, 465, smarthost(tls, None)).trusting(&certificate);
             let attempt = mail(465).deliver(&world.deliverer()).await;
             assert_eq!(brief(&attempt), ["delivered 250 2.0.0"]);
-            assert!(attempt.host.unwrap().tls.is_some());
+            assert!(last_host(&attempt).unwrap().tls.is_some());
         }
         // A host that speaks in clear there is not met halfway.
         let clear = Script::new();

@@ -20,7 +20,7 @@ use super::{Deliverer, Metrics, Network, OpenContent, Settings};
 use crate::dns::{Resolver, Table};
 use crate::message::{
     Attempt, Class, Delivery, DeliveryId, DeliveryState, Envelope, Message, MessageId, NextHop,
-    Origin, Outcome, Priorities, Recipient, Timestamp,
+    Origin, Outcome, Priorities, Recipient, RemoteHost, Timestamp,
 };
 use crate::net::{Dialer, Stream};
 use crate::spool::{Content, Pending, SpoolError};
@@ -537,9 +537,14 @@ pub(super) fn mailbox(address: &str) -> Mailbox {
     Mailbox::parse(address, true).unwrap()
 }
 
+/// The host that decided last.
+pub(super) fn last_host(attempt: &Attempt) -> Option<RemoteHost> {
+    attempt.visits.last()?.host.clone()
+}
+
 /// `delivered 250 2.0.0`, one per recipient; `local` when the host did not say it.
 pub(super) fn brief(attempt: &Attempt) -> Vec<String> {
-    let outcomes = attempt.outcomes.iter().map(|outcome| {
+    let outcomes = attempt.outcomes().into_iter().map(|(outcome, _)| {
         let kind = match outcome.outcome {
             Outcome::Delivered(_) => "delivered",
             Outcome::Deferred(_) => "deferred",

@@ -3,7 +3,9 @@
 //! Temporary or permanent is a type. What follows from an outcome (a retry, a bounce) is the
 //! queue's decision.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use outpost_smtp::Reply;
 
@@ -56,12 +58,38 @@ pub struct RemoteHost {
 }
 
 /// One attempt, as the trail keeps it and the queue settles it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Attempt {
-    /// The host that the outcomes come from; none when no host could be reached.
+    /// What came of it at each host that decided over somebody, in the order in which they were asked.
+    pub visits: Vec<Visit>,
+}
+
+/// What came of an attempt at one host.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Visit {
+    /// The host; none when no host could be reached.
     pub host: Option<RemoteHost>,
-    /// One per pending recipient.
+    /// How long it took, with the way there.
+    pub took: Duration,
+    /// At most one per pending recipient.
     pub outcomes: Vec<RecipientOutcome>,
     /// Whether the connection broke after the final dot, so that a retry may deliver twice.
     pub unknown: bool,
+}
+
+impl Attempt {
+    /// What became of each recipient in the end, and where, in the order of their indexes. When several
+    /// hosts were asked for one recipient, the last one decides.
+    pub fn outcomes(&self) -> Vec<(&RecipientOutcome, Option<&RemoteHost>)> {
+        let all = self.visits.iter().flat_map(|visit| {
+            let outcomes = visit.outcomes.iter();
+            outcomes.map(|outcome| (outcome.recipient, (outcome, visit.host.as_ref())))
+        });
+        all.collect::<BTreeMap<_, _>>().into_values().collect()
+    }
+
+    /// Whether the outcome at one of the hosts is unknown.
+    pub fn is_unknown(&self) -> bool {
+        self.visits.iter().any(|visit| visit.unknown)
+    }
 }

@@ -4,7 +4,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
 
 use outpost_smtp::ReversePath;
 use tokio::time::Instant;
@@ -16,7 +15,7 @@ use super::run::NextHopOf;
 use super::settle::{Ended, Plan, Rules};
 use super::trouble::{Backoff, Trouble};
 use crate::clock::Clock;
-use crate::message::{Attempt, Event, MessageId, NextHop, Timestamp, TrailEntry};
+use crate::message::{Attempt, Event, MessageId, NextHop, Timestamp, TrailEntry, Visit};
 use crate::spool::{Claim, Settlement, Spool, SpoolError};
 
 /// What all attempts share.
@@ -69,7 +68,6 @@ pub(super) struct Attempted {
     pub(super) held: Held,
     attempt: Attempt,
     at: Timestamp,
-    took: Duration,
 }
 
 /// Makes one attempt.
@@ -97,13 +95,13 @@ pub(super) async fn attempt(shared: Arc<Shared>, held: Held) -> Attempted {
     let attempt = guarded(attempting).await.unwrap_or_else(|Panicked| {
         tracing::error!(message_id = %delivery.id.message, delivery = %delivery.id, next_hop = %delivery.next_hop, "an attempt panicked");
         // Where it was is not known: perhaps behind the final dot.
-        Attempt { host: None, outcomes: Vec::new(), unknown: true }
+        let visit = Visit { host: None, took: begun.elapsed(), outcomes: Vec::new(), unknown: true };
+        Attempt { visits: vec![visit] }
     });
     Attempted {
         held,
         attempt,
         at: shared.clock.now(),
-        took: begun.elapsed(),
     }
 }
 
@@ -129,14 +127,12 @@ pub(super) async fn settle(shared: Arc<Shared>, attempted: Attempted) {
         mut held,
         attempt,
         at,
-        took,
     } = attempted;
     let ended = Ended {
         message: &held.claim.message,
         delivery: &held.claim.delivery,
         attempt: &attempt,
         at,
-        took,
     };
     let jitter = (shared.random)() as u64;
     let plan = shared.rules.settle(&ended, jitter);
@@ -176,7 +172,6 @@ async fn write(shared: &Shared, ended: &Ended<'_>, claim: &Claim, plan: &Plan) -
         next_hop: &shared.next_hop,
         at: ended.at,
         about: ended.message,
-        host: ended.attempt.host.as_ref(),
         content: &content,
     };
     for wanted in &plan.reports {

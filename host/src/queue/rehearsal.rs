@@ -12,6 +12,7 @@ use super::deliver::{Deliver, OpenContent};
 use crate::message::{
     Attempt, Class, Delivery, DeliveryId, DeliveryState, Envelope, Message, MessageId, NextHop,
     Origin, Outcome, Priorities, Recipient, RecipientOutcome, RemoteHost, Submission, Timestamp,
+    Visit,
 };
 use crate::spool::{NewDelivery, NewMessage};
 
@@ -157,9 +158,12 @@ pub(super) fn attempt(delivery: &Delivery, outcomes: &[Outcome]) -> Attempt {
         remote: true,
     });
     Attempt {
-        host: Some(host(false)),
-        outcomes: outcomes.collect(),
-        unknown: false,
+        visits: vec![Visit {
+            host: Some(host(false)),
+            took: seconds(1),
+            outcomes: outcomes.collect(),
+            unknown: false,
+        }],
     }
 }
 

@@ -9,8 +9,8 @@ use super::run::NextHopOf;
 use super::settle::{Wanted, recipient};
 use crate::message::report::{Report, Reported};
 use crate::message::{
-    Address, Class, Envelope, Event, Message, MessageId, Origin, Priorities, Recipient, RemoteHost,
-    Source, Timestamp, TrailEntry,
+    Address, Class, Envelope, Event, Message, MessageId, Origin, Priorities, Recipient, Source,
+    Timestamp, TrailEntry,
 };
 use crate::spool::{NewDelivery, NewMessage};
 
@@ -24,8 +24,6 @@ pub(super) struct Writer<'a> {
     pub(super) at: Timestamp,
     /// The message that the reports are about.
     pub(super) about: &'a Message,
-    /// The host of the attempt.
-    pub(super) host: Option<&'a RemoteHost>,
     /// The content of the message from its start, as much as may be returned.
     pub(super) content: &'a [u8],
 }
@@ -43,7 +41,7 @@ impl Writer<'_> {
                 recipient: recipient(recipients, affected.recipient)?,
                 status: affected.status,
                 reply: &affected.reply,
-                remote: affected.remote,
+                host: affected.host.as_ref(),
             })
         });
         let composed = Report {
@@ -53,7 +51,6 @@ impl Writer<'_> {
             hostname: self.hostname,
             to: &to,
             about: self.about,
-            host: self.host,
             recipients: reported.collect(),
             content: self.content,
         }
@@ -149,7 +146,7 @@ mod tests {
                 recipient: 0,
                 status: (5, 1, 1).into(),
                 reply: outpost_smtp::Reply::new(550, (5, 1, 1), "No such user"),
-                remote: true,
+                host: None,
             }],
         };
         Writer {
@@ -157,7 +154,6 @@ mod tests {
             next_hop: &|_, mailbox| next_hop(mailbox),
             at: START,
             about,
-            host: None,
             content: CONTENT.as_bytes(),
         }
         .write(&wanted, MessageId::new(START, 9))

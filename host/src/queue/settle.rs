@@ -5,7 +5,7 @@
 //! may, they fail for good. Each kind of report that is due is one report over all recipients that
 //! it concerns. Writing the reports down and recording it all is left to others.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use outpost_smtp::{EnhancedStatus, Notify, Reply, ReversePath};
@@ -13,7 +13,8 @@ use outpost_smtp::{EnhancedStatus, Notify, Reply, ReversePath};
 use super::retry::{Next, Schedule};
 use crate::message::report::Kind;
 use crate::message::{
-    Attempt, Delivery, Event, Message, Outcome, Recipient, RecipientOutcome, Timestamp, TrailEntry,
+    Attempt, Delivery, Event, Message, Outcome, Recipient, RecipientOutcome, RemoteHost, Timestamp,
+    TrailEntry, Visit,
 };
 use crate::spool::NewDelivery;
 
@@ -49,8 +50,6 @@ pub struct Ended<'a> {
     pub attempt: &'a Attempt,
     /// When it ended.
     pub at: Timestamp,
-    /// How long it took.
-    pub took: Duration,
 }
 
 /// What follows from an attempt.
@@ -84,8 +83,8 @@ pub struct Affected {
     pub status: EnhancedStatus,
     /// The reply behind it.
     pub reply: Reply,
-    /// Whether the reply came from the remote host.
-    pub remote: bool,
+    /// The host that gave the reply; none when it is our own.
+    pub host: Option<RemoteHost>,
 }
 
 /// Recipients by what became of them in an attempt.
@@ -105,7 +104,7 @@ impl Rules {
     /// What follows from an attempt. `random` draws the jitter of the next one.
     pub fn settle(&self, ended: &Ended<'_>, random: u64) -> Plan {
         let mut sorted = Sorted::from(ended);
-        let mut trail = vec![entry(ended, attempted(ended, &sorted))];
+        let mut trail = attempted(ended, &sorted);
         let mut tally = sorted.tally();
         let remaining = self.retry(ended, &mut sorted, &mut trail, &mut tally, random);
         let reports = self.reports(ended, &sorted, remaining.as_ref(), &mut trail);
@@ -126,13 +125,13 @@ impl Rules {
     fn retry(
         &self,
         ended: &Ended<'_>,
-        sorted: &mut Sorted,
+        sorted: &mut Sorted<'_>,
         trail: &mut Vec<TrailEntry>,
         tally: &mut Tally,
         random: u64,
     ) -> Option<NewDelivery> {
         let first = sorted.deferred.first()?;
-        let last_reply = first.outcome.reply().to_string();
+        let last_reply = first.outcome.outcome.reply().to_string();
         let delivery = ended.delivery;
         let attempts = delivery.attempts.saturating_add(1);
         let next = self
@@ -157,11 +156,7 @@ impl Rules {
                 ));
                 Some(NewDelivery {
                     next_hop,
-                    recipients: sorted
-                        .deferred
-                        .iter()
-                        .map(|outcome| outcome.recipient)
-                        .collect(),
+                    recipients: sorted.deferred.iter().map(Fate::recipient).collect(),
                     due: until,
                     attempts,
                     delay_reported: delivery.delay_reported || self.is_delayed(ended),
@@ -175,19 +170,18 @@ impl Rules {
     fn reports(
         &self,
         ended: &Ended<'_>,
-        sorted: &Sorted,
+        sorted: &Sorted<'_>,
         remaining: Option<&NewDelivery>,
         trail: &mut Vec<TrailEntry>,
     ) -> Vec<Wanted> {
         let recipients = &ended.message.envelope.recipients;
-        let asking =
-            |outcomes: &[RecipientOutcome], class: u8, asks: &dyn Fn(&Recipient) -> bool| {
-                outcomes
-                    .iter()
-                    .filter(|outcome| recipient(recipients, outcome.recipient).is_some_and(asks))
-                    .map(|outcome| Affected::new(outcome, class))
-                    .collect::<Vec<_>>()
-            };
+        let asking = |fates: &[Fate<'_>], class: u8, asks: &dyn Fn(&Recipient) -> bool| {
+            fates
+                .iter()
+                .filter(|fate| recipient(recipients, fate.recipient()).is_some_and(asks))
+                .map(|fate| Affected::new(fate, class))
+                .collect::<Vec<_>>()
+        };
 
         let mut failed = asking(&sorted.bounced, 5, &asks_for_failure);
         let expired = asking(&sorted.expired, 4, &asks_for_failure);
@@ -219,13 +213,13 @@ impl Rules {
                 }),
             });
         }
-        // RFC 3461 §5.2.2: a next hop that offers DSN was told to report success itself.
-        if !ended.attempt.host.as_ref().is_some_and(|host| host.dsn) {
-            wanted.push(Wanted {
-                kind: Kind::Success,
-                recipients: asking(&sorted.delivered, 2, &asks_for_success),
-            });
-        }
+        // RFC 3461 §5.2.2: a host that offers DSN was told to report success itself.
+        let relayed = sorted.delivered.iter();
+        let relayed = relayed.filter(|fate| !fate.host.is_some_and(|host| host.dsn));
+        wanted.push(Wanted {
+            kind: Kind::Success,
+            recipients: asking(&relayed.cloned().collect::<Vec<_>>(), 2, &asks_for_success),
+        });
         wanted.retain(|wanted| !wanted.recipients.is_empty());
         wanted
     }
@@ -249,42 +243,67 @@ fn asks_for_success(recipient: &Recipient) -> bool {
     recipient.notify.is_some_and(is_asked)
 }
 
-/// The outcomes of the recipients of a delivery.
-#[derive(Debug, Default)]
-struct Sorted {
-    delivered: Vec<RecipientOutcome>,
-    deferred: Vec<RecipientOutcome>,
-    bounced: Vec<RecipientOutcome>,
-    expired: Vec<RecipientOutcome>,
+/// What became of a recipient, and where.
+#[derive(Clone, Debug)]
+struct Fate<'a> {
+    outcome: RecipientOutcome,
+    host: Option<&'a RemoteHost>,
 }
 
-impl From<&Ended<'_>> for Sorted {
+impl Fate<'_> {
+    fn recipient(&self) -> u32 {
+        self.outcome.recipient
+    }
+}
+
+/// The fates of the recipients of a delivery.
+#[derive(Debug, Default)]
+struct Sorted<'a> {
+    delivered: Vec<Fate<'a>>,
+    deferred: Vec<Fate<'a>>,
+    bounced: Vec<Fate<'a>>,
+    expired: Vec<Fate<'a>>,
+    /// Those among the deferred of whom the attempt said nothing.
+    forgotten: Vec<RecipientOutcome>,
+}
+
+impl<'a> From<&Ended<'a>> for Sorted<'a> {
     /// One outcome for each pending recipient, whatever the attempt says: one that it forgot is
     /// deferred, and what it says of others does not count.
-    fn from(ended: &Ended<'_>) -> Self {
-        let outcomes = ended.attempt.outcomes.iter();
-        let outcomes: HashMap<u32, _> = outcomes
-            .map(|outcome| (outcome.recipient, outcome))
+    fn from(ended: &Ended<'a>) -> Self {
+        let outcomes = ended.attempt.outcomes().into_iter();
+        let outcomes: BTreeMap<u32, _> = outcomes
+            .map(|(outcome, host)| (outcome.recipient, (outcome, host)))
             .collect();
         let mut sorted = Self::default();
         for recipient in &ended.delivery.recipients {
-            let outcome = match outcomes.get(recipient) {
-                Some(outcome) => (*outcome).clone(),
-                None => forgotten(*recipient),
+            let fate = match outcomes.get(recipient) {
+                Some((outcome, host)) => Fate {
+                    outcome: (*outcome).clone(),
+                    host: *host,
+                },
+                None => {
+                    let outcome = forgotten(*recipient);
+                    sorted.forgotten.push(outcome.clone());
+                    Fate {
+                        outcome,
+                        host: None,
+                    }
+                }
             };
-            match outcome.outcome {
-                Outcome::Delivered(_) => sorted.delivered.push(outcome),
-                Outcome::Deferred(_) => sorted.deferred.push(outcome),
-                Outcome::Bounced(_) => sorted.bounced.push(outcome),
+            match fate.outcome.outcome {
+                Outcome::Delivered(_) => sorted.delivered.push(fate),
+                Outcome::Deferred(_) => sorted.deferred.push(fate),
+                Outcome::Bounced(_) => sorted.bounced.push(fate),
             }
         }
         sorted
     }
 }
 
-impl Sorted {
+impl Sorted<'_> {
     fn tally(&self) -> Tally {
-        let count = |outcomes: &Vec<_>| u64::try_from(outcomes.len()).unwrap_or(u64::MAX);
+        let count = |fates: &Vec<_>| u64::try_from(fates.len()).unwrap_or(u64::MAX);
         Tally {
             delivered: count(&self.delivered),
             deferred: count(&self.deferred),
@@ -306,7 +325,8 @@ fn forgotten(recipient: u32) -> RecipientOutcome {
 impl Affected {
     /// The status is the reply's enhanced code where it has one of the class that the outcome
     /// means, and the bare class otherwise (RFC 3464 §2.3.4).
-    fn new(outcome: &RecipientOutcome, class: u8) -> Self {
+    fn new(fate: &Fate<'_>, class: u8) -> Self {
+        let outcome = &fate.outcome;
         let reply = outcome.outcome.reply().clone();
         let status = reply.enhanced.filter(|status| status.class == class);
         Self {
@@ -317,20 +337,16 @@ impl Affected {
                 detail: 0,
             }),
             reply,
-            remote: outcome.remote,
+            host: fate.host.filter(|_| outcome.remote).cloned(),
         }
     }
 }
 
-/// The attempt as the trail tells it: its recipients in the order of the envelope, whatever became of
-/// each.
-fn attempted(ended: &Ended<'_>, sorted: &Sorted) -> Event {
+/// The attempt as the trail tells it: one entry for each host, its recipients in the order of the
+/// envelope, whatever became of each.
+fn attempted(ended: &Ended<'_>, sorted: &Sorted<'_>) -> Vec<TrailEntry> {
     let recipients = &ended.message.envelope.recipients;
-    let mut outcomes: Vec<_> = [&sorted.delivered, &sorted.deferred, &sorted.bounced]
-        .into_iter()
-        .flatten()
-        .collect();
-    outcomes.sort_by_key(|outcome| outcome.recipient);
+    let pending: BTreeSet<u32> = ended.delivery.recipients.iter().copied().collect();
     let named = |outcome: &RecipientOutcome| {
         let name = recipient(recipients, outcome.recipient)
             .map_or_else(String::new, |recipient| recipient.mailbox.to_string());
@@ -341,13 +357,32 @@ fn attempted(ended: &Ended<'_>, sorted: &Sorted) -> Event {
         };
         (name, word, outcome.outcome.reply().clone())
     };
-    Event::Attempted {
-        next_hop: ended.delivery.next_hop.clone(),
-        host: ended.attempt.host.clone(),
-        took: ended.took,
-        recipients: outcomes.into_iter().map(named).collect(),
-        unknown: ended.attempt.unknown,
+    let mut visits = ended.attempt.visits.clone();
+    for visit in &mut visits {
+        visit
+            .outcomes
+            .retain(|outcome| pending.contains(&outcome.recipient));
     }
+    if !sorted.forgotten.is_empty() {
+        if visits.is_empty() {
+            visits.push(Visit::default());
+        }
+        if let Some(last) = visits.last_mut() {
+            last.outcomes.extend(sorted.forgotten.iter().cloned());
+        }
+    }
+    let told = visits.into_iter().map(|mut visit| {
+        visit.outcomes.sort_by_key(|outcome| outcome.recipient);
+        let event = Event::Attempted {
+            next_hop: ended.delivery.next_hop.clone(),
+            host: visit.host,
+            took: visit.took,
+            recipients: visit.outcomes.iter().map(named).collect(),
+            unknown: visit.unknown,
+        };
+        entry(ended, event)
+    });
+    told.collect()
 }
 
 fn entry(ended: &Ended<'_>, event: Event) -> TrailEntry {

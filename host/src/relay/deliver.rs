@@ -43,11 +43,7 @@ impl Deliver for Along {
             delivery.recipients.iter().copied(),
         );
         Box::pin(async move {
-            let mut attempt = Attempt {
-                host: None,
-                outcomes: Vec::new(),
-                unknown: false,
-            };
+            let mut attempt = Attempt::default();
             for (next_hop, recipients) in parts {
                 let part = Delivery {
                     next_hop,
@@ -55,9 +51,7 @@ impl Deliver for Along {
                     ..delivery.clone()
                 };
                 let made = deliverer.deliver(&message, &part, &content).await;
-                attempt.host = made.host.or(attempt.host);
-                attempt.outcomes.extend(made.outcomes);
-                attempt.unknown |= made.unknown;
+                attempt.visits.extend(made.visits);
             }
             attempt
         })

@@ -353,7 +353,8 @@ mod tests {
     }
 
     fn codes(attempt: &Attempt) -> Vec<u16> {
-        let replies = attempt.outcomes.iter().map(|o| o.outcome.reply().code);
+        let outcomes = attempt.outcomes().into_iter();
+        let replies = outcomes.map(|(outcome, _)| outcome.outcome.reply().code);
         replies.collect()
     }
 
@@ -539,8 +540,9 @@ mod tests {
         let attempt = sink
             .deliver(&sink.deliverer(), &["a@b.example"], CONTENT)
             .await;
-        assert!(matches!(attempt.outcomes[0].outcome, Outcome::Delivered(_)));
-        assert!(attempt.outcomes[0].remote);
+        let (outcome, _) = attempt.outcomes()[0];
+        assert!(matches!(outcome.outcome, Outcome::Delivered(_)));
+        assert!(outcome.remote);
         sink.stop().await;
     }
 }

@@ -59,7 +59,7 @@ fn explain_recipient(report: &Report<'_>, reported: &Reported<'_>, out: &mut Str
     let address = one_line(&reported.recipient.mailbox.to_string(), Script::Any);
     paragraph(out, 0, &format!("<{address}>"));
     let spoken = one_line(&spoken(reported.reply), Script::Any);
-    let said = match report.host.filter(|_| reported.remote) {
+    let said = match reported.host {
         Some(host) => {
             let name = one_line(&host.name, Script::Any);
             format!("The host {name} [{}] said: {spoken}", host.address)

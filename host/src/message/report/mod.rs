@@ -62,8 +62,8 @@ pub struct Reported<'a> {
     pub status: EnhancedStatus,
     /// The reply behind it.
     pub reply: &'a Reply,
-    /// Whether the reply came from the remote host rather than from us.
-    pub remote: bool,
+    /// The host that gave the reply; none when it is our own.
+    pub host: Option<&'a RemoteHost>,
 }
 
 /// A report to be composed.
@@ -81,8 +81,6 @@ pub struct Report<'a> {
     pub to: &'a Mailbox,
     /// The message that it is about.
     pub about: &'a Message,
-    /// The host of the last attempt; none when none could be reached.
-    pub host: Option<&'a RemoteHost>,
     /// Whom it is about.
     pub recipients: Vec<Reported<'a>>,
     /// The content of the message from its first octet, as much of it as may be returned. It counts

@@ -44,7 +44,7 @@ fn write_recipient(
     );
     field(out, "Action", action(report.kind));
     field(out, "Status", &reported.status.to_string());
-    if let Some(host) = report.host.filter(|_| reported.remote) {
+    if let Some(host) = reported.host {
         field(
             out,
             "Remote-MTA",
@@ -52,7 +52,10 @@ fn write_recipient(
         );
     }
     // RFC 3464 §2.3.6: `smtp` is for what a peer said; our own words get a type of our own.
-    let diagnostic_type = if reported.remote { "smtp" } else { "x-outpost" };
+    let diagnostic_type = match reported.host {
+        Some(_) => "smtp",
+        None => "x-outpost",
+    };
     let diagnostic = one_line(&spoken(reported.reply), script);
     field(
         out,

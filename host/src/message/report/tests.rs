@@ -68,11 +68,12 @@ fn compose(kind: Kind, about: &Message, reply: &Reply, content: &str) -> Compose
     let ReversePath::Mailbox(to) = &about.envelope.reverse_path else {
         unreachable!()
     };
+    let host = host();
     let reported = about.envelope.recipients.iter().map(|recipient| Reported {
         recipient,
         status: reply.enhanced.unwrap_or((5, 0, 0).into()),
         reply,
-        remote: true,
+        host: Some(&host),
     });
     Report {
         kind,
@@ -81,7 +82,6 @@ fn compose(kind: Kind, about: &Message, reply: &Reply, content: &str) -> Compose
         hostname: "relay.example.com",
         to,
         about,
-        host: Some(&host()),
         recipients: reported.collect(),
         content: content.as_bytes(),
     }
@@ -194,12 +194,11 @@ fn our_own_words_are_not_passed_off_as_those_of_the_remote_host() {
         hostname: "relay.example.com",
         to,
         about: &about,
-        host: None,
         recipients: vec![Reported {
             recipient: &about.envelope.recipients[0],
             status: (5, 1, 2).into(),
             reply: &reply,
-            remote: false,
+            host: None,
         }],
         content: &[],
     }
@@ -369,12 +368,11 @@ proptest! {
             hostname: "relay.example.com",
             to,
             about: &about,
-            host: Some(&host),
             recipients: vec![Reported {
                 recipient: &about.envelope.recipients[0],
                 status: (5, 1, 1).into(),
                 reply: &reply,
-                remote: true,
+                host: Some(&host),
             }],
             // A content that is none: the parts before it must be sound all the same.
             content: &[],

@@ -27,7 +27,6 @@ fn settle(after: u64, message: &Message, delivery: &Delivery, attempt: &Attempt)
         delivery,
         attempt,
         at: START.plus(seconds(after)),
-        took: seconds(1),
     };
     rules().settle(&ended, 0)
 }
@@ -204,7 +203,6 @@ fn delays_are_not_told_unasked_where_the_operator_wants_it_so() {
         delivery: &delivery,
         attempt: &attempt,
         at: START.plus(seconds(5 * HOUR)),
-        took: seconds(1),
     };
     let rules = Rules {
         delay_warning_unasked: false,
@@ -219,12 +217,77 @@ fn success_is_reported_by_the_next_hop_where_it_can() {
     message.envelope.recipients[0].notify = notify(true, false, false);
     let delivery = delivery(&message);
     let mut attempt = attempt(&delivery, &[delivered()]);
-    attempt.host = Some(host(true));
+    attempt.visits[0].host = Some(host(true));
     assert_eq!(reports(&settle(1, &message, &delivery, &attempt)), []);
-    attempt.host = Some(host(false));
+    attempt.visits[0].host = Some(host(false));
     assert_eq!(
         reports(&settle(1, &message, &delivery, &attempt)),
         [("success", vec![0])]
+    );
+}
+
+/// An attempt at two hosts: the first delivers to `a`, puts off `b` and `c`; the second, which offers DSN,
+/// takes `b` and refuses `c`.
+fn two_visits(delivery: &Delivery) -> Attempt {
+    let mut first = attempt(delivery, &[delivered(), deferred(), deferred()]);
+    let mut second = attempt(delivery, &[delivered(), delivered(), bounced()]);
+    let mut visit = second.visits.remove(0);
+    visit.outcomes.remove(0);
+    visit.host = Some(RemoteHost {
+        name: "mx2.b.example".to_owned(),
+        ..host(true)
+    });
+    first.visits.push(visit);
+    first
+}
+
+#[test]
+fn each_host_answers_for_what_it_decided_and_the_last_one_counts() {
+    let mut message = message(1, START, &["a@b.example", "b@b.example", "c@b.example"]);
+    for recipient in &mut message.envelope.recipients {
+        recipient.notify = notify(true, true, false);
+    }
+    let delivery = delivery(&message);
+    let plan = settle(1, &message, &delivery, &two_visits(&delivery));
+    assert_eq!(plan.remaining, None);
+    // The second host reports its success itself.
+    assert_eq!(reports(&plan), [("failure", vec![2]), ("success", vec![0])]);
+    let hosts = plan.reports.iter().map(|wanted| {
+        let host = wanted.recipients[0].host.as_ref().unwrap();
+        host.name.as_str()
+    });
+    assert_eq!(hosts.collect::<Vec<_>>(), ["mx2.b.example", "mx.b.example"]);
+    let tally = Tally {
+        delivered: 2,
+        bounced: 1,
+        ..Tally::default()
+    };
+    assert_eq!(plan.tally, tally);
+}
+
+#[test]
+fn a_trail_has_an_entry_for_each_host_that_was_asked() {
+    let message = message(1, START, &["a@b.example", "b@b.example", "c@b.example"]);
+    let delivery = delivery(&message);
+    let plan = settle(1, &message, &delivery, &two_visits(&delivery));
+    let entries = plan.trail.iter().map(|entry| match &entry.event {
+        Event::Attempted {
+            host, recipients, ..
+        } => {
+            let words = recipients.iter().map(|(_, word, _)| *word);
+            (host.clone().unwrap().name, words.collect::<Vec<_>>())
+        }
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(
+        entries.collect::<Vec<_>>(),
+        [
+            (
+                "mx.b.example".to_owned(),
+                vec!["delivered", "deferred", "deferred"]
+            ),
+            ("mx2.b.example".to_owned(), vec!["delivered", "bounced"]),
+        ]
     );
 }
 
@@ -233,7 +296,7 @@ fn an_attempt_without_outcomes_loses_nobody() {
     let message = message(1, START, &["a@b.example", "b@b.example"]);
     let delivery = delivery(&message);
     let mut attempt = attempt(&delivery, &[delivered()]);
-    attempt.outcomes[0].recipient = 7;
+    attempt.visits[0].outcomes[0].recipient = 7;
     let plan = settle(1, &message, &delivery, &attempt);
     let remaining = plan.remaining.unwrap();
     assert_eq!(remaining.recipients, [0, 1]);
