@@ -1,12 +1,15 @@
 //! One attempt: one message to one next hop.
 //!
 //! Kept connections first, then the hosts in their order, until every recipient has an outcome or
-//! there is nowhere left to go. A reply to a recipient decides over it for this attempt; a host that
-//! cannot be reached, breaks off or says 421 leaves the recipients to the next one. Only a
-//! connection that breaks after the final dot ends it for them: the message may have arrived.
+//! there is nowhere left to go. A host that takes a recipient or refuses it for good decides over it; one
+//! that refuses it for now, cannot be reached or breaks off leaves it to the next one (RFC 5321 §5.1), or
+//! a backup would never be of use while the first host says 451. A connection that breaks after the
+//! final dot ends it for all in that transaction: the message may have arrived.
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
 
 use outpost_smtp::Reply;
-use outpost_smtp::client::Closed;
 use tokio::time::Instant;
 
 use super::Deliverer;
@@ -33,8 +36,12 @@ pub(super) struct Course<'a> {
     message: &'a Message,
     next_hop: &'a NextHop,
     load: Load<'a>,
-    /// Recipients without an outcome.
+    /// Recipients who are still to be sent to.
     pending: Vec<u32>,
+    /// Recipients whom the host that is spoken to has refused for now: another one may take them.
+    put_off: Vec<u32>,
+    /// Hosts that have done so. They are not asked twice in one attempt.
+    asked: Vec<SocketAddr>,
     visits: Vec<Visit>,
     /// When the last of the visits ended, or the attempt began.
     since: Instant,
@@ -68,6 +75,8 @@ impl<'a> Course<'a> {
                 sent: &deliverer.metrics.content_octets,
             },
             pending: delivery.recipients.clone(),
+            put_off: Vec::new(),
+            asked: Vec::new(),
             visits: Vec::new(),
             since: Instant::now(),
             failure: None,
@@ -111,6 +120,9 @@ impl<'a> Course<'a> {
             }
             // A kept connection that has died says nothing about the host.
             self.failure = None;
+            if !self.asked.is_empty() {
+                break;
+            }
         }
         let standard = Smarthost::default();
         let (mut hosts, smarthost) = match self.next_hop {
@@ -133,6 +145,9 @@ impl<'a> Course<'a> {
         while reached < HOSTS_REACHED_MAX
             && let Some(target) = hosts.next().await
         {
+            if self.asked.contains(&target.address) {
+                continue;
+            }
             let opening = Opening {
                 network: &deliverer.network,
                 settings: &deliverer.settings,
@@ -176,14 +191,25 @@ impl<'a> Course<'a> {
         }
     }
 
-    /// Sends to the pending recipients over a connection, and keeps it for the next message if it is
-    /// still good.
-    async fn send_over(&mut self, mut connection: Connection) -> Further {
+    /// Sends to the pending recipients over a connection. Those whom the host has put off are pending
+    /// again afterwards, for another one.
+    async fn send_over(&mut self, connection: Connection) -> Further {
+        self.converse(connection).await;
+        self.pending.append(&mut self.put_off);
+        if self.pending.is_empty() {
+            Further::Nothing
+        } else {
+            Further::Elsewhere
+        }
+    }
+
+    /// Sends to the pending recipients over a connection as long as it is good, and keeps it for the next
+    /// message if it still is then.
+    async fn converse(&mut self, mut connection: Connection) {
         let settings = &self.deliverer.settings;
         while !self.pending.is_empty() {
             if connection.transactions() >= settings.transactions_per_connection_max {
-                self.deliverer.pool.dismiss(connection);
-                return Further::Elsewhere;
+                return self.deliverer.pool.dismiss(connection);
             }
             let count = self
                 .pending
@@ -193,42 +219,40 @@ impl<'a> Course<'a> {
             let recipients = std::mem::replace(&mut self.pending, rest);
             self.deliverer.metrics.transactions.inc();
             let transaction = transaction::transaction(self.message, &recipients);
-            let further = match connection.transact(transaction, &self.load).await {
+            match connection.transact(transaction, &self.load).await {
                 Ok(report) => {
                     let ending = connection.ending();
                     let fates = transaction::fates(&recipients, report, ending.as_ref());
-                    self.settle(fates, &mut connection, ending)
+                    self.settle(fates, connection.host());
+                    if let Some(closed) = ending {
+                        self.failure = Some(closed_by(connection.host(), closed));
+                        return;
+                    }
                 }
-                Err(broken) => Some(self.broken(recipients, broken, &connection)),
-            };
-            if let Some(further) = further {
-                return further;
+                Err(broken) => return self.broken(recipients, broken, &connection),
             }
         }
         self.deliverer.keep(self.next_hop, connection);
-        Further::Nothing
     }
 
-    /// Takes the replies to a transaction. None: the connection is good for more.
-    fn settle(
-        &mut self,
-        fates: Fates,
-        connection: &mut Connection,
-        ending: Option<Closed>,
-    ) -> Option<Further> {
-        self.record(Some(connection.host().clone()), fates.outcomes, false);
+    /// Takes the replies to a transaction.
+    fn settle(&mut self, fates: Fates, host: &RemoteHost) {
+        let put_off = fates.outcomes.iter().filter(|outcome| {
+            // What is said by us would be said to the next host as well.
+            outcome.remote && matches!(outcome.outcome, Outcome::Deferred(_))
+        });
+        let before = self.put_off.len();
+        self.put_off
+            .extend(put_off.map(|outcome| outcome.recipient));
+        if self.put_off.len() > before {
+            self.asked.push(SocketAddr::new(host.address, host.port));
+        }
+        self.record(Some(host.clone()), fates.outcomes, false);
         self.pending.splice(..0, fates.remaining);
-        let closed = ending?;
-        self.failure = Some(closed_by(connection.host(), closed));
-        Some(if self.pending.is_empty() {
-            Further::Nothing
-        } else {
-            Further::Elsewhere
-        })
     }
 
     /// A transaction has ended without replies.
-    fn broken(&mut self, recipients: Vec<u32>, broken: Break, connection: &Connection) -> Further {
+    fn broken(&mut self, recipients: Vec<u32>, broken: Break, connection: &Connection) {
         let host = connection.host();
         let failure = match broken.cause {
             Cause::Lost(error) => lost(host, &error),
@@ -241,31 +265,31 @@ impl<'a> Course<'a> {
                 );
                 let reply = Reply::new(451, (4, 3, 0), "the message cannot be read at the moment");
                 self.pending.splice(..0, recipients);
-                self.fail_rest(Failure {
+                // No other host would get it either.
+                self.put_off.clear();
+                return self.fail_rest(Failure {
                     outcome: Outcome::Deferred(reply),
                     is_remote: false,
                     host: Some(host.clone()),
                 });
-                return Further::Nothing;
             }
         };
         if !broken.is_unknown {
             self.pending.splice(..0, recipients);
             self.failure = Some(failure);
-            return Further::Elsewhere;
+            return;
         }
         // It has to be tried again, at the risk of a duplicate (RFC 1047). Not at another host and
         // not at once, which would make the duplicate certain where a host is merely overloaded.
         self.record_failure(failure, recipients, true);
-        if self.pending.is_empty() {
-            Further::Nothing
-        } else {
-            Further::Elsewhere
-        }
     }
 
+    /// Nobody else can be asked. What a host has said of a recipient stands; this becomes of the others.
     fn fail_rest(&mut self, failure: Failure) {
-        let rest = std::mem::take(&mut self.pending);
+        let mut rest = std::mem::take(&mut self.pending);
+        let told = self.visits.iter().flat_map(|visit| &visit.outcomes);
+        let told: HashSet<u32> = told.map(|outcome| outcome.recipient).collect();
+        rest.retain(|recipient| !told.contains(recipient));
         self.record_failure(failure, rest, false);
     }
 

@@ -15,30 +15,93 @@ fn two_hosts(first: &Script, second: &Script) -> World {
 }
 
 #[tokio::test]
-async fn what_is_refused_for_all_is_said_of_each() {
+async fn what_is_refused_for_good_is_refused_for_all_and_no_other_host_is_asked() {
     for (command, reply, outcome) in [
         ("MAIL", "550 5.7.1 Not you\r\n", "bounced 550 5.7.1"),
-        ("MAIL", "451 4.7.1 Greylisted\r\n", "deferred 451 4.7.1"),
         ("RCPT", "550 5.1.1 Nobody\r\n", "bounced 550 5.1.1"),
         ("DATA", "554 5.7.0 No\r\n", "bounced 554 5.7.0"),
         (".", "554 5.6.0 Spam\r\n", "bounced 554 5.6.0"),
-        (".", "452 4.3.1 Full\r\n", "deferred 452 4.3.1"),
         (".", "552 5.3.4 Too big\r\n", "bounced 552 5.3.4"),
         ("RCPT", "552 5.2.2 Mailbox full\r\n", "bounced 552 5.2.2"),
-        ("RCPT", "552 5.5.3 Too many\r\n", "deferred 552 5.5.3"),
-        ("RCPT", "452 Too many\r\n", "deferred 452 -"),
         ("RCPT", "550\r\n", "bounced 550 -"),
     ] {
         let (host, other) = (Script::new().at(command, Act::Say(reply)), Script::new());
         let mail = Mail::to(&["a@b.example", "c@b.example"]);
         let attempt = mail.deliver(&two_hosts(&host, &other).deliverer()).await;
         assert_eq!(brief(&attempt), [outcome, outcome], "{command} {reply}");
-        assert_eq!(
-            other.seen().connections,
-            0,
-            "a reply is final for the attempt"
-        );
+        assert_eq!(other.seen().connections, 0);
     }
+}
+
+#[tokio::test]
+async fn a_host_that_puts_mail_off_leaves_it_to_the_next_one() {
+    for (command, reply, outcome) in [
+        ("MAIL", "451 4.7.1 Greylisted\r\n", "deferred 451 4.7.1"),
+        ("RCPT", "450 4.2.0 Later\r\n", "deferred 450 4.2.0"),
+        ("RCPT", "552 5.5.3 Too many\r\n", "deferred 552 5.5.3"),
+        ("RCPT", "452 Too many\r\n", "deferred 452 -"),
+        ("DATA", "451 4.3.0 Not now\r\n", "deferred 451 4.3.0"),
+        (".", "452 4.3.1 Full\r\n", "deferred 452 4.3.1"),
+    ] {
+        let mail = Mail::to(&["a@b.example", "c@b.example"]);
+        let full = || Script::new().at(command, Act::Say(reply));
+
+        let (host, other) = (full(), Script::new());
+        let attempt = mail.deliver(&two_hosts(&host, &other).deliverer()).await;
+        let delivered = "delivered 250 2.0.0";
+        assert_eq!(brief(&attempt), [delivered, delivered], "{command}");
+        let names = attempt
+            .visits
+            .iter()
+            .map(|visit| visit.host.clone().unwrap().name);
+        assert_eq!(names.collect::<Vec<_>>(), ["mx1.example", "mx2.example"]);
+        assert_eq!((host.seen().connections, other.seen().connections), (1, 1));
+
+        // When the others do no better, the last word stands.
+        let (host, other) = (full(), Script::new().at("connect", Act::Cut));
+        let attempt = mail.deliver(&two_hosts(&host, &other).deliverer()).await;
+        assert_eq!(brief(&attempt), [outcome, outcome], "{command}");
+        let (host, other) = (full(), full());
+        let attempt = mail.deliver(&two_hosts(&host, &other).deliverer()).await;
+        assert_eq!(brief(&attempt), [outcome, outcome], "{command}");
+        assert_eq!((host.seen().connections, other.seen().connections), (1, 1));
+    }
+}
+
+#[tokio::test]
+async fn only_those_who_were_put_off_go_to_the_next_host() {
+    let host = Script::new()
+        .at("RCPT TO:<bad", Act::Say("550 5.1.1 Nobody\r\n"))
+        .at("RCPT TO:<later", Act::Say("450 4.2.0 Later\r\n"));
+    let other = Script::new();
+    let mail = Mail::to(&["a@b.example", "later@b.example", "bad@b.example"]);
+    let attempt = mail.deliver(&two_hosts(&host, &other).deliverer()).await;
+    assert_eq!(
+        brief(&attempt),
+        [
+            "delivered 250 2.0.0",
+            "delivered 250 2.0.0",
+            "bounced 550 5.1.1"
+        ]
+    );
+    assert_eq!(host.seen().contents.len(), 1);
+    let rcpt = other
+        .seen()
+        .commands
+        .into_iter()
+        .filter(|line| line.starts_with("RCPT"));
+    assert_eq!(rcpt.collect::<Vec<_>>(), ["RCPT TO:<later@b.example>"]);
+}
+
+#[tokio::test]
+async fn a_host_that_puts_mail_off_over_a_kept_connection_is_not_asked_again() {
+    let (host, other) = (Script::new(), Script::new());
+    let deliverer = two_hosts(&host, &other).deliverer();
+    Mail::to(&["a@b.example"]).deliver(&deliverer).await;
+    let host = host.at("RCPT", Act::Say("450 4.2.0 Later\r\n"));
+    let attempt = Mail::to(&["a@b.example"]).deliver(&deliverer).await;
+    assert_eq!(brief(&attempt), ["delivered 250 2.0.0"]);
+    assert_eq!((host.seen().connections, other.seen().connections), (1, 1));
 }
 
 #[tokio::test]
