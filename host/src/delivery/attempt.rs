@@ -168,9 +168,13 @@ impl<'a> Course<'a> {
                 Err(failure) => {
                     deliverer.metrics.count_connection("failed");
                     reached += usize::from(failure.host.is_some());
-                    self.failure = Some(failure);
+                    self.note(failure);
                 }
             }
+        }
+        let is_final = |failure: &Failure| matches!(failure.outcome, Outcome::Bounced(_));
+        if hosts.is_incomplete() && self.failure.as_ref().is_some_and(is_final) {
+            self.failure = None;
         }
         Err(hosts.nothing_found())
     }
@@ -282,6 +286,15 @@ impl<'a> Course<'a> {
         // It has to be tried again, at the risk of a duplicate (RFC 1047). Not at another host and
         // not at once, which would make the duplicate certain where a host is merely overloaded.
         self.record_failure(failure, recipients, true);
+    }
+
+    /// Keeps why a host did not let us in. That one of them will never take mail (RFC 7504) does not matter
+    /// as long as another one may do so later.
+    fn note(&mut self, failure: Failure) {
+        let may_change = |failure: &Failure| matches!(failure.outcome, Outcome::Deferred(_));
+        if may_change(&failure) || !self.failure.as_ref().is_some_and(may_change) {
+            self.failure = Some(failure);
+        }
     }
 
     /// Nobody else can be asked. What a host has said of a recipient stands; this becomes of the others.

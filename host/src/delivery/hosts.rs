@@ -162,6 +162,11 @@ impl<'a> Hosts<'a> {
         self.found.pop_front()
     }
 
+    /// Whether hosts were left out because nobody could say for now where they are.
+    pub(super) fn is_incomplete(&self) -> bool {
+        self.obstacle == Some(Obstacle::NoAnswer)
+    }
+
     /// What becomes of the mail when [`Hosts::next`] gave no address at all.
     pub(super) fn nothing_found(&self) -> Outcome {
         let reply = |code, enhanced, text| Reply::new(code, enhanced, text);

@@ -171,6 +171,30 @@ async fn the_last_host_to_break_off_says_why_mail_waits() {
 }
 
 #[tokio::test]
+async fn a_host_that_will_never_take_mail_decides_only_when_no_other_may_later() {
+    let never = || Script::new().at("connect", Act::Say("521 5.3.2 No mail here\r\n"));
+    let busy = || Script::new().at("connect", Act::Say("421 4.3.2 Busy\r\n"));
+    for (first, second, outcome) in [
+        (never(), never(), "bounced 521 5.3.2"),
+        (busy(), never(), "deferred 421 4.3.2"),
+        (never(), busy(), "deferred 421 4.3.2"),
+        (never(), Script::new(), "delivered 250 2.0.0"),
+    ] {
+        let deliverer = two_hosts(&first, &second).deliverer();
+        let attempt = Mail::to(&["a@b.example"]).deliver(&deliverer).await;
+        assert_eq!(brief(&attempt), [outcome]);
+    }
+    // Nobody knows where the other host is.
+    let mut world = World::of(&never());
+    world.table = world
+        .table
+        .mx("b.example", 5, "lost.example")
+        .failing("lost.example");
+    let attempt = Mail::to(&["a@b.example"]).deliver(&world.deliverer()).await;
+    assert_eq!(brief(&attempt), ["deferred 451 4.4.3 local"]);
+}
+
+#[tokio::test]
 async fn refusals_before_a_break_stand_and_the_others_go_on() {
     let host = Script::new()
         .at("RCPT TO:<bad", Act::Say("550 5.1.1 Nobody\r\n"))
