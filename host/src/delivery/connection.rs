@@ -137,6 +137,12 @@ impl Connection {
         self.host.dsn = self.session.extensions().dsn;
     }
 
+    /// Whether the host lists STARTTLS, and has neither started nor refused to: where TLS is wanted, the
+    /// command is under way.
+    pub(super) fn is_starting_tls(&self) -> bool {
+        self.session.extensions().starttls && !self.session.is_tls()
+    }
+
     /// Whether the next transaction can begin at once.
     pub(super) fn is_ready(&mut self) -> bool {
         matches!(self.session.next(), Step::Ready)

@@ -42,6 +42,8 @@ pub(super) struct Opening<'a> {
 enum Refusal {
     /// TLS did not come about. In clear it may work.
     Handshake(HandshakeError),
+    /// The host lists STARTTLS and breaks off when it is asked to start. In clear it may work.
+    StartTls(Failure),
     /// TLS is not offered, and a password waits to be sent.
     TlsMissing,
     /// Anything else.
@@ -60,21 +62,17 @@ impl Opening<'_> {
             Err(refusal) => refusal,
         };
         if !self.may_fall_back() {
-            return Err(self.unprotected(&refusal));
+            return Err(self.unprotected(refusal));
         }
-        if let Refusal::Handshake(error) = &refusal {
-            tracing::debug!(
-                host = self.target.name,
-                %error,
-                "no TLS with this host: the mail goes in clear"
-            );
+        let host = &self.target.name;
+        match &refusal {
+            Refusal::Handshake(error) => {
+                tracing::debug!(host, %error, "no TLS with this host: the mail goes in clear");
+            }
+            _ => tracing::debug!(host, "no TLS with this host: the mail goes in clear"),
         }
-        match self.attempt(Tls::Never).await {
-            Ok(connection) => Ok(connection),
-            Err(Refusal::Final(failure)) => Err(failure),
-            // Not met without TLS.
-            Err(refusal) => Err(self.unprotected(&refusal)),
-        }
+        let opened = self.attempt(Tls::Never).await;
+        opened.map_err(|refusal| self.unprotected(refusal))
     }
 
     fn tls(&self) -> Tls {
@@ -119,7 +117,9 @@ impl Opening<'_> {
                 }
                 Ok(Turn::StartTls) => self.handshake(&mut connection).await?,
                 Ok(Turn::Closed(Closed::TlsMissing)) => return Err(Refusal::TlsMissing),
-                Ok(Turn::Closed(closed)) => return Err(Refusal::Final(self.closed(closed))),
+                Ok(Turn::Closed(closed)) => {
+                    return Err(self.refusal(tls, &connection, self.closed(closed)));
+                }
                 Ok(Turn::Content | Turn::Done(_)) => {
                     let closed = Closed::Protocol("before a transaction");
                     return Err(Refusal::Final(self.closed(closed)));
@@ -128,8 +128,17 @@ impl Opening<'_> {
                 Err(error) if connection.host().tls.is_some() => {
                     return Err(Refusal::Handshake(HandshakeError::Failed(error)));
                 }
-                Err(error) => return Err(Refusal::Final(self.lost(&error))),
+                Err(error) => return Err(self.refusal(tls, &connection, self.lost(&error))),
             }
+        }
+    }
+
+    /// Tells a host that broke off at STARTTLS from one that did so anywhere else.
+    fn refusal(&self, tls: Tls, connection: &Connection, failure: Failure) -> Refusal {
+        if tls != Tls::Never && connection.is_starting_tls() {
+            Refusal::StartTls(failure)
+        } else {
+            Refusal::Final(failure)
         }
     }
 
@@ -180,24 +189,26 @@ impl Opening<'_> {
         closed_by(&self.host(), closed)
     }
 
-    fn unprotected(&self, refusal: &Refusal) -> Failure {
+    /// What becomes of the mail when clear text will not do, or did not help.
+    fn unprotected(&self, refusal: Refusal) -> Failure {
         let name = &self.target.name;
         let (enhanced, text) = match refusal {
-            Refusal::Handshake(HandshakeError::NotTrusted(_)) => (
-                (4, 7, 5),
-                format!("the certificate of {name} cannot be trusted"),
-            ),
-            Refusal::Handshake(HandshakeError::Failed(_)) => {
-                ((4, 7, 5), format!("the TLS handshake with {name} failed"))
-            }
-            _ => (
+            Refusal::StartTls(failure) | Refusal::Final(failure) => return failure,
+            Refusal::TlsMissing => (
                 (4, 7, 4),
                 format!("{name} does not offer the TLS that is needed"),
             ),
+            Refusal::Handshake(error) => {
+                tracing::warn!(host = %self.target, %error, "no protected connection");
+                let text = match error {
+                    HandshakeError::NotTrusted(_) => {
+                        format!("the certificate of {name} cannot be trusted")
+                    }
+                    HandshakeError::Failed(_) => format!("the TLS handshake with {name} failed"),
+                };
+                ((4, 7, 5), text)
+            }
         };
-        if let Refusal::Handshake(error) = refusal {
-            tracing::warn!(host = %self.target, %error, "no protected connection");
-        }
         Failure {
             outcome: Outcome::Deferred(Reply::new(451, enhanced, text)),
             is_remote: false,
@@ -328,7 +339,21 @@ mod tests {
             .with_tls(&certificate.server)
             .times(1, "EHLO", Act::Usual)
             .times(1, "EHLO", Act::Cut);
-        for (host, connections) in [(refusing, 1), (broken, 2), (silent, 2), (late, 2)] {
+        // Nothing good comes of the command itself.
+        let at_starttls = |act| {
+            let host = Script::new().with_tls(&certificate.server);
+            (host.at("STARTTLS", act), 2)
+        };
+        for (host, connections) in [
+            (refusing, 1),
+            (broken, 2),
+            (silent, 2),
+            (late, 2),
+            at_starttls(Act::Cut),
+            at_starttls(Act::SayAndCut("421 4.3.0 No\r\n")),
+            at_starttls(Act::SayAndCut("220 2.0.0 Go on\r\n250 in clear\r\n")),
+            at_starttls(Act::SayAndCut("what?\r\n")),
+        ] {
             let deliverer = World::of(&host).deliverer();
             let attempt = Mail::to(&["a@b.example"]).deliver(&deliverer).await;
             assert_eq!(brief(&attempt), ["delivered 250 2.0.0"]);
@@ -361,10 +386,14 @@ mod tests {
             .with_tls(&certificate.server)
             .at("STARTTLS", Act::Say("454 4.7.0 Not now\r\n"));
         let broken = Script::new().listing(&["STARTTLS"]);
+        let cutting = Script::new()
+            .with_tls(&certificate.server)
+            .at("STARTTLS", Act::Cut);
         for (host, outcome) in [
             (Script::new(), "deferred 451 4.7.4 local"),
             (refusing, "deferred 454 4.7.0"),
             (broken, "deferred 451 4.7.5 local"),
+            (cutting, "deferred 451 4.4.2 local"),
         ] {
             let required = smarthost(TlsPolicy::Required, None);
             let world = world(&host, LOOPBACK, 587, required).trusting(&certificate);
@@ -440,9 +469,11 @@ mod tests {
     async fn a_password_leaves_in_clear_over_loopback_only() {
         let broken = || Script::new().listing(&["STARTTLS", "AUTH PLAIN"]);
         let plain = || Script::new().listing(&["AUTH PLAIN"]);
+        let cutting = || broken().at("STARTTLS", Act::Cut);
         for (host, address, outcome) in [
             (plain(), PUBLIC, "deferred 451 4.7.4 local"),
             (broken(), PUBLIC, "deferred 451 4.7.5 local"),
+            (cutting(), PUBLIC, "deferred 451 4.4.2 local"),
             (plain(), LOOPBACK, "delivered 250 2.0.0"),
             (broken(), LOOPBACK, "delivered 250 2.0.0"),
         ] {
