@@ -2,7 +2,7 @@
 
 use outpost_smtp::EnhancedStatus;
 
-use super::status::spoken;
+use super::status::{mta_name, spoken};
 use super::text::{Script, one_line, paragraph};
 use super::{Kind, Report, Reported};
 
@@ -61,8 +61,11 @@ fn explain_recipient(report: &Report<'_>, reported: &Reported<'_>, out: &mut Str
     let spoken = one_line(&spoken(reported.reply), Script::Any);
     let said = match reported.host {
         Some(host) => {
-            let name = one_line(&host.name, Script::Any);
-            format!("The host {name} [{}] said: {spoken}", host.address)
+            let name = one_line(&mta_name(host), Script::Any);
+            match name.starts_with('[') {
+                true => format!("The host {name} said: {spoken}"),
+                false => format!("The host {name} [{}] said: {spoken}", host.address),
+            }
         }
         None => format!("The reason: {spoken}"),
     };

@@ -1,10 +1,12 @@
 //! The part of a report that machines read: message/delivery-status (RFC 3464 §2) and its UTF-8 form
 //! (RFC 6533 §4).
 
+use std::net::IpAddr;
+
 use outpost_smtp::{Mailbox, Orcpt, Reply};
 
 use super::text::{Script, field, one_line, push_escaped};
-use super::{Kind, Report, Reported};
+use super::{Kind, RemoteHost, Report, Reported};
 
 /// Appends the fields: those of the message, then those of each recipient after a blank line.
 pub(super) fn write(report: &Report<'_>, script: Script, out: &mut Vec<u8>) {
@@ -48,7 +50,7 @@ fn write_recipient(
         field(
             out,
             "Remote-MTA",
-            &format!("dns; {}", one_line(&host.name, Script::Ascii)),
+            &format!("dns; {}", one_line(&mta_name(host), Script::Ascii)),
         );
     }
     // RFC 3464 §2.3.6: `smtp` is for what a peer said; our own words get a type of our own.
@@ -65,6 +67,15 @@ fn write_recipient(
     field(out, "Last-Attempt-Date", &report.at.to_rfc5322());
     if let Kind::Delay { retry_until } = report.kind {
         field(out, "Will-Retry-Until", &retry_until.to_rfc5322());
+    }
+}
+
+/// A host that is known by its address alone is named by a literal (RFC 3464, appendix on the type `dns`).
+pub(super) fn mta_name(host: &RemoteHost) -> String {
+    match host.name.parse() {
+        Ok(IpAddr::V4(address)) => format!("[{address}]"),
+        Ok(IpAddr::V6(address)) => format!("[IPv6:{address}]"),
+        Err(_) => host.name.clone(),
     }
 }
 
@@ -136,6 +147,25 @@ mod tests {
             final_recipient(&mailbox, Script::Any),
             "utf-8; m\u{fc}ller+x@b\u{fc}cher.example"
         );
+    }
+
+    #[test]
+    fn a_host_is_named_by_its_name_or_by_a_literal() {
+        for (name, named) in [
+            ("mx.b.example", "mx.b.example"),
+            ("192.0.2.1", "[192.0.2.1]"),
+            ("2001:db8::1", "[IPv6:2001:db8::1]"),
+            ("[192.0.2.1]", "[192.0.2.1]"),
+        ] {
+            let host = RemoteHost {
+                name: name.to_owned(),
+                address: [192, 0, 2, 1].into(),
+                port: 25,
+                tls: None,
+                dsn: false,
+            };
+            assert_eq!(mta_name(&host), named, "{name}");
+        }
     }
 
     #[test]

@@ -210,6 +210,38 @@ fn our_own_words_are_not_passed_off_as_those_of_the_remote_host() {
 }
 
 #[test]
+fn a_host_without_a_name_is_told_once() {
+    let about = message(CONTENT, &["you@b.example"]);
+    let reply = Reply::new(550, (5, 1, 1), "No such user here");
+    let host = RemoteHost {
+        name: "192.0.2.1".to_owned(),
+        ..host()
+    };
+    let ReversePath::Mailbox(to) = &about.envelope.reverse_path else {
+        unreachable!()
+    };
+    let composed = Report {
+        kind: Kind::Failure,
+        id: MessageId::new(at(0), 2),
+        at: at(0),
+        hostname: "relay.example.com",
+        to,
+        about: &about,
+        recipients: vec![Reported {
+            recipient: &about.envelope.recipients[0],
+            status: (5, 1, 1).into(),
+            reply: &reply,
+            host: Some(&host),
+        }],
+        content: &[],
+    }
+    .compose();
+    let text = text(&composed);
+    assert!(text.contains("    The host [192.0.2.1] said: 550 5.1.1 No such user here\r\n"));
+    assert!(text.contains("Remote-MTA: dns; [192.0.2.1]\r\n"));
+}
+
+#[test]
 fn the_message_comes_back_as_its_sender_asked_within_the_limits() {
     let eight_bit = CONTENT.replace("body", "b\u{f6}dy");
     let header_beyond_ascii = CONTENT.replace("Hello", "H\u{e9}llo");
