@@ -136,6 +136,13 @@ fn problem(error: NetError) -> Problem {
             response_code: ResponseCode::NXDomain,
             ..
         })) => Problem::NoSuchName,
+        // Other name servers are named instead of an answer: the one that was asked does not know.
+        NetError::Dns(DnsError::NoRecordsFound(NoRecords {
+            response_code: ResponseCode::NoError,
+            soa: None,
+            ns: Some(_),
+            ..
+        })) => Problem::Temporary("a referral instead of an answer".to_owned()),
         NetError::Dns(DnsError::NoRecordsFound(NoRecords {
             response_code: ResponseCode::NoError,
             ..
@@ -150,7 +157,7 @@ mod tests {
 
     use hickory_resolver::proto::op::{Message, MessageType, OpCode};
     use hickory_resolver::proto::rr::Record;
-    use hickory_resolver::proto::rr::rdata::{A, AAAA, CNAME, MX};
+    use hickory_resolver::proto::rr::rdata::{A, AAAA, CNAME, MX, NS};
     use tokio::net::UdpSocket;
 
     use super::super::Resolver;
@@ -175,7 +182,8 @@ mod tests {
                 0x2001, 0xdb8, 0, 0, 0, 0, 0, 1,
             ))]),
             ("bare.example." | "mx1.example.", _) => found(vec![]),
-            ("lame.example.", _) => (ResponseCode::ServFail, vec![]),
+            ("failing.example.", _) => (ResponseCode::ServFail, vec![]),
+            ("lame.example.", _) => found(vec![RData::NS(NS(host("ns.example.")))]),
             ("refused.example.", _) => (ResponseCode::Refused, vec![]),
             _ => (ResponseCode::NXDomain, vec![]),
         }
@@ -199,6 +207,10 @@ mod tests {
                 response.metadata.recursion_available = true;
                 let mut owner = name;
                 for data in records {
+                    if let RData::NS(_) = &data {
+                        response.add_authority(Record::from_rdata(owner.clone(), 60, data));
+                        continue;
+                    }
                     let next = match &data {
                         RData::CNAME(alias) => alias.0.clone(),
                         _ => owner.clone(),
@@ -258,7 +270,7 @@ mod tests {
             resolver.addresses("bare.example").await,
             Err(Problem::NoRecord)
         );
-        for domain in ["lame.example", "refused.example"] {
+        for domain in ["failing.example", "lame.example", "refused.example"] {
             let problem = resolver.exchanges(domain, 1).await.unwrap_err();
             assert!(
                 matches!(problem, Problem::Temporary(_)),
