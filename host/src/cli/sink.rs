@@ -106,10 +106,10 @@ pub async fn receive(
         }
     };
     let (messages, ()) = tokio::join!(running, told);
-    say(&format!(
-        "{} messages came",
-        messages.map_err(ReceiveError)?
-    ));
+    say(&match messages.map_err(ReceiveError)? {
+        1 => "1 message came".to_owned(),
+        messages => format!("{messages} messages came"),
+    });
     Ok(())
 }
 

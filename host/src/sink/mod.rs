@@ -96,7 +96,7 @@ pub async fn run(
     let _ = bound.send(listener.local_addr().map_err(cannot_listen)?);
 
     let mut connections = JoinSet::new();
-    let mut number = 0;
+    let mut number = sink.store.as_ref().map_or(0, Store::last_connection);
     tokio::pin!(shutdown);
     loop {
         tokio::select! {
@@ -393,6 +393,29 @@ mod tests {
         assert_eq!(envelope["envid"], "e1");
         assert_eq!(envelope["octets"], CONTENT.len());
         assert_eq!(std::fs::read_dir(&store).unwrap().count(), 4);
+    }
+
+    #[tokio::test]
+    async fn a_second_run_takes_nothing_from_the_first() {
+        let folder = tempfile::tempdir().unwrap();
+        for _ in 0..2 {
+            let sink = start(SinkOptions {
+                store: Some(folder.path().to_owned()),
+                ..options()
+            })
+            .await;
+            let deliverer = sink.deliverer();
+            sink.deliver(&deliverer, &["a@b.example"], CONTENT).await;
+            deliverer.close().await;
+            sink.stop().await;
+        }
+        let names = std::fs::read_dir(folder.path()).unwrap();
+        let mut names: Vec<String> = names
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name.ends_with(".eml"))
+            .collect();
+        names.sort();
+        assert_eq!(names, ["000001-000001.eml", "000002-000001.eml"]);
     }
 
     #[tokio::test]

@@ -12,7 +12,10 @@ use serde_json::Value;
 
 /// The folder.
 #[derive(Clone, Debug)]
-pub(super) struct Store(PathBuf);
+pub(super) struct Store {
+    folder: PathBuf,
+    last_connection: u64,
+}
 
 /// The name of a message: connections count from 1, and the messages of each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,18 +42,34 @@ impl Store {
     /// Opens the folder, which is made if it does not exist.
     pub(super) fn open(folder: &Path) -> io::Result<Self> {
         fs::create_dir_all(folder)?;
-        Ok(Self(folder.to_owned()))
+        let mut last_connection = 0;
+        for entry in fs::read_dir(folder)? {
+            let name = entry?.file_name();
+            let connection = name.to_str().and_then(|name| name.split_once('-'));
+            let number = connection.and_then(|(connection, _)| connection.parse().ok());
+            last_connection = last_connection.max(number.unwrap_or(0));
+        }
+        Ok(Self {
+            folder: folder.to_owned(),
+            last_connection,
+        })
+    }
+
+    /// The last connection of which there was mail when the folder was opened. Counting goes on behind
+    /// it, so that a second run takes nothing from the first.
+    pub(super) fn last_connection(&self) -> u64 {
+        self.last_connection
     }
 
     /// Begins a content.
     pub(super) fn begin(&self, number: Number) -> io::Result<Incoming> {
         let name = number.to_string();
-        let written = self.0.join(format!("{name}.part"));
+        let written = self.folder.join(format!("{name}.part"));
         let file = BufWriter::new(File::create(&written)?);
         Ok(Incoming {
             file,
             written,
-            named: self.0.join(format!("{name}.eml")),
+            named: self.folder.join(format!("{name}.eml")),
         })
     }
 }
