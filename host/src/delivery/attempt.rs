@@ -30,6 +30,10 @@ const KEPT_CONNECTIONS_TRIED_MAX: usize = 3;
 /// minutes to break off; the next attempt begins with the first again.
 const HOSTS_REACHED_MAX: usize = 4;
 
+/// Characters kept of a reply. A hundred lines of two thousand octets for each recipient are a reply as well,
+/// and every attempt of every one of them stands in the trail.
+const REPLY_CHARACTERS_MAX: usize = 1_000;
+
 /// An attempt as far as it has got.
 pub(super) struct Course<'a> {
     deliverer: &'a Deliverer,
@@ -316,9 +320,17 @@ impl<'a> Course<'a> {
     }
 
     /// Notes what became of some recipients, and where.
-    fn record(&mut self, host: Option<RemoteHost>, outcomes: Vec<RecipientOutcome>, unknown: bool) {
+    fn record(
+        &mut self,
+        host: Option<RemoteHost>,
+        mut outcomes: Vec<RecipientOutcome>,
+        unknown: bool,
+    ) {
         if outcomes.is_empty() {
             return;
+        }
+        for outcome in &mut outcomes {
+            cut(outcome.outcome.reply_mut());
         }
         let took = self.since.elapsed();
         self.since = Instant::now();
@@ -335,6 +347,13 @@ impl<'a> Course<'a> {
                 unknown,
             }),
         }
+    }
+}
+
+fn cut(reply: &mut Reply) {
+    if let Some((end, _)) = reply.text.char_indices().nth(REPLY_CHARACTERS_MAX) {
+        reply.text.truncate(end);
+        reply.text.shrink_to_fit();
     }
 }
 

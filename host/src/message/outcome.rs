@@ -29,6 +29,13 @@ impl Outcome {
             Outcome::Delivered(reply) | Outcome::Deferred(reply) | Outcome::Bounced(reply) => reply,
         }
     }
+
+    /// The reply behind it, to be changed.
+    pub fn reply_mut(&mut self) -> &mut Reply {
+        match self {
+            Outcome::Delivered(reply) | Outcome::Deferred(reply) | Outcome::Bounced(reply) => reply,
+        }
+    }
 }
 
 /// An outcome and whose it is.

@@ -278,6 +278,20 @@ async fn recipients_that_were_too_many_follow_at_once() {
 }
 
 #[tokio::test]
+async fn of_a_long_reply_the_start_is_kept() {
+    let line = format!("450-4.2.0 {}\r\n", "\u{fc}".repeat(900));
+    let reply: &'static str = Box::leak((line.repeat(100) + "450 4.2.0 Later\r\n").into());
+    let host = Script::new().at("RCPT", Act::Say(reply));
+    let attempt = Mail::to(&["a@b.example", "c@b.example"])
+        .deliver(&World::of(&host).deliverer())
+        .await;
+    assert_eq!(brief(&attempt), vec!["deferred 450 4.2.0"; 2]);
+    for (outcome, _) in attempt.outcomes() {
+        assert_eq!(outcome.outcome.reply().text.chars().count(), 1_000);
+    }
+}
+
+#[tokio::test]
 async fn a_large_content_arrives_as_it_was_however_it_was_cut() {
     let line = format!(".{}\r\n", "x".repeat(70));
     let content = format!("Subject: Hello\r\n\r\n{}", line.repeat(10_000));
