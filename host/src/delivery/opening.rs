@@ -246,7 +246,23 @@ pub(super) fn closed_by(host: &RemoteHost, closed: Closed) -> Failure {
         | Closed::Hello(reply)
         | Closed::TlsRefused(reply)
         | Closed::AuthRefused(reply)
-        | Closed::Peer(reply) => (Outcome::Deferred(reply), true),
+        | Closed::Peer(reply)
+            if reply.is_transient() || reply.is_permanent() =>
+        {
+            (Outcome::Deferred(reply), true)
+        }
+        // A yes or a question is no refusal, and would read like success in the trail and in a report.
+        Closed::Greeting(reply)
+        | Closed::Hello(reply)
+        | Closed::TlsRefused(reply)
+        | Closed::AuthRefused(reply)
+        | Closed::Peer(reply) => ours(
+            (4, 5, 0),
+            format!(
+                "{name} does not speak SMTP: it said {} out of place",
+                reply.code
+            ),
+        ),
         Closed::TlsMissing => ours(
             (4, 7, 4),
             format!("{name} does not offer the TLS that is needed"),

@@ -130,6 +130,11 @@ async fn the_last_host_to_break_off_says_why_mail_waits() {
         ("connect", Act::Cut, "deferred 451 4.4.2 local"),
         (
             "connect",
+            Act::Say("250 Odd\r\n"),
+            "deferred 451 4.5.0 local",
+        ),
+        (
+            "connect",
             Act::Say("554 5.7.1 Go away\r\n"),
             "deferred 554 5.7.1",
         ),
