@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use outpost_smtp::client::{Closed, Report, Session, Step, Transaction};
+use outpost_smtp::client::{Closed, Extensions, Report, Session, Step, Transaction};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -135,6 +135,11 @@ impl Connection {
     /// The session is ready for messages: what the host can do is known now.
     pub(super) fn note_extensions(&mut self) {
         self.host.dsn = self.session.extensions().dsn;
+    }
+
+    /// Whether the host has told what it can do; after STARTTLS it has to tell anew.
+    pub(super) fn has_greeted(&self) -> bool {
+        *self.session.extensions() != Extensions::default()
     }
 
     /// Whether the host lists STARTTLS, and has neither started nor refused to: where TLS is wanted, the

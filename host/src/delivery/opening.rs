@@ -125,7 +125,7 @@ impl Opening<'_> {
                     return Err(Refusal::Final(self.closed(closed)));
                 }
                 // In TLS 1.3 a host can refuse a handshake after it is done for us.
-                Err(error) if connection.host().tls.is_some() => {
+                Err(error) if connection.host().tls.is_some() && !connection.has_greeted() => {
                     return Err(Refusal::Handshake(HandshakeError::Failed(error)));
                 }
                 Err(error) => return Err(self.refusal(tls, &connection, self.lost(&error))),
@@ -506,15 +506,25 @@ mod tests {
         let refusing = Script::new()
             .listing(&["AUTH PLAIN"])
             .at("AUTH", Act::Say("535 5.7.8 Wrong\r\n"));
+        let breaking_off = || Script::new().listing(&["AUTH PLAIN"]).at("AUTH", Act::Cut);
         for (host, outcome) in [
             (refusing, "deferred 535 5.7.8"),
             (Script::new(), "deferred 451 4.7.0 local"),
+            (breaking_off(), "deferred 451 4.4.2 local"),
         ] {
             let world = world(&host, PUBLIC, 587, smarthost(TlsPolicy::None, login()));
             let attempt = mail(587).deliver(&world.deliverer()).await;
             assert_eq!(brief(&attempt), [outcome]);
             assert!(!host.verbs().contains("MAIL"));
         }
+        // The handshake was done long before: nothing is wrong with TLS.
+        let certificate = Certificate::new();
+        let host = breaking_off().with_tls(&certificate.server);
+        let opportunistic = smarthost(TlsPolicy::Opportunistic, login());
+        let world = world(&host, LOOPBACK, 587, opportunistic);
+        let attempt = mail(587).deliver(&world.deliverer()).await;
+        assert_eq!(brief(&attempt), ["deferred 451 4.4.2 local"]);
+        assert_eq!(host.seen().connections, 1);
     }
 
     #[test]
