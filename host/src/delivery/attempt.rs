@@ -240,7 +240,7 @@ impl<'a> Course<'a> {
                 Err(broken) => return self.broken(recipients, broken, &connection),
             }
         }
-        self.deliverer.keep(self.next_hop, connection);
+        self.deliverer.keep(self.next_hop, connection).await;
     }
 
     /// Takes the replies to a transaction.

@@ -111,11 +111,11 @@ impl Deliverer {
     }
 
     /// Keeps a connection for the next message, or closes it when it has served its share.
-    fn keep(&self, next_hop: &NextHop, connection: Connection) {
+    async fn keep(&self, next_hop: &NextHop, connection: Connection) {
         if connection.transactions() >= self.settings.transactions_per_connection_max {
             self.pool.dismiss(connection);
         } else {
-            self.pool.put(next_hop, connection);
+            self.pool.put(next_hop, connection).await;
         }
     }
 }

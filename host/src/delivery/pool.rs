@@ -61,20 +61,17 @@ impl Pool {
         }
     }
 
-    /// Keeps a connection for the next message, if there is room. One that still has to forget a
-    /// refused transaction does so first, in the background.
-    pub(super) fn put(self: &Arc<Self>, next_hop: &NextHop, mut connection: Connection) {
-        if connection.is_ready() {
-            return self.put_ready(next_hop, connection);
-        }
-        let (pool, next_hop) = (Arc::clone(self), next_hop.clone());
-        drop(self.closing.spawn(async move {
-            let settled = timeout(pool.idle_time_max, connection.advance()).await;
-            match settled {
-                Ok(Ok(Turn::Ready)) => pool.put_ready(&next_hop, connection),
-                _ => connection.close().await,
+    /// Keeps a connection for the next message, if there is room. One that still has to forget a refused
+    /// transaction does so first, and is waited for: were its lane free meanwhile, the next message
+    /// would open another connection, and so on, as many as there are refusals within a round trip.
+    pub(super) async fn put(self: &Arc<Self>, next_hop: &NextHop, mut connection: Connection) {
+        if !connection.is_ready() {
+            let forgotten = timeout(self.idle_time_max, connection.advance()).await;
+            if !matches!(forgotten, Ok(Ok(Turn::Ready))) {
+                return self.dismiss(connection);
             }
-        }));
+        }
+        self.put_ready(next_hop, connection);
     }
 
     fn put_ready(self: &Arc<Self>, next_hop: &NextHop, connection: Connection) {
@@ -188,14 +185,23 @@ mod tests {
             let deliverer = World::of(&host).deliverer();
             let attempt = Mail::to(&["a@b.example"]).deliver(&deliverer).await;
             assert_eq!(brief(&attempt), ["deferred 451 4.7.1"], "{command}");
-            // A transaction that has to be reset is, in the background.
-            for _ in 0..20 {
-                tokio::task::yield_now().await;
-            }
             let attempt = Mail::to(&["a@b.example"]).deliver(&deliverer).await;
             assert_eq!(brief(&attempt), [DELIVERED], "{command}");
             assert_eq!(host.seen().connections, 1, "{command}: {}", host.verbs());
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_attempt_ends_when_its_connection_is_free_again_or_given_up() {
+        let host = Script::new()
+            .at("DATA", Act::Say("554 5.7.0 No\r\n"))
+            .at("RSET", Act::Hang);
+        let deliverer = World::of(&host).deliverer();
+        let begun = tokio::time::Instant::now();
+        let attempt = Mail::to(&["a@b.example"]).deliver(&deliverer).await;
+        assert_eq!(brief(&attempt), ["bounced 554 5.7.0"]);
+        assert_eq!(begun.elapsed(), seconds(5));
+        assert_eq!(deliverer.metrics.idle_connections.get(), 0);
     }
 
     #[tokio::test]
