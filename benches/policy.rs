@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use outpost::clock::Clock;
-use outpost::message::{Address, Class};
+use outpost::message::{Address, Class, MessageId};
 use outpost::plugin::{Plugins, Settings};
 use outpost::policy::{
     AccountFacts, EnvelopeFacts, Facts, HeaderFacts, HeaderField, PlacementRuling,
@@ -147,6 +147,7 @@ fn at_mail(
         declared_size_octets: Some(4096),
     };
     Ok(Facts::at_mail(
+        MessageId::from_bits(1),
         Arc::clone(session),
         Some(Arc::clone(account)),
         envelope,

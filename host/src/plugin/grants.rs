@@ -46,26 +46,30 @@ impl log::Host for Context {
             return Ok(());
         }
         let component = self.shared.name.as_ref();
-        let session = self.facts.as_ref().map(|facts| facts.session.id.as_str());
+        let facts = self.facts.as_ref();
+        let message_id = facts.map(|facts| tracing::field::display(facts.message));
+        let session = facts.map(|facts| facts.session.id.as_str());
         let text = clean_text(&text, LINE_OCTETS_MAX);
         let fields = joined(&fields);
         match level {
-            log::Level::Debug => tracing::debug!(component, session, fields, "{text}"),
-            log::Level::Info => tracing::info!(component, session, fields, "{text}"),
-            log::Level::Warn => tracing::warn!(component, session, fields, "{text}"),
-            log::Level::Error => tracing::error!(component, session, fields, "{text}"),
+            log::Level::Debug => tracing::debug!(message_id, component, session, fields, "{text}"),
+            log::Level::Info => tracing::info!(message_id, component, session, fields, "{text}"),
+            log::Level::Warn => tracing::warn!(message_id, component, session, fields, "{text}"),
+            log::Level::Error => tracing::error!(message_id, component, session, fields, "{text}"),
         }
         Ok(())
     }
 }
 
-/// `key=value` pairs; names of a component's own are data to the log, never its field names.
-fn joined(fields: &[(String, String)]) -> String {
+/// `key=value` pairs; names of a component's own are data to the log, never its field names. None when
+/// there are no pairs.
+fn joined(fields: &[(String, String)]) -> Option<String> {
     let fields = fields.iter().take(FIELDS_MAX).map(|(key, value)| {
         let key = clean_text(key, FIELD_OCTETS_MAX);
         format!("{key}={:?}", clean_text(value, FIELD_OCTETS_MAX))
     });
-    fields.collect::<Vec<_>>().join(" ")
+    let pairs = fields.collect::<Vec<_>>();
+    (!pairs.is_empty()).then(|| pairs.join(" "))
 }
 
 impl clock::Host for Context {

@@ -48,7 +48,7 @@ pub struct Urgency {
 struct Asked<'a> {
     component: &'a Component,
     stage: Stage,
-    user: &'a str,
+    facts: &'a Facts,
 }
 
 impl Transaction {
@@ -173,7 +173,7 @@ impl Transaction {
         let asked = Asked {
             component,
             stage: Stage::of(Question::Sender, facts),
-            user: facts.user_name(),
+            facts,
         };
         let mut instance = self.instance(place, &asked).await?;
         let ticker = &self.workshop.ticker;
@@ -201,7 +201,7 @@ impl Transaction {
         let asked = Asked {
             component,
             stage: Stage::Priority,
-            user: facts.user_name(),
+            facts,
         };
         let mut instance = self.instance(place, &asked).await?;
         let ticker = &self.workshop.ticker;
@@ -220,7 +220,7 @@ impl Transaction {
     /// question, so that one that is given up in the middle is dropped and never asked again.
     async fn instance(&mut self, place: usize, asked: &Asked<'_>) -> Result<Instance, Failure> {
         let component = asked.component;
-        if !component.breaker.admits(asked.stage, asked.user, now) {
+        if !component.breaker.admits(asked.stage, asked.user(), now) {
             return Err(Failure::Suspended);
         }
         if let Some(seat) = self.seats[place].take() {
@@ -295,6 +295,10 @@ fn record(
 }
 
 impl Asked<'_> {
+    fn user(&self) -> &str {
+        self.facts.user_name()
+    }
+
     fn note_end<T>(&self, answer: &Result<T, Failure>) {
         match answer {
             Ok(_) => self.note(CallEnd::Answer),
@@ -304,7 +308,8 @@ impl Asked<'_> {
 
     fn note_failure(&self, failure: &Failure) {
         let (component, question) = (self.component.name(), self.stage.name());
-        tracing::warn!(%component, question, user = self.user, %failure, "a policy component failed");
+        let (message_id, user) = (self.facts.message, self.user());
+        tracing::warn!(%message_id, %component, question, user, %failure, "a policy component failed");
         self.note(if failure.is_fault() {
             CallEnd::Fault
         } else {
@@ -314,10 +319,10 @@ impl Asked<'_> {
 
     fn note(&self, end: CallEnd) {
         let breaker = &self.component.breaker;
-        let Some(change) = breaker.note(self.stage, self.user, end, now) else {
+        let Some(change) = breaker.note(self.stage, self.user(), end, now) else {
             return;
         };
-        let (component, question, user) = (self.component.name(), self.stage.name(), self.user);
+        let (component, question, user) = (self.component.name(), self.stage.name(), self.user());
         match change {
             Change::Opened => tracing::error!(
                 %component,

@@ -8,11 +8,14 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::message::{Address, Class, TlsParameters};
+use crate::message::{Address, Class, MessageId, TlsParameters};
 
 /// All that components can ask about one transaction at one moment. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Facts {
+    /// What the message is called in the log, and everywhere once it is accepted. For the relay only: no
+    /// component is told.
+    pub message: MessageId,
     /// Who is connected.
     pub session: Arc<SessionFacts>,
     /// Who is logged in; none: nobody.
@@ -84,8 +87,8 @@ pub struct RequestedPriority {
 /// The header of a message, as far as components may see it.
 #[derive(Clone, Debug, Default)]
 pub struct HeaderFacts {
-    /// Every mailbox of From, then of Sender and the Resent- fields, without duplicates. Never
-    /// empty: a message without a sound From is refused before any component is asked.
+    /// Every mailbox of From, then of Sender and the Resent- fields; one that stands in two fields comes
+    /// twice. Never empty: a message without a sound From is refused before any component is asked.
     pub authors: Vec<Address>,
     /// All fields from the top.
     pub fields: Vec<HeaderField>,
@@ -105,12 +108,14 @@ pub struct HeaderField {
 impl Facts {
     /// The facts at MAIL: no recipient, no header yet.
     pub fn at_mail(
+        message: MessageId,
         session: Arc<SessionFacts>,
         account: Option<Arc<AccountFacts>>,
         envelope: EnvelopeFacts,
         requested_priorities: Vec<RequestedPriority>,
     ) -> Self {
         Self {
+            message,
             session,
             account,
             envelope: Arc::new(envelope),
@@ -130,6 +135,7 @@ impl Facts {
         header: HeaderFacts,
     ) -> Self {
         Self {
+            message: self.message,
             session: Arc::clone(&self.session),
             account: self.account.clone(),
             envelope: Arc::clone(&self.envelope),
@@ -186,7 +192,14 @@ mod tests {
             ehlo: "client.example".to_owned(),
             tls: None,
         };
-        Facts::at_mail(Arc::new(session), None, EnvelopeFacts::default(), vec![])
+        let message = MessageId::from_bits(1);
+        Facts::at_mail(
+            message,
+            Arc::new(session),
+            None,
+            EnvelopeFacts::default(),
+            vec![],
+        )
     }
 
     #[test]

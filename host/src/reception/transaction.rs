@@ -86,7 +86,9 @@ impl Transaction {
         };
         let account = account_facts(&user, login);
         let facts = Arc::new(Facts::at_mail(
+        let id = new_id(reception.clock.now())?;
             session,
+            id,
             Some(Arc::new(account)),
             envelope,
             Vec::new(),
@@ -106,7 +108,6 @@ impl Transaction {
                 return Err(reply);
             }
         }
-        let id = new_id(reception.clock.now())?;
         Ok(Self {
             reception,
             user,

@@ -258,7 +258,7 @@ async fn logs_and_metrics_are_bounded() {
 }
 
 #[tokio::test]
-async fn lines_of_a_component_carry_its_name_and_the_session() {
+async fn lines_of_a_component_carry_its_name_the_message_and_the_session() {
     let lines = Lines::default();
     let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer({
         let lines = lines.clone();
@@ -279,8 +279,25 @@ async fn lines_of_a_component_carry_its_name_and_the_session() {
         line.contains(" ERROR ")
             && line.contains("component=\"misbehaving\"")
             && line.contains("session=\"session-1\"")
+            && line.contains("message_id=00000000000000000000000007 ")
+            && !line.contains("fields")
     };
     assert_eq!(text.lines().filter(own).count(), 32, "{text}");
+}
+
+#[tokio::test]
+async fn a_failure_is_logged_with_component_message_and_user() {
+    let lines = Lines::default();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer({
+        let lines = lines.clone();
+        move || lines.clone()
+    });
+    let _guard = tracing::subscriber::set_default(subscriber.finish());
+    failure(&[("behaviour", "panic")]).await;
+    let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    let expected = "a policy component failed message_id=00000000000000000000000007 \
+                    component=misbehaving question=\"mail\" user=\"shop\" failure=trap: ";
+    assert!(text.contains(expected), "{text}");
 }
 
 #[derive(Clone, Default)]

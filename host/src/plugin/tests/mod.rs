@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::clock::Clock;
-use crate::message::{Address, Class, Timestamp};
+use crate::message::{Address, Class, MessageId, Timestamp};
 use crate::policy::{
     AccountFacts, EnvelopeFacts, Facts, HeaderFacts, Question, RequestedPriority, SenderRuling,
     SessionFacts,
@@ -114,6 +114,7 @@ fn at_mail(user: &str, reverse_path: &str) -> Arc<Facts> {
     };
     Arc::new(Facts::at_mail(
         Arc::new(session),
+        MessageId::from_bits(7),
         Some(Arc::new(account)),
         envelope,
         vec![],
