@@ -189,6 +189,7 @@ fn mail(to: SocketAddr, octets: usize) -> Result<(Message, Delivery), Box<dyn Er
             message: None,
         },
         accepted: Timestamp::EPOCH,
+        deliver_until: None,
         content_octets: octets as u64,
         eight_bit: false,
         subject: "Bench".to_owned(),

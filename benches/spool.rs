@@ -397,6 +397,7 @@ fn message(producer: u64, content_octets: u64) -> NewMessage {
                 message: None,
             },
             accepted: now,
+            deliver_until: None,
             content_octets,
             eight_bit: false,
             subject: "a message of the bench".to_owned(),

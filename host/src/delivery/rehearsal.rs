@@ -477,6 +477,7 @@ impl Mail {
                 message: None,
             },
             accepted: Timestamp::EPOCH,
+            deliver_until: None,
             content_octets: CONTENT.len() as u64,
             eight_bit: false,
             subject: "Hello".to_owned(),

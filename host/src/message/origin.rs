@@ -20,6 +20,9 @@ pub struct Message {
     pub priorities: Priorities,
     /// When it was accepted; due times and expiry count from here.
     pub accepted: Timestamp,
+    /// From when on delivery makes no sense any more, as a policy component said; none: the queue's own
+    /// expiry counts.
+    pub deliver_until: Option<Timestamp>,
     /// Octets of the content, trace header included.
     pub content_octets: u64,
     /// Whether the content has octets above 127 (it needs 8BITMIME at the next hop).

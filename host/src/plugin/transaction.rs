@@ -119,7 +119,7 @@ impl Transaction {
                     let ruling = vote.take(placement.as_ref());
                     let said = Answer::from(placement.as_ref());
                     let (reasons, notes) = placement.map_or_else(Default::default, |placement| {
-                        (placement.reasons, placement.notes)
+                        (placement.all_reasons(), placement.notes)
                     });
                     self.keep_notes(place, notes);
                     (said, reasons, ruling)

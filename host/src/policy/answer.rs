@@ -276,6 +276,15 @@ impl Placement {
             notes,
         })
     }
+
+    /// The component's reasons, and what else the trail should tell.
+    pub fn all_reasons(&self) -> Vec<Reason> {
+        let within = self.deliver_within.map(|within| {
+            let detail = format!("delivery makes sense for {within:?}");
+            Reason::of_relay("deliver-within", &detail)
+        });
+        self.reasons.iter().cloned().chain(within).collect()
+    }
 }
 
 fn bounded(

@@ -69,6 +69,7 @@ pub(super) fn message(number: u128, accepted: Timestamp, recipients: &[&str]) ->
             message: None,
         },
         accepted,
+        deliver_until: None,
         content_octets: CONTENT.len() as u64,
         eight_bit: false,
         subject: "Hello".to_owned(),

@@ -89,6 +89,7 @@ impl Writer<'_> {
                 message: None,
             },
             accepted: self.at,
+            deliver_until: None,
             content_octets: u64::try_from(composed.content.len()).unwrap_or(u64::MAX),
             eight_bit: !composed.content.is_ascii(),
             subject: composed.subject.to_owned(),

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use crate::message::Timestamp;
+use crate::message::{Message, Timestamp};
 
 /// When a deferred delivery is tried again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,13 +34,12 @@ const WAIT_OTHERWISE: Duration = Duration::from_secs(30 * 60);
 const JITTER_PART: u64 = 5;
 
 impl Schedule {
-    /// What follows when `failed` attempts have failed (this one included) on a message that was
-    /// accepted at `accepted`. `random` draws the jitter.
+    /// What follows when `failed` attempts have failed (this one included) on a message that is given up
+    /// at `expires`. `random` draws the jitter.
     ///
     /// The last attempt is made when the message expires and not before: a wait that would end
     /// later than that is cut short.
-    pub fn next(&self, failed: u32, accepted: Timestamp, now: Timestamp, random: u64) -> Next {
-        let expires = self.expires(accepted);
+    pub fn next(&self, failed: u32, expires: Timestamp, now: Timestamp, random: u64) -> Next {
         if now >= expires {
             return Next::GiveUp;
         }
@@ -48,9 +47,11 @@ impl Schedule {
         Next::Retry(due.min(expires))
     }
 
-    /// When a message that was accepted at `accepted` is given up.
-    pub fn expires(&self, accepted: Timestamp) -> Timestamp {
-        accepted.plus(self.expire_after)
+    /// When a message is given up: after as long as any may wait, or sooner when a policy component said
+    /// so.
+    pub fn expires(&self, message: &Message) -> Timestamp {
+        let expires = message.accepted.plus(self.expire_after);
+        message.deliver_until.unwrap_or(expires).min(expires)
     }
 
     fn wait(&self, failed: u32) -> Duration {
@@ -86,7 +87,7 @@ mod tests {
     #[test]
     fn waits_follow_the_list_and_the_last_repeats() {
         for (failed, wait) in [(1, 30), (2, 120), (3, 600), (4, 600), (u32::MAX, 600)] {
-            let next = schedule().next(failed, at(0), at(100), 0);
+            let next = schedule().next(failed, at(5_000), at(100), 0);
             assert_eq!(next, Next::Retry(at(100 + wait)), "after {failed}");
         }
     }
@@ -94,31 +95,33 @@ mod tests {
     #[test]
     fn the_last_attempt_is_at_the_expiry_and_none_follows() {
         let schedule = schedule();
+        let expires = at(5_000);
         assert_eq!(
-            schedule.next(3, at(0), at(4_900), 0),
-            Next::Retry(at(5_000))
+            schedule.next(3, expires, at(4_900), 0),
+            Next::Retry(expires)
         );
-        assert_eq!(schedule.next(3, at(0), at(5_000), 0), Next::GiveUp);
-        assert_eq!(schedule.next(1, at(0), at(9_000), 0), Next::GiveUp);
+        assert_eq!(schedule.next(3, expires, expires, 0), Next::GiveUp);
+        assert_eq!(schedule.next(1, expires, at(9_000), 0), Next::GiveUp);
     }
 
     #[test]
     fn an_empty_list_and_endless_waits_have_an_answer() {
-        let mut schedule = schedule();
+        let (mut schedule, expires) = (schedule(), at(5_000));
         schedule.waits.clear();
-        assert_eq!(schedule.next(1, at(0), at(0), 0), Next::Retry(at(1_800)));
+        assert_eq!(schedule.next(1, expires, at(0), 0), Next::Retry(at(1_800)));
         schedule.waits.push(Duration::MAX);
         assert_eq!(
-            schedule.next(1, at(0), at(0), u64::MAX),
-            Next::Retry(at(5_000))
+            schedule.next(1, expires, at(0), u64::MAX),
+            Next::Retry(expires)
         );
     }
 
     proptest! {
         #[test]
         fn jitter_never_shortens_a_wait_and_adds_at_most_a_fifth(random: u64, failed in 1..9u32) {
-            let schedule = Schedule { expire_after: Duration::MAX, ..schedule() };
-            let Next::Retry(due) = schedule.next(failed, at(0), at(50), random) else {
+            let schedule = schedule();
+            let expires = at(0).plus(Duration::MAX);
+            let Next::Retry(due) = schedule.next(failed, expires, at(50), random) else {
                 return Err(TestCaseError::fail("gave up"));
             };
             let wait = schedule.wait(failed);

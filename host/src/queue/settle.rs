@@ -134,9 +134,12 @@ impl Rules {
         let last_reply = first.outcome.outcome.reply().to_string();
         let delivery = ended.delivery;
         let attempts = delivery.attempts.saturating_add(1);
-        let next = self
-            .schedule
-            .next(attempts, ended.message.accepted, ended.at, random);
+        let next = self.schedule.next(
+            attempts,
+            self.schedule.expires(ended.message),
+            ended.at,
+            random,
+        );
         match next {
             Next::GiveUp => {
                 let next_hop = delivery.next_hop.clone();
@@ -206,7 +209,7 @@ impl Rules {
         if remaining.is_some() && !ended.delivery.delay_reported && self.is_delayed(ended) {
             wanted.push(Wanted {
                 kind: Kind::Delay {
-                    retry_until: self.schedule.expires(ended.message.accepted),
+                    retry_until: self.schedule.expires(ended.message),
                 },
                 recipients: asking(&sorted.deferred, 4, &|recipient| {
                     self.asks_for_delay(recipient)

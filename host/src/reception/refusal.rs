@@ -210,6 +210,7 @@ impl Notifier {
                     message: None,
                 },
                 accepted: now,
+                deliver_until: None,
                 content_octets: intake.octets(),
                 eight_bit: !content.is_ascii(),
                 subject,

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use outpost_smtp::server::Answer;
 use outpost_smtp::{
@@ -85,10 +86,10 @@ impl Transaction {
             tls: session.tls.clone(),
         };
         let account = account_facts(&user, login);
-        let facts = Arc::new(Facts::at_mail(
         let id = new_id(reception.clock.now())?;
-            session,
+        let facts = Arc::new(Facts::at_mail(
             id,
+            session,
             Some(Arc::new(account)),
             envelope,
             Vec::new(),
@@ -239,9 +240,16 @@ impl Transaction {
         let requested = requested_priorities(&fields);
         self.authorize_authors(&fields, &requested, intake.octets())
             .await?;
-        let class = self.place().await?;
+        let (class, deliver_within) = self.place().await?;
         self.parameters.smtputf8 &= self.is_international(&header);
-        let message = self.message(&fields, &requested, class, intake.octets(), eight_bit);
+        let message = self.message(
+            &fields,
+            &requested,
+            class,
+            deliver_within,
+            intake.octets(),
+            eight_bit,
+        );
         self.enqueue(message, intake).await?;
         Ok(class)
     }
@@ -294,11 +302,15 @@ impl Transaction {
         }
     }
 
-    async fn place(&mut self) -> Result<Class, (&'static str, Reply)> {
+    /// How urgent it is, and how long delivery makes sense.
+    async fn place(&mut self) -> Result<(Class, Option<Duration>), (&'static str, Reply)> {
         let plugin::Urgency { ruling, records } = self.policy.place(&self.facts).await;
         self.records.extend(records);
         match ruling {
-            PlacementRuling::Placed { class, .. } => Ok(class),
+            PlacementRuling::Placed {
+                class,
+                deliver_within,
+            } => Ok((class, deliver_within)),
             PlacementRuling::Deferred(reply) => Err(("deferred", reply)),
             PlacementRuling::Refused(reply) => Err(("policy", reply)),
         }
@@ -310,6 +322,7 @@ impl Transaction {
         fields: &Fields<'_>,
         requested: &[Requested],
         class: Class,
+        deliver_within: Option<Duration>,
         content_octets: u64,
         eight_bit: bool,
     ) -> NewMessage {
@@ -343,6 +356,7 @@ impl Transaction {
                     message: requested.iter().find_map(|requested| requested.class),
                 },
                 accepted: now,
+                deliver_until: deliver_within.map(|within| now.plus(within)),
                 content_octets,
                 eight_bit,
                 subject: subject(fields),

@@ -331,6 +331,7 @@ mod tests {
                 message: None,
             },
             accepted: Timestamp::EPOCH,
+            deliver_until: None,
             content_octets: content.len() as u64,
             eight_bit: false,
             subject: String::new(),

@@ -70,6 +70,7 @@ pub(super) fn message(number: u64, user: &str, class: Class, domains: &[&str]) -
             message: None,
         },
         accepted: at(number),
+        deliver_until: None,
         content_octets: 0,
         eight_bit: false,
         subject: format!("message {number}"),

@@ -272,6 +272,7 @@ impl Surface {
                 message: Some(class),
             },
             accepted: NOW,
+            deliver_until: None,
             content_octets: 5,
             eight_bit: false,
             subject: "Your <b>password</b>".to_owned(),

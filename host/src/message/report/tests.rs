@@ -47,6 +47,7 @@ fn message(content: &str, recipients: &[&str]) -> Message {
             message: None,
         },
         accepted: at(0),
+        deliver_until: None,
         content_octets: content.len() as u64,
         eight_bit: !content.is_ascii(),
         subject: "Hello".to_owned(),

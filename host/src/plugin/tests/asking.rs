@@ -160,6 +160,17 @@ async fn a_component_of_each_released_version_loads_and_answers() {
         deliver_within: Some(Duration::from_secs(3600)),
     };
     assert_eq!(urgency.ruling, expected);
+    let reasons = urgency.records[0].reasons.iter();
+    let reasons: Vec<_> = reasons
+        .map(|reason| (reason.rule(), reason.detail()))
+        .collect();
+    assert_eq!(
+        reasons,
+        [
+            ("museum", "version 0.1.0"),
+            ("deliver-within", "delivery makes sense for 3600s")
+        ]
+    );
     for (user, author, expected) in [
         ("shop", "a@museum.example", 451),
         ("museum", "b@museum.example", 550),

@@ -90,6 +90,23 @@ fn all_that_failed_stand_in_one_report() {
 }
 
 #[test]
+fn a_message_is_given_up_when_delivery_makes_no_sense_any_more() {
+    let mut message = message(1, START, &["a@b.example"]);
+    let delivery = delivery(&message);
+    let attempt = attempt(&delivery, &[deferred()]);
+    let due = |message: &Message, after| {
+        let plan = settle(after, message, &delivery, &attempt);
+        plan.remaining.map(|remaining| remaining.due)
+    };
+    message.deliver_until = Some(START.plus(seconds(30)));
+    assert_eq!(due(&message, 10), Some(START.plus(seconds(30))));
+    assert_eq!(due(&message, 30), None);
+    // Nobody waits longer than the operator allows.
+    message.deliver_until = Some(START.plus(seconds(96 * HOUR)));
+    assert_eq!(due(&message, 48 * HOUR), None);
+}
+
+#[test]
 fn a_trail_names_recipients_in_the_order_of_the_envelope() {
     let message = message(1, START, &["a@b.example", "b@b.example", "c@b.example"]);
     let delivery = delivery(&message);

@@ -22,6 +22,7 @@ pub(in crate::spool) struct MessageRecord<'a> {
     user_class: u8,
     message_class: Option<u8>,
     accepted: u64,
+    deliver_until: Option<u64>,
     content_octets: u64,
     eight_bit: bool,
     #[serde(borrow)]
@@ -45,6 +46,7 @@ impl<'a> MessageRecord<'a> {
             user_class: message.priorities.user.number(),
             message_class: message.priorities.message.map(Class::number),
             accepted: message.accepted.unix_milliseconds(),
+            deliver_until: message.deliver_until.map(Timestamp::unix_milliseconds),
             content_octets: message.content_octets,
             eight_bit: message.eight_bit,
             subject: Cow::Borrowed(&message.subject),
@@ -65,6 +67,7 @@ impl<'a> MessageRecord<'a> {
                 message: self.message_class.map(class).transpose()?,
             },
             accepted: Timestamp::from_unix_milliseconds(self.accepted),
+            deliver_until: self.deliver_until.map(Timestamp::from_unix_milliseconds),
             content_octets: self.content_octets,
             eight_bit: self.eight_bit,
             subject: self.subject.to_string(),
