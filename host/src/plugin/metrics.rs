@@ -208,6 +208,10 @@ impl ComponentMetrics {
         }
         if let Answer::Failed(failure) = answer {
             self.failed(question, failure);
+            if *failure == Failure::Suspended {
+                // It was not asked.
+                return;
+            }
         }
         self.seconds[question as usize].observe(took.as_secs_f64());
         self.latency[question as usize].add(took);

@@ -46,6 +46,9 @@ async fn opens_after_faults_of_several_users_and_closes_after_a_good_probe() {
     }
     let suspended = (451, SUSPENDED.to_owned());
     assert_eq!(ask(&plugins, "shop").await, suspended);
+    // An answer that nobody asked for took no time.
+    let (question, latency) = plugins.status()[0].latency[0];
+    assert_eq!((question, latency.count), (Question::Sender, 5));
     let line = |question, value| {
         format!(
             "outpost_policy_suspended{{component=\"misbehaving\",question=\"{question}\"}} {value}\n"
