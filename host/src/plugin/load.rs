@@ -6,7 +6,7 @@
 //! one function of octets, so that a child process can do it instead.
 
 use std::collections::HashSet;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
@@ -187,6 +187,10 @@ fn read(source: &Source) -> Result<Vec<u8>, LoadProblemKind> {
 
 fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     let mut octets = Vec::new();
+    // A pipe that nobody writes to would be waited for without end.
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is not a file"));
+    }
     let file = File::open(path)?;
     file.take(COMPONENT_OCTETS_MAX + 1)
         .read_to_end(&mut octets)?;

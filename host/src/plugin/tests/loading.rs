@@ -204,3 +204,20 @@ async fn a_folder_that_cannot_be_used_is_named() {
         "{problems:?}"
     );
 }
+
+#[tokio::test]
+async fn what_is_no_file_is_not_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("mine.wasm");
+    let _listening = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    for path in [folder.path(), &socket, Path::new("/dev/zero")] {
+        let component = ComponentSettings::new("mine", Source::File(path.to_owned()));
+        assert_eq!(
+            problems(vec![component]).await,
+            [format!(
+                "plugin \"mine\": {} cannot be read: it is not a file",
+                path.display()
+            )]
+        );
+    }
+}
