@@ -296,6 +296,25 @@ fn without_any_component_that_permits_every_sender_is_refused_and_the_users_prio
     let mut client = session(&relay, "ann");
     client.expect("MAIL FROM:<ann@a.example>", "550 5.7.1 ");
 
+    // Whoever wrote that chain is told before any user is.
+    let undecided = "[[plugin]]\nname = \"effective-priority\"\n";
+    let mut relay = Relay::start_in_clear(undecided);
+    let checked = relay.outpost(&["check"]);
+    assert!(checked.status.success());
+    let noted = String::from_utf8(checked.stderr).unwrap();
+    let told = "no component of the chain decides who may send as whom, so every sender is refused";
+    assert!(
+        noted.contains("outpost.toml: note: ") && noted.contains(told),
+        "{noted}"
+    );
+    session(&relay, "ann").expect("MAIL FROM:<ann@a.example>", "550 5.7.1 ");
+    assert!(relay.terminate().success());
+    let logged = relay.printed();
+    assert!(
+        logged.contains(" WARN ") && logged.contains(told),
+        "{logged}"
+    );
+
     let own = component("components/examples/own-domain.wasm");
     let relay = Relay::start_in_clear(&format!(
         "[[plugin]]\nname = \"own-domain\"\ncomponent = \"{own}\"\n"

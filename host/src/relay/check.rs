@@ -3,10 +3,13 @@
 //! The same things keep a relay from starting; here they are found all at once, beside the mistakes
 //! in the file, and each is told at its key. Nothing is bound and the data folder is not touched.
 
+use std::sync::Arc;
+
 use super::loops;
 use crate::clock::Clock;
 use crate::config::{Config, Mistake, Reading};
-use crate::plugin::{self, LoadProblem, LoadProblemKind, Plugins};
+use crate::plugin::{self, ComponentStatus, LoadProblem, LoadProblemKind, Plugins};
+use crate::policy::Question;
 use crate::telemetry::Registry;
 use crate::tls::{self, CertificateError, Part};
 
@@ -24,7 +27,15 @@ pub async fn check(mut reading: Reading) -> Reading {
     if !reading.mistakes.iter().any(is_wrong) {
         perhaps = loops::planned(config);
     }
-    for problem in of_components(config).await {
+    let loaded = load(config).await;
+    // What a wrong section was meant to be is not known.
+    let is_of_chain = |mistake: &Mistake| mistake.key.starts_with("plugin");
+    if let Ok(plugins) = &loaded
+        && !reading.mistakes.iter().any(is_of_chain)
+    {
+        reading.notes.extend(of_chain(config, plugins));
+    }
+    for problem in loaded.err().unwrap_or_default() {
         let mistake = of_component(config, &problem);
         // A name that is wrong, or stands twice, is told by the file already.
         let is_of_name = |told: &Mistake| {
@@ -49,14 +60,29 @@ pub async fn check(mut reading: Reading) -> Reading {
     reading
 }
 
-async fn of_components(config: &Config) -> Vec<LoadProblem> {
+async fn load(config: &Config) -> Result<Arc<Plugins>, Vec<LoadProblem>> {
     // A check leaves no trace and needs no folder that it may write to.
     let settings = plugin::Settings {
         cache_dir: None,
         ..config.plugin.clone()
     };
-    let loaded = Plugins::load(settings, Clock::system(), &mut Registry::default()).await;
-    loaded.err().unwrap_or_default()
+    Plugins::load(settings, Clock::system(), &mut Registry::default()).await
+}
+
+/// What the operator should know about a chain that loads.
+pub(super) fn of_chain(config: &Config, plugins: &Plugins) -> Option<Mistake> {
+    let decides_about_senders = |component: &ComponentStatus| {
+        let mut questions = component.questions.iter();
+        questions.any(|(question, _)| *question == Question::Sender)
+    };
+    let nobody = !plugins.status().iter().any(decides_about_senders);
+    nobody.then(|| {
+        config.places.mistake(
+            "plugin",
+            "no component of the chain decides who may send as whom, so every sender is refused; \
+             `authorized-senders` ships",
+        )
+    })
 }
 
 /// What is wrong with a certificate, at its key.

@@ -185,7 +185,12 @@ impl Foundation {
             mistakes.extend(problems.iter().map(|one| check::of_component(config, one)));
         }
         let plugins = match loaded {
-            Ok(plugins) if mistakes.is_empty() => plugins,
+            Ok(plugins) if mistakes.is_empty() => {
+                if let Some(Mistake { line, key, text }) = check::of_chain(config, &plugins) {
+                    tracing::warn!(line, key, "{text}");
+                }
+                plugins
+            }
             _ => {
                 mistakes.sort();
                 return Err(StartError::of(config, &mistakes));
