@@ -109,6 +109,11 @@ impl Breaker {
         self.lock(stage).admits(user, now)
     }
 
+    /// Whether the component is suspended for that user, or for everybody. Takes no probe.
+    pub fn is_suspended(&self, stage: Stage, user: &str) -> bool {
+        self.lock(stage).is_suspended(user)
+    }
+
     /// Takes note of how a call for that user ended.
     pub fn note(
         &self,

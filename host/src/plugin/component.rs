@@ -8,7 +8,7 @@ use wasmtime::{Engine, Store};
 
 use super::answers;
 use super::bindings::exports::outpost::policy::{lifecycle, priority_policy, sender_authorization};
-use super::breaker::Breaker;
+use super::breaker::Stage;
 use super::context::{Context, Shared, Stop};
 use super::contract::Fit;
 use super::meter::Meter;
@@ -41,8 +41,6 @@ pub struct Component {
     pub outline: Outline,
     /// What it answers.
     pub fit: Fit,
-    /// Whether it is asked.
-    pub breaker: Breaker,
     /// Its instances that wait for another transaction.
     pub shelf: Shelf,
     /// What its instances share.
@@ -94,7 +92,7 @@ impl Component {
     /// Brings the numbers up to date with what the breaker says about a question.
     pub fn show_breaker(&self, question: Question) {
         self.metrics()
-            .suspended(question, self.breaker.status(question));
+            .suspended(question, self.shared.breaker.status(question));
     }
 
     /// The same about all questions.
@@ -214,7 +212,7 @@ impl Instance {
         facts: Arc<Facts>,
         notes: Arc<[Attribute]>,
     ) -> Result<Decision, Failure> {
-        let call = self.open(facts, notes);
+        let call = self.open(Question::Sender, facts, notes);
         let Some(guest) = &self.sender else {
             return Err(Failure::Trap(NO_SUCH_QUESTION.to_owned()));
         };
@@ -235,7 +233,7 @@ impl Instance {
         facts: Arc<Facts>,
         notes: Arc<[Attribute]>,
     ) -> Result<Option<Placement>, Failure> {
-        let call = self.open(facts, notes);
+        let call = self.open(Question::Priority, facts, notes);
         let Some(guest) = &self.priority else {
             return Err(Failure::Trap(NO_SUCH_QUESTION.to_owned()));
         };
@@ -247,11 +245,10 @@ impl Instance {
         placement.map_err(Failure::Answer)
     }
 
-    fn open(&mut self, facts: Arc<Facts>, notes: Arc<[Attribute]>) -> Call {
+    fn open(&mut self, question: Question, facts: Arc<Facts>, notes: Arc<[Attribute]>) -> Call {
         let limits = self.store.data().shared.limits;
-        let context = self.store.data_mut();
-        context.facts = Some(facts);
-        context.notes = notes;
+        let stage = Stage::of(question, &facts);
+        self.store.data_mut().take(stage, facts, notes);
         open(&mut self.store, limits.cpu_time, limits.wall_time)
     }
 }

@@ -1,14 +1,18 @@
 //! What the relay keeps for one instance while it lives, and the bounds on what it may use.
 
 use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use wasmtime::{ResourceLimiter, UpdateDeadline};
 
+use super::breaker::{Breaker, Stage};
 use super::meter::Meter;
 use super::metrics::{ComponentMetrics, Dropped};
 use super::settings::{Limits, Wasi};
+use super::turns::{LONG, Turn, Turns};
 use super::wasi::EmptyWasi;
 use crate::clock::Clock;
 use crate::message::Timestamp;
@@ -25,6 +29,9 @@ const TABLES_MAX: usize = 32;
 /// Elements of one table, as many as the pool has room for: functions of a large program.
 pub const TABLE_ELEMENTS_MAX: usize = 100_000;
 
+/// What a question waits for at a tick.
+type Pause = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// What all instances of one component share with the relay.
 #[derive(Debug)]
 pub struct Shared {
@@ -40,6 +47,10 @@ pub struct Shared {
     pub metrics: Arc<ComponentMetrics>,
     /// The time, as components see it.
     pub clock: Clock,
+    /// How many questions may compute at once when they take long.
+    pub turns: Arc<Turns>,
+    /// Whether it is asked.
+    pub breaker: Breaker,
 }
 
 /// The data of one instance's store.
@@ -55,6 +66,11 @@ pub struct Context {
     pub notes: Arc<[Attribute]>,
     /// What it has of WASI, when it was asked for.
     pub(super) wasi: Option<Box<EmptyWasi>>,
+    /// Where the transaction stands; none while the instance starts.
+    stage: Option<Stage>,
+    /// Whether the breaker let this question through to see what comes of it.
+    is_probe: bool,
+    turn: Turn,
     now: Option<Timestamp>,
     cpu_time: Duration,
     wall_time: Duration,
@@ -78,6 +94,9 @@ pub enum Stop {
     /// It waited in one of WASI's functions for all of its time on the wall.
     #[error("it waited for too long")]
     Waited,
+    /// Others like it have failed while it was computing.
+    #[error("suspended")]
+    Suspended,
     /// Too many calls of the relay's functions.
     #[error("too many host calls")]
     HostCalls,
@@ -97,6 +116,9 @@ impl Context {
                 Wasi::Refused => None,
                 Wasi::Empty => Some(Box::new(EmptyWasi::new(&shared.clock))),
             },
+            stage: None,
+            is_probe: false,
+            turn: Turn::default(),
             now: None,
             cpu_time: Duration::ZERO,
             wall_time: Duration::ZERO,
@@ -110,9 +132,18 @@ impl Context {
         }
     }
 
+    /// Takes the transaction that the next question is about.
+    pub fn take(&mut self, stage: Stage, facts: Arc<Facts>, notes: Arc<[Attribute]>) {
+        self.is_probe = self.shared.breaker.is_suspended(stage, facts.user_name());
+        self.stage = Some(stage);
+        self.facts = Some(facts);
+        self.notes = notes;
+    }
+
     /// Opens a question: the budgets begin anew, and the time stands still.
     pub fn open(&mut self, cpu_time: Duration, wall_time: Duration) {
         self.meter.reset();
+        self.turn.give_back();
         self.cpu_time = cpu_time;
         self.wall_time = wall_time;
         self.began = Instant::now();
@@ -125,8 +156,10 @@ impl Context {
 
     /// Closes the question: nothing of the transaction stays with an instance that waits.
     pub fn close(&mut self) {
+        self.stage = None;
         self.facts = None;
         self.notes = Arc::default();
+        self.turn.give_back();
         if self.lines_dropped > 0 {
             self.shared
                 .metrics
@@ -171,15 +204,40 @@ impl Context {
         }
     }
 
-    /// At a tick: goes on, after others had their turn, or ends the question.
+    /// At a tick: goes on after everything else that is ready, sockets included; waits for a turn when
+    /// it takes long; or ends the question.
     pub fn tick(&self) -> wasmtime::Result<UpdateDeadline> {
-        if self.meter.used() > self.cpu_time {
+        let used = self.meter.used();
+        if used > self.cpu_time {
             return Err(Stop::CpuTime.into());
         }
-        if self.began.elapsed() > self.wall_time {
-            return Err(Stop::WallTime.into());
+        let is_long = used >= LONG;
+        if is_long && self.is_pointless()() {
+            return Err(Stop::Suspended.into());
         }
-        Ok(UpdateDeadline::Yield(1))
+        let Some(left) = self.wall_time.checked_sub(self.began.elapsed()) else {
+            return Err(Stop::WallTime.into());
+        };
+        let pause: Pause = if is_long && !self.turn.is_held() {
+            let turns = &self.shared.turns;
+            Box::pin(self.turn.wait(turns, left, self.is_pointless()))
+        } else {
+            Box::pin(tokio::task::yield_now())
+        };
+        Ok(UpdateDeadline::YieldCustom(1, pause))
+    }
+
+    /// Tells, then and later, whether the component has been suspended since the question began.
+    fn is_pointless(&self) -> impl Fn() -> bool + Send + use<> {
+        let asked = self.stage.zip(self.facts.clone());
+        let asked = asked.filter(|_| !self.is_probe);
+        let shared = Arc::clone(&self.shared);
+        move || {
+            asked.as_ref().is_some_and(|(stage, facts)| {
+                let user = facts.user_name();
+                shared.breaker.is_suspended(*stage, user)
+            })
+        }
     }
 
     /// What an error of the engine means.
@@ -192,6 +250,7 @@ impl Context {
             Some(Stop::Waited) => {
                 return Failure::Trap(format!("it waited for {:?} and went on", self.wall_time));
             }
+            Some(Stop::Suspended) => return Failure::Suspended,
             Some(Stop::HostCalls) => return Failure::HostCalls(limits.host_calls),
             Some(Stop::NoTransaction) | None => {}
         }

@@ -241,7 +241,6 @@ async fn prepare(
         octets,
         outline: draft.outline,
         fit: draft.fit,
-        breaker: Breaker::default(),
         shelf: Shelf::default(),
         shared: Arc::new(Shared {
             name: settings.name.as_str().into(),
@@ -250,6 +249,8 @@ async fn prepare(
             wasi: settings.wasi,
             metrics,
             clock: workshop.clock.clone(),
+            turns: Arc::clone(&workshop.turns),
+            breaker: Breaker::default(),
         }),
         settings: settings.clone(),
         pre,

@@ -8,6 +8,7 @@
 //!   operator may let it serve a few more transactions);
 //! - CPU time and time on the wall are told apart and both bounded, and so are memory, tables, stack,
 //!   calls of the relay's functions, octets copied out, lines of the log and series of metrics;
+//! - questions that take long go on a few at a time, whoever asked for how many;
 //! - answers are validated, and a failure is a value whose meaning the operator chose;
 //! - a component that fails again and again is not asked for a while, each question and user apart;
 //! - it is given the contract in wit/ and nothing else, but for an empty WASI when the operator asks.
@@ -42,6 +43,7 @@ mod slots;
 mod status;
 mod ticker;
 mod transaction;
+mod turns;
 mod wasi;
 
 #[cfg(test)]
@@ -60,6 +62,7 @@ use self::context::Context;
 use self::metrics::Metrics;
 use self::slots::Slots;
 use self::ticker::Ticker;
+use self::turns::Turns;
 use crate::clock::Clock;
 use crate::telemetry::Registry;
 
@@ -95,6 +98,7 @@ struct Workshop {
     slots: Slots,
     pool: PoolSettings,
     ticker: Ticker,
+    turns: Arc<Turns>,
     clock: Clock,
     metrics: Metrics,
 }
@@ -183,7 +187,7 @@ impl Plugins {
             .iter()
             .find(|component| component.name().as_ref() == name);
         if let Some(component) = component {
-            component.breaker.reset();
+            component.shared.breaker.reset();
             component.show_breakers();
         }
         component.is_some()
@@ -209,6 +213,7 @@ impl Workshop {
             slots: Slots::new(settings.pool),
             pool: settings.pool,
             ticker,
+            turns: Arc::new(Turns::new(settings.pool.computing)),
             clock,
             metrics,
         })

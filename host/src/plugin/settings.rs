@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::thread;
 use std::time::Duration;
 
 use super::shipped::SHIPPED;
@@ -80,6 +81,8 @@ pub struct PoolSettings {
     pub instances_held: u32,
     /// How long a question waits for a free instance before that is overload.
     pub wait: Duration,
+    /// How many questions may compute at once when they take long.
+    pub computing: u32,
 }
 
 /// The largest memory that a component may be given: address space is reserved for it up front.
@@ -141,12 +144,19 @@ impl Default for Limits {
     }
 }
 
+/// The threads that the relay has.
+fn threads() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
 impl Default for PoolSettings {
     fn default() -> Self {
         Self {
             instances: 256,
             instances_held: 128,
             wait: Duration::from_secs(2),
+            // Every second thread: the others are for mail.
+            computing: u32::try_from(threads() / 2).unwrap_or(u32::MAX).max(1),
         }
     }
 }

@@ -85,6 +85,7 @@ mod tests {
             instances,
             instances_held,
             wait: Duration::from_secs(2),
+            ..PoolSettings::default()
         })
     }
 

@@ -83,7 +83,7 @@ impl From<&Component> for ComponentStatus {
                 .map(|question| (question, metrics.latency(question)))
                 .collect(),
             breaker: questions
-                .map(|question| (question, component.breaker.status(question)))
+                .map(|question| (question, component.shared.breaker.status(question)))
                 .collect(),
         }
     }

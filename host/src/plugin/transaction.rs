@@ -220,7 +220,11 @@ impl Transaction {
     /// question, so that one that is given up in the middle is dropped and never asked again.
     async fn instance(&mut self, place: usize, asked: &Asked<'_>) -> Result<Instance, Failure> {
         let component = asked.component;
-        if !component.breaker.admits(asked.stage, asked.user(), now) {
+        if !component
+            .shared
+            .breaker
+            .admits(asked.stage, asked.user(), now)
+        {
             return Err(Failure::Suspended);
         }
         if let Some(seat) = self.seats[place].take() {
@@ -302,6 +306,8 @@ impl Asked<'_> {
     fn note_end<T>(&self, answer: &Result<T, Failure>) {
         match answer {
             Ok(_) => self.note(CallEnd::Answer),
+            // Those before it were told, and it is the same again.
+            Err(Failure::Suspended) => {}
             Err(failure) => self.note_failure(failure),
         }
     }
@@ -318,7 +324,7 @@ impl Asked<'_> {
     }
 
     fn note(&self, end: CallEnd) {
-        let breaker = &self.component.breaker;
+        let breaker = &self.component.shared.breaker;
         let Some(change) = breaker.note(self.stage, self.user(), end, now) else {
             return;
         };

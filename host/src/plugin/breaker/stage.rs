@@ -79,6 +79,12 @@ impl Record {
         true
     }
 
+    /// Whether it is suspended for that user, or for everybody.
+    pub fn is_suspended(&self, user: &str) -> bool {
+        let own = self.place(user).map(|place| &self.users[place]);
+        self.suspension.is_some() || own.is_some_and(|own| own.suspension.is_some())
+    }
+
     /// Takes note of how a question of that user ended.
     pub fn note(
         &mut self,

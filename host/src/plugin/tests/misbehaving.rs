@@ -345,6 +345,65 @@ async fn a_runaway_component_lets_other_sessions_go_on() {
 }
 
 #[tokio::test]
+async fn a_crowd_of_runaways_is_at_fault_however_many_they_are() {
+    // Each would have a fifteenth of the time on the wall, and none would use up its CPU time.
+    let mut runaway = misbehaving(&[("behaviour", "loop")]);
+    runaway.limits.cpu_time = Duration::from_millis(200);
+    runaway.limits.wall_time = Duration::from_millis(2500);
+    let plugins = load(vec![runaway]).await;
+    let questions: Vec<_> = (0..15)
+        .map(|_| {
+            let plugins = Arc::clone(&plugins);
+            tokio::spawn(async move {
+                let facts = at_mail("runaway", "x@a.example");
+                plugins.begin().authorize(&facts).await
+            })
+        })
+        .collect();
+    let mut failures = Vec::new();
+    for question in questions {
+        failures.extend(answers(&question.await.unwrap().records));
+    }
+    let faults = failures
+        .iter()
+        .filter(|failure| *failure == "failed: used more than 200ms of CPU time");
+    assert!(faults.count() > 0, "{failures:?}");
+    assert_eq!(plugins.pool().instances, 0);
+}
+
+#[tokio::test]
+async fn what_computes_when_its_component_is_suspended_is_given_up() {
+    let mut runaway = misbehaving(&[("behaviour", "loop"), ("user", "runaway")]);
+    runaway.limits.cpu_time = Duration::from_millis(20);
+    runaway.limits.wall_time = Duration::from_secs(120);
+    let plugins = load(vec![runaway]).await;
+    let ask = || {
+        let plugins = Arc::clone(&plugins);
+        tokio::spawn(async move {
+            let facts = at_mail("runaway", "x@a.example");
+            answers(&plugins.begin().authorize(&facts).await.records)
+        })
+    };
+    let mut failures = Vec::new();
+    for question in (0..12).map(|_| ask()).collect::<Vec<_>>() {
+        failures.extend(question.await.unwrap());
+    }
+    let ended = |how: &str| {
+        failures
+            .iter()
+            .filter(|failure| failure.contains(how))
+            .count()
+    };
+    assert_eq!(ended("of CPU time"), 5, "{failures:?}");
+    assert_eq!(
+        ended("not called after repeated failures"),
+        7,
+        "{failures:?}"
+    );
+    assert_eq!(plugins.pool().instances, 0);
+}
+
+#[tokio::test]
 async fn too_little_of_the_machine_is_not_the_component_s_fault() {
     // Six endless loops share one thread, so each has a sixth of the time on the wall. So many faults
     // would open the breaker.

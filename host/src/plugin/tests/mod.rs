@@ -59,6 +59,7 @@ fn settings(chain: Vec<ComponentSettings>) -> Settings {
         pool: PoolSettings {
             instances: 16,
             instances_held: 8,
+            computing: 1,
             ..PoolSettings::default()
         },
     }
@@ -113,8 +114,8 @@ fn at_mail(user: &str, reverse_path: &str) -> Arc<Facts> {
         ..EnvelopeFacts::default()
     };
     Arc::new(Facts::at_mail(
-        Arc::new(session),
         MessageId::from_bits(7),
+        Arc::new(session),
         Some(Arc::new(account)),
         envelope,
         vec![],

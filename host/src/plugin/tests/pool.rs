@@ -11,6 +11,7 @@ fn pool(instances: u32, instances_held: u32, chain: Vec<ComponentSettings>) -> S
             instances,
             instances_held,
             wait: Duration::from_millis(5),
+            ..PoolSettings::default()
         },
         ..settings(chain)
     }
