@@ -68,7 +68,7 @@ fn under_a_service_manager_no_secret_goes_to_the_journal() {
     let written = fs::read_to_string(&journal).unwrap();
     assert!(!written.contains("user admin, password"), "{written}");
     assert!(
-        written.contains("`outpost admin reset-password` makes one and shows it"),
+        written.contains("outpost admin reset-password` makes one and shows it"),
         "{written}"
     );
     let reset = run(Command::new(outpost())

@@ -1,18 +1,22 @@
-//! What a person reads after a start: where to submit mail, where the console is, what is not
-//! listening and why, and what to type next.
+//! What a person reads after a start: where to submit mail, where it goes, where the console is, what
+//! is not listening and why, and what to type next.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::path::Path;
 
 use super::loops::Loop;
 use super::secrets::FirstStart;
-use crate::config::Config;
+use crate::config::{Config, DEFAULT_FILES};
+use crate::message::{Pattern, Route, Senders};
 use crate::net::{Listener, PortSet, Unbound};
 
 pub(super) struct Greeting<'a> {
     pub config: &'a Config,
+    /// What to type for this program.
+    pub program: &'a str,
     pub listeners: &'a [Listener],
     pub unbound: &'a [Unbound],
     /// Routes that lead back here.
@@ -46,9 +50,10 @@ impl fmt::Display for Greeting<'_> {
         for found in self.loops {
             writeln!(f, "  not delivered   {}", found.note)?;
         }
+        writeln!(f, "  mail goes to    {}", self.next_hops())?;
         writeln!(f, "  console         http://{}/", self.admin)?;
+        let command = self.command();
         if let Some(first) = self.first {
-            let option = self.config_option();
             if self.in_private {
                 writeln!(
                     f,
@@ -57,7 +62,7 @@ impl fmt::Display for Greeting<'_> {
                 )?;
                 writeln!(
                     f,
-                    "                  (shown this once, and no page asks for it yet; `outpost{option} admin reset-password` makes a new one)"
+                    "                  (shown this once, and no page asks for it yet; `{command} admin reset-password` makes a new one)"
                 )?;
             } else {
                 writeln!(
@@ -66,7 +71,7 @@ impl fmt::Display for Greeting<'_> {
                 )?;
                 writeln!(
                     f,
-                    "                  `outpost{option} admin reset-password` makes one and shows it"
+                    "                  `{command} admin reset-password` makes one and shows it"
                 )?;
             }
             writeln!(f, "  admin token     in {}", first.token_file.display())?;
@@ -74,18 +79,20 @@ impl fmt::Display for Greeting<'_> {
         if self.has_users {
             return Ok(());
         }
+        let here = if self.is_bound_to_its_folder() {
+            " and in this folder"
+        } else {
+            ""
+        };
         writeln!(f)?;
         writeln!(
             f,
-            "Next, in another terminal, make a user that may send as any address of a domain:"
+            "Next, in another terminal{here}: make a user that may send as any address of a domain,\n\
+             and see what to enter in its mail program:"
         )?;
         writeln!(f)?;
-        write!(
-            f,
-            "    outpost{} user add --domains \"example.com\"",
-            self.config_option()
-        )?;
-        writeln!(f)
+        writeln!(f, "    {command} user add --domains \"example.com\"")?;
+        writeln!(f, "    {command} connection")
     }
 }
 
@@ -109,18 +116,58 @@ impl Greeting<'_> {
         ports.into_iter().map(line).collect()
     }
 
-    fn config_option(&self) -> String {
-        match &self.config.file {
-            Some(file)
-                if !crate::config::DEFAULT_FILES
-                    .iter()
-                    .any(|default| file.as_os_str() == *default) =>
-            {
-                format!(" --config {}", file.display())
+    /// Where accepted mail is sent.
+    fn next_hops(&self) -> String {
+        let port = self.config.delivery.mx_port;
+        let by_mx = format!("the mail hosts of the recipients' domains (MX, port {port})");
+        let mut smarthosts = Vec::new();
+        for route in self.config.routes.iter() {
+            let smarthost = route.smarthost.to_string();
+            if !smarthosts.contains(&smarthost) {
+                smarthosts.push(smarthost);
             }
-            _ => String::new(),
+            if is_for_all(route) {
+                break;
+            }
+        }
+        let takes_the_rest = self.config.routes.iter().any(is_for_all);
+        match smarthosts.as_slice() {
+            [] => by_mx,
+            [only] if takes_the_rest => format!("smarthost {only}"),
+            some if takes_the_rest => format!("smarthosts, by route: {}", some.join(", ")),
+            some => format!("smarthosts, by route: {}; else {by_mx}", some.join(", ")),
         }
     }
+
+    /// How a person calls this program for this relay.
+    fn command(&self) -> String {
+        match self.named_file() {
+            Some(file) => format!("{} --config {}", self.program, file.display()),
+            None => self.program.to_owned(),
+        }
+    }
+
+    /// The configuration, where commands do not find it by themselves.
+    fn named_file(&self) -> Option<&Path> {
+        let file = self.config.file.as_deref()?;
+        let is_default = DEFAULT_FILES
+            .iter()
+            .any(|default| file.as_os_str() == *default);
+        (!is_default).then_some(file)
+    }
+
+    /// Whether commands find configuration and data only where the relay was started.
+    fn is_bound_to_its_folder(&self) -> bool {
+        let file = self.config.file.as_deref();
+        self.config.data_dir.is_relative() || file.is_some_and(Path::is_relative)
+    }
+}
+
+/// Whether no mail gets past a route.
+fn is_for_all(route: &Route) -> bool {
+    route.recipients == Pattern::Any
+        && route.senders == Senders::Pattern(Pattern::Any)
+        && route.list.is_none()
 }
 
 /// What could not be bound: one line for each address and reason, the ports joined.
@@ -152,7 +199,73 @@ fn reason(error: &std::io::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::config;
+
+    fn greeting(config: &Config, program: &str) -> String {
+        Greeting {
+            config,
+            program,
+            listeners: &[],
+            unbound: &[],
+            loops: &[],
+            admin: config.admin.address,
+            first: None,
+            in_private: true,
+            has_users: false,
+        }
+        .to_string()
+    }
+
+    #[test]
+    fn where_mail_goes_is_told() {
+        let all = "[[delivery.route]]\nrecipients = \"*\"\nsmarthost = \"all.example:587\"\n";
+        let some = "[[delivery.route]]\nrecipients = \"a.example\"\nsmarthost = \"some.example\"\n";
+        let own =
+            "[[delivery.route]]\nrecipients = \"*\"\nlist = \"x\"\nsmarthost = \"own.example\"\n";
+        let mx = "the mail hosts of the recipients' domains (MX, port 25)";
+        for (routes, said) in [
+            (String::new(), mx.to_owned()),
+            (all.to_owned(), "smarthost all.example:587".to_owned()),
+            (
+                format!("{some}{some}{all}{own}"),
+                "smarthosts, by route: some.example:25, all.example:587".to_owned(),
+            ),
+            (
+                format!("{some}{own}"),
+                format!("smarthosts, by route: some.example:25, own.example:25; else {mx}"),
+            ),
+        ] {
+            let config = config::parse(&routes).unwrap();
+            let text = greeting(&config, "outpost");
+            let line = format!("  mail goes to    {said}\n");
+            assert!(text.contains(&line), "{text}");
+        }
+    }
+
+    #[test]
+    fn commands_are_shown_as_they_can_be_typed() {
+        let mut config = config::parse("").unwrap();
+        let path = "target/release/outpost";
+        let text = greeting(&config, path);
+        assert!(text.contains("terminal and in this folder:"), "{text}");
+        assert!(
+            text.ends_with(
+                "\n    target/release/outpost user add --domains \"example.com\"\
+                 \n    target/release/outpost connection\n"
+            ),
+            "{text}"
+        );
+        config.file = Some("/srv/mail.toml".into());
+        config.data_dir = "/srv/mail".into();
+        let text = greeting(&config, "outpost");
+        assert!(text.contains("in another terminal: make"), "{text}");
+        assert!(
+            text.contains("\n    outpost --config /srv/mail.toml user add"),
+            "{text}"
+        );
+    }
 
     #[test]
     fn what_is_not_listening_is_named_by_address_and_reason() {

@@ -8,6 +8,7 @@ mod deliver;
 mod greeting;
 mod journal;
 mod loops;
+mod program;
 mod readings;
 mod secrets;
 mod signals;

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::greeting::{self, Greeting};
 use super::loops::{self, Loop};
-use super::{Relay, StartError, check, deliver, journal, readings, secrets};
+use super::{Relay, StartError, check, deliver, journal, program, readings, secrets};
 use crate::admin::{self, Api, Certificate, ConnectionFacts, Readiness};
 use crate::auth::Authenticator;
 use crate::clock::Clock;
@@ -82,6 +82,7 @@ impl Relay {
         let reception = foundation.reception(&config, notifier);
         let greeting = Greeting {
             config: &config,
+            program: &program::as_typed(),
             listeners: &doors.listeners,
             unbound: &doors.unbound,
             loops: &doors.loops,
