@@ -69,6 +69,7 @@ fn ports_in_use_stop_the_start_and_are_named_all_at_once() {
     let expected =
         format!("outpost: {ip}, ports 2501-2502,2505: already in use by another program");
     assert!(said.contains(&expected), "{said}");
+    assert!(said.contains("`optional = true`"), "what to do: {said}");
 }
 
 #[test]

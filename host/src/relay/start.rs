@@ -134,6 +134,12 @@ impl Doors {
                         "is a relay running already? `outpost connection` asks it".to_owned(),
                     );
                 }
+            } else {
+                lines.push(
+                    "take these ports out of [submission], or let them be skipped with \
+                     `optional = true` there"
+                        .to_owned(),
+                );
             }
             return Err(StartError(lines));
         }
@@ -145,7 +151,7 @@ impl Doors {
         }
         let admin = admin::Listener::bind(&config.admin)
             .await
-            .map_err(StartError::one)?;
+            .map_err(|error| no_admin(config, &error))?;
         Ok(Doors {
             listeners,
             unbound,
@@ -153,6 +159,23 @@ impl Doors {
             admin,
         })
     }
+}
+
+/// The admin address cannot be had. Whoever has no file yet is told what to write into one: any file
+/// ends the other defaults of having none.
+fn no_admin(config: &Config, error: &admin::BindError) -> StartError {
+    let mut lines = vec![error.to_string()];
+    if config.file.is_none() {
+        lines.extend(
+            [
+                "an outpost.toml that names another one, and else leaves all as it is without a file:",
+                "    admin.address = \"127.0.0.1:8026\"",
+                "    submission = { addresses = [\"127.0.0.1\", \"::1\"], optional = true }",
+            ]
+            .map(str::to_owned),
+        );
+    }
+    StartError(lines)
 }
 
 impl Foundation {
@@ -421,5 +444,26 @@ mod tests {
             said.ends_with("remove it to start with an empty queue"),
             "{said}"
         );
+    }
+
+    #[test]
+    fn whoever_has_no_file_is_shown_one_that_names_another_admin_address_and_nothing_else() {
+        let mut config = crate::config::parse("").unwrap();
+        let taken = admin::BindError {
+            address: config.admin.address,
+            source: io::ErrorKind::AddrInUse.into(),
+        };
+        let said = no_admin(&config, &taken).to_string();
+        let file: Vec<_> = said
+            .lines()
+            .filter_map(|line| line.strip_prefix("    "))
+            .collect();
+        let shown = crate::config::parse(&file.join("\n")).unwrap();
+        assert_ne!(shown.admin.address, config.admin.address);
+        assert!(shown.listen.optional);
+        assert!(shown.listen.addresses.iter().all(|ip| ip.is_loopback()));
+        assert_eq!(shown.listen.ports, config.listen.ports);
+        config.file = Some("outpost.toml".into());
+        assert_eq!(no_admin(&config, &taken).to_string().lines().count(), 1);
     }
 }
