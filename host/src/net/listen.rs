@@ -15,9 +15,15 @@ use tokio::net::TcpListener;
 /// same moment; the kernel cuts this to its own limit.
 const BACKLOG: i32 = 4_096;
 
-/// Descriptors for everything that is not a client connection: listeners, the spool, outgoing
-/// connections. What `raise_file_limit` aims at is the most that the machine allows.
+/// What `raise_file_limit` aims at: the most that machines allow by themselves.
 const FILES_WANTED: u64 = 1 << 20;
+
+/// Open files that optional ports leave to the stores, clients and next hops: a port more is worth
+/// less than clients that can be served. Of a small limit it is half.
+const FILES_SPARED: u64 = 1_024;
+
+/// Open files that ports leave where all of them are wanted: what the relay needs to run at all.
+const FILES_SPARED_LEAST: u64 = 64;
 
 /// Which sockets listen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,39 +62,69 @@ pub struct Unbound {
     pub error: io::Error,
 }
 
-/// Binds every configured socket. What is unbound stands beside what is bound; whether that is an
-/// error is the caller's decision by [`Settings::optional`].
+/// Binds every configured socket, as far as `files_max`, the limit on open files, leaves room. What is
+/// unbound stands beside what is bound; whether that is an error is the caller's decision by
+/// [`Settings::optional`].
+///
+/// Ports with TLS come first and then the lower ports, each on all addresses: where there is not room for
+/// all of them, these are the ones that clients know.
 ///
 /// A machine without IPv6 does not fail at the IPv6 forms of "any" and "loopback".
 ///
 /// Must be called within a runtime.
-pub fn bind(settings: &Settings) -> (Vec<Listener>, Vec<Unbound>) {
+pub fn bind(settings: &Settings, files_max: u64) -> (Vec<Listener>, Vec<Unbound>) {
     let mut bound = Vec::new();
     let mut unbound = Vec::new();
-    for (ports, implicit_tls) in [
-        (&settings.ports, false),
-        (&settings.implicit_tls_ports, true),
-    ] {
-        for &ip in &settings.addresses {
-            for port in ports.iter() {
-                let address = SocketAddr::new(ip, port);
-                match bind_one(address) {
-                    // Port 0 in a test is the port that the kernel chose.
-                    Ok(socket) => {
-                        let address = socket.local_addr().unwrap_or(address);
-                        bound.push(Listener {
-                            socket,
-                            address,
-                            implicit_tls,
-                        });
-                    }
-                    Err(error) if has_no_ipv6(ip, &error) => break,
-                    Err(error) => unbound.push(Unbound { address, error }),
-                }
-            }
+    let mut absent = Vec::new();
+    let room = files_max.saturating_sub(spared(settings.optional, files_max));
+    for (address, implicit_tls) in settings.sockets() {
+        if absent.contains(&address.ip()) {
+            continue;
+        }
+        let opened = if (bound.len() as u64) < room {
+            bind_one(address)
+        } else {
+            Err(io::Error::other(NoRoom(files_max)))
+        };
+        match opened {
+            // Port 0 in a test is the port that the kernel chose.
+            Ok(socket) => bound.push(Listener {
+                address: socket.local_addr().unwrap_or(address),
+                socket,
+                implicit_tls,
+            }),
+            Err(error) if has_no_ipv6(address.ip(), &error) => absent.push(address.ip()),
+            Err(error) => unbound.push(Unbound { address, error }),
         }
     }
     (bound, unbound)
+}
+
+impl Settings {
+    /// What is to be bound, in order, and whether TLS begins there at once.
+    fn sockets(&self) -> impl Iterator<Item = (SocketAddr, bool)> + '_ {
+        [(&self.implicit_tls_ports, true), (&self.ports, false)]
+            .into_iter()
+            .flat_map(|(ports, implicit_tls)| ports.iter().map(move |port| (port, implicit_tls)))
+            .flat_map(move |(port, implicit_tls)| {
+                let at = move |&ip| (SocketAddr::new(ip, port), implicit_tls);
+                self.addresses.iter().map(at)
+            })
+    }
+}
+
+/// Why a socket is not opened though the system might.
+#[derive(Debug, thiserror::Error)]
+#[error("the limit of {0} open files (ulimit -n, LimitNOFILE) leaves no room")]
+struct NoRoom(u64);
+
+fn spared(optional: bool, files_max: u64) -> u64 {
+    let wanted = if optional {
+        FILES_SPARED
+    } else {
+        FILES_SPARED_LEAST
+    };
+    wanted.min(files_max / 2)
 }
 
 fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
@@ -284,10 +320,40 @@ mod tests {
             implicit_tls_ports: PortSet::default(),
             optional: false,
         };
-        let (bound, unbound) = bind(&settings);
+        let (bound, unbound) = bind(&settings, u64::MAX);
         assert_eq!(bound.len(), 1);
         assert_eq!(unbound.len(), 1);
         assert_eq!(unbound[0].address, taken.local_addr().unwrap());
         assert_eq!(unbound[0].error.kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[tokio::test]
+    async fn ports_leave_room_for_other_files() {
+        let settings = |optional| Settings {
+            addresses: vec!["127.0.0.1".parse().unwrap()],
+            ports: [0..=0].into_iter().collect(),
+            implicit_tls_ports: [0..=0].into_iter().collect(),
+            optional,
+        };
+        for (optional, files_max, open) in [
+            (true, 1, 1),
+            (false, 1, 1),
+            (true, 2, 1),
+            (true, 4_096, 2),
+            (false, 66, 2),
+        ] {
+            let (bound, unbound) = bind(&settings(optional), files_max);
+            assert_eq!(bound.len(), open, "{optional} {files_max}");
+            assert!(bound[0].implicit_tls, "the ports with TLS come first");
+            assert_eq!(bound.len() + unbound.len(), 2);
+            for unbound in unbound {
+                let said = unbound.error.to_string();
+                let limit = format!("the limit of {files_max} open files");
+                assert!(said.contains(&limit), "{said}");
+            }
+        }
+        assert_eq!(spared(true, 4_096), 1_024);
+        assert_eq!(spared(true, 1_024), 512);
+        assert_eq!(spared(false, 4_096), 64);
     }
 }

@@ -58,10 +58,11 @@ impl Relay {
     /// # Errors
     /// Everything that keeps it from starting.
     pub async fn start(config: Config) -> Result<Relay, StartError> {
-        if let Err(error) = net::raise_file_limit() {
+        let files_max = net::raise_file_limit().unwrap_or_else(|error| {
             tracing::warn!(%error, "the limit on open files cannot be raised");
-        }
-        let doors = Doors::open(&config).await?;
+            u64::MAX
+        });
+        let doors = Doors::open(&config, files_max).await?;
         let mut foundation = Foundation::lay(&config).await?;
         let started = foundation.clock.now();
         let first = secrets::first_start(
@@ -119,8 +120,8 @@ impl Relay {
 }
 
 impl Doors {
-    async fn open(config: &Config) -> Result<Doors, StartError> {
-        let (listeners, unbound) = net::bind(&config.listen);
+    async fn open(config: &Config, files_max: u64) -> Result<Doors, StartError> {
+        let (listeners, unbound) = net::bind(&config.listen, files_max);
         for unbound in &unbound {
             tracing::debug!(address = %unbound.address, error = %unbound.error, "not listening");
         }
