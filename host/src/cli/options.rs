@@ -217,6 +217,9 @@ pub enum UserCommand {
     /// Show one user
     Show(Named),
     /// Change a user
+    #[command(
+        after_help = "What is not named stays. --domains and --senders replace what was there; \"\" empties them."
+    )]
     Set {
         /// Its name
         name: String,
@@ -261,7 +264,7 @@ pub enum UserCommand {
 /// What can be set on a user.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 pub struct UserFields {
-    /// How urgent its mail is: 1 (very high) to 5 (very low)
+    /// How urgent its mail is: 1 (very high) to 5 (very low); a new user has 3
     #[arg(long, value_name = "1-5", value_parser = clap::value_parser!(u8).range(1..=5))]
     pub priority: Option<u8>,
     /// Domains that it may send as, separated by ";": "a.example;*.b.example"

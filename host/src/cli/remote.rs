@@ -240,7 +240,9 @@ async fn client(access: &Access) -> Result<Client, Failure> {
             client.knock().await.map_err(|error| no_answer(&error))?;
             Err(Failure::Said(vec![
                 format!("a relay answers at {}, but {problem}", client.address()),
-                "run this as the user that runs the relay, with the same --config".to_owned(),
+                "run this in the folder that the relay was started in, with the same --config, as \
+                 the user that runs it (or root)"
+                    .to_owned(),
             ]))
         }
     }

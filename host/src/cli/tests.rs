@@ -517,6 +517,10 @@ async fn without_a_good_token_it_says_where_the_token_should_be() {
     let said = running.err("user ls").await;
     assert!(said.contains("a relay answers at 127.0.0.1:"), "{said}");
     assert!(said.contains("admin-token cannot be read"), "{said}");
+    assert!(
+        said.contains("run this in the folder that the relay was started in"),
+        "{said}"
+    );
 }
 
 #[tokio::test]
