@@ -231,14 +231,14 @@ fn a_comma_in_the_rules_is_refused_with_what_to_write_instead() {
 #[test]
 fn nobody_relays_without_a_login_on_any_port_from_any_address() {
     let relay = Relay::start(
-        "[submission]\naddresses = [\"IP\"]\nports = \"25,587,2525\"\nimplicit_tls_ports = \"4650\"\n",
+        "[submission]\naddresses = [\"IP\"]\nports = \"1025,1587,2525\"\nimplicit_tls_ports = \"4650\"\n",
     );
     let sink = Sink::start(relay.ip, &[]);
     relay.user("ann", "a.example");
     let certificate = relay.certificate();
     let clear = |port: u16| Client::connect((relay.ip, port).into());
-    let mut clients = vec![clear(25), clear(587), clear(2525)];
-    let mut upgraded = clear(25);
+    let mut clients = vec![clear(1025), clear(1587), clear(2525)];
+    let mut upgraded = clear(1025);
     upgraded.upgrade(&certificate);
     let mut tls = Client::open_tls((relay.ip, 4650).into(), &certificate);
     tls.reply();

@@ -7,11 +7,11 @@ use crate::support::{Client, Relay, Sink, mail, run};
 #[test]
 fn every_plain_port_upgrades_and_forgets_what_was_before() {
     let relay = Relay::start(
-        "[submission]\naddresses = [\"IP\"]\nports = \"25,587,2525\"\nimplicit_tls_ports = \"\"\n\
+        "[submission]\naddresses = [\"IP\"]\nports = \"1025,1587,2525\"\nimplicit_tls_ports = \"\"\n\
          plaintext_auth = true\n",
     );
     let password = relay.user("ann", "a.example");
-    for port in [25, 587, 2525] {
+    for port in [1025, 1587, 2525] {
         let mut client = Client::connect((relay.ip, port).into());
         let before = client.expect("EHLO before.test", "250-relay.test");
         assert!(before.contains("250-STARTTLS\n"), "{before}");

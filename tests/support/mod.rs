@@ -21,6 +21,13 @@ pub use program::{Address, PATIENCE, Program, outpost, run, top};
 pub use relay::{Relay, SINK, SMTP};
 pub use sink::{Received, Sink};
 
+/// Whether the tests are run by root, as next hops want to be that change their user.
+pub fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let process = std::fs::metadata("/proc/self");
+    process.is_ok_and(|process| process.uid() == 0)
+}
+
 /// Waits until something holds, for what nothing announces.
 #[track_caller]
 pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
