@@ -1,53 +1,79 @@
 #!/usr/bin/env bash
 # Installs what the tests need beside Rust: the mail clients and servers that they drive, and the
-# compiler that builds WebAssembly components. On other systems than Debian it names what is missing.
+# compiler that builds WebAssembly components. Where it cannot, it names what is missing: on other
+# systems than Debian, and for users who may not install anything.
 set -euo pipefail
 cd "$(dirname "$0")"
 
-# command:package pairs. rustc-web and its companions build the components where rustup has no
-# wasm32-unknown-unknown target installed.
+# command:package pairs.
 commands=(swaks:swaks curl:curl openssl:openssl msmtp:msmtp python3:python3 smtp-sink:postfix node:nodejs npm:npm strace:strace)
-has_command() { command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ]; }
+# What builds the components where rustup has no wasm32-unknown-unknown target installed.
+compiler=(rustc-web cargo-web rust-web-src rust-web-llvm lld-22)
+# What compiles the example in C (24 MB): with it its bytes are compared, without it its sources are.
+c_compiler=(clang-22 libclang-rt-22-dev-wasm32 wasi-libc lld-22)
 
-missing=()
+has_command() { command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ]; }
 is_installed() { dpkg-query -W -f='${Status}' "$1" 2>/dev/null | grep -q 'install ok installed'; }
+has_target() { rustup target list --installed 2>/dev/null | grep -qx wasm32-unknown-unknown; }
+say() { echo "tests/install.sh: $*" >&2; }
+
+tools=()
 for pair in "${commands[@]}"; do
-    has_command "${pair%%:*}" || missing+=("${pair##*:}")
+    has_command "${pair%%:*}" || tools+=("${pair##*:}")
 done
 # swaks needs it for TLS.
-perl -MNet::SSLeay -e 1 2>/dev/null || missing+=(libnet-ssleay-perl)
-if ! rustup target list --installed 2>/dev/null | grep -qx wasm32-unknown-unknown; then
-    if command -v dpkg-query >/dev/null 2>&1; then
-        for package in rustc-web cargo-web rust-web-src rust-web-llvm lld-22; do
-            is_installed "$package" || missing+=("$package")
-        done
-    else
-        missing+=("wasm32-unknown-unknown (rustup target add wasm32-unknown-unknown)")
+perl -MNet::SSLeay -e 1 2>/dev/null || tools+=(libnet-ssleay-perl)
+
+if ! command -v apt-get >/dev/null 2>&1; then
+    has_target || tools+=("wasm32-unknown-unknown (rustup target add wasm32-unknown-unknown)")
+    if [ ${#tools[@]} -gt 0 ]; then
+        say "the tests need these, please install them: ${tools[*]}"
+        exit 1
     fi
 fi
 
-# What compiles the example in C (24 MB): with it its bytes are compared, without it its sources are.
-wished=()
+builders=() wished=()
 if command -v apt-get >/dev/null 2>&1; then
-    for package in clang-22 libclang-rt-22-dev-wasm32 wasi-libc lld-22; do
+    for package in "${compiler[@]}"; do
+        has_target || is_installed "$package" || builders+=("$package")
+    done
+    for package in "${c_compiler[@]}"; do
         is_installed "$package" || wished+=("$package")
     done
 fi
 
-if [ $((${#missing[@]} + ${#wished[@]})) -gt 0 ]; then
-    if command -v apt-get >/dev/null 2>&1; then
-        sudo=""
-        [ "$(id -u)" = 0 ] || sudo="sudo"
-        echo "installing for the tests: ${missing[*]} ${wished[*]}"
-        # Postfix asks how it should be set up; the tests bring their own configuration.
-        $sudo apt-get update -qq
-        install="env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends"
-        [ ${#missing[@]} = 0 ] || $sudo $install "${missing[@]}" >/dev/null
-        [ ${#wished[@]} = 0 ] || $sudo $install "${wished[@]}" >/dev/null ||
-            echo "going on without ${wished[*]}" >&2
+if [ $((${#tools[@]} + ${#builders[@]} + ${#wished[@]})) -gt 0 ]; then
+    root=()
+    if [ "$(id -u)" != 0 ]; then
+        if command -v sudo >/dev/null 2>&1; then
+            root=(sudo)
+        elif [ $((${#tools[@]} + ${#builders[@]})) -gt 0 ]; then
+            say "only root can install what the tests need; as root: apt-get install ${tools[*]} ${builders[*]}"
+            exit 1
+        fi
+    fi
+    # Postfix asks how it should be set up; the tests bring their own configuration.
+    install() {
+        "${root[@]}" env DEBIAN_FRONTEND=noninteractive \
+            apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+    }
+    if [ "$(id -u)" = 0 ] || [ ${#root[@]} -gt 0 ]; then
+        echo "installing for the tests: ${tools[*]} ${builders[*]} ${wished[*]}"
+        "${root[@]}" apt-get update -qq || say "the lists of packages could not be renewed; trying with the old ones"
+        if [ ${#tools[@]} -gt 0 ] && ! install "${tools[@]}"; then
+            say "these could not be installed: ${tools[*]}"
+            exit 1
+        fi
+        if [ ${#builders[@]} -gt 0 ] && ! install "${builders[@]}"; then
+            say "going on with rustup, without ${builders[*]}"
+            if ! rustup target add wasm32-unknown-unknown; then
+                say "there is no compiler for components: rustup target add wasm32-unknown-unknown, or ${compiler[*]}"
+                exit 1
+            fi
+        fi
+        [ ${#wished[@]} = 0 ] || install "${wished[@]}" || say "going on without ${wished[*]}"
     else
-        echo "the tests need these, please install them: ${missing[*]}" >&2
-        exit 1
+        say "going on without ${wished[*]}"
     fi
 fi
 
@@ -55,5 +81,9 @@ fi
 folder="${CARGO_TARGET_DIR:-../target}/node"
 if [ ! -d "$folder/node_modules/nodemailer" ]; then
     mkdir -p "$folder"
-    npm install --silent --no-save --no-package-lock --no-audit --no-fund --prefix "$folder" nodemailer@7
+    if ! npm install --loglevel=error --no-save --no-package-lock --no-audit --no-fund \
+        --prefix "$folder" nodemailer@7 >/dev/null; then
+        say "Nodemailer cannot be fetched by npm; its tests need it in $folder"
+        exit 1
+    fi
 fi

@@ -6,6 +6,7 @@ mod clients;
 mod configuration;
 mod delivery;
 mod durability;
+mod install;
 mod listeners;
 mod metrics;
 mod notification;
