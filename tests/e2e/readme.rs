@@ -102,8 +102,8 @@ fn a_newcomer_gets_from_the_readme_to_a_relayed_message() {
         .unwrap_or_else(|| panic!("{added}"));
     readme.shows("It is shown this once and kept nowhere");
 
-    let send = readme.command("printf 'From: ann@example.com");
-    let send = with_password(&send, password);
+    let with_password = |command: &str| format!("PASSWORD={password}; {command}");
+    let send = with_password(&readme.command("printf 'From: ann@example.com"));
     let sent = typed(folder, &send);
     assert!(sent.status.success(), "{}", said(&sent));
     sink.wait_for_line("The first one.");
@@ -132,19 +132,14 @@ fn a_newcomer_gets_from_the_readme_to_a_relayed_message() {
     }
     assert!(trail.contains("class 1"), "{trail}");
 
-    // As somebody else, with the same login.
-    let forged = with_password(&readme.command("printf 'From: ann@example.com"), password)
-        .replace("ann@example.com", "boss@bank.example");
-    let refused = typed(folder, &forged.replace("curl --", "curl --verbose --"));
-    assert!(!refused.status.success());
-    let reply = "550 5.7.1 Your login is not authorized for this sender address";
+    let notified = typed(folder, &readme.command("outpost list set default"));
+    assert!(notified.status.success(), "{}", said(&notified));
+    let forged = with_password(&readme.command("printf 'From: boss@bank.example"));
+    let refused = said(&typed(folder, &forged));
+    readme.shows(refused.trim());
+    let refused = typed(folder, &forged.replace("curl -sS", "curl --verbose"));
+    let reply = "550 5.7.1 Your login is not authorized for this sender";
     assert!(said(&refused).contains(reply), "{}", said(&refused));
     readme.shows(reply);
-}
-
-/// The command with the password that the screen showed, in place of the one in the README.
-fn with_password(command: &str, password: &str) -> String {
-    let (before, rest) = command.split_once("--user ann:").unwrap();
-    let (_, after) = rest.split_once(' ').unwrap();
-    format!("{before}--user ann:{password} {after}")
+    readme.shows(&sink.wait_for_line("Subject: User ann was refused"));
 }
