@@ -242,6 +242,17 @@ fn json_logs_have_the_message_id_everywhere_and_no_content_or_secret() {
     for moment in ["accepted", "delivered", "bounced"] {
         assert!(said.contains(&moment), "{moment} in {about_message:#?}");
     }
+    let field = |moment: &str, name: &str| {
+        let event = about_message
+            .iter()
+            .find(|event| event.to_string().contains(moment));
+        let event = event.unwrap();
+        let value = event["fields"][name].as_str().or(event[name].as_str());
+        value.unwrap_or_default().to_owned()
+    };
+    assert_eq!(field("\"accepted\"", "sender"), "ann@a.example");
+    assert_eq!(field("\"delivered\"", "to"), "bob@d.example");
+    assert_eq!(field("\"bounced\"", "to"), "never@d.example");
     for event in &about_message {
         assert_eq!(
             event["fields"]["message_id"]

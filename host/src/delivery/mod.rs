@@ -100,7 +100,7 @@ impl Deliverer {
         for (outcome, _) in attempt.outcomes() {
             self.metrics.count(&outcome.outcome);
         }
-        log(delivery, &attempt);
+        log(message, delivery, &attempt);
         attempt
     }
 
@@ -128,8 +128,11 @@ impl fmt::Debug for Deliverer {
     }
 }
 
+/// Addresses in a line of the log. Most messages have fewer; of the others the trail names all.
+const LOGGED_ADDRESSES_MAX: usize = 20;
+
 /// One line for each outcome that differs from the one before: nearly always one line.
-fn log(delivery: &Delivery, attempt: &Attempt) {
+fn log(message: &Message, delivery: &Delivery, attempt: &Attempt) {
     let same = attempt.visits.iter().flat_map(|visit| {
         let alike = |one: &RecipientOutcome, next: &RecipientOutcome| one.outcome == next.outcome;
         let chunks = visit.outcomes.chunk_by(alike);
@@ -149,10 +152,22 @@ fn log(delivery: &Delivery, attempt: &Attempt) {
             delivery = %delivery.id,
             next_hop = %delivery.next_hop,
             host,
+            to = addresses(message, same),
             recipients = same.len(),
             %reply,
             unknown = visit.unknown,
             "{outcome}"
         );
     }
+}
+
+/// The recipients of these outcomes, as somebody looks for them in a log.
+fn addresses(message: &Message, outcomes: &[RecipientOutcome]) -> String {
+    let recipients = &message.envelope.recipients;
+    let named = outcomes
+        .iter()
+        .filter_map(|outcome| recipients.get(usize::try_from(outcome.recipient).ok()?))
+        .take(LOGGED_ADDRESSES_MAX)
+        .map(|recipient| recipient.mailbox.to_string());
+    named.collect::<Vec<_>>().join(", ")
 }

@@ -19,7 +19,7 @@ use crate::account::User;
 use crate::message::header::{Authors, Fields, Requested, requested_priorities, subject};
 use crate::message::{
     Address, Class, Envelope, Event, Message, MessageId, Origin, Priorities, Recipient, Source,
-    Submission, Timestamp, TrailEntry,
+    Submission, Timestamp, TrailEntry, wording,
 };
 use crate::plugin;
 use crate::policy::{
@@ -371,11 +371,13 @@ impl Transaction {
         intake: Box<dyn Intake>,
     ) -> Result<(), (&'static str, Reply)> {
         let (class, octets) = (message.message.class, message.message.content_octets);
+        let sender = wording::sender(&message.message.envelope.reverse_path);
         let stored = self.reception.spool.enqueue(message, intake).await;
         stored.map_err(|error| ("room", content::refusal(&error)))?;
         tracing::info!(
             message_id = %self.id,
             user = %self.submission.user,
+            sender,
             class = class.number(),
             octets,
             "accepted"
