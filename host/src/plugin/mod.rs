@@ -197,7 +197,9 @@ impl Plugins {
 impl Workshop {
     fn open(settings: &Settings, clock: Clock, metrics: Metrics) -> Result<Self, String> {
         let cache = match &settings.cache_dir {
-            Some(folder) => Cache::open(folder).map_err(|error| error.to_string())?,
+            Some(folder) => {
+                Cache::open(folder).map_err(|error| format!("{}: {error}", folder.display()))?
+            }
             None => Cache::nowhere(),
         };
         let (engine, allocation) = engine::start(&settings.pool)?;

@@ -192,15 +192,17 @@ async fn a_folder_that_cannot_be_used_is_named() {
     let file = folder.path().join("file");
     fs::write(&file, "").unwrap();
     let settings = Settings {
-        cache_dir: Some(file),
+        cache_dir: Some(file.clone()),
         ..settings(vec![])
     };
     let loaded = Plugins::load(settings, clock(), &mut Registry::default()).await;
     let problems = loaded.err().unwrap();
+    let expected = format!(
+        "components cannot run: {}: the folder for compiled components cannot be used: ",
+        file.display()
+    );
     assert!(
-        problems[0]
-            .to_string()
-            .contains("the folder for compiled components"),
+        problems[0].to_string().starts_with(&expected),
         "{problems:?}"
     );
 }
