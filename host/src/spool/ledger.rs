@@ -156,10 +156,19 @@ impl<'a, 't> Ledger<'a, 't> {
             return Ok(Err(SpoolError::LeaseLost));
         };
         let id = claimed.delivery.id.message;
+        let mut known = Vec::new();
         for report in &settled.reports {
             if !self.is_free(report.id())? {
-                return Ok(Err(id_is_taken(report.id())));
+                known.push(report.id());
             }
+        }
+        match known.first() {
+            Some(_) if known.len() == settled.reports.len() => {
+                self.settled_before(settled.lease, claimed);
+                return Ok(Ok(()));
+            }
+            Some(id) => return Ok(Err(id_is_taken(*id))),
+            None => {}
         }
         let keeps_name = keeps_name(&claimed.delivery, &settled.remaining);
         let first_number = if keeps_name {
@@ -192,6 +201,13 @@ impl<'a, 't> Ledger<'a, 't> {
             self.add(report)?;
         }
         Ok(Ok(()))
+    }
+
+    /// A settlement whose commit failed and is there all the same is asked for again: its reports are
+    /// known, and what it left stands there already.
+    fn settled_before(&mut self, lease: Lease, standing: Standing) {
+        self.effects.push(Effect::LeaseEnded(lease));
+        self.effects.push(Effect::Placed(standing));
     }
 
     /// Applies an operator's change to deliveries. Those that are gone meanwhile, or that it does

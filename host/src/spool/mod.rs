@@ -104,7 +104,8 @@ pub trait Spool: Send + Sync + 'static {
     /// Records how an attempt ended: outcomes, what remains to be done, reports and trail in one
     /// transaction. A message whose last delivery is settled is finished: its content goes, its
     /// record and trail stay for the retention. After [`SpoolError::Full`] and
-    /// [`SpoolError::Unavailable`] the lease is still good: settle again.
+    /// [`SpoolError::Unavailable`] the lease is still good: settle again, with the same reports, so
+    /// that one that had happened after all is told by them and does not happen twice.
     fn settle(&self, settlement: Settlement) -> Pending<'_, ()>;
 
     /// Gives a claimed delivery back untouched (shutdown, no connection slot).

@@ -94,3 +94,59 @@ async fn a_settlement_that_failed_can_be_settled_again() {
     spool.settle(settlement()).await.unwrap();
     assert_eq!(spool.figures().queued, [0; 5]);
 }
+
+/// A settlement that leaves one recipient and reports the other one, while the disk fails once.
+async fn settle_in_part(fault: u64) -> bool {
+    let disk = Simulated::new(fault);
+    let settings = Settings {
+        // Pages go to the file in the middle of a transaction, also behind the journal's sync.
+        page_cache_octets: 8 << 10,
+        ..settings()
+    };
+    let spool = start_with(&disk, settings).unwrap();
+    let mut new = new_message(message(1, "user", Class::Normal, &LANES[..2]));
+    new.deliveries = vec![NewDelivery::first(domain(LANES[0]), vec![0, 1], at(NOW))];
+    super::super::sample::enqueue(&spool, new, &octets(3_000))
+        .await
+        .unwrap();
+    let line = super::super::sample::line(LANES[0], Class::Normal, "user");
+    let claim = spool.claim(&line, at(NOW)).await.unwrap().claim.unwrap();
+    let mut report = message(2, "user", Class::Normal, &LANES[2..]);
+    report.content_octets = 6;
+    let settlement = Settlement {
+        lease: claim.lease,
+        remaining: vec![NewDelivery {
+            attempts: 1,
+            ..NewDelivery::first(domain(LANES[0]), vec![0], at(NOW))
+        }],
+        reports: vec![(new_message(report), Bytes::from_static(b"report"))],
+        trail: trail(),
+    };
+    disk.fail_once_after(fault);
+    for time in 0.. {
+        match spool.settle(settlement.clone()).await {
+            Ok(()) => break,
+            Err(error) => assert!(time < 3, "fault {fault}: {error}"),
+        }
+    }
+    let came = !disk.is_fault_ahead();
+    let again = spool.claim(&line, at(NOW)).await.unwrap().claim.unwrap();
+    assert_eq!(again.delivery.recipients, [0], "fault {fault}");
+    assert_eq!(spool.figures().queued, [0, 0, 2, 0, 0], "fault {fault}");
+    let spool = start(&disk.after_power_cut()).unwrap();
+    let record = spool.message(id(1)).await.unwrap().unwrap();
+    assert_eq!(record.deliveries.len(), 1);
+    assert_eq!(record.deliveries[0].0.attempts, 1);
+    let reported = spool.content(id(2)).await.unwrap();
+    assert_eq!(gather(reported).await.unwrap(), b"report");
+    came
+}
+
+#[tokio::test]
+async fn a_settlement_that_happened_though_it_failed_is_not_refused_when_it_is_asked_for_again() {
+    let mut fault = 0;
+    while settle_in_part(fault).await {
+        fault += 1;
+    }
+    assert!(fault > 3, "the disk never failed");
+}

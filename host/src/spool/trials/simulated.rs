@@ -67,6 +67,8 @@ struct State {
     unsynced_names: Vec<Naming>,
     dice: Dice,
     faults: Faults,
+    /// Operations left until one fails.
+    fault_in: Option<u64>,
     /// Operations left until the power is cut.
     power: Option<u64>,
     is_out: bool,
@@ -111,6 +113,7 @@ impl Simulated {
             unsynced_names: Vec::new(),
             dice: Dice::new(seed),
             faults: Faults::default(),
+            fault_in: None,
             power: None,
             is_out: false,
             capacity: None,
@@ -121,6 +124,16 @@ impl Simulated {
 
     pub(in crate::spool) fn set_faults(&self, faults: Faults) {
         self.state().faults = faults;
+    }
+
+    /// Makes one operation fail, after so many more.
+    pub(in crate::spool) fn fail_once_after(&self, operations: u64) {
+        self.state().fault_in = Some(operations);
+    }
+
+    /// Whether the operation that was to fail once has not come yet.
+    pub(in crate::spool) fn is_fault_ahead(&self) -> bool {
+        self.state().fault_in.is_some()
     }
 
     /// Cuts the power after so many more operations.
@@ -167,6 +180,7 @@ impl Simulated {
             unsynced_names: Vec::new(),
             dice,
             faults: Faults::default(),
+            fault_in: None,
             power: None,
             is_out: false,
             capacity: state.capacity,
@@ -213,7 +227,12 @@ impl State {
         if self.is_out {
             return Err(io::Error::other("the power is out"));
         }
-        if times > 0 && self.dice.one_in(times) {
+        let is_the_one = self.fault_in == Some(0);
+        self.fault_in = match self.fault_in {
+            Some(left) => left.checked_sub(1),
+            None => None,
+        };
+        if is_the_one || (times > 0 && self.dice.one_in(times)) {
             return Err(io::Error::other("a fault of the disk"));
         }
         Ok(())
