@@ -111,6 +111,8 @@ pub(super) struct Journal {
     mark: Mark,
     /// Whether a frame whose sync failed may stand at the end.
     is_doubtful: bool,
+    /// Whether the last frame is another process's, which may not have lived to see its sync fail.
+    is_inherited: bool,
 }
 
 impl Journal {
@@ -123,6 +125,7 @@ impl Journal {
             end: 0,
             mark,
             is_doubtful: false,
+            is_inherited: true,
         })
     }
 
@@ -144,12 +147,14 @@ impl Journal {
         if let Some((first, _)) = frames.read(0, is_first).map_err(ReplayFailure::Disk)? {
             self.mark.sequence = first - 1;
         }
+        let mut last = None;
         loop {
             let next = self.mark.next();
             let frame = frames.read(self.end, |found| found == next.sequence);
             let Some((_, entries)) = frame.map_err(ReplayFailure::Disk)? else {
                 break;
             };
+            last = Some((self.end, entries.len()));
             self.end += frame_octets(HEAD_OCTETS + entries.len());
             self.mark = next;
             if next.sequence > mark.sequence {
@@ -159,7 +164,11 @@ impl Journal {
         if self.mark.sequence <= mark.sequence {
             self.mark = mark;
             self.end = 0;
+        } else if let Some((at, octets)) = last {
+            self.confirm(at, HEAD_OCTETS + octets)
+                .map_err(ReplayFailure::Disk)?;
         }
+        self.is_inherited = false;
         self.refuse_gap(&mut frames)?;
         Ok(self.mark.sequence - mark.sequence)
     }
@@ -250,6 +259,19 @@ impl Journal {
             Err(error) if is_full(&error) => Ok(false),
             Err(error) => Err(error),
         }
+    }
+
+    /// Writes an inherited last frame once more. It is read from the system's cache, which keeps what a
+    /// failed sync did not bring to the disk and takes it for written; and the next frame's sync is to
+    /// mean that all before it are there.
+    fn confirm(&self, at: u64, octets: usize) -> io::Result<()> {
+        if !self.is_inherited {
+            return Ok(());
+        }
+        let mut frame = vec![0; octets];
+        self.file.read(at, &mut frame)?;
+        self.file.write(at, &frame)?;
+        self.file.sync()
     }
 
     fn take_back(&mut self) -> io::Result<()> {

@@ -169,6 +169,29 @@ fn a_frame_of_another_salt_or_round_is_none() {
     assert_eq!(replay(&disk, later).unwrap(), [[0; 0]; 0]);
 }
 
+/// The process ended before it could take the frame back, and the system's cache shows it still.
+#[test]
+fn a_frame_whose_sync_failed_in_the_last_process_is_written_again() {
+    for seed in 0..20 {
+        let disk = Simulated::new(seed);
+        append(&mut open(&disk), &[1]).unwrap();
+        let mut journal = open(&disk);
+        assert_eq!(replay_in(&mut journal, MARK).unwrap(), [[1]]);
+        disk.set_faults(Faults {
+            sync: 1,
+            ..Faults::default()
+        });
+        append(&mut journal, &[2; 700]).unwrap_err();
+        disk.set_faults(Faults::default());
+        let mut journal = open(&disk);
+        let there = replay_in(&mut journal, MARK).unwrap();
+        append(&mut journal, &[3]).unwrap();
+        let expected = [&there[..], &[vec![3]]].concat();
+        let disk = disk.after_power_cut();
+        assert_eq!(replay(&disk, MARK).unwrap(), expected, "seed {seed}");
+    }
+}
+
 #[test]
 fn a_mark_is_read_from_its_row() {
     let mark = Mark::new().unwrap();
