@@ -178,7 +178,13 @@ impl Journal {
     fn refuse_gap<E>(&self, frames: &mut Frames<'_>) -> Result<(), ReplayFailure<E>> {
         let mut at = self.end;
         while at < self.octets {
-            let later = frames.read(at, |found| found > self.mark.sequence);
+            // Those that fit behind it. A content that looks like frames without end is not digested.
+            let most = self.octets / SECTOR_OCTETS;
+            let is_later = |found: u64| {
+                let behind = found.saturating_sub(self.mark.sequence);
+                (1..=most).contains(&behind)
+            };
+            let later = frames.read(at, is_later);
             if later.map_err(ReplayFailure::Disk)?.is_some() {
                 return Err(ReplayFailure::Damaged(
                     format!(
