@@ -5,6 +5,7 @@
 
 mod check;
 mod deliver;
+mod files;
 mod greeting;
 mod journal;
 mod loops;

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::greeting::{self, Greeting};
 use super::loops::{self, Loop};
-use super::{Relay, StartError, check, deliver, journal, program, readings, secrets};
+use super::{Relay, StartError, check, deliver, files, journal, program, readings, secrets};
 use crate::admin::{self, Api, Certificate, ConnectionFacts, Readiness};
 use crate::auth::Authenticator;
 use crate::clock::Clock;
@@ -57,12 +57,13 @@ impl Relay {
     ///
     /// # Errors
     /// Everything that keeps it from starting.
-    pub async fn start(config: Config) -> Result<Relay, StartError> {
+    pub async fn start(mut config: Config) -> Result<Relay, StartError> {
         let files_max = net::raise_file_limit().unwrap_or_else(|error| {
             tracing::warn!(%error, "the limit on open files cannot be raised");
             u64::MAX
         });
         let doors = Doors::open(&config, files_max).await?;
+        limit_clients(&mut config, files_max, doors.listeners.len());
         let mut foundation = Foundation::lay(&config).await?;
         let started = foundation.clock.now();
         let first = secrets::first_start(
@@ -345,6 +346,22 @@ fn refuse_emptied(directory: &Path, spool: &Path) -> Result<(), StartError> {
         Ok(())
     } else {
         Err(StartError(lines))
+    }
+}
+
+/// Serves fewer clients than configured where the rest would be left without open files.
+fn limit_clients(config: &mut Config, files_max: u64, listeners: usize) {
+    let wanted = &mut config.reception.connections_max;
+    let clients_max =
+        files::clients_max(*wanted, files_max, listeners, config.queue.simultaneous_max);
+    if clients_max < *wanted {
+        tracing::warn!(
+            connections_max = *wanted,
+            clients_max,
+            files_max,
+            "the limit on open files leaves room for fewer clients at once than configured"
+        );
+        *wanted = clients_max;
     }
 }
 
