@@ -50,8 +50,10 @@ pub fn open(
 ) -> Result<Arc<dyn Spool>, OpenError> {
     let folder = Folder::open(data_dir).map_err(|error| from_io(data_dir, error))?;
     let metrics = Metrics::register(registry);
-    let spool = Embedded::start(Arc::new(folder), settings, clock, metrics, Pace::default());
-    Ok(Arc::new(spool.map_err(|failure| failure.at(data_dir))?))
+    let spool = Embedded::start(Arc::new(folder), settings, clock, metrics, Pace::default())
+        .map_err(|failure| failure.at(data_dir))?;
+    Metrics::show_in_flight(registry, spool.budget.clone());
+    Ok(Arc::new(spool))
 }
 
 /// The embedded backend.
@@ -336,7 +338,6 @@ impl Spool for Embedded {
 
     fn figures(&self) -> Figures {
         let octets_in_flight = self.budget.taken();
-        self.common.metrics.show_in_flight(octets_in_flight);
         let board = self.common.board();
         Figures {
             queued: board.counters.queued,

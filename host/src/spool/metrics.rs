@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use crate::message::Class;
-use crate::telemetry::{Counter, Family, Gauge, Histogram, Registry};
+use crate::telemetry::{Counter, Family, Gauge, Histogram, Registry, read_gauge};
 
+use super::budget::Budget;
 use super::figures::class_index;
 
 /// Upper bounds of a commit's duration in seconds: from a fast disk to one in trouble.
@@ -23,7 +24,6 @@ pub(super) struct Metrics {
     failures: Counter,
     refusals: Counter,
     queued: Family<[(&'static str, String); 1], Gauge>,
-    octets_in_flight: Gauge,
 }
 
 impl Metrics {
@@ -34,7 +34,6 @@ impl Metrics {
             failures: Counter::default(),
             refusals: Counter::default(),
             queued: Family::default(),
-            octets_in_flight: Gauge::default(),
         };
         registry.register(
             "outpost_spool_commit_seconds",
@@ -60,11 +59,6 @@ impl Metrics {
             "outpost_spool_deliveries_queued",
             "Deliveries queued, by class",
             metrics.queued.clone(),
-        );
-        registry.register(
-            "outpost_spool_octets_in_flight",
-            "Octets of content taken in or waiting for their commit",
-            metrics.octets_in_flight.clone(),
         );
         metrics
     }
@@ -92,8 +86,13 @@ impl Metrics {
         self.refusals.inc();
     }
 
-    pub(super) fn show_in_flight(&self, octets: u64) {
-        self.octets_in_flight
-            .set(i64::try_from(octets).unwrap_or(i64::MAX));
+    /// Shows the octets in flight as they are when the page is read.
+    pub(super) fn show_in_flight(registry: &mut Registry, budget: Budget) {
+        read_gauge(
+            registry,
+            "outpost_spool_octets_in_flight",
+            "Octets of content taken in or waiting for their commit",
+            move || i64::try_from(budget.taken()).unwrap_or(i64::MAX),
+        );
     }
 }

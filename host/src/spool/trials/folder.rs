@@ -16,6 +16,22 @@ fn open_in(path: &std::path::Path) -> Result<Arc<dyn Spool>, OpenError> {
 }
 
 #[tokio::test]
+async fn the_octets_in_flight_are_shown_as_they_are_now() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut registry = Registry::default();
+    let clock = Clock::standing_at(at(NOW));
+    let spool = open(folder.path(), settings(), clock, &mut registry).unwrap();
+    let shows = |line: &str| {
+        let page = crate::telemetry::exposition(&registry);
+        assert!(page.lines().any(|found| found == line), "{page}");
+    };
+    let content = intake(&*spool, &octets(300)).await.unwrap();
+    shows("outpost_spool_octets_in_flight 300");
+    drop(content);
+    shows("outpost_spool_octets_in_flight 0");
+}
+
+#[tokio::test]
 async fn what_it_makes_is_for_its_owner_only() {
     let folder = tempfile::tempdir().unwrap();
     let data_dir = folder.path().join("data");
