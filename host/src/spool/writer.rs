@@ -275,7 +275,7 @@ impl Writer {
         let mut board = self.common.board();
         let aftermath = board.apply(done.counters, done.effects);
         board.commits += 1;
-        board.writable = true;
+        board.writable |= !enqueues.is_empty();
         for (settle, result) in settles.iter().zip(&done.settled) {
             if matches!(result, Err(SpoolError::LeaseLost)) {
                 board.leases.end(settle.settled.lease);
@@ -295,6 +295,19 @@ impl Writer {
         }
         for id in aftermath.files {
             self.common.contents.remove(id);
+        }
+        self.look_for_room();
+    }
+
+    /// Sees whether mail that was refused would be taken again: whoever sends it elsewhere meanwhile
+    /// waits to be told.
+    fn look_for_room(&mut self) {
+        if self.common.board().writable || self.broken.is_some() {
+            return;
+        }
+        match self.room.admits_mail(&self.common) {
+            Ok(is_enough) => self.common.board().writable = is_enough,
+            Err(error) => self.failed(error, Vec::new(), Vec::new()),
         }
     }
 
@@ -406,6 +419,7 @@ impl Writer {
         if self.mend().is_err() {
             return;
         }
+        self.look_for_room();
         if self.sweep_waits || self.swept.elapsed() >= SWEEP_EVERY {
             self.swept = Instant::now();
             if self.sweep_is_due() {

@@ -78,3 +78,28 @@ async fn full_and_emptied(seed: u64) {
 fn a_full_disk_refuses_mail_while_deliveries_go_on_and_give_room_back() {
     with_seeds(0..8, full_and_emptied);
 }
+
+/// Mail is refused, and then there is room again, though nothing comes or goes: whoever sends it elsewhere
+/// meanwhile has to be told.
+#[tokio::test]
+async fn room_that_is_made_is_seen_without_any_mail() {
+    let disk = Simulated::new(1);
+    let settings = Settings {
+        disk_free_octets_min: 128 << 10,
+        ..settings()
+    };
+    let spool = start_with(&disk, settings).unwrap();
+    disk.set_capacity(Some(1 << 20), true);
+    let refused = enqueue(&spool, small(1), b"").await;
+    if refused.is_ok() {
+        fill(&spool, 2, 4_000).await;
+    }
+    assert!(!spool.figures().writable);
+    disk.set_capacity(None, true);
+    let until = std::time::Instant::now() + Duration::from_secs(20);
+    while !spool.figures().writable {
+        assert!(std::time::Instant::now() < until, "it is never seen");
+        std::thread::yield_now();
+    }
+    enqueue(&spool, small(0), b"").await.unwrap();
+}
