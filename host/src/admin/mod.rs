@@ -147,7 +147,9 @@ fn spool_problem(error: &SpoolError) -> Problem {
             "the delivery changed meanwhile: look at it again, then try again",
         ),
         SpoolError::Unknown => Problem::not_found("such message"),
-        SpoolError::Unavailable(_) => Problem::internal("asking the spool", error),
+        SpoolError::ReadOnly | SpoolError::Unavailable(_) => {
+            Problem::internal("asking the spool", error)
+        }
     }
 }
 

@@ -234,7 +234,7 @@ async fn record(shared: &Shared, settlement: Settlement) -> bool {
             }
             // A report may find no room while other settlements, which give room back, still can.
             SpoolError::Full => {}
-            SpoolError::Unavailable(_) => shared.recording.begins(&error),
+            SpoolError::ReadOnly | SpoolError::Unavailable(_) => shared.recording.begins(&error),
         }
         shared.metrics.spool_failed();
         tokio::time::sleep(backoff.next_wait()).await;

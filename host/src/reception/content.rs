@@ -122,7 +122,7 @@ impl Header {
 /// What a client is told when the spool does not take its content. The cause is for the log.
 pub(super) fn refusal(error: &SpoolError) -> Reply {
     match error {
-        SpoolError::Full => replies::no_room(),
+        SpoolError::Full | SpoolError::ReadOnly => replies::no_room(),
         SpoolError::Unavailable(_) | SpoolError::LeaseLost | SpoolError::Unknown => {
             tracing::error!(error = %error, "the spool does not take mail");
             replies::try_again()

@@ -378,11 +378,13 @@ async fn smtputf8_is_kept_only_of_a_message_that_needs_it() {
 }
 
 #[tokio::test]
-async fn a_spool_without_room_is_452_and_a_broken_one_451() {
+async fn a_spool_without_room_or_on_a_disk_that_takes_no_writes_is_452_and_a_broken_one_451() {
     let stage = Stage::new().await;
     let mut peer = stage.logged_in().await;
     let content = "From: x@a.example\r\n\r\nx";
     stage.spool.fail_next_enqueue(SpoolError::Full);
+    peer.message("x@a.example", content, "452 4.3.1 ").await;
+    stage.spool.fail_next_enqueue(SpoolError::ReadOnly);
     peer.message("x@a.example", content, "452 4.3.1 ").await;
     stage
         .spool

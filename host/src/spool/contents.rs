@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 
 use crate::message::MessageId;
 
-use super::disk::{Disk, File, is_full};
+use super::disk::{Disk, File, is_full, is_read_only};
 use super::{Content, PIECE_OCTETS_MAX, Pending, SpoolError};
 
 /// Octets that are written at once: large enough that the disk, not the hand-over, sets the pace.
@@ -289,6 +289,8 @@ fn joined<R>(
 fn from_io(error: io::Error) -> SpoolError {
     if is_full(&error) {
         SpoolError::Full
+    } else if is_read_only(&error) {
+        SpoolError::ReadOnly
     } else {
         SpoolError::unavailable(error)
     }

@@ -67,6 +67,11 @@ pub(super) trait Disk: Debug + Send + Sync {
     fn give_up_reserve(&self) -> bool;
 }
 
+/// Whether an error says that the disk takes no writes.
+pub(super) fn is_read_only(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::ReadOnlyFilesystem
+}
+
 /// Whether an error says that the disk has no room.
 pub(super) fn is_full(error: &io::Error) -> bool {
     matches!(

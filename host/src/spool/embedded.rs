@@ -103,6 +103,7 @@ impl StartFailure {
                 source: damage.into(),
             },
             Self::Rows(Fault::Store(StoreError::Full)) => OpenError::NoRoom { path },
+            Self::Rows(Fault::Store(StoreError::ReadOnly)) => OpenError::ReadOnly { path },
             Self::Rows(Fault::Store(StoreError::Failed(source))) => {
                 OpenError::Damaged { path, source }
             }
@@ -114,9 +115,8 @@ fn from_io(path: &Path, error: io::Error) -> OpenError {
     let path = path.to_owned();
     match error.kind() {
         io::ErrorKind::ResourceBusy => OpenError::InUse { path },
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            OpenError::PermissionDenied { path }
-        }
+        io::ErrorKind::PermissionDenied => OpenError::PermissionDenied { path },
+        io::ErrorKind::ReadOnlyFilesystem => OpenError::ReadOnly { path },
         // What the database says of a file that is not one.
         io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => OpenError::Damaged {
             path,

@@ -11,6 +11,9 @@ pub enum SpoolError {
     /// No room within the configured limits or on the disk: the client should come back later.
     #[error("the spool has no room")]
     Full,
+    /// The disk takes no writes at all: somebody mounted it so, or the system did after a fault.
+    #[error("the disk of the spool takes no writes")]
+    ReadOnly,
     /// The backend failed; the source is for the log, not for the peer. It is not known to have
     /// happened, and it may be asked for again.
     #[error("the spool failed: {0}")]
@@ -43,6 +46,12 @@ pub enum OpenError {
     #[error("{}: permission denied; the relay's user must own the data folder", path.display())]
     PermissionDenied {
         /// What could not be reached.
+        path: PathBuf,
+    },
+    /// The disk takes no writes.
+    #[error("{}: the disk is mounted read-only", path.display())]
+    ReadOnly {
+        /// What could not be written.
         path: PathBuf,
     },
     /// The disk has no room for a new spool.

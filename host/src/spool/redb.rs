@@ -21,7 +21,7 @@ use redb::{
 };
 
 use super::BoxError;
-use super::disk::{File, is_full};
+use super::disk::{File, is_full, is_read_only};
 use super::entries::{Entries, Entry};
 use super::sheet::{self, ID_OCTETS, Range, Sheet};
 use super::unsynced::Remembered;
@@ -42,6 +42,8 @@ const TABLES: [TableDefinition<'static, Octets, Octets>; sheet::TABLES.len()] = 
 pub(super) enum StoreError {
     /// The disk has no room.
     Full,
+    /// The disk takes no writes.
+    ReadOnly,
     /// It failed, or is closed after a failure.
     Failed(BoxError),
 }
@@ -50,6 +52,7 @@ impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Full => f.write_str("the disk has no room"),
+            Self::ReadOnly => f.write_str("the disk takes no writes"),
             Self::Failed(error) => error.fmt(f),
         }
     }
@@ -403,6 +406,8 @@ fn scan_message(
 pub(super) fn from_io(error: io::Error) -> StoreError {
     if is_full(&error) {
         StoreError::Full
+    } else if is_read_only(&error) {
+        StoreError::ReadOnly
     } else {
         StoreError::Failed(error.into())
     }

@@ -35,6 +35,7 @@ impl From<StoreError> for SpoolError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Full => SpoolError::Full,
+            StoreError::ReadOnly => SpoolError::ReadOnly,
             StoreError::Failed(error) => SpoolError::Unavailable(error),
         }
     }

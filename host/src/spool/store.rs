@@ -267,6 +267,7 @@ fn from_open(failure: OpenFailure) -> StoreError {
 fn from_store(error: StoreError) -> OpenFailure {
     match error {
         StoreError::Full => OpenFailure::Disk(io::ErrorKind::StorageFull.into()),
+        StoreError::ReadOnly => OpenFailure::Disk(io::ErrorKind::ReadOnlyFilesystem.into()),
         StoreError::Failed(error) => OpenFailure::Damaged(error),
     }
 }

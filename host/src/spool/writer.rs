@@ -33,7 +33,7 @@ pub(super) struct Writer {
     /// A change that is applied in parts.
     changing: Option<Changing>,
     /// Why nothing can be written, and when to try again.
-    broken: Option<Instant>,
+    broken: Option<Broken>,
     /// Messages whose commit failed: should one be there after all, it is taken out again, since
     /// its client was told that it is not.
     doubtful: Vec<(MessageId, Option<Named>)>,
@@ -43,6 +43,12 @@ pub(super) struct Writer {
     /// Whether finished messages wait to be forgotten.
     sweep_waits: bool,
     swept: Instant,
+}
+
+/// The state after a failure.
+struct Broken {
+    retry_at: Instant,
+    error: SpoolError,
 }
 
 /// The answers of a transaction, request by request, and what to do once it is durable.
@@ -108,7 +114,7 @@ impl Writer {
         } = batch;
         if is_suspect && self.broken.is_none() {
             let still_reads = self.common.store.read(|rows| Ok(rows::counters(rows)));
-            self.broken = still_reads.is_err().then(Instant::now);
+            self.broken = still_reads.err().map(Broken::now);
             if self.broken.is_none() {
                 self.common.opening.is_good();
             }
@@ -328,13 +334,13 @@ impl Writer {
         self.common.metrics.failed();
         self.common.board().writable = false;
         tracing::error!(%error, "the spool could not be written");
-        self.broken = Some(Instant::now());
         let is_full = matches!(error, StoreError::Full);
         if is_full {
             self.room.ran_out(self.pace.reopen_after);
         }
         let was_alone = enqueues.is_empty() && self.changing.is_none();
         let error = SpoolError::from(error);
+        self.broken = Some(Broken::now(error_again(&error)));
         self.fail_change(&error);
         refuse_all(enqueues, Vec::new(), &error);
         let can_retry = is_full && (!was_alone || self.room.give_up_reserve(&self.common));
@@ -349,13 +355,11 @@ impl Writer {
 
     /// Opens a broken database again, if it is time to.
     fn mend(&mut self) -> Result<(), SpoolError> {
-        let Some(since) = self.broken else {
+        let Some(broken) = &self.broken else {
             return Ok(());
         };
-        if since > Instant::now() {
-            return Err(SpoolError::unavailable(
-                "the spool failed a moment ago and is to be opened again",
-            ));
+        if broken.retry_at > Instant::now() {
+            return Err(error_again(&broken.error));
         }
         match self.reopen() {
             Ok(()) => {
@@ -364,9 +368,12 @@ impl Writer {
                 Ok(())
             }
             Err(fault) => {
-                self.broken = Some(Instant::now() + self.pace.reopen_after);
                 self.common.opening.gives_up();
                 let error = SpoolError::from(fault);
+                self.broken = Some(Broken {
+                    retry_at: Instant::now() + self.pace.reopen_after,
+                    error: error_again(&error),
+                });
                 tracing::error!(%error, "the spool could not be opened again");
                 Err(error)
             }
@@ -463,6 +470,16 @@ impl Writer {
     }
 }
 
+impl Broken {
+    /// To be opened again at once.
+    fn now(error: impl Into<SpoolError>) -> Self {
+        Self {
+            retry_at: Instant::now(),
+            error: error.into(),
+        }
+    }
+}
+
 fn refuse_all(enqueues: Vec<Enqueue>, settles: Vec<Settle>, error: &SpoolError) {
     for enqueue in enqueues {
         enqueue.answer(Err(error_again(error)));
@@ -476,6 +493,7 @@ fn refuse_all(enqueues: Vec<Enqueue>, settles: Vec<Settle>, error: &SpoolError) 
 fn error_again(error: &SpoolError) -> SpoolError {
     match error {
         SpoolError::Full => SpoolError::Full,
+        SpoolError::ReadOnly => SpoolError::ReadOnly,
         SpoolError::LeaseLost => SpoolError::LeaseLost,
         SpoolError::Unknown => SpoolError::Unknown,
         SpoolError::Unavailable(source) => SpoolError::unavailable(source.to_string()),

@@ -150,3 +150,27 @@ async fn a_settlement_that_happened_though_it_failed_is_not_refused_when_it_is_a
     }
     assert!(fault > 3, "the disk never failed");
 }
+
+#[tokio::test]
+async fn a_disk_that_takes_no_writes_is_told_apart_and_used_again_when_it_does() {
+    let disk = Simulated::new(3);
+    let spool = start(&disk).unwrap();
+    let message = |number| new_message(message(number, "user", Class::Normal, &LANES[..1]));
+    let enqueue = async |number, size| {
+        super::super::sample::enqueue(&spool, message(number), &octets(size)).await
+    };
+    enqueue(1, 100).await.unwrap();
+    disk.set_read_only(true);
+    // The first one meets it, the next ones meet a spool that waits to be opened again.
+    for size in [100, 100, 60_000] {
+        let refused = enqueue(2, size).await;
+        assert!(matches!(refused, Err(SpoolError::ReadOnly)), "{refused:?}");
+    }
+    assert!(!spool.figures().writable);
+    disk.set_read_only(false);
+    while enqueue(2, 100).await.is_err() {
+        std::thread::yield_now();
+    }
+    assert!(spool.figures().writable);
+    assert!(spool.message(id(1)).await.unwrap().is_some());
+}

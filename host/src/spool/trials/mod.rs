@@ -215,7 +215,7 @@ impl Trial {
             Err(SpoolError::Full | SpoolError::Unavailable(_)) => {
                 self.spool.release(claim.lease);
             }
-            Ok(()) | Err(SpoolError::LeaseLost | SpoolError::Unknown) => {}
+            Ok(()) | Err(SpoolError::LeaseLost | SpoolError::Unknown | SpoolError::ReadOnly) => {}
         }
     }
 

@@ -69,6 +69,8 @@ struct State {
     faults: Faults,
     /// Operations left until one fails.
     fault_in: Option<u64>,
+    /// Whether it takes no writes.
+    is_read_only: bool,
     /// Operations left until the power is cut.
     power: Option<u64>,
     is_out: bool,
@@ -114,6 +116,7 @@ impl Simulated {
             dice: Dice::new(seed),
             faults: Faults::default(),
             fault_in: None,
+            is_read_only: false,
             power: None,
             is_out: false,
             capacity: None,
@@ -124,6 +127,11 @@ impl Simulated {
 
     pub(in crate::spool) fn set_faults(&self, faults: Faults) {
         self.state().faults = faults;
+    }
+
+    /// Takes no writes from now on, or takes them again.
+    pub(in crate::spool) fn set_read_only(&self, is_read_only: bool) {
+        self.state().is_read_only = is_read_only;
     }
 
     /// Makes one operation fail, after so many more.
@@ -181,6 +189,7 @@ impl Simulated {
             dice,
             faults: Faults::default(),
             fault_in: None,
+            is_read_only: false,
             power: None,
             is_out: false,
             capacity: state.capacity,
@@ -236,6 +245,14 @@ impl State {
             return Err(io::Error::other("a fault of the disk"));
         }
         Ok(())
+    }
+
+    /// One more operation that writes.
+    fn operate_writing(&mut self, times: u64) -> io::Result<()> {
+        if self.is_read_only {
+            return Err(io::ErrorKind::ReadOnlyFilesystem.into());
+        }
+        self.operate(times)
     }
 
     fn used(&self) -> u64 {
@@ -350,7 +367,7 @@ impl File for Handle {
     fn write(&self, offset: u64, octets: &[u8]) -> io::Result<()> {
         let mut state = self.disk.state();
         let times = state.faults.write;
-        state.operate(times)?;
+        state.operate_writing(times)?;
         let wanted: Vec<u64> = (offset / BLOCK..(offset + octets.len() as u64).div_ceil(BLOCK))
             .filter(|block| !state.files[self.index].blocks.contains(block))
             .collect();
@@ -371,7 +388,7 @@ impl File for Handle {
     fn set_len(&self, octets: u64) -> io::Result<()> {
         let mut state = self.disk.state();
         let times = state.faults.write;
-        state.operate(times)?;
+        state.operate_writing(times)?;
         let file = &mut state.files[self.index];
         file.now.resize(octets as usize, 0);
         file.blocks.retain(|block| block * BLOCK < octets);
@@ -420,7 +437,7 @@ impl Disk for Simulated {
     fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {
         let mut state = self.state();
         let times = state.faults.name;
-        state.operate(times)?;
+        state.operate_writing(times)?;
         if state.names.contains_key(name) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
@@ -443,7 +460,7 @@ impl Disk for Simulated {
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         let mut state = self.state();
         let times = state.faults.name;
-        state.operate(times)?;
+        state.operate_writing(times)?;
         state.rename(Naming::Moved(from.to_owned(), to.to_owned()));
         Ok(())
     }
@@ -451,7 +468,7 @@ impl Disk for Simulated {
     fn remove(&self, name: &str) -> io::Result<()> {
         let mut state = self.state();
         let times = state.faults.name;
-        state.operate(times)?;
+        state.operate_writing(times)?;
         state.rename(Naming::Gone(name.to_owned()));
         Ok(())
     }
