@@ -15,9 +15,9 @@ use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use redb::{
-    BackendError, Builder, CommitError, DatabaseError, Durability, ReadOnlyTable, ReadTransaction,
-    ReadableDatabase, ReadableTable, StorageBackend, StorageError, Table, TableDefinition,
-    TableError, TransactionError,
+    BackendError, Builder, CommitError, CompactionError, DatabaseError, Durability, ReadOnlyTable,
+    ReadTransaction, ReadableDatabase, ReadableTable, StorageBackend, StorageError, Table,
+    TableDefinition, TableError, TransactionError,
 };
 
 use super::BoxError;
@@ -142,11 +142,7 @@ impl Database {
 
     /// Gives the room between rows back to the disk. Takes as long as moving all rows.
     pub(super) fn compact(&mut self) -> Result<(), StoreError> {
-        while self
-            .0
-            .compact()
-            .map_err(|error| StoreError::Failed(error.into()))?
-        {}
+        while self.0.compact().map_err(from_compaction)? {}
         Ok(())
     }
 
@@ -430,6 +426,13 @@ fn from_table(error: TableError) -> StoreError {
 fn from_transaction(error: TransactionError) -> StoreError {
     match error {
         TransactionError::Storage(error) => from_storage(error),
+        error => StoreError::Failed(error.into()),
+    }
+}
+
+fn from_compaction(error: CompactionError) -> StoreError {
+    match error {
+        CompactionError::Storage(error) => from_storage(error),
         error => StoreError::Failed(error.into()),
     }
 }

@@ -10,7 +10,7 @@
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use super::disk::{Disk, File};
+use super::disk::{Disk, File, is_full};
 use super::entries::Entries;
 use super::journal::{Journal, Mark, ReplayFailure};
 use super::redb::{
@@ -19,6 +19,10 @@ use super::redb::{
 use super::settings::Settings;
 use super::sheet::Sheet;
 use super::unsynced::Remembered;
+
+/// So many octets of pages may wait in memory for each octet of the journal, where the disk has no room
+/// for them: half as many are changed in the worst case, and memory is for changed pages by half.
+const PAGES_PER_JOURNAL_OCTET: usize = 16;
 
 /// The open store.
 #[derive(Debug)]
@@ -40,11 +44,33 @@ struct Commits {
 
 impl Store {
     /// Opens the files of a disk with everything that was committed, also when the last process did
-    /// not close them.
+    /// not close them, and when the disk is full.
     pub(super) fn open(disk: &dyn Disk, settings: &Settings) -> Result<Self, OpenFailure> {
+        let usual = settings.page_cache_octets;
+        match Self::open_with(disk, settings, usual) {
+            Err(OpenFailure::Disk(error)) if is_full(&error) => {}
+            opened => return opened,
+        }
+        // Pages that the journal changes and that do not fit in memory find no room on the disk.
+        if disk.give_up_reserve() {
+            match Self::open_with(disk, settings, usual) {
+                Err(OpenFailure::Disk(error)) if is_full(&error) => {}
+                opened => return opened,
+            }
+        }
+        let pages = journal_octets(settings).saturating_mul(PAGES_PER_JOURNAL_OCTET);
+        let all = usual.saturating_add(pages);
+        Self::open_with(disk, settings, all)
+    }
+
+    fn open_with(
+        disk: &dyn Disk,
+        settings: &Settings,
+        page_cache_octets: usize,
+    ) -> Result<Self, OpenFailure> {
         let file = Remembered::new(disk.database().map_err(OpenFailure::Disk)?);
         let journal = disk.journal().map_err(OpenFailure::Disk)?;
-        let database = Database::open(&file, settings.page_cache_octets)?;
+        let database = Database::open(&file, page_cache_octets)?;
         // The last process may have ended before its sync did: what is read is not yet what a power
         // cut would leave, and the journal is written over as far as the database has it.
         file.sync().map_err(OpenFailure::Disk)?;
@@ -60,7 +86,7 @@ impl Store {
         commits.replay(&database, mark)?;
         Ok(Self {
             file,
-            page_cache_octets: settings.page_cache_octets,
+            page_cache_octets,
             database: RwLock::new(Some(database)),
             commits: Mutex::new(commits),
         })
@@ -241,6 +267,10 @@ fn first_mark(database: &Database, entries: &mut Entries) -> Result<Mark, StoreE
         })
     })?;
     Ok(mark)
+}
+
+fn journal_octets(settings: &Settings) -> usize {
+    usize::try_from(settings.journal_octets_max).unwrap_or(usize::MAX)
 }
 
 fn closed() -> StoreError {

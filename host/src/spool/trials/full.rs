@@ -103,3 +103,40 @@ async fn room_that_is_made_is_seen_without_any_mail() {
     }
     enqueue(&spool, small(0), b"").await.unwrap();
 }
+
+/// A crash on a disk that is full to the last block, with more in the journal than fits in memory.
+async fn start_without_room(has_reserve: bool) {
+    let disk = Simulated::new(2);
+    // The first process has all changed pages in memory, the next one has room for a few.
+    let with_memory = |page_cache_octets| Settings {
+        page_cache_octets,
+        journal_octets_max: 256 << 10,
+        ..settings()
+    };
+    let spool = start_with(&disk, with_memory(1 << 20)).unwrap();
+    for number in 1..=20 {
+        enqueue(&spool, small(number), &octets(1_500))
+            .await
+            .unwrap();
+    }
+    disk.cut_power_after(0);
+    drop(spool);
+    let disk = disk.after_kill();
+    if has_reserve {
+        disk.keep_reserve().unwrap();
+    }
+    disk.set_capacity(Some(disk.octets_used()), true);
+    let spool = start_with(&disk, with_memory(16 << 10)).unwrap();
+    for number in 1..=20 {
+        let content = spool.content(id(number)).await.unwrap();
+        assert_eq!(gather(content).await.unwrap(), octets(1_500));
+    }
+    disk.set_capacity(None, true);
+    assert_eq!(deliver_all(&spool).await, 20);
+}
+
+#[tokio::test]
+async fn a_spool_is_opened_after_a_crash_on_a_full_disk() {
+    start_without_room(true).await;
+    start_without_room(false).await;
+}

@@ -168,6 +168,27 @@ impl Simulated {
         self.state().names.keys().cloned().collect()
     }
 
+    /// What the next process finds when this one was killed: all that it wrote, holes in the files
+    /// included.
+    pub(in crate::spool) fn after_kill(&self) -> Self {
+        let state = self.state();
+        Self(Arc::new(Mutex::new(State {
+            files: state.files.clone(),
+            names: state.names.clone(),
+            durable_names: state.durable_names.clone(),
+            unsynced_names: state.unsynced_names.clone(),
+            dice: state.dice.clone(),
+            faults: Faults::default(),
+            fault_in: None,
+            is_read_only: false,
+            power: None,
+            is_out: false,
+            capacity: state.capacity,
+            tells_room: state.tells_room,
+            has_reserve: state.has_reserve,
+        })))
+    }
+
     /// What is there when the power is back.
     pub(in crate::spool) fn after_power_cut(&self) -> Self {
         let mut state = self.state();
