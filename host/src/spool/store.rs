@@ -24,11 +24,17 @@ use super::unsynced::Remembered;
 /// for them: half as many are changed in the worst case, and memory is for changed pages by half.
 const PAGES_PER_JOURNAL_OCTET: usize = 16;
 
+/// The database is brought up before the journal is full when so many octets of pages for each octet of
+/// it were written and wait for a sync: they are remembered in memory. Mail that comes and goes stays
+/// far below; a change of a whole queue, which touches pages all over, would not.
+const UNSYNCED_PER_JOURNAL_OCTET: usize = 4;
+
 /// The open store.
 #[derive(Debug)]
 pub(super) struct Store {
     file: Remembered,
     page_cache_octets: usize,
+    unsynced_octets_max: usize,
     /// None while it is closed: after the end, or after a failure until it is open again.
     database: RwLock<Option<Database>>,
     /// The writer's.
@@ -87,6 +93,8 @@ impl Store {
         Ok(Self {
             file,
             page_cache_octets,
+            unsynced_octets_max: journal_octets(settings)
+                .saturating_mul(UNSYNCED_PER_JOURNAL_OCTET),
             database: RwLock::new(Some(database)),
             commits: Mutex::new(commits),
         })
@@ -134,7 +142,8 @@ impl Store {
                     return Ok(Commit::Nothing);
                 }
                 rows.put(Sheet::Mark, &[], &journal.next_mark().to_row())?;
-                if journal.append(rows.entries()).map_err(from_io)? {
+                let can_wait = self.unsynced_octets() < self.unsynced_octets_max;
+                if can_wait && journal.append(rows.entries()).map_err(from_io)? {
                     Ok(Commit::InMemory)
                 } else {
                     Ok(Commit::Checkpoint)
@@ -166,6 +175,11 @@ impl Store {
             self.commits().checkpoint(database)?;
             database.compact()
         })
+    }
+
+    /// Octets that are in memory because no sync has confirmed them.
+    pub(super) fn unsynced_octets(&self) -> usize {
+        self.file.unsynced_octets()
     }
 
     /// Octets of the database's file.

@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod bounds;
 mod damage;
 mod faults;
 mod folder;
