@@ -105,7 +105,8 @@ async fn round(
                 .is_ok()
             {
                 let attempt = deliverer.deliver(&message, &delivery, &open).await;
-                assert!(matches!(attempt.outcomes[0].outcome, Outcome::Delivered(_)));
+                let (outcome, _) = attempt.outcomes()[0];
+                assert!(matches!(outcome.outcome, Outcome::Delivered(_)));
             }
         });
     }
