@@ -132,7 +132,7 @@ fn addresses_and_headers_beyond_ascii_arrive_with_smtputf8() {
 
 #[test]
 fn too_large_is_refused_when_declared_or_after_the_content_and_the_session_goes_on() {
-    let (_relay, sink, mut client) = relay_with(
+    let (relay, sink, mut client) = relay_with(
         "[submission]\naddresses = [\"IP\"]\nports = \"2525\"\nimplicit_tls_ports = \"\"\n\
          plaintext_auth = true\nmessage_bytes_max = 2048\n",
     );
@@ -146,6 +146,9 @@ fn too_large_is_refused_when_declared_or_after_the_content_and_the_session_goes_
     let chunk = "QUIT\r\n".repeat(500);
     client.send(format!("BDAT {} LAST\r\n{chunk}", chunk.len()).as_bytes());
     assert!(client.reply().starts_with("552 5.3.4 "));
+    let counted = "outpost_reception_refused_total{step=\"content\",reason=\"protocol\"} 2\n";
+    let metrics = relay.get("/metrics");
+    assert!(metrics.contains(counted), "{metrics}");
     let small = mail("ann@a.example", "small");
     message_id(&client.message("ann@a.example", "bob@d.example", &small));
     assert_eq!(sink.wait_for(1)[0].field("Subject").unwrap(), "small");

@@ -96,7 +96,11 @@ pub enum Step {
     Reset,
     /// The envelope and all content gathered since [`Question::Data`] are void. No answer is needed;
     /// if a reply is due, the session sends it itself when the content has ended.
-    Discard,
+    Discard {
+        /// Why the session refuses the content, as it found first: the line of the reply. None when the
+        /// client gave the message up.
+        refusal: Option<&'static str>,
+    },
     /// Start TLS and call [`Session::tls_started`], or close. Forget envelope and login.
     StartTls,
     /// Close the connection. Whatever was not accepted is void.

@@ -172,7 +172,8 @@ fn what_ends_a_transaction_is_told() {
         let mut relay = reach(state);
         relay.events.clear();
         relay.feed(command.as_bytes());
-        relay.events
+        let refusals = relay.refusals.into_iter().map(str::to_owned);
+        relay.events.into_iter().chain(refusals).collect::<Vec<_>>()
     };
     for command in ["RSET\r\n", "EHLO a\r\n", "HELO a\r\n", "QUIT\r\n"] {
         assert!(events_after("login", command).is_empty(), "{command}");
@@ -181,9 +182,13 @@ fn what_ends_a_transaction_is_told() {
         assert_eq!(events_after("chunk", command), ["discard"], "{command}");
     }
     assert_eq!(events_after("rcpt", "STARTTLS\r\n"), ["reset"]);
-    assert_eq!(events_after("data", "a\nb\r\n"), ["discard"]);
-    assert_eq!(
-        events_after("chunk", "BDAT 2\r\na\nBDAT 3\r\nb\r\n"),
-        ["discard"]
-    );
+    let bare = ["discard", "550 5.6.11 Bare CR or LF in the content"];
+    assert_eq!(events_after("data", "a\nb\r\n"), bare);
+    assert_eq!(events_after("chunk", "BDAT 2\r\na\nBDAT 3\r\nb\r\n"), bare);
+    for state in ["rcpt", "chunk"] {
+        assert_eq!(
+            events_after(state, "BDAT 99999999 LAST\r\n"),
+            ["discard", "552 5.3.4 Message exceeds the maximum size"]
+        );
+    }
 }

@@ -125,7 +125,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     let answer = self.dialogue.answer(question, &self.session).await;
                     self.session.answer(answer);
                 }
-                Step::Discard => self.dialogue.discard(),
+                Step::Discard { refusal } => self.dialogue.discard(refusal),
                 Step::Reset => self.dialogue.reset(),
                 Step::StartTls => {
                     self.handshake().await?;

@@ -60,10 +60,10 @@ impl Dialogue {
         self.transaction = None;
     }
 
-    /// Forgets the content that has come so far.
-    pub(super) fn discard(&mut self) {
-        if let Some(transaction) = &mut self.transaction {
-            transaction.discard();
+    /// Forgets the message that was coming. With a reply, the protocol refuses it.
+    pub(super) fn discard(&mut self, refusal: Option<&'static str>) {
+        if let Some(transaction) = self.transaction.take() {
+            transaction.discard(refusal);
         }
     }
 

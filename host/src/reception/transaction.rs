@@ -1,6 +1,7 @@
 //! One message on its way in: from MAIL to the spool.
 
 use std::collections::HashSet;
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -189,8 +190,11 @@ impl Transaction {
         }
     }
 
-    pub(super) fn discard(&mut self) {
-        self.receiving = None;
+    /// Ends it while the content comes, or before its last chunk. With a reply, the protocol refuses it.
+    pub(super) fn discard(self, refusal: Option<&'static str>) {
+        if let Some(reply) = refusal {
+            self.refused("protocol", &reply);
+        }
     }
 
     /// The content is whole: judges the header, and when the answer is yes, the message is on
@@ -209,17 +213,22 @@ impl Transaction {
                 Answer::AcceptWith(Reply::new(250, (2, 0, 0), &text))
             }
             Err((reason, reply)) => {
-                self.reception.metrics.refused("content", reason);
-                tracing::info!(
-                    message_id = %self.id,
-                    user = %self.submission.user,
-                    reason,
-                    reply = %reply,
-                    "refused"
-                );
+                self.refused(reason, &reply);
                 Answer::Refuse(reply)
             }
         }
+    }
+
+    /// Tells the operator that the content is refused.
+    fn refused(&self, reason: &'static str, reply: &dyn Display) {
+        self.reception.metrics.refused("content", reason);
+        tracing::info!(
+            message_id = %self.id,
+            user = %self.submission.user,
+            reason,
+            reply = %reply,
+            "refused"
+        );
     }
 
     async fn accept(&mut self) -> Result<Class, (&'static str, Reply)> {

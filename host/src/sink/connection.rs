@@ -118,7 +118,7 @@ impl Connection {
                     self.session.content_taken();
                 }
                 Step::Reset => self.envelope = None,
-                Step::Discard => self.discard()?,
+                Step::Discard { .. } => self.discard()?,
                 // A sink speaks in clear and does not offer anything else.
                 Step::StartTls | Step::Close => return self.stream.shutdown().await,
             }

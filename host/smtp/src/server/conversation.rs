@@ -216,7 +216,7 @@ impl Conversation {
         self.void = match phase {
             Phase::Idle => None,
             Phase::Envelope(_) => Some(Void::Envelope),
-            Phase::Chunks(_) => Some(Void::Content),
+            Phase::Chunks(_) => Some(Void::Content(None)),
         };
     }
 

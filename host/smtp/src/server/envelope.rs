@@ -134,7 +134,7 @@ impl Conversation {
                     return self.start_skip(chunk.octets, Refusal::Error(reply), phase);
                 }
                 if chunk.octets > octets_max {
-                    self.leave(&phase);
+                    self.void = Some(Void::Content(Some(replies::TOO_LARGE)));
                     return self.start_skip(
                         chunk.octets,
                         Refusal::Message(replies::TOO_LARGE),
@@ -154,7 +154,7 @@ impl Conversation {
             }
             Phase::Chunks(transfer) => {
                 if chunk.octets > octets_max.saturating_sub(transfer.octets) {
-                    self.void = Some(Void::Content);
+                    self.void = Some(Void::Content(Some(replies::TOO_LARGE)));
                     return self.start_skip(
                         chunk.octets,
                         Refusal::Message(replies::TOO_LARGE),

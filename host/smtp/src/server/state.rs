@@ -137,14 +137,15 @@ pub(super) enum Refusal {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Void {
     Envelope,
-    Content,
+    /// With the reply, when the session refuses it.
+    Content(Option<&'static str>),
 }
 
 impl From<Void> for Step {
     fn from(void: Void) -> Step {
         match void {
             Void::Envelope => Step::Reset,
-            Void::Content => Step::Discard,
+            Void::Content(refusal) => Step::Discard { refusal },
         }
     }
 }

@@ -41,8 +41,8 @@ impl Conversation {
         data.transfer.take(input.slice(piece.clone()));
         self.advance_wait(decoded.consumed);
         let refusal = self.verdict(&data.transfer);
-        if refusal.is_some() {
-            self.discard(&mut data.is_void);
+        if let Some(reply) = refusal {
+            self.discard(&mut data.is_void, reply);
             if self.is_hopeless(data.transfer.octets) {
                 return self.close(replies::TOO_LARGE);
             }
@@ -83,8 +83,8 @@ impl Conversation {
         let octets = piece.len();
         chunk.transfer.take(input.slice(piece.clone()));
         self.advance_wait(octets);
-        if self.verdict(&chunk.transfer).is_some() {
-            self.discard(&mut chunk.is_void);
+        if let Some(reply) = self.verdict(&chunk.transfer) {
+            self.discard(&mut chunk.is_void, reply);
         } else {
             *content = piece;
         }
@@ -105,7 +105,7 @@ impl Conversation {
         };
         self.wait += 1;
         if let Some(reply) = reply {
-            self.discard(&mut chunk.is_void);
+            self.discard(&mut chunk.is_void, reply);
             return self.reply(Phase::Idle, reply);
         }
         if chunk.is_last {
@@ -196,9 +196,9 @@ impl Conversation {
     }
 
     /// Tells the driver once that the content is void.
-    fn discard(&mut self, is_void: &mut bool) {
+    fn discard(&mut self, is_void: &mut bool, refusal: &'static str) {
         if !std::mem::replace(is_void, true) {
-            self.void = Some(Void::Content);
+            self.void = Some(Void::Content(Some(refusal)));
         }
     }
 

@@ -21,6 +21,8 @@ pub struct Relay {
     pub messages: Vec<Vec<u8>>,
     /// Questions in short, and what became void.
     pub events: Vec<String>,
+    /// Why contents were refused, as the session found first: of two faults that may depend on the cut.
+    pub refusals: Vec<&'static str>,
     pub decisions: VecDeque<Decision>,
     /// Content of the message on its way.
     pub content: Vec<u8>,
@@ -62,6 +64,7 @@ impl Relay {
             sent: Vec::new(),
             messages: Vec::new(),
             events: Vec::new(),
+            refusals: Vec::new(),
             decisions: VecDeque::new(),
             content: Vec::new(),
             wants_tls: false,
@@ -134,9 +137,10 @@ impl Relay {
                     self.session.content_taken();
                 }
                 Step::Reset => self.events.push("reset".into()),
-                Step::Discard => {
+                Step::Discard { refusal } => {
                     self.content.clear();
                     self.events.push("discard".into());
+                    self.refusals.extend(refusal);
                 }
                 Step::StartTls => {
                     self.wants_tls = true;
