@@ -2,15 +2,18 @@
 //!
 //! New hashes (an operator waits for them) go before verifications (anybody can ask for those), and
 //! have a queue of their own, so that a flood of logins cannot keep an operator from resetting a
-//! password.
+//! password. Each thread keeps the memory that it hashes in.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use argon2::password_hash::{Error, PasswordHasher, PasswordVerifier, phc};
-use argon2::{Algorithm, Argon2, Params, Version};
+use argon2::password_hash::{Error, phc};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
+
+use zeroize::Zeroizing;
 
 use super::AuthError;
 use crate::account::PasswordHash;
@@ -36,12 +39,6 @@ impl Parameters {
         passes: 1,
         lanes: 1,
     };
-
-    fn argon2(self) -> Result<Argon2<'static>, AuthError> {
-        let params = Params::new(self.memory_kib, self.passes, self.lanes, None)
-            .map_err(|error| AuthError::Unavailable(error.to_string()))?;
-        Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
-    }
 }
 
 /// 19 MiB, 2 passes, 1 lane: what OWASP recommends at least, 30 ms of a core.
@@ -64,35 +61,102 @@ pub(super) enum Outcome {
     Undecided,
 }
 
-/// Hashes a password with a fresh salt.
-pub(super) fn hash(parameters: Parameters, password: &[u8]) -> Result<PasswordHash, AuthError> {
-    let hash: phc::PasswordHash = parameters
-        .argon2()?
-        .hash_password(password)
-        .map_err(|error| AuthError::Unavailable(error.to_string()))?;
-    Ok(PasswordHash::new(hash.to_string()))
+/// What a thread hashes with: the parameters of new hashes, and memory. It keeps the memory: whoever takes
+/// 19 MiB for each hash and gives them back leaves several times as much with the allocator.
+pub(super) struct Mill {
+    parameters: Parameters,
+    blocks: Vec<Block>,
 }
 
-/// Compares a password with a hash, in the parameters of the hash.
-pub(super) fn verify(parameters: Parameters, password: &[u8], stored: &PasswordHash) -> Outcome {
-    let Ok(argon2) = parameters.argon2() else {
-        return Outcome::Undecided;
-    };
-    let result = phc::PasswordHash::new(stored.as_str())
-        .map_err(Error::from)
-        .and_then(|parsed| argon2.verify_password(password, &parsed));
-    match result {
-        Ok(()) => Outcome::Right,
-        Err(Error::PasswordInvalid) => Outcome::Wrong,
-        Err(error) => {
-            tracing::error!(%error, "a stored password hash cannot be verified");
-            Outcome::Undecided
+impl Mill {
+    pub(super) fn new(parameters: Parameters) -> Self {
+        Self {
+            parameters,
+            blocks: Vec::new(),
         }
+    }
+
+    /// Hashes a password with a fresh salt.
+    pub(super) fn hash(&mut self, password: &[u8]) -> Result<PasswordHash, AuthError> {
+        self.try_hash(password)
+            .map_err(|error| AuthError::Unavailable(error.to_string()))
+    }
+
+    /// Compares a password with a hash, in the parameters of the hash.
+    pub(super) fn verify(&mut self, password: &[u8], stored: &PasswordHash) -> Outcome {
+        match self.try_verify(password, stored) {
+            Ok(true) => Outcome::Right,
+            Ok(false) => Outcome::Wrong,
+            Err(error) => {
+                tracing::error!(%error, "a stored password hash cannot be verified");
+                Outcome::Undecided
+            }
+        }
+    }
+
+    fn try_hash(&mut self, password: &[u8]) -> Result<PasswordHash, Error> {
+        let Parameters {
+            memory_kib,
+            passes,
+            lanes,
+        } = self.parameters;
+        let params = Params::new(memory_kib, passes, lanes, None)?;
+        let mut salt = [0; phc::Salt::RECOMMENDED_LENGTH];
+        getrandom::fill(&mut salt).map_err(|_| Error::Crypto)?;
+        let salt = phc::Salt::new(&salt)?;
+        let (algorithm, version) = (Algorithm::Argon2id, Version::V0x13);
+        let hash = phc::PasswordHash {
+            algorithm: algorithm.ident(),
+            version: Some(version.into()),
+            params: phc::ParamsString::try_from(&params)?,
+            salt: Some(salt),
+            hash: Some(self.output(algorithm, version, params, &salt, password)?),
+        };
+        Ok(PasswordHash::new(hash.to_string()))
+    }
+
+    fn try_verify(&mut self, password: &[u8], stored: &PasswordHash) -> Result<bool, Error> {
+        let stored = phc::PasswordHash::new(stored.as_str())?;
+        let (Some(salt), Some(expected)) = (&stored.salt, &stored.hash) else {
+            return Err(Error::EncodingInvalid);
+        };
+        let algorithm = Algorithm::try_from(stored.algorithm.as_str())?;
+        let version = stored.version.map(Version::try_from).transpose()?;
+        let params = Params::try_from(&stored)?;
+        let version = version.unwrap_or_default();
+        let output = self.output(algorithm, version, params, salt, password)?;
+        // The comparison takes the same time wherever they differ.
+        Ok(output == *expected)
+    }
+
+    fn output(
+        &mut self,
+        algorithm: Algorithm,
+        version: Version,
+        params: Params,
+        salt: &phc::Salt,
+        password: &[u8],
+    ) -> Result<phc::Output, Error> {
+        let octets = params.output_len().unwrap_or(Params::DEFAULT_OUTPUT_LEN);
+        let blocks = params.block_count();
+        if self.blocks.len() < blocks {
+            self.blocks.resize(blocks, Block::default());
+        }
+        let argon2 = Argon2::new(algorithm, version, params);
+        let mut output = [0; phc::Output::MAX_LENGTH];
+        let output = output.get_mut(..octets).ok_or(Error::OutputSize)?;
+        argon2.hash_password_into_with_memory(
+            password,
+            salt,
+            output,
+            &mut self.blocks[..blocks],
+        )?;
+        Ok(phc::Output::new(output)?)
     }
 }
 
-/// A piece of work for a hashing thread; it is told the parameters of new hashes.
-pub(super) type Job = Box<dyn FnOnce(Parameters) + Send>;
+/// A piece of work for a hashing thread.
+pub(super) type Job = Box<dyn FnOnce(&mut Mill) + Send>;
 
 /// The handle to the threads, which end when it goes, leaving what still waits undone.
 pub(super) struct Hasher {
@@ -146,6 +210,17 @@ impl Hasher {
         (waiting, Duration::from_micros(computing))
     }
 
+    /// Hashes a password, and blocks for as long as that takes.
+    pub(super) fn hash_now(&self, password: Zeroizing<String>) -> Result<PasswordHash, AuthError> {
+        let (sender, receiver) = sync_channel(1);
+        self.submit_hash(Box::new(move |mill| {
+            // The receiver waits.
+            let _ = sender.send(mill.hash(password.as_bytes()));
+        }))?;
+        let stopped = || AuthError::Unavailable(String::from("the hashing threads have stopped"));
+        receiver.recv().map_err(|_| stopped())?
+    }
+
     /// Queues the making of a hash.
     pub(super) fn submit_hash(&self, job: Job) -> Result<(), AuthError> {
         let mut queue = self.shared.queue();
@@ -185,9 +260,10 @@ impl Shared {
     }
 
     fn run(&self, parameters: Parameters) {
+        let mut mill = Mill::new(parameters);
         while let Some((job, is_verification)) = self.next() {
             let began = Instant::now();
-            job(parameters);
+            job(&mut mill);
             if is_verification {
                 let took = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
                 self.computing.fetch_add(took, Ordering::Relaxed);
@@ -225,7 +301,7 @@ mod tests {
 
     #[test]
     fn a_hash_is_argon2id_with_its_parameters_and_a_salt_of_its_own() {
-        let hash_of = |parameters| hash(parameters, b"secret").unwrap();
+        let hash_of = |parameters| Mill::new(parameters).hash(b"secret").unwrap();
         let phc = hash_of(Parameters::default());
         assert!(
             phc.as_str().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
@@ -241,31 +317,42 @@ mod tests {
             passes: 2,
             ..Parameters::CHEAP
         };
-        let stored = hash(dear, b"secret").unwrap();
+        let stored = Mill::new(dear).hash(b"secret").unwrap();
+        let mut mill = Mill::new(Parameters::CHEAP);
         for (password, outcome) in [
             (&b"secret"[..], Outcome::Right),
             (b"Secret", Outcome::Wrong),
             (b"secret\0", Outcome::Wrong),
             (b"", Outcome::Wrong),
         ] {
-            assert_eq!(
-                verify(Parameters::CHEAP, password, &stored),
-                outcome,
-                "{password:?}"
-            );
+            assert_eq!(mill.verify(password, &stored), outcome, "{password:?}");
         }
     }
 
     #[test]
+    fn the_library_agrees_and_memory_is_taken_once() {
+        use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+
+        let mut mill = Mill::new(Parameters::CHEAP);
+        let ours = mill.hash(b"secret").unwrap();
+        let memory = mill.blocks.as_ptr();
+        let library = Argon2::default();
+        library.verify_password(b"secret", ours.as_str()).unwrap();
+        let theirs = Argon2::from(Params::new(8, 2, 1, Some(20)).unwrap());
+        let theirs = theirs.hash_password(b"secret").unwrap().to_string();
+        let theirs = PasswordHash::new(theirs);
+        assert_eq!(mill.verify(b"secret", &theirs), Outcome::Right);
+        assert_eq!(mill.verify(b"other", &theirs), Outcome::Wrong);
+        assert_eq!(mill.blocks.as_ptr(), memory);
+    }
+
+    #[test]
     fn what_is_no_hash_decides_nothing() {
-        let stored = hash(Parameters::CHEAP, b"secret").unwrap();
+        let mut mill = Mill::new(Parameters::CHEAP);
+        let stored = mill.hash(b"secret").unwrap();
         let (head, _) = stored.as_str().rsplit_once('$').unwrap();
         for text in ["", "secret", "$argon2id$", "$2b$12$abc", head] {
-            let outcome = verify(
-                Parameters::CHEAP,
-                b"secret",
-                &PasswordHash::new(text.to_owned()),
-            );
+            let outcome = mill.verify(b"secret", &PasswordHash::new(text.to_owned()));
             assert_ne!(outcome, Outcome::Right, "{text}");
         }
     }
@@ -277,7 +364,7 @@ mod tests {
             ..Parameters::CHEAP
         };
         assert!(matches!(
-            hash(parameters, b""),
+            Mill::new(parameters).hash(b""),
             Err(AuthError::Unavailable(_))
         ));
     }

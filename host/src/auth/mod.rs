@@ -132,7 +132,7 @@ impl Authenticator {
     /// [`AuthError::Unavailable`].
     pub fn new(settings: &Settings) -> Result<Self, AuthError> {
         let hasher = Hasher::start(settings.parameters, settings.threads, settings.waiting_max)?;
-        let dummy = hashing::hash(settings.parameters, generate_password()?.as_bytes())?;
+        let dummy = hasher.hash_now(generate_password()?)?;
         let ledger = Ledger::new(settings)?;
         Ok(Self {
             hasher: Arc::new(hasher),
@@ -148,9 +148,9 @@ impl Authenticator {
     pub async fn hash(&self, password: &str) -> Result<PasswordHash, AuthError> {
         let password = Zeroizing::new(password.as_bytes().to_vec());
         let (sender, receiver) = oneshot::channel();
-        self.hasher.submit_hash(Box::new(move |parameters| {
+        self.hasher.submit_hash(Box::new(move |mill| {
             // A caller that went away does not want to know.
-            let _ = sender.send(hashing::hash(parameters, &password));
+            let _ = sender.send(mill.hash(&password));
         }))?;
         let stopped = || AuthError::Unavailable(String::from("the hashing threads have stopped"));
         receiver.await.map_err(|_| stopped())?
@@ -234,8 +234,8 @@ impl Authenticator {
         let password = Zeroizing::new(password.to_vec());
         let ledger = Arc::clone(&self.ledger);
         let guess = guess.clone();
-        self.hasher.submit_verification(Box::new(move |parameters| {
-            let outcome = match hashing::verify(parameters, &password, &hash) {
+        self.hasher.submit_verification(Box::new(move |mill| {
+            let outcome = match mill.verify(&password, &hash) {
                 Outcome::Right if !is_user => Outcome::Wrong,
                 outcome => outcome,
             };
@@ -327,7 +327,7 @@ mod tests {
         fn block(&self) -> std::sync::mpsc::Sender<()> {
             let (blocker, blocked) = channel::<()>();
             let (started, has_started) = channel();
-            let job = Box::new(move |_| {
+            let job: hashing::Job = Box::new(move |_| {
                 started.send(()).unwrap();
                 let _ = blocked.recv();
             });
