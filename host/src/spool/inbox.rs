@@ -158,6 +158,16 @@ impl Inbox {
         answer_all(std::mem::take(&mut waiting.closers));
     }
 
+    /// The writer is gone before its time: nobody waits for it any longer, and nobody will.
+    pub(super) fn abandon(&self) {
+        let mut waiting = self.waiting();
+        *waiting = Waiting {
+            is_closed: true,
+            has_ended: true,
+            ..Waiting::default()
+        };
+    }
+
     pub(super) fn is_closed(&self) -> bool {
         self.waiting().is_closed
     }
@@ -304,4 +314,25 @@ impl Batch {
 pub(super) fn kept_since(now: Timestamp, kept: Duration) -> Timestamp {
     let kept = u64::try_from(kept.as_millis()).unwrap_or(u64::MAX);
     Timestamp::from_unix_milliseconds(now.unix_milliseconds().saturating_sub(kept))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot::error::TryRecvError;
+
+    use super::*;
+
+    #[test]
+    fn who_waits_for_a_writer_that_is_gone_is_told() {
+        let inbox = Inbox::new(Duration::ZERO);
+        let (reply, mut answer) = oneshot::channel();
+        inbox.close(Some(reply));
+        assert_eq!(answer.try_recv().err(), Some(TryRecvError::Empty));
+        inbox.abandon();
+        assert_eq!(answer.try_recv().err(), Some(TryRecvError::Closed));
+        assert!(inbox.is_closed());
+        let (reply, mut answer) = oneshot::channel();
+        inbox.close(Some(reply));
+        assert!(matches!(answer.try_recv(), Ok(Ok(()))));
+    }
 }

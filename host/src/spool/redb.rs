@@ -171,6 +171,11 @@ pub(super) fn guarded<R>(work: impl FnOnce() -> Result<R, StoreError>) -> Result
         .unwrap_or_else(|_| Err(StoreError::Failed("the database is damaged".into())))
 }
 
+/// Lets a database go that cannot be closed well. On a damaged file redb may panic here too.
+pub(super) fn discard(database: Database) {
+    drop(catch_unwind(AssertUnwindSafe(|| drop(database))));
+}
+
 /// Reading, in a snapshot and in a transaction alike.
 pub(super) trait Reading {
     /// The row with that key.

@@ -14,7 +14,8 @@ use super::disk::{Disk, File, is_full};
 use super::entries::Entries;
 use super::journal::{Journal, Mark, ReplayFailure};
 use super::redb::{
-    Commit, Database, OpenFailure, Reading, Snapshot, StoreError, Transaction, from_io, guarded,
+    Commit, Database, OpenFailure, Reading, Snapshot, StoreError, Transaction, discard, from_io,
+    guarded,
 };
 use super::settings::Settings;
 use super::sheet::Sheet;
@@ -191,7 +192,9 @@ impl Store {
     /// a transaction wrote is there or nothing of it.
     pub(super) fn reopen(&self) -> Result<(), StoreError> {
         let mut database = self.database_mut();
-        *database = None;
+        if let Some(failed) = database.take() {
+            discard(failed);
+        }
         self.file.confirm().map_err(from_io)?;
         let opened = Database::open(&self.file, self.page_cache_octets).map_err(from_open)?;
         let mark = mark(&opened)?.ok_or_else(no_mark)?;
@@ -203,12 +206,17 @@ impl Store {
     /// Closes the files and lets others have them; everything after this fails.
     pub(super) fn close(&self) -> Result<(), StoreError> {
         let closed = match self.database_mut().take() {
-            Some(database) => guarded(|| {
-                let mut commits = self.commits();
-                commits.checkpoint(&database)?;
-                database.close()?;
-                commits.journal.give_room_back().map_err(from_io)
-            }),
+            // Borrowed by what may panic: it is not to be dropped while that unwinds.
+            Some(database) => match guarded(|| self.commits().checkpoint(&database)) {
+                Ok(()) => guarded(|| {
+                    database.close()?;
+                    self.commits().journal.give_room_back().map_err(from_io)
+                }),
+                Err(error) => {
+                    discard(database);
+                    Err(error)
+                }
+            },
             None => Ok(()),
         };
         let released = self.file.release().map_err(from_io);

@@ -78,6 +78,7 @@ impl Writer {
 
     /// Works until the inbox is closed and empty.
     pub(super) fn run(mut self) {
+        let _lifeline = Lifeline(Arc::clone(&self.common));
         loop {
             let is_busy = self.changing.is_some();
             let batch = self.common.inbox.next(self.pace.checkpoint_after, is_busy);
@@ -476,6 +477,19 @@ impl Broken {
         Self {
             retry_at: Instant::now(),
             error: error.into(),
+        }
+    }
+}
+
+/// Ends with the writer, however it ends. Should it panic, whoever waits for it learns that there is no
+/// answer, and the spool is closed.
+struct Lifeline(Arc<Common>);
+
+impl Drop for Lifeline {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!("the writer of the spool has failed; the relay takes no mail any more");
+            self.0.inbox.abandon();
         }
     }
 }
