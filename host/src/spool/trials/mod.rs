@@ -374,18 +374,22 @@ fn number_of(id: MessageId) -> u64 {
 /// Seeds to run in place of the usual ones: `OUTPOST_SEEDS=1000..5000`.
 const SEEDS: &str = "OUTPOST_SEEDS";
 
-/// Runs a trial for each seed; a failure tells which one it was.
-fn with_seeds(usual: std::ops::Range<u64>, trial: impl AsyncFn(u64)) {
+/// The seeds that are wanted.
+fn seeds(usual: std::ops::Range<u64>) -> std::ops::Range<u64> {
     let wanted = std::env::var(SEEDS).ok().and_then(|text| {
         let (from, to) = text.split_once("..")?;
         Some(from.parse().ok()?..to.parse().ok()?)
     });
-    let seeds = wanted.unwrap_or(usual);
+    wanted.unwrap_or(usual)
+}
+
+/// Runs a trial for each seed; a failure tells which one it was.
+fn with_seeds(usual: std::ops::Range<u64>, trial: impl AsyncFn(u64)) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .unwrap();
-    for seed in seeds {
+    for seed in seeds(usual) {
         let run = std::panic::AssertUnwindSafe(|| runtime.block_on(trial(seed)));
         if let Err(panic) = std::panic::catch_unwind(run) {
             eprintln!("seed {seed} failed");
