@@ -8,14 +8,14 @@ use crate::message::DeliveryId;
 use super::SpoolError;
 use super::common::Common;
 use super::inbox::{ChangeRequest, send};
-use super::redb::{Scan, Snapshot};
 use super::settings::{CHANGE_SLICE_MAX, CHANGE_STRIDE_MAX};
+use super::view::{Scan, View};
 use super::walk::Walk;
 
 /// A change that is not done yet.
 pub(super) struct Changing {
     pub(super) request: ChangeRequest,
-    snapshot: Snapshot,
+    view: View,
     after: Option<Vec<u8>>,
     concerned: u64,
 }
@@ -29,10 +29,10 @@ pub(super) struct Slice {
 impl Changing {
     /// Begins a change, or refuses it.
     pub(super) fn begin(common: &Common, request: ChangeRequest) -> Option<Self> {
-        match common.store.snapshot() {
-            Ok(snapshot) => Some(Self {
+        match common.store.view() {
+            Ok(view) => Some(Self {
                 request,
-                snapshot,
+                view,
                 after: None,
                 concerned: 0,
             }),
@@ -54,7 +54,7 @@ impl Changing {
             is_leased: &|id| common.is_leased(id),
         };
         let mut deliveries = Vec::new();
-        let after = common.store.read_in(&self.snapshot, |rows| {
+        let after = common.store.read_in(&self.view, |rows| {
             walk.on(rows, self.after.clone(), CHANGE_STRIDE_MAX, &mut |found| {
                 let class = found.standing.place.line.class;
                 if change.action.concerns(&found.standing.delivery, class) {

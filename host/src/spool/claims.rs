@@ -10,9 +10,9 @@ use super::board::Taken;
 use super::common::Common;
 use super::heads::behind;
 use super::lines::{First, Horizon};
-use super::redb::Reading;
 use super::rows::{self, Fault};
 use super::stored::Damage;
+use super::view::View;
 use super::{Claim, Claimed, Lease, LineChange, SpoolError};
 
 /// Leases the first delivery of a line that is due.
@@ -142,11 +142,7 @@ async fn load(
     let loaded = common
         .contents
         .off_runtime(move || {
-            let loaded = reader.read(|rows| match read_delivery(rows, id) {
-                Ok(loaded) => Ok(Ok(loaded)),
-                Err(Fault::Damaged(damage)) => Ok(Err(damage)),
-                Err(Fault::Store(error)) => Err(error),
-            })?;
+            let loaded = reader.read(|rows| Fault::apart(read_delivery(rows, id)))?;
             Ok(loaded)
         })
         .await?;
@@ -168,7 +164,7 @@ async fn load(
     }
 }
 
-fn read_delivery(rows: &impl Reading, id: DeliveryId) -> Result<Option<Loaded>, Fault> {
+fn read_delivery(rows: &View, id: DeliveryId) -> Result<Option<Loaded>, Fault> {
     let Some(standing) = rows::standing(rows, id)? else {
         return Ok(None);
     };

@@ -15,12 +15,16 @@ use super::disk::Disk;
 use super::heads::heads;
 use super::inbox::Inbox;
 use super::metrics::Metrics;
-use super::redb::{Snapshot, StoreError};
+use super::redb::StoreError;
 use super::rows::{self, Fault};
 use super::store::Store;
+use super::view::View;
 
 /// How long a reader waits for a database that is being opened again.
 const REOPENING_MAX: Duration = Duration::from_secs(2);
+
+/// So often a read is tried while the database is opened again and again, as on a full disk.
+const READ_TIMES_MAX: u32 = 4;
 
 /// Shared by the writer, those who read, and those who ask.
 #[derive(Debug)]
@@ -108,19 +112,21 @@ impl Common {
     }
 
     /// Reads from the database, on a thread that may wait. After any failure the database answers
-    /// nothing until the writer has opened it again; then this reads once more.
+    /// nothing until the writer has opened it again; then this reads once more, and again should it have
+    /// failed once more by then.
     pub(super) fn read<R>(
         &self,
-        work: impl Fn(&Snapshot) -> Result<R, StoreError>,
+        work: impl Fn(&View) -> Result<R, StoreError>,
     ) -> Result<R, StoreError> {
-        let times = self.opening.times();
-        self.store.read(&work).or_else(|error| {
-            if self.opening.wait_beyond(times, || self.inbox.suspect()) {
-                self.store.read(&work)
-            } else {
-                Err(error)
+        for _ in 1..READ_TIMES_MAX {
+            let times = self.opening.times();
+            match self.store.read(&work) {
+                Ok(read) => return Ok(read),
+                Err(_) if self.opening.wait_beyond(times, || self.inbox.suspect()) => {}
+                Err(error) => return Err(error),
             }
-        })
+        }
+        self.store.read(&work)
     }
 
     /// Brings memory in line with the disk. Leases stay with those who have them, as far as their

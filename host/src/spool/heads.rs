@@ -6,13 +6,14 @@ use crate::message::{DeliveryId, Line, MessageId};
 
 use super::lines::{Behind, Horizon, WINDOW};
 use super::place::{self, Place};
-use super::redb::{Reading, Scan, StoreError};
+use super::redb::StoreError;
 use super::rows;
 use super::sheet::Sheet;
+use super::view::{Scan, View};
 
 /// The first delivery of each line that is not leased. One seek for each line, whatever waits in it.
 pub(super) fn heads(
-    rows: &impl Reading,
+    rows: &View,
     is_leased: &dyn Fn(DeliveryId) -> bool,
 ) -> Result<Vec<(Place, MessageId)>, StoreError> {
     let mut heads = Vec::new();
@@ -38,11 +39,7 @@ pub(super) fn heads(
 }
 
 /// What stands in a line behind a horizon.
-pub(super) fn behind(
-    rows: &impl Reading,
-    line: &Line,
-    horizon: Horizon,
-) -> Result<Behind, StoreError> {
+pub(super) fn behind(rows: &View, line: &Line, horizon: Horizon) -> Result<Behind, StoreError> {
     let after = place::key(line, horizon.after);
     let end = place::after_line(&place::line_prefix(line));
     let range = (Bound::Excluded(&after[..]), Bound::Excluded(&end[..]));

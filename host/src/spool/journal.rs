@@ -2,8 +2,8 @@
 //!
 //! A commit of the database writes a page for every few rows that it changes, all over the file, and
 //! what is delivered at once is written only to be removed. So a commit appends its row changes here
-//! as one frame, with one write and one sync, and changes the database in memory. When the journal is
-//! full, or when there is time, the database syncs everything at once and the journal begins anew at
+//! as one frame, with one write and one sync. When the journal is full, or when there is time, the
+//! database syncs what remains of it all at once and the journal begins anew at
 //! its front. After a crash the frames behind the database's mark are done again.
 //!
 //! A frame is believed when its digest fits. The digest begins with a salt that nobody outside knows,
@@ -36,7 +36,7 @@ const DIGEST_OCTETS: usize = 16;
 
 const SALT_OCTETS: usize = 16;
 
-/// Where the database stands beside the journal: a row that every commit changes.
+/// Where the database stands beside the journal: a row that every checkpoint changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Mark {
     /// The last commit that the database has.
@@ -204,7 +204,12 @@ impl Journal {
         entries.begin(HEAD_OCTETS);
     }
 
-    /// The mark of the next commit, which belongs to its changes.
+    /// The mark of the last commit.
+    pub(super) fn mark(&self) -> Mark {
+        self.mark
+    }
+
+    /// The mark of the next commit.
     pub(super) fn next_mark(&self) -> Mark {
         self.mark.next()
     }

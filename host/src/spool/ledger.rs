@@ -16,10 +16,12 @@ use crate::message::{
 
 use super::chunks;
 use super::figures::class_index;
-use super::redb::{Reading, Scan, StoreError, Transaction};
-use super::rows::{self, Fault, Standing};
+use super::redb::StoreError;
+use super::rows::{self, FINISHED_KEY_OCTETS, Fault, Standing};
 use super::sheet::Sheet;
 use super::stored::{self, Counters, Damage, DeliveryRecord, MessageRecord, TrailRecord};
+use super::transaction::Transaction;
+use super::view::Scan;
 use super::work::{keeps_name, remaining_deliveries};
 use super::{Change, ChangeAction, Lease, NewDelivery, NewMessage, SpoolError};
 
@@ -109,6 +111,17 @@ pub(super) struct Ledger<'a, 't> {
     now: Timestamp,
     effects: Vec<Effect>,
     finished: usize,
+    /// The first key under which a message was finished here.
+    finished_first: Option<[u8; FINISHED_KEY_OCTETS]>,
+}
+
+/// What forgetting finished messages came to.
+#[derive(Debug)]
+pub(super) struct Swept {
+    /// Whether there is more to do.
+    pub(super) waits: bool,
+    /// There is none before this key.
+    pub(super) up_to: Vec<u8>,
 }
 
 /// What a request comes to: its own answer, or a fault that ends the transaction.
@@ -122,6 +135,7 @@ impl<'a, 't> Ledger<'a, 't> {
             now,
             effects: Vec::new(),
             finished: 0,
+            finished_first: None,
         }
     }
 
@@ -129,7 +143,7 @@ impl<'a, 't> Ledger<'a, 't> {
     pub(super) fn end(self) -> Result<(Counters, Vec<Effect>), StoreError> {
         let record =
             stored::write(&self.counters).map_err(|damage| StoreError::Failed(damage.into()))?;
-        self.rows.put(Sheet::Counters, rows::COUNTERS, &record)?;
+        self.rows.put(Sheet::Counters, rows::COUNTERS, &record);
         Ok((self.counters, self.effects))
     }
 
@@ -309,7 +323,7 @@ impl<'a, 't> Ledger<'a, 't> {
             let mut record: MessageRecord<'_> = stored::read(&record)?;
             record.set_class(class);
             let record = stored::write(&record)?;
-            self.rows.put(Sheet::Messages, &key, &record)?;
+            self.rows.put(Sheet::Messages, &key, &record);
         }
         for standing in standings {
             let user = standing.place.line.user.clone();
@@ -337,51 +351,59 @@ impl<'a, 't> Ledger<'a, 't> {
     /// upon again and again.
     pub(super) fn set_aside(&mut self, key: &[u8]) -> Result<(), StoreError> {
         if let Some(id) = self.rows.get(Sheet::Waiting, key)? {
-            self.rows.remove(Sheet::Waiting, key)?;
-            self.rows.put(Sheet::Held, key, &id)?;
+            self.rows.take(Sheet::Waiting, key)?;
+            self.rows.put(Sheet::Held, key, &id);
         }
         Ok(())
     }
 
     /// Forgets finished messages: those finished before `kept_since`, and the oldest of more than
-    /// `records_max`. At most `SWEEP_MAX` at once, and two for each that this transaction
-    /// finishes. True when there is more to do.
+    /// `records_max`. At most `at_once_max`, and two for each that this transaction finishes. Begins at
+    /// the key up to which the last sweep found none: what it removed is still in the memtable.
     pub(super) fn sweep(
         &mut self,
+        from: &[u8],
         kept_since: Timestamp,
         records_max: u64,
         at_once_max: usize,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Swept, StoreError> {
         let at_once_max = at_once_max + 2 * self.finished;
         let surplus = self.counters.finished.saturating_sub(records_max);
         let mut old: Vec<(Vec<u8>, Option<MessageId>)> = Vec::new();
-        let mut more = false;
-        let everything = (Bound::Unbounded, Bound::Unbounded);
-        self.rows.scan(Sheet::Finished, everything, &mut |key, _| {
+        let mut waits = false;
+        // A clock that was put back finishes messages before those that are forgotten.
+        let from = match &self.finished_first {
+            Some(first) if first[..] < *from => first,
+            _ => from,
+        };
+        let range = (Bound::Included(from), Bound::Unbounded);
+        self.rows.scan(Sheet::Finished, range, &mut |key, _| {
             let finished = rows::read_finished_key(key);
             let is_old = finished.is_none_or(|(at, _)| at < kept_since);
             if !is_old && old.len() as u64 >= surplus {
                 return Scan::Stop;
             }
             if old.len() == at_once_max {
-                more = true;
+                waits = true;
                 return Scan::Stop;
             }
             old.push((key.to_vec(), finished.map(|(_, id)| id)));
             Scan::On
         })?;
+        let mut up_to = from.to_vec();
         for (key, id) in old {
-            self.rows.remove(Sheet::Finished, &key)?;
+            self.rows.take(Sheet::Finished, &key)?;
             self.counters.finished = self.counters.finished.saturating_sub(1);
             if let Some(id) = id {
                 self.forget(id)?;
             }
+            up_to = key;
         }
-        Ok(more)
+        Ok(Swept { waits, up_to })
     }
 
     fn forget(&mut self, id: MessageId) -> Result<(), StoreError> {
-        self.rows.remove(Sheet::Messages, &rows::message_key(id))?;
+        self.rows.take(Sheet::Messages, &rows::message_key(id))?;
         let mut parts = Vec::new();
         self.rows
             .scan_message(Sheet::Trails, &rows::message_key(id), &mut |rest, _| {
@@ -390,21 +412,19 @@ impl<'a, 't> Ledger<'a, 't> {
             })?;
         for part in parts {
             let key = [&rows::message_key(id)[..], &part].concat();
-            self.rows.remove(Sheet::Trails, &key)?;
+            self.rows.take(Sheet::Trails, &key)?;
         }
         Ok(())
     }
 
     fn is_free(&self, id: MessageId) -> Result<bool, StoreError> {
-        Ok(!self
-            .rows
-            .contains(Sheet::Messages, &rows::message_key(id))?)
+        Ok(!rows::is_known(self.rows, id)?)
     }
 
     fn add(&mut self, new: &Prepared) -> Result<(), Fault> {
         let id = new.id();
         let key = rows::message_key(id);
-        self.rows.put(Sheet::Messages, &key, &new.record)?;
+        self.rows.put(Sheet::Messages, &key, &new.record);
         if let Stowed::Inline(octets) = &new.content {
             self.put_content(id, octets)?;
         }
@@ -439,10 +459,10 @@ impl<'a, 't> Ledger<'a, 't> {
             Sheet::Deliveries,
             &rows::delivery_key(id),
             &stored::write(&record)?,
-        )?;
+        );
         let key = standing.place.to_key();
         self.rows
-            .put(sheet_of(state), &key, &rows::message_key(id.message))?;
+            .put(sheet_of(state), &key, &rows::message_key(id.message));
         self.counters.queued[class_index(line.class)] += 1;
         self.effects.push(Effect::Placed(standing));
         Ok(())
@@ -450,12 +470,11 @@ impl<'a, 't> Ledger<'a, 't> {
 
     fn leave(&mut self, standing: Standing) -> Result<(), Fault> {
         let Delivery { id, state, .. } = standing.delivery;
-        self.rows
-            .remove(Sheet::Deliveries, &rows::delivery_key(id))?;
+        self.rows.take(Sheet::Deliveries, &rows::delivery_key(id))?;
         let key = standing.place.to_key();
-        if self.rows.remove(sheet_of(state), &key)?.is_none() {
+        if self.rows.take(sheet_of(state), &key)?.is_none() {
             // One that was set aside stands among the held ones, whatever its record says.
-            self.rows.remove(Sheet::Held, &key)?;
+            self.rows.take(Sheet::Held, &key)?;
         }
         let queued = &mut self.counters.queued[class_index(standing.place.line.class)];
         *queued = queued.saturating_sub(1);
@@ -465,10 +484,11 @@ impl<'a, 't> Ledger<'a, 't> {
 
     fn finish(&mut self, id: MessageId, trail: &[TrailEntry]) -> Result<(), Fault> {
         self.add_trail(id, trail, Some(self.now), None)?;
-        self.rows
-            .put(Sheet::Finished, &rows::finished_key(self.now, id), &[])?;
+        let key = rows::finished_key(self.now, id);
+        self.rows.put(Sheet::Finished, &key, &[]);
         self.counters.finished += 1;
         self.finished += 1;
+        self.finished_first = self.finished_first.or(Some(key)).min(Some(key));
         Ok(self.remove_content(id)?)
     }
 
@@ -477,11 +497,11 @@ impl<'a, 't> Ledger<'a, 't> {
         let mut count = 0;
         for chunk in chunks {
             self.rows
-                .put(Sheet::Chunks, &rows::chunk_key(id, count), &octets[chunk])?;
+                .put(Sheet::Chunks, &rows::chunk_key(id, count), &octets[chunk]);
             count += 1;
         }
         let row = rows::rest_row(count, &octets[rest]);
-        self.rows.put(Sheet::Rests, &rows::message_key(id), &row)?;
+        self.rows.put(Sheet::Rests, &rows::message_key(id), &row);
         self.counters.inline_octets += octets.len() as u64;
         Ok(())
     }
@@ -493,8 +513,8 @@ impl<'a, 't> Ledger<'a, 't> {
             for number in 0..chunks {
                 let chunk = self
                     .rows
-                    .remove(Sheet::Chunks, &rows::chunk_key(id, number))?;
-                octets += chunk.unwrap_or(0);
+                    .take(Sheet::Chunks, &rows::chunk_key(id, number))?;
+                octets += chunk.map_or(0, |chunk| chunk.len());
             }
             let stored = &mut self.counters.inline_octets;
             *stored = stored.saturating_sub(octets as u64);
@@ -519,7 +539,7 @@ impl<'a, 't> Ledger<'a, 't> {
         let sequence = self.next_sequence();
         let record = stored::write(&TrailRecord::of(trail, finished, next_number))?;
         self.rows
-            .put(Sheet::Trails, &rows::trail_key(id, sequence), &record)?;
+            .put(Sheet::Trails, &rows::trail_key(id, sequence), &record);
         Ok(())
     }
 

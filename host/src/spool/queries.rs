@@ -8,8 +8,8 @@ use crate::message::{Message, MessageId, Timestamp, TrailEntry};
 use super::common::Common;
 use super::pieces::Pieces;
 use super::place::Place;
-use super::redb::{Reading, Scan};
 use super::rows::{self, Begun, Fault, Standing};
+use super::view::{Scan, View};
 use super::walk::Walk;
 use super::{
     Change, Content, Page, PageRequest, QueueState, ROWS_EXAMINED_MAX, Record, Row, Selection,
@@ -28,7 +28,10 @@ pub(super) async fn content(
     let reader = Arc::clone(common);
     let kept = common
         .contents
-        .off_runtime(move || Ok(reader.read(|rows| Ok(find_content(rows, id)))??))
+        .off_runtime(move || {
+            let found = reader.read(|rows| Fault::apart(find_content(rows, id)))?;
+            found.map_err(SpoolError::unavailable)
+        })
         .await?;
     match kept {
         None => Err(SpoolError::Unknown),
@@ -43,7 +46,7 @@ enum Kept {
     File { octets: u64 },
 }
 
-fn find_content(rows: &impl Reading, id: MessageId) -> Result<Option<Kept>, Fault> {
+fn find_content(rows: &View, id: MessageId) -> Result<Option<Kept>, Fault> {
     if let Some(octets) = rows::content(rows, id)? {
         return Ok(Some(Kept::Inline(octets)));
     }
@@ -149,7 +152,10 @@ pub(super) async fn record(
     let reader = Arc::clone(common);
     let whole = common
         .contents
-        .off_runtime(move || Ok(reader.read(|rows| Ok(read_whole(rows, id)))??))
+        .off_runtime(move || {
+            let found = reader.read(|rows| Fault::apart(read_whole(rows, id)))?;
+            found.map_err(SpoolError::unavailable)
+        })
         .await?;
     let now = common.clock.now();
     Ok(whole.map(|whole| whole.into_record(common, now)))
@@ -163,7 +169,7 @@ struct Whole {
     finished: Option<Timestamp>,
 }
 
-fn read_whole(rows: &impl Reading, id: MessageId) -> Result<Option<Whole>, Fault> {
+fn read_whole(rows: &View, id: MessageId) -> Result<Option<Whole>, Fault> {
     let Some(begun) = rows::begun(rows, id)? else {
         return Ok(None);
     };

@@ -6,9 +6,10 @@ use crate::message::{Class, Delivery, DeliveryId, Message, MessageId, Timestamp,
 
 use super::SpoolError;
 use super::place::Place;
-use super::redb::{Reading, Scan, StoreError};
+use super::redb::StoreError;
 use super::sheet::Sheet;
 use super::stored::{self, Counters, Damage, DeliveryRecord, MessageRecord, TrailRecord};
+use super::view::{Scan, View};
 
 /// Why a row could not be had.
 #[derive(Debug)]
@@ -17,6 +18,17 @@ pub(super) enum Fault {
     Store(StoreError),
     /// This record cannot be read; others can.
     Damaged(Damage),
+}
+
+impl Fault {
+    /// Tells what the database could not read from what nobody can: trying again helps the first.
+    pub(super) fn apart<T>(read: Result<T, Self>) -> Result<Result<T, Damage>, StoreError> {
+        match read {
+            Ok(read) => Ok(Ok(read)),
+            Err(Self::Damaged(damage)) => Ok(Err(damage)),
+            Err(Self::Store(error)) => Err(error),
+        }
+    }
 }
 
 impl From<StoreError> for Fault {
@@ -78,8 +90,11 @@ pub(super) fn trail_key(id: MessageId, sequence: u64) -> [u8; 24] {
     key
 }
 
-pub(super) fn finished_key(at: Timestamp, id: MessageId) -> [u8; 24] {
-    let mut key = [0; 24];
+/// Octets of a key of [`Sheet::Finished`].
+pub(super) const FINISHED_KEY_OCTETS: usize = 24;
+
+pub(super) fn finished_key(at: Timestamp, id: MessageId) -> [u8; FINISHED_KEY_OCTETS] {
+    let mut key = [0; FINISHED_KEY_OCTETS];
     key[..8].copy_from_slice(&at.unix_milliseconds().to_be_bytes());
     key[8..].copy_from_slice(&message_key(id));
     key
@@ -130,14 +145,14 @@ pub(super) struct Begun {
     pub(super) deliveries: u32,
 }
 
-pub(super) fn counters(rows: &impl Reading) -> Result<Counters, Fault> {
+pub(super) fn counters(rows: &View) -> Result<Counters, Fault> {
     match rows.get(Sheet::Counters, COUNTERS)? {
         Some(record) => Ok(stored::read(&record)?),
         None => Ok(Counters::default()),
     }
 }
 
-pub(super) fn message(rows: &impl Reading, id: MessageId) -> Result<Option<Message>, Fault> {
+pub(super) fn message(rows: &View, id: MessageId) -> Result<Option<Message>, Fault> {
     let Some(record) = rows.get(Sheet::Messages, &message_key(id))? else {
         return Ok(None);
     };
@@ -146,7 +161,7 @@ pub(super) fn message(rows: &impl Reading, id: MessageId) -> Result<Option<Messa
 }
 
 /// A content that is kept in the database; none when it is not.
-pub(super) fn content(rows: &impl Reading, id: MessageId) -> Result<Option<Vec<u8>>, Fault> {
+pub(super) fn content(rows: &View, id: MessageId) -> Result<Option<Vec<u8>>, Fault> {
     let Some(row) = rows.get(Sheet::Rests, &message_key(id))? else {
         return Ok(None);
     };
@@ -177,7 +192,7 @@ pub(super) fn read_rest(row: &[u8]) -> Result<(u16, &[u8]), Damage> {
         .ok_or_else(|| Damage::Octets("the rest of a content is cut short".to_owned()))
 }
 
-pub(super) fn begun(rows: &impl Reading, id: MessageId) -> Result<Option<Begun>, Fault> {
+pub(super) fn begun(rows: &View, id: MessageId) -> Result<Option<Begun>, Fault> {
     let Some(record) = rows.get(Sheet::Messages, &message_key(id))? else {
         return Ok(None);
     };
@@ -189,7 +204,7 @@ pub(super) fn begun(rows: &impl Reading, id: MessageId) -> Result<Option<Begun>,
     }))
 }
 
-pub(super) fn standing(rows: &impl Reading, id: DeliveryId) -> Result<Option<Standing>, Fault> {
+pub(super) fn standing(rows: &View, id: DeliveryId) -> Result<Option<Standing>, Fault> {
     match rows.get(Sheet::Deliveries, &delivery_key(id))? {
         Some(record) => Ok(Some(Standing::read(&record, id)?)),
         None => Ok(None),
@@ -197,7 +212,7 @@ pub(super) fn standing(rows: &impl Reading, id: DeliveryId) -> Result<Option<Sta
 }
 
 /// The deliveries of a message, by number.
-pub(super) fn standings(rows: &impl Reading, id: MessageId) -> Result<Vec<Standing>, Fault> {
+pub(super) fn standings(rows: &View, id: MessageId) -> Result<Vec<Standing>, Fault> {
     let mut found = Ok(Vec::new());
     rows.scan_message(Sheet::Deliveries, &message_key(id), &mut |key, record| {
         let read = key
@@ -227,17 +242,17 @@ pub(super) fn standings(rows: &impl Reading, id: MessageId) -> Result<Vec<Standi
 }
 
 /// Whether there is a record of a message, queued or finished.
-pub(super) fn is_known(rows: &impl Reading, id: MessageId) -> Result<bool, StoreError> {
+pub(super) fn is_known(rows: &View, id: MessageId) -> Result<bool, StoreError> {
     Ok(rows.get(Sheet::Messages, &message_key(id))?.is_some())
 }
 
 /// Whether a delivery is queued.
-pub(super) fn is_delivery(rows: &impl Reading, id: DeliveryId) -> Result<bool, StoreError> {
+pub(super) fn is_delivery(rows: &View, id: DeliveryId) -> Result<bool, StoreError> {
     Ok(rows.get(Sheet::Deliveries, &delivery_key(id))?.is_some())
 }
 
 /// Whether any delivery of a message is queued.
-pub(super) fn is_queued(rows: &impl Reading, id: MessageId) -> Result<bool, StoreError> {
+pub(super) fn is_queued(rows: &View, id: MessageId) -> Result<bool, StoreError> {
     let mut queued = false;
     rows.scan_message(Sheet::Deliveries, &message_key(id), &mut |_, _| {
         queued = true;
@@ -248,7 +263,7 @@ pub(super) fn is_queued(rows: &impl Reading, id: MessageId) -> Result<bool, Stor
 
 /// What was added to the trail of a message after it was enqueued, and when it was finished.
 pub(super) fn later_trail(
-    rows: &impl Reading,
+    rows: &View,
     id: MessageId,
 ) -> Result<(Vec<TrailEntry>, Option<Timestamp>), Fault> {
     let (mut entries, mut finished) = (Vec::new(), None);
@@ -261,7 +276,7 @@ pub(super) fn later_trail(
 }
 
 /// The next number for a delivery of a message.
-pub(super) fn next_number(rows: &impl Reading, id: MessageId) -> Result<u32, Fault> {
+pub(super) fn next_number(rows: &View, id: MessageId) -> Result<u32, Fault> {
     let mut next = begun(rows, id)?.map_or(0, |begun| begun.deliveries);
     for record in trail_records(rows, id)? {
         let part: TrailRecord<'_> = stored::read(&record)?;
@@ -270,7 +285,7 @@ pub(super) fn next_number(rows: &impl Reading, id: MessageId) -> Result<u32, Fau
     Ok(next)
 }
 
-fn trail_records(rows: &impl Reading, id: MessageId) -> Result<Vec<Vec<u8>>, StoreError> {
+fn trail_records(rows: &View, id: MessageId) -> Result<Vec<Vec<u8>>, StoreError> {
     let mut records = Vec::new();
     rows.scan_message(Sheet::Trails, &message_key(id), &mut |_, record| {
         records.push(record.to_vec());
@@ -280,7 +295,7 @@ fn trail_records(rows: &impl Reading, id: MessageId) -> Result<Vec<Vec<u8>>, Sto
 }
 
 /// When the message was finished that was finished first, of those that are remembered.
-pub(super) fn oldest_finished(rows: &impl Reading) -> Result<Option<Timestamp>, StoreError> {
+pub(super) fn oldest_finished(rows: &View) -> Result<Option<Timestamp>, StoreError> {
     let mut oldest = None;
     let everything = (Bound::Unbounded, Bound::Unbounded);
     rows.scan(Sheet::Finished, everything, &mut |key, _| {

@@ -78,6 +78,23 @@ impl Sheet {
         full
     }
 
+    /// From where to before where the rows of one message stand in its table.
+    pub(super) fn message_range(
+        self,
+        id: &[u8; ID_OCTETS],
+    ) -> ([u8; ID_OCTETS + 1], [u8; ID_OCTETS + 1]) {
+        debug_assert_eq!(
+            self.id_octets(),
+            ID_OCTETS,
+            "{self:?} has no rows of one message"
+        );
+        let mut from = [self.table().1; ID_OCTETS + 1];
+        from[..ID_OCTETS].copy_from_slice(id);
+        let mut to = from;
+        to[ID_OCTETS] += 1;
+        (from, to)
+    }
+
     /// Bounds in its table; none given means the ends of the sheet. Only for sheets whose rows
     /// stand together.
     pub(super) fn range(self, (from, to): Range<'_>) -> (Bound<Vec<u8>>, Bound<Vec<u8>>) {

@@ -1,50 +1,48 @@
 //! The store: rows on stable storage, in a journal first and in the database in time.
 //!
-//! Every commit changes the database in memory and is on stable storage by one append to the
-//! journal; a checkpoint brings the database up and lets the journal begin anew. Where the journal
-//! cannot take a commit, that commit is the checkpoint. Opening does again what the journal has
-//! beyond the database's mark, which is a row like any other and so always of the same commit.
+//! A commit is on stable storage by one append to the journal and stands in the memtable from then on,
+//! which everybody reads above the database. A checkpoint brings the database up with what the memtable
+//! holds by then, and lets both begin anew: mail that left before it costs the database next to
+//! nothing. Where the journal cannot take a commit, that commit is the checkpoint. Opening fills the
+//! memtable with what the journal has beyond the database's mark, which is a row like any other and so
+//! always of the same checkpoint.
 //!
 //! What rows mean is `ledger`'s, who commits when is `writer`'s.
 
 use std::io;
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
 
 use super::disk::{Disk, File, is_full};
-use super::entries::Entries;
+use super::entries::{Entries, Entry};
 use super::journal::{Journal, Mark, ReplayFailure};
-use super::redb::{
-    Commit, Database, OpenFailure, Reading, Snapshot, StoreError, Transaction, discard, from_io,
-    guarded,
-};
+use super::memtable::Memtable;
+use super::redb::{Database, OpenFailure, StoreError, discard, from_io, guarded};
 use super::settings::Settings;
 use super::sheet::Sheet;
+use super::transaction::Transaction;
 use super::unsynced::Remembered;
+use super::view::View;
 
-/// So many octets of pages may wait in memory for each octet of the journal, where the disk has no room
-/// for them: half as many are changed in the worst case, and memory is for changed pages by half.
-const PAGES_PER_JOURNAL_OCTET: usize = 16;
-
-/// The database is brought up before the journal is full when so many octets of pages for each octet of
-/// it were written and wait for a sync: they are remembered in memory. Mail that comes and goes stays
-/// far below; a change of a whole queue, which touches pages all over, would not.
-const UNSYNCED_PER_JOURNAL_OCTET: usize = 4;
+/// A checkpoint is due when so many rows have changed, though the journal has room: bringing a row up
+/// writes a page in the worst case, and all pages are remembered until their sync.
+pub(super) const CHANGED_ROWS_MAX: usize = 16 << 10;
 
 /// The open store.
 #[derive(Debug)]
 pub(super) struct Store {
     file: Remembered,
     page_cache_octets: usize,
-    unsynced_octets_max: usize,
-    /// None while it is closed: after the end, or after a failure until it is open again.
-    database: RwLock<Option<Database>>,
+    /// What is read. None while the store is closed: after the end, or after a failure until it is open
+    /// again.
+    view: RwLock<Option<View>>,
     /// The writer's.
     commits: Mutex<Commits>,
 }
 
-/// What a commit goes through.
+/// What a commit goes through. None in place of the database while the store is closed.
 #[derive(Debug)]
 struct Commits {
+    database: Option<Database>,
     journal: Journal,
     entries: Entries,
 }
@@ -53,75 +51,63 @@ impl Store {
     /// Opens the files of a disk with everything that was committed, also when the last process did
     /// not close them, and when the disk is full.
     pub(super) fn open(disk: &dyn Disk, settings: &Settings) -> Result<Self, OpenFailure> {
-        let usual = settings.page_cache_octets;
-        match Self::open_with(disk, settings, usual) {
-            Err(OpenFailure::Disk(error)) if is_full(&error) => {}
-            opened => return opened,
-        }
-        // Pages that the journal changes and that do not fit in memory find no room on the disk.
-        if disk.give_up_reserve() {
-            match Self::open_with(disk, settings, usual) {
-                Err(OpenFailure::Disk(error)) if is_full(&error) => {}
-                opened => return opened,
+        match Self::open_files(disk, settings) {
+            // Where the last process ended without closing it, the database may need room to open.
+            Err(OpenFailure::Disk(error)) if is_full(&error) && disk.give_up_reserve() => {
+                Self::open_files(disk, settings)
             }
+            opened => opened,
         }
-        let pages = journal_octets(settings).saturating_mul(PAGES_PER_JOURNAL_OCTET);
-        let all = usual.saturating_add(pages);
-        Self::open_with(disk, settings, all)
     }
 
-    fn open_with(
-        disk: &dyn Disk,
-        settings: &Settings,
-        page_cache_octets: usize,
-    ) -> Result<Self, OpenFailure> {
+    fn open_files(disk: &dyn Disk, settings: &Settings) -> Result<Self, OpenFailure> {
         let file = Remembered::new(disk.database().map_err(OpenFailure::Disk)?);
         let journal = disk.journal().map_err(OpenFailure::Disk)?;
-        let database = Database::open(&file, page_cache_octets)?;
+        let database = Database::open(&file, settings.page_cache_octets)?;
         // The last process may have ended before its sync did: what is read is not yet what a power
         // cut would leave, and the journal is written over as far as the database has it.
         file.sync().map_err(OpenFailure::Disk)?;
-        let mut entries = Entries::default();
-        let mark = match mark(&database) {
-            Ok(Some(mark)) => mark,
-            Ok(None) => first_mark(&database, &mut entries).map_err(from_store)?,
-            Err(error) => return Err(from_store(error)),
+        let mark = match mark(&database).map_err(from_store)? {
+            Some(mark) => mark,
+            None => first_mark(&database).map_err(from_store)?,
         };
-        let journal =
+        let mut journal =
             Journal::open(journal, settings.journal_octets_max, mark).map_err(OpenFailure::Disk)?;
-        let mut commits = Commits { journal, entries };
-        commits.replay(&database, mark)?;
+        let view = replay(&database, &mut journal, mark)?;
         Ok(Self {
             file,
-            page_cache_octets,
-            unsynced_octets_max: journal_octets(settings)
-                .saturating_mul(UNSYNCED_PER_JOURNAL_OCTET),
-            database: RwLock::new(Some(database)),
-            commits: Mutex::new(commits),
+            page_cache_octets: settings.page_cache_octets,
+            view: RwLock::new(Some(view)),
+            commits: Mutex::new(Commits {
+                database: Some(database),
+                journal,
+                entries: Entries::default(),
+            }),
         })
     }
 
     /// The rows as they are now. Their pages are kept for as long as this is.
-    pub(super) fn snapshot(&self) -> Result<Snapshot, StoreError> {
-        self.database().as_ref().ok_or_else(closed)?.snapshot()
+    pub(super) fn view(&self) -> Result<View, StoreError> {
+        let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
+        view.clone().ok_or_else(closed)
     }
 
     /// Runs `work` on what the rows are now. Whoever asks waits for the disk when pages have to be
     /// read.
     pub(super) fn read<R>(
         &self,
-        work: impl FnOnce(&Snapshot) -> Result<R, StoreError>,
+        work: impl FnOnce(&View) -> Result<R, StoreError>,
     ) -> Result<R, StoreError> {
-        guarded(|| work(&self.snapshot()?))
+        guarded(|| work(&self.view()?))
     }
 
     /// Runs `work` on what the rows were.
     pub(super) fn read_in<R>(
         &self,
-        snapshot: &Snapshot,
-        work: impl FnOnce(&Snapshot) -> Result<R, StoreError>,
+        view: &View,
+        work: impl FnOnce(&View) -> Result<R, StoreError>,
     ) -> Result<R, StoreError> {
-        guarded(|| work(snapshot))
+        guarded(|| work(view))
     }
 
     /// Runs `work` in a transaction and returns when its changes are on stable storage. After an
@@ -132,38 +118,44 @@ impl Store {
         work: impl FnOnce(&mut Transaction<'_>) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         guarded(|| {
-            let database = self.database();
-            let database = database.as_ref().ok_or_else(closed)?;
             let mut commits = self.commits();
-            let Commits { journal, entries } = &mut *commits;
+            let Commits {
+                database,
+                journal,
+                entries,
+            } = &mut *commits;
+            let database = database.as_ref().ok_or_else(closed)?;
             journal.begin(entries);
-            let commit = database.write(entries, |rows| {
-                work(rows)?;
-                if rows.entries().is_empty() {
-                    return Ok(Commit::Nothing);
-                }
-                rows.put(Sheet::Mark, &[], &journal.next_mark().to_row())?;
-                let can_wait = self.unsynced_octets() < self.unsynced_octets_max;
-                if can_wait && journal.append(rows.entries()).map_err(from_io)? {
-                    Ok(Commit::InMemory)
-                } else {
-                    Ok(Commit::Checkpoint)
-                }
-            })?;
-            if commit == Commit::Checkpoint {
-                journal.skip();
+            let mut rows = Transaction::begin(self.view()?, entries);
+            work(&mut rows)?;
+            let view = rows.end();
+            if entries.is_empty() {
+                return Ok(());
             }
+            let can_wait = view.changes.len() < CHANGED_ROWS_MAX;
+            if can_wait && journal.append(entries).map_err(from_io)? {
+                self.show(view);
+                return Ok(());
+            }
+            bring_up(database, &view.changes, journal.next_mark())?;
+            journal.skip();
+            self.show(View::of(database.base()?, Memtable::default()));
             Ok(())
         })
+    }
+
+    /// An error when the database answers nothing any more, after a read or a write of it that failed.
+    pub(super) fn check(&self) -> Result<(), StoreError> {
+        guarded(|| self.commits().database.as_ref().ok_or_else(closed)?.check())
     }
 
     /// Brings the database up, so that the next start has nothing to do, should this process end
     /// without closing it. The next write undoes that.
     pub(super) fn checkpoint(&self) -> Result<(), StoreError> {
         guarded(|| {
-            let database = self.database();
-            let mut commits = self.commits();
-            commits.checkpoint(database.as_ref().ok_or_else(closed)?)
+            let view = self.commits().checkpoint(&self.view()?.changes)?;
+            self.show(view);
+            Ok(())
         })
     }
 
@@ -171,16 +163,16 @@ impl Store {
     /// reads or writes meanwhile.
     pub(super) fn compact(&self) -> Result<(), StoreError> {
         guarded(|| {
-            let mut database = self.database_mut();
-            let database = database.as_mut().ok_or_else(closed)?;
-            self.commits().checkpoint(database)?;
-            database.compact()
+            let mut commits = self.commits();
+            let mut view = self.view_mut();
+            // Its base keeps pages where they are.
+            let changes = view.take().ok_or_else(closed)?.changes;
+            commits.checkpoint(&changes)?;
+            let database = commits.database.as_mut().ok_or_else(closed)?;
+            database.compact()?;
+            *view = Some(View::of(database.base()?, Memtable::default()));
+            Ok(())
         })
-    }
-
-    /// Octets that are in memory because no sync has confirmed them.
-    pub(super) fn unsynced_octets(&self) -> usize {
-        self.file.unsynced_octets()
     }
 
     /// Octets of the database's file.
@@ -191,46 +183,50 @@ impl Store {
     /// Opens everything again after a failure, with all that was written confirmed. Everything that
     /// a transaction wrote is there or nothing of it.
     pub(super) fn reopen(&self) -> Result<(), StoreError> {
-        let mut database = self.database_mut();
-        if let Some(failed) = database.take() {
+        let mut commits = self.commits();
+        let mut view = self.view_mut();
+        *view = None;
+        if let Some(failed) = commits.database.take() {
             discard(failed);
         }
         self.file.confirm().map_err(from_io)?;
         let opened = Database::open(&self.file, self.page_cache_octets).map_err(from_open)?;
         let mark = mark(&opened)?.ok_or_else(no_mark)?;
-        self.commits().replay(&opened, mark).map_err(from_open)?;
-        *database = Some(opened);
+        *view = Some(replay(&opened, &mut commits.journal, mark).map_err(from_open)?);
+        commits.database = Some(opened);
         Ok(())
     }
 
     /// Closes the files and lets others have them; everything after this fails.
     pub(super) fn close(&self) -> Result<(), StoreError> {
-        let closed = match self.database_mut().take() {
-            // Borrowed by what may panic: it is not to be dropped while that unwinds.
-            Some(database) => match guarded(|| self.commits().checkpoint(&database)) {
-                Ok(()) => guarded(|| {
-                    database.close()?;
-                    self.commits().journal.give_room_back().map_err(from_io)
-                }),
-                Err(error) => {
-                    discard(database);
-                    Err(error)
-                }
-            },
+        let mut commits = self.commits();
+        let view = self.view_mut().take();
+        let brought_up = match view {
+            Some(view) => guarded(|| commits.checkpoint(&view.changes)).map(drop),
             None => Ok(()),
+        };
+        let closed = match (commits.database.take(), brought_up) {
+            (Some(database), Ok(())) => guarded(|| {
+                database.close()?;
+                commits.journal.give_room_back().map_err(from_io)
+            }),
+            (Some(database), Err(error)) => {
+                discard(database);
+                Err(error)
+            }
+            (None, brought_up) => brought_up,
         };
         let released = self.file.release().map_err(from_io);
         closed.and(released)
     }
 
-    fn database(&self) -> RwLockReadGuard<'_, Option<Database>> {
-        self.database.read().unwrap_or_else(PoisonError::into_inner)
+    /// From now on this is read.
+    fn show(&self, view: View) {
+        *self.view_mut() = Some(view);
     }
 
-    fn database_mut(&self) -> RwLockWriteGuard<'_, Option<Database>> {
-        self.database
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
+    fn view_mut(&self) -> RwLockWriteGuard<'_, Option<View>> {
+        self.view.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn commits(&self) -> MutexGuard<'_, Commits> {
@@ -239,60 +235,62 @@ impl Store {
 }
 
 impl Commits {
-    fn checkpoint(&mut self, database: &Database) -> Result<(), StoreError> {
-        database.write(&mut self.entries, |_| Ok(Commit::Checkpoint))?;
+    /// Brings the database up with all that the journal has. What is read then.
+    fn checkpoint(&mut self, changes: &Memtable) -> Result<View, StoreError> {
+        let database = self.database.as_ref().ok_or_else(closed)?;
+        bring_up(database, changes, self.journal.mark())?;
         self.journal.begin_anew();
-        Ok(())
+        Ok(View::of(database.base()?, Memtable::default()))
     }
+}
 
-    /// Does again what the journal has beyond the mark. Needs no room on the disk.
-    fn replay(&mut self, database: &Database, mark: Mark) -> Result<(), OpenFailure> {
-        let Self { journal, entries } = self;
-        let replayed = journal.replay(mark, |frame| {
-            guarded(|| {
-                database.write(entries, |rows| {
-                    for entry in frame {
-                        let entry = entry.ok_or_else(|| failed("an entry is not whole"))?;
-                        rows.apply(entry)?;
-                    }
-                    Ok(Commit::InMemory)
-                })
-            })
-            .map(drop)
-        });
-        match replayed {
-            Ok(0) => Ok(()),
-            Ok(commits) => {
-                tracing::info!(commits, "commits were taken from the spool's journal");
-                Ok(())
-            }
-            Err(ReplayFailure::Disk(error)) => Err(OpenFailure::Disk(error)),
-            Err(ReplayFailure::Damaged(error)) => Err(OpenFailure::JournalDamaged(error)),
-            Err(ReplayFailure::Other(error)) => Err(from_store(error)),
+/// Does again what the journal has beyond the mark. Needs no room on the disk.
+fn replay(database: &Database, journal: &mut Journal, mark: Mark) -> Result<View, OpenFailure> {
+    let mut changes = Memtable::default();
+    let replayed = journal.replay(mark, |frame| {
+        for entry in frame {
+            changes.apply(entry.ok_or_else(|| failed("an entry is not whole"))?);
         }
+        Ok(())
+    });
+    match replayed {
+        Ok(0) => {}
+        Ok(commits) => {
+            tracing::info!(commits, "commits were taken from the spool's journal");
+        }
+        Err(ReplayFailure::Disk(error)) => return Err(OpenFailure::Disk(error)),
+        Err(ReplayFailure::Damaged(error)) => return Err(OpenFailure::JournalDamaged(error)),
+        Err(ReplayFailure::Other(error)) => return Err(from_store(error)),
     }
+    let base = guarded(|| database.base()).map_err(from_store)?;
+    Ok(View::of(base, changes))
+}
+
+/// Brings changes and the mark that belongs to them into the database.
+fn bring_up(database: &Database, changes: &Memtable, mark: Mark) -> Result<(), StoreError> {
+    let (table, _) = Sheet::Mark.table();
+    database.write(
+        changes,
+        Entry {
+            table,
+            key: &Sheet::Mark.key(&[]),
+            row: Some(&mark.to_row()),
+        },
+    )
 }
 
 /// The mark of a database; none in one that was never written beside a journal.
 fn mark(database: &Database) -> Result<Option<Mark>, StoreError> {
-    let row = guarded(|| database.snapshot()?.get(Sheet::Mark, &[]))?;
+    let (table, _) = Sheet::Mark.table();
+    let row = guarded(|| database.base()?.row(table, &Sheet::Mark.key(&[])))?;
     row.map(|row| Mark::from_row(&row).ok_or_else(no_mark))
         .transpose()
 }
 
-fn first_mark(database: &Database, entries: &mut Entries) -> Result<Mark, StoreError> {
+fn first_mark(database: &Database) -> Result<Mark, StoreError> {
     let mark = Mark::new().map_err(from_io)?;
-    guarded(|| {
-        database.write(entries, |rows| {
-            rows.put(Sheet::Mark, &[], &mark.to_row())?;
-            Ok(Commit::Checkpoint)
-        })
-    })?;
+    guarded(|| bring_up(database, &Memtable::default(), mark))?;
     Ok(mark)
-}
-
-fn journal_octets(settings: &Settings) -> usize {
-    usize::try_from(settings.journal_octets_max).unwrap_or(usize::MAX)
 }
 
 fn closed() -> StoreError {

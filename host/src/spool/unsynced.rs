@@ -51,11 +51,6 @@ impl Remembered {
         Ok(())
     }
 
-    /// Octets that it remembers.
-    pub(super) fn unsynced_octets(&self) -> usize {
-        self.unsynced().octets.len()
-    }
-
     fn unsynced(&self) -> MutexGuard<'_, Unsynced> {
         self.0
             .unsynced

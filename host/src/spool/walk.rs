@@ -5,9 +5,10 @@ use std::ops::Bound;
 use crate::message::{DeliveryId, Message, MessageId, Timestamp};
 
 use super::place::Place;
-use super::redb::{Reading, Scan, StoreError};
+use super::redb::StoreError;
 use super::rows::{self, Fault, Standing};
 use super::sheet::Sheet;
+use super::view::{Scan, View};
 use super::{QueueState, Selection};
 
 /// A row's key and the message that it belongs to.
@@ -37,7 +38,7 @@ impl Walk<'_> {
     /// it has seen enough or `examined_max` have been looked at. Where to go on; none at the end.
     pub(super) fn on(
         &self,
-        rows: &impl Reading,
+        rows: &View,
         after: Option<Vec<u8>>,
         examined_max: usize,
         visit: &mut dyn FnMut(Found) -> Scan,
@@ -70,11 +71,7 @@ impl Walk<'_> {
     }
 
     /// The next rows in order, and whether they are the last ones.
-    fn stride(
-        &self,
-        rows: &impl Reading,
-        after: Option<&[u8]>,
-    ) -> Result<(Vec<Keyed>, bool), StoreError> {
+    fn stride(&self, rows: &View, after: Option<&[u8]>) -> Result<(Vec<Keyed>, bool), StoreError> {
         if let Some(id) = self.selection.message {
             return Ok((of_message(rows, id, after)?, true));
         }
@@ -97,12 +94,7 @@ impl Walk<'_> {
         Ok((stride, end.is_none()))
     }
 
-    fn look_at(
-        &self,
-        rows: &impl Reading,
-        key: &[u8],
-        message: MessageId,
-    ) -> Result<Option<Found>, Fault> {
+    fn look_at(&self, rows: &View, key: &[u8], message: MessageId) -> Result<Option<Found>, Fault> {
         let Some(place) = Place::from_key(key) else {
             return Ok(None);
         };
@@ -130,7 +122,7 @@ impl Walk<'_> {
 }
 
 fn of_message(
-    rows: &impl Reading,
+    rows: &View,
     id: MessageId,
     after: Option<&[u8]>,
 ) -> Result<Vec<(Vec<u8>, MessageId)>, StoreError> {
@@ -152,7 +144,7 @@ fn of_message(
 }
 
 fn after_key(
-    rows: &impl Reading,
+    rows: &View,
     sheet: Sheet,
     after: Option<&[u8]>,
 ) -> Result<Vec<(Vec<u8>, MessageId)>, StoreError> {

@@ -15,7 +15,7 @@ use super::changing::{Changing, Slice};
 use super::common::Common;
 use super::contents::Named;
 use super::inbox::{Batch, Enqueue, Settle, kept_since, send};
-use super::ledger::{Effect, Ledger};
+use super::ledger::{Effect, Ledger, Swept};
 use super::redb::StoreError;
 use super::room::Room;
 use super::rows::{self, Fault};
@@ -42,6 +42,8 @@ pub(super) struct Writer {
     is_dirty: bool,
     /// Whether finished messages wait to be forgotten.
     sweep_waits: bool,
+    /// Up to which key there are none.
+    swept_up_to: Vec<u8>,
     swept: Instant,
 }
 
@@ -58,7 +60,7 @@ struct Done {
     settled: Vec<Result<(), SpoolError>>,
     counters: Counters,
     effects: Vec<Effect>,
-    sweep_waits: bool,
+    swept: Option<Swept>,
 }
 
 impl Writer {
@@ -72,6 +74,7 @@ impl Writer {
             room: Room::default(),
             is_dirty: true,
             sweep_waits: true,
+            swept_up_to: Vec::new(),
             swept: Instant::now(),
         }
     }
@@ -114,8 +117,7 @@ impl Writer {
             is_last: _,
         } = batch;
         if is_suspect && self.broken.is_none() {
-            let still_reads = self.common.store.read(|rows| Ok(rows::counters(rows)));
-            self.broken = still_reads.err().map(Broken::now);
+            self.broken = self.common.store.check().err().map(Broken::now);
             if self.broken.is_none() {
                 self.common.opening.is_good();
             }
@@ -262,11 +264,12 @@ impl Writer {
                 let is_leased = |id| !settled.contains(&id) && common.is_leased(id);
                 ledger.change(change, &changing.request.change, &is_leased)?;
             }
-            done.sweep_waits = ledger.sweep(
+            done.swept = Some(ledger.sweep(
+                &self.swept_up_to,
                 kept_since(now, common.settings.history_kept),
                 common.settings.history_records_max,
                 SWEEP_MAX,
-            )?;
+            )?);
             (done.counters, done.effects) = ledger.end()?;
             Ok(())
         })
@@ -275,7 +278,10 @@ impl Writer {
     /// Applies to memory what is on stable storage, and answers.
     fn durable(&mut self, enqueues: Vec<Enqueue>, settles: Vec<Settle>, done: Done) {
         self.is_dirty = true;
-        self.sweep_waits = done.sweep_waits;
+        if let Some(swept) = done.swept {
+            self.sweep_waits = swept.waits;
+            self.swept_up_to = swept.up_to;
+        }
         if !settles.is_empty() || self.changing.is_some() {
             self.room.gave_back();
         }
@@ -342,6 +348,7 @@ impl Writer {
         let was_alone = enqueues.is_empty() && self.changing.is_none();
         let error = SpoolError::from(error);
         self.broken = Some(Broken::now(error_again(&error)));
+        self.swept_up_to.clear();
         self.fail_change(&error);
         refuse_all(enqueues, Vec::new(), &error);
         let can_retry = is_full && (!was_alone || self.room.give_up_reserve(&self.common));
@@ -428,6 +435,10 @@ impl Writer {
             return;
         }
         self.look_for_room();
+        if !self.common.board().writable {
+            // Forgetting writes too, and what it gives back is of no use to others before a checkpoint.
+            return;
+        }
         if self.sweep_waits || self.swept.elapsed() >= SWEEP_EVERY {
             self.swept = Instant::now();
             if self.sweep_is_due() {

@@ -232,6 +232,7 @@ on_every_backend! {
     settlements::a_message_without_deliveries_is_finished_at_once
     settlements::records_are_forgotten_by_time
     settlements::records_are_forgotten_by_count
+    settlements::records_are_forgotten_though_the_clock_was_put_back
     operator::a_held_delivery_stays_back_until_it_is_released
     operator::a_hold_on_a_leased_delivery_holds_what_remains
     operator::a_release_of_a_leased_delivery_lets_what_remains_go

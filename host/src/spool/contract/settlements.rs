@@ -205,3 +205,25 @@ pub(super) async fn records_are_forgotten_by_count(subject: Subject) {
         assert_eq!(is_known, number > 20, "message {number}");
     }
 }
+
+pub(super) async fn records_are_forgotten_though_the_clock_was_put_back(subject: Subject) {
+    let kept = subject.settings.history_records_max;
+    let numbers = 1..=kept + 40;
+    for number in numbers.clone() {
+        let is_put_back = number > kept + 20;
+        let now = if is_put_back { number } else { NOW + number };
+        subject.clock.set(at(now));
+        let message = Message {
+            accepted: at(0),
+            ..normal(number)
+        };
+        subject.enqueue(message).await;
+        subject.drain(&normal_line()).await;
+    }
+    for number in numbers {
+        let is_known = subject.spool.message(id(number)).await.unwrap().is_some();
+        // The oldest go first, also when they came last.
+        let is_latest = (21..=kept + 20).contains(&number);
+        assert_eq!(is_known, is_latest, "message {number}");
+    }
+}

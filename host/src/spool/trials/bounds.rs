@@ -1,35 +1,31 @@
 //! What stays in memory is bounded, whatever is asked.
 
-use super::super::sample::enqueue;
 use super::*;
-use crate::spool::store::Store;
+use crate::spool::rows::trail_key;
+use crate::spool::sheet::Sheet;
+use crate::spool::store::{CHANGED_ROWS_MAX, Store};
 
-#[tokio::test]
-async fn pages_that_wait_for_a_sync_are_bounded_while_a_whole_queue_is_changed() {
+#[test]
+fn rows_that_wait_for_a_checkpoint_are_bounded_though_the_journal_has_room() {
+    const ROWS_AT_ONCE: u64 = 1_000;
     let disk = Simulated::new(1);
     let settings = Settings {
-        page_cache_octets: 8 << 10,
-        journal_octets_max: 32 << 10,
+        journal_octets_max: 64 << 20,
         ..settings()
     };
-    {
-        let spool = start_with(&disk, settings.clone()).unwrap();
-        for number in 1..=200 {
-            let new = new_message(message(number, "user", Class::Normal, &LANES[..1]));
-            enqueue(&spool, new, &octets(200)).await.unwrap();
-        }
-        spool.close().await.unwrap();
-    }
     let store = Store::open(&disk, &settings).unwrap();
     let mut most = 0;
-    for number in 1..=200_u64 {
-        // One row in each page that is met.
-        let key = crate::spool::rows::message_key(id(number * 89 % 200 + 1));
+    for commit in 0..40 {
         store
-            .write(|rows| rows.put(crate::spool::sheet::Sheet::Rests, &key, &[0; 40]))
+            .write(|rows| {
+                for number in 0..ROWS_AT_ONCE {
+                    rows.put(Sheet::Trails, &trail_key(id(commit), number), &[]);
+                }
+                Ok(())
+            })
             .unwrap();
-        most = most.max(store.unsynced_octets());
+        most = most.max(store.view().unwrap().changes.len());
     }
-    let one_commit = 64 << 10;
-    assert!(most <= 4 * (32 << 10) + one_commit, "{most}");
+    assert!(most < CHANGED_ROWS_MAX, "{most}");
+    assert!(most + ROWS_AT_ONCE as usize >= CHANGED_ROWS_MAX, "{most}");
 }
