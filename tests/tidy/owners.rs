@@ -3,7 +3,7 @@
 use super::{assert_none, files};
 
 /// A dependency, and where it may be named.
-const OWNERS: [(&str, &[&str]); 14] = [
+const OWNERS: [(&str, &[&str]); 16] = [
     ("wasmtime", &["host/src/plugin/"]),
     ("wasmtime_wasi", &["host/src/plugin/wasi.rs"]),
     // Its owners have a module of its name, so they are looked at more closely below.
@@ -18,6 +18,8 @@ const OWNERS: [(&str, &[&str]); 14] = [
     ("toml", &["host/src/config/"]),
     ("clap", &["host/src/cli/", "host/src/main.rs"]),
     ("hickory_resolver", &["host/src/dns/"]),
+    ("mimalloc", &["host/src/main.rs"]),
+    ("rpds", &["host/src/spool/memtable.rs"]),
     ("prometheus_client", &["host/src/telemetry/"]),
 ];
 
