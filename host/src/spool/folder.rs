@@ -9,6 +9,7 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::direct::DirectFile;
 use super::disk::{Disk, File};
 
 /// Name of the database in the data folder.
@@ -74,7 +75,9 @@ impl Disk for Folder {
     }
 
     fn journal(&self) -> io::Result<Arc<dyn File>> {
-        Ok(Arc::new(self.standing_file(JOURNAL)?))
+        let cached = self.standing_file(JOURNAL)?;
+        let direct = open_directly(&self.path.join(JOURNAL))?;
+        Ok(Arc::new(DirectFile::new(cached, direct)))
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {
@@ -137,6 +140,16 @@ impl Disk for Folder {
 
     fn give_up_reserve(&self) -> bool {
         fs::remove_file(self.path.join(RESERVE)).is_ok()
+    }
+}
+
+/// A file that is there, for writing around the page cache; none where the file system has no such way.
+pub(super) fn open_directly(path: &Path) -> io::Result<Option<fs::File>> {
+    let around = rustix::fs::OFlags::DIRECT.bits().cast_signed();
+    match private_file().custom_flags(around).open(path) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

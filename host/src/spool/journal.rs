@@ -20,8 +20,9 @@ use super::BoxError;
 use super::disk::{File, is_full};
 use super::entries::{self, Entries, Entry};
 
-/// The frames begin at multiples of this.
-const SECTOR_OCTETS: u64 = 512;
+/// The frames begin at multiples of this, and are filled up to one: whole sectors go to the disk past the
+/// page cache.
+pub(super) const SECTOR_OCTETS: u64 = 512;
 
 /// The file grows by so much: a sync of a file that keeps its length costs half.
 const GROWTH_OCTETS: u64 = 1 << 20;
@@ -224,6 +225,7 @@ impl Journal {
         let mark = self.mark.next();
         let frame = entries.octets_mut();
         write_head(frame, mark);
+        frame.resize(usize::try_from(size).map_err(io::Error::other)?, 0);
         self.is_doubtful = true;
         self.file.write(self.end, frame)?;
         self.file.sync()?;

@@ -16,6 +16,7 @@ mod common;
 mod contents;
 #[cfg(test)]
 mod contract;
+mod direct;
 mod disk;
 mod embedded;
 mod entries;

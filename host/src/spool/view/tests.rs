@@ -1,3 +1,5 @@
+//! A view beside a plain map of rows: whatever was stored and changed, both read alike.
+
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
