@@ -193,14 +193,19 @@ impl Embedded {
                 "the content is not as long as its message says",
             ));
         }
-        let (reply, answer) = oneshot::channel();
+        let (reply, mut answer) = oneshot::channel();
         match intake.received()? {
-            (Received::Small(octets), share) => self.common.inbox.enqueue(Enqueue {
-                new: prepare(new, Stowed::Inline(octets))?,
-                file: None,
-                share,
-                reply,
-            }),
+            (Received::Small(octets), share) => {
+                let company = self.common.inbox.enqueue(Enqueue {
+                    new: prepare(new, Stowed::Inline(octets))?,
+                    file: None,
+                    share,
+                    reply,
+                });
+                if let Some(answer) = company.wait(&mut answer).await {
+                    return answer.unwrap_or_else(|_| Err(closed()));
+                }
+            }
             (Received::Large(incoming), share) => {
                 let id = new.message.id;
                 let new = prepare(new, Stowed::File)?;
@@ -209,12 +214,12 @@ impl Embedded {
                 // final name is never without somebody who minds it.
                 incoming
                     .finish(id, move |file| {
-                        common.inbox.enqueue(Enqueue {
+                        drop(common.inbox.enqueue(Enqueue {
                             new,
                             file: Some(file),
                             share,
                             reply,
-                        });
+                        }));
                     })
                     .await?;
             }
@@ -266,6 +271,7 @@ impl Spool for Embedded {
         let share = self.budget.begin(octets_expected)?;
         Ok(Box::new(EmbeddedIntake::new(
             share,
+            self.common.inbox.coming().one_more(),
             Arc::clone(&self.common.contents),
             self.common.settings.inline_octets_max,
         )))

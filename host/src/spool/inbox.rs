@@ -1,24 +1,23 @@
 //! What waits for the writer, and when it is time to commit.
 //!
-//! A new message is committed at once, with everything that waits by then: while one sync runs, the
-//! next batch gathers. Where the last batch had several messages, the writer first lets whoever can run
-//! have the processor, since their senders are about to come back; a timer here would cost a whole
-//! tick of a busy machine. Settlements wait a little for company.
+//! While one sync runs, the next batch gathers. New messages are due when twice as many wait as are still
+//! coming in, so that clients that are busy at once share a sync, some are served while it runs, and one
+//! who is alone waits for nobody. Settlements wait a little for company.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use crate::message::Timestamp;
 
 use super::budget::Share;
+use super::company::{COMPANY_PATIENCE, Coming, Patience};
 use super::contents::Named;
 use super::ledger::{Prepared, Settled};
-use super::settings::{
-    BATCH_OCTETS_MAX, BATCH_REQUESTS_MAX, COMPANY_YIELDS_MAX, SETTLEMENTS_WAITING_MAX,
-};
+use super::settings::{BATCH_OCTETS_MAX, BATCH_REQUESTS_MAX, SETTLEMENTS_WAITING_MAX};
 use super::{Change, Selection, SpoolError};
 
 /// Where an answer goes. Nobody may be waiting for it any more.
@@ -81,6 +80,7 @@ pub(super) struct Batch {
 #[derive(Debug)]
 pub(super) struct Inbox {
     waiting: Mutex<Waiting>,
+    coming: Coming,
     arrived: Condvar,
     settlement_patience: Duration,
 }
@@ -88,8 +88,9 @@ pub(super) struct Inbox {
 #[derive(Debug, Default)]
 struct Waiting {
     enqueues: VecDeque<Enqueue>,
-    /// How many messages the last batch had: so many are worth waiting for.
-    company: usize,
+    /// Whether they wait for no other one any more.
+    enqueues_are_due: bool,
+    patience: Patience,
     settles: VecDeque<Settle>,
     /// When the first of them has waited long enough.
     settles_due: Option<Instant>,
@@ -107,13 +108,30 @@ impl Inbox {
     pub(super) fn new(settlement_patience: Duration) -> Self {
         Self {
             waiting: Mutex::default(),
+            coming: Coming::default(),
             arrived: Condvar::new(),
             settlement_patience,
         }
     }
 
-    pub(super) fn enqueue(&self, request: Enqueue) {
-        self.put(|waiting| waiting.enqueues.push_back(request));
+    /// The messages that are coming in.
+    pub(super) fn coming(&self) -> &Coming {
+        &self.coming
+    }
+
+    /// The message is committed with others, and no later than when what is returned is dropped.
+    pub(super) fn enqueue(&self, request: Enqueue) -> Company<'_> {
+        let mut is_due = false;
+        self.put(|waiting| {
+            waiting.enqueues.push_back(request);
+            let is_enough = waiting.enqueues.len() >= 2 * self.coming.count();
+            waiting.enqueues_are_due |= is_enough || !waiting.patience.has_any();
+            is_due = waiting.enqueues_are_due;
+        });
+        Company {
+            inbox: self,
+            is_due,
+        }
     }
 
     pub(super) fn settle(&self, request: Settle) {
@@ -192,15 +210,7 @@ impl Inbox {
     pub(super) fn next(&self, idle_max: Duration, is_busy: bool) -> Batch {
         let until = Instant::now() + idle_max;
         let mut waiting = self.waiting();
-        let mut yields = 0;
         loop {
-            if waiting.has_company_coming() && yields < COMPANY_YIELDS_MAX {
-                yields += 1;
-                drop(waiting);
-                std::thread::yield_now();
-                waiting = self.waiting();
-                continue;
-            }
             let now = Instant::now();
             let due_in = waiting.due_in(now);
             if is_busy || due_in == Some(Duration::ZERO) || now >= until {
@@ -219,6 +229,33 @@ impl Inbox {
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Others that a message waits for.
+#[must_use]
+pub(super) struct Company<'a> {
+    inbox: &'a Inbox,
+    is_due: bool,
+}
+
+impl Company<'_> {
+    /// Waits for them: the answer, when one came meanwhile.
+    pub(super) async fn wait<T>(mut self, answer: impl Future<Output = T>) -> Option<T> {
+        if self.is_due {
+            return None;
+        }
+        let answer = timeout(COMPANY_PATIENCE, answer).await.ok();
+        self.is_due = answer.is_some();
+        answer
+    }
+}
+
+impl Drop for Company<'_> {
+    fn drop(&mut self) {
+        if !self.is_due {
+            self.inbox.put(Waiting::wait_no_longer);
+        }
     }
 }
 
@@ -253,7 +290,7 @@ impl Waiting {
     /// When the next batch is due; none while nothing waits.
     fn due_in(&self, now: Instant) -> Option<Duration> {
         if self.is_closed
-            || !self.enqueues.is_empty()
+            || self.enqueues_are_due
             || !self.changes.is_empty()
             || !self.set_aside.is_empty()
             || self.is_suspect
@@ -265,9 +302,14 @@ impl Waiting {
             .map(|due| due.saturating_duration_since(now))
     }
 
-    /// Whether as many messages as in the last batch are about to be there.
-    fn has_company_coming(&self) -> bool {
-        !self.enqueues.is_empty() && self.enqueues.len() < self.company && !self.is_closed
+    /// One of the messages has waited long enough. It may be gone by now.
+    fn wait_no_longer(&mut self) {
+        if !self.enqueues.is_empty() && !self.enqueues_are_due {
+            self.enqueues_are_due = true;
+            if self.enqueues.len() == 1 {
+                self.patience.was_in_vain();
+            }
+        }
     }
 
     fn take(&mut self) -> Batch {
@@ -280,8 +322,11 @@ impl Waiting {
             octets += request.new.octets();
             enqueues.push(request);
         }
-        if !enqueues.is_empty() {
-            self.company = enqueues.len();
+        self.enqueues_are_due &= !self.enqueues.is_empty();
+        match enqueues.len() {
+            0 => {}
+            1 => self.patience.was_alone(),
+            _ => self.patience.had_company(),
         }
         let settles = self.settles.len().min(BATCH_REQUESTS_MAX);
         let settles = self.settles.drain(..settles).collect();
@@ -318,9 +363,79 @@ pub(super) fn kept_since(now: Timestamp, kept: Duration) -> Timestamp {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::future::pending;
+
+    use bytes::Bytes;
     use tokio::sync::oneshot::error::TryRecvError;
 
     use super::*;
+    use crate::message::Class;
+    use crate::spool::budget::Budget;
+    use crate::spool::ledger::Stowed;
+    use crate::spool::sample::{message, new_message};
+
+    fn request(number: u64) -> Enqueue {
+        let new = new_message(message(number, "user", Class::Normal, &["a.example"]));
+        let (reply, _) = oneshot::channel();
+        Enqueue {
+            new: Prepared::new(new, Stowed::Inline(Bytes::new())).unwrap(),
+            file: None,
+            share: Budget::new(1).begin(None).unwrap(),
+            reply,
+        }
+    }
+
+    /// How many messages the next batch has; none while none is due.
+    fn due(inbox: &Inbox) -> usize {
+        inbox.next(Duration::ZERO, false).enqueues.len()
+    }
+
+    #[test]
+    fn a_message_that_is_alone_waits_for_nobody() {
+        let inbox = Inbox::new(Duration::ZERO);
+        drop(inbox.enqueue(request(1)));
+        assert_eq!(due(&inbox), 1);
+    }
+
+    #[test]
+    fn messages_that_come_together_share_a_batch() {
+        let inbox = Inbox::new(Duration::ZERO);
+        let [first, second, third] = [(); 3].map(|()| inbox.coming().one_more());
+        drop(first);
+        let _first = inbox.enqueue(request(1));
+        assert!(!inbox.waiting().enqueues_are_due, "two more are coming");
+        drop(second);
+        let _second = inbox.enqueue(request(2));
+        assert_eq!(due(&inbox), 2, "the last one can have the next sync");
+        drop(third);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_long_for_what_does_not_come() {
+        let inbox = Inbox::new(Duration::ZERO);
+        let _slow = inbox.coming().one_more();
+        let began = tokio::time::Instant::now();
+        let company = inbox.enqueue(request(1));
+        assert!(company.wait(pending::<()>()).await.is_none());
+        assert!(began.elapsed() <= COMPANY_PATIENCE);
+        assert_eq!(due(&inbox), 1);
+        // And not again for a while.
+        let company = inbox.enqueue(request(2));
+        assert!(company.is_due);
+        assert_eq!(due(&inbox), 1);
+    }
+
+    #[test]
+    fn a_sender_that_gives_up_waiting_leaves_its_message_to_be_committed() {
+        let inbox = Inbox::new(Duration::ZERO);
+        let _slow = inbox.coming().one_more();
+        let company = inbox.enqueue(request(1));
+        assert_eq!(inbox.waiting().due_in(Instant::now()), None);
+        drop(company);
+        assert_eq!(due(&inbox), 1);
+    }
 
     #[test]
     fn who_waits_for_a_writer_that_is_gone_is_told() {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 
 use super::budget::Share;
+use super::company::OnItsWay;
 use super::contents::{Contents, Incoming};
 use super::{Intake, Pending, SpoolError};
 
@@ -13,6 +14,8 @@ use super::{Intake, Pending, SpoolError};
 #[derive(Debug)]
 pub(super) struct EmbeddedIntake {
     share: Share,
+    /// None for a large one: nobody is to wait for it.
+    on_its_way: Option<OnItsWay>,
     contents: Arc<Contents>,
     inline_octets_max: usize,
     octets: u64,
@@ -35,9 +38,15 @@ pub(super) enum Received {
 }
 
 impl EmbeddedIntake {
-    pub(super) fn new(share: Share, contents: Arc<Contents>, inline_octets_max: usize) -> Self {
+    pub(super) fn new(
+        share: Share,
+        on_its_way: OnItsWay,
+        contents: Arc<Contents>,
+        inline_octets_max: usize,
+    ) -> Self {
         Self {
             share,
+            on_its_way: Some(on_its_way),
             contents,
             inline_octets_max,
             octets: 0,
@@ -72,6 +81,7 @@ impl EmbeddedIntake {
                     gathered.extend_from_slice(octets);
                     Taken::Small(gathered)
                 } else {
+                    self.on_its_way = None;
                     let mut incoming = Incoming::begin(&self.contents, gathered).await?;
                     incoming.write(octets).await?;
                     Taken::Large(incoming)

@@ -13,6 +13,7 @@ mod changing;
 mod chunks;
 mod claims;
 mod common;
+mod company;
 mod contents;
 #[cfg(test)]
 mod contract;

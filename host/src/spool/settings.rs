@@ -70,10 +70,6 @@ impl Default for Pace {
     }
 }
 
-/// How often the writer lets others run before a commit, while fewer messages wait than the last one
-/// had. Nobody else can run: each costs a microsecond; somebody can: that is what it is for.
-pub(super) const COMPANY_YIELDS_MAX: u32 = 8;
-
 /// So many waiting settlements are worth a commit of their own.
 pub(super) const SETTLEMENTS_WAITING_MAX: usize = 128;
 
