@@ -17,6 +17,7 @@ use super::section::Outline;
 use super::settings::ComponentSettings;
 use super::shelf::{self, Shelf};
 use super::slots::Slot;
+use super::stock::Stock;
 use super::ticker::Ticker;
 use crate::policy::{Attribute, Decision, Facts, Failure, Placement, Question};
 
@@ -43,6 +44,8 @@ pub struct Component {
     pub fit: Fit,
     /// Its instances that wait for another transaction.
     pub shelf: Shelf,
+    /// Its fresh instances that wait for their transaction.
+    pub stock: Stock,
     /// What its instances share.
     pub shared: Arc<Shared>,
     pub(super) pre: InstancePre<Context>,

@@ -25,6 +25,7 @@ use super::section::Outline;
 use super::settings::{ComponentSettings, MEMORY_OCTETS_MAX, Source, Wasi};
 use super::shelf::Shelf;
 use super::shipped::{self, SHIPPED};
+use super::stock::Stock;
 use super::ticker::TICK;
 use crate::policy::clean_text;
 
@@ -242,6 +243,7 @@ async fn prepare(
         outline: draft.outline,
         fit: draft.fit,
         shelf: Shelf::default(),
+        stock: Stock::default(),
         shared: Arc::new(Shared {
             name: settings.name.as_str().into(),
             config: settings.config.clone(),

@@ -41,6 +41,7 @@ mod shelf;
 mod shipped;
 mod slots;
 mod status;
+mod stock;
 mod ticker;
 mod transaction;
 mod turns;

@@ -46,14 +46,25 @@ impl Slots {
 
     /// Room for one instance, after a bounded wait; none is overload.
     pub async fn take(&self) -> Option<Slot> {
-        let permit = match Arc::clone(&self.live).try_acquire_owned() {
-            Ok(permit) => permit,
-            Err(_) => {
-                let permit = Arc::clone(&self.live).acquire_owned();
-                tokio::time::timeout(self.wait, permit).await.ok()?.ok()?
-            }
-        };
+        if let Some(slot) = self.try_take() {
+            return Some(slot);
+        }
+        let permit = Arc::clone(&self.live).acquire_owned();
+        let permit = tokio::time::timeout(self.wait, permit).await.ok()?.ok()?;
         Some(Slot { _permit: permit })
+    }
+
+    /// Room for one instance, when there is some now.
+    pub fn try_take(&self) -> Option<Slot> {
+        let permit = Arc::clone(&self.live).try_acquire_owned().ok()?;
+        Some(Slot { _permit: permit })
+    }
+
+    /// Room for one instance that nobody needs yet: when half of it is free.
+    pub fn take_spare(&self) -> Option<Slot> {
+        let live = self.settings.instances.max(1) as usize;
+        let is_to_spare = self.live.available_permits() > live / 2;
+        self.try_take().filter(|_| is_to_spare)
     }
 
     /// Leave to keep an instance, when there is some left.
@@ -96,6 +107,15 @@ mod tests {
         assert!(slots.take().await.is_none());
         drop(first);
         assert!(slots.take().await.is_some());
+    }
+
+    #[test]
+    fn what_nobody_needs_yet_leaves_half_of_the_room() {
+        let slots = slots(4, 0);
+        let spare = (slots.take_spare(), slots.take_spare());
+        assert!(spare.0.is_some() && spare.1.is_some());
+        assert!(slots.take_spare().is_none());
+        assert_eq!(slots.in_use(), (2, 0));
     }
 
     #[test]

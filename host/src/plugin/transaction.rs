@@ -7,6 +7,8 @@ use super::Workshop;
 use super::breaker::{CallEnd, Change, Stage};
 use super::component::{Component, Instance};
 use super::shelf::Seat;
+use super::slots::Slot;
+use super::stock;
 use crate::policy::{
     Answer, Attribute, Decision, DecisionRecord, Facts, Failure, Placement, PlacementRuling,
     PriorityVote, Question, Reason, SenderRuling, SenderVote,
@@ -230,14 +232,32 @@ impl Transaction {
         if let Some(seat) = self.seats[place].take() {
             return Ok(seat.instance);
         }
-        if let Some(instance) = component.shelf.take() {
+        let waiting = component.shelf.take().or_else(|| component.stock.take());
+        if let Some(instance) = waiting {
             return Ok(instance);
         }
-        let started = match self.workshop.slots.take().await {
+        let started = match self.slot().await {
             Some(slot) => component.instantiate(&self.workshop.ticker, slot).await,
             None => Err(Failure::Overload),
         };
         started.inspect_err(|failure| asked.note_failure(failure))
+    }
+
+    /// Room for an instance. What nobody needs yet gives way.
+    async fn slot(&mut self) -> Option<Slot> {
+        let slots = &self.workshop.slots;
+        if let Some(slot) = slots.try_take() {
+            return Some(slot);
+        }
+        for component in self.chain.iter() {
+            component.stock.clear();
+        }
+        slots.take().await
+    }
+
+    /// A good moment to make instances for later transactions: nobody waits for a component.
+    pub fn prepare_others(&self) {
+        stock::refill(&self.workshop, &self.chain);
     }
 
     fn keep(&mut self, place: usize, instance: Instance) {

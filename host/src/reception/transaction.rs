@@ -381,6 +381,7 @@ impl Transaction {
     ) -> Result<(), (&'static str, Reply)> {
         let (class, octets) = (message.message.class, message.message.content_octets);
         let sender = wording::sender(&message.message.envelope.reverse_path);
+        self.policy.prepare_others();
         let stored = self.reception.spool.enqueue(message, intake).await;
         stored.map_err(|error| ("room", content::refusal(&error)))?;
         tracing::info!(

@@ -10,6 +10,7 @@ mod loading;
 mod misbehaving;
 mod pool;
 mod reuse;
+mod stock;
 mod wasi;
 
 use std::collections::BTreeMap;
