@@ -9,7 +9,7 @@ else
 RUN_TESTS = $(CARGO) test
 endif
 
-.PHONY: help run test test-tools components check-components lint docs bench
+.PHONY: help run test test-tools components check-components lint docs bench crash
 
 help:
 	@echo "make run               start the relay (as cargo run --release)"
@@ -19,6 +19,7 @@ help:
 	@echo "make components        rebuild the components that ship, and their manifest"
 	@echo "make check-components  rebuild them aside and compare"
 	@echo "make bench             the benchmarks of the hot paths"
+	@echo "make crash N=1000      kill the relay so many times under load and look for what is lost"
 
 run:
 	$(CARGO) run --release
@@ -49,3 +50,8 @@ docs:
 
 bench:
 	$(CARGO) bench --package outpost-benches
+
+N ?= 1000
+crash:
+	$(CARGO) build --workspace --lib --bins --tests
+	OUTPOST_KILLS=$(N) $(CARGO) test --package outpost-tests --test outpost -- --nocapture whenever_the_relay_is_killed

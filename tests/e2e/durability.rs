@@ -1,7 +1,6 @@
-//! What a 250 is worth: nothing that was acknowledged is lost by kill -9, and nothing is
-//! acknowledged before it was synced.
+//! What a 250 is worth: nothing is acknowledged before it was synced, and the queue is after kill -9 what
+//! it was. Kills under load are crash.rs's.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::SocketAddr;
 use std::process::Command;
@@ -23,99 +22,6 @@ fn content(token: &str) -> String {
         "From: ann@a.example\r\nSubject: {token}\r\n\r\n{}",
         format!("A line of {token}.\r\n").repeat(80)
     )
-}
-
-/// What one sender did before the relay went away.
-struct Sent {
-    acknowledged: Vec<String>,
-    /// The message whose fate it was not told.
-    open: String,
-}
-
-fn send_until_killed(address: SocketAddr, password: &str, name: &str) -> Sent {
-    let mut client = log_in(address, password);
-    let mut acknowledged = Vec::new();
-    for number in 0.. {
-        let token = format!("{name}-{number}");
-        let reply = client.message("ann@a.example", "bob@d.example", &content(&token));
-        match reply.as_str() {
-            "" => {
-                return Sent {
-                    acknowledged,
-                    open: token,
-                };
-            }
-            reply if reply.starts_with("250 2.0.0") => acknowledged.push(token),
-            reply => panic!("{reply}"),
-        }
-    }
-    unreachable!()
-}
-
-/// What has arrived, by its subject: whole, and how often.
-fn arrived(sink: &Sink) -> BTreeMap<String, usize> {
-    let mut arrived = BTreeMap::new();
-    for received in sink.received() {
-        let subject = received.field("Subject").unwrap();
-        let expected = format!("{}\r\n", content(&subject));
-        assert!(
-            received.submitted() == expected.as_bytes(),
-            "{subject} is not whole: {}",
-            received.text()
-        );
-        *arrived.entry(subject).or_default() += 1;
-    }
-    arrived
-}
-
-#[test]
-fn every_acknowledged_message_arrives_though_the_relay_is_killed_under_load() {
-    let mut relay = Relay::start_in_clear("[delivery]\nretry = [\"1s\"]\n");
-    let sink = Sink::start(relay.ip, &[]);
-    let password = relay.user("ann", "a.example");
-    let mut acknowledged = BTreeSet::new();
-    let mut open = BTreeSet::new();
-    for round in 0..5 {
-        let address = relay.smtp();
-        let senders: Vec<_> = (0..4)
-            .map(|sender| {
-                let password = password.clone();
-                thread::spawn(move || {
-                    send_until_killed(address, &password, &format!("{round}-{sender}"))
-                })
-            })
-            .collect();
-        // In the middle of it: when some have arrived and many are under way.
-        sink.wait_for(sink.count() + 20 * (round + 1));
-        relay.kill();
-        for sender in senders {
-            let sent = sender.join().unwrap();
-            acknowledged.extend(sent.acknowledged);
-            open.insert(sent.open);
-        }
-        relay.restart();
-    }
-    assert!(
-        acknowledged.len() >= 200,
-        "only {} messages were taken",
-        acknowledged.len()
-    );
-    wait_until("all that was acknowledged arrives", || {
-        let arrived = arrived(&sink);
-        acknowledged.iter().all(|token| arrived.contains_key(token))
-    });
-    wait_until("nothing is left", || relay.queued().is_empty());
-    let arrived = arrived(&sink);
-    for token in arrived.keys() {
-        assert!(
-            acknowledged.contains(token) || open.contains(token),
-            "{token} was never sent to its end"
-        );
-    }
-    // Twice comes only what was under way to the next hop at one of the five ends, at most as many
-    // as a lane sends at once.
-    let twice = arrived.values().filter(|times| **times > 1).count();
-    assert!(twice <= 5 * 20, "{twice} messages arrived twice");
 }
 
 #[test]

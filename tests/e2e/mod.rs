@@ -4,6 +4,7 @@ mod accounts;
 mod admin;
 mod clients;
 mod configuration;
+mod crash;
 mod delivery;
 mod durability;
 mod install;

@@ -39,6 +39,15 @@ impl Client {
         }
     }
 
+    /// Connects if somebody listens, and leaves the greeting unread.
+    pub fn reach(address: SocketAddr) -> Option<Client> {
+        Some(Client {
+            stream: Stream::Clear(patient(TcpStream::connect(address).ok()?)),
+            input: Vec::new(),
+            is_over: false,
+        })
+    }
+
     /// Connects with TLS from the first octet, and leaves the greeting unread. The certificate must
     /// be the one in that file, for `relay.test`.
     pub fn open_tls(address: SocketAddr, certificate: &Path) -> Client {
@@ -205,7 +214,11 @@ impl Client {
 }
 
 fn tcp(address: SocketAddr) -> TcpStream {
-    let stream = TcpStream::connect(address).unwrap_or_else(|error| panic!("{address}: {error}"));
+    let stream = TcpStream::connect(address);
+    patient(stream.unwrap_or_else(|error| panic!("{address}: {error}")))
+}
+
+fn patient(stream: TcpStream) -> TcpStream {
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.set_write_timeout(Some(PATIENCE)).unwrap();
     stream.set_nodelay(true).unwrap();

@@ -60,7 +60,16 @@ impl Relay {
 
     /// Starts it again on the same data.
     pub fn restart(&mut self) {
+        self.spawn();
+        self.wait_until_it_serves();
+    }
+
+    /// Starts its program again, and does not wait until it serves.
+    pub fn spawn(&mut self) {
         self.program = Program::start(&mut command(self.folder.path(), &self.environment));
+    }
+
+    pub fn wait_until_it_serves(&mut self) {
         // What to type next is said only where there are no users yet.
         self.program.wait_for_line("  console         http://");
     }

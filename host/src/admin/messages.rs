@@ -168,6 +168,12 @@ pub enum EventDocument {
         /// The answer to the final dot never came.
         unknown: bool,
     },
+    /// The relay had ended without being told to when the delivery was due: an attempt may have been under
+    /// way, so that the next one may deliver twice.
+    Interrupted {
+        /// Where it goes.
+        next_hop: String,
+    },
     /// A delivery was deferred.
     Deferred {
         /// Where it goes.
@@ -321,6 +327,9 @@ fn trail(entry: &TrailEntry) -> TrailDocument {
                 })
                 .collect(),
             unknown: *unknown,
+        },
+        Event::Interrupted { next_hop } => EventDocument::Interrupted {
+            next_hop: next_hop.to_string(),
         },
         Event::Deferred { next_hop, until } => EventDocument::Deferred {
             next_hop: next_hop.to_string(),

@@ -58,6 +58,12 @@ pub enum Event {
         /// The final dot's answer never came: a later attempt may deliver twice.
         unknown: bool,
     },
+    /// The relay had ended in the middle of its work when the delivery was due: an attempt may have been
+    /// under way, so that the next one may deliver twice.
+    Interrupted {
+        /// The lane.
+        next_hop: NextHop,
+    },
     /// A delivery was deferred and will be tried again.
     Deferred {
         /// The lane.

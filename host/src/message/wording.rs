@@ -192,6 +192,11 @@ impl fmt::Display for Event {
                 }
                 Ok(())
             }
+            Event::Interrupted { next_hop } => write!(
+                f,
+                "the relay had ended without being told to, perhaps in the middle of an attempt: {} may get it twice",
+                printable(&next_hop.to_string())
+            ),
             Event::Deferred { next_hop, until } => write!(
                 f,
                 "deferred: {} is tried again at {until}",
@@ -378,6 +383,10 @@ mod tests {
                     until: AT,
                 },
                 "deferred: smarthost 127.0.0.1:2500 is tried again at 2023-11-14T22:13:20.123Z",
+            ),
+            (
+                Event::Interrupted { next_hop: lane() },
+                "the relay had ended without being told to, perhaps in the middle of an attempt: smarthost 127.0.0.1:2500 may get it twice",
             ),
             (
                 Event::Expired { next_hop: lane() },

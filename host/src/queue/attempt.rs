@@ -133,6 +133,7 @@ pub(super) async fn settle(shared: Arc<Shared>, attempted: Attempted) {
         delivery: &held.claim.delivery,
         attempt: &attempt,
         at,
+        interrupted: held.claim.interrupted,
     };
     let jitter = (shared.random)() as u64;
     let plan = shared.rules.settle(&ended, jitter);

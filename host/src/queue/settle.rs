@@ -50,6 +50,8 @@ pub struct Ended<'a> {
     pub attempt: &'a Attempt,
     /// When it ended.
     pub at: Timestamp,
+    /// An earlier attempt may have been under way when the relay ended.
+    pub interrupted: bool,
 }
 
 /// What follows from an attempt.
@@ -104,7 +106,12 @@ impl Rules {
     /// What follows from an attempt. `random` draws the jitter of the next one.
     pub fn settle(&self, ended: &Ended<'_>, random: u64) -> Plan {
         let mut sorted = Sorted::from(ended);
-        let mut trail = attempted(ended, &sorted);
+        let mut trail = Vec::new();
+        if ended.interrupted {
+            let next_hop = ended.delivery.next_hop.clone();
+            trail.push(entry(ended, Event::Interrupted { next_hop }));
+        }
+        trail.extend(attempted(ended, &sorted));
         let mut tally = sorted.tally();
         let remaining = self.retry(ended, &mut sorted, &mut trail, &mut tally, random);
         let reports = self.reports(ended, &sorted, remaining.as_ref(), &mut trail);

@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::message::DeliveryId;
+use crate::message::{Delivery, DeliveryId, Timestamp};
 
 use super::Settings;
 use super::announcements::Announcements;
@@ -39,6 +39,17 @@ pub(super) struct Common {
     pub(super) announcements: Announcements,
     pub(super) opening: Opening,
     pub(super) metrics: Metrics,
+    /// Where the process before this one ended in the middle of its work; none when it was told to end.
+    pub(super) interruption: Option<Interruption>,
+}
+
+/// What a process that has not closed the spool may have been at.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Interruption {
+    /// When the spool was opened again.
+    pub(super) opened: Timestamp,
+    /// What was placed since then has this sequence or a later one.
+    pub(super) next_sequence: u64,
 }
 
 /// How often memory was built from the database, and whether it is about to be again.
@@ -109,6 +120,14 @@ impl Common {
 
     pub(super) fn is_leased(&self, id: DeliveryId) -> bool {
         self.board().is_leased(id)
+    }
+
+    /// Whether an attempt may have been under way when the last process ended. Whoever had a lease had it
+    /// in memory, so that all that was due then may be meant.
+    pub(super) fn was_left_by_another(&self, delivery: &Delivery) -> bool {
+        self.interruption.is_some_and(|interruption| {
+            delivery.due <= interruption.opened && delivery.sequence < interruption.next_sequence
+        })
     }
 
     /// Reads from the database, on a thread that may wait. After any failure the database answers

@@ -18,7 +18,7 @@ use crate::telemetry::Registry;
 use super::announcements::Announcements;
 use super::board::Board;
 use super::budget::Budget;
-use super::common::{Common, Opening};
+use super::common::{Common, Interruption, Opening};
 use super::contents::Contents;
 use super::disk::{Disk, is_full};
 use super::folder::{DATABASE, Folder, JOURNAL};
@@ -150,7 +150,14 @@ impl Embedded {
                 "contents that a crash had left behind were removed"
             );
         }
+        let next_sequence = store.read(|rows| Ok(rows::counters(rows)))?;
+        let next_sequence = next_sequence.map_err(StartFailure::Rows)?.next_sequence;
+        let interruption = store.was_interrupted().then(|| Interruption {
+            opened: clock.now(),
+            next_sequence,
+        });
         let common = Arc::new(Common {
+            interruption,
             board: Mutex::new(Board::new(settings.recent_octets_max)),
             inbox: Inbox::new(pace.settlement_patience),
             announcements: Announcements::default(),

@@ -205,6 +205,11 @@ impl Journal {
         entries.begin(HEAD_OCTETS);
     }
 
+    /// Whether it takes room on the disk, which it gives back when it is closed.
+    pub(super) fn is_in_use(&self) -> bool {
+        self.octets > 0
+    }
+
     /// The mark of the last commit.
     pub(super) fn mark(&self) -> Mark {
         self.mark

@@ -439,6 +439,8 @@ impl Shelf {
                     lease: self.leases.lease(id, ()),
                     delivery,
                     message,
+                    // What another process left is not here.
+                    interrupted: false,
                 }
             });
         Claimed {

@@ -145,6 +145,9 @@ pub(super) fn trail() -> Vec<TrailEntry> {
             next_hop: NextHop::Smarthost("127.0.0.1:2500".to_owned()),
             until: at(77),
         },
+        Event::Interrupted {
+            next_hop: domain("a.example"),
+        },
         Event::Expired {
             next_hop: domain("b.example"),
         },

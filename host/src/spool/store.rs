@@ -37,6 +37,7 @@ pub(super) struct Store {
     view: RwLock<Option<View>>,
     /// The writer's.
     commits: Mutex<Commits>,
+    was_interrupted: bool,
 }
 
 /// What a commit goes through. None in place of the database while the store is closed.
@@ -73,8 +74,10 @@ impl Store {
         };
         let mut journal =
             Journal::open(journal, settings.journal_octets_max, mark).map_err(OpenFailure::Disk)?;
+        let was_interrupted = journal.is_in_use();
         let view = replay(&database, &mut journal, mark)?;
         Ok(Self {
+            was_interrupted,
             file,
             page_cache_octets: settings.page_cache_octets,
             view: RwLock::new(Some(view)),
@@ -84,6 +87,11 @@ impl Store {
                 entries: Entries::default(),
             }),
         })
+    }
+
+    /// Whether the process that had it open before did not close it.
+    pub(super) fn was_interrupted(&self) -> bool {
+        self.was_interrupted
     }
 
     /// The rows as they are now. Their pages are kept for as long as this is.

@@ -88,6 +88,9 @@ pub struct Claim {
     pub delivery: Delivery,
     /// The message that it belongs to.
     pub message: Arc<Message>,
+    /// The process before this one ended in the middle of its work when this was due already: an attempt
+    /// may have been under way.
+    pub interrupted: bool,
 }
 
 /// The answer to a claim.

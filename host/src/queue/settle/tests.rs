@@ -27,6 +27,7 @@ fn settle(after: u64, message: &Message, delivery: &Delivery, attempt: &Attempt)
         delivery,
         attempt,
         at: START.plus(seconds(after)),
+        interrupted: false,
     };
     rules().settle(&ended, 0)
 }
@@ -220,6 +221,7 @@ fn delays_are_not_told_unasked_where_the_operator_wants_it_so() {
         delivery: &delivery,
         attempt: &attempt,
         at: START.plus(seconds(5 * HOUR)),
+        interrupted: false,
     };
     let rules = Rules {
         delay_warning_unasked: false,
@@ -347,4 +349,26 @@ fn a_long_reply_is_cut_for_the_list() {
     let attempt = attempt(&delivery, &[Outcome::Deferred(reply)]);
     let remaining = settle(1, &message, &delivery, &attempt).remaining.unwrap();
     assert_eq!(remaining.last_reply.len(), LAST_REPLY_CHARACTERS_MAX);
+}
+
+#[test]
+fn what_may_come_twice_after_a_crash_is_told() {
+    let message = message(1, START, &["a@b.example"]);
+    let delivery = delivery(&message);
+    let attempt = attempt(&delivery, &[deferred()]);
+    let ended = Ended {
+        message: &message,
+        delivery: &delivery,
+        attempt: &attempt,
+        at: START,
+        interrupted: true,
+    };
+    let plan = rules().settle(&ended, 0);
+    assert_eq!(
+        plan.trail[0].event,
+        Event::Interrupted {
+            next_hop: delivery.next_hop.clone()
+        }
+    );
+    assert!(matches!(plan.trail[1].event, Event::Attempted { .. }));
 }

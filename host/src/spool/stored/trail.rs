@@ -152,6 +152,10 @@ enum Event<'a> {
         #[serde(borrow)]
         report: Cow<'a, str>,
     },
+    Interrupted {
+        #[serde(borrow)]
+        next_hop: Hop<'a>,
+    },
 }
 
 impl<'a> Host<'a> {
@@ -237,6 +241,9 @@ impl<'a> Event<'a> {
                     .collect(),
                 unknown: *unknown,
             },
+            message::Event::Interrupted { next_hop } => Self::Interrupted {
+                next_hop: Hop::of(next_hop),
+            },
             message::Event::Deferred { next_hop, until } => Self::Deferred {
                 next_hop: Hop::of(next_hop),
                 until: until.unix_milliseconds(),
@@ -302,6 +309,9 @@ impl<'a> Event<'a> {
                     })
                     .collect::<Result<_, Damage>>()?,
                 unknown: *unknown,
+            },
+            Self::Interrupted { next_hop } => message::Event::Interrupted {
+                next_hop: next_hop.read(),
             },
             Self::Deferred { next_hop, until } => message::Event::Deferred {
                 next_hop: next_hop.read(),

@@ -1,0 +1,55 @@
+//! The process ends without closing the spool: what may have been under way is told apart.
+
+use super::super::sample::{enqueue, line};
+use super::*;
+
+async fn claim(spool: &Embedded, lane: &str) -> Claim {
+    let line = line(lane, Class::Normal, "user");
+    spool.claim(&line, at(NOW)).await.unwrap().claim.unwrap()
+}
+
+async fn take_in(spool: &Embedded, number: u64, lane: &'static str) {
+    let new = new_message(message(number, "user", Class::Normal, &[lane]));
+    enqueue(spool, new, b"content").await.unwrap();
+}
+
+#[tokio::test]
+async fn what_may_have_been_under_way_when_the_process_ended_is_told_apart() {
+    let disk = Simulated::new(1);
+    let spool = start(&disk).unwrap();
+    for (number, lane) in (1..).zip(&LANES[..2]) {
+        take_in(&spool, number, lane).await;
+    }
+    assert!(!claim(&spool, LANES[0]).await.interrupted);
+    let disk = disk.after_kill();
+    let spool = start(&disk).unwrap();
+    let claimed = claim(&spool, LANES[0]).await;
+    assert!(claimed.interrupted);
+    take_in(&spool, 3, LANES[2]).await;
+    assert!(!claim(&spool, LANES[2]).await.interrupted, "it came later");
+    // It is settled, and tried again later: that is another attempt.
+    let settlement = Settlement {
+        lease: claimed.lease,
+        remaining: vec![NewDelivery {
+            attempts: 1,
+            ..NewDelivery::first(domain(LANES[0]), vec![0], at(NOW + 1))
+        }],
+        reports: Vec::new(),
+        trail: Vec::new(),
+    };
+    spool.settle(settlement).await.unwrap();
+    let line = line(LANES[0], Class::Normal, "user");
+    let again = spool
+        .claim(&line, at(NOW + 1))
+        .await
+        .unwrap()
+        .claim
+        .unwrap();
+    assert!(!again.interrupted);
+    spool.close().await.unwrap();
+    let spool = start(&disk).unwrap();
+    assert!(
+        !claim(&spool, LANES[1]).await.interrupted,
+        "it was told to end"
+    );
+}
