@@ -230,7 +230,8 @@ impl<'a> Course<'a> {
             match connection.transact(transaction, &self.load).await {
                 Ok(report) => {
                     let ending = connection.ending();
-                    let fates = transaction::fates(&recipients, report, ending.as_ref());
+                    let fates =
+                        transaction::fates(self.next_hop, &recipients, report, ending.as_ref());
                     self.settle(fates, connection.host());
                     if let Some(closed) = ending {
                         self.failure = Some(closed_by(connection.host(), closed));

@@ -502,6 +502,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_login_that_was_forgotten_in_the_route_makes_mail_wait() {
+        let wanting = || Script::new().at("MAIL", Act::Say("530 5.7.0 Log in first\r\n"));
+        let world_of_route = world(&wanting(), PUBLIC, 587, smarthost(TlsPolicy::None, None));
+        let attempt = mail(587).deliver(&world_of_route.deliverer()).await;
+        assert_eq!(brief(&attempt), ["deferred 530 5.7.0"]);
+        // A host of a domain wants no login of strangers: it does not want the mail.
+        let attempt = Mail::to(&["a@b.example"])
+            .deliver(&World::of(&wanting()).deliverer())
+            .await;
+        assert_eq!(brief(&attempt), ["bounced 530 5.7.0"]);
+    }
+
+    #[tokio::test]
     async fn a_login_that_is_refused_makes_mail_wait() {
         let refusing = Script::new()
             .listing(&["AUTH PLAIN"])

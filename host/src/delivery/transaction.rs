@@ -6,7 +6,7 @@
 use outpost_smtp::client::{Closed, Report, Transaction, TransactionRecipient};
 use outpost_smtp::{Body, Reply};
 
-use crate::message::{Message, Outcome, RecipientOutcome};
+use crate::message::{Message, NextHop, Outcome, RecipientOutcome};
 
 /// The transaction for some recipients of a message, given by their indexes. Parameters that the
 /// next hop has not announced are left out by the session.
@@ -61,9 +61,15 @@ pub(super) struct Fates {
     pub(super) remaining: Vec<u32>,
 }
 
-/// Reads the report of a transaction for `recipients`, and how the conversation ended with it, if
-/// it did.
-pub(super) fn fates(recipients: &[u32], report: Report, ending: Option<&Closed>) -> Fates {
+/// Reads the report of a transaction with a host of that next hop for `recipients`, and how the
+/// conversation ended with it, if it did.
+pub(super) fn fates(
+    next_hop: &NextHop,
+    recipients: &[u32],
+    report: Report,
+    ending: Option<&Closed>,
+) -> Fates {
+    let is_smarthost = matches!(next_hop, NextHop::Smarthost(_));
     let is_taken = report.recipients.iter().any(Reply::is_positive);
     // Our own content had a bare line end: the reply is the core's.
     let remote = !report.is_local && ending != Some(&Closed::BadContent);
@@ -82,11 +88,21 @@ pub(super) fn fates(recipients: &[u32], report: Report, ending: Option<&Closed>)
         }
         fates.outcomes.push(RecipientOutcome {
             recipient,
-            outcome: outcome(reply),
+            outcome: if is_smarthost && wants_login(&reply) {
+                Outcome::Deferred(reply)
+            } else {
+                outcome(reply)
+            },
             remote,
         });
     }
     fates
+}
+
+/// Whether a login or TLS is missing (RFC 4954 §6, RFC 3207 §4). From a smarthost that says something
+/// about the route, which the operator can mend, and nothing about the message.
+fn wants_login(reply: &Reply) -> bool {
+    reply.code == 530
 }
 
 /// The outcome that a reply of the next hop stands for.
