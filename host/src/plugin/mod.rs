@@ -35,6 +35,7 @@ mod meter;
 mod metrics;
 mod mismatch;
 mod problem;
+mod replacement;
 mod section;
 mod settings;
 mod shelf;
@@ -72,6 +73,7 @@ pub use self::contract::VERSION as CONTRACT_VERSION;
 pub use self::engine::Allocation;
 pub use self::latency::LatencySummary;
 pub use self::problem::{LoadProblem, LoadProblemKind};
+pub use self::replacement::Replacement;
 pub use self::section::About;
 pub use self::settings::{
     ComponentSettings, Limits, MEMORY_OCTETS_MAX, PoolSettings, Settings, Source, Wasi,
@@ -134,31 +136,6 @@ impl Plugins {
     /// Begins a transaction, which sees the chain of this moment to its end.
     pub fn begin(&self) -> Transaction {
         Transaction::new(Arc::clone(&self.workshop), self.chain.load_full())
-    }
-
-    /// Loads another chain and puts it into force at once, for the transactions that begin from then
-    /// on. Components that stay as they are keep their breaker.
-    ///
-    /// # Errors
-    /// Everything that is wrong; the chain stays as it is.
-    pub async fn replace(&self, settings: &[ComponentSettings]) -> Result<(), Vec<LoadProblem>> {
-        let _one_at_a_time = self.replacing.lock().await;
-        let before = self.chain.load_full();
-        let chain = load::chain(&self.workshop, settings, &before).await?;
-        for gone in before.iter() {
-            if !chain
-                .iter()
-                .any(|component| component.name() == gone.name())
-            {
-                gone.metrics().remove();
-            }
-        }
-        for component in &chain {
-            // A new version of a component has a new breaker.
-            component.show_breakers();
-        }
-        self.chain.store(Arc::new(chain));
-        Ok(())
     }
 
     /// What is known about each component of the chain, in its order.

@@ -53,3 +53,30 @@ async fn a_component_that_stays_keeps_its_breaker_and_one_that_goes_takes_its_nu
     assert!(page.contains("component=\"misbehaving\""));
     assert!(!page.contains("component=\"other\""));
 }
+
+#[tokio::test]
+async fn a_chain_that_was_loaded_and_is_not_wanted_leaves_no_trace() {
+    let mut registry = Registry::default();
+    let plugins = Plugins::load(settings(vec![answering("permit")]), clock(), &mut registry)
+        .await
+        .unwrap();
+    let page = || {
+        let page = crate::telemetry::exposition(&registry);
+        let series = page.lines().filter(|line| line.contains("component=\""));
+        series.map(str::to_owned).collect::<Vec<_>>().join("\n")
+    };
+    assert!(page().contains("component=\"misbehaving\""));
+    let other = named("other", "components/tests/misbehaving", &[]);
+    let prepared = plugins.prepare(&[answering("refuse"), other]).await;
+    let prepared = prepared.map_err(drop).unwrap();
+    assert_eq!(prepared.status().len(), 2);
+    assert!(prepared.is_another());
+    assert!(page().contains("component=\"other\""), "it could count");
+    drop(prepared);
+    assert!(!page().contains("component=\"other\""));
+    let same = plugins.prepare(&[answering("permit")]).await;
+    assert!(!same.map_err(drop).unwrap().is_another());
+    assert!(page().contains("component=\"misbehaving\""));
+    let mail = at_mail("shop", "x@a.example");
+    assert_eq!(code(&plugins.begin().authorize(&mail).await), 250);
+}
