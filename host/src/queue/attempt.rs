@@ -12,7 +12,8 @@ use super::deliver::Deliver;
 use super::metrics::Metrics;
 use super::reports::Writer;
 use super::run::NextHopOf;
-use super::settle::{Ended, Plan, Rules};
+use super::settings::RulesInForce;
+use super::settle::{Ended, Plan};
 use super::trouble::{Backoff, Trouble};
 use crate::clock::Clock;
 use crate::message::{Attempt, Event, MessageId, NextHop, Timestamp, TrailEntry, Visit};
@@ -26,7 +27,7 @@ pub(super) struct Shared {
     pub(super) random: Box<dyn Fn() -> u128 + Send + Sync>,
     pub(super) clock: Clock,
     pub(super) hostname: String,
-    pub(super) rules: Rules,
+    pub(super) rules: Arc<RulesInForce>,
     pub(super) returned_octets_max: usize,
     pub(super) metrics: Metrics,
     /// Whether settlements cannot be recorded at present.
@@ -136,7 +137,7 @@ pub(super) async fn settle(shared: Arc<Shared>, attempted: Attempted) {
         interrupted: held.claim.interrupted,
     };
     let jitter = (shared.random)() as u64;
-    let plan = shared.rules.settle(&ended, jitter);
+    let plan = shared.rules.now().settle(&ended, jitter);
     log(&ended, &plan);
     let settlement = write(&shared, &ended, &held.claim, &plan).await;
     let reports: Vec<MessageId> = settlement

@@ -25,4 +25,4 @@ mod trouble;
 pub use deliver::{Deliver, OpenContent};
 pub use metrics::Metrics;
 pub use run::{NextHopOf, Parts, Queue};
-pub use settings::Settings;
+pub use settings::{RulesInForce, Settings};

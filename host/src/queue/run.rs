@@ -19,8 +19,7 @@ use super::attempt::{Attempted, Held, Shared, attempt, settle};
 use super::deliver::Deliver;
 use super::metrics::Metrics;
 use super::scheduler::Scheduler;
-use super::settings::Settings;
-use super::settle::Rules;
+use super::settings::{RulesInForce, Settings};
 use super::trouble::{Backoff, Trouble};
 use crate::clock::Clock;
 use crate::message::{Line, NextHop, Source};
@@ -97,16 +96,17 @@ impl Queue {
                 random: parts.random,
                 clock: parts.clock,
                 hostname: parts.hostname,
-                rules: Rules {
-                    schedule: settings.schedule(),
-                    delay_warning_after: settings.delay_warning_after,
-                    delay_warning_unasked: settings.delay_warning_unasked,
-                },
+                rules: Arc::new(RulesInForce::new(&settings)),
                 returned_octets_max: settings.returned_octets_max,
                 metrics: parts.metrics,
                 recording: Trouble::with("recording what became of a delivery"),
             }),
         }
+    }
+
+    /// What is made of outcomes, to be changed while it runs.
+    pub fn rules(&self) -> Arc<RulesInForce> {
+        Arc::clone(&self.shared.rules)
     }
 
     /// Delivers until `stop` is ready. Then nothing more is claimed; attempts under way may end

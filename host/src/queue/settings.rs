@@ -1,9 +1,13 @@
 //! What the operator chooses about the queue.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use arc_swap::ArcSwap;
 
 use super::retry::Schedule;
 use super::scheduler::Limits;
+use super::settle::Rules;
 
 /// The queue's settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,11 +98,35 @@ impl Settings {
         }
     }
 
-    pub(super) fn schedule(&self) -> Schedule {
-        Schedule {
-            waits: self.retry.clone(),
-            expire_after: self.expire_after,
+    fn rules(&self) -> Rules {
+        Rules {
+            schedule: Schedule {
+                waits: self.retry.clone(),
+                expire_after: self.expire_after,
+            },
+            delay_warning_after: self.delay_warning_after,
+            delay_warning_unasked: self.delay_warning_unasked,
         }
+    }
+}
+
+/// The rules by which attempts that end are settled. They can change while the queue runs.
+#[derive(Debug)]
+pub struct RulesInForce(ArcSwap<Rules>);
+
+impl RulesInForce {
+    pub(super) fn new(settings: &Settings) -> Self {
+        Self(ArcSwap::from_pointee(settings.rules()))
+    }
+
+    pub(super) fn now(&self) -> Arc<Rules> {
+        self.0.load_full()
+    }
+
+    /// Attempts that end from now on are settled by the rules of these settings. What waits already is
+    /// tried again when it was to be.
+    pub fn change(&self, settings: &Settings) {
+        self.0.store(Arc::new(settings.rules()));
     }
 }
 
@@ -139,5 +167,20 @@ mod tests {
             ..Settings::default()
         };
         assert_eq!(hasty.mistakes().len(), 1);
+    }
+
+    #[test]
+    fn rules_change_while_somebody_settles_by_those_before() {
+        let in_force = RulesInForce::new(&Settings::default());
+        let before = in_force.now();
+        in_force.change(&Settings {
+            retry: vec![Duration::from_secs(7)],
+            expire_after: Duration::from_secs(70),
+            ..Settings::default()
+        });
+        assert_eq!(*before, Settings::default().rules());
+        let schedule = &in_force.now().schedule;
+        assert_eq!(schedule.waits, [Duration::from_secs(7)]);
+        assert_eq!(schedule.expire_after, Duration::from_secs(70));
     }
 }
