@@ -1,9 +1,12 @@
 //! Where the log goes and in which form.
 
 use std::io::IsTerminal;
+use std::sync::OnceLock;
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
+use tracing_subscriber::reload::Handle;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use super::human::Human;
 
@@ -56,10 +59,41 @@ pub fn start_logs(settings: &Settings) {
         .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false);
-    let started = match settings.format {
-        LogFormat::Human => builder.fmt_fields(Human).try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
-    };
     // Only tests start more than one relay in a process; they share the first one's log.
-    drop(started);
+    match settings.format {
+        LogFormat::Human => {
+            let builder = builder.fmt_fields(Human).with_filter_reloading();
+            let filter = changing(builder.reload_handle());
+            if builder.finish().try_init().is_ok() {
+                drop(CHANGE_FILTER.set(filter));
+            }
+        }
+        LogFormat::Json => {
+            let builder = builder.json().flatten_event(true).with_filter_reloading();
+            let filter = changing(builder.reload_handle());
+            if builder.finish().try_init().is_ok() {
+                drop(CHANGE_FILTER.set(filter));
+            }
+        }
+    }
+}
+
+/// Puts another filter in the place of that in force.
+type ChangeFilter = Box<dyn Fn(EnvFilter) + Send + Sync>;
+
+/// That of the log of this process, once it has one.
+static CHANGE_FILTER: OnceLock<ChangeFilter> = OnceLock::new();
+
+fn changing<S: 'static>(handle: Handle<EnvFilter, S>) -> ChangeFilter {
+    // It fails only when the log is gone.
+    Box::new(move |filter| drop(handle.reload(filter)))
+}
+
+/// Logs what this filter lets through from now on. One that cannot be used changes nothing: see
+/// [`Settings::check`].
+pub fn change_filter(settings: &Settings) {
+    if let (Some(change), Ok(filter)) = (CHANGE_FILTER.get(), EnvFilter::try_new(&settings.filter))
+    {
+        change(filter);
+    }
 }

@@ -16,7 +16,7 @@ pub use prometheus_client::metrics::gauge::Gauge;
 pub use prometheus_client::metrics::histogram::Histogram;
 pub use prometheus_client::registry::Registry;
 
-pub use logs::{LogFormat, Settings, start_logs};
+pub use logs::{LogFormat, Settings, change_filter, start_logs};
 pub use plain::plain_exposition;
 pub use reading::{read_counts, read_gauge, read_seconds};
 
