@@ -4,9 +4,9 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser;
-use outpost::cli::{self, Cli, Command};
+use outpost::cli::{self, Cli, Command, Remote};
 use outpost::config::{self, Config, ConfigError, Mistake, Reading};
-use outpost::relay::{self, Relay, Signals};
+use outpost::relay::{self, Asked, Relay, Signals};
 use outpost::telemetry;
 
 /// A message costs some hundred allocations, on one thread, and their end on another: the C library's
@@ -28,17 +28,28 @@ fn main() -> ExitCode {
             Ok(reading) => begin(reading),
             Err(error) => failed(&error),
         },
-        Some(Command::Remote(remote)) => match reading().and_then(Reading::into_config) {
-            Ok(config) => {
-                let access = cli::Access {
-                    address: config.admin.address,
-                    token_file: config.data_dir.join("admin-token"),
-                };
-                cli::administer(&remote, &access)
+        Some(Command::Remote(remote)) => {
+            match reading().and_then(|reading| of_relay(&remote, reading)) {
+                Ok(config) => {
+                    let access = cli::Access {
+                        address: config.admin.address,
+                        token_file: config.data_dir.join("admin-token"),
+                    };
+                    cli::administer(&remote, &access)
+                }
+                Err(error) => failed(&error),
             }
-            Err(error) => failed(&error),
-        },
+        }
     }
+}
+
+/// What is known about the relay that runs. One that is to read its configuration again tells what is wrong
+/// with it by itself, if it can be found.
+fn of_relay(remote: &Remote, reading: Reading) -> Result<Config, ConfigError> {
+    if matches!(remote, Remote::Reload(_)) && reading.tells_where_the_relay_is() {
+        return Ok(reading.config);
+    }
+    reading.into_config()
 }
 
 fn begin(reading: Reading) -> ExitCode {
@@ -63,7 +74,13 @@ async fn serve(config: Config) -> Result<(), Failure> {
     };
     // Whether anybody reads it, or the log, makes no difference to mail.
     let _ = writeln!(std::io::stdout(), "{}", relay.greeting());
-    signals.stop().await;
+    while signals.next().await == Asked::Reload {
+        tokio::select! {
+            // What came of it stands in the log.
+            _ = relay.reload() => {}
+            () = signals.stop() => break,
+        }
+    }
     tokio::select! {
         () = relay.stop() => Ok(()),
         () = signals.stop() => Err(Failure::Hurried),

@@ -14,6 +14,7 @@ mod notification;
 mod policy;
 mod priority;
 mod readme;
+mod reload;
 mod routes;
 mod senders;
 mod shutdown;

@@ -1,5 +1,4 @@
-//! SIGTERM: what is under way ends, what is idle is told, and then the relay is gone. SIGHUP changes
-//! nothing.
+//! SIGTERM: what is under way ends, what is idle is told, and then the relay is gone.
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -7,11 +6,7 @@ use std::time::{Duration, Instant};
 use crate::support::{Client, Relay, Sink, mail, message_id, outpost, run, wait_until};
 
 fn terminate(relay: &Relay) {
-    signal(relay, "TERM");
-}
-
-fn signal(relay: &Relay, name: &str) {
-    signal_process(relay.id(), name);
+    relay.signal("TERM");
 }
 
 fn signal_process(id: u32, name: &str) {
@@ -110,7 +105,7 @@ fn a_second_signal_ends_the_relay_at_once() {
     busy.expect("MAIL FROM:<ann@a.example>", "250");
     terminate(&relay);
     relay.program().wait_for_line("stopping");
-    signal(&relay, "INT");
+    relay.signal("INT");
     let status = relay.program().wait();
     assert_eq!(status.code(), Some(1), "{}", relay.printed());
     assert!(
@@ -120,22 +115,6 @@ fn a_second_signal_ends_the_relay_at_once() {
         "{}",
         relay.printed()
     );
-}
-
-#[test]
-fn sighup_changes_nothing_and_is_told_in_the_log() {
-    let mut relay = Relay::start_in_clear("");
-    let password = relay.user("ann", "a.example");
-    let mut client = relay.logged_in("ann", &password);
-    client.expect("MAIL FROM:<ann@a.example>", "250");
-    signal(&relay, "HUP");
-    relay
-        .program()
-        .wait_for_line("SIGHUP changes nothing: the configuration is read at a start only");
-    client.expect("RCPT TO:<bob@d.example>", "250");
-    relay.connect().expect("NOOP", "250");
-    client.expect("RSET", "250");
-    assert!(relay.terminate().success());
 }
 
 #[test]

@@ -76,8 +76,20 @@ impl Relay {
 
     /// The same, with other settings.
     pub fn restart_with(&mut self, more: &str) {
-        write_configuration(self.folder.path(), self.ip, more);
+        self.configure(more);
         self.restart();
+    }
+
+    /// Writes another configuration, which the relay is not told of.
+    pub fn configure(&self, more: &str) {
+        write_configuration(self.folder.path(), self.ip, more);
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, name: &str) {
+        let id = self.id().to_string();
+        let sent = run(Command::new("kill").args(["-s", name, &id]));
+        assert!(sent.status.success(), "{sent:?}");
     }
 
     /// Starts one that must refuse to start, and returns what it says about that.

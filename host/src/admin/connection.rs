@@ -192,7 +192,7 @@ pub(super) async fn show(
     _: NoQuery,
     State(api): State<Arc<Api>>,
 ) -> axum::Json<Connection> {
-    axum::Json(api.connection.shown())
+    axum::Json(api.connection.load().shown())
 }
 
 #[cfg(test)]

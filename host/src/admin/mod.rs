@@ -20,6 +20,7 @@ pub mod messages;
 pub mod plugins;
 pub mod problem;
 pub mod queue;
+pub mod reload;
 pub mod removal;
 pub mod selection;
 pub mod tokens;
@@ -39,6 +40,7 @@ pub(crate) mod tests;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
@@ -47,6 +49,7 @@ pub use connection::{Certificate, ConnectionFacts};
 pub use health::Readiness;
 pub use metrics::Metrics;
 pub use plugins::PluginStatus;
+pub use reload::{NotReloaded, Reload, Reloaded, Remark};
 pub use routes::router;
 pub use server::{BindError, Limits, Listener, Settings};
 
@@ -70,8 +73,10 @@ pub struct Api {
     pub spool: Arc<dyn Spool>,
     /// The policy components.
     pub plugins: Arc<dyn PluginStatus>,
-    /// How mail clients connect.
-    pub connection: ConnectionFacts,
+    /// Reads the configuration again.
+    pub reload: Arc<dyn Reload>,
+    /// How mail clients connect, now.
+    pub connection: Arc<ArcSwap<ConnectionFacts>>,
     /// What everybody counts.
     pub registry: Arc<Registry>,
     /// What the surface itself counts.

@@ -42,7 +42,7 @@ static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
         content_type = "text/html")))]
 pub(super) async fn show(State(api): State<Arc<Api>>) -> impl IntoResponse {
     let uptime = api.clock.now().since(api.started);
-    let page = render(&api.connection.shown(), uptime);
+    let page = render(&api.connection.load().shown(), uptime);
     ([(CONTENT_SECURITY_POLICY, POLICY.clone())], Html(page))
 }
 

@@ -46,6 +46,9 @@ pub struct FieldError {
     pub field: String,
     /// What is wrong with it.
     pub detail: String,
+    /// Its line, where the field is a key of the configuration file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<usize>,
 }
 
 impl FieldError {
@@ -54,6 +57,7 @@ impl FieldError {
         Self {
             field: field.into(),
             detail: detail.into(),
+            line: None,
         }
     }
 }
@@ -83,6 +87,8 @@ pub enum Kind {
     UnsupportedMediaType,
     /// 422: fields are at fault.
     InvalidFields,
+    /// 422: the configuration file has mistakes.
+    InvalidConfiguration,
     /// 500: our failure.
     Internal,
     /// 503: not now.
@@ -142,6 +148,11 @@ impl Kind {
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "invalid-fields",
                 "Fields are not valid",
+            ),
+            Kind::InvalidConfiguration => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "invalid-configuration",
+                "The configuration has mistakes",
             ),
             Kind::Internal => (
                 StatusCode::INTERNAL_SERVER_ERROR,

@@ -49,6 +49,7 @@ pub(super) fn plan(remote: &Remote) -> Plan {
         Remote::Queue(command) => queue(command),
         Remote::Plugin(PluginCommand::Ls(_)) => Plan::Ask(Ask::get("/api/v1/plugins")),
         Remote::Connection(_) => Plan::Ask(Ask::get("/api/v1/connection")),
+        Remote::Reload(_) => Plan::Ask(Ask::post("/api/v1/reload", None)),
         Remote::Admin(AdminCommand::ResetPassword(_)) => {
             Plan::Ask(Ask::post("/api/v1/admin/password", None))
         }

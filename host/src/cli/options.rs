@@ -57,6 +57,8 @@ pub enum Remote {
     Plugin(PluginCommand),
     /// Show how mail clients connect: host, ports, encryption
     Connection(Output),
+    /// Read the configuration again and put it into force, whole or not at all; no connection is dropped
+    Reload(Output),
     /// Secrets of the admin surface
     #[command(subcommand)]
     Admin(AdminCommand),
@@ -88,6 +90,7 @@ impl Remote {
             Remote::Queue(_) => self.change()?.output,
             Remote::Plugin(PluginCommand::Ls(output))
             | Remote::Connection(output)
+            | Remote::Reload(output)
             | Remote::Admin(AdminCommand::ResetPassword(output)) => *output,
             Remote::Admin(AdminCommand::Token { command, output }) => {
                 let own = match command {

@@ -16,6 +16,7 @@ use crate::admin::messages::MessageDocument;
 use crate::admin::plugins::{BreakerName, CountDocument, PluginsDocument, QuestionDocument};
 use crate::admin::problem::{FieldError, Problem};
 use crate::admin::queue::{QueueChanged, QueuePage};
+use crate::admin::reload::{Reloaded, Remark};
 use crate::admin::removal::{QueuedMailChoice, RemovedUser};
 use crate::admin::selection::QueueAction;
 use crate::admin::tokens::{ConsolePasswordDocument, NewTokenDocument, TokensDocument};
@@ -45,6 +46,7 @@ pub(super) fn answer(remote: &Remote, document: Value) -> Result<String, serde_j
         Remote::Queue(_) => changed(&read(document)?, remote.change()),
         Remote::Plugin(PluginCommand::Ls(_)) => plugins(&read(document)?),
         Remote::Connection(_) => connection(&read(document)?),
+        Remote::Reload(_) => reloaded(&read(document)?),
         Remote::Admin(AdminCommand::ResetPassword(_)) => console_password(&read(document)?),
         Remote::Admin(AdminCommand::Token { command, .. }) => match command {
             Some(TokenCommand::Create { .. }) => new_token(&read(document)?),
@@ -69,9 +71,24 @@ pub(super) fn refusal(problem: &Problem) -> Vec<String> {
     if problem.errors.is_empty() {
         return vec![printable(&problem.detail).into_owned()];
     }
+    if problem.kind.ends_with(":invalid-configuration") {
+        let mistakes = problem.errors.iter().map(mistake);
+        let detail = printable(&problem.detail).into_owned();
+        return mistakes.chain([detail]).collect();
+    }
     let line =
         |error: &FieldError| format!("{}: {}", option(&error.field), printable(&error.detail));
     problem.errors.iter().map(line).collect()
+}
+
+/// A mistake in the configuration, as `outpost check` tells it.
+fn mistake(error: &FieldError) -> String {
+    let remark = Remark {
+        line: error.line,
+        key: error.field.clone(),
+        text: error.detail.clone(),
+    };
+    printable(&remark.to_string()).into_owned()
 }
 
 /// The option that sets a field; a field that is no option stands for itself.
@@ -425,6 +442,31 @@ fn total(counts: &[CountDocument]) -> String {
         .map(|counted| counted.count)
         .sum::<u64>()
         .to_string()
+}
+
+/// One line for each thing that changed, that needs a restart, or that should be known.
+fn reloaded(reloaded: &Reloaded) -> String {
+    let mut text = match &reloaded.file {
+        Some(file) => format!("{} was read again", printable(file)),
+        None => "there is no outpost.toml: the built-in defaults go on".to_owned(),
+    };
+    let (changed, needs_restart) = (&reloaded.changed, &reloaded.needs_restart);
+    text.push_str(if changed.is_empty() && needs_restart.is_empty() {
+        "; nothing has changed\n"
+    } else {
+        "\n"
+    });
+    let lines = (changed.iter().map(|key| ("changed", key.clone())))
+        .chain(
+            needs_restart
+                .iter()
+                .map(|key| ("needs a restart", key.clone())),
+        )
+        .chain(reloaded.notes.iter().map(|note| ("note", note.to_string())));
+    for (what, line) in lines {
+        text.push_str(&format!("{what}: {}\n", printable(&line)));
+    }
+    text
 }
 
 fn connection(connection: &Connection) -> String {

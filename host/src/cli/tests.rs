@@ -565,3 +565,22 @@ async fn an_answer_that_cannot_be_written_is_told_unless_nobody_listens() {
         assert_eq!(person.err, said);
     }
 }
+
+#[tokio::test]
+async fn a_reload_is_told_line_by_line_and_so_is_what_stands_against_one() {
+    let running = Running::start().await;
+    let mut person = Script::default();
+    assert!(running.typed_by(&["reload"], &mut person).await);
+    assert_eq!(
+        person.out,
+        "outpost.toml was read again\nchanged: tls\nchanged: plugin\nneeds a restart: admin.address\n\
+         note: line 3: plugin: nobody decides\n"
+    );
+    let mut person = Script::default();
+    assert!(!running.typed_by(&["reload"], &mut person).await);
+    assert_eq!(
+        person.err,
+        "line 3: hostname: `a b` is not a host name\n\
+         outpost.toml has 2 mistakes: everything stays as it was\n"
+    );
+}

@@ -5,6 +5,7 @@
 
 mod document;
 mod places;
+mod running;
 mod sections;
 mod syntax;
 mod together;
@@ -34,6 +35,7 @@ use crate::tls;
 use document::Document;
 pub use document::Mistake;
 pub use places::Places;
+pub use running::Change;
 
 /// Where the configuration is looked for when no file is named.
 pub const DEFAULT_FILES: [&str; 2] = ["outpost.toml", "/etc/outpost/outpost.toml"];
@@ -42,7 +44,7 @@ pub const DEFAULT_FILES: [&str; 2] = ["outpost.toml", "/etc/outpost/outpost.toml
 const FILE_OCTETS_MAX: u64 = 1 << 20;
 
 /// Most mistakes that are shown: with more of them it is another kind of file.
-const MISTAKES_SHOWN_MAX: usize = 100;
+pub const MISTAKES_SHOWN_MAX: usize = 100;
 
 /// A configuration that can be served.
 #[derive(Clone, Debug)]

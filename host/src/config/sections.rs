@@ -33,7 +33,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 const PAUSE_CEILING: Duration = Duration::from_secs(60);
 
 /// More than a trace field has.
-const TRACE_OCTETS: u64 = 1 << 20;
+pub(super) const TRACE_OCTETS: u64 = 1 << 20;
 
 /// What is told about a key that is read for later.
 const NO_EFFECT: &str = "has no effect in this version";

@@ -7,7 +7,7 @@ use std::time::Duration;
 use outpost_smtp::Timeouts;
 
 /// How mail is delivered.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Our name in EHLO, by which we know ourselves among MX hosts.
     pub hostname: String,

@@ -11,7 +11,6 @@ use tokio_util::task::TaskTracker;
 
 use super::Reception;
 use super::connection::{self, Connection};
-use super::limits::Connections;
 use crate::net::Listener;
 
 /// How long a listener waits after the system would not give it a connection (no descriptors
@@ -52,17 +51,11 @@ pub enum Drained {
 
 /// Accepts clients on all the listeners, each on a task of its own.
 pub fn accept(reception: &Arc<Reception>, listeners: Vec<Listener>) -> Acceptor {
-    let settings = &reception.settings;
-    let connections = Connections::new(
-        settings.connections_max,
-        settings.connections_per_address_max,
-    );
     let (sender, ending) = watch::channel(Ending::Nobody);
     let tasks = TaskTracker::new();
     for listener in listeners {
         let port = Port {
             reception: Arc::clone(reception),
-            connections: Arc::clone(&connections),
             tasks: tasks.clone(),
             ending: ending.clone(),
             listener,
@@ -96,7 +89,6 @@ impl Acceptor {
 /// One listening socket at work.
 struct Port {
     reception: Arc<Reception>,
-    connections: Arc<Connections>,
     tasks: TaskTracker,
     ending: watch::Receiver<Ending>,
     listener: Listener,
@@ -126,7 +118,7 @@ impl Port {
     fn begin(&self, stream: TcpStream, client: std::net::SocketAddr) {
         let reception = Arc::clone(&self.reception);
         reception.metrics.connected.inc();
-        let place = self.connections.admit(client.ip());
+        let place = reception.connections.admit(client.ip());
         let implicit_tls = self.listener.implicit_tls;
         let (place, session) = match place {
             Ok(place) => {
@@ -137,15 +129,12 @@ impl Port {
                 };
                 (
                     Some(place),
-                    Session::new(Arc::clone(&reception.protocol), security),
+                    Session::new(reception.protocol.load_full(), security),
                 )
             }
             // Nobody pays a handshake for being told to come back later.
             Err(_) if implicit_tls => return,
-            Err(reply) => (
-                None,
-                Session::refuse(Arc::clone(&reception.protocol), reply),
-            ),
+            Err(reply) => (None, Session::refuse(reception.protocol.load_full(), reply)),
         };
         let whom = connection::Client {
             address: client,

@@ -85,7 +85,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let deadlines = Deadlines {
             wait: None,
             until: now,
-            login: now + reception.protocol.timeouts.login,
+            login: now + reception.protocol.load().timeouts.login,
         };
         let dialogue = Dialogue::new(Arc::clone(&reception), client);
         let stream = Stream::Clear(stream);
@@ -197,7 +197,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             return Err(Lost);
         };
         let accepting = self.reception.tls.acceptor().accept(stream);
-        let accepting = timeout(self.reception.protocol.timeouts.tls_handshake, accepting);
+        let accepting = timeout(
+            self.reception.protocol.load().timeouts.tls_handshake,
+            accepting,
+        );
         let accepted = tokio::select! {
             biased;
             accepted = accepting => accepted,

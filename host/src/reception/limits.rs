@@ -2,17 +2,18 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use outpost_smtp::Reply;
 
-use super::replies;
+use super::{Settings, replies};
 
 /// Counts connections. Memory grows with the number of connected addresses only.
 #[derive(Debug)]
-pub(super) struct Connections {
-    connections_max: usize,
-    per_address_max: usize,
+pub struct Connections {
+    connections_max: AtomicUsize,
+    per_address_max: AtomicUsize,
     open: Mutex<Open>,
 }
 
@@ -30,12 +31,20 @@ pub(super) struct Place {
 }
 
 impl Connections {
-    pub(super) fn new(connections_max: usize, per_address_max: usize) -> Arc<Self> {
+    /// None yet, and so many at most.
+    pub fn new(settings: &Settings) -> Arc<Self> {
         Arc::new(Self {
-            connections_max,
-            per_address_max,
+            connections_max: AtomicUsize::new(settings.connections_max),
+            per_address_max: AtomicUsize::new(settings.connections_per_address_max),
             open: Mutex::default(),
         })
+    }
+
+    /// So many at most from now on. Those that are open stay, also where they are more.
+    pub fn limit(&self, settings: &Settings) {
+        let store = |max: &AtomicUsize, value| max.store(value, Ordering::Relaxed);
+        store(&self.connections_max, settings.connections_max);
+        store(&self.per_address_max, settings.connections_per_address_max);
     }
 
     /// Takes a place for a client.
@@ -45,11 +54,11 @@ impl Connections {
     pub(super) fn admit(self: &Arc<Self>, address: IpAddr) -> Result<Place, Reply> {
         let address = site(address);
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if open.count >= self.connections_max {
+        if open.count >= self.connections_max.load(Ordering::Relaxed) {
             return Err(replies::too_many_connections());
         }
         let from_there = open.by_address.entry(address).or_default();
-        if *from_there >= self.per_address_max {
+        if *from_there >= self.per_address_max.load(Ordering::Relaxed) {
             return Err(replies::too_many_connections_from_you());
         }
         *from_there += 1;
@@ -94,7 +103,12 @@ mod tests {
 
     #[test]
     fn places_are_limited_in_all_and_per_address_and_come_back() {
-        let connections = Connections::new(3, 2);
+        let limits = |connections_max, connections_per_address_max| Settings {
+            connections_max,
+            connections_per_address_max,
+            ..Settings::default()
+        };
+        let connections = Connections::new(&limits(3, 2));
         let admit = |address: &str| connections.admit(address.parse().unwrap());
         let first = admit("2001:db8::1").unwrap();
         let _second = admit("2001:db8::2").unwrap();
@@ -110,5 +124,13 @@ mod tests {
         drop(first);
         assert!(admit("2001:db8::3").is_ok());
         assert_eq!(connections.open.lock().unwrap().by_address.len(), 2);
+        // Other limits hold for those who come, not for those who are there.
+        connections.limit(&limits(1, 1));
+        assert_eq!(
+            admit("192.0.2.3").unwrap_err(),
+            replies::too_many_connections()
+        );
+        connections.limit(&limits(4, 2));
+        assert!(admit("192.0.2.3").is_ok());
     }
 }

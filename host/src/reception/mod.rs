@@ -21,6 +21,7 @@ mod transaction;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use outpost_smtp::server;
 
 use crate::auth::Authenticator;
@@ -32,6 +33,7 @@ use crate::spool::Spool;
 use crate::tls;
 
 pub use acceptor::{Acceptor, Drained, accept};
+pub use limits::Connections;
 pub use metrics::Metrics;
 pub use refusal::{Notifier, Settings as NotificationSettings};
 
@@ -66,8 +68,11 @@ impl Default for Settings {
 pub struct Reception {
     /// Its own settings.
     pub settings: Settings,
-    /// Those of the protocol core, for ports in clear and for ports with implicit TLS alike.
-    pub protocol: Arc<server::Settings>,
+    /// Counts and limits clients.
+    pub connections: Arc<Connections>,
+    /// Those of the protocol core, for ports in clear and for ports with implicit TLS alike. A connection
+    /// keeps those that it began with.
+    pub protocol: ArcSwap<server::Settings>,
     /// The certificate in force.
     pub tls: tls::Server,
     /// Users and lists.
@@ -79,7 +84,7 @@ pub struct Reception {
     /// Keeps what is accepted.
     pub spool: Arc<dyn Spool>,
     /// Splits an envelope by next hop.
-    pub routes: Arc<Routes>,
+    pub routes: Arc<ArcSwap<Routes>>,
     /// Told of refused senders.
     pub notifier: Arc<Notifier>,
     /// The time.

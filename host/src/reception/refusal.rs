@@ -11,6 +11,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use outpost_smtp::{Body, Mailbox, ReversePath};
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -67,7 +68,7 @@ pub struct Notifier {
     settings: Settings,
     directory: Directory,
     spool: Arc<dyn Spool>,
-    routes: Arc<Routes>,
+    routes: Arc<ArcSwap<Routes>>,
     clock: Clock,
     bursts: Mutex<Bursts>,
     raised: Notify,
@@ -79,7 +80,7 @@ impl Notifier {
         settings: Settings,
         directory: Directory,
         spool: Arc<dyn Spool>,
-        routes: Arc<Routes>,
+        routes: Arc<ArcSwap<Routes>>,
         clock: Clock,
     ) -> Arc<Self> {
         let bursts = Mutex::new(Bursts::new(settings.intervals.clone(), settings.bursts_max));
@@ -187,7 +188,11 @@ impl Notifier {
             reverse_path: &envelope.reverse_path,
             list: &list.name,
         };
-        let deliveries = self.routes.split(source, &envelope.recipients).into_iter();
+        let deliveries = self
+            .routes
+            .load()
+            .split(source, &envelope.recipients)
+            .into_iter();
         let class = Class::Normal;
         let message = NewMessage {
             deliveries: deliveries

@@ -59,7 +59,7 @@ impl Stage {
             .await
             .unwrap();
         let spool = Memory::new(spool::Settings::default(), clock.clone());
-        let routes = Arc::new(Routes::new(Vec::new()));
+        let routes = Arc::new(ArcSwap::from_pointee(Routes::new(Vec::new())));
         let notifier = Notifier::new(
             NotificationSettings::new("relay.test".into()),
             directory.clone(),
@@ -76,7 +76,8 @@ impl Stage {
                 header_octets_max: 2_000,
                 ..Settings::default()
             },
-            protocol: Arc::new(server::Settings {
+            connections: Connections::new(&Settings::default()),
+            protocol: ArcSwap::from_pointee(server::Settings {
                 hostname: "relay.test".into(),
                 limits: Limits::default(),
                 timeouts: Timeouts::default(),
@@ -103,7 +104,7 @@ impl Stage {
 
     fn connect(&self) -> Peer {
         let (ours, theirs) = duplex(64 * 1024);
-        let session = Session::new(Arc::clone(&self.reception.protocol), Security::Plain);
+        let session = Session::new(self.reception.protocol.load_full(), Security::Plain);
         let address: SocketAddr = "192.0.2.1:4711".parse().unwrap();
         let client = Client {
             address,

@@ -140,7 +140,7 @@ impl Transaction {
             // RFC 5321 §4.5.1: the postmaster of this host.
             ForwardPath::Postmaster => Mailbox {
                 local: "postmaster".to_owned(),
-                domain: self.reception.protocol.hostname.clone(),
+                domain: self.reception.protocol.load().hostname.clone(),
             },
         };
         let address = match Address::from_mailbox(&mailbox) {
@@ -348,7 +348,11 @@ impl Transaction {
             reverse_path: &envelope.reverse_path,
             list: &self.submission.list,
         };
-        let split = self.reception.routes.split(source, &envelope.recipients);
+        let split = self
+            .reception
+            .routes
+            .load()
+            .split(source, &envelope.recipients);
         let deliveries = split
             .into_iter()
             .map(|(next_hop, recipients)| NewDelivery::first(next_hop, recipients, now));
@@ -400,9 +404,10 @@ impl Transaction {
             [recipient] => Some(&recipient.mailbox),
             _ => None,
         };
+        let protocol = self.reception.protocol.load();
         trace::Received {
             submission: &self.submission,
-            hostname: &self.reception.protocol.hostname,
+            hostname: &protocol.hostname,
             id: self.id,
             is_esmtp: self.is_esmtp,
             smtputf8: self.parameters.smtputf8,

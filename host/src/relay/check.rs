@@ -3,9 +3,7 @@
 //! The same things keep a relay from starting; here they are found all at once, beside the mistakes
 //! in the file, and each is told at its key. Nothing is bound and the data folder is not touched.
 
-use std::sync::Arc;
-
-use super::loops;
+use super::loops::{self, Loop};
 use crate::clock::Clock;
 use crate::config::{Config, Mistake, Reading};
 use crate::plugin::{self, ComponentStatus, LoadProblem, LoadProblemKind, Plugins};
@@ -15,7 +13,17 @@ use crate::tls::{self, CertificateError, Part};
 
 /// Adds to what was read from the file everything else that would keep the relay from starting, and
 /// what its operator should know.
-pub async fn check(mut reading: Reading) -> Reading {
+pub async fn check(reading: Reading) -> Reading {
+    let loaded = load(&reading.config).await;
+    examine(reading, loops::planned, loaded)
+}
+
+/// The same, where it is known what becomes of the components, and how routes are found that lead back.
+pub(super) fn examine(
+    mut reading: Reading,
+    loops: impl FnOnce(&Config) -> Vec<Loop>,
+    loaded: Result<Vec<ComponentStatus>, Vec<LoadProblem>>,
+) -> Reading {
     let config = &reading.config;
     let mut found: Vec<Mistake> = tls::problems(&config.tls)
         .iter()
@@ -25,15 +33,14 @@ pub async fn check(mut reading: Reading) -> Reading {
     // Where the relay listens is not known while that is wrong.
     let is_wrong = |mistake: &Mistake| mistake.key.starts_with("submission");
     if !reading.mistakes.iter().any(is_wrong) {
-        perhaps = loops::planned(config);
+        perhaps = loops(config);
     }
-    let loaded = load(config).await;
     // What a wrong section was meant to be is not known.
     let is_of_chain = |mistake: &Mistake| mistake.key.starts_with("plugin");
-    if let Ok(plugins) = &loaded
+    if let Ok(chain) = &loaded
         && !reading.mistakes.iter().any(is_of_chain)
     {
-        reading.notes.extend(of_chain(config, plugins));
+        reading.notes.extend(of_chain(config, chain));
     }
     for problem in loaded.err().unwrap_or_default() {
         let mistake = of_component(config, &problem);
@@ -60,22 +67,23 @@ pub async fn check(mut reading: Reading) -> Reading {
     reading
 }
 
-async fn load(config: &Config) -> Result<Arc<Plugins>, Vec<LoadProblem>> {
+async fn load(config: &Config) -> Result<Vec<ComponentStatus>, Vec<LoadProblem>> {
     // A check leaves no trace and needs no folder that it may write to.
     let settings = plugin::Settings {
         cache_dir: None,
         ..config.plugin.clone()
     };
-    Plugins::load(settings, Clock::system(), &mut Registry::default()).await
+    let plugins = Plugins::load(settings, Clock::system(), &mut Registry::default()).await?;
+    Ok(plugins.status())
 }
 
 /// What the operator should know about a chain that loads.
-pub(super) fn of_chain(config: &Config, plugins: &Plugins) -> Option<Mistake> {
+pub(super) fn of_chain(config: &Config, chain: &[ComponentStatus]) -> Option<Mistake> {
     let decides_about_senders = |component: &ComponentStatus| {
         let mut questions = component.questions.iter();
         questions.any(|(question, _)| *question == Question::Sender)
     };
-    let nobody = !plugins.status().iter().any(decides_about_senders);
+    let nobody = !chain.iter().any(decides_about_senders);
     nobody.then(|| {
         config.places.mistake(
             "plugin",

@@ -1,22 +1,43 @@
-//! Joins the queue to delivery: the attempt follows the routes that are configured now.
+//! Joins the queue to delivery: the attempt follows the routes that are in force when it is made.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
+
 use crate::delivery::Deliverer;
 use crate::message::{Attempt, Delivery, Message, Routes, Source};
 use crate::queue::{Deliver, OpenContent};
 
-/// Delivers along the routes.
-struct Along {
-    routes: Arc<Routes>,
-    deliverer: Arc<Deliverer>,
+/// Routes, and who knows how to speak to their smarthosts: an attempt takes both from the same
+/// configuration.
+pub(super) struct Way {
+    pub routes: Arc<Routes>,
+    pub deliverer: Arc<Deliverer>,
 }
 
-/// What makes the queue's attempts.
-pub(super) fn along(routes: Arc<Routes>, deliverer: Arc<Deliverer>) -> Arc<dyn Deliver> {
-    Arc::new(Along { routes, deliverer })
+/// What makes the queue's attempts: the way that is in force.
+pub(super) struct Along(ArcSwap<Way>);
+
+impl Along {
+    pub(super) fn new(way: Way) -> Arc<Self> {
+        Arc::new(Self(ArcSwap::from_pointee(way)))
+    }
+
+    /// The way that is in force.
+    pub(super) fn way(&self) -> Arc<Way> {
+        self.0.load_full()
+    }
+
+    /// Attempts that begin from now on take this way; those under way keep theirs.
+    pub(super) fn change(&self, way: Way) {
+        let before = self.0.swap(Arc::new(way));
+        if !Arc::ptr_eq(&before.deliverer, &self.way().deliverer) {
+            // Its idle connections; those of attempts that are under way close when they end.
+            drop(tokio::spawn(async move { before.deliverer.close().await }));
+        }
+    }
 }
 
 impl Deliver for Along {
@@ -26,8 +47,9 @@ impl Deliver for Along {
         delivery: Delivery,
         content: OpenContent,
     ) -> Pin<Box<dyn Future<Output = Attempt> + Send>> {
-        let deliverer = Arc::clone(&self.deliverer);
-        if self.routes.lead_to(
+        let way = self.way();
+        let deliverer = Arc::clone(&way.deliverer);
+        if way.routes.lead_to(
             &delivery.next_hop,
             Source::of(&message),
             &message.envelope.recipients,
@@ -37,7 +59,7 @@ impl Deliver for Along {
         }
         // The configuration has changed since the message was accepted. Its lane keeps its old
         // name; the mail goes where the routes lead now.
-        let parts = self.routes.split_pending(
+        let parts = way.routes.split_pending(
             Source::of(&message),
             &message.envelope.recipients,
             delivery.recipients.iter().copied(),

@@ -1,4 +1,5 @@
-//! The running relay: assembles the parts, serves until it is told to stop, and stops in order.
+//! The running relay: assembles the parts, serves until it is told to stop, reads its
+//! configuration again when it is asked to, and stops in order.
 //!
 //! Decides nothing. A start either succeeds whole or says in one line a mistake what to do; a stop
 //! first closes the doors, then lets work end, then closes the spool.
@@ -11,6 +12,7 @@ mod journal;
 mod loops;
 mod program;
 mod readings;
+mod reload;
 mod secrets;
 mod signals;
 mod start;
@@ -23,15 +25,16 @@ use std::sync::Arc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::admin::Readiness;
+use self::deliver::Along;
+use self::reload::Reloader;
+use crate::admin::{NotReloaded, Readiness, Reload as _, Reloaded};
 use crate::config::{Config, Mistake};
-use crate::delivery::Deliverer;
 use crate::directory::Directory;
 use crate::reception::{self, Drained};
 use crate::spool::Spool;
 
 pub use check::check;
-pub use signals::{Signals, wait_for_stop};
+pub use signals::{Asked, Signals, wait_for_stop};
 
 /// Why the relay does not start: one line for each thing that has to be put right.
 #[derive(Debug)]
@@ -72,7 +75,8 @@ pub struct Relay {
     readiness: Readiness,
     stop_admin: CancellationToken,
     stop_queue: CancellationToken,
-    deliverer: Arc<Deliverer>,
+    along: Arc<Along>,
+    reloader: Arc<Reloader>,
     greeting: String,
 }
 
@@ -81,6 +85,15 @@ impl Relay {
     /// what to type next.
     pub fn greeting(&self) -> &str {
         &self.greeting
+    }
+
+    /// Reads the configuration again and puts it into force, whole or not at all; the log says which. No
+    /// connection is dropped.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub async fn reload(&self) -> Result<Reloaded, NotReloaded> {
+        self.reloader.reload().await
     }
 
     /// Stops in order: no new connections and no new attempts, idle sessions are told, transactions
@@ -105,7 +118,7 @@ impl Relay {
         if let Err(error) = queue {
             tracing::error!(%error, "the queue did not stop well");
         }
-        self.deliverer.close().await;
+        self.along.way().deliverer.close().await;
         self.stop_admin.cancel();
         if let Err(error) = self.admin.await {
             tracing::error!(%error, "the admin surface did not stop well");

@@ -1,7 +1,7 @@
 //! The signals that the relay listens to.
 //!
-//! SIGTERM and SIGINT stop it. SIGHUP asks daemons to read their configuration again, which the relay
-//! cannot do while it runs: it says so and goes on. What a stop does stands in the module above.
+//! SIGTERM and SIGINT stop it, SIGHUP has it read its configuration again. What either does stands in the
+//! module above.
 
 use std::io;
 
@@ -28,19 +28,34 @@ impl Signals {
         })
     }
 
-    /// Waits for SIGTERM or SIGINT. Each SIGHUP until then is told in the log and changes nothing.
+    /// Waits for SIGTERM or SIGINT. A SIGHUP that comes meanwhile is kept.
     pub async fn stop(&mut self) {
-        loop {
-            tokio::select! {
-                Some(()) = self.terminate.recv() => return,
-                Some(()) = self.interrupt.recv() => return,
-                Some(()) = self.hang_up.recv() => tracing::warn!(
-                    "SIGHUP changes nothing: the configuration is read at a start only; restart to change it"
-                ),
-                else => std::future::pending().await,
-            }
+        tokio::select! {
+            Some(()) = self.terminate.recv() => {}
+            Some(()) = self.interrupt.recv() => {}
+            else => std::future::pending().await,
         }
     }
+
+    /// Waits for either kind.
+    pub async fn next(&mut self) -> Asked {
+        tokio::select! {
+            biased;
+            Some(()) = self.terminate.recv() => Asked::Stop,
+            Some(()) = self.interrupt.recv() => Asked::Stop,
+            Some(()) = self.hang_up.recv() => Asked::Reload,
+            else => std::future::pending().await,
+        }
+    }
+}
+
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// SIGTERM or SIGINT.
+    Stop,
+    /// SIGHUP.
+    Reload,
 }
 
 /// Waits for SIGTERM or SIGINT. Where the system gives no signals it waits for ever.

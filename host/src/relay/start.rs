@@ -9,12 +9,15 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use outpost_smtp::{Timeouts, server};
+use arc_swap::ArcSwap;
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
+use super::deliver::{Along, Way};
 use super::greeting::{self, Greeting};
 use super::loops::{self, Loop};
-use super::{Relay, StartError, check, deliver, files, journal, program, readings, secrets};
+use super::reload::{self, Parts, Reloader};
+use super::{Relay, StartError, check, files, journal, program, readings, secrets};
 use crate::admin::{self, Api, Certificate, ConnectionFacts, Readiness};
 use crate::auth::Authenticator;
 use crate::clock::Clock;
@@ -26,7 +29,7 @@ use crate::message::Routes;
 use crate::net::{self, Listener, Unbound};
 use crate::plugin::Plugins;
 use crate::queue::{self, Queue};
-use crate::reception::{self, NotificationSettings, Notifier, Reception};
+use crate::reception::{self, Connections, NotificationSettings, Notifier, Reception};
 use crate::spool::{self, Spool};
 use crate::telemetry::Registry;
 use crate::tls;
@@ -49,7 +52,7 @@ struct Foundation {
     plugins: Arc<Plugins>,
     spool: Arc<dyn Spool>,
     tls: tls::Server,
-    routes: Arc<Routes>,
+    routes: Arc<ArcSwap<Routes>>,
 }
 
 impl Relay {
@@ -57,13 +60,12 @@ impl Relay {
     ///
     /// # Errors
     /// Everything that keeps it from starting.
-    pub async fn start(mut config: Config) -> Result<Relay, StartError> {
+    pub async fn start(config: Config) -> Result<Relay, StartError> {
         let files_max = net::raise_file_limit().unwrap_or_else(|error| {
             tracing::warn!(%error, "the limit on open files cannot be raised");
             u64::MAX
         });
         let doors = Doors::open(&config, files_max).await?;
-        limit_clients(&mut config, files_max, doors.listeners.len());
         let mut foundation = Foundation::lay(&config).await?;
         let started = foundation.clock.now();
         let first = secrets::first_start(
@@ -74,14 +76,20 @@ impl Relay {
         )
         .await?;
 
-        let deliverer = foundation.deliverer(&config, &doors.loops);
+        let delivery_metrics = delivery::Metrics::register(&mut foundation.registry);
+        let along = Along::new(Way {
+            routes: foundation.routes.load_full(),
+            deliverer: deliverer(&config, &doors.loops, delivery_metrics.clone()),
+        });
         let stop_queue = CancellationToken::new();
-        let queue = foundation.queue(&config, &deliverer);
+        let queue = foundation.queue(&config, &along);
+        let rules = queue.rules();
         let queue = tokio::spawn(queue.run(stop_queue.clone().cancelled_owned()));
         let notifier = foundation.notifier(&config);
         let notifying = Arc::clone(&notifier);
         let notifying = tokio::spawn(async move { notifying.run().await });
-        let reception = foundation.reception(&config, notifier);
+        let settings = with_room(&config, files_max, doors.listeners.len());
+        let reception = foundation.reception(&config, settings, notifier);
         let greeting = Greeting {
             config: &config,
             program: &program::as_typed(),
@@ -99,7 +107,24 @@ impl Relay {
         let stop_admin = CancellationToken::new();
         let (spool, directory) = (Arc::clone(&foundation.spool), foundation.directory.clone());
         let connection = connection_facts(&config, &doors.listeners);
-        let api = foundation.api(connection, readiness.clone());
+        let connection = Arc::new(ArcSwap::from_pointee(connection));
+        let listeners = doors.listeners.iter();
+        let reloader = Arc::new(Reloader {
+            in_force: Arc::new(Mutex::new(config.clone())),
+            parts: Arc::new(Parts {
+                tls: foundation.tls.clone(),
+                plugins: Arc::clone(&foundation.plugins),
+                reception: Arc::clone(&reception),
+                routes: Arc::clone(&foundation.routes),
+                along: Arc::clone(&along),
+                delivery_metrics,
+                rules,
+                connection: Arc::clone(&connection),
+                listening: listeners.map(|listener| listener.address).collect(),
+                files_max,
+            }),
+        });
+        let api = foundation.api(connection, readiness.clone(), Arc::clone(&reloader));
         let admin = tokio::spawn(doors.admin.serve(admin::router(api), stop_admin.clone()));
         let acceptor = reception::accept(&reception, doors.listeners);
         tracing::info!(hostname = %config.hostname, version = env!("CARGO_PKG_VERSION"), "started");
@@ -114,7 +139,8 @@ impl Relay {
             readiness,
             stop_admin,
             stop_queue,
-            deliverer,
+            along,
+            reloader,
             greeting,
         })
     }
@@ -212,7 +238,8 @@ impl Foundation {
         }
         let plugins = match loaded {
             Ok(plugins) if mistakes.is_empty() => {
-                if let Some(Mistake { line, key, text }) = check::of_chain(config, &plugins) {
+                let chain = check::of_chain(config, &plugins.status());
+                if let Some(Mistake { line, key, text }) = chain {
                     tracing::warn!(line, key, "{text}");
                 }
                 plugins
@@ -231,7 +258,7 @@ impl Foundation {
             plugins,
             spool,
             tls,
-            routes: Arc::new(config.routes.clone()),
+            routes: Arc::new(ArcSwap::from_pointee(config.routes.clone())),
         })
     }
 
@@ -240,31 +267,14 @@ impl Foundation {
         !users.users.is_empty()
     }
 
-    fn deliverer(&mut self, config: &Config, loops: &[Loop]) -> Arc<Deliverer> {
-        let mut settings = config.delivery.clone();
-        for found in loops {
-            if let Some(smarthost) = settings.smarthosts.get_mut(&found.host.to_string()) {
-                smarthost.is_this_relay = true;
-            }
-        }
-        let network = delivery::Network {
-            resolver: Resolver::new(&config.dns),
-            dialer: net::Dialer::tcp(),
-            tls: tls::client::Connector::new(Vec::new()),
-            random: || u64::try_from(random() >> 64).unwrap_or_default(),
-        };
-        let metrics = delivery::Metrics::register(&mut self.registry);
-        Deliverer::new(settings, network, metrics)
-    }
-
-    fn queue(&mut self, config: &Config, deliverer: &Arc<Deliverer>) -> Queue {
+    fn queue(&mut self, config: &Config, along: &Arc<Along>) -> Queue {
         let metrics = queue::Metrics::default();
         metrics.register(&mut self.registry);
         Queue::new(queue::Parts {
             settings: config.queue.clone(),
             hostname: config.hostname.clone(),
             spool: Arc::clone(&self.spool),
-            deliver: deliver::along(Arc::clone(&self.routes), Arc::clone(deliverer)),
+            deliver: Arc::<Along>::clone(along),
             next_hop: next_hops(&self.routes),
             random: Box::new(random),
             clock: self.clock.clone(),
@@ -282,16 +292,16 @@ impl Foundation {
         )
     }
 
-    fn reception(&mut self, config: &Config, notifier: Arc<Notifier>) -> Arc<Reception> {
+    fn reception(
+        &mut self,
+        config: &Config,
+        settings: reception::Settings,
+        notifier: Arc<Notifier>,
+    ) -> Arc<Reception> {
         Arc::new(Reception {
-            settings: config.reception.clone(),
-            protocol: Arc::new(server::Settings {
-                hostname: config.hostname.clone(),
-                limits: config.limits.clone(),
-                timeouts: Timeouts::default(),
-                plaintext_auth: config.plaintext_auth,
-                starttls: true,
-            }),
+            connections: Connections::new(&settings),
+            settings,
+            protocol: ArcSwap::from_pointee(reload::protocol(config)),
             tls: self.tls.clone(),
             directory: self.directory.clone(),
             authenticator: self.authenticator.clone(),
@@ -305,7 +315,12 @@ impl Foundation {
     }
 
     /// The admin surface. It shows the metrics of everybody, so it comes last.
-    fn api(mut self, connection: ConnectionFacts, readiness: Readiness) -> Api {
+    fn api(
+        mut self,
+        connection: Arc<ArcSwap<ConnectionFacts>>,
+        readiness: Readiness,
+        reload: Arc<Reloader>,
+    ) -> Api {
         let metrics = admin::Metrics::register(&mut self.registry);
         let started = self.clock.now();
         Api {
@@ -313,6 +328,7 @@ impl Foundation {
             auth: self.authenticator,
             spool: self.spool,
             plugins: self.plugins,
+            reload,
             connection,
             registry: Arc::new(self.registry),
             metrics,
@@ -349,20 +365,22 @@ fn refuse_emptied(directory: &Path, spool: &Path) -> Result<(), StartError> {
     }
 }
 
-/// Serves fewer clients than configured where the rest would be left without open files.
-fn limit_clients(config: &mut Config, files_max: u64, listeners: usize) {
-    let wanted = &mut config.reception.connections_max;
+/// Reception's settings, with fewer clients than configured where the rest would be left without open files.
+pub(super) fn with_room(config: &Config, files_max: u64, listeners: usize) -> reception::Settings {
+    let mut settings = config.reception.clone();
+    let wanted = settings.connections_max;
     let clients_max =
-        files::clients_max(*wanted, files_max, listeners, config.queue.simultaneous_max);
-    if clients_max < *wanted {
+        files::clients_max(wanted, files_max, listeners, config.queue.simultaneous_max);
+    if clients_max < wanted {
         tracing::warn!(
-            connections_max = *wanted,
+            connections_max = wanted,
             clients_max,
             files_max,
             "the limit on open files leaves room for fewer clients at once than configured"
         );
-        *wanted = clients_max;
     }
+    settings.connections_max = clients_max;
+    settings
 }
 
 fn make_folder(path: &Path) -> Result<(), StartError> {
@@ -398,16 +416,41 @@ fn connection_facts(config: &Config, listeners: &[Listener]) -> ConnectionFacts 
         starttls_ports: ports(false),
         tls_ports: ports(true),
         plaintext_login: config.plaintext_auth,
-        certificate: match config.tls {
-            tls::Settings::Configured { .. } => Certificate::Configured,
-            tls::Settings::SelfSigned { .. } => Certificate::SelfSigned,
-        },
+        certificate: certificate(config),
     }
 }
 
-fn next_hops(routes: &Arc<Routes>) -> Box<queue::NextHopOf> {
+pub(super) fn certificate(config: &Config) -> Certificate {
+    match config.tls {
+        tls::Settings::Configured { .. } => Certificate::Configured,
+        tls::Settings::SelfSigned { .. } => Certificate::SelfSigned,
+    }
+}
+
+fn next_hops(routes: &Arc<ArcSwap<Routes>>) -> Box<queue::NextHopOf> {
     let routes = Arc::clone(routes);
-    Box::new(move |source, mailbox| routes.next_hop(source, mailbox))
+    Box::new(move |source, mailbox| routes.load().next_hop(source, mailbox))
+}
+
+/// Who makes attempts with the settings of this configuration; `loops` lead back here.
+pub(super) fn deliverer(
+    config: &Config,
+    loops: &[Loop],
+    metrics: delivery::Metrics,
+) -> Arc<Deliverer> {
+    let mut settings = config.delivery.clone();
+    for found in loops {
+        if let Some(smarthost) = settings.smarthosts.get_mut(&found.host.to_string()) {
+            smarthost.is_this_relay = true;
+        }
+    }
+    let network = delivery::Network {
+        resolver: Resolver::new(&config.dns),
+        dialer: net::Dialer::tcp(),
+        tls: tls::client::Connector::new(Vec::new()),
+        random: || u64::try_from(random() >> 64).unwrap_or_default(),
+    };
+    Deliverer::new(settings, network, metrics)
 }
 
 /// Randomness for jitter and the ids of reports. The system's source does not fail once it has

@@ -139,14 +139,16 @@ impl Server {
         &self.acceptor
     }
 
-    /// Serves another certificate from now on; open connections keep theirs.
+    /// Serves another certificate from now on; open connections keep theirs. Whether it is another one than
+    /// that in force.
     ///
     /// # Errors
     /// See [`CertificateError`]; the certificate in force stays then.
-    pub fn replace(&self, settings: &Settings) -> Result<(), CertificateError> {
+    pub fn replace(&self, settings: &Settings) -> Result<bool, CertificateError> {
         let certificate = load(settings, &super::provider())?;
+        let is_another = certificate.cert != self.certificate.0.load().cert;
         self.certificate.0.store(Arc::new(certificate));
-        Ok(())
+        Ok(is_another)
     }
 }
 
@@ -406,7 +408,8 @@ mod tests {
             assert!(error.contains(expected), "{error}");
         }
         assert!(Arc::ptr_eq(&before, &server.certificate.0.load_full()));
-        server.replace(&settings(other.path())).unwrap();
+        assert!(server.replace(&settings(other.path())).unwrap());
+        assert!(!server.replace(&settings(other.path())).unwrap());
         assert!(!Arc::ptr_eq(&before, &server.certificate.0.load_full()));
     }
 }

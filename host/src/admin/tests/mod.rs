@@ -10,9 +10,12 @@ mod logs;
 mod mail;
 mod surface;
 
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request};
@@ -22,7 +25,10 @@ use hyper_util::service::TowerToHyperService;
 use outpost_smtp::{Body as Declared, Mailbox, Reply, ReversePath};
 use serde_json::Value;
 
-use super::{Api, Certificate, ConnectionFacts, Metrics, PluginStatus, Readiness, router};
+use super::{
+    Api, Certificate, ConnectionFacts, Metrics, NotReloaded, PluginStatus, Readiness, Reload,
+    Reloaded, Remark, router,
+};
 use crate::account::{DEFAULT_LIST, Scope};
 use crate::auth::{self, Authenticator, Parameters};
 use crate::clock::Clock;
@@ -132,6 +138,35 @@ impl PluginStatus for OnePlugin {
     }
 }
 
+/// Whoever asks for a reload first gets what can be said about one; later ones are refused.
+#[derive(Default)]
+struct Reloads(AtomicBool);
+
+impl Reload for Reloads {
+    fn reload(&self) -> Pin<Box<dyn Future<Output = Result<Reloaded, NotReloaded>> + Send>> {
+        let remark = |key: &str, text: &str| Remark {
+            line: Some(3),
+            key: key.to_owned(),
+            text: text.to_owned(),
+        };
+        let outcome = if self.0.swap(true, Ordering::Relaxed) {
+            Err(NotReloaded {
+                file: Some("outpost.toml".to_owned()),
+                mistakes: vec![remark("hostname", "`a b` is not a host name")],
+                more: 1,
+            })
+        } else {
+            Ok(Reloaded {
+                file: Some("outpost.toml".to_owned()),
+                changed: vec!["tls".to_owned(), "plugin".to_owned()],
+                needs_restart: vec!["admin.address".to_owned()],
+                notes: vec![remark("plugin", "nobody decides")],
+            })
+        };
+        Box::pin(std::future::ready(outcome))
+    }
+}
+
 impl Surface {
     pub(crate) async fn start() -> Self {
         let clock = Clock::standing_at(NOW);
@@ -157,14 +192,15 @@ impl Surface {
             auth: auth.unwrap(),
             spool: Memory::new(spool::Settings::default(), clock.clone()),
             plugins: Arc::new(OnePlugin),
-            connection: ConnectionFacts {
+            reload: Arc::new(Reloads::default()),
+            connection: Arc::new(ArcSwap::from_pointee(ConnectionFacts {
                 hostname: "relay.example".to_owned(),
                 addresses: vec!["0.0.0.0".parse().unwrap()],
                 starttls_ports: vec![25, 587],
                 tls_ports: vec![465],
                 plaintext_login: false,
                 certificate: Certificate::SelfSigned,
-            },
+            })),
             registry: Arc::new(registry),
             metrics,
             readiness: Readiness::default(),

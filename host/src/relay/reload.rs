@@ -1,0 +1,255 @@
+//! Reading the configuration again while mail goes on: checked whole, then put into force whole, or not at
+//! all.
+//!
+//! What each part does with its new settings is said there; which can change at once stands in config. No
+//! connection is touched: those that are open keep what they began with.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use outpost_smtp::{Timeouts, server};
+use tokio::sync::Mutex;
+
+use super::deliver::{Along, Way};
+use super::{check, loops, start};
+use crate::admin::{self, ConnectionFacts, NotReloaded, Reloaded, Remark};
+use crate::config::{self, Change, Config, Mistake, Reading};
+use crate::delivery;
+use crate::message::Routes;
+use crate::plugin::Plugins;
+use crate::queue::RulesInForce;
+use crate::reception::Reception;
+use crate::telemetry;
+use crate::tls;
+
+/// What makes of a configuration file the configuration in force.
+pub(super) struct Reloader {
+    /// What is in force. Held while it is replaced, so one reload goes on at a time.
+    pub in_force: Arc<Mutex<Config>>,
+    pub parts: Arc<Parts>,
+}
+
+/// The parts of the relay that take other settings while they run.
+pub(super) struct Parts {
+    pub tls: tls::Server,
+    pub plugins: Arc<Plugins>,
+    pub reception: Arc<Reception>,
+    pub routes: Arc<ArcSwap<Routes>>,
+    pub along: Arc<Along>,
+    pub delivery_metrics: delivery::Metrics,
+    pub rules: Arc<RulesInForce>,
+    pub connection: Arc<ArcSwap<ConnectionFacts>>,
+    /// The submission ports.
+    pub listening: Vec<SocketAddr>,
+    /// How many files the relay may have open.
+    pub files_max: u64,
+}
+
+type Outcome = Result<Reloaded, NotReloaded>;
+
+impl admin::Reload for Reloader {
+    fn reload(&self) -> Pin<Box<dyn Future<Output = Outcome> + Send>> {
+        let (in_force, parts) = (Arc::clone(&self.in_force), Arc::clone(&self.parts));
+        Box::pin(async move {
+            let mut in_force = in_force.lock_owned().await;
+            // On a task of its own: what has begun comes to its end, also when nobody waits for it any more.
+            let reloading = tokio::spawn(async move {
+                let outcome = parts.reload(&mut in_force).await;
+                log(&outcome);
+                outcome
+            });
+            match reloading.await {
+                Ok(outcome) => outcome,
+                Err(error) => match error.try_into_panic() {
+                    Ok(panic) => std::panic::resume_unwind(panic),
+                    // The process ends.
+                    Err(_) => std::future::pending().await,
+                },
+            }
+        })
+    }
+}
+
+impl Parts {
+    async fn reload(&self, in_force: &mut Config) -> Outcome {
+        let file = in_force.file.clone();
+        let reading = blocking(move || config::read(file.as_deref())).await;
+        let reading = reading.map_err(|error| not_read(in_force, &error))?;
+        let chain = self.plugins.prepare(&reading.config.plugin.chain).await;
+        let (chain, loaded) = match chain {
+            Ok(chain) => {
+                let status = chain.status();
+                (Some(chain), Ok(status))
+            }
+            Err(problems) => (None, Err(problems)),
+        };
+        let bound = |config: &Config| loops::bound(config, &self.listening);
+        let Reading {
+            config,
+            mistakes,
+            notes,
+        } = check::examine(reading, bound, loaded);
+        // Without a mistake it is there.
+        let Some(chain) = chain.filter(|_| mistakes.is_empty()) else {
+            return Err(refused(&config, &mistakes));
+        };
+        let Change {
+            config,
+            mut changed,
+            needs_restart,
+        } = in_force.followed_by(config);
+
+        // The last that can fail, so that nothing is changed when it does.
+        if self.certify(in_force, &config).await? && !changed.contains(&"tls") {
+            changed.push("tls");
+        }
+        if chain.is_another() && !changed.contains(&"plugin") {
+            changed.push("plugin");
+        }
+        chain.put_into_force();
+        self.receive(&config);
+        self.deliver(in_force, &config);
+        telemetry::change_filter(&config.log);
+        let outcome = Reloaded {
+            file: shown(config.file.as_deref()),
+            changed: owned(&changed),
+            needs_restart: owned(&needs_restart),
+            notes: notes.into_iter().map(remark).collect(),
+        };
+        *in_force = config;
+        Ok(outcome)
+    }
+
+    /// Whether there is another certificate now.
+    async fn certify(&self, before: &Config, config: &Config) -> Result<bool, NotReloaded> {
+        let is_self_signed =
+            |config: &Config| matches!(config.tls, tls::Settings::SelfSigned { .. });
+        if is_self_signed(before) && is_self_signed(config) {
+            return Ok(false);
+        }
+        let (server, settings) = (self.tls.clone(), config.tls.clone());
+        let replaced = blocking(move || server.replace(&settings)).await;
+        replaced.map_err(|error| refused(config, &[check::of_certificate(config, &error)]))
+    }
+
+    fn receive(&self, config: &Config) {
+        let settings = start::with_room(config, self.files_max, self.listening.len());
+        self.reception.connections.limit(&settings);
+        self.reception.protocol.store(Arc::new(protocol(config)));
+        let before = self.connection.load();
+        self.connection.store(Arc::new(ConnectionFacts {
+            plaintext_login: config.plaintext_auth,
+            certificate: start::certificate(config),
+            ..ConnectionFacts::clone(&before)
+        }));
+    }
+
+    fn deliver(&self, before: &Config, config: &Config) {
+        let way = self.along.way();
+        let deliverer = if before.delivery == config.delivery && before.dns == config.dns {
+            Arc::clone(&way.deliverer)
+        } else {
+            let loops = loops::bound(config, &self.listening);
+            start::deliverer(config, &loops, self.delivery_metrics.clone())
+        };
+        let routes = Arc::new(config.routes.clone());
+        self.along.change(Way {
+            routes: Arc::clone(&routes),
+            deliverer,
+        });
+        self.routes.store(routes);
+        self.rules.change(&config.queue);
+    }
+}
+
+/// What the protocol core is told for the connections that come.
+pub(super) fn protocol(config: &Config) -> server::Settings {
+    server::Settings {
+        hostname: config.hostname.clone(),
+        limits: config.limits.clone(),
+        timeouts: Timeouts::default(),
+        plaintext_auth: config.plaintext_auth,
+        starttls: true,
+    }
+}
+
+/// One line for each thing that the operator should know.
+fn log(outcome: &Outcome) {
+    match outcome {
+        Ok(Reloaded {
+            file,
+            changed,
+            needs_restart,
+            notes,
+        }) => {
+            for Remark { line, key, text } in notes {
+                tracing::warn!(line, key, "note: {text}");
+            }
+            for key in needs_restart {
+                tracing::warn!("needs a restart: {key}");
+            }
+            let changed = match changed.as_slice() {
+                [] => "nothing".to_owned(),
+                changed => changed.join(","),
+            };
+            tracing::info!(file, changed, "the configuration was read again");
+        }
+        Err(NotReloaded {
+            file,
+            mistakes,
+            more,
+        }) => {
+            for Remark { line, key, text } in mistakes {
+                tracing::error!(file, line, key, "not reloaded, all stays as it was: {text}");
+            }
+            if *more > 0 {
+                tracing::error!(file, more, "not reloaded: there are more mistakes");
+            }
+        }
+    }
+}
+
+fn not_read(config: &Config, error: &config::ConfigError) -> NotReloaded {
+    NotReloaded {
+        file: shown(config.file.as_deref()),
+        mistakes: vec![Remark {
+            line: None,
+            key: String::new(),
+            text: error.to_string(),
+        }],
+        more: 0,
+    }
+}
+
+fn refused(config: &Config, mistakes: &[Mistake]) -> NotReloaded {
+    let told = mistakes.iter().take(config::MISTAKES_SHOWN_MAX);
+    NotReloaded {
+        file: shown(config.file.as_deref()),
+        mistakes: told.cloned().map(remark).collect(),
+        more: mistakes.len().saturating_sub(config::MISTAKES_SHOWN_MAX),
+    }
+}
+
+fn remark(Mistake { line, key, text }: Mistake) -> Remark {
+    Remark { line, key, text }
+}
+
+fn shown(file: Option<&Path>) -> Option<String> {
+    file.map(|file| file.display().to_string())
+}
+
+fn owned(keys: &[&str]) -> Vec<String> {
+    keys.iter().map(ToString::to_string).collect()
+}
+
+/// Runs what reads files where it may wait for them.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        // It was not cancelled: nobody else can do so.
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}

@@ -1,0 +1,262 @@
+//! The configuration is read again while mail goes on: connections stay open, what can change does, and a
+//! wrong file changes nothing.
+
+use std::fs;
+use std::path::Path;
+
+use crate::support::{Client, Relay, Sink, mail, message_id};
+
+/// Writes a certificate for `relay.test` and its key under names that stay the same.
+fn certify(folder: &Path) {
+    let certified = rcgen::generate_simple_self_signed(vec!["relay.test".to_owned()]).unwrap();
+    fs::write(folder.join("cert.pem"), certified.cert.pem()).unwrap();
+    fs::write(
+        folder.join("key.pem"),
+        certified.signing_key.serialize_pem(),
+    )
+    .unwrap();
+}
+
+fn route(port: u16) -> String {
+    format!("[[delivery.route]]\nrecipients = \"*\"\nsmarthost = \"IP:{port}\"\n# in clear\n")
+}
+
+#[track_caller]
+fn submit(client: &mut Client, subject: &str) {
+    let reply = client.message(
+        "ann@a.example",
+        "bob@d.example",
+        &mail("ann@a.example", subject),
+    );
+    message_id(&reply);
+}
+
+#[test]
+fn a_client_stays_connected_while_its_certificate_is_replaced_and_a_new_one_sees_the_new() {
+    let folder = tempfile::tempdir().unwrap();
+    let certificate = folder.path().join("cert.pem");
+    let old = folder.path().join("old.pem");
+    certify(folder.path());
+    fs::copy(&certificate, &old).unwrap();
+    let relay = Relay::start(&format!(
+        "[tls]\ncertificate = \"{}\"\nkey = \"{}\"\n",
+        certificate.display(),
+        folder.path().join("key.pem").display()
+    ));
+    let sink = Sink::start(relay.ip, &[]);
+    let password = relay.user("ann", "a.example");
+    let mut early = relay.connect();
+    early.upgrade(&old);
+    early.log_in("ann", &password);
+    let mut in_clear = relay.connect();
+
+    certify(folder.path());
+    // Until it is told, it serves what it has.
+    relay.connect().upgrade(&old);
+    let printed = relay.printed_by(&["reload"]);
+    let file = relay.folder().join("outpost.toml");
+    assert_eq!(
+        printed,
+        format!("{} was read again\nchanged: tls\n", file.display())
+    );
+
+    submit(&mut early, "across");
+    in_clear.upgrade(&certificate);
+    Client::open_tls(relay.tls(), &certificate).reply();
+    assert_eq!(sink.wait_for(1)[0].field("Subject").unwrap(), "across");
+    let again = relay.printed_by(&["reload"]);
+    assert!(again.ends_with("again; nothing has changed\n"), "{again}");
+}
+
+#[test]
+fn a_certificate_that_the_relay_made_itself_is_left_alone_and_gives_way_to_a_configured_one() {
+    let relay = Relay::start("");
+    let own = fs::read(relay.certificate()).unwrap();
+    relay.printed_by(&["reload"]);
+    relay.connect().upgrade(&relay.certificate());
+    certify(&relay.folder());
+    relay.configure("[tls]\ncertificate = \"cert.pem\"\nkey = \"key.pem\"\n");
+    assert_eq!(relay.json(&["reload"])["changed"][0], "tls");
+    relay.connect().upgrade(&relay.folder().join("cert.pem"));
+    let connection = relay.json(&["connection"]);
+    assert_eq!(connection["certificate"], "configured");
+    assert_eq!(fs::read(relay.certificate()).unwrap(), own);
+}
+
+#[test]
+fn a_wrong_configuration_is_refused_with_key_and_line_and_the_old_one_stays() {
+    let mut relay = Relay::start_in_clear("");
+    let (sink, other) = (
+        Sink::start(relay.ip, &[]),
+        Sink::start_on(relay.ip, 2601, &[]),
+    );
+    let password = relay.user("ann", "a.example");
+    let mut client = relay.logged_in("ann", &password);
+    // What is right in it stays out as well.
+    relay.configure(&format!(
+        "colour = 1\n[tls]\ncertificate = \"none.pem\"\nkey = \"none.pem\"\n[[plugin]]\nname = \"mine\"\n\
+         component = \"none.wasm\"\n{}",
+        route(2601)
+    ));
+    let told = [
+        "line 3: colour: unknown key",
+        "line 13: tls.certificate: none.pem: No such file",
+        "line 14: tls.key: none.pem: No such file",
+        "line 17: plugin[1].component: plugin \"mine\": none.wasm cannot be read",
+    ];
+    let complaint = relay.complaint_of(&["reload"]);
+    for (line, told) in complaint.lines().zip(told) {
+        assert!(line.starts_with(&format!("outpost: {told}")), "{complaint}");
+    }
+    let checked = relay.complaint_of(&["check"]);
+    let file = format!("{}: ", relay.folder().join("outpost.toml").display());
+    let last = complaint.lines().last().unwrap();
+    assert!(
+        last.ends_with("has 4 mistakes: everything stays as it was"),
+        "{last}"
+    );
+    assert_eq!(
+        complaint.replace(&format!("{last}\n"), ""),
+        checked.replace(&file, ""),
+        "what check says, word by word"
+    );
+    let problem = relay.api("POST", "/api/v1/reload", None);
+    assert_eq!(problem.status, 422);
+    let problem = problem.document();
+    assert_eq!(problem["type"], "urn:outpost:problem:invalid-configuration");
+    assert_eq!(problem["errors"][0]["field"], "colour");
+    assert_eq!(problem["errors"][0]["line"], 3);
+    relay.signal("HUP");
+    for (line, key) in [(3, "colour"), (13, "tls.certificate"), (14, "tls.key")] {
+        let logged = relay.program().wait_for_line(&format!("key={key}"));
+        assert!(
+            logged.contains("not reloaded, all stays as it was: ")
+                && logged.contains(&format!("line={line}")),
+            "{logged}"
+        );
+    }
+
+    submit(&mut client, "old way");
+    sink.wait_for(1);
+    relay.connect().upgrade(&relay.certificate());
+    assert_eq!(other.count(), 0);
+
+    relay.configure("colour =\n");
+    let complaint = relay.complaint_of(&["reload"]);
+    assert!(complaint.contains("outpost.toml: line 3: "), "{complaint}");
+    fs::remove_file(relay.folder().join("outpost.toml")).unwrap();
+    let gone = relay.api("POST", "/api/v1/reload", None).document();
+    let text = gone["errors"][0]["detail"].as_str().unwrap();
+    assert!(text.contains("No such file"), "{text}");
+}
+
+#[test]
+fn the_next_message_follows_a_changed_route_and_what_waits_does_too() {
+    let mut relay = Relay::start_in_clear("[delivery]\nretry = [\"1h\"]\n");
+    let password = relay.user("ann", "a.example");
+    let mut client = relay.logged_in("ann", &password);
+    submit(&mut client, "waits");
+    relay.program().wait_for_line("deferred");
+    let other = Sink::start_on(relay.ip, 2601, &[]);
+    relay.configure(&format!("[delivery]\nretry = [\"2h\"]\n{}", route(2601)));
+    let changed = relay.json(&["reload"])["changed"].clone();
+    assert_eq!(
+        changed,
+        serde_json::json!(["delivery.route", "delivery.retry"])
+    );
+    submit(&mut client, "next");
+    assert_eq!(other.wait_for(1)[0].field("Subject").unwrap(), "next");
+    relay.printed_by(&["queue", "retry", "--all", "--yes"]);
+    assert_eq!(other.wait_for(2)[1].field("Subject").unwrap(), "waits");
+}
+
+#[test]
+fn what_needs_a_restart_is_named_and_the_rest_is_in_force() {
+    let mut relay = Relay::start_in_clear("");
+    let password = relay.user("ann", "a.example");
+    let mut open = relay.logged_in("ann", &password);
+    open.expect("MAIL FROM:<ann@a.example>", "250");
+    let text = fs::read_to_string(relay.folder().join("outpost.toml")).unwrap();
+    let text = text
+        .replace("\"relay.test\"", "\"other.test\"")
+        .replace(
+            "plaintext_auth = true",
+            "plaintext_auth = false\nmessage_bytes_max = 2000",
+        )
+        .replace("ports = \"2525\"", "ports = \"2526\"");
+    fs::write(
+        relay.folder().join("outpost.toml"),
+        format!("{text}[log]\nfilter = \"debug\"\n"),
+    )
+    .unwrap();
+    relay.signal("HUP");
+    let line = relay
+        .program()
+        .wait_for_line("the configuration was read again");
+    for key in [
+        "submission.plaintext_auth",
+        "submission.message_bytes_max",
+        "log.filter",
+    ] {
+        assert!(line.contains(key), "{line}");
+    }
+    for key in ["hostname", "submission.ports"] {
+        relay
+            .program()
+            .wait_for_line(&format!("needs a restart: {key}"));
+    }
+    // It is named for as long as it is so.
+    let printed = relay.printed_by(&["reload"]);
+    assert!(
+        printed.ends_with("again\nneeds a restart: hostname\nneeds a restart: submission.ports\n"),
+        "{printed}"
+    );
+    let mut new = relay.connect();
+    let list = new.expect("EHLO client.test", "250");
+    assert!(list.starts_with("250-relay.test"), "{list}");
+    assert!(
+        list.contains("SIZE 2000") && !list.contains("AUTH"),
+        "{list}"
+    );
+    // The transaction that was open before goes on as it began.
+    open.expect("RCPT TO:<bob@d.example>", "250");
+    open.expect("RSET", "250");
+    open.expect("MAIL FROM:<ann@a.example> SIZE=3000", "250");
+    let connection = relay.json(&["connection"]);
+    assert_eq!(connection["plaintext_login"], false);
+}
+
+#[test]
+fn the_next_transaction_asks_the_components_that_are_configured_now() {
+    let relay = Relay::start_in_clear("");
+    let password = relay.user("ann", "a.example");
+    let mut client = relay.logged_in("ann", &password);
+    client.expect("MAIL FROM:<ann@a.example>", "250");
+    relay.configure("[[plugin]]\nname = \"effective-priority\"\n# in clear\n");
+    let printed = relay.printed_by(&["reload"]);
+    let mut lines = printed.lines().skip(1);
+    assert_eq!(lines.next(), Some("changed: plugin"));
+    let note = lines.next().unwrap();
+    assert!(
+        note.starts_with("note: ") && note.contains("so every sender is refused"),
+        "{note}"
+    );
+    client.expect("RSET", "250");
+    client.expect("MAIL FROM:<ann@a.example>", "5");
+    relay.configure("# in clear\n");
+    relay.printed_by(&["reload"]);
+    client.expect("MAIL FROM:<ann@a.example>", "250");
+}
+
+#[test]
+fn the_log_follows_its_filter_at_once() {
+    let mut relay = Relay::start("");
+    let said = "the configuration was read again";
+    relay.configure("[log]\nfilter = \"warn\"\n");
+    assert_eq!(relay.json(&["reload"])["changed"][0], "log.filter");
+    relay.configure("[log]\nfilter = \"info\"\n");
+    relay.printed_by(&["reload"]);
+    relay.program().wait_for_line(said);
+    let printed = relay.printed();
+    assert_eq!(printed.matches(said).count(), 1, "{printed}");
+}
