@@ -2,12 +2,13 @@
 //!
 //! The modules stand in layers and import downwards only (ARCHITECTURE.md has the map, the tidy
 //! test keeps it): plain types (`message`, `account`, `policy`), one module per outside thing
-//! (`spool`, `directory`, `plugin`, `net`, `tls`, `dns`, `auth`, `clock`, `telemetry`), tasks
+//! (`spool`, `directory`, `backup`, `plugin`, `net`, `tls`, `dns`, `auth`, `clock`, `telemetry`), tasks
 //! (`reception`, `queue`, `delivery`, `admin`), and what assembles them (`relay`, `cli`, `config`).
 
 pub mod account;
 pub mod admin;
 pub mod auth;
+pub mod backup;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -24,6 +24,19 @@ fn main() -> ExitCode {
             Ok(reading) => run(check(reading)),
             Err(error) => failed(&error),
         },
+        Some(Command::Restore(command)) if command.print_config => {
+            match cli::print_configuration(&command) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => failed(&error),
+            }
+        }
+        Some(Command::Restore(command)) => match reading().and_then(Reading::into_config) {
+            Ok(config) => match cli::restore(&command, &config) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => failed(&error),
+            },
+            Err(error) => failed(&error),
+        },
         None | Some(Command::Serve) => match reading() {
             Ok(reading) => begin(reading),
             Err(error) => failed(&error),

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod admin;
+mod backup;
 mod clients;
 mod configuration;
 mod crash;

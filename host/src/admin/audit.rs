@@ -159,7 +159,7 @@ impl Line {
     }
 }
 
-/// Changes are logged at `info`, reads at `debug`. A request that was given up has no status.
+/// Changes are logged at `info`, and so is a backup, which has every secret; reads at `debug`. A request that was given up has no status.
 impl Drop for Line {
     fn drop(&mut self) {
         let Self {
@@ -185,7 +185,7 @@ impl Drop for Line {
         } = self.deed.noted();
         // To a tenth: an answer from memory takes less than one.
         let took_milliseconds = (self.began.elapsed().as_secs_f64() * 10_000.0).round() / 10.0;
-        if *method == Method::GET || *method == Method::HEAD {
+        if action.is_none() && (*method == Method::GET || *method == Method::HEAD) {
             tracing::debug!(%method, route, by, status, took_milliseconds, "admin request");
         } else {
             tracing::info!(

@@ -3,16 +3,19 @@
 //! For the command line. It speaks to the relay on this machine or next to it, so it is plain HTTP/1.1
 //! without a pool; what is asked and how answers are shown is the caller's business.
 
+use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
-use hyper::{Method, Request, StatusCode};
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
 /// Largest answer that is taken: a page of a thousand rows with long recipients is below 8 MiB.
@@ -115,6 +118,9 @@ pub enum ClientError {
         /// What is wrong with the answer.
         problem: String,
     },
+    /// What was asked for cannot be written.
+    #[error("the answer cannot be written: {0}")]
+    Out(#[source] io::Error),
     /// The token cannot be sent in a header.
     #[error("the token has characters that no token has")]
     Token,
@@ -178,7 +184,48 @@ impl Client {
         request.map_err(|error| self.not_ours(error))
     }
 
+    /// Asks for what is not a document, and writes it to `out` as it arrives. A refusal is returned.
+    ///
+    /// # Errors
+    /// There is no answer, none of a relay, or one that breaks off; [`ClientError::Out`].
+    pub async fn fetch(
+        &self,
+        ask: &Ask,
+        out: &mut (dyn Write + Send),
+    ) -> Result<Option<Answer>, ClientError> {
+        let request = self.request(ask)?;
+        let silent = |_| ClientError::Silent(self.address);
+        let opened = tokio::time::timeout(WITHIN, self.open(request)).await;
+        let (response, _driver) = opened.map_err(silent)??;
+        let status = response.status();
+        let mut body = response.into_body();
+        if !status.is_success() {
+            let refused = tokio::time::timeout(WITHIN, self.answer(status, body)).await;
+            return refused.map_err(silent)?.map(Some);
+        }
+        // Each piece has that long, not the whole: how large it is nobody knows.
+        while let Some(frame) = tokio::time::timeout(WITHIN, body.frame())
+            .await
+            .map_err(silent)?
+        {
+            let frame = frame.map_err(|_| self.not_ours("the answer broke off"))?;
+            if let Some(octets) = frame.data_ref() {
+                out.write_all(octets).map_err(ClientError::Out)?;
+            }
+        }
+        Ok(None)
+    }
+
     async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Answer, ClientError> {
+        let (response, _driver) = self.open(request).await?;
+        self.answer(response.status(), response.into_body()).await
+    }
+
+    /// Connects and sends the request; the answer's body is read while the driver is kept.
+    async fn open(
+        &self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<(Response<Incoming>, Driver), ClientError> {
         let stream =
             TcpStream::connect(self.address)
                 .await
@@ -189,26 +236,27 @@ impl Client {
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
             .await
             .map_err(|error| self.not_ours(error))?;
-        let driver = tokio::spawn(connection);
-        let answer = async {
-            let response = sender.send_request(request).await.map_err(|error| {
-                // Hyper's own words are about its insides.
-                self.not_ours(if error.is_parse() {
-                    "it does not speak HTTP"
-                } else {
-                    "it closed the connection without an answer"
-                })
-            })?;
-            let status = response.status();
-            let body = Limited::new(response.into_body(), ANSWER_OCTETS_MAX)
-                .collect()
-                .await
-                .map_err(|error| self.not_ours(error))?;
-            self.read(status, &body.to_bytes())
-        }
-        .await;
-        driver.abort();
-        answer
+        let driver = Driver(tokio::spawn(async move {
+            // What went wrong is told to whoever waits for the answer.
+            drop(connection.await);
+        }));
+        let response = sender.send_request(request).await.map_err(|error| {
+            // Hyper's own words are about its insides.
+            self.not_ours(if error.is_parse() {
+                "it does not speak HTTP"
+            } else {
+                "it closed the connection without an answer"
+            })
+        })?;
+        Ok((response, driver))
+    }
+
+    async fn answer(&self, status: StatusCode, body: Incoming) -> Result<Answer, ClientError> {
+        let body = Limited::new(body, ANSWER_OCTETS_MAX)
+            .collect()
+            .await
+            .map_err(|error| self.not_ours(error))?;
+        self.read(status, &body.to_bytes())
     }
 
     fn read(&self, status: StatusCode, body: &[u8]) -> Result<Answer, ClientError> {
@@ -229,6 +277,15 @@ impl Client {
             address: self.address,
             problem: problem.to_string(),
         }
+    }
+}
+
+/// Moves the octets of one connection, as long as it is kept.
+struct Driver(JoinHandle<()>);
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 
@@ -279,6 +336,18 @@ mod tests {
         let address = answering("HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\n{}").await;
         let answer = client(address).ask(&ask()).await.unwrap();
         assert!(!answer.is_success);
+    }
+
+    #[tokio::test]
+    async fn what_is_fetched_is_whole_or_said_to_have_broken_off() {
+        let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n";
+        let whole = answering(format!("{head}0\r\n\r\n").leak()).await;
+        let mut out = Vec::new();
+        let refused = client(whole).fetch(&ask(), &mut out).await.unwrap();
+        assert_eq!((refused, out.as_slice()), (None, b"abc".as_slice()));
+        let broken = client(answering(head).await).fetch(&ask(), &mut out).await;
+        let error = broken.unwrap_err();
+        assert!(error.to_string().ends_with("broke off"), "{error}");
     }
 
     #[tokio::test]

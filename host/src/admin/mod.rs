@@ -11,6 +11,7 @@
     reason = "a request is refused once and the refusal leaves the process: its size costs nothing"
 )]
 
+pub mod backup;
 pub mod client;
 pub mod connection;
 pub mod health;
@@ -45,6 +46,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
+pub use backup::BackupSources;
 pub use connection::{Certificate, ConnectionFacts};
 pub use health::Readiness;
 pub use metrics::Metrics;
@@ -77,6 +79,8 @@ pub struct Api {
     pub reload: Arc<dyn Reload>,
     /// How mail clients connect, now.
     pub connection: Arc<ArcSwap<ConnectionFacts>>,
+    /// What a backup is made of besides the directory.
+    pub backup: BackupSources,
     /// What everybody counts.
     pub registry: Arc<Registry>,
     /// What the surface itself counts.

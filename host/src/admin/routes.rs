@@ -19,8 +19,8 @@ use super::audit::Line;
 use super::extract::BODY_OCTETS_MAX;
 use super::problem::{method_not_allowed, nothing_here};
 use super::{
-    Api, connection, health, lists, messages, metrics, openapi, page, plugins, queue, reload,
-    removal, tokens, users,
+    Api, backup, connection, health, lists, messages, metrics, openapi, page, plugins, queue,
+    reload, removal, tokens, users,
 };
 
 /// Where the description of the API is.
@@ -64,6 +64,7 @@ pub(super) fn described() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(tokens::list, tokens::add))
         .routes(routes!(tokens::remove))
         .routes(routes!(tokens::reset_console_password))
+        .routes(routes!(backup::make))
         .routes(routes!(metrics::show))
         .routes(routes!(health::live))
         .routes(routes!(health::ready))

@@ -39,6 +39,8 @@ pub(super) enum Plan {
     },
     /// Print the token of the data folder; the relay is not asked.
     PrintToken,
+    /// Ask this, write the answer into a file.
+    Save(Ask),
 }
 
 /// What `remote` comes to.
@@ -50,6 +52,7 @@ pub(super) fn plan(remote: &Remote) -> Plan {
         Remote::Plugin(PluginCommand::Ls(_)) => Plan::Ask(Ask::get("/api/v1/plugins")),
         Remote::Connection(_) => Plan::Ask(Ask::get("/api/v1/connection")),
         Remote::Reload(_) => Plan::Ask(Ask::post("/api/v1/reload", None)),
+        Remote::Backup(_) => Plan::Save(Ask::get("/api/v1/backup")),
         Remote::Admin(AdminCommand::ResetPassword(_)) => {
             Plan::Ask(Ask::post("/api/v1/admin/password", None))
         }

@@ -1,10 +1,11 @@
 //! The command line: what can be typed, and how it is read.
 //!
 //! The forms are a contract: scripts rely on them. `serve`, `check` and `sink` are carried out by
-//! whoever assembles the relay; everything else is asked of the running relay over its admin API, by
-//! [`administer`].
+//! whoever assembles the relay, `restore` by [`restore`] where no relay runs; everything else is asked of
+//! the running relay over its admin API, by [`administer`].
 
 mod asks;
+mod backup;
 mod options;
 mod print;
 mod queue_options;
@@ -14,6 +15,7 @@ mod sink;
 mod tests;
 mod text;
 
+pub use backup::{BackupCommand, RestoreCommand, RestoreError, print_configuration, restore};
 pub use options::{Cli, Command, Remote};
 pub use remote::{Access, administer};
 pub use sink::{SinkCommand, receive};

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::backup::{BackupCommand, RestoreCommand};
 use super::queue_options::{Change, QueueCommand};
 use super::sink::SinkCommand;
 
@@ -36,6 +37,8 @@ pub enum Command {
     /// What the running relay does.
     #[command(flatten)]
     Remote(Remote),
+    /// Put a backup into an empty data folder, on a machine where no relay runs
+    Restore(RestoreCommand),
     /// Receive mail as a next hop would, for tests: print, store, be slow, refuse, defer, hang
     Sink(SinkCommand),
 }
@@ -62,6 +65,8 @@ pub enum Remote {
     /// Secrets of the admin surface
     #[command(subcommand)]
     Admin(AdminCommand),
+    /// Write everything that a new machine needs, but queued mail, into one file
+    Backup(BackupCommand),
 }
 
 impl Remote {
@@ -92,6 +97,7 @@ impl Remote {
             | Remote::Connection(output)
             | Remote::Reload(output)
             | Remote::Admin(AdminCommand::ResetPassword(output)) => *output,
+            Remote::Backup(command) => command.output,
             Remote::Admin(AdminCommand::Token { command, output }) => {
                 let own = match command {
                     None => *output,
@@ -388,6 +394,7 @@ mod tests {
             "",
             "serve",
             "check",
+            "restore x",
             "sink",
             "list ls",
             "list add x",
@@ -417,6 +424,7 @@ mod tests {
             "admin token create --name x",
             "admin token ls",
             "admin token rm x",
+            "backup x",
         ] {
             let after = read(&format!("{line} --config a.toml")).unwrap();
             let before = read(&format!("--config a.toml {line}")).unwrap();
@@ -460,6 +468,7 @@ mod tests {
             "admin token create --name x",
             "admin token ls",
             "admin token rm x",
+            "backup x",
         ] {
             assert!(read(&format!("{line} --json")).is_ok(), "{line}");
         }

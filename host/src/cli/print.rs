@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::backup;
 use super::options::{AdminCommand, ListCommand, PluginCommand, Remote, TokenCommand, UserCommand};
 use super::queue_options::{Change, Filter, QueueCommand};
 use super::text::{Table, cut, deliveries, facts, items};
@@ -45,6 +46,7 @@ pub(super) fn answer(remote: &Remote, document: Value) -> Result<String, serde_j
         Remote::Queue(QueueCommand::Show { .. }) => message(&read(document)?),
         Remote::Queue(_) => changed(&read(document)?, remote.change()),
         Remote::Plugin(PluginCommand::Ls(_)) => plugins(&read(document)?),
+        Remote::Backup(_) => backup::saved(&read(document)?),
         Remote::Connection(_) => connection(&read(document)?),
         Remote::Reload(_) => reloaded(&read(document)?),
         Remote::Admin(AdminCommand::ResetPassword(_)) => console_password(&read(document)?),

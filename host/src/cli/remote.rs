@@ -10,6 +10,7 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::asks::{Plan, plan};
+use super::backup::{self, BackupCommand, SaveError};
 use super::options::Remote;
 use super::print;
 use super::queue_options::QueueCommand;
@@ -123,6 +124,10 @@ async fn attempt(
     let client = client(access).await?;
     let document = match plan {
         Plan::PrintToken => return Ok(()),
+        Plan::Save(ask) => match remote {
+            Remote::Backup(command) => save(&client, &ask, command).await?,
+            _ => return Ok(()),
+        },
         Plan::Ask(ask) => match remote {
             Remote::Queue(command @ QueueCommand::Ls { .. }) => listed(&client, command).await?,
             _ => asked(&client, &ask).await?,
@@ -175,6 +180,16 @@ async fn listed(client: &Client, command: &QueueCommand) -> Result<Value, Failur
         }
     }
     serde_json::to_value(whole).map_err(unreadable)
+}
+
+async fn save(client: &Client, ask: &Ask, command: &BackupCommand) -> Result<Value, Failure> {
+    let saved = backup::save(client, ask, command).await;
+    let header = saved.map_err(|error| match error {
+        SaveError::Refused(document) => Failure::Refused(document),
+        SaveError::Unanswered(error) => no_answer(&error),
+        other => Failure::Said(vec![other.to_string()]),
+    })?;
+    serde_json::to_value(header).map_err(unreadable)
 }
 
 async fn confirm(
@@ -258,7 +273,7 @@ fn no_answer(error: &ClientError) -> Failure {
         ClientError::NotOurs { .. } => {
             Some("[admin] address in the configuration says where the relay is".to_owned())
         }
-        ClientError::Silent(_) | ClientError::Token => None,
+        ClientError::Silent(_) | ClientError::Token | ClientError::Out(_) => None,
     });
     Failure::Said(lines)
 }

@@ -584,3 +584,65 @@ async fn a_reload_is_told_line_by_line_and_so_is_what_stands_against_one() {
          outpost.toml has 2 mistakes: everything stays as it was\n"
     );
 }
+
+#[tokio::test]
+async fn a_backup_is_a_private_file_that_is_replaced_only_on_demand() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let running = Running::start().await;
+    running.out("user add --name app").await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("b.tar");
+    let shown = file.display();
+    let line = format!("backup {shown}");
+    let said = running.out(&line).await;
+    let made = crate::admin::tests::NOW;
+    assert_eq!(
+        said,
+        format!(
+            "file     {shown}\n\
+             relay    relay.example, release {}\n\
+             made     {made}\n\
+             holds    1 user, 1 list, 3 admin tokens, the configuration file\n\
+             without  queued mail\n",
+            env!("CARGO_PKG_VERSION")
+        )
+    );
+    let metadata = std::fs::metadata(&file).unwrap();
+    assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
+    assert_eq!(
+        running.err(&line).await,
+        format!("{shown} is there already: name another file, or replace it with --force\n")
+    );
+    running.out("user add --name other").await;
+    let said = running.out(&format!("{line} --force --json")).await;
+    let saved: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(saved["users"], 2);
+    assert_eq!(saved["octets"], std::fs::metadata(&file).unwrap().len());
+    let names: Vec<_> = std::fs::read_dir(folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    assert_eq!(names, ["b.tar"], "nothing else is left there");
+}
+
+#[tokio::test]
+async fn a_backup_that_is_refused_leaves_no_file() {
+    let running = Running::start().await;
+    let token = running.surface.operate.clone();
+    std::fs::write(&running.access.token_file, token).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("b.tar");
+    let said = running.err(&format!("backup {}", file.display())).await;
+    assert_eq!(
+        said,
+        "this needs a token of scope admin; night-shift has scope operate\n"
+    );
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    let nowhere = folder.path().join("none/b.tar");
+    let said = running.err(&format!("backup {}", nowhere.display())).await;
+    assert!(
+        said.ends_with("b.tar.part: No such file or directory (os error 2)\n"),
+        "{said}"
+    );
+}

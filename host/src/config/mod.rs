@@ -15,6 +15,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use outpost_smtp::Limits;
@@ -51,6 +52,8 @@ pub const MISTAKES_SHOWN_MAX: usize = 100;
 pub struct Config {
     /// The file that it came from; none for the built-in defaults.
     pub file: Option<PathBuf>,
+    /// What stands in that file, as it was read; none for the built-in defaults.
+    pub as_read: Option<Arc<[u8]>>,
     /// The name of this relay in the banner, in EHLO and in Received.
     pub hostname: String,
     /// The folder that keeps everything.
@@ -181,6 +184,7 @@ pub fn read(file: Option<&Path>) -> Result<Reading, ConfigError> {
     })?;
     let mut reading = read_octets(&octets);
     reading.config.file = Some(path);
+    reading.config.as_read = Some(octets.into());
     Ok(reading)
 }
 

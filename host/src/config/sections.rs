@@ -82,6 +82,7 @@ pub(super) fn config(root: &Section<'_, '_>) -> Config {
 
     Config {
         file: None,
+        as_read: None,
         tls: tls(root, &hostname, &data_dir),
         listen,
         plaintext_auth,

@@ -741,3 +741,55 @@ async fn a_directory_that_fails_at_start_is_not_opened() {
         "the directory cannot be opened: told to fail"
     );
 }
+
+#[tokio::test]
+async fn a_copy_holds_all_that_was_answered_and_nothing_later() {
+    let directory = Directory::in_memory(THEN).unwrap();
+    let bob = create(&directory, named("Bob")).await.unwrap();
+    let issued = directory
+        .create_token("boss", Scope::Admin, THEN)
+        .await
+        .unwrap();
+    directory
+        .set_console_password_hash(hash("$c"))
+        .await
+        .unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("directory.redb");
+    let file = std::fs::File::options()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .open(&path);
+    let copied = directory.copy(file.unwrap()).unwrap();
+    assert_eq!((copied.users, copied.lists, copied.tokens), (1, 1, 1));
+    create(&directory, named("later")).await.unwrap();
+    Directory::verify(&path, NOW).unwrap();
+    let copy = Directory::open(&path, NOW).unwrap();
+    assert_eq!(copy.user("bob"), Some(bob));
+    assert_eq!(copy.user("later"), None);
+    assert_eq!(copy.lists(), directory.lists());
+    assert!(copy.check_token(&issued.secret).is_some());
+    assert_eq!(
+        copy.console_password_hash(),
+        directory.console_password_hash()
+    );
+    assert_eq!(*copy.cache_key(), *directory.cache_key());
+    // What a copy has is kept and changed as any other.
+    copy.delete_user("bob").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_damaged_directory_is_told_without_opening_it() {
+    let medium = Medium::file();
+    let directory = medium.open();
+    directory.close().await.unwrap();
+    let Medium::File(folder) = &medium else {
+        panic!()
+    };
+    let path = folder.path().join("directory.redb");
+    Directory::verify(&path, NOW).unwrap();
+    medium.put(Kind::List, "news", &[1, 200]);
+    let error = Directory::verify(&path, NOW).unwrap_err();
+    assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
+}

@@ -19,6 +19,7 @@ mod tokens;
 mod writer;
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -59,6 +60,17 @@ pub struct UserPage {
     pub next: Option<String>,
 }
 
+/// How much a copy holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Copied {
+    /// Users.
+    pub users: usize,
+    /// Lists.
+    pub lists: usize,
+    /// Admin tokens.
+    pub tokens: usize,
+}
+
 /// A value before and after a change, for the audit log.
 #[derive(Clone, Debug)]
 pub struct Changed<T> {
@@ -84,6 +96,14 @@ impl Directory {
     /// repaired by leaving something out.
     pub fn open(path: &Path, now: Timestamp) -> Result<Self, OpenError> {
         Self::start(Box::new(redb::RedbRows::open(path)?), now)
+    }
+
+    /// Whether the directory in that file can be opened; every row of it is read. Blocks.
+    ///
+    /// # Errors
+    /// As [`Directory::open`].
+    pub fn verify(path: &Path, now: Timestamp) -> Result<(), OpenError> {
+        state::load(&mut redb::RedbRows::open(path)?, now).map(drop)
     }
 
     /// A directory that lives as long as the process.
@@ -320,6 +340,21 @@ impl Directory {
     /// components). Made when the directory was first opened, the same ever since.
     pub fn cache_key(&self) -> Zeroizing<[u8; 32]> {
         self.snapshot.load().secrets.cache_key.clone()
+    }
+
+    /// Writes a directory that holds what this one holds at this moment into an empty file: what has
+    /// been answered is in it. Changes go on meanwhile. Blocks.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn copy(&self, file: File) -> Result<Copied, BoxError> {
+        let state = self.snapshot.load_full();
+        redb::write_new(file, state.rows())?;
+        Ok(Copied {
+            users: state.users.len(),
+            lists: state.lists.len(),
+            tokens: state.tokens.len(),
+        })
     }
 
     /// Writes what is waiting, then gives the file back; later writes are

@@ -125,6 +125,29 @@ fn create_tables(database: &Database) -> Result<(), BoxError> {
     Ok(())
 }
 
+/// Makes a database of these rows in an empty file; on stable storage when it returns.
+pub(super) fn write_new(file: File, rows: impl Iterator<Item = Row>) -> Result<(), BoxError> {
+    let backend = FileBackend::new(file)?;
+    let database = Builder::new()
+        .set_cache_size(CACHE_OCTETS)
+        .create_with_backend(backend)?;
+    create_tables(&database)?;
+    let transaction = database.begin_write()?;
+    {
+        let mut tables = Vec::new();
+        for (kind, table) in TABLES {
+            tables.push((kind, transaction.open_table(table)?));
+        }
+        for row in rows {
+            for (_, table) in tables.iter_mut().filter(|(kind, _)| *kind == row.kind) {
+                table.insert(row.key.as_str(), row.octets.as_slice())?;
+            }
+        }
+    }
+    transaction.commit()?;
+    Ok(())
+}
+
 fn load(database: &Database) -> Result<Vec<Row>, BoxError> {
     let transaction = database.begin_read()?;
     let mut rows = Vec::new();

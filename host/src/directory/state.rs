@@ -12,7 +12,7 @@ use super::ordered::{Named, Ordered};
 use super::record::{self, Decoded};
 use super::tokens::KeptToken;
 use super::{
-    BoxError, Changed, DirectoryError, Kind, OpenError, RowChange, Rows, UserFilter, UserPage,
+    BoxError, Changed, DirectoryError, Kind, OpenError, Row, RowChange, Rows, UserFilter, UserPage,
 };
 use crate::account::{
     DEFAULT_LIST, FieldProblem, List, ListChange, ListDraft, NewList, NewUser, PasswordHash, User,
@@ -135,6 +135,30 @@ fn fresh_secrets() -> Result<Secrets, BoxError> {
 }
 
 impl State {
+    /// Everything as rows.
+    pub(super) fn rows(&self) -> impl Iterator<Item = Row> {
+        let row = |kind, name: &str, octets| Row {
+            kind,
+            key: key_of(name),
+            octets,
+        };
+        let users = self.users.iter().map(move |user| {
+            let octets = record::of_user(user);
+            row(Kind::User, &user.name, octets)
+        });
+        let lists = self.lists.iter().map(move |list| {
+            let octets = record::of_list(list);
+            row(Kind::List, &list.name, octets)
+        });
+        let tokens = self.tokens.iter().map(move |kept| {
+            let octets = record::of_token(kept);
+            row(Kind::Token, &kept.token.name, octets)
+        });
+        let secrets = record::of_secrets(&self.secrets);
+        let secrets = std::iter::once(row(Kind::Secrets, SECRETS_KEY, secrets));
+        users.chain(lists).chain(tokens).chain(secrets)
+    }
+
     /// How many users that list has.
     pub(super) fn population(&self, list: &str) -> Population {
         let Some(list) = self.lists.get(list) else {
@@ -421,7 +445,7 @@ impl Edit {
     pub(super) fn put_row(&mut self, kind: Kind, name: &str, octets: Vec<u8>) {
         self.rows.push(RowChange {
             kind,
-            key: name.to_ascii_lowercase(),
+            key: key_of(name),
             octets: Some(octets),
         });
     }
@@ -429,10 +453,15 @@ impl Edit {
     pub(super) fn remove_row(&mut self, kind: Kind, name: &str) {
         self.rows.push(RowChange {
             kind,
-            key: name.to_ascii_lowercase(),
+            key: key_of(name),
             octets: None,
         });
     }
+}
+
+/// The key of what has that name.
+fn key_of(name: &str) -> String {
+    name.to_ascii_lowercase()
 }
 
 /// The key of the only row of its kind.

@@ -18,8 +18,9 @@ use super::greeting::{self, Greeting};
 use super::loops::{self, Loop};
 use super::reload::{self, Parts, Reloader};
 use super::{Relay, StartError, check, files, journal, program, readings, secrets};
-use crate::admin::{self, Api, Certificate, ConnectionFacts, Readiness};
+use crate::admin::{self, Api, BackupSources, Certificate, ConnectionFacts, Readiness};
 use crate::auth::Authenticator;
+use crate::backup::Part;
 use crate::clock::Clock;
 use crate::config::{Config, Mistake};
 use crate::delivery::{self, Deliverer};
@@ -124,7 +125,12 @@ impl Relay {
                 files_max,
             }),
         });
-        let api = foundation.api(connection, readiness.clone(), Arc::clone(&reloader));
+        let api = foundation.api(
+            connection,
+            backup_sources(&config),
+            readiness.clone(),
+            Arc::clone(&reloader),
+        );
         let admin = tokio::spawn(doors.admin.serve(admin::router(api), stop_admin.clone()));
         let acceptor = reception::accept(&reception, doors.listeners);
         tracing::info!(hostname = %config.hostname, version = env!("CARGO_PKG_VERSION"), "started");
@@ -318,6 +324,7 @@ impl Foundation {
     fn api(
         mut self,
         connection: Arc<ArcSwap<ConnectionFacts>>,
+        backup: BackupSources,
         readiness: Readiness,
         reload: Arc<Reloader>,
     ) -> Api {
@@ -330,6 +337,7 @@ impl Foundation {
             plugins: self.plugins,
             reload,
             connection,
+            backup,
             registry: Arc::new(self.registry),
             metrics,
             readiness,
@@ -418,6 +426,16 @@ fn connection_facts(config: &Config, listeners: &[Listener]) -> ConnectionFacts 
         plaintext_login: config.plaintext_auth,
         certificate: certificate(config),
     }
+}
+
+/// What a backup holds besides the accounts. A configured certificate is not in it: whoever renews it
+/// keeps it.
+fn backup_sources(config: &Config) -> BackupSources {
+    let files = match tls::self_signed_files(&config.tls) {
+        Some((certificate, key)) => vec![(Part::Certificate, certificate), (Part::Key, key)],
+        None => Vec::new(),
+    };
+    BackupSources::new(config.data_dir.clone(), config.as_read.clone(), files)
 }
 
 pub(super) fn certificate(config: &Config) -> Certificate {

@@ -12,7 +12,7 @@ use rustls::{CommonState, ProtocolVersion};
 
 use crate::message::TlsParameters;
 
-pub use server::{CertificateError, Part, Server, Settings, problems};
+pub use server::{CertificateError, Part, Server, Settings, problems, self_signed_files};
 pub use tokio_rustls::server::TlsStream as ServerStream;
 
 /// The cryptography for both sides.

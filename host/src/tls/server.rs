@@ -210,10 +210,25 @@ fn certified(
     }
 }
 
+/// Where the certificate that is made at the first start and its key are; none where another is
+/// configured.
+pub fn self_signed_files(settings: &Settings) -> Option<(PathBuf, PathBuf)> {
+    match settings {
+        Settings::Configured { .. } => None,
+        Settings::SelfSigned { folder, .. } => Some(files_in(folder)),
+    }
+}
+
+fn files_in(folder: &Path) -> (PathBuf, PathBuf) {
+    (
+        folder.join("self-signed-cert.pem"),
+        folder.join("self-signed-key.pem"),
+    )
+}
+
 /// Makes a certificate where there is none yet; returns where it and its key are.
 fn self_signed(hostname: &str, folder: &Path) -> Result<(PathBuf, PathBuf), CertificateError> {
-    let certificate_path = folder.join("self-signed-cert.pem");
-    let key_path = folder.join("self-signed-key.pem");
+    let (certificate_path, key_path) = files_in(folder);
     // A crash while they were written leaves an empty one.
     let has_content = |path: &Path| fs::metadata(path).is_ok_and(|metadata| metadata.len() > 0);
     if has_content(&certificate_path) && has_content(&key_path) {

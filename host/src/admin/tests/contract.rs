@@ -66,6 +66,7 @@ const REQUESTS: &[(&str, &str, &str)] = &[
     ),
     ("GET /api/v1/tokens", "/api/v1/tokens", ""),
     ("DELETE /api/v1/tokens/{token}", "/api/v1/tokens/t", ""),
+    ("GET /api/v1/backup", "/api/v1/backup", ""),
     ("POST /api/v1/admin/password", "/api/v1/admin/password", ""),
 ];
 

@@ -121,6 +121,16 @@ async fn a_change_is_logged_with_its_author_and_without_secrets_or_content() {
 }
 
 #[tokio::test]
+async fn whoever_takes_a_backup_is_logged_though_it_changes_nothing() {
+    let log = Log::default();
+    let _guard = tracing::subscriber::set_default(log.clone());
+    let surface = Surface::start().await;
+    assert_eq!(surface.ask("GET /api/v1/backup", None).await.status, 200);
+    let line = "INFO message=admin request by=\"boss\" action=\"backup\" method=GET ";
+    assert!(log.text().contains(line), "{}", log.text());
+}
+
+#[tokio::test]
 async fn a_line_names_what_was_changed_and_how_much_of_it() {
     let log = Log::default();
     let _guard = tracing::subscriber::set_default(log.clone());

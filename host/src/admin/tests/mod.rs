@@ -26,8 +26,8 @@ use outpost_smtp::{Body as Declared, Mailbox, Reply, ReversePath};
 use serde_json::Value;
 
 use super::{
-    Api, Certificate, ConnectionFacts, Metrics, NotReloaded, PluginStatus, Readiness, Reload,
-    Reloaded, Remark, router,
+    Api, BackupSources, Certificate, ConnectionFacts, Metrics, NotReloaded, PluginStatus,
+    Readiness, Reload, Reloaded, Remark, router,
 };
 use crate::account::{DEFAULT_LIST, Scope};
 use crate::auth::{self, Authenticator, Parameters};
@@ -48,6 +48,9 @@ use crate::telemetry::Registry;
 /// When all of it happens.
 pub(crate) const NOW: Timestamp = Timestamp::from_unix_milliseconds(1_700_000_000_123);
 
+/// What stands in its configuration file.
+pub(crate) const CONFIGURATION: &str = "hostname = \"relay.example\"\n";
+
 /// A relay's admin surface with everything in memory.
 pub(crate) struct Surface {
     pub(crate) api: Arc<Api>,
@@ -57,6 +60,7 @@ pub(crate) struct Surface {
     pub(crate) operate: String,
     pub(crate) read: String,
     sequence: Mutex<u128>,
+    _folder: tempfile::TempDir,
 }
 
 /// An answer.
@@ -170,6 +174,7 @@ impl Reload for Reloads {
 impl Surface {
     pub(crate) async fn start() -> Self {
         let clock = Clock::standing_at(NOW);
+        let folder = tempfile::tempdir().unwrap();
         let rows = MemoryRows::default();
         let directory = Directory::on_memory(rows.clone(), NOW).unwrap();
         let mut secrets = Vec::new();
@@ -201,6 +206,11 @@ impl Surface {
                 plaintext_login: false,
                 certificate: Certificate::SelfSigned,
             })),
+            backup: BackupSources::new(
+                folder.path().to_owned(),
+                Some(CONFIGURATION.as_bytes().into()),
+                Vec::new(),
+            ),
             registry: Arc::new(registry),
             metrics,
             readiness: Readiness::default(),
@@ -216,6 +226,7 @@ impl Surface {
             operate: secrets.next().unwrap(),
             read: secrets.next().unwrap(),
             sequence: Mutex::new(0),
+            _folder: folder,
         }
     }
 
@@ -229,7 +240,8 @@ impl Surface {
         Answered {
             status: parts.status.as_u16(),
             headers: parts.headers,
-            text: String::from_utf8(body.to_vec()).unwrap(),
+            // A backup is no text.
+            text: String::from_utf8_lossy(&body).into_owned(),
         }
     }
 

@@ -7,6 +7,8 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::http::Request;
 use hyper::body::Frame;
+use hyper::service::Service as _;
+use hyper_util::service::TowerToHyperService;
 use serde_json::json;
 
 use super::{NOW, Surface};
@@ -39,6 +41,29 @@ async fn without_a_known_token_nothing_of_the_api_answers() {
             refused.json()["type"],
             "urn:outpost:problem:unauthenticated"
         );
+    }
+}
+
+#[tokio::test]
+async fn one_backup_is_made_at_a_time_and_one_that_is_given_up_makes_room() {
+    let surface = Surface::start().await;
+    // Large enough that it cannot all wait to be read.
+    for number in 0..400 {
+        let note = "x".repeat(1_000);
+        let body = format!(r#"{{"name":"u{number}","note":"{note}"}}"#);
+        let made = surface.ask("POST /api/v1/users", Some(&body)).await;
+        assert_eq!(made.status, 201, "{}", made.text);
+    }
+    let bearer = format!("Bearer {}", surface.admin);
+    let request = Request::get("/api/v1/backup").header("authorization", bearer);
+    let request = request.body(Body::empty()).unwrap();
+    let service = TowerToHyperService::new(surface.router.clone());
+    let unread = service.call(request).await.unwrap();
+    let busy = surface.ask("GET /api/v1/backup", None).await;
+    assert_eq!(busy.status, 503, "{}", busy.text);
+    drop(unread);
+    while surface.ask("GET /api/v1/backup", None).await.status != 200 {
+        tokio::task::yield_now().await;
     }
 }
 

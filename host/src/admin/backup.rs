@@ -1,0 +1,193 @@
+//! A backup over HTTP: everything that a new machine needs, streamed while the relay runs.
+//!
+//! Accounts and tokens come from one moment of the directory; they are copied aside before the
+//! answer begins, so that a failure is told as a problem and not as an answer that breaks off. What
+//! the file looks like is `backup`'s business.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Seek, Write};
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use hyper::body::Frame;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::Api;
+use super::access::Administrator;
+use super::audit::Deed;
+use super::extract::NoQuery;
+use super::openapi::Refused;
+use super::problem::{Kind, Problem};
+use crate::backup::{FORM, Header, Part, Writer, spare_file};
+
+/// Octets that are sent at a time, and how many such pieces wait for a slow reader.
+const PIECE_OCTETS: usize = 64 * 1024;
+const PIECES_WAITING_MAX: usize = 4;
+
+/// What a backup is made of besides the directory.
+#[derive(Debug)]
+pub struct BackupSources {
+    /// The data folder, where the copy of the directory is put together.
+    data_dir: PathBuf,
+    /// The configuration file as it was read; none where there was no file.
+    configuration: Option<Arc<[u8]>>,
+    /// The certificate that the relay made for itself and its key, where it has made one.
+    files: Vec<(Part, PathBuf)>,
+    /// One at a time: each takes as much room on the disk as the directory.
+    turn: Arc<Semaphore>,
+}
+
+impl BackupSources {
+    /// What a backup is made of.
+    pub fn new(
+        data_dir: PathBuf,
+        configuration: Option<Arc<[u8]>>,
+        files: Vec<(Part, PathBuf)>,
+    ) -> Self {
+        Self {
+            data_dir,
+            configuration,
+            files,
+            turn: Arc::new(Semaphore::new(1)),
+        }
+    }
+}
+
+/// Makes a backup: lists, users with their password hashes, token hashes, the self-signed certificate
+/// with its key, and the configuration file. Queued mail is not in it.
+#[utoipa::path(get, path = "/api/v1/backup", operation_id = "make_backup", tag = "backup",
+    security(("token" = ["admin"])),
+    responses((status = 200, description = "A tar archive; `outpost restore` reads it.",
+        content((String = "application/x-tar"))), Refused))]
+pub(super) async fn make(
+    _: Administrator,
+    deed: Deed,
+    _: NoQuery,
+    State(api): State<Arc<Api>>,
+) -> Result<Response, Problem> {
+    deed.note(|noted| noted.action = Some("backup"));
+    let turn = Arc::clone(&api.backup.turn).try_acquire_owned();
+    let turn = turn.map_err(|_| {
+        Problem::new(
+            Kind::Unavailable,
+            "another backup is being made: try again when it is done",
+        )
+    })?;
+    let prepared = tokio::task::spawn_blocking(move || Prepared::of(&api)).await;
+    let prepared = prepared
+        .map_err(io::Error::other)
+        .and_then(|prepared| prepared)
+        .map_err(|error| Problem::internal("making a backup", &error))?;
+    let (sender, receiver) = channel(PIECES_WAITING_MAX);
+    tokio::task::spawn_blocking(move || send(prepared, sender, turn));
+    let says = [
+        (CONTENT_TYPE, "application/x-tar"),
+        (
+            CONTENT_DISPOSITION,
+            "attachment; filename=\"outpost-backup.tar\"",
+        ),
+    ];
+    Ok((says, Body::new(Pieces(receiver))).into_response())
+}
+
+/// Everything that a backup holds, read and ready to be written.
+struct Prepared {
+    header: Header,
+    directory: File,
+    parts: Vec<(Part, Vec<u8>)>,
+}
+
+impl Prepared {
+    fn of(api: &Api) -> io::Result<Self> {
+        let sources = &api.backup;
+        let mut parts = Vec::new();
+        if let Some(configuration) = &sources.configuration {
+            parts.push((Part::Configuration, configuration.to_vec()));
+        }
+        for (part, path) in &sources.files {
+            parts.push((*part, fs::read(path)?));
+        }
+        let mut directory = spare_file(&sources.data_dir)?;
+        let copied = api.directory.copy(directory.try_clone()?);
+        let copied = copied.map_err(io::Error::other)?;
+        directory.rewind()?;
+        Ok(Self {
+            header: Header {
+                form: FORM,
+                release: env!("CARGO_PKG_VERSION").to_owned(),
+                made: api.clock.now().to_string(),
+                hostname: api.connection.load().hostname.clone(),
+                users: copied.users,
+                lists: copied.lists,
+                tokens: copied.tokens,
+            },
+            directory,
+            parts,
+        })
+    }
+
+    fn write(self, out: impl Write) -> io::Result<()> {
+        let mut writer = Writer::begin(out, &self.header)?;
+        for (part, octets) in &self.parts {
+            writer.add(*part, octets.len() as u64, octets.as_slice())?;
+        }
+        let octets = self.directory.metadata()?.len();
+        writer.add(Part::Directory, octets, &self.directory)?;
+        writer.end().map(drop)
+    }
+}
+
+/// Writes the backup to whoever reads the answer. One that stops reading ends it.
+fn send(prepared: Prepared, sender: Sender<io::Result<Bytes>>, turn: OwnedSemaphorePermit) {
+    let out = BufWriter::with_capacity(PIECE_OCTETS, Outlet(sender.clone()));
+    if let Err(error) = prepared.write(out)
+        && error.kind() != io::ErrorKind::BrokenPipe
+    {
+        tracing::error!(%error, "a backup broke off");
+        // The answer breaks off too: its reader sees that it has no end.
+        let _ = sender.blocking_send(Err(error));
+    }
+    // Before the answer ends, so that whoever has read it may ask again.
+    drop(turn);
+    drop(sender);
+}
+
+/// The writing end of an answer.
+struct Outlet(Sender<io::Result<Bytes>>);
+
+impl Write for Outlet {
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        let piece = Bytes::copy_from_slice(octets);
+        let sent = self.0.blocking_send(Ok(piece));
+        sent.map_err(|_| io::ErrorKind::BrokenPipe)?;
+        Ok(octets.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The reading end of an answer.
+struct Pieces(Receiver<io::Result<Bytes>>);
+
+impl hyper::body::Body for Pieces {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let piece = self.0.poll_recv(context);
+        piece.map(|piece| piece.map(|piece| piece.map(Frame::data)))
+    }
+}

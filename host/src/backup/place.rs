@@ -1,0 +1,287 @@
+//! Putting a backup in place: a data folder that is there whole, or not at all.
+//!
+//! Everything is written into a folder beside it, synced, looked at, and only then given the name.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+
+use super::{Backup, Part};
+
+/// Why a backup is not put in place. The data folder is as it was.
+#[derive(Debug, thiserror::Error)]
+pub enum PlaceError {
+    /// There is something in the data folder.
+    #[error(
+        "the data folder {folder} holds {entry}: a backup is restored into an empty folder or a missing one. Stop the relay, move the folder aside, and try again"
+    )]
+    Occupied {
+        /// The data folder.
+        folder: PathBuf,
+        /// Something that is in it.
+        entry: String,
+    },
+    /// A restore did not come to its end, or is under way.
+    #[error("{0} is there: another restore is under way, or one was cut off; then remove it")]
+    Begun(PathBuf),
+    /// The path ends in no name.
+    #[error("the data folder {0} has no name of its own")]
+    Nameless(PathBuf),
+    /// What came out of the backup cannot be used.
+    #[error("what is in the backup cannot be used: {0}")]
+    Unusable(String),
+    /// A folder that is a disk of its own cannot be replaced by a folder beside it.
+    #[error(
+        "the data folder {0} is a mount point, which cannot be put in place at once: name a folder in it as data_dir"
+    )]
+    MountPoint(PathBuf),
+    /// The system refused.
+    #[error("{path}: {source}")]
+    File {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+/// Puts the backup's files into `data_dir`, which must be empty or missing; `is_usable` looks at the
+/// folder before it gets its name. Files are 0600 and the folder 0700; those that replace an empty
+/// folder belong to its owner. On stable storage when this returns.
+///
+/// # Errors
+/// See [`PlaceError`].
+pub fn place(
+    backup: &mut Backup,
+    data_dir: &Path,
+    is_usable: impl FnOnce(&Path) -> Result<(), String>,
+) -> Result<(), PlaceError> {
+    let owner = owner_of_empty(data_dir)?;
+    let (parent, beside) = beside(data_dir)?;
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| PlaceError::File { path, source }
+    };
+    let mut private = fs::DirBuilder::new();
+    private.mode(0o700);
+    private
+        .recursive(true)
+        .create(&parent)
+        .map_err(failed(&parent))?;
+    match private.recursive(false).create(&beside) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            return Err(PlaceError::Begun(beside));
+        }
+        made => made.map_err(failed(&beside))?,
+    }
+    let placed = fill(backup, &beside, owner, is_usable).and_then(|()| {
+        // Over an empty folder, or none: one that was filled meanwhile stays.
+        fs::rename(&beside, data_dir).map_err(|source| match source.kind() {
+            io::ErrorKind::ResourceBusy | io::ErrorKind::CrossesDevices => {
+                PlaceError::MountPoint(data_dir.to_owned())
+            }
+            _ => failed(data_dir)(source),
+        })
+    });
+    if placed.is_err() {
+        // It was made above; what cannot be removed is told by the next try.
+        drop(fs::remove_dir_all(&beside));
+    }
+    placed?;
+    sync_folder(&parent).map_err(failed(&parent))
+}
+
+/// User and group of a data folder that is there and empty; none of one that is missing.
+fn owner_of_empty(data_dir: &Path) -> Result<Option<(u32, u32)>, PlaceError> {
+    let failed = |source| PlaceError::File {
+        path: data_dir.to_owned(),
+        source,
+    };
+    let mut entries = match fs::read_dir(data_dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        entries => entries.map_err(failed)?,
+    };
+    if let Some(entry) = entries.next() {
+        return Err(PlaceError::Occupied {
+            folder: data_dir.to_owned(),
+            entry: entry
+                .map_err(failed)?
+                .file_name()
+                .to_string_lossy()
+                .into_owned(),
+        });
+    }
+    let metadata = fs::metadata(data_dir).map_err(failed)?;
+    Ok(Some((metadata.uid(), metadata.gid())))
+}
+
+/// The folder above, and the one beside that is filled.
+fn beside(data_dir: &Path) -> Result<(PathBuf, PathBuf), PlaceError> {
+    let Some(name) = data_dir.file_name() else {
+        return Err(PlaceError::Nameless(data_dir.to_owned()));
+    };
+    let parent = match data_dir.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
+    };
+    let mut aside = OsString::from(name);
+    aside.push(".restoring");
+    Ok((parent.clone(), parent.join(aside)))
+}
+
+fn fill(
+    backup: &mut Backup,
+    folder: &Path,
+    owner: Option<(u32, u32)>,
+    is_usable: impl FnOnce(&Path) -> Result<(), String>,
+) -> Result<(), PlaceError> {
+    for part in backup.parts().collect::<Vec<Part>>() {
+        let Some(name) = part.file_name() else {
+            continue;
+        };
+        let path = folder.join(name);
+        write(backup, part, &path).map_err(|source| PlaceError::File { path, source })?;
+    }
+    is_usable(folder).map_err(PlaceError::Unusable)?;
+    settle(folder, owner).map_err(|source| PlaceError::File {
+        path: folder.to_owned(),
+        source,
+    })
+}
+
+fn write(backup: &mut Backup, part: Part, path: &Path) -> io::Result<()> {
+    let mut options = File::options();
+    let mut file = options
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
+    if let Some(mut content) = backup.content(part)? {
+        io::copy(&mut content, &mut file)?;
+    }
+    file.sync_all()
+}
+
+/// Gives everything in the folder, and itself, to the owner, and syncs it.
+fn settle(folder: &Path, owner: Option<(u32, u32)>) -> io::Result<()> {
+    let mut paths = vec![folder.to_owned()];
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+        paths.push(path);
+    }
+    for path in paths.iter().rev() {
+        let metadata = fs::metadata(path)?;
+        if let Some((user, group)) = owner
+            && (metadata.uid(), metadata.gid()) != (user, group)
+        {
+            chown(path, Some(user), Some(group))?;
+        }
+        File::open(path)?.sync_all()?;
+    }
+    Ok(())
+}
+
+fn sync_folder(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::super::{FORM, Header, Writer};
+    use super::*;
+
+    fn backup(folder: &Path) -> Backup {
+        let header = Header {
+            form: FORM,
+            release: String::new(),
+            made: String::new(),
+            hostname: String::new(),
+            users: 0,
+            lists: 0,
+            tokens: 0,
+        };
+        let path = folder.join("b.tar");
+        let mut writer = Writer::begin(File::create(&path).unwrap(), &header).unwrap();
+        for (part, text) in [
+            (Part::Configuration, "c"),
+            (Part::Directory, "d"),
+            (Part::Key, "key"),
+        ] {
+            writer
+                .add(part, text.len() as u64, text.as_bytes())
+                .unwrap();
+        }
+        writer.end().unwrap();
+        Backup::open(&path).unwrap()
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap();
+        let mut names: Vec<String> = entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn a_missing_folder_and_an_empty_one_are_filled_for_the_owner_only() {
+        let top = tempfile::tempdir().unwrap();
+        let mut backup = backup(top.path());
+        let empty = top.path().join("empty");
+        fs::create_dir(&empty).unwrap();
+        for data in [top.path().join("new/data"), empty] {
+            place(&mut backup, &data, |_| Ok(())).unwrap();
+            assert_eq!(names(&data), ["directory.redb", "self-signed-key.pem"]);
+            assert_eq!(fs::read(data.join("self-signed-key.pem")).unwrap(), b"key");
+            assert_eq!(mode(&data), 0o700);
+            assert_eq!(mode(&data.join("directory.redb")), 0o600);
+        }
+        assert_eq!(names(top.path()), ["b.tar", "empty", "new"]);
+    }
+
+    #[test]
+    fn a_folder_that_holds_anything_is_left_as_it_is() {
+        let top = tempfile::tempdir().unwrap();
+        let mut backup = backup(top.path());
+        let data = top.path().join("data");
+        fs::create_dir(&data).unwrap();
+        fs::write(data.join("spool.redb"), "mail").unwrap();
+        let error = place(&mut backup, &data, |_| Ok(())).unwrap_err();
+        assert!(error.to_string().contains("holds spool.redb"), "{error}");
+        assert_eq!(names(&data), ["spool.redb"]);
+        assert_eq!(names(top.path()), ["b.tar", "data"]);
+    }
+
+    #[test]
+    fn nothing_is_left_of_what_cannot_be_used() {
+        let top = tempfile::tempdir().unwrap();
+        let mut backup = backup(top.path());
+        let data = top.path().join("data");
+        let error = place(&mut backup, &data, |folder| {
+            assert_eq!(names(folder).len(), 2, "it is looked at when it is filled");
+            Err("no".to_owned())
+        });
+        assert!(matches!(error, Err(PlaceError::Unusable(_))));
+        assert_eq!(names(top.path()), ["b.tar"]);
+    }
+
+    #[test]
+    fn one_restore_at_a_time() {
+        let top = tempfile::tempdir().unwrap();
+        let mut backup = backup(top.path());
+        let data = top.path().join("data");
+        fs::create_dir(top.path().join("data.restoring")).unwrap();
+        let error = place(&mut backup, &data, |_| Ok(()));
+        assert!(matches!(error, Err(PlaceError::Begun(_))));
+        assert_eq!(names(top.path()), ["b.tar", "data.restoring"]);
+    }
+}

@@ -1,0 +1,326 @@
+//! `outpost backup` and `outpost restore`: the file on this side of the wire.
+//!
+//! A backup is read back and checked before it gets its name; a restore says what it put in place.
+//! The form of the file is `backup`'s business, what is in it that of the relay that made it.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::options::Output;
+use super::text::facts;
+use crate::admin::client::{Answer, Ask, Client, ClientError};
+use crate::backup::{self, Backup, BackupError, Header, Part, PlaceError};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::directory::Directory;
+
+/// `outpost backup …`
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+#[command(
+    after_help = "In it are lists, users with their password hashes, admin tokens as hashes, the self-signed \
+    certificate with its key, and the configuration file. Keep it as safe as the data folder."
+)]
+pub struct BackupCommand {
+    /// The file; it is readable by its owner only
+    pub file: PathBuf,
+    /// Replace the file if it is there
+    #[arg(long)]
+    pub force: bool,
+    /// How what was saved is printed.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// `outpost restore …`
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+#[command(
+    after_help = "The data folder is the one of the configuration; it must be empty or missing. Run it as the \
+    user that the relay runs as."
+)]
+pub struct RestoreCommand {
+    /// The file that `outpost backup` has written
+    pub file: PathBuf,
+    /// Print the configuration file that is in the backup, and restore nothing
+    #[arg(long)]
+    pub print_config: bool,
+}
+
+/// What was saved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Saved {
+    /// Where it is.
+    file: PathBuf,
+    /// Its size.
+    octets: u64,
+    /// Whether the configuration file is in it.
+    has_configuration: bool,
+    /// Whether a self-signed certificate is in it.
+    has_certificate: bool,
+    /// What it says about itself.
+    #[serde(flatten)]
+    header: Header,
+}
+
+/// Why there is no backup.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SaveError {
+    /// The file is there.
+    #[error("{0} is there already: name another file, or replace it with --force")]
+    Exists(PathBuf),
+    /// The file cannot be written.
+    #[error("{path}: {source}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// What has arrived is not a backup, or not whole.
+    #[error("what the relay sent is {0}; nothing was kept")]
+    NotWhole(BackupError),
+    /// The relay refused; its document.
+    #[error("the relay refused")]
+    Refused(Value),
+    /// There is no answer.
+    #[error(transparent)]
+    Unanswered(ClientError),
+}
+
+/// Why nothing was restored.
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    /// The backup cannot be read.
+    #[error("{file}: {source}")]
+    Backup {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        source: BackupError,
+    },
+    /// The data folder cannot be put in place.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
+    /// There is none in the backup.
+    #[error("the relay of this backup had no configuration file")]
+    NoConfiguration,
+    /// What is printed cannot be written.
+    #[error("the configuration cannot be written: {0}")]
+    Out(io::Error),
+}
+
+/// Asks for a backup and writes it, whole or not at all.
+pub(super) async fn save(
+    client: &Client,
+    ask: &Ask,
+    command: &BackupCommand,
+) -> Result<Saved, SaveError> {
+    let file = &command.file;
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| SaveError::File { path, source }
+    };
+    let is_there = fs::symlink_metadata(file).is_ok();
+    if is_there && !command.force {
+        return Err(SaveError::Exists(file.clone()));
+    }
+    let mut aside = OsString::from(file);
+    aside.push(".part");
+    let aside = PathBuf::from(aside);
+    let mut out = private(&aside).map_err(failed(&aside))?;
+    let saved = match client.fetch(ask, &mut out).await {
+        Ok(None) => kept(&out, &aside, file),
+        Ok(Some(Answer { document, .. })) => Err(SaveError::Refused(document)),
+        Err(ClientError::Out(source)) => Err(failed(&aside)(source)),
+        Err(error) => Err(SaveError::Unanswered(error)),
+    };
+    if saved.is_err() {
+        // It was made above; whoever asks again gets a new one.
+        drop(fs::remove_file(&aside));
+    }
+    saved
+}
+
+/// A new file that its owner alone can read, in place of what a save that was cut off has left.
+fn private(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.write(true).create_new(true).mode(0o600);
+    match options.open(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            fs::remove_file(path)?;
+            options.open(path)
+        }
+        opened => opened,
+    }
+}
+
+/// Gives a backup its name once it is on stable storage and known to be whole.
+fn kept(out: &File, aside: &Path, file: &Path) -> Result<Saved, SaveError> {
+    let failed = |source| SaveError::File {
+        path: file.to_owned(),
+        source,
+    };
+    out.sync_all().map_err(failed)?;
+    let backup = Backup::open(aside).map_err(SaveError::NotWhole)?;
+    let octets = out.metadata().map_err(failed)?.len();
+    fs::rename(aside, file).map_err(failed)?;
+    let folder = file.parent().filter(|path| !path.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(failed)?;
+    Ok(Saved {
+        file: file.to_owned(),
+        octets,
+        has_configuration: backup.parts().any(|part| part == Part::Configuration),
+        has_certificate: backup.parts().any(|part| part == Part::Certificate),
+        header: backup.header().clone(),
+    })
+}
+
+/// What was saved, for a person.
+pub(super) fn saved(saved: &Saved) -> String {
+    let Saved { file, header, .. } = saved;
+    let holds = holds(header, saved.has_configuration, saved.has_certificate);
+    facts(&[
+        ("file", file.display().to_string()),
+        ("relay", relay(header)),
+        ("made", header.made.clone()),
+        ("holds", holds),
+        ("without", "queued mail".to_owned()),
+    ])
+}
+
+fn relay(header: &Header) -> String {
+    format!("{}, release {}", header.hostname, header.release)
+}
+
+fn holds(header: &Header, has_configuration: bool, has_certificate: bool) -> String {
+    let counted = |count: usize, what: &str| {
+        let end = if count == 1 { "" } else { "s" };
+        format!("{count} {what}{end}")
+    };
+    let mut holds = vec![
+        counted(header.users, "user"),
+        counted(header.lists, "list"),
+        counted(header.tokens, "admin token"),
+    ];
+    if has_certificate {
+        holds.push("the self-signed certificate".to_owned());
+    }
+    if has_configuration {
+        holds.push("the configuration file".to_owned());
+    }
+    holds.join(", ")
+}
+
+/// Puts a backup into the data folder of the configuration, and says so.
+///
+/// # Errors
+/// See [`RestoreError`]; nothing was changed then.
+pub fn restore(command: &RestoreCommand, config: &Config) -> Result<(), RestoreError> {
+    let file = &command.file;
+    let mut backup = opened(file)?;
+    backup::place(&mut backup, &config.data_dir, is_usable)?;
+    let header = backup.header();
+    let has = |wanted| backup.parts().any(|part| part == wanted);
+    let holds = holds(header, false, has(Part::Certificate));
+    let text = facts(&[
+        ("restored", config.data_dir.display().to_string()),
+        ("relay", relay(header)),
+        ("made", header.made.clone()),
+        ("holds", holds),
+    ]);
+    // It is done, whether or not anybody reads that.
+    drop(io::stdout().write_all(text.as_bytes()));
+    if has(Part::Configuration)
+        && configuration(&mut backup, file)?.as_deref() != config.as_read.as_deref()
+    {
+        let file = file.display();
+        let note = format!(
+            "the configuration file in the backup is not the one in use: `outpost restore {file} --print-config` prints it"
+        );
+        drop(writeln!(io::stderr(), "outpost: note: {note}"));
+    }
+    Ok(())
+}
+
+/// Prints the configuration file that is in the backup.
+///
+/// # Errors
+/// See [`RestoreError`].
+pub fn print_configuration(command: &RestoreCommand) -> Result<(), RestoreError> {
+    let mut backup = opened(&command.file)?;
+    let configuration = configuration(&mut backup, &command.file)?;
+    let configuration = configuration.ok_or(RestoreError::NoConfiguration)?;
+    let mut out = io::stdout().lock();
+    out.write_all(&configuration)
+        .and_then(|()| out.flush())
+        .map_err(RestoreError::Out)
+}
+
+fn opened(file: &Path) -> Result<Backup, RestoreError> {
+    Backup::open(file).map_err(|source| RestoreError::Backup {
+        file: file.to_owned(),
+        source,
+    })
+}
+
+fn configuration(backup: &mut Backup, file: &Path) -> Result<Option<Vec<u8>>, RestoreError> {
+    let unreadable = |error: io::Error| RestoreError::Backup {
+        file: file.to_owned(),
+        source: error.into(),
+    };
+    let content = backup.content(Part::Configuration).map_err(unreadable)?;
+    let Some(mut content) = content else {
+        return Ok(None);
+    };
+    let mut octets = Vec::new();
+    content.read_to_end(&mut octets).map_err(unreadable)?;
+    Ok(Some(octets))
+}
+
+/// Whether a relay could start on the folder: its directory is opened, and every row of it read.
+fn is_usable(folder: &Path) -> Result<(), String> {
+    let directory = folder.join("directory.redb");
+    Directory::verify(&directory, Clock::system().now()).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn what_was_saved_is_counted() {
+        let text = saved(&Saved {
+            file: "b.tar".into(),
+            octets: 1,
+            has_configuration: true,
+            has_certificate: true,
+            header: Header {
+                form: 1,
+                release: "0.1.0".into(),
+                made: "2023-11-14T22:13:20.123Z".into(),
+                hostname: "relay.example".into(),
+                users: 0,
+                lists: 1,
+                tokens: 2,
+            },
+        });
+        assert_eq!(
+            text,
+            "file     b.tar\n\
+             relay    relay.example, release 0.1.0\n\
+             made     2023-11-14T22:13:20.123Z\n\
+             holds    0 users, 1 list, 2 admin tokens, the self-signed certificate, the configuration file\n\
+             without  queued mail\n"
+        );
+    }
+}

@@ -1,0 +1,125 @@
+//! A backup of a relay that runs, and a relay that starts on what was restored.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+
+use serde_json::json;
+
+use crate::support::{Relay, wait_until};
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+fn holds(octets: &[u8], secret: &str) -> bool {
+    octets
+        .windows(secret.len())
+        .any(|window| window == secret.as_bytes())
+}
+
+#[test]
+fn what_is_restored_from_a_backup_under_changes_lets_old_passwords_log_in() {
+    let mut relay = Relay::start_in_clear("");
+    let password = relay.user("ann", "a.example");
+    let token = relay.json(&[
+        "admin", "token", "create", "--name", "ops", "--scope", "admin",
+    ]);
+    let token = token["token"].as_str().unwrap();
+    let certificate = fs::read(relay.certificate()).unwrap();
+    let first_token = fs::read_to_string(relay.data().join("admin-token")).unwrap();
+
+    let (answered, is_over) = (AtomicUsize::new(0), AtomicBool::new(false));
+    // Each with the number of users that were answered before it was asked for.
+    let mut backups = Vec::new();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in 0.. {
+                if is_over.load(Ordering::Relaxed) {
+                    break;
+                }
+                let body = json!({"name": format!("user-{number}"), "note": "x".repeat(500)});
+                let made = relay.api("POST", "/api/v1/users", Some(&body));
+                assert_eq!(made.status, 201, "{}", made.text);
+                answered.store(number + 1, Ordering::Relaxed);
+            }
+        });
+        for name in ["first.tar", "second.tar"] {
+            let before = answered.load(Ordering::Relaxed);
+            wait_until("users are made", || {
+                answered.load(Ordering::Relaxed) > before
+            });
+            let before = answered.load(Ordering::Relaxed);
+            relay.printed_by(&["backup", name]);
+            backups.push((relay.folder().join(name), before));
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
+    assert!(relay.terminate().success());
+
+    let file = backups[0].0.to_str().unwrap();
+    let said = relay.complaint_of(&["restore", file]);
+    assert!(said.contains(" holds "), "{said}");
+    for (file, before) in &backups {
+        assert_eq!(mode(file), 0o600);
+        let octets = fs::read(file).unwrap();
+        for secret in [&password, token, first_token.trim()] {
+            assert!(!holds(&octets, secret), "only hashes are in it");
+        }
+        fs::remove_dir_all(relay.data()).unwrap();
+        let said = relay.printed_by(&["restore", file.to_str().unwrap()]);
+        assert!(
+            said.contains("2 admin tokens, the self-signed certificate"),
+            "{said}"
+        );
+        assert_eq!(mode(&relay.data()), 0o700);
+        for entry in fs::read_dir(relay.data()).unwrap() {
+            assert_eq!(mode(&entry.unwrap().path()), 0o600);
+        }
+        relay.restart();
+        relay.logged_in("ann", &password);
+        for number in 0..*before {
+            let path = format!("/api/v1/users/user-{number}");
+            assert_eq!(relay.read(&path)["note"].as_str().unwrap().len(), 500);
+        }
+        assert_eq!(fs::read(relay.certificate()).unwrap(), certificate);
+        let as_ops = relay.api_as(token, "GET", "/api/v1/tokens", None);
+        assert_eq!(as_ops.status, 200, "{}", as_ops.text);
+        assert_ne!(
+            fs::read_to_string(relay.data().join("admin-token")).unwrap(),
+            first_token,
+            "a new one is made, since the old one is in no backup"
+        );
+        assert!(relay.terminate().success());
+    }
+    let printed = relay.printed_by(&["restore", file, "--print-config"]);
+    let configuration = fs::read_to_string(relay.folder().join("outpost.toml")).unwrap();
+    assert_eq!(printed, configuration);
+}
+
+#[test]
+fn a_backup_that_is_not_whole_is_named_and_restores_nothing() {
+    let mut relay = Relay::start("");
+    relay.printed_by(&["backup", "b.tar"]);
+    assert!(relay.terminate().success());
+    fs::remove_dir_all(relay.data()).unwrap();
+    let file = relay.folder().join("b.tar");
+    let whole = fs::read(&file).unwrap();
+    let mut damaged = whole.clone();
+    damaged[whole.len() / 2] ^= 1;
+    for (octets, complaint) in [
+        (&whole[..whole.len() / 2], "outpost: b.tar: cut short, "),
+        (&damaged[..], "outpost: b.tar: damaged: its SHA-256 is "),
+        (b"text", "outpost: b.tar: not a backup of Outpost"),
+    ] {
+        fs::write(&file, octets).unwrap();
+        let said = relay.complaint_of(&["restore", "b.tar"]);
+        assert!(said.starts_with(complaint), "{said}");
+        assert!(!relay.data().exists());
+    }
+    fs::write(&file, whole).unwrap();
+    relay.printed_by(&["restore", "b.tar"]);
+    assert!(relay.data().join("directory.redb").exists());
+}
