@@ -123,3 +123,30 @@ fn a_backup_that_is_not_whole_is_named_and_restores_nothing() {
     relay.printed_by(&["restore", "b.tar"]);
     assert!(relay.data().join("directory.redb").exists());
 }
+
+#[test]
+fn accounts_go_from_one_relay_to_another_without_secrets() {
+    let from = Relay::start_in_clear("");
+    let password = from.user("ann", "a.example");
+    from.printed_by(&["user", "export", "accounts.jsonl"]);
+    let file = from.folder().join("accounts.jsonl");
+    assert_eq!(mode(&file), 0o600);
+    let exported = fs::read(&file).unwrap();
+    let token = fs::read_to_string(from.data().join("admin-token")).unwrap();
+    for secret in [&password, token.trim(), "argon2", "outpost_"] {
+        assert!(!holds(&exported, secret));
+    }
+    let to = Relay::start_in_clear("");
+    let made = to.printed_by(&["user", "import", file.to_str().unwrap()]);
+    let new = made
+        .strip_prefix("added user ann  password ")
+        .unwrap()
+        .trim();
+    assert_ne!(new, password);
+    to.logged_in("ann", new);
+    let reply = to.connect().log_in("ann", &password);
+    assert!(
+        reply.starts_with("535"),
+        "the old one stays behind: {reply}"
+    );
+}

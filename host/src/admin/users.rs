@@ -171,7 +171,8 @@ pub struct UserInput {
 }
 
 impl UserInput {
-    fn draft(self) -> UserDraft {
+    /// As a new user, before it is checked.
+    pub fn draft(self) -> UserDraft {
         UserDraft {
             name: self.name,
             list: self.list,

@@ -128,6 +128,8 @@ fn user(command: &UserCommand) -> Ask {
         }
         UserCommand::Enable(named) => switch(&named.name, true),
         UserCommand::Disable(named) => switch(&named.name, false),
+        // What both begin with; `transfer` asks the rest.
+        UserCommand::Export(_) | UserCommand::Import(_) => Ask::get("/api/v1/users"),
         UserCommand::Rm { name, queued, .. } => {
             let queued = queued.map(|choice| match choice {
                 QueuedMail::Deliver => "deliver",

@@ -3,16 +3,14 @@
 //! A backup is read back and checked before it gets its name; a restore says what it put in place.
 //! The form of the file is `backup`'s business, what is in it that of the relay that made it.
 
-use std::ffi::OsString;
-use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::aside::{Aside, AsideError};
 use super::options::Output;
 use super::text::facts;
 use crate::admin::client::{Answer, Ask, Client, ClientError};
@@ -71,17 +69,9 @@ pub(super) struct Saved {
 /// Why there is no backup.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SaveError {
-    /// The file is there.
-    #[error("{0} is there already: name another file, or replace it with --force")]
-    Exists(PathBuf),
     /// The file cannot be written.
-    #[error("{path}: {source}")]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] AsideError),
     /// What has arrived is not a backup, or not whole.
     #[error("what the relay sent is {0}; nothing was kept")]
     NotWhole(BackupError),
@@ -122,59 +112,15 @@ pub(super) async fn save(
     command: &BackupCommand,
 ) -> Result<Saved, SaveError> {
     let file = &command.file;
-    let failed = |path: &Path| {
-        let path = path.to_owned();
-        move |source| SaveError::File { path, source }
-    };
-    let is_there = fs::symlink_metadata(file).is_ok();
-    if is_there && !command.force {
-        return Err(SaveError::Exists(file.clone()));
+    let mut aside = Aside::begin(file, command.force)?;
+    match client.fetch(ask, aside.out()).await {
+        Ok(None) => {}
+        Ok(Some(Answer { document, .. })) => return Err(SaveError::Refused(document)),
+        Err(ClientError::Out(source)) => return Err(aside.failed(source).into()),
+        Err(error) => return Err(SaveError::Unanswered(error)),
     }
-    let mut aside = OsString::from(file);
-    aside.push(".part");
-    let aside = PathBuf::from(aside);
-    let mut out = private(&aside).map_err(failed(&aside))?;
-    let saved = match client.fetch(ask, &mut out).await {
-        Ok(None) => kept(&out, &aside, file),
-        Ok(Some(Answer { document, .. })) => Err(SaveError::Refused(document)),
-        Err(ClientError::Out(source)) => Err(failed(&aside)(source)),
-        Err(error) => Err(SaveError::Unanswered(error)),
-    };
-    if saved.is_err() {
-        // It was made above; whoever asks again gets a new one.
-        drop(fs::remove_file(&aside));
-    }
-    saved
-}
-
-/// A new file that its owner alone can read, in place of what a save that was cut off has left.
-fn private(path: &Path) -> io::Result<File> {
-    let mut options = File::options();
-    options.write(true).create_new(true).mode(0o600);
-    match options.open(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            fs::remove_file(path)?;
-            options.open(path)
-        }
-        opened => opened,
-    }
-}
-
-/// Gives a backup its name once it is on stable storage and known to be whole.
-fn kept(out: &File, aside: &Path, file: &Path) -> Result<Saved, SaveError> {
-    let failed = |source| SaveError::File {
-        path: file.to_owned(),
-        source,
-    };
-    out.sync_all().map_err(failed)?;
-    let backup = Backup::open(aside).map_err(SaveError::NotWhole)?;
-    let octets = out.metadata().map_err(failed)?.len();
-    fs::rename(aside, file).map_err(failed)?;
-    let folder = file.parent().filter(|path| !path.as_os_str().is_empty());
-    let folder = folder.unwrap_or(Path::new("."));
-    File::open(folder)
-        .and_then(|folder| folder.sync_all())
-        .map_err(failed)?;
+    let backup = Backup::open(aside.path()).map_err(SaveError::NotWhole)?;
+    let octets = aside.keep()?;
     Ok(Saved {
         file: file.to_owned(),
         octets,

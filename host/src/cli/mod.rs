@@ -4,8 +4,10 @@
 //! whoever assembles the relay, `restore` by [`restore`] where no relay runs; everything else is asked of
 //! the running relay over its admin API, by [`administer`].
 
+mod aside;
 mod asks;
 mod backup;
+mod entries;
 mod options;
 mod print;
 mod queue_options;
@@ -14,6 +16,7 @@ mod sink;
 #[cfg(test)]
 mod tests;
 mod text;
+mod transfer;
 
 pub use backup::{BackupCommand, RestoreCommand, RestoreError, print_configuration, restore};
 pub use options::{Cli, Command, Remote};

@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::backup::{BackupCommand, RestoreCommand};
 use super::queue_options::{Change, QueueCommand};
 use super::sink::SinkCommand;
+use super::transfer::{ExportCommand, ImportCommand};
 
 /// Outpost: an edge mail relay that operators extend with WebAssembly.
 #[derive(Clone, Debug, PartialEq, Eq, Parser)]
@@ -88,6 +89,8 @@ impl Remote {
                 | UserCommand::ResetPassword(named)
                 | UserCommand::Enable(named)
                 | UserCommand::Disable(named) => named.output,
+                UserCommand::Export(_) => Output::default(),
+                UserCommand::Import(command) => command.output,
             },
             Remote::Queue(QueueCommand::Ls { output, .. } | QueueCommand::Show { output, .. }) => {
                 *output
@@ -257,6 +260,10 @@ pub enum UserCommand {
     Enable(Named),
     /// Keep a user from logging in and end its open sessions
     Disable(Named),
+    /// Write lists and users, without any secret, as a JSON object a line
+    Export(ExportCommand),
+    /// Make the lists and users of an export; prints the passwords of new users, once
+    Import(ImportCommand),
     /// Remove a user
     Rm {
         /// Its name
@@ -408,6 +415,8 @@ mod tests {
             "user reset-password x",
             "user enable x",
             "user disable x",
+            "user export",
+            "user import x",
             "user rm x",
             "queue ls",
             "queue show x",
@@ -452,6 +461,7 @@ mod tests {
             "user reset-password x",
             "user enable x",
             "user disable x",
+            "user import x",
             "user rm x",
             "queue ls",
             "queue show x",

@@ -11,9 +11,10 @@ use zeroize::Zeroizing;
 
 use super::asks::{Plan, plan};
 use super::backup::{self, BackupCommand, SaveError};
-use super::options::Remote;
+use super::options::{Remote, UserCommand};
 use super::print;
 use super::queue_options::QueueCommand;
+use super::transfer;
 use crate::admin::client::{Answer, Ask, Client, ClientError};
 use crate::admin::problem::Problem;
 use crate::admin::queue::{QueueChanged, QueuePage};
@@ -30,7 +31,7 @@ pub struct Access {
 
 /// Why a command did not do what was typed. All of it ends with exit code 1.
 #[derive(Debug)]
-enum Failure {
+pub(super) enum Failure {
     /// Lines for the person.
     Said(Vec<String>),
     /// The relay refused; its document, for those who asked for JSON.
@@ -122,6 +123,15 @@ async fn attempt(
         return person.hear(&text).map_err(unheard);
     }
     let client = client(access).await?;
+    match remote {
+        Remote::User(UserCommand::Export(command)) => {
+            return transfer::export(&client, command, person).await;
+        }
+        Remote::User(UserCommand::Import(command)) => {
+            return transfer::import(&client, command, person).await;
+        }
+        _ => {}
+    }
     let document = match plan {
         Plan::PrintToken => return Ok(()),
         Plan::Save(ask) => match remote {
@@ -215,7 +225,7 @@ async fn confirm(
 }
 
 /// What was not heard may have been a password, so that somebody should know.
-fn unheard(error: io::Error) -> Failure {
+pub(super) fn unheard(error: io::Error) -> Failure {
     if error.kind() == io::ErrorKind::BrokenPipe {
         return Failure::Unheard;
     }
@@ -223,16 +233,16 @@ fn unheard(error: io::Error) -> Failure {
     Failure::Said(vec![format!("{done}: {error}")])
 }
 
-fn read<T: DeserializeOwned>(document: Value) -> Result<T, Failure> {
+pub(super) fn read<T: DeserializeOwned>(document: Value) -> Result<T, Failure> {
     serde_json::from_value(document).map_err(unreadable)
 }
 
-fn unreadable(error: serde_json::Error) -> Failure {
+pub(super) fn unreadable(error: serde_json::Error) -> Failure {
     let text = format!("the relay answered what this version cannot read: {error}");
     Failure::Said(vec![text])
 }
 
-async fn asked(client: &Client, ask: &Ask) -> Result<Value, Failure> {
+pub(super) async fn asked(client: &Client, ask: &Ask) -> Result<Value, Failure> {
     match client.ask(ask).await {
         Ok(Answer {
             is_success: true,

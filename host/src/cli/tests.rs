@@ -646,3 +646,102 @@ async fn a_backup_that_is_refused_leaves_no_file() {
         "{said}"
     );
 }
+
+#[tokio::test]
+async fn what_one_relay_exports_another_imports_and_no_secret_is_in_it() {
+    let (from, to) = (Running::start().await, Running::start().await);
+    from.out("list add ops --notify x@a.example").await;
+    let shop = from
+        .out("user add --name shop --list ops --domains a.example;*.b.example --note n --json")
+        .await;
+    from.out("user add --name off --inactive --priority 1")
+        .await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("accounts.jsonl");
+    let shown = file.display();
+    assert_eq!(from.out(&format!("user export {shown}")).await, "");
+    let exported = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(exported, from.out("user export").await);
+    let shop: Value = serde_json::from_str(&shop).unwrap();
+    let hash = from.surface.api.directory.user("shop").unwrap();
+    for secret in [
+        shop["password"].as_str().unwrap(),
+        hash.password_hash.as_str(),
+        "argon2",
+        &from.surface.admin,
+        "password",
+    ] {
+        assert!(!exported.contains(secret), "{secret} in {exported}");
+    }
+
+    let dry = to.out(&format!("user import {shown} --dry-run")).await;
+    assert_eq!(
+        dry,
+        "would add list ops\nwould add user off\nwould add user shop\n"
+    );
+    assert!(to.surface.api.directory.user("shop").is_none());
+    let made = to.out(&format!("user import {shown}")).await;
+    let made: Vec<&str> = made.lines().collect();
+    assert_eq!(made.len(), 3, "{made:?}");
+    assert_eq!(made[0], "added list ops");
+    let password = made[2].strip_prefix("added user shop  password ").unwrap();
+    assert_eq!(password.len(), shop["password"].as_str().unwrap().len());
+    assert_ne!(password, shop["password"].as_str().unwrap());
+    assert_eq!(to.out("user export").await, exported);
+    assert_eq!(
+        to.out(&format!("user import {shown} --update")).await,
+        "everything is there already\n"
+    );
+}
+
+#[tokio::test]
+async fn an_import_changes_what_differs_only_when_told_and_keeps_passwords() {
+    let running = Running::start().await;
+    running.out("user add --name shop --note n").await;
+    let before = running.surface.api.directory.user("shop").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("accounts.jsonl");
+    std::fs::write(&file, r#"{"user":{"name":"shop","priority":1}}"#).unwrap();
+    let line = format!("user import {}", file.display());
+    assert_eq!(
+        running.out(&line).await,
+        "user shop differs: priority; --update changes it\n"
+    );
+    let dry = format!("{line} --update --dry-run");
+    assert_eq!(
+        running.out(&dry).await,
+        "would change user shop: priority\n"
+    );
+    assert_eq!(running.surface.api.directory.user("shop").unwrap(), before);
+    let update = format!("{line} --update --json");
+    assert_eq!(
+        running.out(&update).await,
+        "{\"done\":\"changed\",\"fields\":\"priority\",\"user\":\"shop\"}\n"
+    );
+    let after = running.surface.api.directory.user("shop").unwrap();
+    assert_eq!(after.priority, Class::VeryHigh);
+    assert_eq!(after.note, "n", "what is not named stays");
+    assert_eq!(after.password_hash, before.password_hash);
+}
+
+#[tokio::test]
+async fn an_import_with_a_bad_line_changes_nothing() {
+    let running = Running::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("accounts.jsonl");
+    let text = "{\"user\":{\"name\":\"good\"}}\n{\"user\":{\"name\":\"bad\",\"priority\":0}}\n{\"user\":{\"name\":\"x\",\"password\":\"p\"}}\n";
+    std::fs::write(&file, text).unwrap();
+    let shown = file.display();
+    let said = running.err(&format!("user import {shown}")).await;
+    let lines: Vec<&str> = said.lines().collect();
+    assert!(
+        lines[0].starts_with(&format!("{shown}: line 2: priority: ")),
+        "{said}"
+    );
+    assert!(
+        lines[1].starts_with(&format!("{shown}: line 3: unknown field `password`")),
+        "{said}"
+    );
+    assert_eq!(lines[2], "nothing was changed");
+    assert!(running.surface.api.directory.user("good").is_none());
+}

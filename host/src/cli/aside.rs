@@ -1,0 +1,108 @@
+//! A file that is there whole, or not at all: written beside its name, private, then renamed.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+/// Why a file is not written. What was there before is as it was.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum AsideError {
+    /// The file is there.
+    #[error("{0} is there already: name another file, or replace it with --force")]
+    Exists(PathBuf),
+    /// The system refused.
+    #[error("{path}: {source}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+/// A file that has not got its name yet; it is removed when it never gets it.
+pub(super) struct Aside {
+    file: PathBuf,
+    aside: PathBuf,
+    out: File,
+    is_kept: bool,
+}
+
+impl Aside {
+    /// Begins a file that its owner alone can read; one of that name is replaced only by `force`.
+    pub(super) fn begin(file: &Path, force: bool) -> Result<Self, AsideError> {
+        if !force && fs::symlink_metadata(file).is_ok() {
+            return Err(AsideError::Exists(file.to_owned()));
+        }
+        let mut aside = OsString::from(file);
+        aside.push(".part");
+        let aside = PathBuf::from(aside);
+        let mut options = File::options();
+        options.write(true).create_new(true).mode(0o600);
+        let out = match options.open(&aside) {
+            // One that was cut off has left it.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                fs::remove_file(&aside).and_then(|()| options.open(&aside))
+            }
+            opened => opened,
+        };
+        match out {
+            Ok(out) => Ok(Self {
+                file: file.to_owned(),
+                aside,
+                out,
+                is_kept: false,
+            }),
+            Err(source) => Err(AsideError::File {
+                path: aside,
+                source,
+            }),
+        }
+    }
+
+    /// Where it is until it gets its name.
+    pub(super) fn path(&self) -> &Path {
+        &self.aside
+    }
+
+    /// What is written to.
+    pub(super) fn out(&mut self) -> &mut File {
+        &mut self.out
+    }
+
+    /// Puts it on stable storage, then under its name; returns how many octets it has.
+    pub(super) fn keep(mut self) -> Result<u64, AsideError> {
+        let kept = self.rename();
+        self.is_kept = kept.is_ok();
+        kept.map_err(|source| self.failed(source))
+    }
+
+    /// The system refused to write it.
+    pub(super) fn failed(&self, source: io::Error) -> AsideError {
+        AsideError::File {
+            path: self.file.clone(),
+            source,
+        }
+    }
+
+    fn rename(&self) -> io::Result<u64> {
+        self.out.sync_all()?;
+        let octets = self.out.metadata()?.len();
+        fs::rename(&self.aside, &self.file)?;
+        let folder = self.file.parent();
+        let folder = folder.filter(|path| !path.as_os_str().is_empty());
+        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
+        Ok(octets)
+    }
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        if !self.is_kept {
+            // When even that fails, the next one of that name replaces it.
+            drop(fs::remove_file(&self.aside));
+        }
+    }
+}

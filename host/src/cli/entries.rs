@@ -1,0 +1,384 @@
+//! The entries of an export: lists and users as a JSON object a line, and what an import of them
+//! comes to.
+//!
+//! Pure: what there is comes in, steps go out. Every entry is looked at before the first step is
+//! taken, so that a mistake in the last line changes nothing. No password, hash or token has a place
+//! in an entry; a line that brings one is refused as any other with a field that is not known.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::account::{Items, ListDraft, SenderRules};
+use crate::admin::items::ItemsInput;
+use crate::admin::lists::{ListDocument, ListInput};
+use crate::admin::users::{UserDocument, UserInput};
+
+/// Most lines that are told to be wrong; with more of them it is another kind of file.
+const PROBLEMS_SHOWN_MAX: usize = 100;
+
+/// A line of an export.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Entry {
+    /// `{"list": {…}}`
+    List(ListInput),
+    /// `{"user": {…}}`
+    User(UserInput),
+}
+
+impl From<ListDocument> for Entry {
+    fn from(list: ListDocument) -> Self {
+        Entry::List(ListInput {
+            name: list.name,
+            notify: Some(ItemsInput(Items::List(list.notify))),
+        })
+    }
+}
+
+impl From<UserDocument> for Entry {
+    fn from(user: UserDocument) -> Self {
+        Entry::User(UserInput {
+            name: Some(user.name),
+            list: Some(user.list),
+            active: Some(user.active),
+            priority: Some(user.priority.into()),
+            note: user.note,
+            authorized_domains: Some(ItemsInput(Items::List(user.authorized_domains))),
+            authorized_senders: Some(ItemsInput(Items::List(user.authorized_senders))),
+        })
+    }
+}
+
+/// What the relay has, by name in lower case.
+#[derive(Debug, Default)]
+pub(super) struct Existing {
+    pub(super) lists: BTreeMap<String, ListDocument>,
+    pub(super) users: BTreeMap<String, UserDocument>,
+}
+
+/// One thing to do, and the line that asks for it.
+#[derive(Clone, Debug)]
+pub(super) struct Step {
+    pub(super) line: usize,
+    pub(super) deed: Deed,
+}
+
+/// What is done for an entry.
+#[derive(Clone, Debug)]
+pub(super) enum Deed {
+    /// The list is missing.
+    AddList(ListInput),
+    /// The list tells others.
+    ChangeList(ListInput),
+    /// The user is missing; with its name.
+    AddUser(String, UserInput),
+    /// The user differs in these fields; with the name that it has.
+    ChangeUser(String, UserInput, Vec<&'static str>),
+}
+
+/// What the entries come to: lists first, so that users find them. Entries that change nothing have
+/// no step.
+///
+/// # Errors
+/// Every line that is wrong, in words.
+pub(super) fn steps(text: &str, existing: &Existing) -> Result<Vec<Step>, Vec<String>> {
+    let mut problems = Vec::new();
+    let mut lists: BTreeMap<String, (usize, ListInput)> = BTreeMap::new();
+    let mut users: BTreeMap<String, (usize, UserInput)> = BTreeMap::new();
+    for (index, text) in text.lines().enumerate() {
+        let line = index + 1;
+        if text.trim().is_empty() {
+            continue;
+        }
+        let taken = |what: &str, name: &str, first: usize| {
+            format!("line {line}: the {what} {name:?} stands on line {first} already")
+        };
+        match serde_json::from_str(text) {
+            Err(error) => {
+                // The line of the error is that of the entry, which is always 1.
+                let error = error.to_string();
+                let said = error.split(" at line ").next().unwrap_or(&error);
+                problems.push(format!("line {line}: {said}"));
+            }
+            Ok(Entry::List(list)) => match lists.get(&list.name.to_ascii_lowercase()) {
+                Some((first, _)) => problems.push(taken("list", &list.name, *first)),
+                None => drop(lists.insert(list.name.to_ascii_lowercase(), (line, list))),
+            },
+            Ok(Entry::User(user)) => {
+                let name = user.name.clone().unwrap_or_default();
+                match users.get(&name.to_ascii_lowercase()) {
+                    _ if name.is_empty() => {
+                        problems.push(format!("line {line}: name: is needed"));
+                    }
+                    Some((first, _)) => problems.push(taken("user", &name, *first)),
+                    None => drop(users.insert(name.to_ascii_lowercase(), (line, user))),
+                }
+            }
+        }
+    }
+    let mut steps = Vec::new();
+    for (key, (line, list)) in &lists {
+        let checked = checked_list(list, existing.lists.get(key));
+        take(*line, checked, &mut steps, &mut problems);
+    }
+    for (key, (line, user)) in &users {
+        let list = user.list.as_deref().map(str::to_ascii_lowercase);
+        if let Some(list) = list.filter(|list| !is_there(list, &lists, existing)) {
+            problems.push(format!(
+                "line {line}: list: there is no list named {list:?}"
+            ));
+        }
+        let checked = checked_user(user, existing.users.get(key));
+        take(*line, checked, &mut steps, &mut problems);
+    }
+    if problems.is_empty() {
+        return Ok(steps);
+    }
+    problems.sort_by_key(|problem| line_of(problem));
+    if problems.len() > PROBLEMS_SHOWN_MAX {
+        let more = problems.len() - PROBLEMS_SHOWN_MAX;
+        problems.truncate(PROBLEMS_SHOWN_MAX);
+        problems.push(format!("and {more} more mistakes"));
+    }
+    Err(problems)
+}
+
+fn is_there(list: &str, lists: &BTreeMap<String, (usize, ListInput)>, existing: &Existing) -> bool {
+    lists.contains_key(list) || existing.lists.contains_key(list)
+}
+
+/// Where a problem stands: `line 12: …`.
+fn line_of(problem: &str) -> usize {
+    let number = problem.trim_start_matches("line ").split(':').next();
+    number.and_then(|number| number.parse().ok()).unwrap_or(0)
+}
+
+fn take(
+    line: usize,
+    checked: Result<Option<Deed>, Vec<String>>,
+    steps: &mut Vec<Step>,
+    problems: &mut Vec<String>,
+) {
+    match checked {
+        Ok(deed) => steps.extend(deed.map(|deed| Step { line, deed })),
+        Err(found) => {
+            problems.extend(
+                found
+                    .into_iter()
+                    .map(|problem| format!("line {line}: {problem}")),
+            );
+        }
+    }
+}
+
+fn checked_list(
+    list: &ListInput,
+    existing: Option<&ListDocument>,
+) -> Result<Option<Deed>, Vec<String>> {
+    let notify = list.notify.as_ref().map(|items| items.0.clone());
+    let draft = ListDraft {
+        name: list.name.clone(),
+        notify: notify.clone().unwrap_or_default(),
+    };
+    draft.check().map_err(said)?;
+    let Some(there) = existing else {
+        return Ok(Some(Deed::AddList(list.clone())));
+    };
+    // Addresses are compared as they are written, in any order; domains in any case.
+    let normal = |text: &str| {
+        let (local, domain) = text.rsplit_once('@').unwrap_or((text, ""));
+        format!("{local}@{}", domain.to_lowercase())
+    };
+    let wanted = notify.map(|items| {
+        let mut wanted: Vec<String> = items.iter().map(normal).collect();
+        wanted.sort();
+        wanted.dedup();
+        wanted
+    });
+    let mut has: Vec<String> = there.notify.iter().map(|text| normal(text)).collect();
+    has.sort();
+    Ok(wanted.is_some_and(|wanted| wanted != has).then(|| {
+        Deed::ChangeList(ListInput {
+            name: there.name.clone(),
+            notify: list.notify.clone(),
+        })
+    }))
+}
+
+fn checked_user(
+    user: &UserInput,
+    existing: Option<&UserDocument>,
+) -> Result<Option<Deed>, Vec<String>> {
+    user.clone().draft().check().map_err(said)?;
+    let Some(there) = existing else {
+        let name = user.name.clone().unwrap_or_default();
+        return Ok(Some(Deed::AddUser(name, user.clone())));
+    };
+    let items = |input: &Option<ItemsInput>| input.clone().map(|items| items.0);
+    let (domains, senders) = (
+        items(&user.authorized_domains),
+        items(&user.authorized_senders),
+    );
+    let rules = SenderRules::parse(
+        &domains.clone().unwrap_or_default(),
+        &senders.clone().unwrap_or_default(),
+    )
+    .map_err(said)?;
+    let list = user.list.as_deref();
+    let differs = [
+        (
+            "list",
+            list.is_some_and(|list| !list.eq_ignore_ascii_case(&there.list)),
+        ),
+        (
+            "active",
+            user.active.is_some_and(|active| active != there.active),
+        ),
+        (
+            "priority",
+            user.priority
+                .is_some_and(|priority| priority != i64::from(there.priority)),
+        ),
+        ("note", user.note.is_some() && user.note != there.note),
+        (
+            "authorized_domains",
+            domains.is_some() && rules.domains() != there.authorized_domains,
+        ),
+        (
+            "authorized_senders",
+            senders.is_some()
+                && !rules
+                    .sender_texts()
+                    .eq(there.authorized_senders.iter().cloned()),
+        ),
+    ];
+    let fields: Vec<&'static str> = differs
+        .into_iter()
+        .filter_map(|(field, differs)| differs.then_some(field))
+        .collect();
+    let change = UserInput {
+        name: None,
+        ..user.clone()
+    };
+    Ok((!fields.is_empty()).then(|| Deed::ChangeUser(there.name.clone(), change, fields)))
+}
+
+fn said(problems: Vec<crate::account::FieldProblem>) -> Vec<String> {
+    problems.iter().map(ToString::to_string).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn existing() -> Existing {
+        let list = |name: &str| ListDocument {
+            name: name.to_owned(),
+            notify: vec!["Ops@a.example".to_owned()],
+            users: 0,
+            active_users: 0,
+            created: String::new(),
+            changed: String::new(),
+        };
+        let user = UserDocument {
+            name: "Shop".to_owned(),
+            list: "default".to_owned(),
+            active: true,
+            priority: 3,
+            note: Some("n".to_owned()),
+            authorized_domains: vec!["a.example".to_owned(), "b.example".to_owned()],
+            authorized_senders: vec!["x@c.example".to_owned()],
+            created: String::new(),
+            changed: String::new(),
+            password_changed: String::new(),
+            last_login: None,
+            warning: None,
+        };
+        Existing {
+            lists: BTreeMap::from([("default".to_owned(), list("default"))]),
+            users: BTreeMap::from([("shop".to_owned(), user)]),
+        }
+    }
+
+    fn deeds(text: &str) -> Vec<String> {
+        let steps = steps(text, &existing()).unwrap();
+        let told = |step: Step| match step.deed {
+            Deed::AddList(list) => format!("{}: add list {}", step.line, list.name),
+            Deed::ChangeList(list) => format!("{}: change list {}", step.line, list.name),
+            Deed::AddUser(name, _) => format!("{}: add user {name}", step.line),
+            Deed::ChangeUser(name, _, fields) => {
+                format!("{}: change user {name} {}", step.line, fields.join(","))
+            }
+        };
+        steps.into_iter().map(told).collect()
+    }
+
+    #[test]
+    fn what_is_exported_changes_nothing_where_it_came_from() {
+        let existing = existing();
+        let lists = existing.lists.values().cloned().map(Entry::from);
+        let entries = lists.chain(existing.users.values().cloned().map(Entry::from));
+        let lines: Vec<String> = entries
+            .map(|entry| serde_json::to_string(&entry).unwrap())
+            .collect();
+        assert_eq!(deeds(&lines.join("\n")), Vec::<String>::new());
+        assert_eq!(
+            lines[1],
+            r#"{"user":{"name":"Shop","list":"default","active":true,"priority":3,"note":"n","authorized_domains":["a.example","b.example"],"authorized_senders":["x@c.example"]}}"#
+        );
+    }
+
+    #[test]
+    fn lists_come_first_and_only_what_differs_is_changed() {
+        let text = r#"
+            {"user":{"name":"new","list":"ops"}}
+            {"list":{"name":"ops"}}
+            {"user":{"name":"shop","priority":1,"authorized_domains":"B.example;a.example","note":"m"}}
+            {"list":{"name":"Default","notify":["x@a.example"]}}"#;
+        assert_eq!(
+            deeds(text),
+            [
+                "5: change list default",
+                "3: add list ops",
+                "2: add user new",
+                "4: change user Shop priority,note",
+            ]
+        );
+        assert_eq!(
+            deeds(r#"{"user":{"name":"SHOP"}}"#),
+            Vec::<String>::new(),
+            "what is not named stays"
+        );
+    }
+
+    #[test]
+    fn every_bad_line_is_told_and_there_are_no_steps() {
+        let text = r#"{"user":{"name":"good"}}
+{"user":{"name":"a","password":"secret"}}
+{"user":{"name":"b","priority":9,"authorized_domains":["nodomain@x"]}}
+{"user":{"name":"c","list":"none"}}
+{"user":{}}
+{"user":{"name":"GOOD"}}
+{"list":{"name":"-"}}
+{"host":{}}
+text"#;
+        let problems = steps(text, &existing()).unwrap_err();
+        let begins = [
+            "line 2: unknown field `password`",
+            "line 3: priority: ",
+            "line 3: authorized_domains: ",
+            "line 4: list: there is no list named \"none\"",
+            "line 5: name: is needed",
+            "line 6: the user \"GOOD\" stands on line 1 already",
+            "line 7: name: ",
+            "line 8: unknown variant `host`",
+            "line 9: expected value",
+        ];
+        assert_eq!(problems.len(), begins.len(), "{problems:#?}");
+        for (problem, begin) in problems.iter().zip(begins) {
+            assert!(problem.starts_with(begin), "{problem}");
+        }
+    }
+}
