@@ -249,6 +249,24 @@ mod tests {
     }
 
     #[test]
+    fn what_replaces_an_empty_folder_belongs_to_its_owner() {
+        let top = tempfile::tempdir().unwrap();
+        let mut backup = backup(top.path());
+        let data = top.path().join("data");
+        fs::create_dir(&data).unwrap();
+        // Only root can give files away; for anybody else the owner is the same.
+        let owner = match fs::metadata(&data).unwrap().uid() {
+            0 => 65_534,
+            own => own,
+        };
+        chown(&data, Some(owner), None).unwrap();
+        place(&mut backup, &data, |_| Ok(())).unwrap();
+        for path in [data.join("directory.redb"), data] {
+            assert_eq!(fs::metadata(path).unwrap().uid(), owner);
+        }
+    }
+
+    #[test]
     fn a_folder_that_holds_anything_is_left_as_it_is() {
         let top = tempfile::tempdir().unwrap();
         let mut backup = backup(top.path());

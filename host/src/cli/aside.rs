@@ -106,3 +106,38 @@ impl Drop for Aside {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::io::Write as _;
+
+    use super::*;
+
+    #[test]
+    fn a_file_keeps_its_content_until_another_is_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("f");
+        let read = || fs::read_to_string(&file).unwrap();
+        // As a process that was killed leaves it.
+        fs::write(folder.path().join("f.part"), "half").unwrap();
+        let mut first = Aside::begin(&file, false).unwrap();
+        first.out().write_all(b"first").unwrap();
+        assert!(!file.exists());
+        assert_eq!(first.keep().unwrap(), 5);
+        assert_eq!(read(), "first");
+        assert!(matches!(
+            Aside::begin(&file, false),
+            Err(AsideError::Exists(_))
+        ));
+        let mut second = Aside::begin(&file, true).unwrap();
+        second.out().write_all(b"second").unwrap();
+        assert_eq!(read(), "first");
+        drop(second);
+        assert_eq!(read(), "first");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        let third = Aside::begin(&file, true).unwrap();
+        third.keep().unwrap();
+        assert_eq!(read(), "");
+    }
+}
