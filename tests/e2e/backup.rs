@@ -100,6 +100,21 @@ fn what_is_restored_from_a_backup_under_changes_lets_old_passwords_log_in() {
 }
 
 #[test]
+fn a_backup_holds_the_configuration_that_is_in_force() {
+    let relay = Relay::start_in_clear("");
+    let file = relay.folder().join("b.tar");
+    let file = file.to_str().unwrap();
+    relay.configure("[delivery]\nretry = [\"7h\"]\n");
+    let held = || {
+        relay.printed_by(&["backup", file, "--force"]);
+        relay.printed_by(&["restore", file, "--print-config"])
+    };
+    assert!(!held().contains("7h"), "it is not in force yet");
+    relay.printed_by(&["reload"]);
+    assert!(held().contains("7h"));
+}
+
+#[test]
 fn a_backup_that_is_not_whole_is_named_and_restores_nothing() {
     let mut relay = Relay::start("");
     relay.printed_by(&["backup", "b.tar"]);

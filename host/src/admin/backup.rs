@@ -11,6 +11,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use arc_swap::ArcSwap;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
@@ -33,16 +34,22 @@ const PIECE_OCTETS: usize = 64 * 1024;
 const PIECES_WAITING_MAX: usize = 4;
 
 /// What a backup is made of besides the directory.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct BackupSources {
     /// The data folder, where the copy of the directory is put together.
     data_dir: PathBuf,
+    in_force: Arc<ArcSwap<InForce>>,
+    /// One at a time: each takes as much room on the disk as the directory.
+    turn: Arc<Semaphore>,
+}
+
+/// What a reload may change of it.
+#[derive(Debug)]
+struct InForce {
     /// The configuration file as it was read; none where there was no file.
     configuration: Option<Arc<[u8]>>,
     /// The certificate that the relay made for itself and its key, where it has made one.
     files: Vec<(Part, PathBuf)>,
-    /// One at a time: each takes as much room on the disk as the directory.
-    turn: Arc<Semaphore>,
 }
 
 impl BackupSources {
@@ -52,12 +59,23 @@ impl BackupSources {
         configuration: Option<Arc<[u8]>>,
         files: Vec<(Part, PathBuf)>,
     ) -> Self {
-        Self {
-            data_dir,
+        let in_force = InForce {
             configuration,
             files,
+        };
+        Self {
+            data_dir,
+            in_force: Arc::new(ArcSwap::from_pointee(in_force)),
             turn: Arc::new(Semaphore::new(1)),
         }
+    }
+
+    /// The configuration has been read again; all clones follow.
+    pub fn follow(&self, configuration: Option<Arc<[u8]>>, files: Vec<(Part, PathBuf)>) {
+        self.in_force.store(Arc::new(InForce {
+            configuration,
+            files,
+        }));
     }
 }
 
@@ -109,10 +127,11 @@ impl Prepared {
     fn of(api: &Api) -> io::Result<Self> {
         let sources = &api.backup;
         let mut parts = Vec::new();
-        if let Some(configuration) = &sources.configuration {
+        let in_force = sources.in_force.load();
+        if let Some(configuration) = &in_force.configuration {
             parts.push((Part::Configuration, configuration.to_vec()));
         }
-        for (part, path) in &sources.files {
+        for (part, path) in &in_force.files {
             parts.push((*part, fs::read(path)?));
         }
         let mut directory = spare_file(&sources.data_dir)?;

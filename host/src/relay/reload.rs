@@ -15,7 +15,7 @@ use tokio::sync::Mutex;
 
 use super::deliver::{Along, Way};
 use super::{check, loops, start};
-use crate::admin::{self, ConnectionFacts, NotReloaded, Reloaded, Remark};
+use crate::admin::{self, BackupSources, ConnectionFacts, NotReloaded, Reloaded, Remark};
 use crate::config::{self, Change, Config, Mistake, Reading};
 use crate::delivery;
 use crate::message::Routes;
@@ -42,6 +42,7 @@ pub(super) struct Parts {
     pub delivery_metrics: delivery::Metrics,
     pub rules: Arc<RulesInForce>,
     pub connection: Arc<ArcSwap<ConnectionFacts>>,
+    pub backup: BackupSources,
     /// The submission ports.
     pub listening: Vec<SocketAddr>,
     /// How many files the relay may have open.
@@ -145,6 +146,8 @@ impl Parts {
             certificate: start::certificate(config),
             ..ConnectionFacts::clone(&before)
         }));
+        self.backup
+            .follow(config.as_read.clone(), start::backup_files(config));
     }
 
     fn deliver(&self, before: &Config, config: &Config) {

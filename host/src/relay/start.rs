@@ -6,7 +6,7 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -109,6 +109,7 @@ impl Relay {
         let (spool, directory) = (Arc::clone(&foundation.spool), foundation.directory.clone());
         let connection = connection_facts(&config, &doors.listeners);
         let connection = Arc::new(ArcSwap::from_pointee(connection));
+        let backup = backup_sources(&config);
         let listeners = doors.listeners.iter();
         let reloader = Arc::new(Reloader {
             in_force: Arc::new(Mutex::new(config.clone())),
@@ -121,16 +122,12 @@ impl Relay {
                 delivery_metrics,
                 rules,
                 connection: Arc::clone(&connection),
+                backup: backup.clone(),
                 listening: listeners.map(|listener| listener.address).collect(),
                 files_max,
             }),
         });
-        let api = foundation.api(
-            connection,
-            backup_sources(&config),
-            readiness.clone(),
-            Arc::clone(&reloader),
-        );
+        let api = foundation.api(connection, backup, readiness.clone(), Arc::clone(&reloader));
         let admin = tokio::spawn(doors.admin.serve(admin::router(api), stop_admin.clone()));
         let acceptor = reception::accept(&reception, doors.listeners);
         tracing::info!(hostname = %config.hostname, version = env!("CARGO_PKG_VERSION"), "started");
@@ -431,11 +428,15 @@ fn connection_facts(config: &Config, listeners: &[Listener]) -> ConnectionFacts 
 /// What a backup holds besides the accounts. A configured certificate is not in it: whoever renews it
 /// keeps it.
 fn backup_sources(config: &Config) -> BackupSources {
-    let files = match tls::self_signed_files(&config.tls) {
+    let files = backup_files(config);
+    BackupSources::new(config.data_dir.clone(), config.as_read.clone(), files)
+}
+
+pub(super) fn backup_files(config: &Config) -> Vec<(Part, PathBuf)> {
+    match tls::self_signed_files(&config.tls) {
         Some((certificate, key)) => vec![(Part::Certificate, certificate), (Part::Key, key)],
         None => Vec::new(),
-    };
-    BackupSources::new(config.data_dir.clone(), config.as_read.clone(), files)
+    }
 }
 
 pub(super) fn certificate(config: &Config) -> Certificate {
