@@ -30,6 +30,11 @@ pub struct Relay {
     pub is_closed: bool,
     /// Values of `wait` in the order they came.
     pub waits: Vec<u64>,
+    /// Recipients that were accepted in the transaction; none outside of one.
+    recipients: Option<usize>,
+    /// Octets that were fed, and steps that were taken.
+    fed: usize,
+    steps: usize,
 }
 
 pub fn variables() -> Variables {
@@ -70,6 +75,9 @@ impl Relay {
             wants_tls: false,
             is_closed: false,
             waits: Vec::new(),
+            recipients: None,
+            fed: 0,
+            steps: 0,
         };
         relay.run();
         relay
@@ -89,6 +97,7 @@ impl Relay {
         if self.is_closed {
             return;
         }
+        self.fed += octets.len();
         self.session.feed(octets);
         self.run();
     }
@@ -109,6 +118,13 @@ impl Relay {
 
     pub fn run(&mut self) {
         loop {
+            self.steps += 1;
+            assert!(
+                self.steps <= 100 + 10 * self.fed,
+                "{} steps for {} octets: a loop",
+                self.steps,
+                self.fed
+            );
             match self.session.next() {
                 Step::Send => {
                     assert!(!self.session.output().is_empty());
@@ -136,13 +152,18 @@ impl Relay {
                     self.content.extend_from_slice(self.session.content());
                     self.session.content_taken();
                 }
-                Step::Reset => self.events.push("reset".into()),
+                Step::Reset => {
+                    self.recipients = None;
+                    self.events.push("reset".into());
+                }
                 Step::Discard { refusal } => {
+                    self.recipients = None;
                     self.content.clear();
                     self.events.push("discard".into());
                     self.refusals.extend(refusal);
                 }
                 Step::StartTls => {
+                    self.recipients = None;
                     self.wants_tls = true;
                     return;
                 }
@@ -159,6 +180,7 @@ impl Relay {
     }
 
     fn answer(&mut self, question: Question) -> Answer {
+        self.check_order(&question);
         let (asked, name, usual) = match &question {
             Question::Authenticate {
                 mechanism,
@@ -199,10 +221,51 @@ impl Relay {
         };
         self.events.push(name);
         let answer = self.decided(asked).unwrap_or(usual);
+        self.note(asked, &answer);
         if asked == Asked::Message && matches!(answer, Answer::Accept | Answer::AcceptWith(_)) {
             self.messages.push(std::mem::take(&mut self.content));
         }
         answer
+    }
+
+    /// Nothing of a transaction is asked before a login, or out of its order.
+    fn check_order(&self, question: &Question) {
+        let is_login = matches!(question, Question::Authenticate { .. });
+        assert_ne!(
+            self.session.is_authenticated(),
+            is_login,
+            "asked without a login, or for a second one: {question:?}"
+        );
+        match question {
+            Question::Authenticate { .. } | Question::Mail { .. } => {
+                assert_eq!(self.recipients, None, "{question:?} in a transaction");
+            }
+            Question::Recipient { .. } => {
+                assert!(self.recipients.is_some(), "{question:?} before MAIL");
+            }
+            Question::Data { .. } | Question::EndOfContent { .. } => {
+                assert!(self.recipients > Some(0), "{question:?} without RCPT");
+            }
+        }
+    }
+
+    /// Keeps what was accepted.
+    fn note(&mut self, asked: Asked, answer: &Answer) {
+        // An answer whose reply says no is a refusal.
+        let is_accepted = match answer {
+            Answer::Accept => true,
+            Answer::AcceptWith(reply) => asked == Asked::Data || reply.is_positive(),
+            Answer::Refuse(_) | Answer::Close(_) => false,
+        };
+        match asked {
+            Asked::Mail if is_accepted => self.recipients = Some(0),
+            Asked::Recipient if is_accepted => {
+                self.recipients = self.recipients.map(|count| count + 1);
+            }
+            Asked::Data if !is_accepted => self.recipients = None,
+            Asked::Message => self.recipients = None,
+            _ => {}
+        }
     }
 
     fn decided(&mut self, asked: Asked) -> Option<Answer> {
