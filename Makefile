@@ -9,7 +9,15 @@ else
 RUN_TESTS = $(CARGO) test
 endif
 
-.PHONY: help run test test-tools components check-components lint docs bench crash
+# What is fuzzed, and for how many seconds each.
+FUZZ_TARGETS = address answer authors bdat client command header line reply server stored
+FUZZ_SECONDS ?= 60
+# On the stable toolchain, which keeps the flags of coverage for itself otherwise. No sanitizer of memory:
+# nothing that is fuzzed has unsafe code.
+CARGO_FUZZ = RUSTC_BOOTSTRAP=1 $(CARGO) fuzz
+FUZZ_FLAGS = --fuzz-dir fuzz/libfuzzer --dev --sanitizer none --target-dir target/fuzz
+
+.PHONY: help run test test-tools components check-components lint docs bench fuzz $(FUZZ_TARGETS:%=fuzz-%) crash
 
 help:
 	@echo "make run               start the relay (as cargo run --release)"
@@ -18,6 +26,7 @@ help:
 	@echo "make docs              the documentation of the code, warnings denied"
 	@echo "make components        rebuild the components that ship, and their manifest"
 	@echo "make check-components  rebuild them aside and compare"
+	@echo "make fuzz              fuzz every target for FUZZ_SECONDS (60); make fuzz-NAME fuzzes one"
 	@echo "make bench             the benchmarks of the hot paths"
 	@echo "make crash N=1000      kill the relay so many times under load and look for what is lost"
 
@@ -43,6 +52,7 @@ check-components:
 lint:
 	$(CARGO) fmt --all --check
 	$(CARGO) fmt --all --check --manifest-path plugins/Cargo.toml
+	$(CARGO) fmt --check --manifest-path fuzz/libfuzzer/Cargo.toml
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 
 docs:
@@ -55,3 +65,10 @@ N ?= 1000
 crash:
 	$(CARGO) build --workspace --lib --bins --tests
 	OUTPOST_KILLS=$(N) $(CARGO) test --package outpost-tests --test outpost -- --nocapture whenever_the_relay_is_killed
+# What is found new stays in target/fuzz; what must be kept is copied to fuzz/corpus by hand (CONTRIBUTING.md).
+fuzz: $(FUZZ_TARGETS:%=fuzz-%)
+
+$(FUZZ_TARGETS:%=fuzz-%): fuzz-%:
+	mkdir -p target/fuzz/corpus/$* target/fuzz/found/$*
+	$(CARGO_FUZZ) run $* $(FUZZ_FLAGS) target/fuzz/corpus/$* fuzz/corpus/$* -- \
+		-artifact_prefix=target/fuzz/found/$*/ -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048

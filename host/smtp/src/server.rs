@@ -26,6 +26,9 @@ mod command;
 mod conversation;
 mod envelope;
 mod exchange;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod input;
 mod replies;
 mod state;

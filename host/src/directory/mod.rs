@@ -10,6 +10,9 @@
 #[cfg(test)]
 mod contract;
 mod error;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod memory;
 mod ordered;
 mod record;

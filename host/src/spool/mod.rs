@@ -24,6 +24,9 @@ mod entries;
 mod error;
 mod figures;
 mod folder;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod heads;
 mod inbox;
 mod intake;

@@ -1,0 +1,5 @@
+//! The target `bdat` under libFuzzer.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|octets: &[u8]| outpost_fuzz::bdat(octets));

@@ -1,0 +1,5 @@
+//! The target `stored` under libFuzzer.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|octets: &[u8]| outpost_fuzz::stored(octets));

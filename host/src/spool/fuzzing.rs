@@ -1,0 +1,106 @@
+//! What fuzzing reaches of the stored forms, which are private otherwise.
+//!
+//! For the fuzz targets only, behind the feature `fuzzing`. Whatever octets stand where a record should
+//! is an error or a record, and a record that was read is written and read back the same.
+
+use crate::message::{DeliveryId, MessageId};
+
+use super::entries::{self, Entries};
+use super::journal::Mark;
+use super::place::Place;
+use super::stored::{self, Counters, DeliveryRecord, MessageRecord, TrailRecord};
+
+/// Reads `octets` as the record that `kind` chooses.
+///
+/// # Panics
+/// When a record does not come back as it was read.
+pub fn check_stored(kind: u8, octets: &[u8]) {
+    match kind % 6 {
+        0 => check_message(octets),
+        1 => check_delivery(octets),
+        2 => check_trail(octets),
+        3 => check_counters(octets),
+        4 => check_entries(octets),
+        _ => check_keys(octets),
+    }
+}
+
+fn check_message(octets: &[u8]) {
+    let id = MessageId::from_bits(1);
+    let Ok(record) = stored::read::<MessageRecord<'_>>(octets) else {
+        return;
+    };
+    let (Ok(message), Ok(trail)) = (record.message(id), record.trail()) else {
+        return;
+    };
+    let written = stored::write(&MessageRecord::of(&message, &trail, record.deliveries));
+    let written = written.expect("what was read can be written");
+    let again: MessageRecord<'_> = stored::read(&written).expect("what was written can be read");
+    assert_eq!(again.message(id), Ok(message));
+    assert_eq!(again.trail(), Ok(trail));
+    assert_eq!(again.deliveries, record.deliveries);
+}
+
+fn check_delivery(octets: &[u8]) {
+    let id = DeliveryId {
+        message: MessageId::from_bits(1),
+        number: 1,
+    };
+    let read = |octets: &[u8]| stored::read::<DeliveryRecord<'_>>(octets)?.read(id);
+    let Ok((delivery, class, user)) = read(octets) else {
+        return;
+    };
+    let place = Place::of(&delivery, class, &user);
+    assert_eq!(Place::from_key(&place.to_key()).as_ref(), Some(&place));
+    assert_eq!(Place::from_cursor(&place.to_cursor()), Some(place));
+    let written = stored::write(&DeliveryRecord::of(&delivery, class, &user));
+    let again = read(&written.expect("what was read can be written"));
+    assert_eq!(again, Ok((delivery, class, user)));
+}
+
+fn check_trail(octets: &[u8]) {
+    let Ok(record) = stored::read::<TrailRecord<'_>>(octets) else {
+        return;
+    };
+    let Ok(entries) = record.entries() else {
+        return;
+    };
+    let finished = record.finished();
+    let written = stored::write(&TrailRecord::of(&entries, finished, record.next_number));
+    let written = written.expect("what was read can be written");
+    let again: TrailRecord<'_> = stored::read(&written).expect("what was written can be read");
+    assert_eq!(again.entries(), Ok(entries));
+    assert_eq!(again.finished(), finished);
+    assert_eq!(again.next_number, record.next_number);
+}
+
+fn check_counters(octets: &[u8]) {
+    if let Ok(counters) = stored::read::<Counters>(octets) {
+        let written = stored::write(&counters).expect("what was read can be written");
+        assert_eq!(stored::read(&written), Ok(counters));
+    }
+    if let Some(mark) = Mark::from_row(octets) {
+        assert_eq!(mark.to_row(), octets);
+    }
+}
+
+fn check_entries(octets: &[u8]) {
+    let mut written = Entries::default();
+    written.begin(0);
+    for entry in entries::read(octets) {
+        let Some(entry) = entry else { return };
+        written.push(entry);
+    }
+    assert_eq!(written.octets(), octets);
+}
+
+fn check_keys(octets: &[u8]) {
+    if let Some(place) = Place::from_key(octets) {
+        assert_eq!(Place::from_key(&place.to_key()), Some(place));
+    }
+    if let Ok(text) = std::str::from_utf8(octets)
+        && let Some(place) = Place::from_cursor(text)
+    {
+        assert_eq!(Place::from_cursor(&place.to_cursor()), Some(place));
+    }
+}
