@@ -65,6 +65,7 @@ N ?= 1000
 crash:
 	$(CARGO) build --workspace --lib --bins --tests
 	OUTPOST_KILLS=$(N) $(CARGO) test --package outpost-tests --test outpost -- --nocapture whenever_the_relay_is_killed
+
 # What is found new stays in target/fuzz; what must be kept is copied to fuzz/corpus by hand (CONTRIBUTING.md).
 fuzz: $(FUZZ_TARGETS:%=fuzz-%)
 
