@@ -90,6 +90,8 @@ struct Waiting {
     enqueues: VecDeque<Enqueue>,
     /// Whether they wait for no other one any more.
     enqueues_are_due: bool,
+    /// How many batches of them were taken.
+    batches: u64,
     patience: Patience,
     settles: VecDeque<Settle>,
     /// When the first of them has waited long enough.
@@ -122,7 +124,9 @@ impl Inbox {
     /// The message is committed with others, and no later than when what is returned is dropped.
     pub(super) fn enqueue(&self, request: Enqueue) -> Company<'_> {
         let mut is_due = false;
+        let mut batch = 0;
         self.put(|waiting| {
+            batch = waiting.batches;
             waiting.enqueues.push_back(request);
             let is_enough = waiting.enqueues.len() >= 2 * self.coming.count();
             waiting.enqueues_are_due |= is_enough || !waiting.patience.has_any();
@@ -130,6 +134,7 @@ impl Inbox {
         });
         Company {
             inbox: self,
+            batch,
             is_due,
         }
     }
@@ -236,6 +241,7 @@ impl Inbox {
 #[must_use]
 pub(super) struct Company<'a> {
     inbox: &'a Inbox,
+    batch: u64,
     is_due: bool,
 }
 
@@ -254,7 +260,7 @@ impl Company<'_> {
 impl Drop for Company<'_> {
     fn drop(&mut self) {
         if !self.is_due {
-            self.inbox.put(Waiting::wait_no_longer);
+            self.inbox.put(|waiting| waiting.wait_no_longer(self.batch));
         }
     }
 }
@@ -302,9 +308,11 @@ impl Waiting {
             .map(|due| due.saturating_duration_since(now))
     }
 
-    /// One of the messages has waited long enough. It may be gone by now.
-    fn wait_no_longer(&mut self) {
-        if !self.enqueues.is_empty() && !self.enqueues_are_due {
+    /// One of the messages has waited long enough. On a slow disk it is being synced by now, in another
+    /// batch than those that wait.
+    fn wait_no_longer(&mut self, batch: u64) {
+        let is_there = self.batches == batch && !self.enqueues.is_empty();
+        if is_there && !self.enqueues_are_due {
             self.enqueues_are_due = true;
             if self.enqueues.len() == 1 {
                 self.patience.was_in_vain();
@@ -323,6 +331,7 @@ impl Waiting {
             enqueues.push(request);
         }
         self.enqueues_are_due &= !self.enqueues.is_empty();
+        self.batches += u64::from(!enqueues.is_empty());
         match enqueues.len() {
             0 => {}
             1 => self.patience.was_alone(),
@@ -425,6 +434,20 @@ mod tests {
         let company = inbox.enqueue(request(2));
         assert!(company.is_due);
         assert_eq!(due(&inbox), 1);
+    }
+
+    #[test]
+    fn a_message_that_is_being_synced_hurries_nobody() {
+        let inbox = Inbox::new(Duration::ZERO);
+        let _slow = inbox.coming().one_more();
+        let synced = inbox.enqueue(request(1));
+        // A settlement is due, and all that waits goes with it.
+        let batch = inbox.waiting().take();
+        assert_eq!(batch.enqueues.len(), 1);
+        let _company = inbox.enqueue(request(2));
+        drop(synced);
+        assert!(!inbox.waiting().enqueues_are_due);
+        assert!(inbox.waiting().patience.has_any());
     }
 
     #[test]
