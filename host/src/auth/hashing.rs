@@ -2,7 +2,7 @@
 //!
 //! New hashes (an operator waits for them) go before verifications (anybody can ask for those), and
 //! have a queue of their own, so that a flood of logins cannot keep an operator from resetting a
-//! password. Each thread keeps the memory that it hashes in.
+//! password. Each thread keeps the memory that it hashes in for as long as there is work.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,6 +20,9 @@ use crate::account::PasswordHash;
 
 /// Most new hashes that wait for a thread.
 const HASHES_WAITING_MAX: usize = 64;
+
+/// How long a thread without work keeps the memory that it hashes in.
+const IDLE_MEMORY: Duration = Duration::from_secs(1);
 
 /// The cost of a hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,8 +64,9 @@ pub(super) enum Outcome {
     Undecided,
 }
 
-/// What a thread hashes with: the parameters of new hashes, and memory. It keeps the memory: whoever takes
-/// 19 MiB for each hash and gives them back leaves several times as much with the allocator.
+/// What a thread hashes with: the parameters of new hashes, and memory. It keeps the memory from one hash to
+/// the next: whoever takes 19 MiB for each hash and gives them back leaves several times as much with the
+/// allocator.
 pub(super) struct Mill {
     parameters: Parameters,
     blocks: Vec<Block>,
@@ -74,6 +78,15 @@ impl Mill {
             parameters,
             blocks: Vec::new(),
         }
+    }
+
+    /// Gives the memory back.
+    fn release(&mut self) {
+        self.blocks = Vec::new();
+    }
+
+    fn holds_memory(&self) -> bool {
+        self.blocks.capacity() > 0
     }
 
     /// Hashes a password with a fresh salt.
@@ -167,6 +180,8 @@ pub(super) struct Hasher {
 struct Shared {
     queue: Mutex<Queue>,
     changed: Condvar,
+    /// How long a thread without work keeps its memory.
+    idle_memory: Duration,
     /// Time that verifications took so far, in microseconds.
     computing: AtomicU64,
 }
@@ -178,9 +193,24 @@ struct Queue {
     is_closed: bool,
 }
 
+impl Queue {
+    fn is_empty(&self) -> bool {
+        self.hashes.is_empty() && self.verifications.is_empty() && !self.is_closed
+    }
+}
+
 impl Hasher {
     /// Starts the threads.
     pub(super) fn start(
+        parameters: Parameters,
+        threads: usize,
+        waiting_max: usize,
+    ) -> Result<Self, AuthError> {
+        Self::start_keeping(IDLE_MEMORY, parameters, threads, waiting_max)
+    }
+
+    fn start_keeping(
+        idle_memory: Duration,
         parameters: Parameters,
         threads: usize,
         waiting_max: usize,
@@ -189,6 +219,7 @@ impl Hasher {
             shared: Arc::new(Shared {
                 queue: Mutex::default(),
                 changed: Condvar::new(),
+                idle_memory,
                 computing: AtomicU64::new(0),
             }),
             waiting_max,
@@ -261,7 +292,7 @@ impl Shared {
 
     fn run(&self, parameters: Parameters) {
         let mut mill = Mill::new(parameters);
-        while let Some((job, is_verification)) = self.next() {
+        while let Some((job, is_verification)) = self.next(&mut mill) {
             let began = Instant::now();
             job(&mut mill);
             if is_verification {
@@ -271,8 +302,9 @@ impl Shared {
         }
     }
 
-    /// The next piece of work, and whether it is a verification.
-    fn next(&self) -> Option<(Job, bool)> {
+    /// The next piece of work, and whether it is a verification. While there is none for a while, the memory
+    /// of the mill goes back.
+    fn next(&self, mill: &mut Mill) -> Option<(Job, bool)> {
         let mut queue = self.queue();
         loop {
             if queue.is_closed {
@@ -284,10 +316,23 @@ impl Shared {
             if let Some(job) = queue.verifications.pop_front() {
                 return Some((job, true));
             }
-            queue = self
+            if !mill.holds_memory() {
+                queue = self
+                    .changed
+                    .wait(queue)
+                    .unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            let (woken, waited) = self
                 .changed
-                .wait(queue)
+                .wait_timeout(queue, self.idle_memory)
                 .unwrap_or_else(PoisonError::into_inner);
+            queue = woken;
+            if waited.timed_out() && queue.is_empty() {
+                drop(queue);
+                mill.release();
+                queue = self.queue();
+            }
         }
     }
 }
@@ -344,6 +389,35 @@ mod tests {
         assert_eq!(mill.verify(b"secret", &theirs), Outcome::Right);
         assert_eq!(mill.verify(b"other", &theirs), Outcome::Wrong);
         assert_eq!(mill.blocks.as_ptr(), memory);
+    }
+
+    #[test]
+    fn a_thread_without_work_gives_its_memory_back() {
+        let hasher = Hasher::start_keeping(Duration::ZERO, Parameters::CHEAP, 1, 2).unwrap();
+        let (sender, seen) = channel();
+        let hashing = sender.clone();
+        hasher
+            .submit_hash(Box::new(move |mill| {
+                mill.hash(b"secret").unwrap();
+                hashing.send(mill.holds_memory()).unwrap();
+            }))
+            .unwrap();
+        assert!(seen.recv().unwrap());
+        // A job that comes before the thread has looked whether there is one finds the memory still there.
+        let until = Instant::now() + Duration::from_secs(10);
+        while Instant::now() < until {
+            let looking = sender.clone();
+            hasher
+                .submit_hash(Box::new(move |mill| {
+                    looking.send(mill.holds_memory()).unwrap();
+                }))
+                .unwrap();
+            if !seen.recv().unwrap() {
+                return;
+            }
+            std::thread::yield_now();
+        }
+        panic!("the memory was kept for ten seconds without work");
     }
 
     #[test]
