@@ -1,5 +1,7 @@
 //! The `outpost` program: reads what was typed and hands it on.
 
+mod allocator;
+
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
@@ -8,11 +10,6 @@ use outpost::cli::{self, Cli, Command, Remote};
 use outpost::config::{self, Config, ConfigError, Mistake, Reading};
 use outpost::relay::{self, Asked, Relay, Signals};
 use outpost::telemetry;
-
-/// A message costs some hundred allocations, on one thread, and their end on another: the C library's
-/// allocator takes a seventh of the processor's time for that.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -79,6 +76,7 @@ fn begin(reading: Reading) -> ExitCode {
 }
 
 async fn serve(config: Config) -> Result<(), Failure> {
+    tokio::spawn(allocator::give_back_now_and_then());
     let mut signals = Signals::listen().map_err(Failure::Signals)?;
     let relay = tokio::select! {
         relay = Relay::start(config) => relay?,

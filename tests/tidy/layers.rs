@@ -4,7 +4,7 @@ use super::{assert_none, files};
 
 /// The modules by layer. Those of layer 3 never import one another.
 const LAYERS: [(u8, &[&str]); 4] = [
-    (4, &["main", "cli", "relay", "config", "sink"]),
+    (4, &["main", "allocator", "cli", "relay", "config", "sink"]),
     (3, &["reception", "queue", "delivery", "admin"]),
     (
         2,

@@ -18,7 +18,7 @@ const OWNERS: [(&str, &[&str]); 17] = [
     ("toml", &["host/src/config/"]),
     ("clap", &["host/src/cli/", "host/src/main.rs"]),
     ("hickory_resolver", &["host/src/dns/"]),
-    ("mimalloc", &["host/src/main.rs"]),
+    ("mimalloc", &["host/src/allocator.rs"]),
     ("tar", &["host/src/backup/"]),
     ("rpds", &["host/src/spool/memtable.rs"]),
     ("prometheus_client", &["host/src/telemetry/"]),
