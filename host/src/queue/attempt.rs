@@ -16,7 +16,7 @@ use super::settings::RulesInForce;
 use super::settle::{Ended, Plan};
 use super::trouble::{Backoff, Trouble};
 use crate::clock::Clock;
-use crate::message::{Attempt, Event, MessageId, NextHop, Timestamp, TrailEntry, Visit};
+use crate::message::{Attempt, Event, MessageId, NextHop, Outcome, Timestamp, TrailEntry, Visit};
 use crate::spool::{Claim, Settlement, Spool, SpoolError};
 
 /// What all attempts share.
@@ -69,6 +69,22 @@ pub(super) struct Attempted {
     pub(super) held: Held,
     attempt: Attempt,
     at: Timestamp,
+}
+
+impl Attempted {
+    /// Whether a host was reached, or may have been. Nothing was when all that is known was decided here.
+    pub(super) fn has_reached(&self) -> bool {
+        let visits = &self.attempt.visits;
+        visits.is_empty()
+            || visits.iter().any(|visit| {
+                visit.host.is_some()
+                    || visit.unknown
+                    || visit
+                        .outcomes
+                        .iter()
+                        .any(|of| !matches!(of.outcome, Outcome::Deferred(_)))
+            })
+    }
 }
 
 /// Makes one attempt.

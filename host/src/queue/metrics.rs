@@ -11,6 +11,7 @@ use crate::telemetry::{Counter, EncodeLabelSet, Family, Gauge, Histogram, Regist
 #[derive(Clone, Debug)]
 pub struct Metrics {
     active: Gauge,
+    shut: Gauge,
     attempts: Family<ClassLabel, Counter>,
     recipients: Family<OutcomeLabels, Counter>,
     reports: Family<ReportLabel, Counter>,
@@ -44,6 +45,7 @@ impl Default for Metrics {
     fn default() -> Self {
         Self {
             active: Gauge::default(),
+            shut: Gauge::default(),
             attempts: Family::default(),
             recipients: Family::default(),
             reports: Family::default(),
@@ -58,6 +60,11 @@ impl Metrics {
     pub fn register(&self, registry: &mut Registry) {
         let registry = registry.sub_registry_with_prefix("outpost_queue");
         registry.register("active", "Deliveries under way", self.active.clone());
+        registry.register(
+            "unreachable",
+            "Next hops that cannot be reached and have mail that waits",
+            self.shut.clone(),
+        );
         registry.register(
             "attempts",
             "Attempts begun, by class",
@@ -83,6 +90,10 @@ impl Metrics {
 
     pub(super) fn set_active(&self, active: usize) {
         self.active.set(i64::try_from(active).unwrap_or(i64::MAX));
+    }
+
+    pub(super) fn set_shut(&self, shut: usize) {
+        self.shut.set(i64::try_from(shut).unwrap_or(i64::MAX));
     }
 
     pub(super) fn attempt_begun(&self, class: Class) {

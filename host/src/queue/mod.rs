@@ -8,6 +8,7 @@ mod attempt;
 mod deliver;
 mod metrics;
 mod order;
+mod reach;
 #[cfg(test)]
 mod rehearsal;
 mod reports;

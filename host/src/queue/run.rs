@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use super::attempt::{Attempted, Held, Shared, attempt, settle};
 use super::deliver::Deliver;
 use super::metrics::Metrics;
+use super::reach::Turn;
 use super::scheduler::Scheduler;
 use super::settings::{RulesInForce, Settings};
 use super::trouble::{Backoff, Trouble};
@@ -224,8 +225,20 @@ impl Queue {
     fn ended(&mut self, ended: Result<Attempted, JoinError>) {
         match ended {
             Ok(attempted) => {
-                self.scheduler.finished(attempted.held.next_hop());
+                let next_hop = attempted.held.next_hop();
+                let now = self.shared.clock.now();
+                let turn = self
+                    .scheduler
+                    .finished(next_hop, attempted.has_reached(), now);
+                match turn {
+                    Some(Turn::Shut) => {
+                        tracing::warn!(%next_hop, "cannot be reached: what waits for it stays as it is, and it is tried now and then");
+                    }
+                    Some(Turn::Open) => tracing::info!(%next_hop, "can be reached again"),
+                    None => {}
+                }
                 self.shared.metrics.set_active(self.scheduler.active());
+                self.shared.metrics.set_shut(self.scheduler.shut());
                 self.settlements
                     .spawn(settle(self.shared.clone(), attempted));
             }

@@ -7,13 +7,15 @@
 //!
 //! A line *waits* until its head is due; then it is *due* in its lane; and the first due line of
 //! each lane and class is *ready*, as long as the lane has room. A lane without room has nothing
-//! among the ready ones, so it costs the others nothing. What comes first is the business of
-//! `order`; what is done with a decision is the driver's.
+//! among the ready ones, so it costs the others nothing; so has one that is shut, since its next hop
+//! cannot be reached. What comes first is the business of `order`, when a lane is shut that of `reach`;
+//! what is done with a decision is the driver's.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::order::{Order, Place};
+use super::reach::{LONGEST_WAIT, Reach, Turn};
 use crate::message::{Class, Line, NextHop, Timestamp};
 use crate::spool::LineChange;
 
@@ -44,6 +46,8 @@ pub struct Scheduler {
     lanes: HashMap<NextHop, Lane>,
     /// The first due line of each lane that has room, by class.
     ready: ByClass<BTreeSet<Ranked>>,
+    /// Lanes that are shut, by when they are tried again.
+    shut: BTreeSet<(Timestamp, NextHop)>,
 }
 
 /// One value per class; index 0 is class 1.
@@ -60,6 +64,7 @@ enum Standing {
 #[derive(Debug, Default)]
 struct Lane {
     active: usize,
+    reach: Reach,
     due: ByClass<BTreeSet<Ranked>>,
     /// The entries of this lane in [`Scheduler::ready`].
     ready: ByClass<Option<Ranked>>,
@@ -76,6 +81,7 @@ impl Scheduler {
             waiting: BTreeSet::new(),
             lanes: HashMap::new(),
             ready: ByClass::default(),
+            shut: BTreeSet::new(),
         }
     }
 
@@ -109,10 +115,12 @@ impl Scheduler {
             .map(|(_, line)| line.clone())
     }
 
-    /// When the first of the heads that are not due yet falls due; none when there is none.
-    /// Those that wait for room need no timer: a delivery that ends makes it.
+    /// When the first of the heads that are not due yet falls due, or a shut lane is to be tried; none
+    /// when there is none. Those that wait for room need no timer: a delivery that ends makes it.
     pub fn next_due(&self) -> Option<Timestamp> {
-        self.waiting.first().map(|(place, _)| place.due)
+        let due = self.waiting.first().map(|(place, _)| place.due);
+        let trial = self.shut.first().map(|(until, _)| *until);
+        due.into_iter().chain(trial).min()
     }
 
     /// A delivery to `next_hop` is under way.
@@ -122,13 +130,34 @@ impl Scheduler {
         self.refresh_lane(next_hop);
     }
 
-    /// A delivery to `next_hop` is over, however it ended.
-    pub fn finished(&mut self, next_hop: &NextHop) {
+    /// A delivery to `next_hop` is over, however it ended; `has_reached` tells whether a host was reached.
+    pub fn finished(
+        &mut self,
+        next_hop: &NextHop,
+        has_reached: bool,
+        now: Timestamp,
+    ) -> Option<Turn> {
         self.active = self.active.saturating_sub(1);
-        if let Some(lane) = self.lanes.get_mut(next_hop) {
-            lane.active = lane.active.saturating_sub(1);
+        let lane = self.lanes.get_mut(next_hop)?;
+        lane.active = lane.active.saturating_sub(1);
+        let was_until = lane.reach.shut_until();
+        let turn = match has_reached {
+            true => lane.reach.hit(),
+            false => lane.reach.miss(now, lane.first_due()),
+        };
+        let until = lane.reach.shut_until();
+        if was_until != until {
+            let entry = |until| (until, next_hop.clone());
+            was_until.map(|until| self.shut.remove(&entry(until)));
+            self.shut.extend(until.map(entry));
         }
         self.refresh_lane(next_hop);
+        turn
+    }
+
+    /// Lanes that are shut.
+    pub fn shut(&self) -> usize {
+        self.shut.len()
     }
 
     /// Deliveries under way.
@@ -142,8 +171,20 @@ impl Scheduler {
         self.active < self.limits.simultaneous_max
     }
 
-    /// Moves the lines whose heads have fallen due into their lanes. Each head moves once.
+    /// Moves the lines whose heads have fallen due into their lanes, each head once, and has shut lanes
+    /// tried whose time has come.
     fn promote(&mut self, now: Timestamp) {
+        // One that is longer away than a wait takes was shut before the clock was set back.
+        let has_come = |until: Timestamp| until <= now || until.since(now) > LONGEST_WAIT;
+        while self.shut.first().is_some_and(|(until, _)| has_come(*until)) {
+            let Some((_, next_hop)) = self.shut.pop_first() else {
+                break;
+            };
+            if let Some(lane) = self.lanes.get_mut(&next_hop) {
+                lane.reach.try_again(now);
+            }
+            self.refresh_lane(&next_hop);
+        }
         while self
             .waiting
             .first()
@@ -189,10 +230,9 @@ impl Scheduler {
             return;
         };
         let index = index(class);
-        let first = match lane.has_room(class, self.limits.per_next_hop_max) {
-            true => lane.due[index].first(),
-            false => None,
-        };
+        let has_room =
+            |first: &&Ranked| lane.has_room(class, first.0.due, self.limits.per_next_hop_max);
+        let first = lane.due[index].first().filter(has_room);
         if lane.ready[index].as_ref() == first {
             return;
         }
@@ -204,16 +244,25 @@ impl Scheduler {
     }
 
     fn forget_if_idle(&mut self, next_hop: &NextHop) {
-        if self.lanes.get(next_hop).is_some_and(Lane::is_idle) {
-            self.lanes.remove(next_hop);
+        if self.lanes.get(next_hop).is_some_and(Lane::is_idle)
+            && let Some(lane) = self.lanes.remove(next_hop)
+            && let Some(until) = lane.reach.shut_until()
+        {
+            self.shut.remove(&(until, next_hop.clone()));
         }
     }
 }
 
 impl Lane {
-    /// Whether another delivery of `class` may start in this lane.
-    fn has_room(&self, _class: Class, per_next_hop_max: usize) -> bool {
-        self.active < per_next_hop_max
+    /// Whether another delivery of `class` that has been due since `due` may start in this lane.
+    fn has_room(&self, _class: Class, due: Timestamp, per_next_hop_max: usize) -> bool {
+        self.reach.has_room(self.active, per_next_hop_max, due)
+    }
+
+    /// Since when the first of those that are due has been.
+    fn first_due(&self) -> Option<Timestamp> {
+        let firsts = self.due.iter().filter_map(BTreeSet::first);
+        firsts.map(|(place, _)| place.due).min()
     }
 
     fn is_idle(&self) -> bool {
@@ -302,7 +351,7 @@ mod tests {
         scheduler.started(&urgent.next_hop);
         assert_eq!(*scheduler.next(at(5)).unwrap(), other);
         assert_eq!(scheduler.next_due(), None, "a full lane needs no timer");
-        scheduler.finished(&urgent.next_hop);
+        scheduler.finished(&urgent.next_hop, true, at(5));
         assert_eq!(*scheduler.next(at(5)).unwrap(), urgent);
     }
 
@@ -318,7 +367,7 @@ mod tests {
         scheduler.started(&line(1, Class::Normal, 1).next_hop);
         scheduler.started(&line(2, Class::Normal, 1).next_hop);
         assert_eq!(scheduler.next(at(5)), None);
-        scheduler.finished(&line(2, Class::Normal, 1).next_hop);
+        scheduler.finished(&line(2, Class::Normal, 1).next_hop, true, at(5));
         assert!(scheduler.next(at(5)).is_some());
     }
 
@@ -331,11 +380,67 @@ mod tests {
             scheduler.next(at(5)).unwrap();
             scheduler.started(&line.next_hop);
             scheduler.update(change(&line, None));
-            scheduler.finished(&line.next_hop);
+            scheduler.finished(&line.next_hop, true, at(5));
         }
         assert!(scheduler.lanes.is_empty() && scheduler.lines.is_empty());
         assert!(scheduler.waiting.is_empty());
         assert!(scheduler.ready.iter().all(BTreeSet::is_empty));
+    }
+
+    #[test]
+    fn a_lane_whose_next_hop_is_never_reached_is_shut_and_tried_now_and_then() {
+        let mut scheduler = scheduler(10, 3);
+        let (down, up) = (line(1, Class::VeryHigh, 1), line(2, Class::VeryLow, 1));
+        scheduler.update(change(&down, Some((1, 1))));
+        let mut now = 100_000;
+        let mut misses = 0;
+        while scheduler.shut() == 0 {
+            assert_eq!(*scheduler.next(at(now)).unwrap(), down);
+            scheduler.started(&down.next_hop);
+            misses += 1;
+            let turn = scheduler.finished(&down.next_hop, false, at(now));
+            assert_eq!(turn.is_some(), scheduler.shut() == 1, "after {misses}");
+        }
+        scheduler.update(change(&up, Some((2, 2))));
+        assert_eq!(*scheduler.next(at(now)).unwrap(), up, "others go on");
+        scheduler.update(change(&up, None));
+        assert_eq!(scheduler.next(at(now)), None);
+
+        // One goes at the end of the wait, and no second beside it.
+        now += 1_000;
+        assert_eq!(scheduler.next_due(), Some(at(now)));
+        assert_eq!(*scheduler.next(at(now)).unwrap(), down);
+        scheduler.started(&down.next_hop);
+        assert_eq!(scheduler.next(at(now)), None);
+        assert_eq!(scheduler.next_due(), None);
+        assert_eq!(scheduler.finished(&down.next_hop, false, at(now)), None);
+        assert_eq!(scheduler.next_due(), Some(at(now + 2_000)));
+
+        // The clock is put back by more than any wait: it is tried at once, not in a while.
+        assert_eq!(*scheduler.next(at(5)).unwrap(), down);
+        scheduler.started(&down.next_hop);
+        let turn = scheduler.finished(&down.next_hop, true, at(5));
+        assert_eq!(turn, Some(Turn::Open));
+        for _ in 0..3 {
+            assert_eq!(*scheduler.next(at(5)).unwrap(), down);
+            scheduler.started(&down.next_hop);
+        }
+        assert_eq!(scheduler.next(at(5)), None, "the limit of the lane");
+    }
+
+    #[test]
+    fn a_shut_lane_without_mail_is_forgotten() {
+        let mut scheduler = scheduler(10, 3);
+        let line = line(1, Class::Normal, 1);
+        scheduler.update(change(&line, Some((1, 1))));
+        while scheduler.shut() == 0 {
+            scheduler.next(at(10)).unwrap();
+            scheduler.started(&line.next_hop);
+            scheduler.finished(&line.next_hop, false, at(10));
+        }
+        scheduler.update(change(&line, None));
+        assert!(scheduler.lanes.is_empty() && scheduler.shut.is_empty());
+        assert_eq!(scheduler.next_due(), None);
     }
 
     /// The same decisions, made by looking at everything.
@@ -431,7 +536,7 @@ mod tests {
                     }
                     Step::Finish { which } if !naive.active.is_empty() => {
                         let lane = naive.active.swap_remove(which.index(naive.active.len()));
-                        scheduler.finished(&lane);
+                        scheduler.finished(&lane, true, at(now));
                     }
                     Step::Finish { .. } => {}
                     Step::Pass { milliseconds } => now += milliseconds,

@@ -1,0 +1,186 @@
+//! Whether a next hop can be reached, and what may go there while it cannot.
+//!
+//! A lane whose attempts all reach nothing, one after the other, is shut: a hundred thousand messages for a host
+//! that is down would otherwise be tried one by one, again and again, to learn the same. While it is shut its mail
+//! waits as it is. After a wait one delivery is tried, the most urgent; when that reaches a host the lane is open,
+//! else the wait begins anew and is longer. Mail that has been due for long goes along with such a trial all the
+//! same, so that its sender is told in time that it waits, and that it never arrived.
+//!
+//! Arithmetic only. When a trial is due is the scheduler's business.
+
+use std::time::Duration;
+
+use crate::message::Timestamp;
+
+/// Attempts in a row that reached nothing, until the lane is shut. Few mails are simply tried on their schedule.
+const MISSES_MAX: u32 = 20;
+
+/// The wait before the first trial; each further one is twice as long.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+
+/// A host that is back is noticed within this.
+pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// What has been due for longer is tried with each trial: short beside the times after which senders are told.
+const OVERDUE_AFTER: Duration = Duration::from_secs(300);
+
+/// What is known of a lane's next hop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// Deliveries go. So many attempts in a row, the last ones, reached nothing.
+    Open { misses: u32 },
+    /// None goes before that time.
+    Shut { until: Timestamp, trials: u32 },
+    /// Since then one goes at a time, and with it what was overdue then.
+    Trial { since: Timestamp, trials: u32 },
+}
+
+/// How what is known of a next hop has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// It is left alone from now on.
+    Shut,
+    /// It can be reached again.
+    Open,
+}
+
+impl Default for Reach {
+    fn default() -> Self {
+        Self::Open { misses: 0 }
+    }
+}
+
+impl Reach {
+    /// An attempt reached a host.
+    pub(super) fn hit(&mut self) -> Option<Turn> {
+        let was_open = matches!(self, Self::Open { .. });
+        *self = Self::default();
+        (!was_open).then_some(Turn::Open)
+    }
+
+    /// An attempt reached nothing. `first_due`: since when the first of those that are due has been.
+    pub(super) fn miss(&mut self, now: Timestamp, first_due: Option<Timestamp>) -> Option<Turn> {
+        match *self {
+            Self::Open { misses } if misses + 1 < MISSES_MAX => {
+                *self = Self::Open { misses: misses + 1 };
+                None
+            }
+            Self::Open { .. } => {
+                *self = Self::shut(now, 0);
+                Some(Turn::Shut)
+            }
+            // Begun before it was shut.
+            Self::Shut { .. } => None,
+            Self::Trial { since, .. } if first_due.is_some_and(|due| is_overdue(due, since)) => {
+                None
+            }
+            Self::Trial { trials, .. } => {
+                *self = Self::shut(now, trials + 1);
+                None
+            }
+        }
+    }
+
+    /// The wait is over.
+    pub(super) fn try_again(&mut self, now: Timestamp) {
+        if let Self::Shut { trials, .. } = *self {
+            *self = Self::Trial { since: now, trials };
+        }
+    }
+
+    /// Until when nothing goes; at most [`LONGEST_WAIT`] from when it was shut.
+    pub(super) fn shut_until(&self) -> Option<Timestamp> {
+        match *self {
+            Self::Shut { until, .. } => Some(until),
+            Self::Open { .. } | Self::Trial { .. } => None,
+        }
+    }
+
+    /// Whether a delivery that has been due since `due` may go beside so many under way, of `active_max`.
+    pub(super) fn has_room(&self, active: usize, active_max: usize, due: Timestamp) -> bool {
+        match *self {
+            Self::Open { .. } => active < active_max,
+            Self::Shut { .. } => false,
+            Self::Trial { since, .. } => {
+                active == 0 || (is_overdue(due, since) && active < active_max)
+            }
+        }
+    }
+
+    fn shut(now: Timestamp, trials: u32) -> Self {
+        let wait = FIRST_WAIT.saturating_mul(2_u32.saturating_pow(trials));
+        let until = now.plus(wait.min(LONGEST_WAIT));
+        Self::Shut { until, trials }
+    }
+}
+
+fn is_overdue(due: Timestamp, now: Timestamp) -> bool {
+    now.since(due) >= OVERDUE_AFTER
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp::from_unix_milliseconds(seconds * 1_000)
+    }
+
+    fn shut(now: Timestamp) -> Reach {
+        let mut reach = Reach::default();
+        for _ in 1..MISSES_MAX {
+            assert_eq!(reach.miss(now, None), None);
+            assert!(reach.has_room(3, 4, now));
+        }
+        assert_eq!(reach.miss(now, None), Some(Turn::Shut));
+        reach
+    }
+
+    #[test]
+    fn a_next_hop_that_is_never_reached_is_left_alone_ever_longer() {
+        let mut now = at(1_000);
+        let mut reach = shut(now);
+        let mut waits = Vec::new();
+        for _ in 0..7 {
+            let until = reach.shut_until().unwrap();
+            assert!(!reach.has_room(0, 4, at(0)));
+            assert_eq!(reach.miss(now, None), None, "begun before");
+            waits.push(until.since(now).as_secs());
+            now = until;
+            reach.try_again(now);
+            assert!(reach.has_room(0, 4, now) && !reach.has_room(1, 4, now));
+            assert_eq!(reach.miss(now, Some(now)), None);
+        }
+        assert_eq!(waits, [1, 2, 4, 8, 16, 30, 30]);
+        assert_eq!(reach.hit(), Some(Turn::Open));
+        assert!(reach.has_room(3, 4, now));
+        assert_eq!(reach.hit(), None);
+    }
+
+    #[test]
+    fn one_that_is_reached_now_and_then_stays_open() {
+        let mut reach = Reach::default();
+        for _ in 0..3 {
+            for _ in 1..MISSES_MAX {
+                assert_eq!(reach.miss(at(1_000), None), None);
+            }
+            assert_eq!(reach.hit(), None);
+        }
+        assert_eq!(reach, Reach::default());
+    }
+
+    #[test]
+    fn what_is_overdue_is_tried_before_the_next_wait() {
+        let mut reach = shut(at(10_000));
+        reach.try_again(at(10_001));
+        let overdue = at(10_001 - OVERDUE_AFTER.as_secs());
+        assert!(reach.has_room(3, 4, overdue) && !reach.has_room(4, 4, overdue));
+        assert!(!reach.has_room(1, 4, overdue.plus(Duration::from_secs(1))));
+        assert_eq!(reach.miss(at(10_001), Some(overdue)), None);
+        assert!(reach.has_room(3, 4, overdue));
+        assert_eq!(reach.miss(at(10_002), Some(at(10_000))), None);
+        assert_eq!(reach.shut_until(), Some(at(10_004)));
+    }
+}
