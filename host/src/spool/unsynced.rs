@@ -9,8 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::disk::File;
 
-/// Memory kept for the next writes; a large batch gives the rest back.
-const KEPT_OCTETS_MAX: usize = 1 << 20;
+/// So much is remembered at most. Before more is written it is synced, which a large batch has to be in any
+/// case: what it writes before its last sync nobody reads who opens the file.
+const UNSYNCED_OCTETS_MAX: usize = 4 << 20;
 
 /// The file beneath the database.
 #[derive(Clone, Debug)]
@@ -63,7 +64,6 @@ impl Unsynced {
     fn forget(&mut self) {
         self.writes.clear();
         self.octets.clear();
-        self.octets.shrink_to(KEPT_OCTETS_MAX);
     }
 }
 
@@ -77,8 +77,12 @@ impl File for Remembered {
     }
 
     fn write(&self, offset: u64, octets: &[u8]) -> io::Result<()> {
-        self.0.file.write(offset, octets)?;
         let mut unsynced = self.unsynced();
+        if unsynced.octets.len() + octets.len() > UNSYNCED_OCTETS_MAX {
+            self.0.file.sync()?;
+            unsynced.forget();
+        }
+        self.0.file.write(offset, octets)?;
         unsynced.writes.push((offset, octets.len()));
         unsynced.octets.extend_from_slice(octets);
         Ok(())
@@ -89,8 +93,9 @@ impl File for Remembered {
     }
 
     fn sync(&self) -> io::Result<()> {
+        let mut unsynced = self.unsynced();
         self.0.file.sync()?;
-        self.unsynced().forget();
+        unsynced.forget();
         Ok(())
     }
 
