@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Outpost beside Postfix in one run: scenarios a (accept) and b (until the sink has everything) of the
-# bench harness, interleaved, then the syncs per message by strace.
+# Outpost beside Postfix in one run: scenarios a (accept), b (until the sink has everything), c (STARTTLS and
+# a login on each connection) and d (1 MB messages) of the bench harness, interleaved, then the syncs per
+# message by strace. SCENARIO=c runs one of them alone; then no syncs are counted.
 #
 #   benches/beside-postfix.sh HARNESS [ROUNDS] [SECONDS]
 #
@@ -12,7 +13,7 @@ set -euo pipefail
 harness=$(cd "$1" && pwd)
 rounds=${2:-5}
 seconds=${3:-4}
-scenario=${SCENARIO:-ab}
+scenario=${SCENARIO:-abcd}
 repository=$(cd "$(dirname "$0")/.." && pwd)
 export PATH="$PATH:/usr/sbin"
 
@@ -64,7 +65,7 @@ password=$("$outpost" --config "$work/outpost/outpost.toml" user add --name benc
 
 results="$work/results.jsonl"
 for _ in $(seq "$rounds"); do
-    python3 "$harness/bench.py" --name postfix --port 2501 --cgroup b_postfix --mail-from bench@bench.test \
+    python3 "$harness/bench.py" --name postfix --port 2501 --cgroup b_postfix --mail-from bench@bench.test --user bench --pass secret \
         --sink-port 2600 --scenario "$scenario" --reps 1 --secs "$seconds" --queue-dir "$work" --out "$results" >/dev/null
     python3 "$harness/bench.py" --name outpost --port 2510 --cgroup b_outpost --mail-from bench@bench.test \
         --always-auth --user bench --pass "$password" \
@@ -75,6 +76,7 @@ echo "postfix $(postconf -d -h mail_version), outpost $("$outpost" --version), $
 python3 "$harness/summary.py" "$results" --base postfix
 [ -z "${KEEP:-}" ] || cp "$results" "$KEEP"
 
+[ -z "${SCENARIO:-}" ] || exit 0
 echo
 echo "## syncs per message (strace), outpost"
 "$SMTPBENCH" sink --port 2600 --ctl 2699 >/dev/null 2>&1 &
