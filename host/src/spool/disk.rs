@@ -16,6 +16,12 @@ pub(super) trait File: Debug + Send + Sync {
     /// Fills `octets` from `offset` on; fewer octets in the file are an error.
     fn read(&self, offset: u64, octets: &mut [u8]) -> io::Result<()>;
 
+    /// As [`read`](Self::read) where that needs no waiting for the disk. False when it may, and then `octets`
+    /// may be filled in part.
+    fn read_at_hand(&self, _offset: u64, _octets: &mut [u8]) -> bool {
+        false
+    }
+
     /// Writes all of `octets` at `offset`.
     fn write(&self, offset: u64, octets: &[u8]) -> io::Result<()>;
 
