@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use outpost::cli::{self, Cli, Command, Remote};
 use outpost::config::{self, Config, ConfigError, Mistake, Reading};
+use outpost::net::Passed;
 use outpost::relay::{self, Asked, Relay, Signals};
 use outpost::telemetry;
 
@@ -72,14 +73,16 @@ fn begin(reading: Reading) -> ExitCode {
     for Mistake { line, key, text } in notes {
         tracing::warn!(line, key, "a setting {text}");
     }
-    run(serve(config))
+    // Before there are threads.
+    let passed = Passed::take();
+    run(serve(config, passed))
 }
 
-async fn serve(config: Config) -> Result<(), Failure> {
+async fn serve(config: Config, passed: Passed) -> Result<(), Failure> {
     tokio::spawn(allocator::give_back_now_and_then());
     let mut signals = Signals::listen().map_err(Failure::Signals)?;
     let relay = tokio::select! {
-        relay = Relay::start(config) => relay?,
+        relay = Relay::start(config, passed) => relay?,
         // Nobody has been served yet.
         () = signals.stop() => return Ok(()),
     };

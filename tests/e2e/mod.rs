@@ -1,6 +1,7 @@
 //! The relay as a program, from outside: real sockets, real clients, real next hops.
 
 mod accounts;
+mod activation;
 mod admin;
 mod backup;
 mod clients;

@@ -67,9 +67,14 @@ pub struct Program {
 impl Program {
     /// Starts it; what it prints, on both streams, is read along.
     pub fn start(command: &mut Command) -> Program {
+        Self::start_with_input(command, Stdio::null())
+    }
+
+    /// The same, with something to read.
+    pub fn start_with_input(command: &mut Command, input: Stdio) -> Program {
         let name = format!("{:?}", command.get_program());
         let mut child = command
-            .stdin(Stdio::null())
+            .stdin(input)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()

@@ -3,13 +3,16 @@
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Output};
+use std::process::{Command, ExitStatus, Output, Stdio};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
 use super::http::{self, Answer};
 use super::{Address, Client, Program, outpost, run};
+
+/// How a relay is started: for its folder, what is run (the arguments follow), and what that reads.
+pub type Launch<'a> = &'a dyn Fn(&Path) -> (Command, Stdio);
 
 pub struct Relay {
     program: Program,
@@ -58,6 +61,26 @@ impl Relay {
         relay
     }
 
+    /// Starts one by another program.
+    pub fn start_by(ip: IpAddr, more: &str, launch: Launch<'_>) -> Relay {
+        let folder = tempfile::tempdir().unwrap();
+        write_configuration(folder.path(), ip, more);
+        let mut relay = Relay {
+            program: launched(folder.path(), launch),
+            folder,
+            environment: Vec::new(),
+            ip,
+        };
+        relay.wait_until_it_serves();
+        relay
+    }
+
+    /// Starts it again on the same data by another program.
+    pub fn restart_by(&mut self, launch: Launch<'_>) {
+        self.program = launched(self.folder.path(), launch);
+        self.wait_until_it_serves();
+    }
+
     /// Starts it again on the same data.
     pub fn restart(&mut self) {
         self.spawn();
@@ -85,6 +108,11 @@ impl Relay {
         write_configuration(self.folder.path(), self.ip, more);
     }
 
+    /// Writes a configuration for a relay that the test starts by itself.
+    pub fn write_configuration(folder: &Path, ip: IpAddr, more: &str) {
+        write_configuration(folder, ip, more);
+    }
+
     /// Sends it a signal.
     pub fn signal(&self, name: &str) {
         let id = self.id().to_string();
@@ -95,9 +123,15 @@ impl Relay {
     /// Starts one that must refuse to start, and returns what it says about that.
     #[track_caller]
     pub fn refused(ip: IpAddr, more: &str) -> String {
+        Self::refused_by(ip, more, &|_| (Command::new(outpost()), Stdio::null()))
+    }
+
+    /// The same, started by another program.
+    #[track_caller]
+    pub fn refused_by(ip: IpAddr, more: &str, launch: Launch<'_>) -> String {
         let folder = tempfile::tempdir().unwrap();
         write_configuration(folder.path(), ip, more);
-        let mut program = Program::start(&mut command(folder.path(), &[]));
+        let mut program = launched(folder.path(), launch);
         let status = program.wait();
         let printed = program.printed();
         assert!(!status.success(), "it started: {printed}");
@@ -264,6 +298,15 @@ impl Relay {
     pub fn printed(&mut self) -> String {
         self.program.printed()
     }
+}
+
+fn launched(folder: &Path, launch: Launch<'_>) -> Program {
+    let (mut command, input) = launch(folder);
+    command
+        .arg("--config")
+        .arg(folder.join("outpost.toml"))
+        .current_dir(folder);
+    Program::start_with_input(&mut command, input)
 }
 
 fn command(folder: &Path, environment: &[(String, String)]) -> Command {

@@ -3,7 +3,7 @@
 use super::{assert_none, files};
 
 /// A dependency, and where it may be named.
-const OWNERS: [(&str, &[&str]); 17] = [
+const OWNERS: [(&str, &[&str]); 18] = [
     ("wasmtime", &["host/src/plugin/"]),
     ("wasmtime_wasi", &["host/src/plugin/wasi.rs"]),
     // Its owners have a module of its name, so they are looked at more closely below.
@@ -18,6 +18,8 @@ const OWNERS: [(&str, &[&str]); 17] = [
     ("toml", &["host/src/config/"]),
     ("clap", &["host/src/cli/", "host/src/main.rs"]),
     ("hickory_resolver", &["host/src/dns/"]),
+    ("listenfd", &["host/src/net/passed.rs"]),
+    ("sd_notify", &["host/src/relay/supervisor.rs"]),
     ("mimalloc", &["host/src/allocator.rs"]),
     ("tar", &["host/src/backup/"]),
     ("rpds", &["host/src/spool/memtable.rs"]),

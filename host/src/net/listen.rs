@@ -1,4 +1,5 @@
-//! Listening sockets: the configured set of addresses and ports, bound all at once.
+//! Listening sockets: the configured set of addresses and ports, bound all at once, or taken from the service
+//! manager that has bound them.
 //!
 //! What cannot be bound is named, never skipped in silence. Accepting is reception's.
 
@@ -10,6 +11,8 @@ use std::str::FromStr;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
+
+use super::passed::{Passed, Unused};
 
 /// Clients that wait to be accepted, per port. A short backlog loses clients that connect at the
 /// same moment; the kernel cuts this to its own limit.
@@ -62,8 +65,19 @@ pub struct Unbound {
     pub error: io::Error,
 }
 
-/// Binds every configured socket, as far as `files_max`, the limit on open files, leaves room. What is
-/// unbound stands beside what is bound; whether that is an error is the caller's decision by
+/// What came of binding.
+#[derive(Debug)]
+pub struct Bound {
+    /// What listens.
+    pub listeners: Vec<Listener>,
+    /// What does not.
+    pub unbound: Vec<Unbound>,
+    /// Sockets that the service manager has passed in vain.
+    pub unused: Vec<Unused>,
+}
+
+/// Binds every configured socket that was not passed, as far as `files_max`, the limit on open files, leaves
+/// room. What is unbound stands beside what is bound; whether that is an error is the caller's decision by
 /// [`Settings::optional`].
 ///
 /// Ports with TLS come first and then the lower ports, each on all addresses: where there is not room for
@@ -72,24 +86,32 @@ pub struct Unbound {
 /// A machine without IPv6 does not fail at the IPv6 forms of "any" and "loopback".
 ///
 /// Must be called within a runtime.
-pub fn bind(settings: &Settings, files_max: u64) -> (Vec<Listener>, Vec<Unbound>) {
-    let mut bound = Vec::new();
+pub fn bind(settings: &Settings, mut passed: Passed, files_max: u64) -> Bound {
+    let mut listeners = Vec::new();
     let mut unbound = Vec::new();
     let mut absent = Vec::new();
     let room = files_max.saturating_sub(spared(settings.optional, files_max));
+    passed.keep(|address| settings.names(address));
     for (address, implicit_tls) in settings.sockets() {
         if absent.contains(&address.ip()) {
             continue;
         }
-        let opened = if (bound.len() as u64) < room {
+        let opened = if let Some(socket) = passed.socket(address) {
+            socket.and_then(listen_on)
+        } else if (listeners.len() as u64) < room {
             bind_one(address)
         } else {
             Err(io::Error::other(NoRoom(files_max)))
         };
         match opened {
             // Port 0 in a test is the port that the kernel chose.
-            Ok(socket) => bound.push(Listener {
+            Ok(socket) if address.port() == 0 => listeners.push(Listener {
                 address: socket.local_addr().unwrap_or(address),
+                socket,
+                implicit_tls,
+            }),
+            Ok(socket) => listeners.push(Listener {
+                address,
                 socket,
                 implicit_tls,
             }),
@@ -97,10 +119,21 @@ pub fn bind(settings: &Settings, files_max: u64) -> (Vec<Listener>, Vec<Unbound>
             Err(error) => unbound.push(Unbound { address, error }),
         }
     }
-    (bound, unbound)
+    Bound {
+        listeners,
+        unbound,
+        unused: passed.unused(),
+    }
 }
 
 impl Settings {
+    /// Whether a socket there is wanted.
+    fn names(&self, address: &SocketAddr) -> bool {
+        let port = address.port();
+        let is_named = self.ports.contains(port) || self.implicit_tls_ports.contains(port);
+        is_named && self.addresses.contains(&address.ip())
+    }
+
     /// What is to be bound, in order, and whether TLS begins there at once.
     fn sockets(&self) -> impl Iterator<Item = (SocketAddr, bool)> + '_ {
         [(&self.implicit_tls_ports, true), (&self.ports, false)]
@@ -142,6 +175,12 @@ fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     TcpListener::from_std(socket.into())
+}
+
+/// Takes over a socket that listens already. How many clients may wait there is the choice of who opened it.
+fn listen_on(socket: std::net::TcpListener) -> io::Result<TcpListener> {
+    socket.set_nonblocking(true)?;
+    TcpListener::from_std(socket)
 }
 
 fn has_no_ipv6(ip: IpAddr, error: &io::Error) -> bool {
@@ -320,8 +359,10 @@ mod tests {
             implicit_tls_ports: PortSet::default(),
             optional: false,
         };
-        let (bound, unbound) = bind(&settings, u64::MAX);
-        assert_eq!(bound.len(), 1);
+        let Bound {
+            listeners, unbound, ..
+        } = bind(&settings, Passed::default(), u64::MAX);
+        assert_eq!(listeners.len(), 1);
         assert_eq!(unbound.len(), 1);
         assert_eq!(unbound[0].address, taken.local_addr().unwrap());
         assert_eq!(unbound[0].error.kind(), io::ErrorKind::AddrInUse);
@@ -342,10 +383,12 @@ mod tests {
             (true, 4_096, 2),
             (false, 66, 2),
         ] {
-            let (bound, unbound) = bind(&settings(optional), files_max);
-            assert_eq!(bound.len(), open, "{optional} {files_max}");
-            assert!(bound[0].implicit_tls, "the ports with TLS come first");
-            assert_eq!(bound.len() + unbound.len(), 2);
+            let Bound {
+                listeners, unbound, ..
+            } = bind(&settings(optional), Passed::default(), files_max);
+            assert_eq!(listeners.len(), open, "{optional} {files_max}");
+            assert!(listeners[0].implicit_tls, "the ports with TLS come first");
+            assert_eq!(listeners.len() + unbound.len(), 2);
             for unbound in unbound {
                 let said = unbound.error.to_string();
                 let limit = format!("the limit of {files_max} open files");

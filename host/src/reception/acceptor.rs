@@ -102,7 +102,9 @@ impl Port {
                 _ = self.ending.wait_for(|ending| *ending > Ending::Nobody) => return,
             };
             match accepted {
-                Ok((stream, client)) => {
+                Ok((stream, mut client)) => {
+                    // A socket that takes both families shows IPv4 as a part of IPv6.
+                    client.set_ip(client.ip().to_canonical());
                     // Replies are written whole; waiting for more to send would only delay them.
                     let _ = stream.set_nodelay(true);
                     self.begin(stream, client);

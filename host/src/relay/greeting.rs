@@ -11,7 +11,7 @@ use super::loops::Loop;
 use super::secrets::FirstStart;
 use crate::config::{Config, DEFAULT_FILES};
 use crate::message::{Pattern, Route, Senders};
-use crate::net::{Listener, PortSet, Unbound};
+use crate::net::{Listener, PortSet, Unbound, Unused};
 
 pub(super) struct Greeting<'a> {
     pub config: &'a Config,
@@ -19,6 +19,8 @@ pub(super) struct Greeting<'a> {
     pub program: &'a str,
     pub listeners: &'a [Listener],
     pub unbound: &'a [Unbound],
+    /// Sockets that were passed in vain.
+    pub unused: &'a [Unused],
     /// Routes that lead back here.
     pub loops: &'a [Loop],
     pub admin: SocketAddr,
@@ -46,6 +48,9 @@ impl fmt::Display for Greeting<'_> {
         }
         for line in unbound_lines(self.unbound) {
             writeln!(f, "  not listening   {line}")?;
+        }
+        for unused in self.unused {
+            writeln!(f, "  not served      a socket that was passed, {unused}")?;
         }
         for found in self.loops {
             writeln!(f, "  not delivered   {}", found.note)?;
@@ -190,7 +195,8 @@ fn reason(error: &std::io::Error) -> String {
     match error.kind() {
         std::io::ErrorKind::AddrInUse => "already in use by another program".to_owned(),
         std::io::ErrorKind::PermissionDenied => {
-            "ports below 1024 need root or the capability CAP_NET_BIND_SERVICE".to_owned()
+            "ports below 1024 need root, the capability CAP_NET_BIND_SERVICE, or a socket that systemd passes"
+                .to_owned()
         }
         std::io::ErrorKind::AddrNotAvailable => "this machine has no such address".to_owned(),
         _ => error.to_string(),
@@ -209,6 +215,7 @@ mod tests {
             program,
             listeners: &[],
             unbound: &[],
+            unused: &[],
             loops: &[],
             admin: config.admin.address,
             first: None,
@@ -282,7 +289,7 @@ mod tests {
         assert_eq!(
             lines,
             [
-                "127.0.0.1, ports 23,25-26: ports below 1024 need root or the capability CAP_NET_BIND_SERVICE",
+                "127.0.0.1, ports 23,25-26: ports below 1024 need root, the capability CAP_NET_BIND_SERVICE, or a socket that systemd passes",
                 "::1, port 587: already in use by another program",
             ]
         );

@@ -27,7 +27,7 @@ use crate::delivery::{self, Deliverer};
 use crate::directory::{Directory, UserFilter};
 use crate::dns::Resolver;
 use crate::message::Routes;
-use crate::net::{self, Listener, Unbound};
+use crate::net::{self, Bound, Listener, Passed, Unbound, Unused};
 use crate::plugin::Plugins;
 use crate::queue::{self, Queue};
 use crate::reception::{self, Connections, NotificationSettings, Notifier, Reception};
@@ -39,6 +39,7 @@ use crate::tls;
 struct Doors {
     listeners: Vec<Listener>,
     unbound: Vec<Unbound>,
+    unused: Vec<Unused>,
     /// Routes that lead back here.
     loops: Vec<Loop>,
     admin: admin::Listener,
@@ -57,16 +58,16 @@ struct Foundation {
 }
 
 impl Relay {
-    /// Opens everything and serves.
+    /// Opens everything and serves, on sockets that were passed where there are such.
     ///
     /// # Errors
     /// Everything that keeps it from starting.
-    pub async fn start(config: Config) -> Result<Relay, StartError> {
+    pub async fn start(config: Config, passed: Passed) -> Result<Relay, StartError> {
         let files_max = net::raise_file_limit().unwrap_or_else(|error| {
             tracing::warn!(%error, "the limit on open files cannot be raised");
             u64::MAX
         });
-        let doors = Doors::open(&config, files_max).await?;
+        let doors = Doors::open(&config, passed, files_max).await?;
         let mut foundation = Foundation::lay(&config).await?;
         let started = foundation.clock.now();
         let first = secrets::first_start(
@@ -96,6 +97,7 @@ impl Relay {
             program: &program::as_typed(),
             listeners: &doors.listeners,
             unbound: &doors.unbound,
+            unused: &doors.unused,
             loops: &doors.loops,
             admin: doors.admin.address(),
             first: first.as_ref(),
@@ -150,8 +152,15 @@ impl Relay {
 }
 
 impl Doors {
-    async fn open(config: &Config, files_max: u64) -> Result<Doors, StartError> {
-        let (listeners, unbound) = net::bind(&config.listen, files_max);
+    async fn open(config: &Config, passed: Passed, files_max: u64) -> Result<Doors, StartError> {
+        let Bound {
+            listeners,
+            unbound,
+            unused,
+        } = net::bind(&config.listen, passed, files_max);
+        for unused in &unused {
+            tracing::warn!("a socket that the service manager has passed is not served: {unused}");
+        }
         for unbound in &unbound {
             tracing::debug!(address = %unbound.address, error = %unbound.error, "not listening");
         }
@@ -186,6 +195,7 @@ impl Doors {
         Ok(Doors {
             listeners,
             unbound,
+            unused,
             loops,
             admin,
         })
