@@ -9,7 +9,7 @@ use clap::Parser;
 use outpost::cli::{self, Cli, Command, Remote};
 use outpost::config::{self, Config, ConfigError, Mistake, Reading};
 use outpost::net::Passed;
-use outpost::relay::{self, Asked, Relay, Signals};
+use outpost::relay::{self, Asked, Relay, Signals, Supervisor};
 use outpost::telemetry;
 
 fn main() -> ExitCode {
@@ -88,13 +88,16 @@ async fn serve(config: Config, passed: Passed) -> Result<(), Failure> {
     };
     // Whether anybody reads it, or the log, makes no difference to mail.
     let _ = writeln!(std::io::stdout(), "{}", relay.greeting());
+    let supervisor = Supervisor::begin(relay.status());
     while signals.next().await == Asked::Reload {
+        supervisor.reloading();
         tokio::select! {
             // What came of it stands in the log.
-            _ = relay.reload() => {}
+            _ = relay.reload() => supervisor.ready(),
             () = signals.stop() => break,
         }
     }
+    supervisor.stopping();
     tokio::select! {
         () = relay.stop() => Ok(()),
         () = signals.stop() => Err(Failure::Hurried),

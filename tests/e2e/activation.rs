@@ -1,12 +1,15 @@
-//! Ports below 1024 as an ordinary user: by a capability, and by sockets that a service manager opens and passes.
+//! Ports below 1024 as an ordinary user, and what passes between the relay and a service manager: sockets that
+//! it opens, and word of how the relay is doing.
 
 use std::fs;
 use std::io::Read;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt, chown};
+use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use crate::support::{
     Address, Client, PATIENCE, Program, Relay, SINK, Sink, is_root, mail, message_id, outpost, top,
@@ -233,4 +236,52 @@ fn the_tool_of_systemd_starts_it_with_the_first_client() {
     let line = program.wait_for_line("submit mail to");
     assert!(line.contains("ports 2525-2526 (STARTTLS)"), "{line}");
     assert!(program.terminate().success());
+}
+
+#[test]
+fn a_service_manager_is_told_when_the_relay_serves_reads_again_lives_and_stops() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let next = || {
+        let mut octets = [0; 1024];
+        let length = socket.recv(&mut octets).unwrap();
+        String::from_utf8(octets[..length].to_vec()).unwrap()
+    };
+    let mut relay = Relay::start_at(
+        Address::of_this_test(),
+        "",
+        &[
+            ("NOTIFY_SOCKET", path.to_str().unwrap()),
+            // In microseconds.
+            ("WATCHDOG_USEC", "100000"),
+        ],
+    );
+    let alive = "WATCHDOG=1\n";
+    let ready = "READY=1\nSTATUS=serving as relay.test on 2 sockets\n";
+    let besides_life = || loop {
+        let told = next();
+        if told != alive {
+            return told;
+        }
+    };
+    assert_eq!(besides_life(), ready);
+    relay.connect().expect("EHLO client.test", "250");
+    for _ in 0..2 {
+        while next() != alive {}
+    }
+    // A wrong file is read again too, and the relay serves as before.
+    for more in ["", "colour = 1\n"] {
+        relay.configure(more);
+        relay.signal("HUP");
+        let told = besides_life();
+        assert!(told.starts_with("RELOADING=1\nMONOTONIC_USEC="), "{told}");
+        assert_eq!(besides_life(), ready);
+    }
+    assert!(relay.terminate().success());
+    socket
+        .set_read_timeout(Some(Duration::from_secs(1)))
+        .unwrap();
+    assert_eq!(besides_life(), "STOPPING=1\nSTATUS=stopping\n");
 }

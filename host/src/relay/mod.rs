@@ -16,6 +16,7 @@ mod reload;
 mod secrets;
 mod signals;
 mod start;
+mod supervisor;
 
 use std::fmt;
 use std::io;
@@ -35,6 +36,7 @@ use crate::spool::Spool;
 
 pub use check::check;
 pub use signals::{Asked, Signals, wait_for_stop};
+pub use supervisor::Supervisor;
 
 /// Why the relay does not start: one line for each thing that has to be put right.
 #[derive(Debug)]
@@ -78,6 +80,7 @@ pub struct Relay {
     along: Arc<Along>,
     reloader: Arc<Reloader>,
     greeting: String,
+    status: String,
 }
 
 impl Relay {
@@ -85,6 +88,11 @@ impl Relay {
     /// what to type next.
     pub fn greeting(&self) -> &str {
         &self.greeting
+    }
+
+    /// How many ports are open for submission, in a few words for a list of services.
+    pub fn status(&self) -> &str {
+        &self.status
     }
 
     /// Reads the configuration again and puts it into force, whole or not at all; the log says which. No

@@ -105,6 +105,10 @@ impl Relay {
             has_users: foundation.has_users(),
         }
         .to_string();
+        let status = match doors.listeners.len() {
+            1 => format!("serving as {} on one socket", config.hostname),
+            many => format!("serving as {} on {many} sockets", config.hostname),
+        };
 
         let readiness = Readiness::default();
         let stop_admin = CancellationToken::new();
@@ -147,6 +151,7 @@ impl Relay {
             along,
             reloader,
             greeting,
+            status,
         })
     }
 }
