@@ -13,6 +13,7 @@ mod install;
 mod listeners;
 mod metrics;
 mod notification;
+mod packaging;
 mod policy;
 mod priority;
 mod readme;
