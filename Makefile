@@ -17,7 +17,7 @@ FUZZ_SECONDS ?= 60
 CARGO_FUZZ = RUSTC_BOOTSTRAP=1 $(CARGO) fuzz
 FUZZ_FLAGS = --fuzz-dir fuzz/libfuzzer --dev --sanitizer none --target-dir target/fuzz
 
-.PHONY: help run test test-tools components check-components lint docs bench fuzz $(FUZZ_TARGETS:%=fuzz-%) crash
+.PHONY: help run test test-tools components check-components lint docs bench fuzz $(FUZZ_TARGETS:%=fuzz-%) crash deb
 
 help:
 	@echo "make run               start the relay (as cargo run --release)"
@@ -28,6 +28,7 @@ help:
 	@echo "make check-components  rebuild them aside and compare"
 	@echo "make fuzz              fuzz every target for FUZZ_SECONDS (60); make fuzz-NAME fuzzes one"
 	@echo "make bench             the benchmarks of the hot paths"
+	@echo "make deb               a Debian package, in target/debian; BINARY=FILE packages a program that is built"
 	@echo "make crash N=1000      kill the relay so many times under load and look for what is lost"
 
 run:
@@ -73,3 +74,13 @@ $(FUZZ_TARGETS:%=fuzz-%): fuzz-%:
 	mkdir -p target/fuzz/corpus/$* target/fuzz/found/$*
 	$(CARGO_FUZZ) run $* $(FUZZ_FLAGS) target/fuzz/corpus/$* fuzz/corpus/$* -- \
 		-artifact_prefix=target/fuzz/found/$*/ -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048
+
+# A program that is built already, such as target/release/outpost; without it the one of the profile for packages is
+# built, which takes some minutes longer.
+BINARY ?=
+deb:
+ifeq ($(BINARY),)
+	$(CARGO) build --locked --profile dist --package outpost
+endif
+	mkdir -p target/debian
+	packaging/deb.sh $(or $(BINARY),target/dist/outpost) target/debian

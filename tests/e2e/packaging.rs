@@ -1,4 +1,4 @@
-//! What is packaged: the units for systemd.
+//! What is packaged: the units for systemd, and the Debian package.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -57,6 +57,120 @@ fn the_unit_gives_the_relay_little_to_reach() {
     }
 }
 
+/// The package of this build, and what is in it.
+struct Package {
+    file: PathBuf,
+    folder: tempfile::TempDir,
+}
+
+impl Package {
+    /// None where the system has no such packages.
+    fn build() -> Option<Package> {
+        if !is_there("dpkg-deb") {
+            return None;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let output = run(Command::new(packaged("deb.sh"))
+            .arg(outpost())
+            .arg(folder.path())
+            .env("DEB_COMPRESSION", "none"));
+        assert!(output.status.success(), "{output:?}");
+        let file = PathBuf::from(String::from_utf8(output.stdout).unwrap().trim());
+        let package = Package { file, folder };
+        package.unpack("--extract", "files");
+        package.unpack("--control", "control");
+        Some(package)
+    }
+
+    fn unpack(&self, what: &str, into: &str) {
+        let into = self.folder.path().join(into);
+        let output = run(Command::new("dpkg-deb").arg(what).arg(&self.file).arg(into));
+        assert!(output.status.success(), "{output:?}");
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join("files").join(name)
+    }
+
+    fn control(&self, name: &str) -> String {
+        fs::read_to_string(self.folder.path().join("control").join(name)).unwrap()
+    }
+}
+
+#[test]
+fn the_debian_package_has_program_units_configuration_and_documents() {
+    let Some(package) = Package::build() else {
+        return;
+    };
+    let control = package.control("control");
+    let version = format!("Version: {}-1\n", env!("CARGO_PKG_VERSION"));
+    for field in [
+        "Package: outpost\n",
+        &version,
+        "Depends: adduser, libc6 (>= 2.",
+    ] {
+        assert!(control.contains(field), "{field} in {control}");
+    }
+    assert!(
+        !control.contains('@') || control.matches('@').count() == 1,
+        "{control}"
+    );
+    assert_eq!(package.control("conffiles"), "/etc/outpost/outpost.toml\n");
+    for script in ["postinst", "prerm", "postrm"] {
+        let path = package.folder.path().join("control").join(script);
+        let parsed = run(Command::new("sh").arg("-n").arg(path));
+        assert!(parsed.status.success(), "{parsed:?}");
+    }
+
+    let list = run(Command::new("dpkg-deb")
+        .arg("--contents")
+        .arg(&package.file));
+    let list = String::from_utf8(list.stdout).unwrap();
+    for line in list.lines() {
+        let mode = line.split(' ').next().unwrap();
+        let program = line.ends_with(" ./usr/bin/outpost");
+        let expected = match mode.as_bytes()[0] {
+            b'd' => "drwxr-xr-x",
+            _ if program => "-rwxr-xr-x",
+            _ => "-rw-r--r--",
+        };
+        assert_eq!(mode, expected, "{line}");
+        assert!(line.contains(" root/root "), "{line}");
+    }
+
+    let said = run(Command::new(package.file("usr/bin/outpost")).arg("--version"));
+    let said = String::from_utf8(said.stdout).unwrap();
+    assert_eq!(
+        said.trim(),
+        format!("outpost {}", env!("CARGO_PKG_VERSION"))
+    );
+    let checked = run(Command::new(package.file("usr/bin/outpost"))
+        .arg("--config")
+        .arg(package.file("etc/outpost/outpost.toml"))
+        .arg("check"));
+    assert!(checked.status.success(), "{checked:?}");
+    assert_eq!(checked.stderr, b"", "not even a note");
+
+    // Everything that is referred to is there.
+    let mut referring = fs::read_to_string(package.file("etc/outpost/outpost.toml")).unwrap();
+    for unit in ["outpost.service", "outpost.socket"] {
+        let path = package.file("usr/lib/systemd/system").join(unit);
+        referring.push_str(&fs::read_to_string(path).unwrap());
+    }
+    let named = referring.split_whitespace().filter_map(|word| {
+        let at = word.find("/usr/")?;
+        Some(word[at + 1..].trim_end_matches(['.', ',', ':']).to_owned())
+    });
+    let named: Vec<String> = named.collect();
+    assert!(named.len() > 3, "{named:?}");
+    for name in named {
+        assert!(
+            package.file(&name).exists(),
+            "{name} is named and not there"
+        );
+    }
+}
+
 #[test]
 fn the_packaged_socket_opens_what_the_packaged_configuration_names() {
     let configuration = fs::read_to_string(packaged("outpost.toml")).unwrap();
@@ -85,4 +199,30 @@ fn the_packaged_socket_opens_what_the_packaged_configuration_names() {
     opened.sort();
     configured.sort();
     assert_eq!(opened, configured);
+}
+
+#[test]
+fn the_manual_page_knows_every_command() {
+    let page = fs::read_to_string(packaged("outpost.1")).unwrap();
+    let help = run(Command::new(outpost()).arg("help"));
+    let help = String::from_utf8(help.stdout).unwrap();
+    let commands = help
+        .split("Commands:\n")
+        .nth(1)
+        .unwrap()
+        .split("\n\n")
+        .next()
+        .unwrap();
+    let commands: Vec<&str> = commands
+        .lines()
+        .filter_map(|line| line.strip_prefix("  ")?.split(' ').next())
+        .filter(|word| !word.is_empty() && *word != "help")
+        .collect();
+    assert!(commands.len() > 8, "{help}");
+    for command in commands {
+        let is_told = page.lines().any(|line| {
+            line.starts_with(".B") && line.split([' ', '"', ',']).any(|word| word == command)
+        });
+        assert!(is_told, "{command} is not in outpost.1");
+    }
 }
