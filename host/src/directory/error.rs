@@ -67,6 +67,14 @@ pub enum OpenError {
         /// What is wrong with it.
         problem: String,
     },
+    /// Written by a newer release.
+    #[error("written by a newer release (form {found}, this release knows up to {known})")]
+    TooNew {
+        /// The form of the file.
+        found: u8,
+        /// The newest form that this release reads.
+        known: u8,
+    },
     /// The backend failed.
     #[error("the directory cannot be opened: {0}")]
     Unavailable(#[source] BoxError),

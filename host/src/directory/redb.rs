@@ -8,7 +8,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use redb::backends::FileBackend;
-use redb::{Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{
+    Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition, TableError,
+};
 
 use super::{BoxError, Kind, OpenError, Row, RowChange, Rows};
 
@@ -27,6 +29,15 @@ const TABLES: [(Kind, Table); 4] = [
     (Kind::Token, Table::new("tokens")),
     (Kind::Secrets, Table::new("secrets")),
 ];
+
+/// The form of the whole file, in a table of its own. The rows have versions of their own; this one also covers what an
+/// older release would not look at.
+const FORM: u8 = 1;
+
+const FORM_TABLE: Table = Table::new("form");
+
+/// The key of the only row of that table.
+const FORM_KEY: &str = "form";
 
 /// The rows in a file.
 pub(super) struct RedbRows {
@@ -78,8 +89,27 @@ fn open(path: &Path) -> Result<Database, OpenError> {
             .create_with_backend(backend))
     });
     let database = opened.map_err(unavailable)?.map_err(refused)?;
-    guarded(|| create_tables(&database)).map_err(unavailable)?;
+    // Before anything is changed.
+    let form = guarded(|| form(&database)).map_err(unavailable)?;
+    if let Some(found) = form.filter(|form| *form > FORM) {
+        return Err(OpenError::TooNew { found, known: FORM });
+    }
+    if form != Some(FORM) {
+        guarded(|| create_tables(&database)).map_err(unavailable)?;
+    }
     Ok(database)
+}
+
+/// The form of a file; none of a new one.
+fn form(database: &Database) -> Result<Option<u8>, BoxError> {
+    let transaction = database.begin_read()?;
+    let table = match transaction.open_table(FORM_TABLE) {
+        Ok(table) => table,
+        Err(TableError::TableDoesNotExist(_)) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let row = table.get(FORM_KEY)?;
+    Ok(row.and_then(|row| row.value().first().copied()))
 }
 
 /// redb's own checks panic on some files that nothing but a broken disk writes.
@@ -121,6 +151,9 @@ fn create_tables(database: &Database) -> Result<(), BoxError> {
     for (_, table) in TABLES {
         transaction.open_table(table)?;
     }
+    transaction
+        .open_table(FORM_TABLE)?
+        .insert(FORM_KEY, [FORM].as_slice())?;
     transaction.commit()?;
     Ok(())
 }
@@ -229,6 +262,29 @@ mod tests {
             RedbRows::open(&path),
             Err(OpenError::Unavailable(_))
         ));
+    }
+
+    #[test]
+    fn one_of_a_newer_release_is_refused_and_stays_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("directory.redb");
+        let rows = RedbRows::open(&path).unwrap();
+        let transaction = rows.database.as_ref().unwrap().begin_write().unwrap();
+        transaction
+            .open_table(FORM_TABLE)
+            .unwrap()
+            .insert(FORM_KEY, [FORM + 1].as_slice())
+            .unwrap();
+        transaction.commit().unwrap();
+        drop(rows);
+        // Once more, since redb itself writes when it closes a file.
+        for _ in 0..2 {
+            let refused = RedbRows::open(&path).err().unwrap();
+            assert_eq!(
+                refused.to_string(),
+                "written by a newer release (form 2, this release knows up to 1)"
+            );
+        }
     }
 
     #[test]

@@ -93,7 +93,8 @@ impl StartFailure {
                 path: data_dir.join(JOURNAL),
                 source,
             },
-            Self::Rows(Fault::Damaged(Damage::Form(found))) => OpenError::TooNew {
+            Self::Open(OpenFailure::TooNew(found))
+            | Self::Rows(Fault::Damaged(Damage::Form(found))) => OpenError::TooNew {
                 path,
                 found: found.into(),
                 known: FORM.into(),

@@ -27,7 +27,8 @@ pub(super) const SECTOR_OCTETS: u64 = 512;
 /// The file grows by so much: a sync of a file that keeps its length costs half.
 const GROWTH_OCTETS: u64 = 1 << 20;
 
-/// What a frame begins with.
+/// What a frame begins with. Another form of frames is another form of the store as well (`stored::FORM`), which is
+/// looked at before: to this reader it would be no frame, and an empty journal.
 const MAGIC: [u8; 4] = *b"opj1";
 
 /// Magic, length of the entries, sequence and digest.

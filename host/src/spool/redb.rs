@@ -155,6 +155,8 @@ pub(super) enum OpenFailure {
     Damaged(BoxError),
     /// What is in the journal's.
     JournalDamaged(BoxError),
+    /// A newer release wrote it, in this form.
+    TooNew(u8),
 }
 
 /// redb's own checks panic on some files that nothing but a broken disk writes.

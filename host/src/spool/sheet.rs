@@ -33,6 +33,8 @@ pub(super) enum Sheet {
     Counters,
     /// One row: where the journal stands.
     Mark,
+    /// One row: the form of everything here.
+    Form,
 }
 
 const MAIL: usize = 0;
@@ -57,6 +59,7 @@ impl Sheet {
             Self::Counters => (QUEUE, b'c'),
             // Beside the counters, so that a commit finds both in one page.
             Self::Mark => (QUEUE, b'd'),
+            Self::Form => (QUEUE, b'e'),
         }
     }
 

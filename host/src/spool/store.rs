@@ -19,6 +19,7 @@ use super::memtable::Memtable;
 use super::redb::{Database, OpenFailure, StoreError, discard, from_io, guarded};
 use super::settings::Settings;
 use super::sheet::Sheet;
+use super::stored::FORM;
 use super::transaction::Transaction;
 use super::unsynced::Remembered;
 use super::view::View;
@@ -68,10 +69,7 @@ impl Store {
         // The last process may have ended before its sync did: what is read is not yet what a power
         // cut would leave, and the journal is written over as far as the database has it.
         file.sync().map_err(OpenFailure::Disk)?;
-        let mark = match mark(&database).map_err(from_store)? {
-            Some(mark) => mark,
-            None => first_mark(&database).map_err(from_store)?,
-        };
+        let mark = first_look(&database)?;
         let mut journal =
             Journal::open(journal, settings.journal_octets_max, mark).map_err(OpenFailure::Disk)?;
         let was_interrupted = journal.is_in_use();
@@ -295,9 +293,23 @@ fn mark(database: &Database) -> Result<Option<Mark>, StoreError> {
         .transpose()
 }
 
-fn first_mark(database: &Database) -> Result<Mark, StoreError> {
-    let mark = Mark::new().map_err(from_io)?;
-    guarded(|| bring_up(database, &Memtable::default(), mark))?;
+/// The mark of a database whose form is known, before anything else of it is read or changed. One that is new, or
+/// of an older form, is marked with the form of this release: from here on records of that form are written.
+fn first_look(database: &Database) -> Result<Mark, OpenFailure> {
+    let (table, key) = (Sheet::Form.table().0, Sheet::Form.key(&[]));
+    let row = guarded(|| database.base()?.row(table, &key)).map_err(from_store)?;
+    let form = row.and_then(|row| row.first().copied());
+    if let Some(newer) = form.filter(|form| *form > FORM) {
+        return Err(OpenFailure::TooNew(newer));
+    }
+    let mark = mark(database).map_err(from_store)?;
+    if let (Some(mark), Some(FORM)) = (mark, form) {
+        return Ok(mark);
+    }
+    let mark = mark.map_or_else(Mark::new, Ok).map_err(OpenFailure::Disk)?;
+    let mut changes = Memtable::default();
+    changes.set(table, &key, Some([FORM].as_slice().into()));
+    guarded(|| bring_up(database, &changes, mark)).map_err(from_store)?;
     Ok(mark)
 }
 
@@ -319,6 +331,7 @@ fn from_open(failure: OpenFailure) -> StoreError {
         OpenFailure::Damaged(error) | OpenFailure::JournalDamaged(error) => {
             StoreError::Failed(error)
         }
+        OpenFailure::TooNew(_) => failed("a newer release has written to it meanwhile"),
     }
 }
 

@@ -18,7 +18,9 @@ pub(super) use delivery::DeliveryRecord;
 pub(super) use message::MessageRecord;
 pub(super) use trail::TrailRecord;
 
-/// The form that this release writes.
+/// The form that this release writes, and the newest that it reads: of records, of the rows around them and of the
+/// journal. A database says which one it has ([`Sheet::Form`](super::sheet::Sheet::Form)), so that an older release leaves
+/// it alone.
 pub(super) const FORM: u8 = 1;
 
 /// A record that cannot be read.

@@ -138,3 +138,58 @@ fn a_reserve_is_set_aside_once_and_given_up_once() {
     assert!(!reserve.exists());
     assert!(disk.free_octets().unwrap() > 0);
 }
+
+/// Every file of a folder but the database, and what is in it.
+fn files(path: &std::path::Path) -> Vec<(String, Vec<u8>)> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(path).unwrap() {
+        let entry = entry.unwrap();
+        let name = entry.file_name().into_string().unwrap();
+        // redb itself writes when it closes its file.
+        if entry.file_type().unwrap().is_file() && name != "spool.redb" {
+            files.push((name, std::fs::read(entry.path()).unwrap()));
+        }
+    }
+    files.sort();
+    files
+}
+
+#[tokio::test]
+async fn one_of_a_newer_release_is_named_and_left_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = open_in(folder.path()).unwrap();
+    let new = new_message(message(1, "user", Class::Normal, &LANES[..1]));
+    let octets = octets(usize::try_from(new.message.content_octets).unwrap());
+    let content = intake(&*spool, &octets).await.unwrap();
+    spool.enqueue(new, content).await.unwrap();
+    spool.close().await.unwrap();
+    // What a newer release adds may be anywhere: mail in another journal, contents under other names.
+    let stray = folder.path().join("content").join(id(9).to_string());
+    std::fs::write(&stray, "of a message that this release would not know").unwrap();
+    std::fs::write(folder.path().join("spool.journal"), vec![7; 4096]).unwrap();
+    let database = redb::Database::open(folder.path().join("spool.redb")).unwrap();
+    let transaction = database.begin_write().unwrap();
+    let queue = redb::TableDefinition::<&[u8], &[u8]>::new("queue");
+    transaction
+        .open_table(queue)
+        .unwrap()
+        .insert(b"e".as_slice(), [2].as_slice())
+        .unwrap();
+    transaction.commit().unwrap();
+    drop(database);
+    let before = files(folder.path());
+
+    let path = folder.path().join("spool.redb");
+    for _ in 0..2 {
+        let said = open_in(folder.path()).err().unwrap().to_string();
+        assert_eq!(
+            said,
+            format!(
+                "{}: written by a newer release (form 2, this release knows up to 1)",
+                path.display()
+            )
+        );
+        assert!(files(folder.path()) == before, "a file was changed");
+        assert!(stray.exists());
+    }
+}
