@@ -17,7 +17,7 @@ FUZZ_SECONDS ?= 60
 CARGO_FUZZ = RUSTC_BOOTSTRAP=1 $(CARGO) fuzz
 FUZZ_FLAGS = --fuzz-dir fuzz/libfuzzer --dev --sanitizer none --target-dir target/fuzz
 
-.PHONY: help run test test-tools components check-components lint docs bench fuzz $(FUZZ_TARGETS:%=fuzz-%) crash deb
+.PHONY: help run test test-tools components check-components lint docs bench fuzz $(FUZZ_TARGETS:%=fuzz-%) crash deb stored-form
 
 help:
 	@echo "make run               start the relay (as cargo run --release)"
@@ -29,6 +29,7 @@ help:
 	@echo "make fuzz              fuzz every target for FUZZ_SECONDS (60); make fuzz-NAME fuzzes one"
 	@echo "make bench             the benchmarks of the hot paths"
 	@echo "make deb               a Debian package, in target/debian; BINARY=FILE packages a program that is built"
+	@echo "make stored-form       keep a data folder of this release for the tests of later ones"
 	@echo "make crash N=1000      kill the relay so many times under load and look for what is lost"
 
 run:
@@ -84,3 +85,8 @@ ifeq ($(BINARY),)
 endif
 	mkdir -p target/debian
 	packaging/deb.sh $(or $(BINARY),target/dist/outpost) target/debian
+
+# Once for each release, before it: tests/stored has a data folder of every release, which later ones must open.
+stored-form:
+	$(CARGO) build --workspace --lib --bins --tests
+	$(CARGO) test --package outpost-tests --test outpost -- --ignored the_data_folder_of_this_release

@@ -23,3 +23,4 @@ mod senders;
 mod shutdown;
 mod submission;
 mod tls;
+mod upgrade;
