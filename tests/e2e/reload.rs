@@ -2,9 +2,10 @@
 //! wrong file changes nothing.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use crate::support::{Client, Relay, Sink, mail, message_id};
+use crate::support::{Client, Relay, Sink, mail, message_id, wait_until};
 
 /// Writes a certificate for `relay.test` and its key under names that stay the same.
 fn certify(folder: &Path) {
@@ -66,6 +67,81 @@ fn a_client_stays_connected_while_its_certificate_is_replaced_and_a_new_one_sees
     assert_eq!(sink.wait_for(1)[0].field("Subject").unwrap(), "across");
     let again = relay.printed_by(&["reload"]);
     assert!(again.ends_with("again; nothing has changed\n"), "{again}");
+}
+
+/// Puts a certificate and its key in place as certbot does: files of their own, and links that are replaced.
+fn link(folder: &Path, number: usize) {
+    let made = folder.join(number.to_string());
+    fs::create_dir(&made).unwrap();
+    certify(&made);
+    for name in ["cert.pem", "key.pem"] {
+        let new = folder.join("new");
+        symlink(made.join(name), &new).unwrap();
+        fs::rename(new, folder.join(name)).unwrap();
+    }
+}
+
+#[test]
+fn a_message_that_comes_in_slowly_arrives_over_ten_certificates_and_what_is_half_done_changes_nothing()
+ {
+    let folder = tempfile::tempdir().unwrap();
+    let (certificate, key) = (
+        folder.path().join("cert.pem"),
+        folder.path().join("key.pem"),
+    );
+    link(folder.path(), 0);
+    let mut relay = Relay::start(&format!(
+        "[tls]\ncertificate = \"{}\"\nkey = \"{}\"\n",
+        certificate.display(),
+        key.display()
+    ));
+    let sink = Sink::start(relay.ip, &[]);
+    let password = relay.user("ann", "a.example");
+    let mut slow = relay.connect();
+    slow.upgrade(&certificate);
+    slow.log_in("ann", &password);
+    slow.expect("MAIL FROM:<ann@a.example>", "250");
+    slow.expect("RCPT TO:<bob@d.example>", "250");
+    slow.expect("DATA", "354");
+    let mut letter = mail("ann@a.example", "slow");
+    slow.send(letter.as_bytes());
+    for number in 1..=10 {
+        // Each kind of half-done files is refused, and the certificate before it is served.
+        let before = fs::read(&certificate).unwrap();
+        let in_force = folder.path().join("in-force.pem");
+        fs::write(&in_force, &before).unwrap();
+        let key_before = fs::read(&key).unwrap();
+        match number % 3 {
+            0 => fs::remove_file(&key).unwrap(),
+            1 => fs::write(&certificate, &before[..before.len() / 2]).unwrap(),
+            // The certificate is there, and its key is to come.
+            _ => {
+                certify(folder.path());
+                fs::write(&key, &key_before).unwrap();
+            }
+        }
+        let said = relay.complaint_of(&["reload"]);
+        assert!(said.contains("everything stays as it was"), "{said}");
+        relay.connect().upgrade(&in_force);
+        link(folder.path(), number);
+        if number % 2 == 0 {
+            relay.printed_by(&["reload"]);
+        } else {
+            relay.signal("HUP");
+            let said = "the configuration was read again";
+            wait_until("it is read again", || {
+                relay.printed().matches(said).count() == number
+            });
+        }
+        relay.connect().upgrade(&certificate);
+        let line = format!("\r\nand on, over certificate {number}");
+        slow.send(line.as_bytes());
+        letter.push_str(&line);
+    }
+    slow.expect("\r\n.", "250");
+    let received = sink.wait_for(1);
+    assert_eq!(received[0].submitted(), format!("{letter}\r\n").as_bytes());
+    assert!(relay.terminate().success());
 }
 
 #[test]

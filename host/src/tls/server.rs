@@ -163,15 +163,25 @@ fn load(settings: &Settings, provider: &CryptoProvider) -> Result<CertifiedKey, 
 
 fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
     let pem = read(Part::Certificate, path)?;
-    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-    match chain {
-        Ok(chain) if !chain.is_empty() => Ok(chain),
-        _ => Err(content(
-            Part::Certificate,
-            path,
-            "no certificate in PEM form",
-        )),
+    let wrong = |problem: &str| content(Part::Certificate, path, problem);
+    let mut chain = Vec::new();
+    for certificate in CertificateDer::pem_slice_iter(&pem) {
+        match certificate {
+            Ok(certificate) => chain.push(certificate),
+            Err(_) if chain.is_empty() => break,
+            // As it is while it is being written.
+            Err(_) => {
+                let number = chain.len() + 1;
+                return Err(wrong(&format!(
+                    "certificate {number} in it is cut short or damaged"
+                )));
+            }
+        }
     }
+    if chain.is_empty() {
+        return Err(wrong("no certificate in PEM form"));
+    }
+    Ok(chain)
 }
 
 fn signer(path: &Path, provider: &CryptoProvider) -> Result<Arc<dyn SigningKey>, CertificateError> {
@@ -392,7 +402,25 @@ mod tests {
         let configured =
             |certificate: PathBuf, key: PathBuf| Settings::Configured { certificate, key };
         let path = |folder: &tempfile::TempDir, name: &str| folder.path().join(name);
+        let whole = fs::read_to_string(path(&folder, "self-signed-cert.pem")).unwrap();
+        let half = &whole[..whole.len() / 2];
+        fs::write(path(&folder, "half.pem"), half).unwrap();
+        fs::write(path(&folder, "half-chain.pem"), format!("{whole}{half}")).unwrap();
         for (settings, expected) in [
+            (
+                configured(
+                    path(&folder, "half.pem"),
+                    path(&folder, "self-signed-key.pem"),
+                ),
+                "half.pem: no certificate in PEM form",
+            ),
+            (
+                configured(
+                    path(&folder, "half-chain.pem"),
+                    path(&folder, "self-signed-key.pem"),
+                ),
+                "half-chain.pem: certificate 2 in it is cut short or damaged",
+            ),
             (
                 configured(path(&folder, "none.pem"), path(&folder, "none.pem")),
                 "none.pem: No such file",
