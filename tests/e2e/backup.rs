@@ -3,12 +3,13 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use serde_json::json;
 
-use crate::support::{Relay, wait_until};
+use crate::support::{Relay, is_root, outpost, run, wait_until};
 
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
@@ -137,6 +138,46 @@ fn a_backup_that_is_not_whole_is_named_and_restores_nothing() {
     fs::write(&file, whole).unwrap();
     relay.printed_by(&["restore", "b.tar"]);
     assert!(relay.data().join("directory.redb").exists());
+}
+
+#[test]
+fn a_data_folder_that_is_a_disk_of_its_own_is_restored_into() {
+    if !is_root() {
+        return; // Nobody else can mount one.
+    }
+    let mut relay = Relay::start_in_clear("");
+    let password = relay.user("ann", "a.example");
+    relay.printed_by(&["backup", "b.tar"]);
+    assert!(relay.terminate().success());
+    fs::remove_dir_all(relay.data()).unwrap();
+    fs::create_dir(relay.data()).unwrap();
+    // In a namespace of its own, where the disk is gone with the last process.
+    let script = "set -e; mount -t tmpfs none data; mkdir data/lost+found
+        \"$0\" --config outpost.toml restore b.tar
+        ls -A data; stat -c %a data
+        mkdir data/.restoring
+        ! \"$0\" --config outpost.toml restore b.tar
+        ! \"$0\" --config outpost.toml serve
+        rmdir data/.restoring data/lost+found; cp -a data/. copy";
+    fs::create_dir(relay.folder().join("copy")).unwrap();
+    let output = run(Command::new("unshare")
+        .args(["--mount", "sh", "-c", script])
+        .arg(outpost())
+        .current_dir(relay.folder()));
+    let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    assert!(output.status.success(), "{said}");
+    for line in [
+        "restored  ",
+        "\ndirectory.redb\nlost+found\nself-signed-cert.pem\nself-signed-key.pem\n700\n",
+        "/.restoring is there: another restore is under way, or one was cut off",
+        "/.restoring is there: a restore was cut off. Empty the data folder and restore again",
+    ] {
+        assert!(said.contains(line), "{line} in {said}");
+    }
+    fs::remove_dir(relay.data()).unwrap();
+    fs::rename(relay.folder().join("copy"), relay.data()).unwrap();
+    relay.restart();
+    relay.logged_in("ann", &password);
 }
 
 #[test]

@@ -13,7 +13,7 @@ mod write;
 
 use serde::{Deserialize, Serialize};
 
-pub use place::{PlaceError, place};
+pub use place::{PlaceError, place, unfinished};
 pub use read::{Backup, BackupError};
 pub use write::{Writer, spare_file};
 

@@ -1,6 +1,8 @@
 //! Putting a backup in place: a data folder that is there whole, or not at all.
 //!
-//! Everything is written into a folder beside it, synced, looked at, and only then given the name.
+//! Everything is written into a folder beside it, synced, looked at, and only then given the name. A folder that is a
+//! disk of its own cannot be replaced: there it is a folder within, whose files are moved up, and the relay does not
+//! start on it before the last one is.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -8,7 +10,15 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
+
 use super::{Backup, Part};
+
+/// The folder within one that is a mount point, from which files are moved up.
+const RESTORING: &str = ".restoring";
+
+/// What the system makes on a disk of its own.
+const LOST_AND_FOUND: &str = "lost+found";
 
 /// Why a backup is not put in place. The data folder is as it was.
 #[derive(Debug, thiserror::Error)]
@@ -32,11 +42,6 @@ pub enum PlaceError {
     /// What came out of the backup cannot be used.
     #[error("what is in the backup cannot be used: {0}")]
     Unusable(String),
-    /// A folder that is a disk of its own cannot be replaced by a folder beside it.
-    #[error(
-        "the data folder {0} is a mount point, which cannot be put in place at once: name a folder in it as data_dir"
-    )]
-    MountPoint(PathBuf),
     /// The system refused.
     #[error("{path}: {source}")]
     File {
@@ -58,7 +63,14 @@ pub fn place(
     data_dir: &Path,
     is_usable: impl FnOnce(&Path) -> Result<(), String>,
 ) -> Result<(), PlaceError> {
-    let owner = owner_of_empty(data_dir)?;
+    let is_mount_point = is_mount_point(data_dir);
+    if let Some(begun) = unfinished(data_dir) {
+        return Err(PlaceError::Begun(begun));
+    }
+    let owner = owner_of_empty(data_dir, is_mount_point)?;
+    if is_mount_point {
+        return place_within(backup, data_dir, owner, is_usable);
+    }
     let (parent, beside) = beside(data_dir)?;
     let failed = |path: &Path| {
         let path = path.to_owned();
@@ -78,12 +90,7 @@ pub fn place(
     }
     let placed = fill(backup, &beside, owner, is_usable).and_then(|()| {
         // Over an empty folder, or none: one that was filled meanwhile stays.
-        fs::rename(&beside, data_dir).map_err(|source| match source.kind() {
-            io::ErrorKind::ResourceBusy | io::ErrorKind::CrossesDevices => {
-                PlaceError::MountPoint(data_dir.to_owned())
-            }
-            _ => failed(data_dir)(source),
-        })
+        fs::rename(&beside, data_dir).map_err(failed(data_dir))
     });
     if placed.is_err() {
         // It was made above; what cannot be removed is told by the next try.
@@ -93,24 +100,84 @@ pub fn place(
     sync_folder(&parent).map_err(failed(&parent))
 }
 
+/// What a restore has left in a data folder that is a mount point, and that is not whole until it is gone.
+pub fn unfinished(data_dir: &Path) -> Option<PathBuf> {
+    let within = data_dir.join(RESTORING);
+    within.exists().then_some(within)
+}
+
+/// Whether the folder is there, and a disk of its own or a folder of another one. Where the system does not say, it is
+/// not.
+fn is_mount_point(folder: &Path) -> bool {
+    let found = statx(CWD, folder, AtFlags::empty(), StatxFlags::BASIC_STATS);
+    found.is_ok_and(|found| found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
+}
+
+/// Fills a folder that cannot be replaced.
+fn place_within(
+    backup: &mut Backup,
+    data_dir: &Path,
+    owner: Option<(u32, u32)>,
+    is_usable: impl FnOnce(&Path) -> Result<(), String>,
+) -> Result<(), PlaceError> {
+    let within = data_dir.join(RESTORING);
+    let failed = |source| PlaceError::File {
+        path: within.clone(),
+        source,
+    };
+    fs::DirBuilder::new()
+        .mode(0o700)
+        .create(&within)
+        .map_err(failed)?;
+    let placed = fill(backup, &within, owner, is_usable)
+        .and_then(|()| move_up(&within, data_dir).map_err(failed));
+    if placed.is_err() {
+        // As it was. What cannot be removed is told by the next try.
+        for name in file_names() {
+            drop(fs::remove_file(data_dir.join(name)));
+        }
+        drop(fs::remove_dir_all(&within));
+    }
+    placed
+}
+
+fn move_up(within: &Path, data_dir: &Path) -> io::Result<()> {
+    fs::set_permissions(data_dir, fs::Permissions::from_mode(0o700))?;
+    for name in file_names() {
+        match fs::rename(within.join(name), data_dir.join(name)) {
+            // It is not in this backup.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            moved => moved?,
+        }
+    }
+    sync_folder(data_dir)?;
+    fs::remove_dir(within)?;
+    sync_folder(data_dir)
+}
+
+/// What a backup puts into a data folder.
+fn file_names() -> impl Iterator<Item = &'static str> {
+    Part::ALL.into_iter().filter_map(Part::file_name)
+}
+
 /// User and group of a data folder that is there and empty; none of one that is missing.
-fn owner_of_empty(data_dir: &Path) -> Result<Option<(u32, u32)>, PlaceError> {
+fn owner_of_empty(data_dir: &Path, is_mount_point: bool) -> Result<Option<(u32, u32)>, PlaceError> {
     let failed = |source| PlaceError::File {
         path: data_dir.to_owned(),
         source,
     };
-    let mut entries = match fs::read_dir(data_dir) {
+    let entries = match fs::read_dir(data_dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         entries => entries.map_err(failed)?,
     };
-    if let Some(entry) = entries.next() {
+    for entry in entries {
+        let entry = entry.map_err(failed)?.file_name();
+        if is_mount_point && entry == LOST_AND_FOUND {
+            continue;
+        }
         return Err(PlaceError::Occupied {
             folder: data_dir.to_owned(),
-            entry: entry
-                .map_err(failed)?
-                .file_name()
-                .to_string_lossy()
-                .into_owned(),
+            entry: entry.to_string_lossy().into_owned(),
         });
     }
     let metadata = fs::metadata(data_dir).map_err(failed)?;
@@ -290,6 +357,26 @@ mod tests {
         });
         assert!(matches!(error, Err(PlaceError::Unusable(_))));
         assert_eq!(names(top.path()), ["b.tar"]);
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_replaced_is_filled_within_and_is_not_whole_before() {
+        let top = tempfile::tempdir().unwrap();
+        let mut backup = backup(top.path());
+        let data = top.path().join("data");
+        fs::create_dir(&data).unwrap();
+        let error = place_within(&mut backup, &data, None, |_| Err("no".to_owned()));
+        assert!(matches!(error, Err(PlaceError::Unusable(_))));
+        assert!(names(&data).is_empty(), "{:?}", names(&data));
+        let looked_at = |_: &Path| {
+            assert_eq!(names(&data), [RESTORING], "nothing is in its place yet");
+            assert!(unfinished(&data).is_some());
+            Ok(())
+        };
+        place_within(&mut backup, &data, None, looked_at).unwrap();
+        assert_eq!(names(&data), ["directory.redb", "self-signed-key.pem"]);
+        assert_eq!(mode(&data), 0o700);
+        assert_eq!(unfinished(&data), None);
     }
 
     #[test]

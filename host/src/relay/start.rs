@@ -20,7 +20,7 @@ use super::reload::{self, Parts, Reloader};
 use super::{Relay, StartError, check, files, journal, program, readings, secrets};
 use crate::admin::{self, Api, BackupSources, Certificate, ConnectionFacts, Readiness};
 use crate::auth::Authenticator;
-use crate::backup::Part;
+use crate::backup::{self, Part};
 use crate::clock::Clock;
 use crate::config::{Config, Mistake};
 use crate::delivery::{self, Deliverer};
@@ -229,6 +229,12 @@ impl Foundation {
         let clock = Clock::system();
         let mut registry = Registry::default();
         make_folder(&config.data_dir)?;
+        if let Some(begun) = backup::unfinished(&config.data_dir) {
+            return Err(StartError::one(format!(
+                "{} is there: a restore was cut off. Empty the data folder and restore again",
+                begun.display()
+            )));
+        }
         let directory_file = config.data_dir.join("directory.redb");
         // A first start that was cut off may have left it so; the token comes after it.
         if config.data_dir.join("admin-token").exists() {
