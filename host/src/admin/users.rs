@@ -266,6 +266,12 @@ pub(super) async fn list(
     QueryString(query): QueryString<UsersQuery>,
 ) -> Result<axum::Json<UsersDocument>, Problem> {
     let (filter, after, rows_max) = query.read()?;
+    if let Some(list) = filter.list.as_deref()
+        && api.directory.list(list).is_none()
+    {
+        let text = format!("there is no list named \"{list}\"");
+        return Err(Problem::fields(vec![FieldError::new("list", text)]));
+    }
     let page = api.directory.users(&filter, after.as_deref(), rows_max);
     let users = page.users.iter().map(|user| shown(user, &caller)).collect();
     Ok(axum::Json(UsersDocument {

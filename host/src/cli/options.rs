@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 use super::backup::{BackupCommand, RestoreCommand};
 use super::queue_options::{Change, QueueCommand};
@@ -161,6 +161,7 @@ pub enum ListCommand {
     /// Show one list
     Show(Named),
     /// Change a list
+    #[command(group(ArgGroup::new("change").arg("notify").required(true)))]
     Set {
         /// Its name
         name: String,
@@ -174,6 +175,11 @@ pub enum ListCommand {
     /// Remove a list that has no users
     Rm(Named),
 }
+
+/// What `outpost user set` can change; without any of them it was not meant.
+const CHANGES: [&str; 8] = [
+    "rename", "list", "priority", "domains", "senders", "note", "inactive", "active",
+];
 
 /// What can be set on a list.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
@@ -230,6 +236,7 @@ pub enum UserCommand {
     Show(Named),
     /// Change a user
     #[command(
+        group(ArgGroup::new("change").args(CHANGES).required(true).multiple(true)),
         after_help = "What is not named stays. --domains and --senders replace what was there; \"\" empties them."
     )]
     Set {
@@ -406,12 +413,12 @@ mod tests {
             "list ls",
             "list add x",
             "list show x",
-            "list set x",
+            "list set x --notify y",
             "list rm x",
             "user ls",
             "user add",
             "user show x",
-            "user set x",
+            "user set x --active",
             "user reset-password x",
             "user enable x",
             "user disable x",
@@ -452,12 +459,12 @@ mod tests {
             "list ls",
             "list add x",
             "list show x",
-            "list set x",
+            "list set x --notify y",
             "list rm x",
             "user ls",
             "user add",
             "user show x",
-            "user set x",
+            "user set x --active",
             "user reset-password x",
             "user enable x",
             "user disable x",
@@ -548,6 +555,9 @@ mod tests {
                 ErrorKind::ArgumentConflict,
             ),
             ("user rm", ErrorKind::MissingRequiredArgument),
+            ("user set x", ErrorKind::MissingRequiredArgument),
+            ("user set x --json", ErrorKind::MissingRequiredArgument),
+            ("list set x", ErrorKind::MissingRequiredArgument),
             ("user rm x --queued burn", ErrorKind::InvalidValue),
             ("queue hold", ErrorKind::MissingRequiredArgument),
             ("queue hold --dry-run", ErrorKind::MissingRequiredArgument),

@@ -167,7 +167,7 @@ fn users(document: &UsersDocument, list: Option<&str>) -> String {
     }
     let mut text = table.or(&match list {
         None => "no users".to_owned(),
-        Some(list) => format!("no users of a list named \"{}\"", printable(list)),
+        Some(list) => format!("the list \"{}\" has no users", printable(list)),
     });
     more(&mut text, document.cursor.as_deref());
     text

@@ -388,7 +388,10 @@ async fn where_there_is_nothing_to_change_nobody_is_asked() {
         ),
         ("queue ls --user app", "nothing that is queued matches\n"),
         ("queue ls", "nothing is queued\n"),
-        ("user ls --list x", "no users of a list named \"x\"\n"),
+        (
+            "user ls --list default",
+            "the list \"default\" has no users\n",
+        ),
     ] {
         let mut person = Script::default();
         let words: Vec<&str> = line.split(' ').collect();

@@ -321,6 +321,7 @@ async fn users_are_listed_by_page_and_by_filter() {
         ("?limit=1001", "limit"),
         ("?colour=red", "colour"),
         ("?list=a&list=b", "list"),
+        ("?list=nope", "list"),
     ] {
         let refused = surface
             .ask(&format!("GET /api/v1/users{query}"), None)
