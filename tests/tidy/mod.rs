@@ -4,6 +4,7 @@ mod acceptance;
 mod layers;
 mod owners;
 mod text;
+mod unsafety;
 
 use std::fs;
 use std::path::{Path, PathBuf};
