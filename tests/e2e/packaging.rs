@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::{outpost, run, top};
+use crate::support::{Address, Program, is_root, outpost, run, top};
 
 /// Whether a tool is there that the relay itself has no need of.
 fn is_there(tool: &str) -> bool {
@@ -55,6 +55,29 @@ fn the_unit_gives_the_relay_little_to_reach() {
         );
         assert!(said.contains("Overall exposure level"), "{said}");
     }
+}
+
+#[test]
+fn a_relay_that_sees_processes_only_in_proc_knows_the_name_of_its_machine() {
+    if !is_root() {
+        return; // Nobody else can mount it so, as ProcSubset= of the unit does.
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let ip = Address::of_this_test();
+    let configuration = format!(
+        "[submission]\naddresses = [\"{ip}\"]\nports = \"2525\"\nimplicit_tls_ports = \"\"\n\
+         [admin]\naddress = \"{ip}:8025\"\n"
+    );
+    fs::write(folder.path().join("outpost.toml"), configuration).unwrap();
+    let script = "hostname relay.example && mount -t proc -o subset=pid proc /proc && exec \"$0\"";
+    let mut relay = Program::start(
+        Command::new("unshare")
+            .args(["--mount", "--uts", "sh", "-c", script])
+            .arg(outpost())
+            .current_dir(folder.path()),
+    );
+    relay.wait_for_line("serves as relay.example");
+    assert!(relay.terminate().success());
 }
 
 /// The package of this build, and what is in it.

@@ -566,8 +566,9 @@ fn host_name(text: &str) -> Result<String, String> {
 
 /// The machine's own name; `localhost` where it has none that a mail server may use.
 fn machine_name() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/hostname")
-        .ok()
-        .and_then(|name| host_name(name.trim()).ok())
+    // Asked of the kernel and not of /proc, which a service need not see.
+    let system = rustix::system::uname();
+    let name = system.nodename().to_str().ok();
+    name.and_then(|name| host_name(name).ok())
         .unwrap_or_else(|| "localhost".to_owned())
 }
