@@ -17,7 +17,7 @@ FUZZ_SECONDS ?= 60
 CARGO_FUZZ = RUSTC_BOOTSTRAP=1 $(CARGO) fuzz
 FUZZ_FLAGS = --fuzz-dir fuzz/libfuzzer --dev --sanitizer none --target-dir target/fuzz
 
-.PHONY: help run test test-tools components check-components lint docs bench fuzz $(FUZZ_TARGETS:%=fuzz-%) crash deb stored-form
+.PHONY: help run test test-tools components check-components lint docs bench fuzz $(FUZZ_TARGETS:%=fuzz-%) crash deb stored-form audit
 
 help:
 	@echo "make run               start the relay (as cargo run --release)"
@@ -30,6 +30,7 @@ help:
 	@echo "make bench             the benchmarks of the hot paths"
 	@echo "make deb               a Debian package, in target/debian; BINARY=FILE packages a program that is built"
 	@echo "make stored-form       keep a data folder of this release for the tests of later ones"
+	@echo "make audit             licences, sources and known faults of what is depended on (cargo install cargo-deny)"
 	@echo "make crash N=1000      kill the relay so many times under load and look for what is lost"
 
 run:
@@ -90,3 +91,9 @@ endif
 stored-form:
 	$(CARGO) build --workspace --lib --bins --tests
 	$(CARGO) test --package outpost-tests --test outpost -- --ignored the_data_folder_of_this_release
+
+# Every workspace by the same rules. Known faults are those of the RustSec database, which is fetched.
+audit:
+	$(CARGO) deny --config deny.toml check
+	$(CARGO) deny --config deny.toml --manifest-path plugins/Cargo.toml check
+	$(CARGO) deny --config deny.toml --manifest-path fuzz/libfuzzer/Cargo.toml check
