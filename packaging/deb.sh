@@ -13,7 +13,8 @@ command -v dpkg-deb >/dev/null 2>&1 || fail "dpkg-deb is missing; the package dp
 [ -x "$program" ] || fail "$program is no program; make deb builds one"
 
 release=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
-version=${DEB_VERSION:-$release-1}
+# What comes before a release sorts before it.
+version=${DEB_VERSION:-${release/-/\~}-1}
 architecture=$(dpkg --print-architecture)
 # The same sources make the same package.
 export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || date +%s)}

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::{Address, Program, is_root, outpost, run, top};
+use crate::support::{Address, Program, may_mount, outpost, run, top};
 
 /// Whether a tool is there that the relay itself has no need of.
 fn is_there(tool: &str) -> bool {
@@ -40,7 +40,10 @@ fn analyzed(arguments: &[&str], units: &[&str]) -> String {
 fn systemd_takes_the_units_without_a_word() {
     if is_there("systemd-analyze") {
         let units = ["outpost.service", "outpost.socket"];
-        assert_eq!(analyzed(&["verify", "--man=no"], &units), "");
+        let said = analyzed(&["verify", "--man=no"], &units);
+        // It looks at units of the machine too.
+        let about_ours = said.lines().find(|line| line.contains("outpost."));
+        assert_eq!(about_ours, None, "{said}");
     }
 }
 
@@ -48,9 +51,9 @@ fn systemd_takes_the_units_without_a_word() {
 fn the_unit_gives_the_relay_little_to_reach() {
     if is_there("systemd-analyze") {
         // In tenths: 0 is a service that can do nothing, 100 one that can do everything. What is left are sockets, the
-        // capability, and memory for machine code.
+        // capability, and memory for machine code: 17 by systemd 252, and releases differ a little.
         let said = analyzed(
-            &["security", "--offline=true", "--no-pager", "--threshold=18"],
+            &["security", "--offline=true", "--no-pager", "--threshold=20"],
             &["outpost.service"],
         );
         assert!(said.contains("Overall exposure level"), "{said}");
@@ -59,8 +62,9 @@ fn the_unit_gives_the_relay_little_to_reach() {
 
 #[test]
 fn a_relay_that_sees_processes_only_in_proc_knows_the_name_of_its_machine() {
-    if !is_root() {
-        return; // Nobody else can mount it so, as ProcSubset= of the unit does.
+    // As ProcSubset= of the unit does.
+    if !may_mount() {
+        return;
     }
     let folder = tempfile::tempdir().unwrap();
     let ip = Address::of_this_test();

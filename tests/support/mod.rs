@@ -28,6 +28,14 @@ pub fn is_root() -> bool {
     process.is_ok_and(|process| process.uid() == 0)
 }
 
+/// Whether the tests may mount something in a namespace of their own. Root in a container may not, as a rule.
+pub fn may_mount() -> bool {
+    let tried = std::process::Command::new("unshare")
+        .args(["--mount", "--uts", "true"])
+        .output();
+    tried.is_ok_and(|tried| tried.status.success())
+}
+
 /// Waits until something holds, for what nothing announces.
 #[track_caller]
 pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
