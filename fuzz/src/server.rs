@@ -28,6 +28,7 @@ fn tight() -> Limits {
         errors_max: 6,
         auth_failures_max: 2,
         commands_before_login_max: 12,
+        commands_without_mail_max: 12,
     }
 }
 

@@ -34,6 +34,11 @@ pub struct Limits {
     pub auth_failures_max: u32,
     /// Commands before a login; one more is answered with 421. A client needs five.
     pub commands_before_login_max: u32,
+    /// Commands after a login that bring no mail (EHLO, HELO, RSET, NOOP, VRFY, HELP) since the last
+    /// accepted message; one more is answered with 421. Postfix takes 100; programs that keep a
+    /// connection for hours with a NOOP a minute, and those that say RSET behind every refused
+    /// sender, come further with 1,000.
+    pub commands_without_mail_max: u32,
 }
 
 impl Default for Limits {
@@ -48,6 +53,7 @@ impl Default for Limits {
             errors_max: 20,
             auth_failures_max: 5,
             commands_before_login_max: 100,
+            commands_without_mail_max: 1_000,
         }
     }
 }

@@ -84,6 +84,7 @@ fn set_limit(limits: &mut Limits, name: &str, number: u64) {
         "errors_max" => limits.errors_max = small,
         "auth_failures_max" => limits.auth_failures_max = small,
         "commands_before_login_max" => limits.commands_before_login_max = small,
+        "commands_without_mail_max" => limits.commands_without_mail_max = small,
         _ => panic!("no limit is called {name}"),
     }
 }

@@ -23,6 +23,7 @@ fn tight() -> Settings {
             errors_max: 6,
             auth_failures_max: 2,
             commands_before_login_max: 12,
+            commands_without_mail_max: 12,
         },
         ..settings()
     }
@@ -214,7 +215,9 @@ fn a_session_that_idles_is_small() {
 
 #[test]
 fn pipelined_commands_are_answered_before_the_output_grows() {
-    let mut session = Session::new(std::sync::Arc::new(settings()), Security::Plain);
+    let mut settings = settings();
+    settings.limits.commands_without_mail_max = u32::MAX;
+    let mut session = Session::new(std::sync::Arc::new(settings), Security::Plain);
     session.feed(b"EHLO c\r\nAUTH PLAIN AHVzZXIAc2VjcmV0\r\n");
     session.feed(&b"NOOP\r\n".repeat(20_000));
     let mut replies = 0;

@@ -148,6 +148,7 @@ fn settings(options: &SinkOptions) -> Settings {
             recipients_max: 100_000,
             content_octets_max: CONTENT_OCTETS_MAX,
             errors_max: u32::MAX,
+            commands_without_mail_max: u32::MAX,
             ..Limits::default()
         },
         timeouts: Timeouts::default(),

@@ -62,6 +62,7 @@ impl Conversation {
             }
             Asked::EndOfContent(_) => {
                 self.errors = 0;
+                self.commands_without_mail = 0;
                 (replies::MESSAGE_OK, State::Command(Phase::Idle))
             }
             // Here the replies are fixed: 354, or none before the chunk has come.

@@ -31,6 +31,16 @@ pub(super) enum Verb {
     Unknown,
 }
 
+impl Verb {
+    /// Whether a client can say it for ever without sending anything, and without a mistake.
+    pub(super) fn brings_no_mail(self) -> bool {
+        matches!(
+            self,
+            Verb::Ehlo | Verb::Helo | Verb::Rset | Verb::Noop | Verb::Vrfy | Verb::Help
+        )
+    }
+}
+
 /// Every verb by name. EXPN would tell who is on a list (RFC 5321 §7.3); the others are obsolete or
 /// for mail that waits to be fetched.
 const VERBS: [(&str, Verb); 20] = [

@@ -31,6 +31,8 @@ pub(super) struct Conversation {
     pub(super) auth_failures: u32,
     /// The session ends while the client may still be sending.
     pub(super) is_cut_off: bool,
+    /// Commands that brought no mail since the login, or since the last accepted message.
+    pub(super) commands_without_mail: u32,
     commands_before_login: u32,
 }
 
@@ -57,6 +59,7 @@ impl Conversation {
             errors: 0,
             auth_failures: 0,
             is_cut_off: false,
+            commands_without_mail: 0,
             commands_before_login: 0,
         }
     }
@@ -88,6 +91,12 @@ impl Conversation {
             return self.error(phase, replies::NOT_TEXT);
         };
         let arguments = arguments.as_ref();
+        if self.is_authenticated && verb.brings_no_mail() {
+            self.commands_without_mail += 1;
+            if self.commands_without_mail > self.settings.limits.commands_without_mail_max {
+                return self.close(replies::TOO_MANY_IDLE_COMMANDS);
+            }
+        }
         match verb {
             Verb::Ehlo => self.hello(phase, arguments, true),
             Verb::Helo => self.hello(phase, arguments, false),

@@ -69,3 +69,4 @@ pub(super) const CHALLENGE_PASSWORD: &str = "334 UGFzc3dvcmQ6";
 pub(super) const TOO_MANY_ERRORS: &str = "421 4.7.0 Too many errors";
 pub(super) const TOO_MANY_LOGINS: &str = "421 4.7.0 Too many failed logins";
 pub(super) const TOO_MANY_COMMANDS: &str = "421 4.7.0 Too many commands without a login";
+pub(super) const TOO_MANY_IDLE_COMMANDS: &str = "421 4.7.0 Too many commands without a message";
