@@ -1,8 +1,9 @@
-//! The hashing threads: argon2id, a bounded number at a time, in order of arrival.
+//! The hashing threads: argon2id, a bounded number at a time.
 //!
 //! New hashes (an operator waits for them) go before verifications (anybody can ask for those), and
 //! have a queue of their own, so that a flood of logins cannot keep an operator from resetting a
-//! password. Each thread keeps the memory that it hashes in for as long as there is work.
+//! password. Verifications wait in the order of their rank, which `waiting` keeps. Each thread keeps the
+//! memory that it hashes in for as long as there is work.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,6 +17,7 @@ use argon2::{Algorithm, Argon2, Block, Params, Version};
 use zeroize::Zeroizing;
 
 use super::AuthError;
+use super::waiting::Waiting;
 use crate::account::PasswordHash;
 
 /// Most new hashes that wait for a thread.
@@ -168,13 +170,15 @@ impl Mill {
     }
 }
 
-/// A piece of work for a hashing thread.
+/// The making of a hash, for a hashing thread.
 pub(super) type Job = Box<dyn FnOnce(&mut Mill) + Send>;
+
+/// A verification, for a hashing thread; without a mill when it had to give way to others.
+pub(super) type Verification = Box<dyn FnOnce(Option<&mut Mill>) + Send>;
 
 /// The handle to the threads, which end when it goes, leaving what still waits undone.
 pub(super) struct Hasher {
     shared: Arc<Shared>,
-    waiting_max: usize,
 }
 
 struct Shared {
@@ -186,17 +190,22 @@ struct Shared {
     computing: AtomicU64,
 }
 
-#[derive(Default)]
 struct Queue {
     hashes: VecDeque<Job>,
-    verifications: VecDeque<Job>,
+    verifications: Waiting<Verification>,
     is_closed: bool,
 }
 
 impl Queue {
     fn is_empty(&self) -> bool {
-        self.hashes.is_empty() && self.verifications.is_empty() && !self.is_closed
+        self.hashes.is_empty() && self.verifications.len() == 0 && !self.is_closed
     }
+}
+
+/// What a thread does next.
+enum Work {
+    Hash(Job),
+    Verify(Verification),
 }
 
 impl Hasher {
@@ -217,12 +226,15 @@ impl Hasher {
     ) -> Result<Self, AuthError> {
         let hasher = Self {
             shared: Arc::new(Shared {
-                queue: Mutex::default(),
+                queue: Mutex::new(Queue {
+                    hashes: VecDeque::new(),
+                    verifications: Waiting::new(waiting_max),
+                    is_closed: false,
+                }),
                 changed: Condvar::new(),
                 idle_memory,
                 computing: AtomicU64::new(0),
             }),
-            waiting_max,
         };
         for _ in 0..threads.max(1) {
             let shared = Arc::clone(&hasher.shared);
@@ -263,15 +275,18 @@ impl Hasher {
         Ok(())
     }
 
-    /// Queues a verification.
-    pub(super) fn submit_verification(&self, job: Job) -> Result<(), AuthError> {
-        let mut queue = self.shared.queue();
-        if queue.verifications.len() >= self.waiting_max {
-            return Err(AuthError::Busy);
+    /// Queues a verification of that rank: those of a smaller one go first. Where there is no room, it is
+    /// the last in order that has to give way, this one or another.
+    pub(super) fn submit_verification(&self, rank: u32, verification: Verification) {
+        let turned_away = {
+            let mut queue = self.shared.queue();
+            let turned_away = queue.verifications.push(rank, Instant::now(), verification);
+            self.shared.changed.notify_one();
+            turned_away
+        };
+        if let Some(verification) = turned_away {
+            verification(None);
         }
-        queue.verifications.push_back(job);
-        self.shared.changed.notify_one();
-        Ok(())
     }
 }
 
@@ -292,29 +307,38 @@ impl Shared {
 
     fn run(&self, parameters: Parameters) {
         let mut mill = Mill::new(parameters);
-        while let Some((job, is_verification)) = self.next(&mut mill) {
-            let began = Instant::now();
-            job(&mut mill);
-            if is_verification {
-                let took = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
-                self.computing.fetch_add(took, Ordering::Relaxed);
+        while let Some(work) = self.next(&mut mill) {
+            match work {
+                Work::Hash(job) => job(&mut mill),
+                Work::Verify(verification) => {
+                    let began = Instant::now();
+                    verification(Some(&mut mill));
+                    let took = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+                    self.computing.fetch_add(took, Ordering::Relaxed);
+                }
             }
         }
     }
 
-    /// The next piece of work, and whether it is a verification. While there is none for a while, the memory
-    /// of the mill goes back.
-    fn next(&self, mill: &mut Mill) -> Option<(Job, bool)> {
+    /// The next piece of work; what has waited for too long is turned away here. While there is none for a
+    /// while, the memory of the mill goes back.
+    fn next(&self, mill: &mut Mill) -> Option<Work> {
         let mut queue = self.queue();
         loop {
             if queue.is_closed {
                 return None;
             }
-            if let Some(job) = queue.hashes.pop_front() {
-                return Some((job, false));
+            if let Some(verification) = queue.verifications.pop_late(Instant::now()) {
+                drop(queue);
+                verification(None);
+                queue = self.queue();
+                continue;
             }
-            if let Some(job) = queue.verifications.pop_front() {
-                return Some((job, true));
+            if let Some(job) = queue.hashes.pop_front() {
+                return Some(Work::Hash(job));
+            }
+            if let Some(verification) = queue.verifications.pop() {
+                return Some(Work::Verify(verification));
             }
             if !mill.holds_memory() {
                 queue = self
@@ -460,12 +484,21 @@ mod tests {
             let sender = sender.clone();
             Box::new(move |_| sender.send(name).unwrap())
         };
-        hasher.submit_verification(noting("login 1")).unwrap();
-        hasher.submit_verification(noting("login 2")).unwrap();
-        assert!(matches!(
-            hasher.submit_verification(noting("login 3")),
-            Err(AuthError::Busy)
-        ));
+        let login = |rank, name: &'static str, away: &'static str| {
+            let sender = sender.clone();
+            let verification: Verification = Box::new(move |mill| {
+                sender
+                    .send(if mill.is_some() { name } else { away })
+                    .unwrap();
+            });
+            hasher.submit_verification(rank, verification);
+        };
+        login(1, "login 1", "no room for 1");
+        login(1, "login 2", "no room for 2");
+        login(1, "login 3", "no room for 3");
+        assert_eq!(order.recv().unwrap(), "no room for 3");
+        login(0, "login 4", "no room for 4");
+        assert_eq!(order.recv().unwrap(), "no room for 2");
         for _ in 0..HASHES_WAITING_MAX {
             hasher.submit_hash(noting("hash")).unwrap();
         }
@@ -475,7 +508,7 @@ mod tests {
         ));
         blocker.send(()).unwrap();
         let order: Vec<&str> = order.iter().take(HASHES_WAITING_MAX + 2).collect();
-        assert_eq!(order[HASHES_WAITING_MAX..], ["login 1", "login 2"]);
+        assert_eq!(order[HASHES_WAITING_MAX..], ["login 4", "login 1"]);
     }
 
     #[test]
@@ -485,12 +518,13 @@ mod tests {
         let (ended, has_ended) = channel::<()>();
         // Held by a job that waits until the handle has gone: it is dropped with its thread's work.
         let (blocker, blocked) = channel::<()>();
-        hasher
-            .submit_verification(Box::new(move |_| {
+        hasher.submit_verification(
+            0,
+            Box::new(move |_| {
                 let _ = blocked.recv();
                 drop(ended);
-            }))
-            .unwrap();
+            }),
+        );
         drop(hasher);
         drop(blocker);
         assert!(has_ended.recv().is_err());

@@ -52,10 +52,12 @@ pub(super) enum Step {
     /// Somebody else's guess is the same and under way.
     Join(watch::Receiver<Option<Outcome>>),
     /// Argon2 has to decide; then [`Ledger::settle`], or [`Ledger::turn_away`].
-    Compute(
-        watch::Sender<Option<Outcome>>,
-        watch::Receiver<Option<Outcome>>,
-    ),
+    Compute {
+        /// The guesses that the network has to answer for, those under way included.
+        rank: u32,
+        sender: watch::Sender<Option<Outcome>>,
+        receiver: watch::Receiver<Option<Outcome>>,
+    },
 }
 
 struct Success {
@@ -125,7 +127,7 @@ impl Ledger {
             Step::Known(_) => self.figures.remembered += 1,
             Step::Join(_) => self.figures.joined += 1,
             Step::Throttled(_) => self.figures.throttled += 1,
-            Step::Compute(..) => {}
+            Step::Compute { .. } => {}
         }
         step
     }
@@ -149,11 +151,18 @@ impl Ledger {
         if *pending >= PENDING_PER_NETWORK_MAX {
             return Step::Throttled(PENDING_RETRY_AFTER);
         }
+        let network = self.networks.get_mut(&guess.network);
+        let wrong = network.map_or(0, |bucket| bucket.guesses(NETWORK, now));
+        let rank = wrong.saturating_add(*pending);
         *pending += 1;
         *self.pending_of_pair.entry(guess.pair).or_default() += 1;
         let (sender, receiver) = watch::channel(None);
         self.under_way.insert(guess.digest, receiver.clone());
-        Step::Compute(sender, receiver)
+        Step::Compute {
+            rank,
+            sender,
+            receiver,
+        }
     }
 
     /// Books what argon2 found.

@@ -14,7 +14,8 @@
 //! 3. A wrong guess that is remembered is wrong again, after a delay, and does not count twice: a
 //!    device that keeps trying the password of before the reset does not shut out its whole office.
 //! 4. A verification of the same guess that is under way is joined.
-//! 5. Otherwise argon2 decides. A wrong guess is answered after a delay that grows.
+//! 5. Otherwise argon2 decides, those first whose network has the fewest wrong guesses. A wrong guess is
+//!    answered after a delay that grows.
 //!
 //! Unknown user, inactive user and wrong password take the same way and the same time.
 
@@ -25,6 +26,7 @@ mod password;
 #[cfg(test)]
 mod tests;
 mod throttle;
+mod waiting;
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -189,13 +191,13 @@ impl Authenticator {
             Step::Known(false) => Some(Outcome::Wrong),
             Step::Throttled(retry_after) => return Verification::Throttled { retry_after },
             Step::Join(receiver) => outcome_of(receiver).await,
-            Step::Compute(sender, receiver) => {
-                if self.submit(&guess, stored, password, sender, now).is_err() {
-                    self.ledger().turn_away(&guess);
-                    None
-                } else {
-                    outcome_of(receiver).await
-                }
+            Step::Compute {
+                rank,
+                sender,
+                receiver,
+            } => {
+                self.submit(&guess, rank, stored, password, sender, now);
+                outcome_of(receiver).await
             }
         };
         match outcome {
@@ -226,24 +228,31 @@ impl Authenticator {
     fn submit(
         &self,
         guess: &Guess,
+        rank: u32,
         stored: Option<&PasswordHash>,
         password: &[u8],
         sender: watch::Sender<Option<Outcome>>,
         now: Timestamp,
-    ) -> Result<(), AuthError> {
+    ) {
         let is_user = stored.is_some();
         let hash = stored.unwrap_or(&self.dummy).clone();
         let password = Zeroizing::new(password.to_vec());
         let ledger = Arc::clone(&self.ledger);
         let guess = guess.clone();
-        self.hasher.submit_verification(Box::new(move |mill| {
-            let outcome = match mill.verify(&password, &hash) {
-                Outcome::Right if !is_user => Outcome::Wrong,
-                outcome => outcome,
+        let verification: hashing::Verification = Box::new(move |mill| {
+            let outcome = match mill.map(|mill| mill.verify(&password, &hash)) {
+                Some(Outcome::Right) if !is_user => Outcome::Wrong,
+                Some(outcome) => outcome,
+                None => {
+                    lock(&ledger).turn_away(&guess);
+                    let _ = sender.send(Some(Outcome::Undecided));
+                    return;
+                }
             };
             lock(&ledger).settle(&guess, outcome, now);
             let _ = sender.send(Some(outcome));
-        }))
+        });
+        self.hasher.submit_verification(rank, verification);
     }
 
     fn ledger(&self) -> MutexGuard<'_, Ledger> {

@@ -336,6 +336,50 @@ async fn when_the_queue_is_full_clients_come_back_and_nothing_is_held_against_th
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_login_from_elsewhere_has_room_however_many_guesses_wait() {
+    let scene = Arc::new(Scene::new().await);
+    // Nine networks that have guessed before, and guess on until the queue is full.
+    let mut guesses = tokio::task::JoinSet::new();
+    let guess = |guesses: &mut tokio::task::JoinSet<_>, n: u32, round: u32| {
+        let scene = Arc::clone(&scene);
+        guesses.spawn(async move {
+            let (name, client) = (format!("u{n} {round}"), format!("203.0.113.{n}"));
+            scene.verify(&name, "wrong", &client).await
+        });
+    };
+    for n in 1..=9 {
+        guess(&mut guesses, n, 0);
+    }
+    while guesses.join_next().await.is_some() {}
+    let blocker = scene.block();
+    for round in 1..=30 {
+        for n in 1..=9 {
+            guess(&mut guesses, n, round);
+        }
+    }
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(
+        scene.auth.figures().waiting,
+        Settings::default().waiting_max
+    );
+    let login = tokio::spawn({
+        let scene = Arc::clone(&scene);
+        async move { scene.verify("bob", "right", HOME).await }
+    });
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+    drop(blocker);
+    assert_eq!(login.await.unwrap(), Verified);
+    let verdicts = guesses.join_all().await;
+    let refused = verdicts.iter().filter(|verdict| **verdict == Refused);
+    assert_eq!(refused.count(), Settings::default().waiting_max - 1);
+    assert!(scene.auth.ledger().is_idle());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_guess_counts_although_its_client_left() {
     let scene = Scene::new().await;
     for n in 0..10 {
