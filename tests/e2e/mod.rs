@@ -9,6 +9,7 @@ mod configuration;
 mod crash;
 mod delivery;
 mod durability;
+mod floods;
 mod install;
 mod listeners;
 mod metrics;

@@ -1,8 +1,10 @@
 //! A plain SMTP client, in clear or under TLS, for tests that look at replies.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::path::Path;
+
+use socket2::{Domain, Socket, Type};
 
 use super::program::PATIENCE;
 use super::tls::{self, TlsStream};
@@ -37,6 +39,22 @@ impl Client {
             input: Vec::new(),
             is_over: false,
         }
+    }
+
+    /// Connects from another address of this machine, and takes the greeting.
+    pub fn connect_from(source: IpAddr, address: SocketAddr) -> Client {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
+        let source = SocketAddr::new(source, 0);
+        socket.bind(&source.into()).unwrap();
+        socket.connect(&address.into()).unwrap();
+        let mut client = Client {
+            stream: Stream::Clear(patient(socket.into())),
+            input: Vec::new(),
+            is_over: false,
+        };
+        let greeting = client.reply();
+        assert!(greeting.starts_with("220 "), "{greeting}");
+        client
     }
 
     /// Connects if somebody listens, and leaves the greeting unread.
@@ -128,6 +146,14 @@ impl Client {
                 self.input.extend_from_slice(&piece[..octets]);
                 true
             }
+        }
+    }
+
+    /// The connection itself, for clients that do not wait for replies.
+    pub fn into_stream(self) -> TcpStream {
+        match self.stream {
+            Stream::Clear(stream) => stream,
+            Stream::Tls(_) | Stream::Changing => panic!("the connection is not in clear"),
         }
     }
 

@@ -2,6 +2,7 @@
 //! SMTP client.
 
 mod client;
+mod honest;
 mod hop;
 mod http;
 mod names;
@@ -14,6 +15,7 @@ mod tls;
 use std::time::{Duration, Instant};
 
 pub use client::{Client, base64, mail, message_id};
+pub use honest::{Honest, SERVED_WITHIN};
 pub use hop::{Moment, NextHop};
 pub use names::Names;
 pub use postfix::Postfix;

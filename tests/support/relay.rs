@@ -150,6 +150,13 @@ impl Relay {
         self.program.id()
     }
 
+    /// Memory that it has, in octets.
+    pub fn resident_octets(&self) -> u64 {
+        let statm = fs::read_to_string(format!("/proc/{}/statm", self.id())).unwrap();
+        let pages: u64 = statm.split(' ').nth(1).unwrap().parse().unwrap();
+        pages * 4096
+    }
+
     pub fn program(&mut self) -> &mut Program {
         &mut self.program
     }

@@ -134,9 +134,15 @@ impl Port {
                     Session::new(reception.protocol.load_full(), security),
                 )
             }
-            // Nobody pays a handshake for being told to come back later.
-            Err(_) if implicit_tls => return,
-            Err(reply) => (None, Session::refuse(reception.protocol.load_full(), reply)),
+            Err(too_many) => {
+                reception.metrics.turned_away(too_many.limit());
+                // Nobody pays a handshake for being told to come back later.
+                if implicit_tls {
+                    return;
+                }
+                let reply = too_many.reply();
+                (None, Session::refuse(reception.protocol.load_full(), reply))
+            }
         };
         let whom = connection::Client {
             address: client,

@@ -26,6 +26,11 @@ use crate::tls::{self, ServerStream};
 /// waits holds no buffer.
 const READ_OCTETS: usize = 16 * 1024;
 
+/// Work that a connection may do without waiting for anything before others have their turn: a client
+/// that always has more to say, and is never waited for, would keep a thread for tens of milliseconds.
+/// A command with its answer is one, a question four, and so is a KiB of replies.
+const WORK_MAX: usize = 64;
+
 /// How long the farewell of a connection may take.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
@@ -46,6 +51,8 @@ pub(super) struct Connection<S> {
     implicit_tls: bool,
     deadlines: Deadlines,
     ending: watch::Receiver<Ending>,
+    /// Work done since the client was last waited for.
+    work: usize,
 }
 
 enum Stream<S> {
@@ -97,6 +104,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             implicit_tls: client.implicit_tls,
             deadlines,
             ending,
+            work: 0,
         }
     }
 
@@ -114,7 +122,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     async fn converse(&mut self) -> Result<(), Lost> {
         loop {
-            match self.session.next() {
+            let step = self.session.next();
+            self.take_turns(&step).await;
+            match step {
                 Step::Send => self.send().await?,
                 Step::Receive { within, wait } => self.receive(within, wait).await?,
                 Step::Content => {
@@ -133,6 +143,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 }
                 Step::Close => return Ok(()),
             }
+        }
+    }
+
+    /// Lets others go on when this connection has worked for long without waiting.
+    async fn take_turns(&mut self, step: &Step) {
+        self.work += match step {
+            Step::Send => self.session.output().len().div_ceil(256),
+            Step::Ask(_) => 4,
+            _ => 1,
+        };
+        if self.work > WORK_MAX {
+            self.work = 0;
+            tokio::task::yield_now().await;
         }
     }
 
@@ -166,7 +189,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.session.end(replies::shutting_down());
             return Ok(());
         }
-        let read = self.stream.read_into(&mut self.session);
+        let read = self.stream.read_into(&mut self.session, &mut self.work);
         tokio::select! {
             biased;
             read = timeout_at(until, read) => match read {
@@ -229,9 +252,19 @@ impl Deadlines {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Stream<S> {
-    /// Feeds the session with what the client has sent; the number of octets, 0 at the end.
-    async fn read_into(&mut self, session: &mut Session) -> io::Result<usize> {
-        self.read(|octets| session.feed(octets)).await
+    /// Feeds the session with what the client has sent; the number of octets, 0 at the end. Where it has to
+    /// be waited for, the work before is forgotten.
+    async fn read_into(&mut self, session: &mut Session, work: &mut usize) -> io::Result<usize> {
+        let read = self.read(|octets| session.feed(octets));
+        tokio::pin!(read);
+        poll_fn(|context| {
+            let polled = read.as_mut().poll(context);
+            if polled.is_pending() {
+                *work = 0;
+            }
+            polled
+        })
+        .await
     }
 
     /// Throws away what the client has sent; the number of octets, 0 at the end.

@@ -30,6 +30,33 @@ pub(super) struct Place {
     address: IpAddr,
 }
 
+/// Why there is no place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TooMany {
+    /// As many are connected as there may be at all.
+    InAll,
+    /// As many are connected from that address as there may be.
+    FromThere,
+}
+
+impl TooMany {
+    /// What the client is greeted with.
+    pub(super) fn reply(self) -> Reply {
+        match self {
+            TooMany::InAll => replies::too_many_connections(),
+            TooMany::FromThere => replies::too_many_connections_from_you(),
+        }
+    }
+
+    /// The limit as the metrics call it.
+    pub(super) fn limit(self) -> &'static str {
+        match self {
+            TooMany::InAll => "all",
+            TooMany::FromThere => "address",
+        }
+    }
+}
+
 impl Connections {
     /// None yet, and so many at most.
     pub fn new(settings: &Settings) -> Arc<Self> {
@@ -50,16 +77,16 @@ impl Connections {
     /// Takes a place for a client.
     ///
     /// # Errors
-    /// The reply to greet the client with, when there is none.
-    pub(super) fn admit(self: &Arc<Self>, address: IpAddr) -> Result<Place, Reply> {
+    /// The limit that there are too many for.
+    pub(super) fn admit(self: &Arc<Self>, address: IpAddr) -> Result<Place, TooMany> {
         let address = site(address);
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if open.count >= self.connections_max.load(Ordering::Relaxed) {
-            return Err(replies::too_many_connections());
+            return Err(TooMany::InAll);
         }
         let from_there = open.by_address.entry(address).or_default();
         if *from_there >= self.per_address_max.load(Ordering::Relaxed) {
-            return Err(replies::too_many_connections_from_you());
+            return Err(TooMany::FromThere);
         }
         *from_there += 1;
         open.count += 1;
@@ -112,24 +139,15 @@ mod tests {
         let admit = |address: &str| connections.admit(address.parse().unwrap());
         let first = admit("2001:db8::1").unwrap();
         let _second = admit("2001:db8::2").unwrap();
-        assert_eq!(
-            admit("2001:db8::3").unwrap_err(),
-            replies::too_many_connections_from_you()
-        );
+        assert_eq!(admit("2001:db8::3").unwrap_err(), TooMany::FromThere);
         let _third = admit("192.0.2.1").unwrap();
-        assert_eq!(
-            admit("192.0.2.2").unwrap_err(),
-            replies::too_many_connections()
-        );
+        assert_eq!(admit("192.0.2.2").unwrap_err(), TooMany::InAll);
         drop(first);
         assert!(admit("2001:db8::3").is_ok());
         assert_eq!(connections.open.lock().unwrap().by_address.len(), 2);
         // Other limits hold for those who come, not for those who are there.
         connections.limit(&limits(1, 1));
-        assert_eq!(
-            admit("192.0.2.3").unwrap_err(),
-            replies::too_many_connections()
-        );
+        assert_eq!(admit("192.0.2.3").unwrap_err(), TooMany::InAll);
         connections.limit(&limits(4, 2));
         assert!(admit("192.0.2.3").is_ok());
     }

@@ -9,6 +9,8 @@ pub struct Metrics {
     pub(super) connections: Gauge,
     /// Client connections since start.
     pub(super) connected: Counter,
+    /// Client connections for which there was no place, by the limit that they met.
+    pub(super) turned_away: Family<LimitLabels, Counter>,
     /// TLS handshakes that failed.
     pub(super) failed_handshakes: Counter,
     /// Logins by result.
@@ -17,6 +19,12 @@ pub struct Metrics {
     pub(super) accepted: Family<ClassLabels, Counter>,
     /// Transactions refused, by the step that refused them.
     pub(super) refused: Family<RefusalLabels, Counter>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct LimitLabels {
+    /// `all` or `address`.
+    pub(super) limit: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -53,6 +61,11 @@ impl Metrics {
             metrics.connected.clone(),
         );
         registry.register(
+            "turned_away",
+            "Client connections for which there was no place, by the limit that they met",
+            metrics.turned_away.clone(),
+        );
+        registry.register(
             "failed_handshakes",
             "TLS handshakes that failed",
             metrics.failed_handshakes.clone(),
@@ -75,6 +88,10 @@ impl Metrics {
         self.refused
             .get_or_create(&RefusalLabels { step, reason })
             .inc();
+    }
+
+    pub(super) fn turned_away(&self, limit: &'static str) {
+        self.turned_away.get_or_create(&LimitLabels { limit }).inc();
     }
 
     pub(super) fn login(&self, result: &'static str) {
