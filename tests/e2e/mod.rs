@@ -13,6 +13,7 @@ mod floods;
 mod install;
 mod listeners;
 mod metrics;
+mod misbehaving;
 mod notification;
 mod packaging;
 mod policy;

@@ -40,6 +40,8 @@ pub(super) struct Noted {
     pub(super) token: Option<String>,
     /// With which scope, when a token is made.
     pub(super) scope: Option<&'static str>,
+    /// To which policy component.
+    pub(super) component: Option<String>,
     /// To which message.
     pub(super) message_id: Option<String>,
     /// To which queued mail.
@@ -175,6 +177,7 @@ impl Drop for Line {
             list,
             token,
             scope,
+            component,
             message_id,
             filter,
             priority,
@@ -195,6 +198,7 @@ impl Drop for Line {
                 list,
                 token,
                 scope,
+                component,
                 message_id,
                 filter,
                 priority,

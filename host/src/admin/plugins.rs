@@ -1,4 +1,4 @@
-//! Policy components over HTTP: what is loaded, what it is granted, how it is doing.
+//! Policy components over HTTP: what is loaded, what it is granted, how it is doing, and asking it again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,20 +8,25 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Api;
-use super::access::Reader;
-use super::extract::NoQuery;
-use super::openapi::Refused;
+use super::access::{Operator, Reader};
+use super::audit::{self, Deed};
+use super::extract::{NoBody, NoQuery, Segment};
+use super::openapi::{Missing, Refused, RefusedBody};
+use super::problem::{Kind, Problem};
 use crate::plugin::{Allocation, BreakerState, BreakerStatus, ComponentStatus, PoolStatus, Source};
 use crate::policy::Question;
 
-/// What can be said about the policy components. A seam: the surface is tested without a component
-/// engine.
+/// What can be said about the policy components, and done with them. A seam: the surface is tested without
+/// a component engine.
 pub trait PluginStatus: Send + Sync {
     /// The components of the chain, in the order in which they are asked.
     fn status(&self) -> Vec<ComponentStatus>;
 
     /// The room for instances.
     fn pool(&self) -> PoolStatus;
+
+    /// Closes the breaker of a component, for all questions and users; false when there is no such one.
+    fn reset_breaker(&self, name: &str) -> bool;
 }
 
 impl PluginStatus for crate::plugin::Plugins {
@@ -31,6 +36,10 @@ impl PluginStatus for crate::plugin::Plugins {
 
     fn pool(&self) -> PoolStatus {
         self.pool()
+    }
+
+    fn reset_breaker(&self, name: &str) -> bool {
+        self.reset_breaker(name)
     }
 }
 
@@ -243,4 +252,33 @@ pub(super) async fn list(
             instances_held: pool.instances_held,
         },
     })
+}
+
+/// Closes the breaker of a policy component: it is asked again, by everybody and at once. Its figures stay.
+#[utoipa::path(post, path = "/api/v1/plugins/{plugin}/reset", operation_id = "reset_plugin", tag = "plugins",
+    params(("plugin" = String, Path, description = "The name of the component in the configuration.")),
+    security(("token" = ["operate"])),
+    responses((status = 200, description = "It is asked again.", body = PluginDocument), Refused, RefusedBody,
+        Missing))]
+pub(super) async fn reset(
+    _: Operator,
+    deed: Deed,
+    _: NoQuery,
+    State(api): State<Arc<Api>>,
+    Segment(name): Segment,
+    _: NoBody,
+) -> Result<axum::Json<PluginDocument>, Problem> {
+    deed.note(|noted| {
+        noted.action = Some("reset-plugin");
+        noted.component = Some(audit::shown(&name));
+    });
+    let missing = || Problem::new(Kind::NotFound, format!("there is no component {name}"));
+    if !api.plugins.reset_breaker(&name) {
+        return Err(missing());
+    }
+    let mut components = api.plugins.status().into_iter();
+    let component = components.find(|component| component.name == name);
+    component
+        .map(|component| axum::Json(shown(component)))
+        .ok_or_else(missing)
 }

@@ -60,6 +60,7 @@ pub(super) fn described() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(queue::change))
         .routes(routes!(messages::show))
         .routes(routes!(plugins::list))
+        .routes(routes!(plugins::reset))
         .routes(routes!(reload::reload))
         .routes(routes!(tokens::list, tokens::add))
         .routes(routes!(tokens::remove))

@@ -50,6 +50,10 @@ pub(super) fn plan(remote: &Remote) -> Plan {
         Remote::User(command) => Plan::Ask(user(command)),
         Remote::Queue(command) => queue(command),
         Remote::Plugin(PluginCommand::Ls(_)) => Plan::Ask(Ask::get("/api/v1/plugins")),
+        Remote::Plugin(PluginCommand::Reset(named)) => {
+            let path = format!("/api/v1/plugins/{}/reset", within_path(&named.name));
+            Plan::Ask(Ask::post(path, None))
+        }
         Remote::Connection(_) => Plan::Ask(Ask::get("/api/v1/connection")),
         Remote::Reload(_) => Plan::Ask(Ask::post("/api/v1/reload", None)),
         Remote::Backup(_) => Plan::Save(Ask::get("/api/v1/backup")),
@@ -423,6 +427,10 @@ mod tests {
             ),
             (&["queue", "show", "01ABC"], "GET /api/v1/messages/01ABC"),
             (&["plugin", "ls"], "GET /api/v1/plugins"),
+            (
+                &["plugin", "reset", "quota"],
+                "POST /api/v1/plugins/quota/reset",
+            ),
             (&["connection"], "GET /api/v1/connection"),
             (&["admin", "reset-password"], "POST /api/v1/admin/password"),
             (&["admin", "token", "ls"], "GET /api/v1/tokens"),

@@ -96,7 +96,9 @@ impl Remote {
                 *output
             }
             Remote::Queue(_) => self.change()?.output,
-            Remote::Plugin(PluginCommand::Ls(output))
+            Remote::Plugin(
+                PluginCommand::Ls(output) | PluginCommand::Reset(Named { output, .. }),
+            )
             | Remote::Connection(output)
             | Remote::Reload(output)
             | Remote::Admin(AdminCommand::ResetPassword(output)) => *output,
@@ -317,6 +319,8 @@ pub enum QueuedMail {
 pub enum PluginCommand {
     /// Show the policy components in the order in which they are asked
     Ls(Output),
+    /// Ask a component again that is not asked for a while because it failed
+    Reset(Named),
 }
 
 /// `outpost admin …`
@@ -433,6 +437,7 @@ mod tests {
             "queue cancel x",
             "queue set-priority x --priority 1",
             "plugin ls",
+            "plugin reset x",
             "connection",
             "admin reset-password",
             "admin token",
@@ -478,6 +483,7 @@ mod tests {
             "queue cancel x",
             "queue set-priority x --priority 1",
             "plugin ls",
+            "plugin reset x",
             "connection",
             "admin reset-password",
             "admin token",

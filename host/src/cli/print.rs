@@ -14,7 +14,9 @@ use crate::admin::Removed;
 use crate::admin::connection::{Certificate, Connection};
 use crate::admin::lists::{ListDocument, ListsDocument};
 use crate::admin::messages::MessageDocument;
-use crate::admin::plugins::{BreakerName, CountDocument, PluginsDocument, QuestionDocument};
+use crate::admin::plugins::{
+    BreakerName, CountDocument, PluginDocument, PluginsDocument, QuestionDocument,
+};
 use crate::admin::problem::{FieldError, Problem};
 use crate::admin::queue::{QueueChanged, QueuePage};
 use crate::admin::reload::{Reloaded, Remark};
@@ -45,7 +47,10 @@ pub(super) fn answer(remote: &Remote, document: Value) -> Result<String, serde_j
         Remote::Queue(QueueCommand::Ls { filter, .. }) => queue(&read(document)?, filter),
         Remote::Queue(QueueCommand::Show { .. }) => message(&read(document)?),
         Remote::Queue(_) => changed(&read(document)?, remote.change()),
-        Remote::Plugin(PluginCommand::Ls(_)) => plugins(&read(document)?),
+        Remote::Plugin(PluginCommand::Ls(_)) => {
+            plugins(&read::<PluginsDocument>(document)?.plugins)
+        }
+        Remote::Plugin(PluginCommand::Reset(_)) => plugins(&[read(document)?]),
         Remote::Backup(_) => backup::saved(&read(document)?),
         Remote::Connection(_) => connection(&read(document)?),
         Remote::Reload(_) => reloaded(&read(document)?),
@@ -397,7 +402,7 @@ fn changed(document: &QueueChanged, change: Option<&Change>) -> String {
     }
 }
 
-fn plugins(document: &PluginsDocument) -> String {
+fn plugins(plugins: &[PluginDocument]) -> String {
     let mut table = Table::new(&[
         "NAME",
         "SOURCE",
@@ -410,7 +415,7 @@ fn plugins(document: &PluginsDocument) -> String {
         "MEDIAN",
         "BREAKER",
     ]);
-    for plugin in &document.plugins {
+    for plugin in plugins {
         for question in &plugin.questions {
             table.row(vec![
                 plugin.name.clone(),

@@ -448,6 +448,15 @@ async fn connection_and_components_are_shown() {
          authorized-senders  shipped  3f2a91b0c4d5  0.1.0     sender    defer       7        2         \
          20 µs   open for 1 user\n"
     );
+    assert_eq!(
+        running.out("plugin reset authorized-senders").await,
+        running.out("plugin ls").await,
+        "the component that was reset"
+    );
+    assert_eq!(
+        running.err("plugin reset nobody").await,
+        "there is no component nobody\n"
+    );
 }
 
 #[tokio::test]

@@ -16,6 +16,11 @@ const REQUESTS: &[(&str, &str, &str)] = &[
     ("GET /metrics", "/metrics", ""),
     ("GET /api/v1/connection", "/api/v1/connection", ""),
     ("GET /api/v1/plugins", "/api/v1/plugins", ""),
+    (
+        "POST /api/v1/plugins/{plugin}/reset",
+        "/api/v1/plugins/authorized-senders/reset",
+        "",
+    ),
     ("POST /api/v1/reload", "/api/v1/reload", ""),
     (
         "POST /api/v1/lists",
