@@ -17,7 +17,7 @@ FUZZ_SECONDS ?= 60
 CARGO_FUZZ = RUSTC_BOOTSTRAP=1 $(CARGO) fuzz
 FUZZ_FLAGS = --fuzz-dir fuzz/libfuzzer --dev --sanitizer none --target-dir target/fuzz
 
-.PHONY: help run test test-tools components check-components lint docs bench fuzz $(FUZZ_TARGETS:%=fuzz-%) crash deb stored-form audit
+.PHONY: help run test test-tools components check-components lint docs bench fuzz $(FUZZ_TARGETS:%=fuzz-%) crash deb stored-form audit authors
 
 help:
 	@echo "make run               start the relay (as cargo run --release)"
@@ -27,6 +27,7 @@ help:
 	@echo "make components        rebuild the components that ship, and their manifest"
 	@echo "make check-components  rebuild them aside and compare"
 	@echo "make fuzz              fuzz every target for FUZZ_SECONDS (60); make fuzz-NAME fuzzes one"
+	@echo "make authors N=1000000  compose so many header sections, and compare who their authors are with Python"
 	@echo "make bench             the benchmarks of the hot paths"
 	@echo "make deb               a Debian package, in target/debian; BINARY=FILE packages a program that is built"
 	@echo "make stored-form       keep a data folder of this release for the tests of later ones"
@@ -76,6 +77,12 @@ $(FUZZ_TARGETS:%=fuzz-%): fuzz-%:
 	mkdir -p target/fuzz/corpus/$* target/fuzz/found/$*
 	$(CARGO_FUZZ) run $* $(FUZZ_FLAGS) target/fuzz/corpus/$* fuzz/corpus/$* -- \
 		-artifact_prefix=target/fuzz/found/$*/ -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048
+
+# Another SEED composes others.
+SEED ?= 1
+authors: N = 1000000
+authors:
+	OUTPOST_HEADERS=$(N) OUTPOST_SEED=$(SEED) $(CARGO) test --package outpost-fuzz --test python -- --nocapture
 
 # A program that is built already, such as target/release/outpost; without it the one of the profile for packages is
 # built, which takes some minutes longer.

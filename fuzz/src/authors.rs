@@ -1,8 +1,8 @@
 //! Authors: no address that another reader of mail sees escapes ours.
 //!
 //! The other reader is mail-parser. Where it sees an address in a field of authors that ours did not
-//! return, ours must have refused the message. Python's email package is asked the same by a test beside
-//! the reader.
+//! return, ours must have refused the message. Python's email package is asked the same by
+//! `tests/python.rs`, about headers that are composed there.
 
 use mail_parser::{HeaderName, MessageParser};
 use outpost::message::comparable_domain;
@@ -10,6 +10,21 @@ use outpost::message::header::{Authors, Fields};
 
 /// A header section.
 pub fn authors(octets: &[u8]) {
+    let Some(checked) = checked(octets) else {
+        return;
+    };
+    for address in seen(octets) {
+        assert!(
+            checked.contains(&address),
+            "{:?}: mail-parser sees {address}, checked were {checked:?}",
+            String::from_utf8_lossy(octets)
+        );
+    }
+}
+
+/// The addresses that are checked of a message with that header section, in comparable form; none when it
+/// is refused.
+pub fn checked(octets: &[u8]) -> Option<Vec<String>> {
     // The protocol core has refused content like this before anybody reads it.
     let lines: Vec<&[u8]> = octets.split(|octet| *octet == b'\n').collect();
     let is_bare = |line: &&[u8]| {
@@ -18,29 +33,22 @@ pub fn authors(octets: &[u8]) {
     };
     let (last, whole) = lines.split_last().unwrap_or((&octets, &[]));
     if whole.iter().any(is_bare) || !last.is_empty() {
-        return;
+        return None;
     }
     // An empty line ends the header.
     if octets.starts_with(b"\r\n") || octets.windows(4).any(|end| end == b"\r\n\r\n") {
-        return;
+        return None;
     }
-    let Ok(read) = Fields::parse(octets).map(|fields| Authors::read(&fields)) else {
-        return;
-    };
-    let Ok(read) = read else { return };
+    let fields = Fields::parse(octets).ok()?;
+    let read = Authors::read(&fields).ok()?;
     assert!(!read.from.is_empty(), "a message without an author");
-    let checked: Vec<String> = read
-        .into_addresses()
-        .iter()
-        .map(|address| address.to_string().to_lowercase())
-        .collect();
-    for address in seen(octets) {
-        assert!(
-            checked.contains(&address),
-            "{:?}: mail-parser sees {address}, checked were {checked:?}",
-            String::from_utf8_lossy(octets)
-        );
-    }
+    let addresses = read.into_addresses();
+    let addresses = addresses.iter();
+    Some(
+        addresses
+            .map(|address| address.to_string().to_lowercase())
+            .collect(),
+    )
 }
 
 /// The addresses that mail-parser sees, in comparable form.
@@ -68,8 +76,9 @@ fn seen(section: &[u8]) -> Vec<String> {
         .collect()
 }
 
-/// None for what names nobody: mail-parser takes a quoted local part for a name, and leaves `@domain`.
-fn comparable(address: &str) -> Option<String> {
+/// An address as another reader sees it, in the form in which ours are compared. None for what names nobody:
+/// mail-parser takes a quoted local part for a name, and leaves `@domain`.
+pub fn comparable(address: &str) -> Option<String> {
     let (local, domain) = address.rsplit_once('@')?;
     if local.is_empty() {
         return None;

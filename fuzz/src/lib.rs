@@ -22,7 +22,7 @@ mod support;
 
 pub use address::address;
 pub use answer::answer;
-pub use authors::authors;
+pub use authors::{authors, checked, comparable};
 pub use bdat::bdat;
 pub use client::client;
 pub use command::command;
