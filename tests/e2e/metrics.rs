@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::support::{Relay, Sink, mail, top};
+use crate::support::{Relay, Sink, mail, top, wait_until};
 
 /// The labels that there are, and the values that each may have.
 const LABELS: [(&str, &[&str]); 15] = [
@@ -182,4 +182,48 @@ fn each_family_is_there_once_and_described_and_no_label_grows_with_the_mail() {
         .lines()
         .find_map(|line| line.strip_prefix("outpost_auth_verification_seconds_total "));
     assert!(seconds.unwrap().parse::<f64>().unwrap() > 0.0);
+}
+
+#[test]
+fn depth_and_age_of_the_queue_are_shown_for_each_class() {
+    // Nobody takes the mail.
+    let relay = Relay::start_in_clear("");
+    let password = relay.user("ann", "a.example");
+    let mut client = relay.logged_in("ann", &password);
+    let from = "ann@a.example";
+    let figures = |name: &str| {
+        let page = relay.get("/metrics");
+        [1, 2, 3, 4, 5].map(|class| -> u64 {
+            let beginning = format!("{name}{{class=\"{class}\"}} ");
+            let line = page.lines().find_map(|line| line.strip_prefix(&beginning));
+            line.unwrap_or_else(|| panic!("{beginning} in {page}"))
+                .parse()
+                .unwrap()
+        })
+    };
+    let (depth, age) = (
+        "outpost_spool_deliveries_queued",
+        "outpost_spool_oldest_seconds",
+    );
+    assert_eq!((figures(depth), figures(age)), ([0; 5], [0; 5]));
+    let slow = relay.user_with("slow", &["--domains", "a.example", "--priority", "5"]);
+    let mut slow = relay.logged_in("slow", &slow);
+    assert!(
+        slow.message(from, "bob@d.example", &mail(from, "slow"))
+            .starts_with("250 ")
+    );
+    wait_until("it is older than a second", || figures(age)[4] >= 2);
+    assert!(
+        client
+            .message(from, "bob@d.example", &mail(from, "usual"))
+            .starts_with("250 ")
+    );
+    let ages = figures(age);
+    assert!(ages[4] > ages[2], "{ages:?}");
+    assert_eq!(
+        (figures(depth), ages[..2].to_vec()),
+        ([0, 0, 1, 0, 1], vec![0, 0])
+    );
+    relay.printed_by(&["queue", "cancel", "--all", "--yes"]);
+    assert_eq!((figures(depth), figures(age)), ([0; 5], [0; 5]));
 }

@@ -1,14 +1,20 @@
 //! Metrics: what the admin surface counts, and the exposition of what everybody counts.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::response::IntoResponse;
 
+use tokio::time::timeout;
+
 use super::Api;
-use crate::telemetry::{Counter, EncodeLabelSet, Family, Registry, exposition, plain_exposition};
+use crate::message::{Class, Timestamp};
+use crate::telemetry::{
+    Counter, EncodeLabelSet, Family, Gauge, Registry, exposition, plain_exposition,
+};
 
 /// The form that is answered with where it is asked for.
 const OPENMETRICS: &str = "application/openmetrics-text";
@@ -17,7 +23,18 @@ const OPENMETRICS: &str = "application/openmetrics-text";
 #[derive(Clone, Debug, Default)]
 pub struct Metrics {
     requests: Family<Status, Counter>,
+    /// Asked for when the page is: to keep it would cost each message something.
+    oldest: Family<ClassLabel, Gauge>,
 }
+
+/// A class, 1 to 5.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ClassLabel {
+    class: u8,
+}
+
+/// How long the page waits for the ages of queued mail: a long queue is counted once, in the background.
+const AGES_WITHIN: Duration = Duration::from_secs(2);
 
 /// The first digit of a status: `4xx`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -34,7 +51,24 @@ impl Metrics {
             "Requests answered by the admin surface, by kind of status",
             metrics.requests.clone(),
         );
+        registry.register(
+            "outpost_spool_oldest_seconds",
+            "Age of the oldest delivery queued, by class; 0 where none is",
+            metrics.oldest.clone(),
+        );
         metrics
+    }
+
+    /// Shows how old the oldest queued mail of each class is at `now`.
+    fn show_oldest(&self, oldest: [Option<Timestamp>; 5], now: Timestamp) {
+        for (class, accepted) in Class::ALL.into_iter().zip(oldest) {
+            let age = accepted.map_or(Duration::ZERO, |accepted| now.since(accepted));
+            let seconds = i64::try_from(age.as_secs()).unwrap_or(i64::MAX);
+            let class = class.number();
+            self.oldest
+                .get_or_create(&ClassLabel { class })
+                .set(seconds);
+        }
     }
 
     /// Counts an answer.
@@ -55,6 +89,11 @@ impl Metrics {
     responses((status = 200, description = "All metrics.",
         content((String = "text/plain"), (String = "application/openmetrics-text")))))]
 pub(super) async fn show(State(api): State<Arc<Api>>, headers: HeaderMap) -> impl IntoResponse {
+    match timeout(AGES_WITHIN, api.spool.oldest()).await {
+        Ok(Ok(oldest)) => api.metrics.show_oldest(oldest, api.clock.now()),
+        // What was true once is worse than nothing.
+        Ok(Err(_)) | Err(_) => api.metrics.oldest.clear(),
+    }
     if accepts_openmetrics(&headers) {
         let media_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
         ([(CONTENT_TYPE, media_type)], exposition(&api.registry))

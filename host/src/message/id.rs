@@ -21,6 +21,11 @@ impl MessageId {
         Self(Ulid::from_parts(at.unix_milliseconds(), random).into())
     }
 
+    /// When the message arrived.
+    pub fn accepted(self) -> Timestamp {
+        Timestamp::from_unix_milliseconds(Ulid::from(self.0).timestamp_ms())
+    }
+
     /// The id as a number, for storage; it orders as the id does.
     pub const fn to_bits(self) -> u128 {
         self.0
@@ -61,6 +66,7 @@ mod tests {
         let earlier = MessageId::new(Timestamp::from_unix_milliseconds(1_000), u128::MAX);
         let later = MessageId::new(Timestamp::from_unix_milliseconds(1_001), 0);
         assert!(earlier < later);
+        assert_eq!(later.accepted().unix_milliseconds(), 1_001);
         assert!(earlier.to_string() < later.to_string());
     }
 

@@ -248,6 +248,10 @@ impl Spool for Stage {
         self.memory.figures()
     }
 
+    fn oldest(&self) -> Pending<'_, [Option<Timestamp>; 5]> {
+        self.memory.oldest()
+    }
+
     fn close(&self) -> Pending<'_, ()> {
         self.memory.close()
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::message::{Delivery, DeliveryId, DeliveryState, Line, Message, MessageId, Timestamp};
 
+use super::ages::Ages;
 use super::leases::Leases;
 use super::ledger::{Effect, Stowed};
 use super::lines::{Behind, First, Horizon, Lines};
@@ -22,6 +23,7 @@ pub(super) struct Board {
     pub(super) leases: Leases<Place>,
     pub(super) recent: Recent,
     pub(super) counters: Counters,
+    pub(super) ages: Ages,
     pub(super) commits: u64,
     pub(super) writable: bool,
 }
@@ -56,6 +58,7 @@ impl Board {
             leases: Leases::default(),
             recent: Recent::new(recent_octets_max),
             counters: Counters::default(),
+            ages: Ages::default(),
             commits: 0,
             writable: true,
         }
@@ -72,10 +75,18 @@ impl Board {
                 }
                 Effect::Enqueued(message, Stowed::File) => self.recent.add(message, None),
                 Effect::Placed(standing) => {
+                    let class = standing.place.line.class;
+                    self.ages.came(class, standing.delivery.id.message);
+                    self.placed(&standing.place, &standing.delivery, &mut aftermath);
+                    self.recent.put(standing.delivery);
+                }
+                Effect::Stands(standing) => {
                     self.placed(&standing.place, &standing.delivery, &mut aftermath);
                     self.recent.put(standing.delivery);
                 }
                 Effect::Left(standing) => {
+                    let class = standing.place.line.class;
+                    self.ages.left(class, standing.delivery.id.message);
                     if self.lines.remove(&standing.place) {
                         aftermath.lines.push(standing.place.line);
                     }

@@ -36,6 +36,10 @@ pub(super) struct Common {
     pub(super) store: Store,
     pub(super) inbox: Inbox,
     pub(super) board: Mutex<Board>,
+    /// Held from a commit until memory knows of it: who has it sees both at one moment.
+    pub(super) step: Mutex<()>,
+    /// One counts the ages at a time, on a thread that may wait.
+    pub(super) counting: Arc<tokio::sync::Mutex<()>>,
     pub(super) announcements: Announcements,
     pub(super) opening: Opening,
     pub(super) metrics: Metrics,
@@ -118,6 +122,10 @@ impl Common {
         self.board.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(super) fn step(&self) -> MutexGuard<'_, ()> {
+        self.step.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) fn is_leased(&self, id: DeliveryId) -> bool {
         self.board().is_leased(id)
     }
@@ -170,6 +178,7 @@ impl Common {
         board.lines.rebuild(heads);
         board.recent.forget_all();
         board.counters = counters;
+        board.ages.forget();
         for id in gone {
             board.leases.revoke(id);
         }

@@ -160,6 +160,8 @@ impl Embedded {
         let common = Arc::new(Common {
             interruption,
             board: Mutex::new(Board::new(settings.recent_octets_max)),
+            step: Mutex::default(),
+            counting: Arc::default(),
             inbox: Inbox::new(pace.settlement_patience),
             announcements: Announcements::default(),
             opening: Opening::default(),
@@ -360,6 +362,13 @@ impl Spool for Embedded {
             commits: board.commits,
             writable: board.writable && !self.common.inbox.is_closed(),
         }
+    }
+
+    fn oldest(&self) -> Pending<'_, [Option<Timestamp>; 5]> {
+        Box::pin(async move {
+            self.check_open()?;
+            queries::oldest(&self.common).await
+        })
     }
 
     fn close(&self) -> Pending<'_, ()> {

@@ -61,6 +61,8 @@ pub(super) enum Effect {
     Enqueued(Arc<Message>, Stowed),
     /// A delivery stands there now, waiting or held.
     Placed(Standing),
+    /// A delivery stands there, as it has since a commit that was thought to have failed.
+    Stands(Standing),
     /// A delivery stands there no more.
     Left(Standing),
     /// A lease has served.
@@ -221,7 +223,7 @@ impl<'a, 't> Ledger<'a, 't> {
     /// known, and what it left stands there already.
     fn settled_before(&mut self, lease: Lease, standing: Standing) {
         self.effects.push(Effect::LeaseEnded(lease));
-        self.effects.push(Effect::Placed(standing));
+        self.effects.push(Effect::Stands(standing));
     }
 
     /// Applies an operator's change to deliveries. Those that are gone meanwhile, or that it does

@@ -531,6 +531,18 @@ impl Spool for Memory {
         }
     }
 
+    fn oldest(&self) -> Pending<'_, [Option<Timestamp>; 5]> {
+        Box::pin(async {
+            let mut oldest: [Option<Timestamp>; 5] = [None; 5];
+            for (place, id) in &self.open_shelf()?.queue {
+                let oldest = &mut oldest[class_index(place.line.class)];
+                let accepted = id.message.accepted();
+                *oldest = Some(oldest.map_or(accepted, |oldest| oldest.min(accepted)));
+            }
+            Ok(oldest)
+        })
+    }
+
     fn close(&self) -> Pending<'_, ()> {
         Box::pin(async move {
             self.closed.store(true, Ordering::Release);

@@ -5,6 +5,7 @@
 //! and memory (tests, can be told to fail); one contract suite runs on all. The spool knows nothing
 //! about schedules, hosts or policies: it keeps what it is given in the order that it is given.
 
+mod ages;
 mod announcements;
 mod board;
 mod budget;
@@ -142,6 +143,11 @@ pub trait Spool: Send + Sync + 'static {
 
     /// Figures for metrics and health; cheap.
     fn figures(&self) -> Figures;
+
+    /// When the oldest queued delivery of each class was accepted (index 0 is class 1), leased and held ones
+    /// included: to a second, and in a queue of days to some minutes. Counts the whole queue when it is asked
+    /// first, and after a failure.
+    fn oldest(&self) -> Pending<'_, [Option<Timestamp>; 5]>;
 
     /// Commits what is waiting and stops; later calls are [`SpoolError::Unavailable`].
     fn close(&self) -> Pending<'_, ()>;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::message::{Message, MessageId, Timestamp, TrailEntry};
 
+use super::ages::Counts;
 use super::common::Common;
 use super::pieces::Pieces;
 use super::place::Place;
@@ -38,6 +39,34 @@ pub(super) async fn content(
         Some(Kept::Inline(octets)) => Ok(Box::new(Pieces::of(octets.into()))),
         Some(Kept::File { octets }) => Ok(Box::new(common.contents.open(id, octets).await?)),
     }
+}
+
+/// When the oldest delivery of each class was accepted. The first who asks has the queue counted, and that comes
+/// to its end though nobody waits for it any more.
+pub(super) async fn oldest(common: &Arc<Common>) -> Result<[Option<Timestamp>; 5], SpoolError> {
+    let known = common.board().ages.oldest();
+    if let Some(oldest) = known {
+        return Ok(oldest);
+    }
+    let one_at_a_time = Arc::clone(&common.counting).lock_owned().await;
+    let counter = Arc::clone(common);
+    common
+        .contents
+        .off_runtime(move || {
+            let _one_at_a_time = one_at_a_time;
+            let (view, times) = {
+                let _step = counter.step();
+                let view = counter.store.view()?;
+                (view, counter.board().ages.begin())
+            };
+            if let Some(times) = times {
+                let counts = counter.store.read_in(&view, Counts::of)?;
+                counter.board().ages.complete(times, counts);
+            }
+            let oldest = counter.board().ages.oldest();
+            oldest.ok_or_else(|| SpoolError::unavailable("memory was built anew"))
+        })
+        .await
 }
 
 /// Where a content was found.

@@ -6,7 +6,7 @@
 //! rebuilt from it.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant};
 
 use crate::message::{DeliveryId, MessageId};
@@ -219,14 +219,17 @@ impl Writer {
         }
         let began = Instant::now();
         let mut done = Done::default();
+        let common = Arc::clone(&self.common);
+        let step = common.step();
         match self.transact(&enqueues, &settles, deliveries, &set_aside, &mut done) {
             Ok(()) => {
                 let metrics = &self.common.metrics;
                 metrics.committed(began.elapsed(), requests, &done.counters.queued);
-                self.durable(enqueues, settles, done);
+                self.durable(enqueues, settles, done, step);
                 self.end_slice(slice);
             }
             Err(error) => {
+                drop(step);
                 let enqueues = self.doubt(enqueues, &done);
                 self.failed(error, enqueues, settles);
             }
@@ -276,7 +279,13 @@ impl Writer {
     }
 
     /// Applies to memory what is on stable storage, and answers.
-    fn durable(&mut self, enqueues: Vec<Enqueue>, settles: Vec<Settle>, done: Done) {
+    fn durable(
+        &mut self,
+        enqueues: Vec<Enqueue>,
+        settles: Vec<Settle>,
+        done: Done,
+        step: MutexGuard<'_, ()>,
+    ) {
         self.is_dirty = true;
         if let Some(swept) = done.swept {
             self.sweep_waits = swept.waits;
@@ -295,6 +304,7 @@ impl Writer {
             }
         }
         drop(board);
+        drop(step);
         // Who waits for a 250 comes before who delivers: where both wait for one processor, that is the
         // order in which they get it.
         for (enqueue, result) in enqueues.into_iter().zip(done.enqueued) {

@@ -63,6 +63,58 @@ pub(super) async fn figures_count_what_is_queued(mut subject: Subject) {
     assert_eq!(subject.spool.figures().queued, [2, 0, 0, 3, 0]);
 }
 
+pub(super) async fn the_oldest_of_each_class_is_told_whatever_becomes_of_it(mut subject: Subject) {
+    let seconds = |number: u64| number * 1_024;
+    for (number, class) in [
+        (seconds(3), Class::Low),
+        (seconds(5), Class::Low),
+        (seconds(4), Class::High),
+    ] {
+        let message = message(number, "user", class, &["a.example", "b.example"]);
+        subject.enqueue(message).await;
+    }
+    let low = [
+        line("a.example", Class::Low, "user"),
+        line("b.example", Class::Low, "user"),
+    ];
+    let told = async |subject: &Subject| {
+        let oldest = subject.spool.oldest().await.unwrap();
+        oldest.map(|at| at.map_or(0, |at| at.unix_milliseconds() / 1_024))
+    };
+    assert_eq!(told(&subject).await, [0, 4, 0, 3, 0]);
+    let claims = [
+        subject.claim(&low[0]).await.unwrap(),
+        subject.claim(&low[1]).await.unwrap(),
+    ];
+    assert_eq!(told(&subject).await, [0, 4, 0, 3, 0], "under way");
+    let [one, other] = claims.map(|claim| claim.lease);
+    subject.settle(one, Vec::new()).await.unwrap();
+    assert_eq!(
+        told(&subject).await,
+        [0, 4, 0, 3, 0],
+        "one of two recipients"
+    );
+    subject.settle(other, Vec::new()).await.unwrap();
+    assert_eq!(told(&subject).await, [0, 4, 0, 5, 0]);
+    subject
+        .change(Selection::of_message(id(seconds(4))), ChangeAction::Hold)
+        .await;
+    assert_eq!(told(&subject).await, [0, 4, 0, 5, 0], "held");
+    subject
+        .change(
+            Selection::of_message(id(seconds(4))),
+            ChangeAction::SetClass(Class::VeryLow),
+        )
+        .await;
+    assert_eq!(told(&subject).await, [0, 0, 0, 5, 4]);
+    subject.restart().await;
+    assert_eq!(told(&subject).await, [0, 0, 0, 5, 4]);
+    subject
+        .change(Selection::default(), ChangeAction::Cancel)
+        .await;
+    assert_eq!(told(&subject).await, [0; 5]);
+}
+
 pub(super) async fn after_its_end_a_spool_does_nothing(subject: Subject) {
     subject.enqueue(normal(1)).await;
     let claim = subject.claim(&normal_line()).await.unwrap();

@@ -253,6 +253,7 @@ on_every_backend! {
     limits::a_declared_size_sets_only_a_part_aside
     contents::what_does_not_fit_together_is_refused
     limits::figures_count_what_is_queued
+    limits::the_oldest_of_each_class_is_told_whatever_becomes_of_it
     limits::after_its_end_a_spool_does_nothing
     leases::a_claim_that_nobody_waits_for_takes_no_lease
 }
