@@ -254,3 +254,53 @@ fn unknown_user_wrong_password_and_inactive_user_cannot_be_told_apart() {
     // A hash that is not computed would be a hundred times faster.
     assert!(*most < *least * 4, "{names:?} take {medians:?}");
 }
+
+#[test]
+fn one_user_whose_contents_never_end_leaves_room_for_the_others() {
+    const CONTENT: usize = 900 << 10;
+    let relay = Relay::start_in_clear(
+        "\n[submission]\naddresses = [\"IP\"]\nports = \"2525\"\nplaintext_auth = true\n\
+         message_bytes_max = 1048576\n[spool]\nin_flight_bytes_max = 4194304\n",
+    );
+    let password = relay.user("greedy", "a.example");
+    let header = "From: greedy@a.example\r\n\r\n";
+    let content = format!(
+        "{header}{}",
+        format!("{}\r\n", "x".repeat(62)).repeat(CONTENT / 64)
+    );
+    let mut greedy: Vec<Client> = (0..6)
+        .map(|_| {
+            let mut client = relay.logged_in("greedy", &password);
+            client.expect("MAIL FROM:<greedy@a.example>", "250");
+            client.expect("RCPT TO:<bob@d.example>", "250");
+            client.expect("DATA", "354");
+            client.send(content.as_bytes());
+            client
+        })
+        .collect();
+    // Three have room, and what the others have sent is not kept.
+    let in_flight = "outpost_spool_octets_in_flight";
+    wait_until("three quarters are taken, and no more", || {
+        let taken = figure(&relay, in_flight);
+        assert!(taken < 3.5 * 1_048_576.0, "{taken}");
+        taken > 2.5 * 1_048_576.0
+    });
+    let password = relay.user("honest", "a.example");
+    let mut honest = relay.logged_in("honest", &password);
+    let from = "honest@a.example";
+    let large = content.replace("greedy@", "honest@");
+    let reply = honest.transaction(&format!("<{from}>"), &["<bob@d.example>"], &large);
+    assert!(reply.starts_with("250 2.0.0 "), "{reply}");
+    for client in &mut greedy {
+        client.send(b".\r\n");
+    }
+    let replies: Vec<String> = greedy.iter_mut().map(Client::reply).collect();
+    let of = |code: &str| {
+        replies
+            .iter()
+            .filter(|reply| reply.starts_with(code))
+            .count()
+    };
+    assert_eq!((of("250 2.0.0 "), of("452 4.3.1 ")), (3, 3), "{replies:?}");
+    wait_until("all is given back", || figure(&relay, in_flight) == 0.0);
+}

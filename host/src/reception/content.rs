@@ -9,7 +9,8 @@ use crate::spool::{Intake, SpoolError};
 
 /// A content that is being received.
 pub(super) struct Receiving {
-    intake: Box<dyn Intake>,
+    /// None when it is refused: what it took is given back at once, however long the rest takes.
+    intake: Option<Box<dyn Intake>>,
     header: Header,
     /// The first thing that went wrong; the rest of the content is read and forgotten.
     failure: Option<Reply>,
@@ -51,7 +52,7 @@ impl Receiving {
             octets_max,
         };
         Ok(Self {
-            intake,
+            intake: Some(intake),
             header,
             failure: None,
             eight_bit: false,
@@ -60,19 +61,29 @@ impl Receiving {
 
     /// Takes the next piece.
     pub(super) async fn take(&mut self, piece: &[u8]) {
-        if self.failure.is_some() {
+        let Some(intake) = &mut self.intake else {
             return;
-        }
+        };
         self.eight_bit |= !piece.is_ascii();
         let taken = match self.header.take(piece) {
-            Ok(()) => self
-                .intake
-                .write(piece)
-                .await
-                .map_err(|error| refusal(&error)),
+            Ok(()) => intake.write(piece).await.map_err(|error| refusal(&error)),
             Err(reply) => Err(reply),
         };
-        self.failure = taken.err();
+        if let Err(reply) = taken {
+            self.refuse(reply);
+        }
+    }
+
+    /// Refuses it, whatever comes yet. The first reason is the one that is told.
+    pub(super) fn refuse(&mut self, reply: Reply) {
+        self.intake = None;
+        self.header = Header::Whole(Vec::new());
+        self.failure.get_or_insert(reply);
+    }
+
+    /// Whether it is refused already.
+    pub(super) fn is_refused(&self) -> bool {
+        self.failure.is_some()
     }
 
     /// Ends; the reply that refuses the message when it could not be taken whole.
@@ -80,12 +91,13 @@ impl Receiving {
         if let Some(reply) = self.failure {
             return Err(reply);
         }
+        let intake = self.intake.ok_or_else(replies::try_again)?;
         let header = match self.header {
             // A message may be all header (RFC 5322 §3.5: the body is optional).
             Header::Gathering { section, .. } | Header::Whole(section) => section,
         };
         Ok(Received {
-            intake: self.intake,
+            intake,
             header,
             eight_bit: self.eight_bit,
         })

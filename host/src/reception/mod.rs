@@ -13,6 +13,7 @@ mod limits;
 mod metrics;
 mod refusal;
 mod replies;
+mod shares;
 #[cfg(test)]
 mod tests;
 mod trace;
@@ -35,7 +36,9 @@ use crate::tls;
 pub use acceptor::{Acceptor, Drained, accept};
 pub use limits::Connections;
 pub use metrics::Metrics;
+
 pub use refusal::{Notifier, Settings as NotificationSettings};
+pub use shares::Shares;
 
 /// What the operator chooses about reception, beside what the protocol core needs.
 #[derive(Clone, Debug)]
@@ -70,6 +73,8 @@ pub struct Reception {
     pub settings: Settings,
     /// Counts and limits clients.
     pub connections: Arc<Connections>,
+    /// Counts and limits what open transactions hold.
+    pub shares: Shares,
     /// Those of the protocol core, for ports in clear and for ports with implicit TLS alike. A connection
     /// keeps those that it began with.
     pub protocol: ArcSwap<server::Settings>,

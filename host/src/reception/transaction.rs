@@ -15,6 +15,7 @@ use super::content::{self, Received, Receiving};
 use super::dialogue::Login;
 use super::metrics::ClassLabels;
 use super::refusal::RefusedSender;
+use super::shares::{Share, octets_of};
 use super::{Reception, replies, trace};
 use crate::account::User;
 use crate::message::header::{Authors, Fields, Requested, requested_priorities, subject};
@@ -50,6 +51,8 @@ pub(super) struct Transaction {
     known: HashSet<(Address, Option<Notify>, Option<Orcpt>)>,
     id: MessageId,
     receiving: Option<Receiving>,
+    envelope_share: Share,
+    content_share: Share,
 }
 
 impl Transaction {
@@ -111,6 +114,8 @@ impl Transaction {
             }
         }
         Ok(Self {
+            envelope_share: reception.shares.envelope(&user.name),
+            content_share: reception.shares.content(&user.name),
             reception,
             user,
             facts,
@@ -156,10 +161,16 @@ impl Transaction {
             orcpt: parameters.orcpt,
         };
         let key = (address.clone(), recipient.notify, recipient.orcpt.clone());
-        if self.known.insert(key) {
-            self.recipients.push(recipient);
-            self.forward_paths.push(address);
+        if self.known.contains(&key) {
+            return Answer::Accept;
         }
+        if !self.envelope_share.grow(octets_of(&recipient), 0) {
+            self.reception.metrics.refused("recipient", "room");
+            return Answer::Refuse(replies::no_room());
+        }
+        self.known.insert(key);
+        self.recipients.push(recipient);
+        self.forward_paths.push(address);
         Answer::Accept
     }
 
@@ -185,8 +196,18 @@ impl Transaction {
     }
 
     pub(super) async fn content(&mut self, piece: &[u8]) {
-        if let Some(receiving) = &mut self.receiving {
+        let Some(receiving) = &mut self.receiving else {
+            return;
+        };
+        let largest = self.reception.protocol.load().limits.content_octets_max;
+        if self.content_share.grow(piece.len() as u64, largest) {
             receiving.take(piece).await;
+        } else {
+            receiving.refuse(replies::no_room());
+        }
+        // What is refused is read to its end, and kept no longer.
+        if receiving.is_refused() {
+            self.content_share.give_back();
         }
     }
 

@@ -30,7 +30,7 @@ use crate::message::Routes;
 use crate::net::{self, Bound, Listener, Passed, Unbound, Unused};
 use crate::plugin::Plugins;
 use crate::queue::{self, Queue};
-use crate::reception::{self, Connections, NotificationSettings, Notifier, Reception};
+use crate::reception::{self, Connections, NotificationSettings, Notifier, Reception, Shares};
 use crate::spool::{self, Spool};
 use crate::telemetry::Registry;
 use crate::tls;
@@ -324,6 +324,7 @@ impl Foundation {
     ) -> Arc<Reception> {
         Arc::new(Reception {
             connections: Connections::new(&settings),
+            shares: Shares::new(self.spool.figures().octets_in_flight_max),
             settings,
             protocol: ArcSwap::from_pointee(reload::protocol(config)),
             tls: self.tls.clone(),
