@@ -163,7 +163,11 @@ impl Dialogue {
             }
             (Verification::Throttled { .. }, _) => {
                 self.reception.metrics.login("throttled");
-                tracing::info!(client = %self.client.address.ip(), port = self.client.listener_port, "login put off");
+                // Whoever has no login can cause these without end.
+                if let Some(left_out) = self.reception.put_off.admits(now) {
+                    let left_out = (left_out > 0).then_some(left_out);
+                    tracing::info!(client = %self.client.address.ip(), port = self.client.listener_port, left_out, "login put off");
+                }
                 Answer::Refuse(replies::login_later())
             }
             (Verification::Refused | Verification::Verified, user) => {

@@ -14,6 +14,7 @@ mod metrics;
 mod refusal;
 mod replies;
 mod shares;
+mod sparing;
 #[cfg(test)]
 mod tests;
 mod trace;
@@ -39,6 +40,7 @@ pub use metrics::Metrics;
 
 pub use refusal::{Notifier, Settings as NotificationSettings};
 pub use shares::Shares;
+pub use sparing::Sparing;
 
 /// What the operator chooses about reception, beside what the protocol core needs.
 #[derive(Clone, Debug)]
@@ -90,6 +92,8 @@ pub struct Reception {
     pub spool: Arc<dyn Spool>,
     /// Splits an envelope by next hop.
     pub routes: Arc<ArcSwap<Routes>>,
+    /// Spares the log where logins are put off.
+    pub put_off: Sparing,
     /// Told of refused senders.
     pub notifier: Arc<Notifier>,
     /// The time.

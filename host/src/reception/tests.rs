@@ -77,6 +77,7 @@ impl Stage {
                 ..Settings::default()
             },
             connections: Connections::new(&Settings::default()),
+            put_off: Sparing::default(),
             shares: Shares::new(spool.figures().octets_in_flight_max),
             protocol: ArcSwap::from_pointee(server::Settings {
                 hostname: "relay.test".into(),
