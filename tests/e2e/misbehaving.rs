@@ -169,6 +169,51 @@ fn whatever_a_component_does_costs_its_own_transactions_while_mail_flows() {
     }
 }
 
+#[test]
+fn a_crowd_that_keeps_the_machine_busy_suspends_nothing_that_does_its_work() {
+    const SESSIONS: usize = 100;
+    let relay = Relay::start_in_clear(&chain(
+        "",
+        "behaviour = \"loop\"\nat = \"mail\"\nuser = \"bad\"\n",
+    ));
+    // One less than would suspend it for everybody; each asks many times before his faults suspend it for him.
+    let passwords: Vec<(String, String)> = (0..USERS - 1)
+        .map(|number| format!("bad-{number}"))
+        .map(|name| (name.clone(), relay.user(&name, "a.example")))
+        .collect();
+    let mut crowd: Vec<Client> = (0..SESSIONS)
+        .map(|number| {
+            let (name, password) = &passwords[number % passwords.len()];
+            relay.logged_in(name, password)
+        })
+        .collect();
+    let honest = Honest::begin(&relay, "good");
+    let began = Instant::now();
+    for client in &mut crowd {
+        client.send(b"MAIL FROM:<x@a.example>\r\n");
+    }
+    for client in &mut crowd {
+        let reply = client.reply();
+        assert!(reply.starts_with("451 4.3.0 "), "{reply}");
+    }
+    let took = began.elapsed();
+    println!("{SESSIONS} loops end after {took:?}");
+    assert!(took < ANSWERED_WITHIN, "{took:?}");
+    honest.end("a crowd of loops");
+    let listed = relay.printed_by(&["plugin", "ls"]);
+    for shipped in ["authorized-senders", "effective-priority"] {
+        let row = listed.lines().find(|row| row.starts_with(shipped)).unwrap();
+        assert!(row.ends_with("  closed"), "{listed}");
+    }
+    assert_eq!(breaker(&listed), "open for 4 users");
+    let metrics = relay.get("/metrics");
+    for shipped in ["authorized-senders", "effective-priority"] {
+        let failures = format!("outpost_policy_failures_total{{component=\"{shipped}\"");
+        let mut counts = metrics.lines().filter(|line| line.starts_with(&failures));
+        assert!(counts.all(|line| line.ends_with(" 0")), "{metrics}");
+    }
+}
+
 /// Takes ten seconds, since the breaker does.
 #[test]
 fn what_failed_for_everybody_is_asked_again_when_an_operator_says_so_or_a_probe_is_answered() {
