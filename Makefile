@@ -82,7 +82,7 @@ $(FUZZ_TARGETS:%=fuzz-%): fuzz-%:
 SEED ?= 1
 authors: N = 1000000
 authors:
-	OUTPOST_HEADERS=$(N) OUTPOST_SEED=$(SEED) $(CARGO) test --package outpost-fuzz --test python -- --nocapture
+	OUTPOST_HEADERS=$(N) OUTPOST_SEED=$(SEED) $(CARGO) test --package outpost-fuzz --test readers -- --nocapture
 
 # A program that is built already, such as target/release/outpost; without it the one of the profile for packages is
 # built, which takes some minutes longer.

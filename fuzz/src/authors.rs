@@ -2,7 +2,7 @@
 //!
 //! The other reader is mail-parser. Where it sees an address in a field of authors that ours did not
 //! return, ours must have refused the message. Python's email package is asked the same by
-//! `tests/python.rs`, about headers that are composed there.
+//! `tests/readers.rs`, about headers that are composed there.
 
 use mail_parser::{HeaderName, MessageParser};
 use outpost::message::comparable_domain;

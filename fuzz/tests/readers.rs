@@ -1,12 +1,14 @@
-//! Python's email package reads what we accept, and must see no author that was not checked.
+//! Other readers read what we accept, and must see no author that was not checked: Python's email package
+//! and mail-parser.
 //!
-//! Header sections are composed by chance and read by our reader; those that it accepts are put to the readers
-//! of Python, in one process. `OUTPOST_HEADERS` is how many are composed, `OUTPOST_SEED` where chance begins:
-//! `make authors N=1000000` is the long run. What it finds becomes a line of the corpus beside the reader.
+//! Header sections are composed by chance. Those that our reader accepts are put to the readers of Python, in
+//! one process, and to mail-parser. `OUTPOST_HEADERS` is how many are composed, `OUTPOST_SEED` where chance
+//! begins: `make authors N=1000000` is the long run. What it finds becomes a line of the corpus beside the
+//! reader.
 
 #![allow(clippy::unwrap_used)]
 
-#[path = "python/compose.rs"]
+#[path = "readers/compose.rs"]
 mod compose;
 
 use std::io::{BufRead, BufReader, Write};
@@ -15,7 +17,7 @@ use std::process::{Command, Stdio};
 use std::{env, fs, thread};
 
 use compose::{Chance, section};
-use outpost_fuzz::{checked, comparable};
+use outpost_fuzz::{authors, checked, comparable};
 
 /// Composed in every run of the tests, in some three seconds.
 const HEADERS: u64 = 20_000;
@@ -51,7 +53,7 @@ fn no_header_that_is_accepted_shows_python_an_author_that_was_not_checked() {
         setting("OUTPOST_HEADERS", HEADERS),
         setting("OUTPOST_SEED", 1),
     );
-    let readers = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python/readers.py");
+    let readers = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/readers/python.py");
     let mut python = Command::new("python3")
         .arg(readers)
         .stdin(Stdio::piped())
@@ -102,6 +104,19 @@ fn no_header_that_is_accepted_shows_python_an_author_that_was_not_checked() {
     );
     found.truncate(SHOWN_MAX);
     assert!(found.is_empty(), "seed {seed}:\n{}", found.join("\n"));
+}
+
+#[test]
+fn no_header_that_is_accepted_shows_mail_parser_an_author_that_was_not_checked() {
+    let (count, seed) = (
+        setting("OUTPOST_HEADERS", HEADERS),
+        setting("OUTPOST_SEED", 1),
+    );
+    let (kept, mut chance) = (kept(), Chance(seed));
+    for _ in 0..count {
+        // Panics with what it finds.
+        authors(&section(&mut chance, &kept));
+    }
 }
 
 /// The addresses in what a reader takes for one. It need not be one: where a fold ends quotes for a reader, it
