@@ -138,6 +138,11 @@ impl<'a> Reader<'a> {
         let mut behind = Reader(ahead.0);
         behind.blanks();
         if behind.0.starts_with('<') {
+            // Where a fold stands between them, some readers see both as one address.
+            let between = &ahead.0[..ahead.0.len() - behind.0.len()];
+            if between.contains(FOLD) {
+                return None;
+            }
             let same = behind.angle_address().filter(|same| {
                 same.domain() == address.domain()
                     && same.local().eq_ignore_ascii_case(address.local())
