@@ -19,6 +19,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::acceptor::Ending;
 use super::dialogue::Dialogue;
+use super::handshake::Handshaking;
 use super::{Reception, replies};
 use crate::tls::{self, ServerStream};
 
@@ -57,7 +58,7 @@ pub(super) struct Connection<S> {
 
 enum Stream<S> {
     Clear(S),
-    Tls(Box<ServerStream<S>>),
+    Tls(Box<ServerStream<Handshaking<S>>>),
     /// In the middle of a handshake, or after one that failed.
     Gone,
 }
@@ -219,6 +220,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let Stream::Clear(stream) = std::mem::replace(&mut self.stream, Stream::Gone) else {
             return Err(Lost);
         };
+        let stream = Handshaking::new(stream);
         let accepting = self.reception.tls.acceptor().accept(stream);
         let accepting = timeout(
             self.reception.protocol.load().timeouts.tls_handshake,
@@ -230,10 +232,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             // Nothing can be said in the middle of a handshake.
             _ = self.ending.wait_for(|ending| *ending == Ending::Everybody) => return Err(Lost),
         };
-        let Ok(Ok(stream)) = accepted else {
+        let Ok(Ok(mut stream)) = accepted else {
             self.reception.metrics.failed_handshakes.inc();
             return Err(Lost);
         };
+        stream.get_mut().0.is_over();
         self.dialogue
             .tls_started(tls::parameters(stream.get_ref().1));
         self.stream = Stream::Tls(Box::new(stream));

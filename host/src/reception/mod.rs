@@ -9,6 +9,7 @@ mod acceptor;
 mod connection;
 mod content;
 mod dialogue;
+mod handshake;
 mod limits;
 mod metrics;
 mod refusal;
