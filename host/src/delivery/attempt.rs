@@ -10,10 +10,12 @@ use std::collections::HashSet;
 use std::net::SocketAddr;
 
 use outpost_smtp::Reply;
+use outpost_smtp::client::Report;
 use tokio::time::Instant;
 
 use super::Deliverer;
 use super::connection::{Break, Cause, Connection, Load, OpenContent};
+use super::fitting::{Look, Misfit, fit};
 use super::hosts::Hosts;
 use super::opening::{Failure, Opening, closed_by, lost};
 use super::settings::Smarthost;
@@ -75,6 +77,7 @@ impl<'a> Course<'a> {
             load: Load {
                 open,
                 octets: message.content_octets,
+                look: Look::default(),
                 gate: &deliverer.gate,
                 sent: &deliverer.metrics.content_octets,
             },
@@ -226,8 +229,7 @@ impl<'a> Course<'a> {
             let rest = self.pending.split_off(count);
             let recipients = std::mem::replace(&mut self.pending, rest);
             self.deliverer.metrics.transactions.inc();
-            let transaction = transaction::transaction(self.message, &recipients);
-            match connection.transact(transaction, &self.load).await {
+            match self.transact(&mut connection, &recipients).await {
                 Ok(report) => {
                     let ending = connection.ending();
                     let fates =
@@ -242,6 +244,35 @@ impl<'a> Course<'a> {
             }
         }
         self.deliverer.keep(self.next_hop, connection).await;
+    }
+
+    /// One transaction, with the message as this host can take it.
+    async fn transact(
+        &self,
+        connection: &mut Connection,
+        recipients: &[u32],
+    ) -> Result<Report, Break> {
+        let extensions = connection.extensions();
+        let (look, open) = (&self.load.look, self.load.open);
+        let fitted = match fit(self.message, recipients, extensions, look, open).await {
+            Ok(fitted) => fitted,
+            Err(Misfit::Reply(reply)) => return Ok(Report::local(reply, recipients.len())),
+            Err(Misfit::Content(reason)) => {
+                return Err(Break {
+                    cause: Cause::Content(reason),
+                    is_unknown: false,
+                });
+            }
+        };
+        if fitted.conversion.is_some() {
+            tracing::info!(
+                message_id = %self.message.id,
+                next_hop = %self.next_hop,
+                host = connection.host().name,
+                "converted to seven bits"
+            );
+        }
+        connection.transact(fitted, &self.load).await
     }
 
     /// Takes the replies to a transaction.

@@ -9,12 +9,14 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use outpost_smtp::client::{Closed, Extensions, Report, Session, Step, Transaction};
+use outpost_smtp::client::{Closed, Extensions, Report, Session, Step};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::fitting::{Fitted, Look};
 use super::gate::Gate;
 use crate::message::RemoteHost;
+use crate::message::seven_bit::{Barrier, Converter, Plan};
 use crate::net::Stream;
 use crate::spool::{Content, Pending, SpoolError};
 use crate::telemetry::Counter;
@@ -58,6 +60,8 @@ pub(super) enum Turn {
 pub(super) struct Load<'a> {
     pub(super) open: &'a OpenContent<'a>,
     pub(super) octets: u64,
+    /// What is known of how it can be changed.
+    pub(super) look: Look,
     pub(super) gate: &'a Gate,
     pub(super) sent: &'a Counter,
 }
@@ -171,17 +175,34 @@ impl Connection {
         )
     }
 
+    /// What the host has listed.
+    pub(super) fn extensions(&self) -> &Extensions {
+        self.session.extensions()
+    }
+
     /// Hands one message over.
     ///
     /// # Errors
     /// [`Break`] when there is no reply for the recipients. The connection is of no use then.
     pub(super) async fn transact(
         &mut self,
-        transaction: Transaction,
+        fitted: Fitted,
         load: &Load<'_>,
     ) -> Result<Report, Break> {
         self.transactions = self.transactions.saturating_add(1);
-        self.session.begin(transaction);
+        // The one before may still have to be forgotten.
+        let cause = match self.advance().await {
+            Ok(Turn::Ready) => None,
+            Ok(Turn::Closed(closed)) => Some(Cause::Closed(closed)),
+            Ok(_) => Some(Cause::Closed(Closed::Protocol("no transaction can begin"))),
+            Err(error) => Some(Cause::Lost(error)),
+        };
+        if let Some(cause) = cause {
+            let is_unknown = false;
+            return Err(Break { cause, is_unknown });
+        }
+        self.session.begin(fitted.transaction);
+        let conversion = fitted.conversion.as_deref();
         let mut began_content = false;
         let mut is_unknown = false;
         let cause = loop {
@@ -189,7 +210,7 @@ impl Connection {
                 Ok(Turn::Done(report)) => return Ok(report),
                 Ok(Turn::Content) if !began_content => {
                     began_content = true;
-                    match self.send_content(load).await {
+                    match self.send_content(load, conversion).await {
                         Ok(Sent::Whole) => is_unknown = true,
                         Ok(Sent::CutShort(report)) => return Ok(report),
                         Err(cause) => break cause,
@@ -206,9 +227,15 @@ impl Connection {
     }
 
     /// Sends the content and its end. One piece is read ahead, so that the final dot leaves
-    /// together with the last one.
-    async fn send_content(&mut self, load: &Load<'_>) -> Result<Sent, Cause> {
+    /// together with the last one, and the last chunk says that it is.
+    async fn send_content(
+        &mut self,
+        load: &Load<'_>,
+        conversion: Option<&Plan>,
+    ) -> Result<Sent, Cause> {
         let ours = |error: SpoolError| Cause::Content(error.to_string());
+        let changed = |barrier: Barrier| Cause::Content(barrier.to_string());
+        let mut converter = conversion.map(Converter::new);
         let mut content = (load.open)().await.map_err(ours)?;
         let mut octets = 0;
         let mut next = content.next().await.map_err(ours)?;
@@ -216,9 +243,11 @@ impl Connection {
             if let Some(piece) = next.take() {
                 octets += u64::try_from(piece.len()).unwrap_or(u64::MAX);
                 next = content.next().await.map_err(ours)?;
-                load.gate.permit(piece.len()).await;
-                self.session.write_content(&piece);
-                load.sent.inc_by(u64::try_from(piece.len()).unwrap_or(0));
+                let piece = match &mut converter {
+                    Some(converter) => converter.feed(&piece).map_err(changed)?.into(),
+                    None => piece,
+                };
+                self.send_piece(&piece, load).await;
             }
             let is_last = next.is_none();
             if is_last {
@@ -229,6 +258,10 @@ impl Connection {
                         load.octets
                     )));
                 }
+                if let Some(converter) = converter.take() {
+                    let rest = converter.finish().map_err(changed)?;
+                    self.send_piece(&rest, load).await;
+                }
                 self.session.finish_content();
             }
             if let Err(error) = self.flush().await {
@@ -238,14 +271,26 @@ impl Connection {
                 };
             }
             self.overhear().map_err(Cause::Lost)?;
-            match self.session.next() {
-                Step::Content if !is_last => {}
-                Step::Receive { .. } => return Ok(Sent::Whole),
-                Step::Done(report) => return Ok(Sent::CutShort(report)),
-                Step::Closed(closed) => return Err(Cause::Closed(closed)),
-                _ => return Err(Cause::Closed(Closed::Protocol("the content has no end"))),
+            loop {
+                match self.session.next() {
+                    Step::Content if !is_last => break,
+                    Step::Receive { .. } if is_last => return Ok(Sent::Whole),
+                    // So many chunks are in flight that their replies come first.
+                    Step::Receive { within, wait } => {
+                        self.receive(within, wait).await.map_err(Cause::Lost)?;
+                    }
+                    Step::Done(report) => return Ok(Sent::CutShort(report)),
+                    Step::Closed(closed) => return Err(Cause::Closed(closed)),
+                    _ => return Err(Cause::Closed(Closed::Protocol("the content has no end"))),
+                }
             }
         }
+    }
+
+    async fn send_piece(&mut self, piece: &[u8], load: &Load<'_>) {
+        load.gate.permit(piece.len()).await;
+        self.session.write_content(piece);
+        load.sent.inc_by(u64::try_from(piece.len()).unwrap_or(0));
     }
 
     /// Takes what has come unasked, without waiting: a host may refuse a content that it has not

@@ -7,11 +7,12 @@
 //! said by the [`Routes`](crate::message::Routes).
 //!
 //! The parts: `hosts` finds addresses, `opening` makes a connection of one, `connection` does what
-//! the session asks, `transaction` says what a message needs and what replies mean, `attempt` goes
-//! from host to host, `pool` keeps connections for the next message, `gate` is where content waits.
+//! the session asks, `transaction` says what a message needs and what replies mean, `fitting` makes a message
+//! fit what a host lists, `attempt` goes from host to host, `pool` keeps connections for the next message, `gate` is where content waits.
 
 mod attempt;
 mod connection;
+mod fitting;
 mod gate;
 mod hosts;
 mod metrics;

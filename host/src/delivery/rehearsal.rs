@@ -74,6 +74,8 @@ pub(super) struct Seen {
     pub(super) reads: Vec<String>,
     /// Contents that were ended, dots unstuffed.
     pub(super) contents: Vec<String>,
+    /// Chunks of a content that was not ended.
+    pub(super) chunks: Vec<String>,
     /// Handshakes that succeeded.
     pub(super) handshakes: usize,
 }
@@ -186,6 +188,7 @@ impl Script {
                     self.answer(wire, &command, &reply).await?;
                 }
                 "DATA" => self.data(wire, &command).await?,
+                "BDAT" => self.chunk(wire, &command).await?,
                 "QUIT" => {
                     self.answer(wire, &command, "221 2.0.0 Bye\r\n").await?;
                     return Ok(());
@@ -237,6 +240,24 @@ impl Script {
             seen.contents.push(content);
         }
         self.answer(wire, ".", "250 2.0.0 Taken\r\n").await
+    }
+
+    async fn chunk(&self, wire: &mut Wire, command: &str) -> io::Result<()> {
+        let mut words = command.split(' ').skip(1);
+        let octets: usize = words.next().unwrap().parse().unwrap();
+        wire.content_up_to(octets).await?;
+        let chunk: Vec<u8> = wire.buffer.drain(..octets).collect();
+        let chunk = String::from_utf8_lossy(&chunk).into_owned();
+        {
+            let mut seen = wire.seen.lock().unwrap();
+            seen.chunks.push(chunk);
+            if words.next() == Some("LAST") {
+                let content = seen.chunks.concat();
+                seen.chunks.clear();
+                seen.contents.push(content);
+            }
+        }
+        self.answer(wire, command, "250 2.0.0 Taken\r\n").await
     }
 
     async fn answer(&self, wire: &mut Wire, command: &str, usual: &str) -> io::Result<()> {

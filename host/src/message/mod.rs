@@ -14,6 +14,7 @@ mod origin;
 mod outcome;
 pub mod report;
 mod route;
+pub mod seven_bit;
 mod time;
 mod trail;
 pub mod wording;

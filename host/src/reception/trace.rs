@@ -3,7 +3,7 @@
 use outpost_smtp::Mailbox;
 use outpost_smtp::address::is_host;
 
-use crate::message::{MessageId, Submission, Timestamp};
+use crate::message::{MessageId, Submission, Timestamp, comparable_domain};
 
 /// What a Received field tells.
 pub(super) struct Received<'a> {
@@ -31,11 +31,8 @@ impl Received<'_> {
             Some(tls) => format!("\r\n (using {} with cipher {})", tls.version, tls.cipher),
             None => String::new(),
         };
-        let recipient = match self.only_recipient {
-            // RFC 6532 allows other addresses here only in messages that need SMTPUTF8 themselves.
-            Some(mailbox) if mailbox.is_ascii() || self.smtputf8 => format!("\r\n for <{mailbox}>"),
-            _ => String::new(),
-        };
+        let recipient = self.only_recipient.map(|mailbox| self.recipient(mailbox));
+        let recipient = recipient.unwrap_or_default();
         format!(
             "Received: from {} ([{address}]){tls}\r\n by {} (Outpost) with {} id {}{recipient};\r\n {}\r\n",
             self.client_name(),
@@ -44,6 +41,23 @@ impl Received<'_> {
             self.id,
             self.at.to_rfc5322(),
         )
+    }
+
+    /// The clause about the recipient. A domain is written in A-labels where that is enough: beyond ASCII
+    /// nobody but a next hop with SMTPUTF8 could take the message (RFC 6532 §3).
+    fn recipient(&self, mailbox: &Mailbox) -> String {
+        let mut mailbox = mailbox.clone();
+        if mailbox.local.is_ascii()
+            && !mailbox.domain.is_ascii()
+            && let Ok(domain) = comparable_domain(&mailbox.domain)
+        {
+            mailbox.domain = domain;
+        }
+        if mailbox.is_ascii() || self.smtputf8 {
+            format!("\r\n for <{mailbox}>")
+        } else {
+            String::new()
+        }
     }
 
     /// What the client called itself, where RFC 5321 §4.4 lets it stand: a domain or an address literal.
@@ -126,6 +140,49 @@ mod tests {
                  Tue, 14 Nov 2023 22:13:20 +0000\r\n"
             )
         );
+    }
+
+    #[test]
+    fn a_recipient_is_told_beyond_ascii_only_when_nothing_else_would_do() {
+        let submission = Submission {
+            list: "default".into(),
+            user: "ann".into(),
+            client: "192.0.2.1:4711".parse().unwrap(),
+            listener_port: 587,
+            ehlo: "client.example".into(),
+            mechanism: "PLAIN".into(),
+            tls: None,
+        };
+        for (local, domain, told) in [
+            ("r", "D.example", Some("r@D.example")),
+            ("r", "b\u{fc}cher.example", Some("r@xn--bcher-kva.example")),
+            (
+                "j\u{f6}rg",
+                "b\u{fc}cher.example",
+                Some("j\u{f6}rg@b\u{fc}cher.example"),
+            ),
+        ] {
+            let mailbox = Mailbox {
+                local: local.into(),
+                domain: domain.into(),
+            };
+            for smtputf8 in [false, true] {
+                let field = Received {
+                    submission: &submission,
+                    hostname: "relay.example",
+                    id: MessageId::from_bits(0),
+                    is_esmtp: true,
+                    smtputf8,
+                    only_recipient: Some(&mailbox),
+                    at: Timestamp::from_unix_milliseconds(0),
+                }
+                .field();
+                let told = told.filter(|told| told.is_ascii() || smtputf8);
+                let found = field.split_once(" for <").map(|(_, rest)| rest);
+                let found = found.and_then(|rest| Some(rest.split_once('>')?.0));
+                assert_eq!(found, told);
+            }
+        }
     }
 
     #[test]

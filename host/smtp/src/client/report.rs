@@ -27,7 +27,7 @@ impl Report {
     }
 
     /// The peer was not even asked.
-    pub(super) fn local(reply: Reply, recipients: usize) -> Report {
+    pub fn local(reply: Reply, recipients: usize) -> Report {
         let replies = vec![reply.clone(); recipients];
         Report {
             is_local: true,

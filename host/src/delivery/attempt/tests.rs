@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod extensions;
 mod hosts;
 
 use std::time::Duration;
@@ -139,92 +140,6 @@ async fn a_host_without_pipelining_gets_one_command_at_a_time() {
         .map(|read| read[..4].to_owned())
         .collect();
     assert_eq!(firsts, ["EHLO", "MAIL", "RCPT", "DATA", "Subj"]);
-}
-
-#[tokio::test]
-async fn what_a_host_cannot_take_is_never_sent_to_it() {
-    let eight_bit = |mail: &mut Mail| mail.message.eight_bit = true;
-    let utf8 = |mail: &mut Mail| {
-        mail.message.envelope.smtputf8 = true;
-        mail.message.envelope.recipients[0].mailbox = mailbox("jörg@b.example");
-    };
-    let utf8_header = |mail: &mut Mail| {
-        mail.message.envelope.smtputf8 = true;
-        mail.message.eight_bit = true;
-    };
-    let large = |mail: &mut Mail| mail.message.content_octets = 5_000;
-    type Case<'a> = (&'a [&'static str], &'a dyn Fn(&mut Mail), &'a str);
-    let cases: [Case<'_>; 5] = [
-        (&["PIPELINING"], &eight_bit, "bounced 554 5.6.3 local"),
-        (&["8BITMIME"], &utf8, "bounced 550 5.6.7 local"),
-        (&["8BITMIME"], &utf8_header, "bounced 550 5.6.9 local"),
-        (&["SIZE 4000"], &large, "bounced 552 5.3.4 local"),
-        (&[], &eight_bit, "bounced 554 5.6.3 local"),
-    ];
-    for (extensions, change, outcome) in cases {
-        let host = Script::new().listing(extensions);
-        let mut mail = Mail::to(&["a@b.example"]);
-        change(&mut mail);
-        let deliverer = World::of(&host).deliverer();
-        let attempt = mail.deliver(&deliverer).await;
-        assert_eq!(brief(&attempt), [outcome], "{extensions:?}");
-        assert_eq!(host.verbs(), "EHLO");
-        // The connection is good for the next message.
-        let attempt = Mail::to(&["a@b.example"]).deliver(&deliverer).await;
-        assert_eq!(brief(&attempt), ["delivered 250 2.0.0"]);
-        assert_eq!(host.seen().connections, 1);
-    }
-}
-
-#[tokio::test]
-async fn a_message_that_needs_no_extension_goes_to_a_host_without_any() {
-    let host = Script::new().listing(&[]);
-    let mut mail = Mail::to(&["a@b.example"]);
-    // Declared, and not needed after all.
-    mail.message.envelope.body = Body::EightBitMime;
-    mail.message.envelope.smtputf8 = true;
-    let attempt = mail.deliver(&World::of(&host).deliverer()).await;
-    assert_eq!(brief(&attempt), ["delivered 250 2.0.0"]);
-    assert_eq!(host.seen().commands[1], "MAIL FROM:<me@a.example>");
-}
-
-#[tokio::test]
-async fn dsn_wishes_are_passed_on_to_those_who_offer_dsn() {
-    let mut mail = Mail::to(&["a@b.example"]);
-    mail.message.envelope.ret = Some(Ret::Headers);
-    mail.message.envelope.envid = Some("x1".to_owned());
-    let recipient = &mut mail.message.envelope.recipients[0];
-    recipient.notify = Some(Notify {
-        success: true,
-        ..Notify::default()
-    });
-    recipient.orcpt = Some(Orcpt {
-        address_type: "rfc822".to_owned(),
-        address: "first@z.example".to_owned(),
-    });
-    for (extensions, parameters) in [
-        (
-            &["DSN"][..],
-            (
-                " RET=HDRS ENVID=x1",
-                " NOTIFY=SUCCESS ORCPT=rfc822;first@z.example",
-            ),
-        ),
-        (&[], ("", "")),
-    ] {
-        let host = Script::new().listing(extensions);
-        let attempt = mail.deliver(&World::of(&host).deliverer()).await;
-        assert_eq!(last_host(&attempt).unwrap().dsn, !extensions.is_empty());
-        let commands = host.seen().commands;
-        assert_eq!(
-            commands[1],
-            format!("MAIL FROM:<me@a.example>{}", parameters.0)
-        );
-        assert_eq!(
-            commands[2],
-            format!("RCPT TO:<a@b.example>{}", parameters.1)
-        );
-    }
 }
 
 #[tokio::test]
