@@ -146,8 +146,9 @@ impl Run {
             let is_final = |reply: &Reply| !reply.is_intermediate();
             assert!(report.recipients.iter().all(is_final), "{report:?}");
         }
-        let ends = self.sent.iter().flat_map(|sent| sent.windows(5));
-        let ends = ends.filter(|end| end == b"\r\n.\r\n").count();
+        let ends = self.sent.iter().flat_map(|sent| sent.windows(7));
+        let ends = ends.filter(|end| end[2..] == *b"\r\n.\r\n" || end == b" LAST\r\n");
+        let ends = ends.count();
         let contents = self.reports.iter().filter(|report| report.content_sent);
         assert!(contents.count() <= ends, "sent without an end");
     }

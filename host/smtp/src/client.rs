@@ -5,13 +5,14 @@
 //! [`Session::begin`] sends one message and ends with a [`Report`]: one reply per recipient.
 //!
 //! The parts: `state` goes on with each reply, `opening` leads from the greeting to ready, [`Extensions`] is what the peer lists,
-//! `transaction` what is to be sent and as which commands, `envelope` the commands in flight, `report`
-//! the outcome.
+//! `transaction` what is to be sent and as which commands, `envelope` the commands in flight, `content` how
+//! the content is written, `report` the outcome.
 //!
 //! Promises: a transaction ends with one report, unless the connection breaks or the peer cannot be
 //! understood; parameters are sent only if the peer lists their extension; nothing that arrives
 //! before a TLS handshake is believed after it; content never leaves with a bare CR or LF.
 
+mod content;
 mod envelope;
 mod extensions;
 mod opening;
@@ -173,7 +174,7 @@ impl Session {
     /// Whether the end of the content has been written and the peer has not answered yet. If the
     /// connection breaks now, the message may have been accepted (RFC 1047).
     pub fn is_outcome_unknown(&self) -> bool {
-        matches!(self.state, State::End(_))
+        matches!(self.state, State::End(..))
     }
 
     /// Says what has to happen next.
@@ -219,14 +220,16 @@ impl Session {
         let timeouts = &self.settings.timeouts;
         let within = match &self.state {
             State::Ready => return Step::Ready,
-            State::Content(..) => return Step::Content,
+            State::Content(_, writer) if writer.has_room() => return Step::Content,
+            State::Content(..) => timeouts.content_block,
             State::Greeting => timeouts.greeting,
             State::Envelope(envelope) => envelope.within(timeouts),
-            State::End(_) | State::EmptyEnd(_) => timeouts.end_of_content,
+            State::End(..) | State::EmptyEnd(_) => timeouts.end_of_content,
             State::Quit | State::Closed(_) => timeouts.quit,
             State::Hello { .. }
             | State::StartTls
             | State::Auth(_)
+            | State::Refused { .. }
             | State::Reset
             | State::Handshake => timeouts.hello,
         };
@@ -248,10 +251,11 @@ impl Session {
         self.state = State::Envelope(envelope);
     }
 
-    /// Writes the next piece of content, dot-stuffed, into the output. Only after [`Step::Content`].
+    /// Writes the next piece of content into the output: dot-stuffed, or as a chunk to a peer that lists
+    /// CHUNKING. Only after [`Step::Content`].
     pub fn write_content(&mut self, piece: &[u8]) {
-        if let State::Content(_, encoder) = &mut self.state
-            && encoder.encode(piece, &mut self.output).is_err()
+        if let State::Content(_, writer) = &mut self.state
+            && writer.write(piece, &mut self.output).is_err()
         {
             self.give_up();
         }
@@ -260,11 +264,11 @@ impl Session {
     /// Writes the end of the content. From here on nothing may be paused or aborted.
     pub fn finish_content(&mut self) {
         match std::mem::replace(&mut self.state, State::Closed(Closed::Quit)) {
-            State::Content(outcome, encoder) => {
-                if encoder.clone().finish(&mut self.output).is_ok() {
-                    self.state = State::End(outcome);
+            State::Content(outcome, mut writer) => {
+                if let Ok(ending) = writer.finish(&mut self.output) {
+                    self.state = State::End(outcome, ending);
                 } else {
-                    self.state = State::Content(outcome, encoder);
+                    self.state = State::Content(outcome, writer);
                     self.give_up();
                 }
             }

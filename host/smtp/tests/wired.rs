@@ -11,16 +11,29 @@ use outpost_smtp::{Body, Credentials, Mailbox, Notify, Orcpt, Ret, ReversePath, 
 use proptest::prelude::*;
 use support::{Relay, settings};
 
+/// How a content goes over the wire.
+#[derive(Clone, Copy, PartialEq)]
+enum Way {
+    Chunks,
+    Data,
+}
+
 /// Sends messages from one session to the other, `cut` octets at a time in each direction.
 struct Wire {
     client: client::Session,
     relay: Relay,
     cut: usize,
+    /// The list of the server names CHUNKING otherwise.
+    hides_chunking: bool,
     reports: Vec<Report>,
 }
 
 impl Wire {
     fn new(tls: Tls, cut: usize) -> Wire {
+        Wire::with_content(tls, cut, Way::Chunks)
+    }
+
+    fn with_content(tls: Tls, cut: usize, way: Way) -> Wire {
         let security = if tls == Tls::Already {
             Security::Tls
         } else {
@@ -38,6 +51,7 @@ impl Wire {
             client,
             relay: Relay::new(settings, security),
             cut,
+            hides_chunking: way == Way::Data,
             reports: Vec::new(),
         };
         assert_eq!(wire.run(b""), Step::Ready);
@@ -56,6 +70,14 @@ impl Wire {
                     self.client.sent(count);
                 }
                 Step::Receive { .. } => {
+                    if self.hides_chunking {
+                        let listed = self
+                            .relay
+                            .sent
+                            .windows(8)
+                            .position(|name| name == b"CHUNKING");
+                        listed.inspect(|at| self.relay.sent[*at] = b'X');
+                    }
                     let count = self.cut.min(self.relay.sent.len());
                     assert!(count > 0, "both sides wait");
                     let octets: Vec<u8> = self.relay.sent.drain(..count).collect();
@@ -66,11 +88,15 @@ impl Wire {
                     self.client.tls_started();
                 }
                 Step::Content => {
-                    let content = content.take().unwrap();
-                    for piece in content.chunks(self.cut) {
-                        self.client.write_content(piece);
+                    let rest = content.as_mut().unwrap();
+                    let count = rest.len().min(self.cut);
+                    let (piece, behind) = rest.split_at(count);
+                    *rest = behind;
+                    self.client.write_content(piece);
+                    if behind.is_empty() {
+                        content = None;
+                        self.client.finish_content();
                     }
-                    self.client.finish_content();
                 }
                 Step::Done(report) => self.reports.push(report),
                 step @ (Step::Ready | Step::Closed(_)) => return step,
@@ -175,13 +201,17 @@ proptest! {
         is_whole: bool,
         recipients in 1usize..130,
         cut in 1usize..400,
+        is_chunked: bool,
     ) {
         let mut content: Vec<u8> = lines.iter().flat_map(|line| [line.as_slice(), b"\r\n"].concat()).collect();
-        let expected = content.clone();
+        let whole = content.clone();
         if !is_whole && lines.last().is_some_and(|line| !line.is_empty()) {
             content.truncate(content.len() - 2);
         }
-        let mut wire = Wire::new(Tls::Never, cut);
+        // Only after DATA does a last line need its end.
+        let expected = if is_chunked { content.clone() } else { whole };
+        let way = if is_chunked { Way::Chunks } else { Way::Data };
+        let mut wire = Wire::with_content(Tls::Never, cut, way);
         let report = wire.send(&vec!["r@b.example"; recipients], &content);
         prop_assert_eq!(report.recipients.len(), recipients);
         prop_assert!(report.recipients.iter().all(|reply| reply.code == 250));

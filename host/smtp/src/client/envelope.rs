@@ -1,4 +1,4 @@
-//! MAIL, RCPT and DATA in flight (RFC 5321 §3.3, RFC 2920 §3.1).
+//! MAIL, RCPT and DATA in flight (RFC 5321 §3.3, RFC 2920 §3.1). Where chunks follow there is no DATA.
 //!
 //! To a peer that lists PIPELINING the commands go out together, a hundred at most without an answer,
 //! so that its replies cannot fill the connection while it is still being written to. To others one
@@ -91,7 +91,8 @@ impl Envelope {
         let is_mail_refused = self.mail.as_ref().is_some_and(|reply| !reply.is_positive());
         let are_all_refused =
             self.recipients.len() == total && !self.recipients.iter().any(Reply::is_positive);
-        self.sent < total + 2 && !is_mail_refused && !are_all_refused
+        let with_data = usize::from(!self.extensions.chunking);
+        self.sent < total + 1 + with_data && !is_mail_refused && !are_all_refused
     }
 
     /// How long to wait for the next reply.
@@ -107,7 +108,9 @@ impl Envelope {
 
     /// Takes the reply to the oldest command in flight.
     pub(super) fn replied(mut self, reply: Reply) -> Next {
-        if self.mail.is_some() && self.recipients.len() == self.transaction.recipients.len() {
+        let is_answered =
+            self.mail.is_some() && self.recipients.len() == self.transaction.recipients.len();
+        if is_answered && !self.extensions.chunking {
             return self.data_replied(reply);
         }
         if reply.is_intermediate() {
@@ -121,7 +124,11 @@ impl Envelope {
         if self.answered() < self.sent || self.may_send() {
             return Next::Waiting(self);
         }
+        let is_chunked = self.extensions.chunking;
         let outcome = self.outcome();
+        if is_chunked && outcome.has_recipients() {
+            return Next::Content(outcome);
+        }
         let is_open = outcome.mail.is_positive();
         Next::Failed {
             report: outcome.refused(),

@@ -2,9 +2,9 @@
 
 use std::collections::VecDeque;
 
-use crate::content::DotEncoder;
 use crate::reply::Reply;
 
+use super::content::{Ending, Writer};
 use super::envelope::{Envelope, Next, Outcome};
 use super::{Closed, Report, Session};
 
@@ -20,8 +20,12 @@ pub(super) enum State {
     /// Responses that are still to be sent.
     Auth(VecDeque<String>),
     Envelope(Envelope),
-    /// The reply to the end of the content comes.
-    End(Outcome),
+    /// The reply to the end of the content comes, after those to chunks before it.
+    End(Outcome, Ending),
+    /// A chunk was refused. The replies to those behind it come, and mean nothing.
+    Refused {
+        replies: usize,
+    },
     /// The reply to an end without content comes (RFC 2920 §3.1).
     EmptyEnd(Report),
     Reset,
@@ -29,7 +33,7 @@ pub(super) enum State {
     /// Something is to be done here.
     Handshake,
     Ready,
-    Content(Outcome, DotEncoder),
+    Content(Outcome, Writer),
     Closed(Closed),
 }
 
@@ -39,7 +43,7 @@ impl State {
         match self {
             State::Envelope(envelope) => Some(envelope.close(reply)),
             State::Content(outcome, _) => Some(outcome.report(reply)),
-            State::End(outcome) => Some(outcome.report(reply).after_content()),
+            State::End(outcome, _) => Some(outcome.report(reply).after_content()),
             State::EmptyEnd(report) => Some(report),
             _ => None,
         }
@@ -61,8 +65,11 @@ impl Session {
             State::Auth(responses) => self.auth_replied(responses, reply),
             State::Envelope(envelope) => self.envelope_replied(envelope, reply),
             // Neither yes nor no: it stays unknown.
-            State::End(_) if reply.is_intermediate() => protocol_error("3yz after the content"),
-            State::End(outcome) => {
+            State::End(..) if reply.is_intermediate() => protocol_error("3yz after the content"),
+            State::End(outcome, Ending::LastChunk { before, is_first }) => {
+                self.chunk_replied(outcome, reply, before, is_first)
+            }
+            State::End(outcome, Ending::Dot) => {
                 self.report = Some(outcome.report(reply).after_content());
                 State::Ready
             }
@@ -70,9 +77,21 @@ impl Session {
                 self.report = Some(report);
                 State::Ready
             }
+            State::Content(outcome, Writer::Chunks(mut chunks)) => {
+                if reply.is_positive() && chunks.taken() {
+                    return State::Content(outcome, Writer::Chunks(chunks));
+                }
+                match chunks.rest() {
+                    Some(rest) if reply.is_transient() || reply.is_permanent() => {
+                        self.chunk_refused(outcome, reply, chunks.is_first(), rest)
+                    }
+                    _ => protocol_error("unexpected reply to a chunk"),
+                }
+            }
             State::Content(..) if reply.is_transient() || reply.is_permanent() => {
                 self.peer_closes(state, reply)
             }
+            State::Refused { replies } => self.after_refusal(replies.saturating_sub(1)),
             State::Reset if reply.is_positive() => State::Ready,
             State::Reset => self.leave(Closed::Peer(reply)),
             State::Quit => State::Closed(Closed::Quit),
@@ -81,6 +100,52 @@ impl Session {
             }
             State::Closed(closed) => State::Closed(closed),
         }
+    }
+
+    /// A reply to one of the last chunks; `before`: replies that come before the last one.
+    fn chunk_replied(
+        &mut self,
+        outcome: Outcome,
+        reply: Reply,
+        before: usize,
+        is_first: bool,
+    ) -> State {
+        if !reply.is_positive() {
+            return self.chunk_refused(outcome, reply, is_first, before);
+        }
+        let Some(before) = before.checked_sub(1) else {
+            self.report = Some(outcome.report(reply).after_content());
+            return State::Ready;
+        };
+        let is_first = false;
+        State::End(outcome, Ending::LastChunk { before, is_first })
+    }
+
+    /// A chunk was refused, and the content with it (RFC 3030 §2). `rest`: replies that still come.
+    fn chunk_refused(
+        &mut self,
+        outcome: Outcome,
+        reply: Reply,
+        is_first: bool,
+        rest: usize,
+    ) -> State {
+        let mut report = outcome.report(reply.clone());
+        if is_first && is_unknown_command(&reply) {
+            // Somebody in between lists what the peer cannot do.
+            self.extensions.chunking = false;
+            report.is_chunking_unknown = true;
+        }
+        self.report = Some(report);
+        self.after_refusal(rest)
+    }
+
+    fn after_refusal(&mut self, replies: usize) -> State {
+        if replies > 0 {
+            return State::Refused { replies };
+        }
+        // RFC 3030 §2: the state of the transaction is not known otherwise.
+        self.send("RSET");
+        State::Reset
     }
 
     /// The peer's last word decides over all that was open.
@@ -95,7 +160,7 @@ impl Session {
                 envelope.send(&mut self.output);
                 State::Envelope(envelope)
             }
-            Next::Content(outcome) => State::Content(outcome, DotEncoder::default()),
+            Next::Content(outcome) => State::Content(outcome, Writer::new(&self.extensions)),
             Next::EmptyContent(report) => {
                 self.send(".");
                 State::EmptyEnd(report)
@@ -111,6 +176,11 @@ impl Session {
             Next::Protocol => protocol_error("unexpected reply in the envelope"),
         }
     }
+}
+
+/// Whether BDAT is no command there (RFC 5321 §4.2.4).
+fn is_unknown_command(reply: &Reply) -> bool {
+    matches!(reply.code, 500 | 502)
 }
 
 /// The peer cannot be understood any more; what it has decided about a transaction is not known.

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod chunks;
+
 use outpost_smtp::client::{
     Closed, Report, Session, Settings, Step, Tls, Transaction, TransactionRecipient,
 };
@@ -485,7 +487,7 @@ fn what_the_peer_cannot_take_is_reported_without_asking() {
 proptest! {
     #[test]
     fn any_server_is_survived(
-        heard in prop::collection::vec("(220|250|354|235|334|421|550|451|221)[ -][a-z]{0,4}\r?\n|\\PC{0,10}|250-PIPELINING\r\n|250 STARTTLS\r\n", 0..20),
+        heard in prop::collection::vec("(220|250|354|235|334|421|550|451|221)[ -][a-z]{0,4}\r?\n|\\PC{0,10}|250-PIPELINING\r\n|250-CHUNKING\r\n|250 STARTTLS\r\n", 0..20),
         cut in 1usize..30,
     ) {
         let mut client = Client::new(settings(Tls::WhenOffered, None));
