@@ -177,6 +177,16 @@ impl Session {
         matches!(self.state, State::End(..))
     }
 
+    /// What was said to each recipient of the transaction under way; none to those who were accepted or
+    /// not answered yet. If the connection breaks now, no report follows, and these refusals stand.
+    pub fn refusals(&self) -> Vec<Option<Reply>> {
+        match &self.state {
+            State::Envelope(envelope) => envelope.refusals(),
+            State::Content(outcome, _) | State::End(outcome, _) => outcome.refusals(),
+            _ => Vec::new(),
+        }
+    }
+
     /// Says what has to happen next.
     #[expect(
         clippy::should_implement_trait,

@@ -258,10 +258,7 @@ impl<'a> Course<'a> {
             Ok(fitted) => fitted,
             Err(Misfit::Reply(reply)) => return Ok(Report::local(reply, recipients.len())),
             Err(Misfit::Content(reason)) => {
-                return Err(Break {
-                    cause: Cause::Content(reason),
-                    is_unknown: false,
-                });
+                return Err(Break::early(Cause::Content(reason)));
             }
         };
         if fitted.conversion.is_some() {
@@ -291,9 +288,34 @@ impl<'a> Course<'a> {
         self.pending.splice(..0, fates.remaining);
     }
 
+    /// Takes what was said to some recipients before a break. Returns the others.
+    fn settle_refused(
+        &mut self,
+        recipients: Vec<u32>,
+        mut refusals: Vec<Option<Reply>>,
+        host: &RemoteHost,
+    ) -> Vec<u32> {
+        refusals.resize(recipients.len(), None);
+        let (mut refused, mut replies, mut rest) = (Vec::new(), Vec::new(), Vec::new());
+        for (recipient, refusal) in recipients.into_iter().zip(refusals) {
+            match refusal {
+                Some(reply) => {
+                    refused.push(recipient);
+                    replies.push(reply);
+                }
+                None => rest.push(recipient),
+            }
+        }
+        let report = Report::of_refusals(replies);
+        let fates = transaction::fates(self.next_hop, &refused, report, None);
+        self.settle(fates, host);
+        rest
+    }
+
     /// A transaction has ended without replies.
     fn broken(&mut self, recipients: Vec<u32>, broken: Break, connection: &Connection) {
         let host = connection.host();
+        let recipients = self.settle_refused(recipients, broken.refusals, host);
         let failure = match broken.cause {
             Cause::Lost(error) => lost(host, &error),
             Cause::Closed(closed) => closed_by(host, closed),

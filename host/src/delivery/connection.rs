@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use outpost_smtp::Reply;
 use outpost_smtp::client::{Closed, Extensions, Report, Session, Step};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -80,6 +81,19 @@ pub(super) struct Break {
     pub(super) cause: Cause,
     /// The final dot has been sent: the message may have been accepted.
     pub(super) is_unknown: bool,
+    /// What was said to each recipient before, as far as it was a refusal.
+    pub(super) refusals: Vec<Option<Reply>>,
+}
+
+impl Break {
+    /// One before anything was said to anybody.
+    pub(super) fn early(cause: Cause) -> Self {
+        Self {
+            cause,
+            is_unknown: false,
+            refusals: Vec::new(),
+        }
+    }
 }
 
 /// Why.
@@ -198,8 +212,7 @@ impl Connection {
             Err(error) => Some(Cause::Lost(error)),
         };
         if let Some(cause) = cause {
-            let is_unknown = false;
-            return Err(Break { cause, is_unknown });
+            return Err(Break::early(cause));
         }
         self.session.begin(fitted.transaction);
         let conversion = fitted.conversion.as_deref();
@@ -223,7 +236,11 @@ impl Connection {
                 Err(error) => break Cause::Lost(error),
             }
         };
-        Err(Break { cause, is_unknown })
+        Err(Break {
+            cause,
+            is_unknown,
+            refusals: self.session.refusals(),
+        })
     }
 
     /// Sends the content and its end. One piece is read ahead, so that the final dot leaves

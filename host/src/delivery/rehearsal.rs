@@ -40,6 +40,8 @@ pub(super) enum Act {
     Cut,
     /// Never answers.
     Hang,
+    /// Says this after a while, and goes on.
+    Late(Duration, &'static str),
     /// Says this, an octet each time, and never the end.
     Drip(&'static str, Duration),
     /// Asks for content and does not read it; at DATA only.
@@ -158,7 +160,11 @@ impl Script {
 
     /// Serves one connection.
     async fn serve(self, stream: Box<dyn Stream>) {
-        self.seen.lock().unwrap().connections += 1;
+        {
+            let mut seen = self.seen.lock().unwrap();
+            seen.connections += 1;
+            seen.chunks.clear();
+        }
         let mut line = Wire {
             stream,
             buffer: Vec::new(),
@@ -329,6 +335,10 @@ impl Wire {
                 Err(io::ErrorKind::Other.into())
             }
             Act::Hang => std::future::pending().await,
+            Act::Late(pause, text) => {
+                tokio::time::sleep(pause).await;
+                self.say(text).await
+            }
             Act::StopReading => {
                 self.say("354 Go on\r\n").await?;
                 std::future::pending().await

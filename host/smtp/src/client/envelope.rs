@@ -155,6 +155,14 @@ impl Envelope {
         }
     }
 
+    /// The refusals so far. Without MAIL a refusal says nothing of a recipient.
+    pub(super) fn refusals(&self) -> Vec<Option<Reply>> {
+        match &self.mail {
+            Some(mail) if mail.is_positive() => refusals(&self.recipients),
+            _ => Vec::new(),
+        }
+    }
+
     /// The peer has closed: its reply is the fate of everybody who had none.
     pub(super) fn close(mut self, reply: Reply) -> Report {
         let total = self.transaction.recipients.len();
@@ -177,7 +185,16 @@ impl Envelope {
     }
 }
 
+fn refusals(replies: &[Reply]) -> Vec<Option<Reply>> {
+    let refusal = |reply: &Reply| (!reply.is_positive()).then(|| reply.clone());
+    replies.iter().map(refusal).collect()
+}
+
 impl Outcome {
+    pub(super) fn refusals(&self) -> Vec<Option<Reply>> {
+        refusals(&self.recipients)
+    }
+
     fn has_recipients(&self) -> bool {
         self.mail.is_positive() && self.recipients.iter().any(Reply::is_positive)
     }

@@ -30,6 +30,11 @@ impl Report {
         }
     }
 
+    /// What was said to those who were refused before the connection broke.
+    pub fn of_refusals(replies: Vec<Reply>) -> Report {
+        Report::new(Reply::plain(250, ""), replies)
+    }
+
     /// The peer was not even asked.
     pub fn local(reply: Reply, recipients: usize) -> Report {
         let replies = vec![reply.clone(); recipients];

@@ -227,6 +227,24 @@ fn a_354_without_recipients_gets_an_empty_content() {
 }
 
 #[test]
+fn refusals_are_known_before_the_transaction_ends() {
+    let mut client = ready("250-PIPELINING|");
+    assert_eq!(client.session.refusals(), []);
+    client.begins(&["a@b", "c@d", "e@f"]);
+    client.hears("250 ok|");
+    assert_eq!(client.session.refusals(), []);
+    client.hears("250 ok|550 no|");
+    let no = || Some(Reply::plain(550, "no"));
+    assert_eq!(client.session.refusals(), [None, no()]);
+    client.hears("250 ok|354 go on|");
+    assert_eq!(client.session.refusals(), [None, no(), None]);
+    client.writes("x\r\n");
+    assert_eq!(client.session.refusals(), [None, no(), None]);
+    client.hears("250 taken|");
+    assert_eq!(client.session.refusals(), []);
+}
+
+#[test]
 fn a_refused_data_is_the_fate_of_those_who_were_accepted() {
     let mut client = ready("");
     client.begins(&["a@b", "c@d"]);

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod breaks;
 mod chunks;
 mod extensions;
 mod hosts;
