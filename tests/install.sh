@@ -17,6 +17,13 @@ is_installed() { dpkg-query -W -f='${Status}' "$1" 2>/dev/null | grep -q 'instal
 has_target() { rustup target list --installed 2>/dev/null | grep -qx wasm32-unknown-unknown; }
 say() { echo "tests/install.sh: $*" >&2; }
 
+root=()
+# Postfix asks how it should be set up; the tests bring their own configuration.
+install() {
+    "${root[@]}" env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+}
+
 tools=()
 for pair in "${commands[@]}"; do
     has_command "${pair%%:*}" || tools+=("${pair##*:}")
@@ -37,13 +44,13 @@ if command -v apt-get >/dev/null 2>&1; then
     for package in "${compiler[@]}"; do
         has_target || is_installed "$package" || builders+=("$package")
     done
-    for package in "${c_compiler[@]}"; do
+    # libsasl2-modules: Postfix logs in with it.
+    for package in "${c_compiler[@]}" libsasl2-modules; do
         is_installed "$package" || wished+=("$package")
     done
 fi
 
 if [ $((${#tools[@]} + ${#builders[@]} + ${#wished[@]})) -gt 0 ]; then
-    root=()
     if [ "$(id -u)" != 0 ]; then
         if command -v sudo >/dev/null 2>&1; then
             root=(sudo)
@@ -52,11 +59,6 @@ if [ $((${#tools[@]} + ${#builders[@]} + ${#wished[@]})) -gt 0 ]; then
             exit 1
         fi
     fi
-    # Postfix asks how it should be set up; the tests bring their own configuration.
-    install() {
-        "${root[@]}" env DEBIAN_FRONTEND=noninteractive \
-            apt-get install -y -qq --no-install-recommends "$@" >/dev/null
-    }
     if [ "$(id -u)" = 0 ] || [ ${#root[@]} -gt 0 ]; then
         echo "installing for the tests: ${tools[*]} ${builders[*]} ${wished[*]}"
         "${root[@]}" apt-get update -qq || say "the lists of packages could not be renewed; trying with the old ones"
@@ -76,6 +78,28 @@ if [ $((${#tools[@]} + ${#builders[@]} + ${#wished[@]})) -gt 0 ]; then
         say "going on without ${wished[*]}"
     fi
 fi
+
+# Exim and OpenSMTPD. Debian installs one mail server at a time, and that is Postfix: these two are unpacked
+# into the build folder and run from there. Their tests say that they show nothing where they are missing.
+peers="${CARGO_TARGET_DIR:-../target}/peers"
+unpack_peer() {
+    local program=$1 package=$2 packed needed=() library
+    [ ! -x "$peers/usr/sbin/$program" ] && ! has_command "$program" || return 0
+    command -v apt-get >/dev/null 2>&1 && mkdir -p "$peers" || return 1
+    (cd "$peers" && apt-get download -qq "$package" >/dev/null 2>&1) || return 1
+    for packed in "$peers/$package"_*.deb; do
+        [ -f "$packed" ] && dpkg -x "$packed" "$peers" || return 1
+        # Its libraries, where something else has not brought them already.
+        ! ldd "$peers/usr/sbin/$program" | grep -q 'not found' && return 0
+        for library in $(dpkg-deb -f "$packed" Depends | grep -o 'lib[a-z0-9.+-]*'); do
+            is_installed "$library" || needed+=("$library")
+        done
+        install "${needed[@]}" || return 1
+    done
+}
+for pair in exim4:exim4-daemon-light smtpd:opensmtpd; do
+    unpack_peer "${pair%%:*}" "${pair##*:}" || say "going on without ${pair##*:}"
+done
 
 # Nodemailer, the mail client of Node, in the build folder.
 folder="${CARGO_TARGET_DIR:-../target}/node"

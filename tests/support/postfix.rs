@@ -11,17 +11,35 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use super::relay::SINK;
+use super::relay::{SINK, SMTP};
 use super::{run, wait_until};
 
 pub struct Postfix {
     folder: TempDir,
     ip: IpAddr,
+    /// Settings beside those of every Postfix here.
+    more: String,
 }
 
 impl Postfix {
     /// Starts it where the relay of that address sends to. Needs to run as root, as Postfix does.
     pub fn start(ip: IpAddr) -> Postfix {
+        Self::start_with(ip, String::new())
+    }
+
+    /// Starts one that hands all other mail to the relay of that address, over TLS and with a login.
+    pub fn start_as_client(ip: IpAddr, name: &str, password: &str) -> Postfix {
+        let more = format!(
+            "relayhost = [{ip}]:{SMTP}\nsmtp_tls_security_level = encrypt\n\
+             smtp_sasl_auth_enable = yes\nsmtp_sasl_security_options = noanonymous\n\
+             smtp_sasl_password_maps = inline:{{ {{[{ip}]:{SMTP}={name}:{password}}} }}\n\
+             mynetworks = 127.0.0.0/8\n\
+             smtpd_relay_restrictions = permit_mynetworks, reject_unauth_destination\n"
+        );
+        Self::start_with(ip, more)
+    }
+
+    fn start_with(ip: IpAddr, more: String) -> Postfix {
         let folder = tempfile::tempdir().unwrap();
         // Its parts run as users of their own.
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
@@ -34,7 +52,7 @@ impl Postfix {
         let certified = rcgen::generate_simple_self_signed(vec!["mx.d.example".into()]).unwrap();
         fs::write(at("cert.pem"), certified.cert.pem()).unwrap();
         fs::write(at("key.pem"), certified.signing_key.serialize_pem()).unwrap();
-        let postfix = Postfix { folder, ip };
+        let postfix = Postfix { folder, ip, more };
         postfix.configure("slow@d.example=DEFER try me later");
         fs::write(at_of(&postfix, "conf/master.cf"), master(ip)).unwrap();
         postfix.begin();
@@ -101,6 +119,7 @@ impl Postfix {
             default("daemon_directory"),
             default("command_directory"),
         );
+        let configuration = configuration + &self.more;
         fs::write(at_of(self, "conf/main.cf"), configuration).unwrap();
     }
 

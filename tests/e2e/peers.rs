@@ -1,0 +1,138 @@
+//! The mail servers of others, on either side: as next hops, and as clients that relay through Outpost with a
+//! login.
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+
+use crate::support::{BEHIND, Client, Peer, Postfix, Received, Relay, SINK, Sink, is_root};
+
+/// A relay that sends mail for d.example to a peer, and the rest to a sink.
+struct Case {
+    relay: Relay,
+    password: String,
+    /// Takes what the peer hands on.
+    behind: Sink,
+    /// Takes what the relay sends elsewhere.
+    elsewhere: Sink,
+}
+
+impl Case {
+    fn new() -> Case {
+        let relay = Relay::start(
+            "[[delivery.route]]\nrecipients = \"d.example\"\nsmarthost = \"IP:2600\"\n\
+             [[delivery.route]]\nrecipients = \"*\"\nsmarthost = \"IP:2601\"\n",
+        );
+        Case {
+            behind: Sink::start_on(relay.ip, BEHIND, &[]),
+            elsewhere: Sink::start_on(relay.ip, SINK + 1, &[]),
+            password: relay.user("ann", "a.example"),
+            relay,
+        }
+    }
+
+    /// What goes to the peer arrives behind it, over TLS, and whom it refuses is reported.
+    fn peer_takes_mail(&self) {
+        let mut client = Client::connect(self.relay.smtp());
+        client.upgrade(&self.relay.certificate());
+        client.log_in("ann", &self.password);
+        client.expect("MAIL FROM:<ann@a.example> BODY=8BITMIME", "250");
+        client.expect("RCPT TO:<known@d.example>", "250");
+        client.expect("RCPT TO:<unknown@d.example>", "250");
+        client.expect("DATA", "354");
+        client.send(content().replace("\r\n.", "\r\n..").as_bytes());
+        client.expect(".", "250");
+        let received = self.behind.wait_for(1).remove(0);
+        assert_eq!(received.recipients(), ["known@d.example"]);
+        check_content(&received);
+        // Behind what the peer has relayed.
+        let report = self.elsewhere.wait_for(2).remove(1);
+        assert_eq!(report.recipients(), ["ann@a.example"]);
+        let text = report.text();
+        assert!(
+            text.contains("Final-Recipient: rfc822; unknown@d.example"),
+            "{text}"
+        );
+        assert!(!text.contains("rfc822; known@d.example"), "{text}");
+        assert_eq!(self.behind.count(), 1, "nothing comes twice");
+    }
+
+    /// What is handed to the peer goes through the relay, as the user that the peer logs in as.
+    fn peer_relays_with_a_login(&self) {
+        let mut client = Client::connect((self.relay.ip, SINK).into());
+        client.expect("EHLO client.test", "250");
+        client.expect("MAIL FROM:<ann@a.example>", "250");
+        client.expect("RCPT TO:<far@x.example>", "250");
+        client.expect("DATA", "354");
+        client.send(content().replace("\r\n.", "\r\n..").as_bytes());
+        client.expect(".", "250");
+        let received = self.elsewhere.wait_for(1).remove(0);
+        assert_eq!(received.recipients(), ["far@x.example"]);
+        check_content(&received);
+        let trace = received.text();
+        assert!(
+            trace.contains("by relay.test (Outpost) with ESMTPSA"),
+            "{trace}"
+        );
+    }
+}
+
+/// Lines that begin with dots, one that is long, and letters beyond ASCII.
+fn content() -> String {
+    let mut content = "From: <ann@a.example>\r\nTo: <known@d.example>\r\nSubject: peers\r\n\
+                       Date: Thu, 26 Nov 2026 05:00:00 +0000\r\nMessage-ID: <peers@a.example>\r\n\
+                       MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n\
+                       Content-Transfer-Encoding: 8bit\r\n\r\n"
+        .to_owned();
+    content += &body();
+    content
+}
+
+fn body() -> String {
+    let mut body = ".\r\n..two\r\n.x grün\r\n".to_owned();
+    writeln!(body, "{}\r", "long ".repeat(150)).unwrap();
+    for line in 0..2_000 {
+        writeln!(body, ".{line} of a message that takes several pieces\r").unwrap();
+    }
+    body
+}
+
+#[track_caller]
+fn check_content(received: &Received) {
+    let text = String::from_utf8(received.content.clone()).unwrap();
+    let (header, found) = text.split_once("\r\n\r\n").unwrap();
+    assert!(
+        found == body(),
+        "{header}\r\n\r\n{}",
+        &found[..found.len().min(300)]
+    );
+}
+
+#[test]
+fn exim_takes_mail_and_relays_with_a_login() {
+    with_peer(Peer::exim);
+}
+
+#[test]
+fn opensmtpd_takes_mail_and_relays_with_a_login() {
+    with_peer(Peer::opensmtpd);
+}
+
+#[test]
+fn postfix_relays_with_a_login() {
+    if !is_root() {
+        eprintln!("not shown: Postfix can only be started by root");
+        return;
+    }
+    let case = Case::new();
+    let _postfix = Postfix::start_as_client(case.relay.ip, "ann", &case.password);
+    case.peer_relays_with_a_login();
+}
+
+fn with_peer(start: fn(IpAddr, &str, &str) -> Option<Peer>) {
+    let case = Case::new();
+    let Some(_peer) = start(case.relay.ip, "ann", &case.password) else {
+        return;
+    };
+    case.peer_relays_with_a_login();
+    case.peer_takes_mail();
+}
