@@ -26,6 +26,9 @@ const ABSENCE_CACHED_MAX: Duration = Duration::from_secs(5 * 60);
 /// makes at once, so that none is turned away.
 const QUESTIONS_MAX: usize = 2_000;
 
+/// Aliases of aliases that are followed, as by the library. More are a circle, or as good as one.
+const ALIASES_MAX: usize = 8;
+
 /// Records looked at in one answer. An answer has at most 64 KiB.
 const RECORDS_MAX: usize = 256;
 
@@ -85,13 +88,38 @@ impl Client {
         .await
     }
 
+    /// Whether a name is an alias in a circle, or of more aliases than are followed.
+    async fn is_endless(&self, mut name: Name) -> bool {
+        for _ in 0..ALIASES_MAX {
+            let Ok(lookup) = self.0.lookup(name, RecordType::CNAME).await else {
+                return false;
+            };
+            let aliases = lookup.answers().iter();
+            let mut aliases = aliases.filter_map(|record| match &record.data {
+                RData::CNAME(alias) => Some(alias.0.clone()),
+                _ => None,
+            });
+            match aliases.next() {
+                Some(alias) => name = alias,
+                None => return false,
+            }
+        }
+        true
+    }
+
     async fn records<T>(
         &self,
         name: Name,
         kind: RecordType,
         wanted: impl Fn(&RData) -> Option<T>,
     ) -> Result<Vec<T>, Problem> {
-        let lookup = self.0.lookup(name, kind).await.map_err(problem)?;
+        let lookup = match self.0.lookup(name.clone(), kind).await {
+            Ok(lookup) => lookup,
+            Err(error) if is_bare(&error) && self.is_endless(name).await => {
+                return Err(Problem::Temporary("aliases without an end".to_owned()));
+            }
+            Err(error) => return Err(problem(error)),
+        };
         let answers = lookup.answers().iter().take(RECORDS_MAX);
         let records: Vec<T> = answers.filter_map(|record| wanted(&record.data)).collect();
         if records.is_empty() {
@@ -100,6 +128,20 @@ impl Client {
             Ok(records)
         }
     }
+}
+
+/// Whether an answer says nothing but that there is no record. A name that is an alias of an alias, and so
+/// on for ever, is answered like that by the library; most name servers answer SERVFAIL.
+fn is_bare(error: &NetError) -> bool {
+    matches!(
+        error,
+        NetError::Dns(DnsError::NoRecordsFound(NoRecords {
+            response_code: ResponseCode::NoError,
+            soa: None,
+            ns: None,
+            ..
+        }))
+    )
 }
 
 fn configuration(settings: &Settings) -> ResolverConfig {
@@ -158,7 +200,8 @@ mod tests {
     use hickory_resolver::proto::op::{Message, MessageType, OpCode};
     use hickory_resolver::proto::rr::Record;
     use hickory_resolver::proto::rr::rdata::{A, AAAA, CNAME, MX, NS};
-    use tokio::net::UdpSocket;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::{TcpListener, UdpSocket};
 
     use super::super::Resolver;
     use super::*;
@@ -177,6 +220,28 @@ mod tests {
                 RData::CNAME(CNAME(host("mail.example."))),
                 RData::MX(MX::new(5, host("mx5.example."))),
             ]),
+            ("circle.example.", _) => found(vec![RData::CNAME(CNAME(host("round.example.")))]),
+            ("round.example.", _) => found(vec![RData::CNAME(CNAME(host("circle.example.")))]),
+            ("self.example.", _) => found(vec![RData::CNAME(CNAME(host("self.example.")))]),
+            // An alias of which nothing stands in the same answer.
+            ("bare-alias.example.", _) => found(vec![RData::CNAME(CNAME(host("bare.example.")))]),
+            ("lost-alias.example.", _) => found(vec![RData::CNAME(CNAME(host("none.example.")))]),
+            ("lame-alias.example.", _) => {
+                found(vec![RData::CNAME(CNAME(host("failing.example.")))])
+            }
+            ("far-alias.example.", _) => found(vec![RData::CNAME(CNAME(host("mail.example.")))]),
+            ("mx-alias.example.", _) => found(vec![RData::CNAME(CNAME(host("mx1.example.")))]),
+            ("half.example.", RecordType::A) => (ResponseCode::ServFail, vec![]),
+            ("half.example.", RecordType::AAAA) => found(vec![RData::AAAA(AAAA::new(
+                0x2001, 0xdb8, 0, 0, 0, 0, 0, 2,
+            ))]),
+            ("large.example.", RecordType::MX) => found(
+                (0..100)
+                    .map(|number| {
+                        RData::MX(MX::new(number, host(&format!("mx{number}.large.example."))))
+                    })
+                    .collect(),
+            ),
             ("mx1.example.", RecordType::A) => found(vec![RData::A(A::new(192, 0, 2, 1))]),
             ("mx1.example.", RecordType::AAAA) => found(vec![RData::AAAA(AAAA::new(
                 0x2001, 0xdb8, 0, 0, 0, 0, 0, 1,
@@ -189,46 +254,129 @@ mod tests {
         }
     }
 
+    /// The answer to a question; over UDP one that is large is cut (RFC 1035 §4.2.1). None to silent.example.
+    fn respond(question: &[u8], octets_max: usize) -> Option<Vec<u8>> {
+        let question = Message::from_vec(question).unwrap();
+        let query = question.queries[0].clone();
+        let name = query.name().clone();
+        let text = name.to_ascii().to_ascii_lowercase();
+        if text == "silent.example." {
+            return None;
+        }
+        let (code, records) = answer(&text, query.query_type());
+        let mut response = Message::new(question.id, MessageType::Response, OpCode::Query);
+        response.metadata.response_code = code;
+        response.metadata.recursion_available = true;
+        response.add_query(query.clone());
+        let mut owner = name;
+        for data in records {
+            if let RData::NS(_) = &data {
+                response.add_authority(Record::from_rdata(owner.clone(), 60, data));
+                continue;
+            }
+            let next = match &data {
+                RData::CNAME(alias) => alias.0.clone(),
+                _ => owner.clone(),
+            };
+            response.add_answer(Record::from_rdata(owner, 60, data));
+            owner = next;
+        }
+        let octets = response.to_vec().unwrap();
+        if octets.len() <= octets_max {
+            return Some(octets);
+        }
+        let mut cut = Message::new(question.id, MessageType::Response, OpCode::Query);
+        cut.metadata.truncation = true;
+        cut.add_query(query);
+        Some(cut.to_vec().unwrap())
+    }
+
+    /// Both kinds at one port that nobody else has.
+    async fn sockets() -> (UdpSocket, TcpListener) {
+        for _ in 0..100 {
+            let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+            if let Ok(tcp) = TcpListener::bind(udp.local_addr().unwrap()).await {
+                return (udp, tcp);
+            }
+        }
+        panic!("no port is free for both");
+    }
+
     /// A name server on loopback, and a resolver that asks it.
     async fn resolver() -> Resolver {
-        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let name_servers = vec![socket.local_addr().unwrap()];
+        let (udp, tcp) = sockets().await;
+        let address = udp.local_addr().unwrap();
         tokio::spawn(async move {
             let mut buffer = [0; 1500];
             loop {
-                let (octets, client) = socket.recv_from(&mut buffer).await.unwrap();
-                let question = Message::from_vec(&buffer[..octets]).unwrap();
-                let query = question.queries[0].clone();
-                let name = query.name().clone();
-                let (code, records) =
-                    answer(&name.to_ascii().to_ascii_lowercase(), query.query_type());
-                let mut response = Message::new(question.id, MessageType::Response, OpCode::Query);
-                response.metadata.response_code = code;
-                response.metadata.recursion_available = true;
-                let mut owner = name;
-                for data in records {
-                    if let RData::NS(_) = &data {
-                        response.add_authority(Record::from_rdata(owner.clone(), 60, data));
-                        continue;
-                    }
-                    let next = match &data {
-                        RData::CNAME(alias) => alias.0.clone(),
-                        _ => owner.clone(),
-                    };
-                    response.add_answer(Record::from_rdata(owner, 60, data));
-                    owner = next;
+                let (octets, client) = udp.recv_from(&mut buffer).await.unwrap();
+                if let Some(response) = respond(&buffer[..octets], 1200) {
+                    udp.send_to(&response, client).await.unwrap();
                 }
-                response.add_query(query);
-                socket
-                    .send_to(&response.to_vec().unwrap(), client)
-                    .await
-                    .unwrap();
+            }
+        });
+        tokio::spawn(async move {
+            loop {
+                let (mut stream, _) = tcp.accept().await.unwrap();
+                tokio::spawn(async move {
+                    while let Ok(octets) = stream.read_u16().await {
+                        let mut question = vec![0; usize::from(octets)];
+                        stream.read_exact(&mut question).await.unwrap();
+                        let response = respond(&question, 65_535).unwrap();
+                        let octets = u16::try_from(response.len()).unwrap();
+                        stream.write_u16(octets).await.unwrap();
+                        stream.write_all(&response).await.unwrap();
+                    }
+                });
             }
         });
         Resolver::new(&Settings {
-            name_servers,
-            time_max: Duration::from_secs(20),
+            name_servers: vec![address],
+            time_max: Duration::from_secs(2),
         })
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_cut_is_asked_for_again_over_tcp() {
+        let resolver = resolver().await;
+        let exchanges = resolver.exchanges("large.example", 1).await.unwrap();
+        assert_eq!(exchanges[0].host, "mx0.large.example");
+    }
+
+    #[tokio::test]
+    async fn aliases_are_followed_and_a_circle_is_no_answer() {
+        let resolver = resolver().await;
+        // RFC 5321 §5.1: what an alias leads to is asked instead.
+        let exchanges = resolver.exchanges("far-alias.example", 1).await.unwrap();
+        assert_eq!(exchanges[0].host, "mx1.example");
+        // An MX host should be no alias (RFC 2181 §10.3), and many are.
+        let addresses = resolver.addresses("mx-alias.example").await.unwrap();
+        assert_eq!(addresses.len(), 2);
+        let exchanges = resolver.exchanges("bare-alias.example", 1).await.unwrap();
+        assert_eq!(exchanges[0].host, "bare-alias.example");
+        assert_eq!(
+            resolver.exchanges("lost-alias.example", 1).await,
+            Err(Problem::NoSuchName)
+        );
+        for domain in ["circle.example", "self.example", "lame-alias.example"] {
+            let mx = resolver.exchanges(domain, 1).await;
+            assert!(matches!(mx, Err(Problem::Temporary(_))), "{domain}: {mx:?}");
+            let addresses = resolver.addresses(domain).await;
+            assert!(
+                matches!(addresses, Err(Problem::Temporary(_))),
+                "{domain}: {addresses:?}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn one_family_is_enough_and_silence_ends() {
+        let resolver = resolver().await;
+        assert_eq!(resolver.addresses("half.example").await.unwrap().len(), 1);
+        let asked = std::time::Instant::now();
+        let problem = resolver.exchanges("silent.example", 1).await.unwrap_err();
+        assert!(matches!(problem, Problem::Temporary(_)), "{problem}");
+        assert!(asked.elapsed() < Duration::from_secs(10));
     }
 
     #[tokio::test]
