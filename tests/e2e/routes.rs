@@ -243,3 +243,23 @@ fn a_name_server_that_fails_defers() {
     let said = trail(&relay, &id);
     assert!(said.contains("4.4.3"), "{said}");
 }
+
+#[test]
+fn deliveries_to_one_next_hop_begin_at_their_pace() {
+    let relay = Relay::start_in_clear("[delivery]\nper_next_hop_per_minute = 300\n");
+    let sink = Sink::start(relay.ip, &[]);
+    let mut client = session(&relay);
+    for number in 0..6 {
+        submit(&mut client, &["<bob@d.example>"], &format!("m{number}"));
+    }
+    sink.wait_for(6);
+    let record = sink.record();
+    let begun = record.iter().filter(|event| event["event"] == "begin");
+    let begun: Vec<u64> = begun
+        .map(|event| event["unix_us"].as_u64().unwrap())
+        .collect();
+    assert_eq!(begun.len(), 6);
+    // Two hundred milliseconds from start to start.
+    let took = begun[5] - begun[0];
+    assert!(took >= 900_000, "{begun:?}");
+}

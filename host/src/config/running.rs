@@ -155,6 +155,16 @@ impl Config {
             &before.connect_time_max,
             &delivery.connect_time_max,
         );
+        compared.changes(
+            "delivery.per_host_max",
+            &before.connections_per_host_max,
+            &delivery.connections_per_host_max,
+        );
+        compared.changes(
+            "delivery.messages_per_connection_max",
+            &before.transactions_per_connection_max,
+            &delivery.transactions_per_connection_max,
+        );
         compared.changes("dns.servers", &self.dns, &next.dns);
         let (before, queue) = (&self.queue, &mut next.queue);
         queue.stop_within = before.stop_within;
@@ -178,6 +188,11 @@ impl Config {
             "delivery.per_next_hop_max",
             &before.per_next_hop_max,
             &mut queue.per_next_hop_max,
+        );
+        compared.keeps(
+            "delivery.per_next_hop_per_minute",
+            &before.per_next_hop_interval,
+            &mut queue.per_next_hop_interval,
         );
     }
 
@@ -233,7 +248,7 @@ mod tests {
     }
 
     /// A value other than the default for each key, and whether it can change at once.
-    const OTHERS: [(&str, &str, bool); 27] = [
+    const OTHERS: [(&str, &str, bool); 30] = [
         ("data_dir", "data_dir = \"elsewhere\"", false),
         ("shutdown_grace", "shutdown_grace = \"1s\"", false),
         (
@@ -292,6 +307,21 @@ mod tests {
             "delivery.per_next_hop_max",
             "[delivery]\nper_next_hop_max = 7",
             false,
+        ),
+        (
+            "delivery.per_next_hop_per_minute",
+            "[delivery]\nper_next_hop_per_minute = 7",
+            false,
+        ),
+        (
+            "delivery.per_host_max",
+            "[delivery]\nper_host_max = 7",
+            true,
+        ),
+        (
+            "delivery.messages_per_connection_max",
+            "[delivery]\nmessages_per_connection_max = 7",
+            true,
         ),
         ("delivery.retry", "[delivery]\nretry = [\"7s\"]", true),
         (

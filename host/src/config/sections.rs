@@ -331,6 +331,12 @@ fn delivery(section: &Section<'_, '_>, hostname: &str) -> delivery::Settings {
     if let Some(port) = section.value("mx_port", number(1, 65_535)) {
         settings.mx_port = u16::try_from(port).unwrap_or(25);
     }
+    if let Some(most) = section.value("per_host_max", number(1, 100_000)) {
+        settings.connections_per_host_max = usize::try_from(most).unwrap_or(usize::MAX);
+    }
+    if let Some(most) = section.value("messages_per_connection_max", number(1, 100_000)) {
+        settings.transactions_per_connection_max = u32::try_from(most).unwrap_or(u32::MAX);
+    }
     if let Some(within) = section.value("connect_timeout", duration(SECOND, SECOND * 300)) {
         settings.connect_time_max = within;
     }
@@ -352,6 +358,13 @@ fn queue(section: &Section<'_, '_>, grace: Duration) -> queue::Settings {
     }
     if let Some(most) = count("per_next_hop_max") {
         settings.per_next_hop_max = most;
+    }
+    // Starts are told apart by milliseconds.
+    if let Some(most) = section.value("per_next_hop_per_minute", number(0, 60_000)) {
+        settings.per_next_hop_interval = match u32::try_from(most) {
+            Ok(most @ 1..) => Duration::from_secs(60) / most,
+            _ => Duration::ZERO,
+        };
     }
     if let Some(retry) = section.value("retry", durations(SECOND, DAY)) {
         settings.retry = retry;

@@ -8,6 +8,7 @@
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use outpost_smtp::Reply;
 use outpost_smtp::client::Report;
@@ -16,8 +17,9 @@ use tokio::time::Instant;
 use super::Deliverer;
 use super::connection::{Break, Cause, Connection, Load, OpenContent};
 use super::fitting::{Look, Misfit, fit};
-use super::hosts::Hosts;
+use super::hosts::{Hosts, Target};
 use super::opening::{Failure, Opening, closed_by, lost};
+use super::room::{Given, Place};
 use super::settings::Smarthost;
 use super::transaction::{self, Fates};
 use crate::message::{
@@ -49,6 +51,8 @@ pub(super) struct Course<'a> {
     /// Hosts that have done so. They are not asked twice in one attempt.
     asked: Vec<SocketAddr>,
     visits: Vec<Visit>,
+    /// How long it may still wait for places at hosts.
+    patience: Duration,
     /// When the last of the visits ended, or the attempt began.
     since: Instant,
     /// Why the last host did not take the message.
@@ -85,6 +89,7 @@ impl<'a> Course<'a> {
             put_off: Vec::new(),
             asked: Vec::new(),
             visits: Vec::new(),
+            patience: deliverer.settings.connect_time_max,
             since: Instant::now(),
             failure: None,
         }
@@ -155,6 +160,16 @@ impl<'a> Course<'a> {
             if self.asked.contains(&target.address) {
                 continue;
             }
+            let place = match self.place_at(&target).await {
+                Ok(None) if self.pending.is_empty() => return Ok(()),
+                // It has been spoken to, over a connection that was kept for another domain.
+                Ok(None) if self.asked.contains(&target.address) => continue,
+                Ok(place) => place,
+                Err(failure) => {
+                    self.note(failure);
+                    continue;
+                }
+            };
             let opening = Opening {
                 network: &deliverer.network,
                 settings: &deliverer.settings,
@@ -162,7 +177,8 @@ impl<'a> Course<'a> {
                 target: &target,
             };
             match opening.connect().await {
-                Ok(connection) => {
+                Ok(mut connection) => {
+                    connection.takes(place);
                     let is_protected = connection.host().tls.is_some();
                     deliverer
                         .metrics
@@ -184,6 +200,51 @@ impl<'a> Course<'a> {
             self.failure = None;
         }
         Err(hosts.nothing_found())
+    }
+
+    /// Sends over connections to the host that were kept for other domains. When that does not serve
+    /// everybody, a place for a connection of our own; none where they are not counted.
+    ///
+    /// # Errors
+    /// No place became free in time.
+    async fn place_at(&mut self, target: &Target) -> Result<Option<Place>, Failure> {
+        if let NextHop::Smarthost(_) = self.next_hop {
+            return Ok(None);
+        }
+        let deliverer = self.deliverer;
+        for _ in 0..KEPT_CONNECTIONS_TRIED_MAX {
+            let kept = deliverer.pool.take_to(&target.name, target.address);
+            let Some(connection) = kept else { break };
+            let before = self.failure.take();
+            let further = self.send_over(connection).await;
+            self.failure = before;
+            if matches!(further, Further::Nothing) || self.asked.contains(&target.address) {
+                return Ok(None);
+            }
+        }
+        let within = self.patience;
+        let begun = Instant::now();
+        let given = deliverer.room.take(target.address.ip(), within).await;
+        self.patience = within.saturating_sub(begun.elapsed());
+        match given {
+            Some(Given::Place(place)) => Ok(Some(place)),
+            Some(Given::Connection(connection)) => {
+                if let Further::Elsewhere = self.send_over(*connection).await {
+                    // It was good a moment ago: what it came to is the host's answer.
+                    self.asked.push(target.address);
+                }
+                Ok(None)
+            }
+            None => {
+                let text = format!("{target} has as many connections from here as it may");
+                Err(Failure {
+                    outcome: Outcome::Deferred(Reply::new(451, (4, 4, 5), text)),
+                    is_remote: false,
+                    // It can be reached: others speak to it at this moment.
+                    host: Some(target.host()),
+                })
+            }
+        }
     }
 
     /// How to speak to a smarthost.

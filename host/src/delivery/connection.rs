@@ -16,6 +16,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::fitting::{Fitted, Look};
 use super::gate::Gate;
+use super::room::Place;
 use crate::message::RemoteHost;
 use crate::message::seven_bit::{Barrier, Converter, Plan};
 use crate::net::Stream;
@@ -45,6 +46,8 @@ pub(super) struct Connection {
     /// How long a piece of content may take to be written (RFC 5321 §4.5.3.2.5).
     piece_time_max: Duration,
     transactions: u32,
+    /// The place that it has at its host, where those are counted.
+    place: Option<Place>,
 }
 
 /// What a session wants from somebody else than its socket.
@@ -122,7 +125,18 @@ impl Connection {
             deadline: None,
             piece_time_max,
             transactions: 0,
+            place: None,
         }
+    }
+
+    /// Whether it has a place at its host.
+    pub(super) fn has_place(&self) -> bool {
+        self.place.is_some()
+    }
+
+    /// Keeps a place for as long as it is open.
+    pub(super) fn takes(&mut self, place: Option<Place>) {
+        self.place = place;
     }
 
     /// The host at the other end.

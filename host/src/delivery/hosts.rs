@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 use super::settings::{AddressOrder, Settings};
 use crate::dns::{Exchange, Problem, Resolver};
-use crate::message::{HostPort, Outcome};
+use crate::message::{HostPort, Outcome, RemoteHost};
 use crate::net::is_own_address;
 
 /// Addresses tried of one host, so that a host that is down leaves time for the others.
@@ -28,6 +28,17 @@ pub(super) struct Target {
 }
 
 impl Target {
+    /// The host as the trail knows it, of which nothing else is known yet.
+    pub(super) fn host(&self) -> RemoteHost {
+        RemoteHost {
+            name: self.name.clone(),
+            address: self.address.ip(),
+            port: self.address.port(),
+            tls: None,
+            dsn: false,
+        }
+    }
+
     /// The name that its certificate should have: that of the host, or for a literal the address.
     pub(super) fn certificate_name(&self) -> String {
         if self.name.starts_with('[') {

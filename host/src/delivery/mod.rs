@@ -8,7 +8,7 @@
 //!
 //! The parts: `hosts` finds addresses, `opening` makes a connection of one, `connection` does what
 //! the session asks, `transaction` says what a message needs and what replies mean, `fitting` makes a message
-//! fit what a host lists, `attempt` goes from host to host, `pool` keeps connections for the next message, `gate` is where content waits.
+//! fit what a host lists, `attempt` goes from host to host, `pool` keeps connections for the next message, `room` bounds those to one host, `gate` is where content waits.
 
 mod attempt;
 mod connection;
@@ -20,6 +20,7 @@ mod opening;
 mod pool;
 #[cfg(test)]
 mod rehearsal;
+mod room;
 mod settings;
 mod transaction;
 
@@ -32,6 +33,7 @@ use attempt::Course;
 use connection::Connection;
 use gate::Gate;
 use pool::Pool;
+use room::Room;
 
 pub use connection::OpenContent;
 pub use metrics::Metrics;
@@ -61,6 +63,7 @@ pub struct Deliverer {
     network: Network,
     metrics: Metrics,
     pool: Arc<Pool>,
+    room: Arc<Room>,
     gate: Gate,
 }
 
@@ -73,6 +76,7 @@ impl Deliverer {
             metrics.idle_connections.clone(),
         );
         Arc::new(Self {
+            room: Room::new(settings.connections_per_host_max),
             settings,
             network,
             metrics,
@@ -114,9 +118,11 @@ impl Deliverer {
     /// Keeps a connection for the next message, or closes it when it has served its share.
     async fn keep(&self, next_hop: &NextHop, connection: Connection) {
         if connection.transactions() >= self.settings.transactions_per_connection_max {
-            self.pool.dismiss(connection);
-        } else {
-            self.pool.put(next_hop, connection).await;
+            return self.pool.dismiss(connection);
+        }
+        let ready = self.pool.readied(connection).await;
+        if let Some(connection) = ready.and_then(|ready| self.room.hand_over(Box::new(ready))) {
+            self.pool.put(next_hop, *connection);
         }
     }
 }

@@ -157,13 +157,7 @@ impl Opening<'_> {
     }
 
     fn host(&self) -> RemoteHost {
-        RemoteHost {
-            name: self.target.name.clone(),
-            address: self.target.address.ip(),
-            port: self.target.address.port(),
-            tls: None,
-            dsn: false,
-        }
+        self.target.host()
     }
 
     fn unreachable(&self, error: &io::Error) -> Failure {

@@ -5,6 +5,7 @@
 //! closed politely, in the background; [`Pool::close`] waits until all of that is done.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -61,20 +62,45 @@ impl Pool {
         }
     }
 
-    /// Keeps a connection for the next message, if there is room. One that still has to forget a refused
+    /// Takes a connection to this host that was kept for another domain whose mail it takes.
+    pub(super) fn take_to(&self, host: &str, address: SocketAddr) -> Option<Connection> {
+        let mut idle = self.lock();
+        loop {
+            let is_wanted = |(_, connection): &(Instant, Connection)| {
+                let kept = connection.host();
+                kept.name == host && (kept.address, kept.port) == (address.ip(), address.port())
+            };
+            // How a smarthost is spoken to, its route says.
+            let mut lanes = idle.lanes.iter_mut();
+            let (since, mut connection) = lanes.find_map(|(next_hop, lane)| match next_hop {
+                NextHop::Domain(_) => Some(lane.remove(lane.iter().rposition(is_wanted)?)),
+                NextHop::Smarthost(_) => None,
+            })?;
+            idle.count -= 1;
+            self.gauge.dec();
+            if since.elapsed() <= self.idle_time_max && connection.is_quiet() {
+                return Some(connection);
+            }
+            self.dismiss(connection);
+        }
+    }
+
+    /// Makes a connection ready for the next message. One that still has to forget a refused
     /// transaction does so first, and is waited for: were its lane free meanwhile, the next message
     /// would open another connection, and so on, as many as there are refusals within a round trip.
-    pub(super) async fn put(self: &Arc<Self>, next_hop: &NextHop, mut connection: Connection) {
+    pub(super) async fn readied(&self, mut connection: Connection) -> Option<Connection> {
         if !connection.is_ready() {
             let forgotten = timeout(self.idle_time_max, connection.advance()).await;
             if !matches!(forgotten, Ok(Ok(Turn::Ready))) {
-                return self.dismiss(connection);
+                self.dismiss(connection);
+                return None;
             }
         }
-        self.put_ready(next_hop, connection);
+        Some(connection)
     }
 
-    fn put_ready(self: &Arc<Self>, next_hop: &NextHop, connection: Connection) {
+    /// Keeps a connection for the next message, if there is room.
+    pub(super) fn put(self: &Arc<Self>, next_hop: &NextHop, connection: Connection) {
         let mut idle = self.lock();
         if idle.is_closed || idle.count >= self.idle_max {
             drop(idle);
@@ -288,17 +314,70 @@ mod tests {
         assert_eq!(begun.elapsed(), seconds(5));
     }
 
-    #[tokio::test]
-    async fn lanes_do_not_share_connections() {
-        let host = Script::new();
-        let deliverer = World::of(&host)
-            .mx("c.example", 10, "mx.example", "192.0.2.1")
-            .deliverer();
-        Mail::to(&["a@b.example"]).deliver(&deliverer).await;
+    /// Two domains whose mail the same host takes.
+    fn shared(host: &Script) -> World {
+        World::of(host).mx("c.example", 10, "mx.example", "192.0.2.1")
+    }
+
+    fn to_c() -> Mail {
         let next_hop = crate::message::NextHop::Domain("c.example".to_owned());
         Mail::by(next_hop, &["a@c.example"])
-            .deliver(&deliverer)
-            .await;
+    }
+
+    #[tokio::test]
+    async fn domains_share_the_connections_to_a_host_that_takes_their_mail() {
+        let host = Script::new();
+        let deliverer = shared(&host).deliverer();
+        let (one, other) = (Mail::to(&["a@b.example"]), to_c());
+        for mail in [&one, &other, &one] {
+            assert_eq!(brief(&mail.deliver(&deliverer).await), [DELIVERED]);
+        }
+        assert_eq!(host.seen().connections, 1);
+        assert_eq!(deliverer.metrics.idle_connections.get(), 1);
+        // One that has died says nothing about the host.
+        let host = host.times(1, "MAIL", Act::Cut);
+        assert_eq!(brief(&other.deliver(&deliverer).await), [DELIVERED]);
         assert_eq!(host.seen().connections, 2);
+        // What is put off over it is not asked for again at once.
+        let host = host.at("RCPT", Act::Say("450 4.2.0 Later\r\n"));
+        let attempt = one.deliver(&deliverer).await;
+        assert_eq!(brief(&attempt), ["deferred 450 4.2.0"]);
+        assert_eq!(host.seen().connections, 2);
+    }
+
+    #[tokio::test]
+    async fn a_smarthost_is_not_spoken_to_over_the_connection_of_a_domain() {
+        let host = Script::new();
+        let deliverer = World::of(&host)
+            .with(|settings| {
+                let name = "mx.example:25".to_owned();
+                settings.smarthosts.insert(name, Default::default());
+            })
+            .deliverer();
+        let smarthost = crate::message::NextHop::Smarthost("mx.example:25".to_owned());
+        let by_smarthost = Mail::by(smarthost, &["a@b.example"]);
+        for mail in [&by_smarthost, &Mail::to(&["a@b.example"]), &by_smarthost] {
+            assert_eq!(brief(&mail.deliver(&deliverer).await), [DELIVERED]);
+        }
+        assert_eq!(host.seen().connections, 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn domains_share_the_limit_of_a_host_that_takes_their_mail() {
+        let slow = Act::Late(seconds(20), "250 2.0.0 Taken\r\n");
+        let host = Script::new().at(".", slow);
+        let world = shared(&host).with(|settings| settings.connections_per_host_max = 2);
+        let deliverer = world.deliverer();
+        let (to_b, to_c) = (Mail::to(&["a@b.example"]), to_c());
+        let attempts = [&to_b, &to_c, &to_b, &to_c, &to_b].map(|mail| mail.deliver(&deliverer));
+        let attempts: [_; 5] = attempts;
+        let [a, b, c, d, e] = attempts;
+        let ended = tokio::join!(a, b, c, d, e);
+        let outcomes = [ended.0, ended.1, ended.2, ended.3, ended.4].map(|ended| brief(&ended));
+        let count = |outcome: &str| outcomes.iter().filter(|given| given[0] == outcome).count();
+        // Two at a time, of twenty seconds each; after thirty nobody waits any more.
+        assert_eq!(count(DELIVERED), 4, "{outcomes:?}");
+        assert_eq!(count("deferred 451 4.4.5 local"), 1, "{outcomes:?}");
+        assert_eq!(host.seen().most_at_once, 2);
     }
 }

@@ -70,6 +70,8 @@ pub(super) struct Script {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Seen {
     pub(super) connections: usize,
+    open: usize,
+    pub(super) most_at_once: usize,
     /// Commands, without those in clear before TLS told from those under it.
     pub(super) commands: Vec<String>,
     /// Whatever was read at once.
@@ -103,7 +105,7 @@ impl Script {
         }
     }
 
-    /// Does this at each command that starts like that: `connect`, `EHLO`, `RCPT TO:<x`, `.`, …
+    /// Does this at each command that starts like that: `connect`, `RCPT TO:<x`, `.`, …
     pub(super) fn at(self, command: &'static str, act: Act) -> Self {
         self.times(usize::MAX, command, act)
     }
@@ -163,6 +165,8 @@ impl Script {
         {
             let mut seen = self.seen.lock().unwrap();
             seen.connections += 1;
+            seen.open += 1;
+            seen.most_at_once = seen.most_at_once.max(seen.open);
             seen.chunks.clear();
         }
         let mut line = Wire {
@@ -172,6 +176,7 @@ impl Script {
         };
         // However the conversation ends, the test looks at what was seen.
         let _ = self.converse(&mut line).await;
+        self.seen.lock().unwrap().open -= 1;
     }
 
     async fn converse(&self, wire: &mut Wire) -> io::Result<()> {
@@ -250,17 +255,16 @@ impl Script {
 
     async fn chunk(&self, wire: &mut Wire, command: &str) -> io::Result<()> {
         let mut words = command.split(' ').skip(1);
-        let octets: usize = words.next().unwrap().parse().unwrap();
+        let octets = words.next().unwrap().parse().unwrap();
         wire.content_up_to(octets).await?;
         let chunk: Vec<u8> = wire.buffer.drain(..octets).collect();
-        let chunk = String::from_utf8_lossy(&chunk).into_owned();
         {
             let mut seen = wire.seen.lock().unwrap();
-            seen.chunks.push(chunk);
-            if words.next() == Some("LAST") {
-                let content = seen.chunks.concat();
-                seen.chunks.clear();
-                seen.contents.push(content);
+            seen.chunks
+                .push(String::from_utf8_lossy(&chunk).into_owned());
+            if words.next().is_some() {
+                let chunks = std::mem::take(&mut seen.chunks);
+                seen.contents.push(chunks.concat());
             }
         }
         self.answer(wire, command, "250 2.0.0 Taken\r\n").await
@@ -274,9 +278,8 @@ impl Script {
     }
 
     async fn handshake(&self, wire: &mut Wire) -> io::Result<()> {
-        let Some(server) = &self.acceptor else {
-            return Err(io::ErrorKind::Unsupported.into());
-        };
+        let server = self.acceptor.as_ref();
+        let server = server.ok_or(io::ErrorKind::Unsupported)?;
         let stream = std::mem::replace(&mut wire.stream, Box::new(tokio::io::empty()));
         let stream = server.acceptor().accept(stream).await?;
         wire.stream = Box::new(stream);

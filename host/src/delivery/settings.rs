@@ -32,6 +32,8 @@ pub struct Settings {
     pub idle_time_max: Duration,
     /// Connections kept open for the next message, to all next hops together.
     pub idle_connections_max: usize,
+    /// Connections at a time to one host of MX records, over all domains whose mail it takes.
+    pub connections_per_host_max: usize,
     /// Transactions on one connection, after which it is closed.
     pub transactions_per_connection_max: u32,
 }
@@ -54,6 +56,8 @@ impl Default for Settings {
             idle_time_max: Duration::from_secs(5),
             // A few file descriptors and buffers: as many as deliveries are made at once.
             idle_connections_max: 500,
+            // As many as deliveries to one domain: a host does not get more because it serves many.
+            connections_per_host_max: 20,
             // Load spreads over the hosts of a next hop again from time to time.
             transactions_per_connection_max: 1_000,
         }

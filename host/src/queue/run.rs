@@ -215,7 +215,8 @@ impl Queue {
         });
         if let Some(claim) = claim {
             let held = Held::new(claim, self.shared.spool.clone());
-            self.scheduler.started(held.next_hop());
+            let now = self.shared.clock.now();
+            self.scheduler.started(held.next_hop(), now);
             self.shared.metrics.set_active(self.scheduler.active());
             self.attempts.spawn(attempt(self.shared.clone(), held));
         }

@@ -8,11 +8,13 @@
 //! A line *waits* until its head is due; then it is *due* in its lane; and the first due line of
 //! each lane and class is *ready*, as long as the lane has room. A lane without room has nothing
 //! among the ready ones, so it costs the others nothing; so has one that is shut, since its next hop
-//! cannot be reached. What comes first is the business of `order`, when a lane is shut that of `reach`;
-//! what is done with a decision is the driver's.
+//! cannot be reached, and one that is *paced*: where deliveries to one next hop begin at most so often, it is
+//! closed for a moment behind each. What comes first is the business of `order`, when a lane is shut that of
+//! `reach`; what is done with a decision is the driver's.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::order::{Order, Place};
 use super::reach::{LONGEST_WAIT, Reach, Turn};
@@ -26,6 +28,8 @@ pub struct Limits {
     pub simultaneous_max: usize,
     /// In one lane.
     pub per_next_hop_max: usize,
+    /// From one start to the next in one lane; zero: they may follow at once.
+    pub per_next_hop_interval: Duration,
 }
 
 /// A line, in the order in which lines of one class are served.
@@ -42,8 +46,10 @@ pub struct Scheduler {
     lines: HashMap<Arc<Line>, Standing>,
     /// The lines whose head is not known to be due.
     waiting: BTreeSet<Ranked>,
-    /// Lanes with due lines or deliveries under way.
+    /// Lanes with due lines or deliveries under way, and those that are paced.
     lanes: HashMap<NextHop, Lane>,
+    /// Lanes that are closed until a time, since a delivery has just begun there.
+    paced: BTreeSet<(Timestamp, NextHop)>,
     /// The first due line of each lane that has room, by class.
     ready: ByClass<BTreeSet<Ranked>>,
     /// Lanes that are shut, by when they are tried again.
@@ -65,6 +71,7 @@ enum Standing {
 struct Lane {
     active: usize,
     reach: Reach,
+    is_paced: bool,
     due: ByClass<BTreeSet<Ranked>>,
     /// The entries of this lane in [`Scheduler::ready`].
     ready: ByClass<Option<Ranked>>,
@@ -80,6 +87,7 @@ impl Scheduler {
             lines: HashMap::new(),
             waiting: BTreeSet::new(),
             lanes: HashMap::new(),
+            paced: BTreeSet::new(),
             ready: ByClass::default(),
             shut: BTreeSet::new(),
         }
@@ -106,6 +114,7 @@ impl Scheduler {
     /// Says the same until something changes: the claim is followed by [`Self::update`] with the
     /// line's next head, and by [`Self::started`] when it gave a delivery.
     pub fn next(&mut self, now: Timestamp) -> Option<Arc<Line>> {
+        self.reopen(now);
         self.promote(now);
         let class = self
             .order
@@ -115,18 +124,25 @@ impl Scheduler {
             .map(|(_, line)| line.clone())
     }
 
-    /// When the first of the heads that are not due yet falls due, or a shut lane is to be tried; none
-    /// when there is none. Those that wait for room need no timer: a delivery that ends makes it.
+    /// When the first of the heads that are not due yet falls due, a shut lane is to be tried or a paced one
+    /// opens; none when there is none. Those that wait for room need no timer: a delivery that ends makes it.
     pub fn next_due(&self) -> Option<Timestamp> {
         let due = self.waiting.first().map(|(place, _)| place.due);
         let trial = self.shut.first().map(|(until, _)| *until);
-        due.into_iter().chain(trial).min()
+        let open = self.paced.first().map(|(opens, _)| *opens);
+        due.into_iter().chain(trial).chain(open).min()
     }
 
-    /// A delivery to `next_hop` is under way.
-    pub fn started(&mut self, next_hop: &NextHop) {
+    /// A delivery to `next_hop` is under way since `now`.
+    pub fn started(&mut self, next_hop: &NextHop, now: Timestamp) {
         self.active += 1;
-        self.lanes.entry(next_hop.clone()).or_default().active += 1;
+        let lane = self.lanes.entry(next_hop.clone()).or_default();
+        lane.active += 1;
+        let interval = self.limits.per_next_hop_interval;
+        if !interval.is_zero() && !lane.is_paced {
+            lane.is_paced = true;
+            self.paced.insert((now.plus(interval), next_hop.clone()));
+        }
         self.refresh_lane(next_hop);
     }
 
@@ -169,6 +185,26 @@ impl Scheduler {
     /// only the most urgent may use are a matter of this line and of [`Lane::has_room`].
     fn has_room(&self, _class: Class) -> bool {
         self.active < self.limits.simultaneous_max
+    }
+
+    /// Opens the paced lanes whose time has come.
+    fn reopen(&mut self, now: Timestamp) {
+        // One that is longer away than the pace was closed before the clock was set back.
+        let interval = self.limits.per_next_hop_interval;
+        let has_come = |opens: Timestamp| opens <= now || opens.since(now) > interval;
+        while self
+            .paced
+            .first()
+            .is_some_and(|(opens, _)| has_come(*opens))
+        {
+            let Some((_, next_hop)) = self.paced.pop_first() else {
+                break;
+            };
+            if let Some(lane) = self.lanes.get_mut(&next_hop) {
+                lane.is_paced = false;
+            }
+            self.refresh_lane(&next_hop);
+        }
     }
 
     /// Moves the lines whose heads have fallen due into their lanes, each head once, and has shut lanes
@@ -256,7 +292,7 @@ impl Scheduler {
 impl Lane {
     /// Whether another delivery of `class` that has been due since `due` may start in this lane.
     fn has_room(&self, _class: Class, due: Timestamp, per_next_hop_max: usize) -> bool {
-        self.reach.has_room(self.active, per_next_hop_max, due)
+        !self.is_paced && self.reach.has_room(self.active, per_next_hop_max, due)
     }
 
     /// Since when the first of those that are due has been.
@@ -266,7 +302,7 @@ impl Lane {
     }
 
     fn is_idle(&self) -> bool {
-        self.active == 0 && self.due.iter().all(BTreeSet::is_empty)
+        self.active == 0 && !self.is_paced && self.due.iter().all(BTreeSet::is_empty)
     }
 }
 
@@ -309,7 +345,36 @@ mod tests {
         Scheduler::new(Limits {
             simultaneous_max,
             per_next_hop_max,
+            per_next_hop_interval: Duration::ZERO,
         })
+    }
+
+    #[test]
+    fn a_paced_lane_opens_in_time_and_delays_only_itself() {
+        let mut scheduler = Scheduler::new(Limits {
+            simultaneous_max: 10,
+            per_next_hop_max: 10,
+            per_next_hop_interval: Duration::from_millis(100),
+        });
+        let (paced, other) = (line(1, Class::VeryHigh, 1), line(2, Class::VeryLow, 1));
+        scheduler.update(change(&paced, Some((1, 1))));
+        scheduler.update(change(&other, Some((1, 2))));
+        assert_eq!(*scheduler.next(at(5)).unwrap(), paced);
+        scheduler.started(&paced.next_hop, at(5));
+        assert_eq!(*scheduler.next(at(5)).unwrap(), other);
+        scheduler.update(change(&other, None));
+        // That the delivery ends opens nothing.
+        scheduler.finished(&paced.next_hop, true, at(6));
+        assert_eq!(scheduler.next(at(104)), None);
+        assert_eq!(scheduler.next_due(), Some(at(105)));
+        assert_eq!(*scheduler.next(at(105)).unwrap(), paced);
+        // A lane without mail is forgotten when its time has come, and not before.
+        scheduler.started(&paced.next_hop, at(105));
+        scheduler.update(change(&paced, None));
+        scheduler.finished(&paced.next_hop, true, at(106));
+        assert_eq!(scheduler.lanes.len(), 1);
+        assert_eq!(scheduler.next(at(205)), None);
+        assert!(scheduler.lanes.is_empty() && scheduler.paced.is_empty());
     }
 
     #[test]
@@ -348,7 +413,7 @@ mod tests {
         let (urgent, other) = (line(1, Class::VeryHigh, 1), line(2, Class::VeryLow, 1));
         scheduler.update(change(&urgent, Some((1, 1))));
         scheduler.update(change(&other, Some((1, 2))));
-        scheduler.started(&urgent.next_hop);
+        scheduler.started(&urgent.next_hop, at(5));
         assert_eq!(*scheduler.next(at(5)).unwrap(), other);
         assert_eq!(scheduler.next_due(), None, "a full lane needs no timer");
         scheduler.finished(&urgent.next_hop, true, at(5));
@@ -364,8 +429,8 @@ mod tests {
                 Some((1, lane.into())),
             ));
         }
-        scheduler.started(&line(1, Class::Normal, 1).next_hop);
-        scheduler.started(&line(2, Class::Normal, 1).next_hop);
+        scheduler.started(&line(1, Class::Normal, 1).next_hop, at(5));
+        scheduler.started(&line(2, Class::Normal, 1).next_hop, at(5));
         assert_eq!(scheduler.next(at(5)), None);
         scheduler.finished(&line(2, Class::Normal, 1).next_hop, true, at(5));
         assert!(scheduler.next(at(5)).is_some());
@@ -378,7 +443,7 @@ mod tests {
             let line = line(lane, Class::Normal, lane);
             scheduler.update(change(&line, Some((1, 1))));
             scheduler.next(at(5)).unwrap();
-            scheduler.started(&line.next_hop);
+            scheduler.started(&line.next_hop, at(5));
             scheduler.update(change(&line, None));
             scheduler.finished(&line.next_hop, true, at(5));
         }
@@ -396,7 +461,7 @@ mod tests {
         let mut misses = 0;
         while scheduler.shut() == 0 {
             assert_eq!(*scheduler.next(at(now)).unwrap(), down);
-            scheduler.started(&down.next_hop);
+            scheduler.started(&down.next_hop, at(0));
             misses += 1;
             let turn = scheduler.finished(&down.next_hop, false, at(now));
             assert_eq!(turn.is_some(), scheduler.shut() == 1, "after {misses}");
@@ -410,7 +475,7 @@ mod tests {
         now += 1_000;
         assert_eq!(scheduler.next_due(), Some(at(now)));
         assert_eq!(*scheduler.next(at(now)).unwrap(), down);
-        scheduler.started(&down.next_hop);
+        scheduler.started(&down.next_hop, at(0));
         assert_eq!(scheduler.next(at(now)), None);
         assert_eq!(scheduler.next_due(), None);
         assert_eq!(scheduler.finished(&down.next_hop, false, at(now)), None);
@@ -418,12 +483,12 @@ mod tests {
 
         // The clock is put back by more than any wait: it is tried at once, not in a while.
         assert_eq!(*scheduler.next(at(5)).unwrap(), down);
-        scheduler.started(&down.next_hop);
+        scheduler.started(&down.next_hop, at(0));
         let turn = scheduler.finished(&down.next_hop, true, at(5));
         assert_eq!(turn, Some(Turn::Open));
         for _ in 0..3 {
             assert_eq!(*scheduler.next(at(5)).unwrap(), down);
-            scheduler.started(&down.next_hop);
+            scheduler.started(&down.next_hop, at(0));
         }
         assert_eq!(scheduler.next(at(5)), None, "the limit of the lane");
     }
@@ -435,7 +500,7 @@ mod tests {
         scheduler.update(change(&line, Some((1, 1))));
         while scheduler.shut() == 0 {
             scheduler.next(at(10)).unwrap();
-            scheduler.started(&line.next_hop);
+            scheduler.started(&line.next_hop, at(0));
             scheduler.finished(&line.next_hop, false, at(10));
         }
         scheduler.update(change(&line, None));
@@ -507,7 +572,8 @@ mod tests {
             per_next_hop_max in 1..4usize,
             steps in prop::collection::vec(step(), 1..200),
         ) {
-            let limits = Limits { simultaneous_max, per_next_hop_max };
+            let per_next_hop_interval = Duration::ZERO;
+            let limits = Limits { simultaneous_max, per_next_hop_max, per_next_hop_interval };
             let mut scheduler = Scheduler::new(limits);
             let mut naive = Naive { limits, heads: Vec::new(), active: Vec::new() };
             let mut now = 0;
@@ -529,7 +595,7 @@ mod tests {
                         prop_assert_eq!(&next, &naive.next(at(now)));
                         prop_assert_eq!(scheduler.next_due(), naive.next_due(at(now)));
                         if let Some(line) = next {
-                            scheduler.started(&line.next_hop);
+                            scheduler.started(&line.next_hop, at(now));
                             naive.active.push(line.next_hop.clone());
                             set(&mut scheduler, &mut naive, &line, then);
                         }

@@ -16,6 +16,8 @@ pub struct Settings {
     pub simultaneous_max: usize,
     /// Deliveries under way at once to one next hop.
     pub per_next_hop_max: usize,
+    /// From the start of one delivery to that of the next to the same next hop; zero: they may follow at once.
+    pub per_next_hop_interval: Duration,
     /// The wait after the first failed attempt, after the second, and so on; the last repeats.
     pub retry: Vec<Duration>,
     /// How long after its acceptance a message is given up.
@@ -38,6 +40,7 @@ impl Default for Settings {
         Self {
             simultaneous_max: 500,
             per_next_hop_max: 20,
+            per_next_hop_interval: Duration::ZERO,
             retry: [30, 2 * MINUTE, 10 * MINUTE, 30 * MINUTE, HOUR, 4 * HOUR]
                 .map(Duration::from_secs)
                 .to_vec(),
@@ -95,6 +98,7 @@ impl Settings {
         Limits {
             simultaneous_max: self.simultaneous_max,
             per_next_hop_max: self.per_next_hop_max,
+            per_next_hop_interval: self.per_next_hop_interval,
         }
     }
 

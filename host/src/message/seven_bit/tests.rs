@@ -1,3 +1,5 @@
+//! Contents with what they become, and what others read in both.
+
 #![allow(clippy::unwrap_used)]
 
 use std::io::Write as _;

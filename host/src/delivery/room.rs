@@ -1,0 +1,164 @@
+//! Connections to one host at a time, over all domains whose mail it takes.
+//!
+//! A large receiver takes the mail of thousands of domains, each of which is a lane of its own. What bounds the
+//! connections to its hosts stands here: a [`Place`] is had before a connection is opened, and given back when it
+//! is closed. Who waits for a place gets one that is given back, or a connection that somebody is done with,
+//! first come, first served. Smarthosts have no need of it, since all mail of one is one lane.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use super::connection::Connection;
+
+/// Places at hosts.
+pub(super) struct Room {
+    per_host_max: usize,
+    /// Those at which a place is taken.
+    hosts: Mutex<HashMap<IpAddr, Host>>,
+}
+
+#[derive(Default)]
+struct Host {
+    taken: usize,
+    waiting: VecDeque<oneshot::Sender<Given>>,
+}
+
+/// What somebody gets who has waited.
+pub(super) enum Given {
+    /// A place for a connection.
+    Place(Place),
+    /// A connection that is ready for a message, with its place.
+    Connection(Box<Connection>),
+}
+
+/// A place at a host, until it is dropped.
+pub(super) struct Place {
+    host: IpAddr,
+    room: Arc<Room>,
+}
+
+impl Room {
+    pub(super) fn new(per_host_max: usize) -> Arc<Self> {
+        Arc::new(Self {
+            per_host_max: per_host_max.max(1),
+            hosts: Mutex::default(),
+        })
+    }
+
+    /// A place at the host, or what comes first; none when that takes too long.
+    pub(super) async fn take(self: &Arc<Self>, host: IpAddr, within: Duration) -> Option<Given> {
+        let host = host.to_canonical();
+        let given = {
+            let mut hosts = self.lock();
+            let at = hosts.entry(host).or_default();
+            if at.taken < self.per_host_max {
+                at.taken += 1;
+                return Some(Given::Place(self.place(host)));
+            }
+            // Those who have given up leave; the others are attempts, which are limited.
+            at.waiting.retain(|waiting| !waiting.is_closed());
+            let (sender, receiver) = oneshot::channel();
+            at.waiting.push_back(sender);
+            receiver
+        };
+        timeout(within, given).await.ok()?.ok()
+    }
+
+    /// Hands a connection that is ready to who waits for one to its host; back, if nobody does.
+    pub(super) fn hand_over(&self, connection: Box<Connection>) -> Option<Box<Connection>> {
+        if !connection.has_place() {
+            return Some(connection);
+        }
+        let mut given = Given::Connection(connection);
+        loop {
+            let host = match &given {
+                Given::Connection(connection) => connection.host().address.to_canonical(),
+                Given::Place(_) => return None,
+            };
+            let next = self.next_waiting(host);
+            match (next, given) {
+                (Some(waiting), ours) => given = waiting.send(ours).err()?,
+                (None, Given::Connection(connection)) => return Some(connection),
+                (None, Given::Place(_)) => return None,
+            }
+        }
+    }
+
+    fn next_waiting(&self, host: IpAddr) -> Option<oneshot::Sender<Given>> {
+        self.lock().get_mut(&host)?.waiting.pop_front()
+    }
+
+    fn place(self: &Arc<Self>, host: IpAddr) -> Place {
+        Place {
+            host,
+            room: Arc::clone(self),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, Host>> {
+        // Nothing inside can panic half-way.
+        self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        while let Some(waiting) = self.room.next_waiting(self.host) {
+            if waiting.is_closed() {
+                continue;
+            }
+            // Who gives up just now drops it again, and it goes on to the next.
+            let _ = waiting.send(Given::Place(self.room.place(self.host)));
+            return;
+        }
+        let mut hosts = self.room.lock();
+        if let Some(at) = hosts.get_mut(&self.host) {
+            at.taken = at.taken.saturating_sub(1);
+            if at.taken == 0 {
+                hosts.remove(&self.host);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn host(number: u32) -> IpAddr {
+        IpAddr::V4(std::net::Ipv4Addr::from_bits(number))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn places_are_limited_per_host_and_come_back() {
+        let room = Room::new(2);
+        let first = room.take(host(1), SECOND).await;
+        let second = room.take(host(1), SECOND).await;
+        assert!(first.is_some() && second.is_some());
+        let mapped = "::ffff:0.0.0.1".parse().unwrap();
+        assert!(room.take(mapped, SECOND).await.is_none());
+        assert!(room.take(host(2), SECOND).await.is_some());
+        // One that gave up before is passed over.
+        let (given_up, given, ()) = tokio::join!(
+            room.take(host(1), Duration::ZERO),
+            room.take(host(1), SECOND),
+            async {
+                tokio::time::sleep(SECOND / 2).await;
+                drop(first);
+            }
+        );
+        assert!(given_up.is_none() && given.is_some());
+        assert!(room.take(host(1), Duration::ZERO).await.is_none());
+        drop((given, second));
+        assert!(room.lock().is_empty(), "a host without places is forgotten");
+    }
+}
