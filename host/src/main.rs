@@ -22,6 +22,10 @@ fn main() -> ExitCode {
             Ok(reading) => run(check(reading)),
             Err(error) => failed(&error),
         },
+        Some(Command::Route(command)) => match reading().and_then(Reading::into_config) {
+            Ok(config) => run(route(config, command)),
+            Err(error) => failed(&error),
+        },
         Some(Command::Restore(command)) if command.print_config => {
             match cli::print_configuration(&command) {
                 Ok(()) => ExitCode::SUCCESS,
@@ -132,6 +136,29 @@ async fn check(reading: Reading) -> Result<(), ConfigError> {
         }
     }
     Ok(())
+}
+
+async fn route(config: Config, command: cli::RouteCommand) -> Result<(), String> {
+    let reverse_path = command.reverse_path();
+    let source = outpost::message::Source {
+        reverse_path: &reverse_path,
+        list: &command.list,
+    };
+    let paths = relay::paths(&config, source, &command.recipients).await;
+    let lost = paths.iter().filter(|path| !path.leads_somewhere()).count();
+    if command.output.json {
+        let paths: Vec<_> = paths.iter().map(relay::Path::to_json).collect();
+        println!("{}", serde_json::Value::from(paths));
+    } else {
+        for path in paths {
+            print!("{path}");
+        }
+    }
+    match lost {
+        0 => Ok(()),
+        1 => Err("no host takes the mail of 1 recipient".to_owned()),
+        _ => Err(format!("no host takes the mail of {lost} recipients")),
+    }
 }
 
 /// Runs a task to its end on the runtime of this program.

@@ -576,3 +576,28 @@ fn a_connection_is_used_again_for_the_next_message() {
     assert_eq!(connects.count(), 1);
     assert_eq!(sink.count(), 5);
 }
+
+#[test]
+fn eight_bit_mail_is_converted_for_a_next_hop_that_takes_seven() {
+    let relay = Relay::start_in_clear("");
+    let hop = NextHop::start(relay.ip, |moment| match moment {
+        Moment::Command(line) if line.starts_with("EHLO") => Some("250 hop.test".to_owned()),
+        _ => None,
+    });
+    let mut client = session(&relay);
+    let content = "From: <ann@a.example>\r\nMIME-Version: 1.0\r\n\
+                   Content-Type: text/plain; charset=utf-8\r\n\
+                   Content-Transfer-Encoding: 8bit\r\n\r\ngrün = .\r\n.";
+    let reply = client.transaction(
+        "<ann@a.example> BODY=8BITMIME",
+        &["<bob@d.example>"],
+        content,
+    );
+    finished(&relay, &message_id(&reply));
+    let transaction = hop.accepted().remove(0);
+    assert_eq!(transaction.commands[0], "MAIL FROM:<ann@a.example>");
+    let content = transaction.content;
+    let expected = "MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n\
+                    Content-Transfer-Encoding: quoted-printable\r\n\r\ngr=C3=BCn =3D .\r\n.\r\n";
+    assert!(content.ends_with(expected), "{content}");
+}

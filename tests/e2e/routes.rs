@@ -263,3 +263,50 @@ fn deliveries_to_one_next_hop_begin_at_their_pace() {
     let took = begun[5] - begun[0];
     assert!(took >= 900_000, "{begun:?}");
 }
+
+#[test]
+fn the_path_of_mail_is_told_without_sending_it() {
+    let (near, far) = (Address::of_this_test(), Address::of_this_test());
+    let ip = Address::of_this_test();
+    let server = Names::default()
+        .mx("d.example", 20, "far.d.example")
+        .mx("d.example", 10, "near.d.example")
+        .a("near.d.example", near)
+        .a("far.d.example", far)
+        .mx("null.example", 0, "")
+        .serve(ip);
+    let relay = Relay::start_at(
+        ip,
+        &format!(
+            "[dns]\nservers = [\"{server}\"]\n[delivery]\nmx_port = {SINK}\n\
+             [[delivery.route]]\nrecipients = \"e.example\"\nsenders = \"other.example\"\n\
+             smarthost = \"127.0.0.1:9\"\n\
+             [[delivery.route]]\nrecipients = \"e.example\"\nsmarthost = \"IP:{SINK}\"\n\
+             user = \"us\"\npassword = \"topsecret\"\ntls = \"required\"\n"
+        ),
+        &[],
+    );
+    let sinks = [near, ip].map(|host| Sink::start(host, &[]));
+    let ann = ["--sender", "ann@a.example"];
+    let told = relay.printed_by(&[&["route", "bob@e.example", "eve@d.example"], &ann[..]].concat());
+    assert_eq!(
+        told,
+        format!(
+            "bob@e.example\n  route     delivery.route[2]\n  next hop  smarthost {ip}:{SINK}\n  \
+             tls       required, login as us\n  host      {ip} {ip}:{SINK}\n\
+             eve@d.example\n  route     none matches: MX\n  next hop  d.example\n  \
+             tls       opportunistic\n  host      near.d.example {near}:{SINK}\n  \
+             host      far.d.example {far}:{SINK}\n"
+        )
+    );
+    let told = relay.json(&["route", "bob@e.example", "--sender", "x@other.example"]);
+    assert_eq!(told[0]["route"], 1);
+    assert_eq!(told[0]["hosts"][0]["address"], "127.0.0.1:9");
+    let output = relay.outpost(&["route", "x@null.example"]);
+    assert!(!output.status.success());
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(told.contains("  bounced   556 5.1.10 "), "{told}");
+    for sink in sinks {
+        assert!(sink.record().is_empty(), "somebody was spoken to");
+    }
+}

@@ -1,6 +1,6 @@
 //! The command line: what can be typed, and how it is read.
 //!
-//! The forms are a contract: scripts rely on them. `serve`, `check` and `sink` are carried out by
+//! The forms are a contract: scripts rely on them. `serve`, `check`, `route` and `sink` are carried out by
 //! whoever assembles the relay, `restore` by [`restore`] where no relay runs; everything else is asked of
 //! the running relay over its admin API, by [`administer`].
 
@@ -12,6 +12,7 @@ mod options;
 mod print;
 mod queue_options;
 mod remote;
+mod route;
 mod sink;
 #[cfg(test)]
 mod tests;
@@ -21,4 +22,5 @@ mod transfer;
 pub use backup::{BackupCommand, RestoreCommand, RestoreError, print_configuration, restore};
 pub use options::{Cli, Command, Remote};
 pub use remote::{Access, administer};
+pub use route::RouteCommand;
 pub use sink::{SinkCommand, receive};

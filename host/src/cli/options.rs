@@ -9,6 +9,7 @@ use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 use super::backup::{BackupCommand, RestoreCommand};
 use super::queue_options::{Change, QueueCommand};
+use super::route::RouteCommand;
 use super::sink::SinkCommand;
 use super::transfer::{ExportCommand, ImportCommand};
 
@@ -35,6 +36,8 @@ pub enum Command {
     Serve,
     /// Validate the configuration and report all mistakes at once
     Check,
+    /// Show where mail would go by the configuration and DNS; nothing is sent
+    Route(RouteCommand),
     /// What the running relay does.
     #[command(flatten)]
     Remote(Remote),

@@ -8,7 +8,8 @@
 //!
 //! The parts: `hosts` finds addresses, `opening` makes a connection of one, `connection` does what
 //! the session asks, `transaction` says what a message needs and what replies mean, `fitting` makes a message
-//! fit what a host lists, `attempt` goes from host to host, `pool` keeps connections for the next message, `room` bounds those to one host, `gate` is where content waits.
+//! fit what a host lists, `attempt` goes from host to host, `pool` keeps connections for the next message, `room` bounds those to one host, `gate` is where content waits, `path`
+//! tells where mail would go.
 
 mod attempt;
 mod connection;
@@ -17,6 +18,7 @@ mod gate;
 mod hosts;
 mod metrics;
 mod opening;
+mod path;
 mod pool;
 #[cfg(test)]
 mod rehearsal;

@@ -64,14 +64,20 @@ impl Routes {
         // A domain that IDNA refuses is looked up as it stands: DNS says the rest.
         let domain = comparable_domain(&recipient.domain)
             .unwrap_or_else(|_| recipient.domain.to_ascii_lowercase());
-        let route = self
-            .0
-            .iter()
-            .find(|route| route.recipients.matches(&domain) && route.is_for(source));
-        match route {
-            Some(route) => NextHop::Smarthost(route.smarthost.to_string()),
+        match self.matching(source, &domain) {
+            Some(at) => NextHop::Smarthost(self.0[at].smarthost.to_string()),
             None => NextHop::Domain(domain),
         }
+    }
+
+    /// Which route mail of `source` for `recipient` takes, counted from 0; none: MX.
+    pub fn position(&self, source: Source<'_>, recipient: &Mailbox) -> Option<usize> {
+        self.matching(source, &comparable_domain(&recipient.domain).ok()?)
+    }
+
+    fn matching(&self, source: Source<'_>, domain: &str) -> Option<usize> {
+        let is_for = |route: &Route| route.recipients.matches(domain) && route.is_for(source);
+        self.0.iter().position(is_for)
     }
 
     /// Splits the recipients of an envelope by next hop. Next hops stand in the order of their first

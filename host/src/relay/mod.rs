@@ -10,6 +10,7 @@ mod files;
 mod greeting;
 mod journal;
 mod loops;
+mod path;
 mod program;
 mod readings;
 mod reload;
@@ -35,6 +36,7 @@ use crate::reception::{self, Drained};
 use crate::spool::Spool;
 
 pub use check::check;
+pub use path::{Path, paths};
 pub use signals::{Asked, Signals, wait_for_stop};
 pub use supervisor::Supervisor;
 
