@@ -62,7 +62,7 @@ pub struct Reason {
     #[schema(example = "spool")]
     pub part: String,
     /// What it lacks.
-    #[schema(example = "the last write failed")]
+    #[schema(example = "no mail is taken: the disk has too little room, or the last write failed")]
     pub reason: String,
 }
 
@@ -83,7 +83,8 @@ pub(super) async fn ready(State(api): State<Arc<Api>>) -> Response {
     if !api.spool.figures().writable {
         reasons.push(Reason {
             part: "spool".to_owned(),
-            reason: "the last write failed".to_owned(),
+            reason: "no mail is taken: the disk has too little room, or the last write failed"
+                .to_owned(),
         });
     }
     let status = if reasons.is_empty() {
