@@ -25,7 +25,7 @@ use crate::tls::{self, ServerStream};
 
 /// Octets taken from a socket at once. They pass through the stack, so that a connection that
 /// waits holds no buffer.
-const READ_OCTETS: usize = 16 * 1024;
+const READ_OCTETS: usize = 64 * 1024;
 
 /// Work that a connection may do without waiting for anything before others have their turn: a client
 /// that always has more to say, and is never waited for, would keep a thread for tens of milliseconds.

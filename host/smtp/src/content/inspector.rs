@@ -4,7 +4,7 @@
 //! SMTP smuggling is made of: one server ends a line where the next one does not. It is found here
 //! for DATA and BDAT alike, also where a chunk ends between CR and LF.
 
-use memchr::{memchr, memchr2};
+use memchr::{memchr, memchr_iter};
 
 /// What was found in a content so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -43,31 +43,28 @@ impl Inspector {
 
     /// Looks at the next piece.
     pub fn inspect(&mut self, piece: &[u8]) {
-        let Some(&first) = piece.first() else { return };
-        let mut at = 0;
-        if std::mem::take(&mut self.after_cr) {
-            if first == b'\n' {
-                self.end_line(1);
-                at = 1;
+        let Some(last) = piece.last() else { return };
+        let after_cr = std::mem::replace(&mut self.after_cr, *last == b'\r');
+        let mut start = 0;
+        let mut pairs = 0;
+        for lf in memchr_iter(b'\n', piece) {
+            let is_pair = match lf.checked_sub(1) {
+                Some(before) => piece[before] == b'\r',
+                None => after_cr,
+            };
+            if is_pair {
+                pairs += 1;
+                self.end_line(lf + 1 - start);
+                start = lf + 1;
             } else {
                 self.findings.bare_line_end = true;
             }
         }
-        while let Some(found) = memchr2(b'\r', b'\n', &piece[at..]) {
-            let end = at + found;
-            match (piece[end], piece.get(end + 1)) {
-                (b'\r', Some(b'\n')) => {
-                    self.end_line(found + 2);
-                    at = end + 2;
-                    continue;
-                }
-                (b'\r', None) => self.after_cr = true,
-                _ => self.findings.bare_line_end = true,
-            }
-            self.grow_line(found + 1);
-            at = end + 1;
-        }
-        self.grow_line(piece.len() - at);
+        self.grow_line(piece.len() - start);
+        // Counting is faster than looking at each: what is in no pair is bare. The last one may be in one yet.
+        let crs = memchr_iter(b'\r', piece).count() + usize::from(after_cr)
+            - usize::from(self.after_cr);
+        self.findings.bare_line_end |= crs != pairs;
         self.findings.eight_bit |= !piece.is_ascii();
         self.findings.nul |= memchr(0, piece).is_some();
     }
