@@ -222,9 +222,13 @@ impl<'a> Course<'a> {
                 return Ok(None);
             }
         }
+        let host = target.address.ip();
+        if deliverer.room.is_full(host) {
+            deliverer.pool.make_room_at(host);
+        }
         let within = self.patience;
         let begun = Instant::now();
-        let given = deliverer.room.take(target.address.ip(), within).await;
+        let given = deliverer.room.take(host, within).await;
         self.patience = within.saturating_sub(begun.elapsed());
         match given {
             Some(Given::Place(place)) => Ok(Some(place)),

@@ -5,7 +5,7 @@
 //! closed politely, in the background; [`Pool::close`] waits until all of that is done.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -81,6 +81,23 @@ impl Pool {
             if since.elapsed() <= self.idle_time_max && connection.is_quiet() {
                 return Some(connection);
             }
+            self.dismiss(connection);
+        }
+    }
+
+    /// Closes a connection to this address that was kept under another name, so that its place is free.
+    pub(super) fn make_room_at(&self, address: IpAddr) {
+        let mut idle = self.lock();
+        let at = |(_, connection): &(Instant, Connection)| connection.host().address == address;
+        let mut lanes = idle.lanes.iter_mut();
+        let found = lanes.find_map(|(next_hop, lane)| match next_hop {
+            // The one that has waited longest.
+            NextHop::Domain(_) => Some(lane.remove(lane.iter().position(at)?)),
+            NextHop::Smarthost(_) => None,
+        });
+        if let Some((_, connection)) = found {
+            idle.count -= 1;
+            self.gauge.dec();
             self.dismiss(connection);
         }
     }
@@ -360,6 +377,21 @@ mod tests {
             assert_eq!(brief(&mail.deliver(&deliverer).await), [DELIVERED]);
         }
         assert_eq!(host.seen().connections, 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_connection_keeps_no_place_that_somebody_waits_for() {
+        let host = Script::new();
+        // The same host under another name: who asked for one is not told of the other.
+        let world = World::of(&host).mx("c.example", 10, "other.example", "192.0.2.1");
+        let world = world.with(|settings| settings.connections_per_host_max = 1);
+        let deliverer = world.deliverer();
+        Mail::to(&["a@b.example"]).deliver(&deliverer).await;
+        let begun = tokio::time::Instant::now();
+        let attempt = to_c().deliver(&deliverer).await;
+        assert_eq!(brief(&attempt), [DELIVERED]);
+        assert!(begun.elapsed() < seconds(1), "{:?}", begun.elapsed());
+        assert_eq!((host.seen().connections, host.seen().most_at_once), (2, 1));
     }
 
     #[tokio::test(start_paused = true)]

@@ -69,6 +69,13 @@ impl Room {
         timeout(within, given).await.ok()?.ok()
     }
 
+    /// Whether no place at the host is free.
+    pub(super) fn is_full(&self, host: IpAddr) -> bool {
+        let hosts = self.lock();
+        let at = hosts.get(&host.to_canonical());
+        at.is_some_and(|at| at.taken >= self.per_host_max)
+    }
+
     /// Hands a connection that is ready to who waits for one to its host; back, if nobody does.
     pub(super) fn hand_over(&self, connection: Box<Connection>) -> Option<Box<Connection>> {
         if !connection.has_place() {
