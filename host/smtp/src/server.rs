@@ -382,6 +382,12 @@ impl Session {
         self.conversation.is_authenticated
     }
 
+    /// Whether the client is sending content: what comes is taken as fast as it does, and much at once is
+    /// better. Commands wait for each other in the input.
+    pub fn takes_content(&self) -> bool {
+        self.state.takes_content()
+    }
+
     /// Whether MAIL has been accepted and its transaction has not ended.
     pub fn in_transaction(&self) -> bool {
         self.state.in_transaction()

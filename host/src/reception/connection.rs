@@ -23,9 +23,13 @@ use super::handshake::Handshaking;
 use super::{Reception, replies};
 use crate::tls::{self, ServerStream};
 
-/// Octets taken from a socket at once. They pass through the stack, so that a connection that
+/// Octets of content taken from a socket at once. They pass through the stack, so that a connection that
 /// waits holds no buffer.
 const READ_OCTETS: usize = 64 * 1024;
+
+/// Octets of commands taken at once. A client that reads no replies has them kept for it, and a thousand
+/// commands are no faster in one piece.
+const COMMANDS_OCTETS: usize = 16 * 1024;
 
 /// Work that a connection may do without waiting for anything before others have their turn: a client
 /// that always has more to say, and is never waited for, would keep a thread for tens of milliseconds.
@@ -258,7 +262,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream<S> {
     /// Feeds the session with what the client has sent; the number of octets, 0 at the end. Where it has to
     /// be waited for, the work before is forgotten.
     async fn read_into(&mut self, session: &mut Session, work: &mut usize) -> io::Result<usize> {
-        let read = self.read(|octets| session.feed(octets));
+        let octets_max = if session.takes_content() {
+            READ_OCTETS
+        } else {
+            COMMANDS_OCTETS
+        };
+        let read = self.read(octets_max, |octets| session.feed(octets));
         tokio::pin!(read);
         poll_fn(|context| {
             let polled = read.as_mut().poll(context);
@@ -272,13 +281,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream<S> {
 
     /// Throws away what the client has sent; the number of octets, 0 at the end.
     async fn skip(&mut self) -> io::Result<usize> {
-        self.read(|_| ()).await
+        self.read(READ_OCTETS, |_| ()).await
     }
 
-    async fn read(&mut self, mut take: impl FnMut(&[u8])) -> io::Result<usize> {
+    async fn read(&mut self, octets_max: usize, mut take: impl FnMut(&[u8])) -> io::Result<usize> {
         poll_fn(|context| {
             let mut space = [const { MaybeUninit::uninit() }; READ_OCTETS];
-            let mut buffer = ReadBuf::uninit(&mut space);
+            let mut buffer = ReadBuf::uninit(&mut space[..octets_max.min(READ_OCTETS)]);
             let polled = match self {
                 Stream::Clear(stream) => Pin::new(stream).poll_read(context, &mut buffer),
                 Stream::Tls(stream) => Pin::new(stream).poll_read(context, &mut buffer),

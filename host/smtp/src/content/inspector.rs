@@ -62,8 +62,8 @@ impl Inspector {
         }
         self.grow_line(piece.len() - start);
         // Counting is faster than looking at each: what is in no pair is bare. The last one may be in one yet.
-        let crs = memchr_iter(b'\r', piece).count() + usize::from(after_cr)
-            - usize::from(self.after_cr);
+        let crs =
+            memchr_iter(b'\r', piece).count() + usize::from(after_cr) - usize::from(self.after_cr);
         self.findings.bare_line_end |= crs != pairs;
         self.findings.eight_bit |= !piece.is_ascii();
         self.findings.nul |= memchr(0, piece).is_some();
