@@ -13,6 +13,9 @@ use super::disk::File;
 /// case: what it writes before its last sync nobody reads who opens the file.
 const UNSYNCED_OCTETS_MAX: usize = 4 << 20;
 
+/// Memory kept for the next batch.
+const KEPT_OCTETS_MAX: usize = 256 << 10;
+
 /// The file beneath the database.
 #[derive(Clone, Debug)]
 pub(super) struct Remembered(Arc<Inner>);
@@ -96,6 +99,8 @@ impl File for Remembered {
         let mut unsynced = self.unsynced();
         self.0.file.sync()?;
         unsynced.forget();
+        // A batch has ended.
+        unsynced.octets.shrink_to(KEPT_OCTETS_MAX);
         Ok(())
     }
 
