@@ -17,6 +17,9 @@ use super::options::{Action, Stage};
 use super::record::{Digesting, Event};
 use super::store::{Incoming, Number};
 
+/// Octets of commands that are read at once by a sink that is slow.
+const COMMANDS_OCTETS: usize = 512;
+
 /// Octets read at once.
 const READ_OCTETS_MAX: usize = 64 * 1024;
 
@@ -141,25 +144,26 @@ impl Connection {
                 .end(Reply::new(421, (4, 4, 2), "nothing came in time"));
             return Ok(true);
         };
-        let octets = read?;
-        self.slow_down(octets);
-        Ok(octets > 0)
+        Ok(read? > 0)
     }
 
-    /// Waits until content may be read again, and says how much of it.
+    /// Waits until content may be read again, and says how much of it. Behind a command content may stand at
+    /// once (BDAT), so what is read with commands is bounded too, and not slowed down.
     async fn octets_allowed(&self) -> usize {
-        let (Some(speed), Some(_)) = (self.sink.options.bytes_per_second, &self.content) else {
+        let Some(speed) = self.sink.options.bytes_per_second else {
             return READ_OCTETS_MAX;
         };
-        sleep_until(self.readable_at).await;
         // Ten times a second, so that a slow sink is slow smoothly.
-        usize::try_from(speed.get() / 10)
-            .unwrap_or(READ_OCTETS_MAX)
-            .clamp(1, READ_OCTETS_MAX)
+        let piece = usize::try_from(speed.get() / 10).unwrap_or(READ_OCTETS_MAX);
+        if self.content.is_none() {
+            return COMMANDS_OCTETS;
+        }
+        sleep_until(self.readable_at).await;
+        piece.clamp(1, READ_OCTETS_MAX)
     }
 
     fn slow_down(&mut self, octets: usize) {
-        let (Some(speed), Some(_)) = (self.sink.options.bytes_per_second, &self.content) else {
+        let Some(speed) = self.sink.options.bytes_per_second else {
             return;
         };
         let octets = u32::try_from(octets).unwrap_or(u32::MAX);
@@ -281,6 +285,8 @@ impl Connection {
                 .printed
                 .extend_from_slice(&piece[..room.min(piece.len())]);
         }
+        let octets = piece.len();
+        self.slow_down(octets);
         Ok(())
     }
 
