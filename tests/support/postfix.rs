@@ -64,6 +64,9 @@ impl Postfix {
     pub fn relent(&self) {
         self.configure("slow@d.example=OK");
         assert!(self.postfix("abort").status.success());
+        wait_until("Postfix has ended", || {
+            !self.postfix("status").status.success()
+        });
         self.begin();
     }
 
