@@ -98,6 +98,9 @@ fn send(address: SocketAddr, password: &str, sender: u64, is_over: &AtomicBool) 
 /// A session, if the relay lives long enough.
 fn log_in(address: SocketAddr, password: &str) -> Option<Client> {
     let mut client = Client::reach(address)?;
+    if !client.is_greeted_within(Duration::from_secs(20)) {
+        return None;
+    }
     let greeting = client.reply();
     let list = client.command("EHLO client.test");
     let reply = client.auth_plain("ann", password);

@@ -3,6 +3,7 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::path::Path;
+use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
 
@@ -64,6 +65,20 @@ impl Client {
             input: Vec::new(),
             is_over: false,
         })
+    }
+
+    /// Whether anything comes, in clear, before that time is over.
+    ///
+    /// A kernel that closes a listening socket in the moment in which it completes a connection to it may leave the
+    /// client with one that nobody has at the other end.
+    pub fn is_greeted_within(&self, time: Duration) -> bool {
+        let Stream::Clear(stream) = &self.stream else {
+            unreachable!("asked in clear only");
+        };
+        stream.set_read_timeout(Some(time)).unwrap();
+        let is_greeted = stream.peek(&mut [0]).is_ok_and(|octets| octets > 0);
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        is_greeted
     }
 
     /// Connects with TLS from the first octet, and leaves the greeting unread. The certificate must
