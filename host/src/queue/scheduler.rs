@@ -48,6 +48,8 @@ pub struct Scheduler {
     waiting: BTreeSet<Ranked>,
     /// Lanes with due lines or deliveries under way, and those that are paced.
     lanes: HashMap<NextHop, Lane>,
+    /// Lanes that may have become idle since the last look.
+    idle: Vec<NextHop>,
     /// Lanes that are closed until a time, since a delivery has just begun there.
     paced: BTreeSet<(Timestamp, NextHop)>,
     /// The first due line of each lane that has room, by class.
@@ -87,6 +89,7 @@ impl Scheduler {
             lines: HashMap::new(),
             waiting: BTreeSet::new(),
             lanes: HashMap::new(),
+            idle: Vec::new(),
             paced: BTreeSet::new(),
             ready: ByClass::default(),
             shut: BTreeSet::new(),
@@ -116,6 +119,7 @@ impl Scheduler {
     pub fn next(&mut self, now: Timestamp) -> Option<Arc<Line>> {
         self.reopen(now);
         self.promote(now);
+        self.forget_idle();
         let class = self
             .order
             .choose(|class| self.has_room(class) && !self.ready[index(class)].is_empty())?;
@@ -248,7 +252,7 @@ impl Scheduler {
                     lane.due[index(line.class)].remove(&(place, line.clone()));
                 }
                 self.refresh(&line.next_hop, line.class);
-                self.forget_if_idle(&line.next_hop);
+                self.note_if_idle(&line.next_hop);
             }
         }
     }
@@ -257,7 +261,7 @@ impl Scheduler {
         for class in Class::ALL {
             self.refresh(next_hop, class);
         }
-        self.forget_if_idle(next_hop);
+        self.note_if_idle(next_hop);
     }
 
     /// Brings the lane's entry among the ready lines of a class up to date.
@@ -279,12 +283,23 @@ impl Scheduler {
         self.ready[index].extend(first);
     }
 
-    fn forget_if_idle(&mut self, next_hop: &NextHop) {
-        if self.lanes.get(next_hop).is_some_and(Lane::is_idle)
-            && let Some(lane) = self.lanes.remove(next_hop)
-            && let Some(until) = lane.reach.shut_until()
-        {
-            self.shut.remove(&(until, next_hop.clone()));
+    /// Notes that a lane may be forgotten. Whether it is shows when all heads that have fallen due are in
+    /// their lanes: the next head of a line that was claimed from is not yet, and what is known of its next
+    /// hop must outlive that.
+    fn note_if_idle(&mut self, next_hop: &NextHop) {
+        if self.lanes.get(next_hop).is_some_and(Lane::is_idle) {
+            self.idle.push(next_hop.clone());
+        }
+    }
+
+    fn forget_idle(&mut self) {
+        for next_hop in std::mem::take(&mut self.idle) {
+            if self.lanes.get(&next_hop).is_some_and(Lane::is_idle)
+                && let Some(lane) = self.lanes.remove(&next_hop)
+                && let Some(until) = lane.reach.shut_until()
+            {
+                self.shut.remove(&(until, next_hop));
+            }
         }
     }
 }

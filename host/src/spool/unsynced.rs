@@ -108,3 +108,29 @@ impl File for Remembered {
         self.0.file.release()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::spool::disk::Disk;
+    use crate::spool::trials::simulated::Simulated;
+
+    #[test]
+    fn a_large_batch_is_synced_in_pieces_and_gives_its_memory_back() {
+        let file = Remembered::new(Simulated::new(1).database().unwrap());
+        let page = vec![1; 64 << 10];
+        let mut most = 0;
+        for number in 0..256_u64 {
+            file.write(number * page.len() as u64, &page).unwrap();
+            most = most.max(file.unsynced().octets.len());
+        }
+        assert!(
+            most > UNSYNCED_OCTETS_MAX / 2 && most <= UNSYNCED_OCTETS_MAX,
+            "{most}"
+        );
+        file.sync().unwrap();
+        assert!(file.unsynced().octets.capacity() <= KEPT_OCTETS_MAX);
+    }
+}

@@ -2,11 +2,18 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use outpost_smtp::ReversePath;
 
 use super::*;
-use crate::message::{Class, Event, MessageId};
-use crate::queue::rehearsal::{Act, Script, Seen, bounced, deferred, delivered, message, seconds};
+use crate::message::{Attempt, Class, Delivery, Event, Message, MessageId};
+use crate::queue::deliver::OpenContent;
+use crate::queue::rehearsal::{
+    Act, Script, Seen, attempt as attempt_with, bounced, deferred, delivered, message, seconds,
+};
 use crate::queue::stage::Stage;
 use crate::spool::{Change, ChangeAction, Selection};
 
@@ -65,6 +72,58 @@ async fn very_high_messages_go_in_the_order_of_their_acceptance() {
     let queue = stage.start(one_at_a_time(), script.clone());
     pass(seconds(60)).await;
     assert_eq!(ids(&script.seen())[..50], accepted);
+    queue.stop().await;
+}
+
+/// A next hop that cannot be reached until it is back, and which messages were tried how often.
+#[derive(Default)]
+struct Gone {
+    is_back: AtomicBool,
+    tried: Mutex<HashMap<MessageId, usize>>,
+}
+
+impl Deliver for Gone {
+    fn deliver(
+        &self,
+        message: Arc<Message>,
+        delivery: Delivery,
+        _content: OpenContent,
+    ) -> Pin<Box<dyn Future<Output = Attempt> + Send>> {
+        *self.tried.lock().unwrap().entry(message.id).or_default() += 1;
+        let is_back = self.is_back.load(Ordering::Relaxed);
+        let outcome = if is_back { delivered() } else { deferred() };
+        let mut attempt = attempt_with(&delivery, &[outcome]);
+        if !is_back {
+            attempt.visits[0].host = None;
+        }
+        Box::pin(async { attempt })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_next_hop_that_cannot_be_reached_is_tried_now_and_then_and_gets_all_when_it_is_back() {
+    let stage = Stage::new();
+    for _ in 0..100 {
+        stage.accept_to("you@b.example", Class::Normal).await;
+    }
+    let gone = Arc::new(Gone::default());
+    let queue = stage.start(Settings::default(), gone.clone());
+    let tried = || {
+        let tried = gone.tried.lock().unwrap();
+        (tried.len(), tried.values().sum::<usize>())
+    };
+    // Each by its own schedule would have been three times a hundred.
+    pass(seconds(200)).await;
+    let (messages, attempts) = tried();
+    assert!(messages < 50 && attempts < 50, "{messages}, {attempts}");
+    // Nobody waits for ever without a try.
+    pass(seconds(200)).await;
+    assert_eq!(tried().0, 100);
+    gone.is_back.store(true, Ordering::Relaxed);
+    pass(seconds(31)).await;
+    let left = stage.queued();
+    pass(seconds(600)).await;
+    assert!(left < 100 && stage.queued() == 0, "{left}");
     queue.stop().await;
 }
 

@@ -134,6 +134,8 @@ fn lanes_and_lines_without_mail_are_forgotten() {
         scheduler.started(&line.next_hop, at(5));
         scheduler.update(change(&line, None));
         scheduler.finished(&line.next_hop, true, at(5));
+        assert_eq!(scheduler.next(at(5)), None);
+        assert!(scheduler.lanes.is_empty() && scheduler.idle.is_empty());
     }
     assert!(scheduler.lanes.is_empty() && scheduler.lines.is_empty());
     assert!(scheduler.waiting.is_empty());
@@ -192,6 +194,7 @@ fn a_shut_lane_without_mail_is_forgotten() {
         scheduler.finished(&line.next_hop, false, at(10));
     }
     scheduler.update(change(&line, None));
+    assert_eq!(scheduler.next(at(10)), None);
     assert!(scheduler.lanes.is_empty() && scheduler.shut.is_empty());
     assert_eq!(scheduler.next_due(), None);
 }
