@@ -8,15 +8,18 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "support/chance.rs"]
+mod chance;
 #[path = "readers/compose.rs"]
 mod compose;
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::{env, fs, thread};
+use std::{fs, thread};
 
-use compose::{Chance, section};
+use chance::{Chance, setting};
+use compose::section;
 use outpost_fuzz::{authors, checked, comparable};
 
 /// Composed in every run of the tests, in some three seconds.
@@ -24,13 +27,6 @@ const HEADERS: u64 = 20_000;
 
 /// Findings that are shown, at most.
 const SHOWN_MAX: usize = 20;
-
-fn setting(name: &str, usual: u64) -> u64 {
-    let set = env::var(name).ok();
-    set.map_or(usual, |text| {
-        text.parse().unwrap_or_else(|_| panic!("{name}: {text}"))
-    })
-}
 
 /// The inputs that fuzzing has kept.
 fn kept() -> Vec<Vec<u8>> {
