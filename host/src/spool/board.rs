@@ -64,6 +64,15 @@ impl Board {
         }
     }
 
+    /// Starts anew from what is on the disk. Who has a lease keeps it.
+    pub(super) fn rebuild(&mut self, counters: Counters, heads: Vec<(Place, MessageId)>) {
+        let leases = &self.leases;
+        self.lines.rebuild(heads, |id| leases.is_leased(id));
+        self.recent.forget_all();
+        self.counters = counters;
+        self.ages.forget();
+    }
+
     /// Applies what a commit has made durable, in order.
     pub(super) fn apply(&mut self, counters: Counters, effects: Vec<Effect>) -> Aftermath {
         self.counters = counters;

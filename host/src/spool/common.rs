@@ -156,29 +156,31 @@ impl Common {
         self.store.read(&work)
     }
 
-    /// Brings memory in line with the disk. Leases stay with those who have them, as far as their
-    /// deliveries are still there.
+    /// Brings memory in line with the disk; the writer's, who changes nothing on it meanwhile. Leases stay
+    /// with those who have them, as far as their deliveries are still there. Claims go on all the time: which
+    /// delivery is leased is asked when the lines are replaced, not when their heads are read.
     pub(super) fn rebuild(&self) -> Result<(), Fault> {
-        let leased: HashSet<DeliveryId> = self.board().leases.deliveries().collect();
-        let (counters, heads, gone) = self.store.read(|rows| {
-            let mut gone = Vec::new();
-            for id in &leased {
-                if !rows::is_delivery(rows, *id)? {
-                    gone.push(*id);
-                }
-            }
-            let heads = heads(rows, &|id| leased.contains(&id))?;
-            Ok((rows::counters(rows), heads, gone))
-        })?;
+        let (counters, heads) = self
+            .store
+            .read(|rows| Ok((rows::counters(rows), heads(rows)?)))?;
         let counters = counters?;
         self.metrics.show_queued(&counters.queued);
         let mut board = self.board();
         let mut changed: HashSet<_> = board.lines.iter().cloned().collect();
         changed.extend(heads.iter().map(|(place, _)| place.line.clone()));
-        board.lines.rebuild(heads);
-        board.recent.forget_all();
-        board.counters = counters;
-        board.ages.forget();
+        board.rebuild(counters, heads);
+        let leased: Vec<DeliveryId> = board.leases.deliveries().collect();
+        drop(board);
+        let gone = self.store.read(|rows| {
+            let mut gone = Vec::new();
+            for id in leased {
+                if !rows::is_delivery(rows, id)? {
+                    gone.push(id);
+                }
+            }
+            Ok(gone)
+        })?;
+        let mut board = self.board();
         for id in gone {
             board.leases.revoke(id);
         }

@@ -2,7 +2,7 @@
 
 use std::ops::Bound;
 
-use crate::message::{DeliveryId, Line, MessageId};
+use crate::message::{Line, MessageId};
 
 use super::lines::{Behind, Horizon, WINDOW};
 use super::place::{self, Place};
@@ -11,23 +11,15 @@ use super::rows;
 use super::sheet::Sheet;
 use super::view::{Scan, View};
 
-/// The first delivery of each line that is not leased. One seek for each line, whatever waits in it.
-pub(super) fn heads(
-    rows: &View,
-    is_leased: &dyn Fn(DeliveryId) -> bool,
-) -> Result<Vec<(Place, MessageId)>, StoreError> {
+/// The first delivery of each line, leased or not. One seek for each line, whatever waits in it.
+pub(super) fn heads(rows: &View) -> Result<Vec<(Place, MessageId)>, StoreError> {
     let mut heads = Vec::new();
     let mut from = Vec::new();
     loop {
         let mut head = None;
         let range = (Bound::Included(&from[..]), Bound::Unbounded);
         rows.scan(Sheet::Waiting, range, &mut |key, row| {
-            head = read(key, row).filter(|(place, message)| {
-                !is_leased(DeliveryId {
-                    message: *message,
-                    number: place.spot.number,
-                })
-            });
+            head = read(key, row);
             if head.is_some() { Scan::Stop } else { Scan::On }
         })?;
         let Some((place, message)) = head else {

@@ -39,7 +39,7 @@ impl<T> Leases<T> {
     pub(super) fn lease(&mut self, delivery: DeliveryId, kept: T) -> Lease {
         let number = self.next_number;
         self.next_number += 1;
-        self.out.insert(
+        let before = self.out.insert(
             delivery,
             Leased {
                 number,
@@ -48,6 +48,7 @@ impl<T> Leases<T> {
                 kept,
             },
         );
+        debug_assert!(before.is_none(), "{delivery} is leased twice");
         Lease { delivery, number }
     }
 

@@ -145,14 +145,21 @@ impl Lines {
         true
     }
 
-    /// Starts anew from the heads of lines, of which no more is known.
-    pub(super) fn rebuild(&mut self, heads: impl IntoIterator<Item = (Place, MessageId)>) {
+    /// Starts anew from the first delivery of each line, of which no more is known. Claims may have gone on
+    /// since it was read, so it counts whether it is leased now; what stands behind it is read later.
+    pub(super) fn rebuild(
+        &mut self,
+        heads: impl IntoIterator<Item = (Place, MessageId)>,
+        is_leased: impl Fn(DeliveryId) -> bool,
+    ) {
         self.rebuilt += 1 << 32;
         self.windows = heads
             .into_iter()
             .map(|(place, message)| {
+                let head = (place.spot, message);
+                let waits = !is_leased(name(message, place.spot));
                 let window = Window {
-                    spots: BTreeMap::from([(place.spot, message)]),
+                    spots: waits.then_some(head).into_iter().collect(),
                     horizon: Some(place.spot),
                     touched: self.rebuilt,
                 };
@@ -223,6 +230,8 @@ mod tests {
         Take,
         GiveBack(usize),
         Restart,
+        /// Memory is built anew from a head that was read before a step of somebody else.
+        StaleRestart(Box<Step>),
         /// A read that a step of somebody else overtakes.
         StaleRead(u64),
     }
@@ -275,6 +284,15 @@ mod tests {
             self.lines.insert(&place(spot), MessageId::from_bits(1));
         }
 
+        fn restart(&mut self, meanwhile: impl FnOnce(&mut Self)) {
+            let head = self.disk.first_key_value().map(|(s, m)| (place(*s), *m));
+            meanwhile(self);
+            let leased = &self.leased;
+            self.lines.rebuild(head, |id| {
+                leased.iter().any(|spot| spot.number == id.number)
+            });
+        }
+
         fn step(&mut self, step: Step) {
             match step {
                 Step::Insert(due) => self.insert(due),
@@ -306,12 +324,8 @@ mod tests {
                         self.lines.insert(&place(spot), MessageId::from_bits(1));
                     }
                 }
-                Step::Restart => {
-                    let head = self
-                        .expected_first()
-                        .map(|spot| (place(spot), MessageId::from_bits(1)));
-                    self.lines.rebuild(head);
-                }
+                Step::Restart => self.restart(|_| {}),
+                Step::StaleRestart(meanwhile) => self.restart(|model| model.step(*meanwhile)),
                 Step::StaleRead(due) => {
                     if let First::Behind(horizon) = self.lines.first(&line()) {
                         let behind = self.read(horizon.after);
@@ -341,6 +355,8 @@ mod tests {
                 3 => Just(Step::Take),
                 1 => any::<usize>().prop_map(Step::GiveBack),
                 1 => Just(Step::Restart),
+                1 => Just(Step::StaleRestart(Box::new(Step::Take))),
+                1 => any::<usize>().prop_map(|index| Step::StaleRestart(Box::new(Step::GiveBack(index)))),
                 1 => (0..1_000u64).prop_map(Step::StaleRead),
             ], 0..400),
         ) {

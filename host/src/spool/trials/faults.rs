@@ -1,5 +1,8 @@
 //! Writes, syncs and reads fail now and then.
 
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::simulated::Faults;
 use super::*;
 
@@ -177,4 +180,60 @@ async fn a_disk_that_takes_no_writes_is_told_apart_and_used_again_when_it_does()
     }
     assert!(spool.figures().writable);
     assert!(spool.message(id(1)).await.unwrap().is_some());
+}
+
+/// Claims of many lines and gives some back until it is told to end; what it has twice is told.
+async fn claim_and_release(spool: &Embedded, users: u64, is_over: &AtomicBool) -> u64 {
+    let (mut dice, mut held, mut claimed) = (Dice::new(7), HashMap::new(), 0);
+    while !is_over.load(Ordering::Relaxed) {
+        let user = format!("user{}", dice.below(users));
+        let line = super::super::sample::line(LANES[0], Class::Normal, &user);
+        if let Ok(found) = spool.claim(&line, at(NOW)).await
+            && let Some(claim) = found.claim
+        {
+            claimed += 1;
+            let before = held.insert(claim.delivery.id, claim.lease);
+            assert_eq!(before, None, "claimed twice, after {claimed} claims");
+        }
+        if held.len() > 200 {
+            let id = *held.keys().next().unwrap();
+            spool.release(held.remove(&id).unwrap());
+        }
+        tokio::task::yield_now().await;
+    }
+    claimed
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_claimed_twice_while_memory_is_built_anew() {
+    const USERS: u64 = 400;
+    let disk = Simulated::new(3);
+    let spool = Arc::new(start(&disk).unwrap());
+    let enqueue = async |number: u64| {
+        let user = format!("user{}", number % USERS);
+        let new = new_message(message(number, &user, Class::Normal, &LANES[..1]));
+        super::super::sample::enqueue(&*spool, new, b"").await
+    };
+    for number in 0..USERS {
+        enqueue(number).await.unwrap();
+    }
+    let is_over = Arc::new(AtomicBool::new(false));
+    let (claimer, ends) = (Arc::clone(&spool), Arc::clone(&is_over));
+    let claimer = tokio::spawn(async move { claim_and_release(&claimer, USERS, &ends).await });
+    let mut number = 1_000;
+    for _ in 0..100 {
+        disk.set_faults(Faults {
+            sync: 1,
+            ..Faults::default()
+        });
+        number += 1;
+        enqueue(number).await.unwrap_err();
+        disk.set_faults(Faults::default());
+        number += 1;
+        while enqueue(number).await.is_err() {
+            number += 1;
+        }
+    }
+    is_over.store(true, Ordering::Relaxed);
+    assert!(claimer.await.unwrap() > 0);
 }
