@@ -2,7 +2,7 @@
 //!
 //! The modules stand in layers and import downwards only (ARCHITECTURE.md has the map, the tidy
 //! test keeps it): plain types (`message`, `account`, `policy`), one module per outside thing
-//! (`spool`, `directory`, `backup`, `plugin`, `net`, `tls`, `dns`, `auth`, `clock`, `telemetry`), tasks
+//! (`spool`, `directory`, `stable`, `backup`, `plugin`, `net`, `tls`, `dns`, `auth`, `clock`, `telemetry`), tasks
 //! (`reception`, `queue`, `delivery`, `admin`), and what assembles them (`relay`, `cli`, `config`).
 
 pub mod account;
@@ -24,5 +24,6 @@ pub mod reception;
 pub mod relay;
 pub mod sink;
 pub mod spool;
+mod stable;
 pub mod telemetry;
 pub mod tls;

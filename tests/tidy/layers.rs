@@ -11,6 +11,7 @@ const LAYERS: [(u8, &[&str]); 4] = [
         &[
             "spool",
             "directory",
+            "stable",
             "backup",
             "plugin",
             "net",

@@ -1,16 +1,22 @@
 //! Rows in a redb file: one table per kind, one transaction per write.
 //!
-//! The only file of the directory that knows redb.
+//! The only file of the directory that knows redb. After a failed read or write redb refuses to go on, and the
+//! file is opened again, when what a failed sync may have lost has been written once more (`stable`).
 
-use std::fs::{File, OpenOptions, Permissions};
+use std::fs::{File, OpenOptions, Permissions, TryLockError};
+use std::io;
+use std::ops::Bound;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 
-use redb::backends::FileBackend;
 use redb::{
-    Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition, TableError,
+    BackendError, Builder, Database, ReadableDatabase, ReadableTable, StorageBackend,
+    TableDefinition, TableError, WriteTransaction,
 };
+
+use crate::stable::{self, Remembered};
 
 use super::{BoxError, Kind, OpenError, Row, RowChange, Rows};
 
@@ -41,63 +47,101 @@ const FORM_KEY: &str = "form";
 
 /// The rows in a file.
 pub(super) struct RedbRows {
-    path: PathBuf,
+    file: Remembered,
     /// None after a failure: redb refuses to go on then, and the file has to be opened again.
     database: Option<Database>,
 }
 
 impl RedbRows {
-    /// Opens the file, or makes it.
+    /// Opens the file, or makes it, and keeps others from opening it.
     pub(super) fn open(path: &Path) -> Result<Self, OpenError> {
+        let file = private_file(path).map_err(unavailable)?;
+        file.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => OpenError::InUse,
+            TryLockError::Error(error) => unavailable(error),
+        })?;
+        Self::over(Arc::new(file))
+    }
+
+    fn over(file: Arc<dyn stable::File>) -> Result<Self, OpenError> {
+        let file = Remembered::new(file);
+        let database = open(&file)?;
         Ok(Self {
-            path: path.to_owned(),
-            database: Some(open(path)?),
+            file,
+            database: Some(database),
         })
     }
 
-    fn database(&mut self) -> Result<&Database, BoxError> {
-        if self.database.is_none() {
-            self.database = Some(open(&self.path)?);
-        }
-        self.database.as_ref().ok_or_else(|| "not open".into())
-    }
-}
-
-impl Rows for RedbRows {
-    fn load(&mut self) -> Result<Vec<Row>, BoxError> {
-        let database = self.database()?;
-        guarded(|| load(database))
-    }
-
-    fn write(&mut self, changes: &[RowChange]) -> Result<(), BoxError> {
-        let database = self.database()?;
-        let result = guarded(|| write(database, changes));
-        if result.is_err() {
-            self.database = None;
+    /// Runs `work` on the database, opened again where that has to be.
+    fn on_database<R>(
+        &mut self,
+        work: impl FnOnce(&Database) -> Result<R, BoxError>,
+    ) -> Result<R, BoxError> {
+        let database = match self.database.take() {
+            Some(database) => database,
+            None => open(&self.file)?,
+        };
+        let result = guarded(|| work(&database));
+        if result.is_ok() {
+            self.database = Some(database);
+        } else {
+            discard(database);
         }
         result
     }
 }
 
-fn open(path: &Path) -> Result<Database, OpenError> {
-    let unavailable = |error: BoxError| OpenError::Unavailable(error);
-    let file = private_file(path).map_err(|e| unavailable(e.into()))?;
-    let backend = FileBackend::new(file).map_err(refused)?;
-    let opened = guarded(|| {
-        Ok(Builder::new()
-            .set_cache_size(CACHE_OCTETS)
-            .create_with_backend(backend))
-    });
-    let database = opened.map_err(unavailable)?.map_err(refused)?;
-    // Before anything is changed.
-    let form = guarded(|| form(&database)).map_err(unavailable)?;
+impl Rows for RedbRows {
+    fn load(&mut self) -> Result<Vec<Row>, BoxError> {
+        self.on_database(load)
+    }
+
+    fn write(&mut self, changes: &[RowChange]) -> Result<(), BoxError> {
+        self.on_database(|database| write(database, changes))
+    }
+}
+
+fn unavailable(error: impl Into<BoxError>) -> OpenError {
+    OpenError::Unavailable(error.into())
+}
+
+fn open(file: &Remembered) -> Result<Database, OpenError> {
+    // What is read is to be what a power cut would leave, after a sync that failed or a process that ended
+    // before its sync did.
+    file.confirm().map_err(unavailable)?;
+    let database = guarded(|| create(file)).map_err(OpenError::Unavailable)?;
+    match make_ready(&database) {
+        Ok(()) => Ok(database),
+        Err(error) => {
+            discard(database);
+            Err(error)
+        }
+    }
+}
+
+/// Looks at the form before anything is changed, and makes what is missing.
+fn make_ready(database: &Database) -> Result<(), OpenError> {
+    let form = guarded(|| form(database)).map_err(OpenError::Unavailable)?;
     if let Some(found) = form.filter(|form| *form > FORM) {
         return Err(OpenError::TooNew { found, known: FORM });
     }
     if form != Some(FORM) {
-        guarded(|| create_tables(&database)).map_err(unavailable)?;
+        guarded(|| create_tables(database)).map_err(OpenError::Unavailable)?;
     }
-    Ok(database)
+    Ok(())
+}
+
+fn create(file: &Remembered) -> Result<Database, BoxError> {
+    Ok(Builder::new()
+        .set_cache_size(CACHE_OCTETS)
+        .create_with_backend(Backend(file.clone()))?)
+}
+
+/// Begins a change of rows. Two syncs: what it changes is on the disk before anything leads to it.
+fn begin(database: &Database) -> Result<WriteTransaction, BoxError> {
+    let mut transaction = database.begin_write()?;
+    transaction.set_two_phase_commit(true);
+    Ok(transaction)
 }
 
 /// The form of a file; none of a new one.
@@ -117,10 +161,47 @@ fn guarded<R>(work: impl FnOnce() -> Result<R, BoxError>) -> Result<R, BoxError>
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err("the file is damaged".into()))
 }
 
-fn refused(error: DatabaseError) -> OpenError {
-    match error {
-        DatabaseError::DatabaseAlreadyOpen => OpenError::InUse,
-        error => OpenError::Unavailable(error.into()),
+/// Lets a database go that has failed. On a damaged file redb may panic here too.
+fn discard(database: Database) {
+    drop(catch_unwind(AssertUnwindSafe(|| drop(database))));
+}
+
+/// The file as redb takes it.
+#[derive(Debug)]
+struct Backend(Remembered);
+
+impl StorageBackend for Backend {
+    fn len(&self) -> io::Result<u64> {
+        stable::File::len(&self.0)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        stable::File::read(&self.0, offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        stable::File::set_len(&self.0, len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        stable::File::sync(&self.0)
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        stable::File::write(&self.0, offset, data)
+    }
+
+    // The file as a whole is locked for as long as it is open.
+    fn try_lock_range(&self, _: Bound<u64>, _: Bound<u64>) -> Result<bool, BackendError> {
+        Ok(true)
+    }
+
+    fn try_lock_shared_range(&self, _: Bound<u64>, _: Bound<u64>) -> Result<bool, BackendError> {
+        Ok(true)
+    }
+
+    fn unlock_range(&self, _: Bound<u64>, _: Bound<u64>) -> Result<(), BackendError> {
+        Ok(())
     }
 }
 
@@ -147,7 +228,7 @@ fn private_file(path: &Path) -> std::io::Result<File> {
 }
 
 fn create_tables(database: &Database) -> Result<(), BoxError> {
-    let transaction = database.begin_write()?;
+    let transaction = begin(database)?;
     for (_, table) in TABLES {
         transaction.open_table(table)?;
     }
@@ -160,12 +241,9 @@ fn create_tables(database: &Database) -> Result<(), BoxError> {
 
 /// Makes a database of these rows in an empty file; on stable storage when it returns.
 pub(super) fn write_new(file: File, rows: impl Iterator<Item = Row>) -> Result<(), BoxError> {
-    let backend = FileBackend::new(file)?;
-    let database = Builder::new()
-        .set_cache_size(CACHE_OCTETS)
-        .create_with_backend(backend)?;
+    let database = create(&Remembered::new(Arc::new(file)))?;
     create_tables(&database)?;
-    let transaction = database.begin_write()?;
+    let transaction = begin(&database)?;
     {
         let mut tables = Vec::new();
         for (kind, table) in TABLES {
@@ -198,7 +276,7 @@ fn load(database: &Database) -> Result<Vec<Row>, BoxError> {
 }
 
 fn write(database: &Database, changes: &[RowChange]) -> Result<(), BoxError> {
-    let transaction = database.begin_write()?;
+    let transaction = begin(database)?;
     for (kind, table) in TABLES {
         let mut table = transaction.open_table(table)?;
         for change in changes.iter().filter(|change| change.kind == kind) {
@@ -216,6 +294,7 @@ fn write(database: &Database, changes: &[RowChange]) -> Result<(), BoxError> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::stable::forgetful::Forgetful;
 
     fn change(key: &str, octets: Option<&[u8]>) -> RowChange {
         RowChange {
@@ -323,6 +402,60 @@ mod tests {
             .map(|row| row.key)
             .collect();
         assert_eq!(keys, ["b"]);
+    }
+
+    fn keys(rows: &mut RedbRows) -> Vec<String> {
+        let rows = rows.load().unwrap();
+        rows.into_iter().map(|row| row.key).collect()
+    }
+
+    #[test]
+    fn a_sync_that_failed_takes_nothing_that_was_acknowledged_with_it() {
+        // One good sync after the other until the failure comes too late.
+        for syncs in 0.. {
+            let disk = Forgetful::default();
+            let mut rows = RedbRows::over(Arc::new(disk.clone())).unwrap();
+            let mut acknowledged = Vec::new();
+            let _ = disk.after_power_cuts().count();
+            disk.fail_sync_after(syncs);
+            for number in 0..12 {
+                let key = format!("user{number:02}");
+                let is_acknowledged = rows.write(&[change(&key, Some(&[7; 3_000]))]).is_ok();
+                // The power may be cut between any two syncs, whatever the kernel believes.
+                for cut in disk.after_power_cuts() {
+                    let mut found = RedbRows::over(Arc::new(cut)).unwrap();
+                    let found = keys(&mut found);
+                    let lost = acknowledged.iter().find(|key| !found.contains(key));
+                    assert_eq!(lost, None, "sync {syncs}, change {number}");
+                }
+                if is_acknowledged {
+                    acknowledged.push(key);
+                }
+            }
+            if disk.is_failure_ahead() {
+                assert_eq!(acknowledged.len(), 12);
+                return;
+            }
+            assert_eq!(acknowledged.len(), 11, "sync {syncs}");
+        }
+    }
+
+    #[test]
+    fn a_read_that_failed_is_no_end_to_changes() {
+        let disk = Forgetful::default();
+        let mut rows = RedbRows::over(Arc::new(disk.clone())).unwrap();
+        rows.write(&[change("ann", Some(b"1"))]).unwrap();
+        for reads in 0..40 {
+            disk.fail_sync_after(0);
+            rows.write(&[change("bob", Some(b"2"))]).unwrap_err();
+            disk.fail_read_after(reads);
+            // One of these meets it, at the latest.
+            let changed = rows.load().is_ok() && rows.write(&[change("cyd", Some(b"3"))]).is_ok();
+            if !changed {
+                rows.write(&[change("cyd", Some(b"3"))]).unwrap();
+            }
+            assert!(keys(&mut rows).contains(&"cyd".to_owned()));
+        }
     }
 
     #[test]

@@ -10,8 +10,8 @@ use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use super::disk::File;
 use super::journal::SECTOR_OCTETS;
+use crate::stable::File;
 
 /// Memory is handed to the disk at multiples of this: a page, which suits every disk.
 const ALIGNMENT: usize = 4 << 10;

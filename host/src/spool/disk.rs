@@ -1,4 +1,5 @@
-//! What the spool asks of a disk, so that tests can give it one that fails or loses power.
+//! What the spool asks of a folder on a disk, so that tests can give it one that fails or loses power. What it
+//! asks of a file is `stable`'s.
 //!
 //! Two kinds of files: those that are read and written anywhere (the database and its journal), and
 //! contents that are written once from front to back. What was written survives a power cut only after a sync of
@@ -8,33 +9,7 @@ use std::fmt::Debug;
 use std::io;
 use std::sync::Arc;
 
-/// An open file.
-pub(super) trait File: Debug + Send + Sync {
-    /// Octets in it.
-    fn len(&self) -> io::Result<u64>;
-
-    /// Fills `octets` from `offset` on; fewer octets in the file are an error.
-    fn read(&self, offset: u64, octets: &mut [u8]) -> io::Result<()>;
-
-    /// As [`read`](Self::read) where that needs no waiting for the disk. False when it may, and then `octets`
-    /// may be filled in part.
-    fn read_at_hand(&self, _offset: u64, _octets: &mut [u8]) -> bool {
-        false
-    }
-
-    /// Writes all of `octets` at `offset`.
-    fn write(&self, offset: u64, octets: &[u8]) -> io::Result<()>;
-
-    /// Cuts or extends it; what is new reads as zero.
-    fn set_len(&self, octets: u64) -> io::Result<()>;
-
-    /// Returns when everything written so far is on stable storage. After an error nothing is
-    /// known about what was written since the last success.
-    fn sync(&self) -> io::Result<()>;
-
-    /// Lets other processes have it. Nothing is read or written after that.
-    fn release(&self) -> io::Result<()>;
-}
+use crate::stable::File;
 
 /// A folder of the spool.
 pub(super) trait Disk: Debug + Send + Sync {

@@ -56,7 +56,6 @@ mod stored;
 mod transaction;
 #[cfg(test)]
 mod trials;
-mod unsynced;
 mod view;
 mod walk;
 mod work;

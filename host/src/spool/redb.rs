@@ -17,12 +17,13 @@ use redb::{
     TransactionError,
 };
 
+use crate::stable::{File, Remembered};
+
 use super::BoxError;
-use super::disk::{File, is_full, is_read_only};
+use super::disk::{is_full, is_read_only};
 use super::entries::Entry;
 use super::memtable::{Memtable, Row};
 use super::sheet;
-use super::unsynced::Remembered;
 use super::view::Scan;
 
 type Octets = &'static [u8];

@@ -12,7 +12,9 @@
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
 
-use super::disk::{Disk, File, is_full};
+use crate::stable::{File, Remembered};
+
+use super::disk::{Disk, is_full};
 use super::entries::{Entries, Entry};
 use super::journal::{Journal, Mark, ReplayFailure};
 use super::memtable::Memtable;
@@ -21,7 +23,6 @@ use super::settings::Settings;
 use super::sheet::Sheet;
 use super::stored::FORM;
 use super::transaction::Transaction;
-use super::unsynced::Remembered;
 use super::view::View;
 
 /// A checkpoint is due when so many rows have changed, though the journal has room: bringing a row up

@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use super::super::disk::{Disk, File};
+use super::super::disk::Disk;
+use crate::stable::File;
 
 /// What a disk writes whole or not at all.
 const SECTOR: usize = 512;

@@ -15,7 +15,7 @@ use crate::spool::redb::Database;
 use crate::spool::sheet::Sheet;
 use crate::spool::transaction::Transaction;
 use crate::spool::trials::simulated::Simulated;
-use crate::spool::unsynced::Remembered;
+use crate::stable::Remembered;
 
 use super::{Scan, View};
 

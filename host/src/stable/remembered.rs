@@ -7,7 +7,7 @@
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::disk::File;
+use super::File;
 
 /// So much is remembered at most. Before more is written it is synced, which a large batch has to be in any
 /// case: what it writes before its last sync nobody reads who opens the file.
@@ -16,9 +16,9 @@ const UNSYNCED_OCTETS_MAX: usize = 4 << 20;
 /// Memory kept for the next batch.
 const KEPT_OCTETS_MAX: usize = 256 << 10;
 
-/// The file beneath the database.
+/// The file beneath a database.
 #[derive(Clone, Debug)]
-pub(super) struct Remembered(Arc<Inner>);
+pub(crate) struct Remembered(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -34,7 +34,7 @@ struct Unsynced {
 }
 
 impl Remembered {
-    pub(super) fn new(file: Arc<dyn File>) -> Self {
+    pub(crate) fn new(file: Arc<dyn File>) -> Self {
         Self(Arc::new(Inner {
             file,
             unsynced: Mutex::default(),
@@ -42,7 +42,7 @@ impl Remembered {
     }
 
     /// Writes again what no sync has confirmed, and syncs.
-    pub(super) fn confirm(&self) -> io::Result<()> {
+    pub(crate) fn confirm(&self) -> io::Result<()> {
         let mut unsynced = self.unsynced();
         let mut start = 0;
         for (offset, length) in &unsynced.writes {
@@ -113,13 +113,12 @@ impl File for Remembered {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use super::super::forgetful::Forgetful;
     use super::*;
-    use crate::spool::disk::Disk;
-    use crate::spool::trials::simulated::Simulated;
 
     #[test]
     fn a_large_batch_is_synced_in_pieces_and_gives_its_memory_back() {
-        let file = Remembered::new(Simulated::new(1).database().unwrap());
+        let file = Remembered::new(Arc::new(Forgetful::default()));
         let page = vec![1; 64 << 10];
         let mut most = 0;
         for number in 0..256_u64 {
@@ -132,5 +131,18 @@ mod tests {
         );
         file.sync().unwrap();
         assert!(file.unsynced().octets.capacity() <= KEPT_OCTETS_MAX);
+    }
+
+    #[test]
+    fn what_a_failed_sync_may_have_lost_is_on_the_disk_once_it_is_confirmed() {
+        let disk = Forgetful::default();
+        let file = Remembered::new(Arc::new(disk.clone()));
+        file.write(0, b"first").unwrap();
+        file.sync().unwrap();
+        file.write(5, b"second").unwrap();
+        disk.fail_sync_after(0);
+        file.sync().unwrap_err();
+        file.confirm().unwrap();
+        assert_eq!(disk.on_disk(), b"firstsecond");
     }
 }
