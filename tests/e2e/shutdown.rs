@@ -1,5 +1,7 @@
 //! SIGTERM: what is under way ends, what is idle is told, and then the relay is gone.
 
+use std::io::Write;
+use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -37,7 +39,7 @@ fn a_transaction_under_way_ends_and_idle_sessions_get_421() {
     }
     // Nobody new is let in, and the message ends with its 250.
     wait_until("the port is closed", || {
-        std::net::TcpStream::connect(relay.smtp()).is_err()
+        TcpStream::connect(relay.smtp()).is_err()
     });
     busy.send(format!("{rest}\r\n.\r\n").as_bytes());
     message_id(&busy.reply());
@@ -95,6 +97,24 @@ fn clients_and_deliveries_share_one_grace() {
     assert!(took >= grace, "both were given their time: {took:?}");
     assert!(took < 2 * grace, "one after the other: {took:?}");
     drop(hop);
+}
+
+#[test]
+fn a_request_that_never_comes_whole_holds_up_no_stop() {
+    let mut relay = Relay::start_in_clear("shutdown_grace = \"1s\"\n");
+    let mut stuck = TcpStream::connect(relay.admin()).unwrap();
+    let head = format!(
+        "POST /api/v1/users HTTP/1.1\r\nHost: relay\r\nAuthorization: Bearer {}\r\n\
+         Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{{",
+        relay.token()
+    );
+    stuck.write_all(head.as_bytes()).unwrap();
+    // It is being read by the time another one has been answered.
+    assert_eq!(relay.get("/livez"), "alive\n");
+    let began = Instant::now();
+    assert!(relay.terminate().success());
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(10), "{took:?}");
 }
 
 #[test]
@@ -172,9 +192,7 @@ fn a_relay_serves_and_drains_though_nobody_reads_what_it_says() {
         .spawn()
         .unwrap();
     drop((child.stdout.take(), child.stderr.take()));
-    wait_until("it listens", || {
-        std::net::TcpStream::connect(relay.smtp()).is_ok()
-    });
+    wait_until("it listens", || TcpStream::connect(relay.smtp()).is_ok());
     signal_process(child.id(), "HUP");
     let mut client = Client::connect(relay.smtp());
     assert!(client.log_in("ann", &password).starts_with("235 "));

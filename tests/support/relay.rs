@@ -259,8 +259,13 @@ impl Relay {
 
     /// Asks the admin API with the token of the data folder.
     pub fn api(&self, method: &str, path: &str, body: Option<&Value>) -> Answer {
+        self.api_as(&self.token(), method, path, body)
+    }
+
+    /// The token of the data folder.
+    pub fn token(&self) -> String {
         let token = fs::read_to_string(self.data().join("admin-token")).unwrap();
-        self.api_as(token.trim(), method, path, body)
+        token.trim().to_owned()
     }
 
     /// Asks the admin API with a token; an empty one is left out.

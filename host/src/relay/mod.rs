@@ -23,6 +23,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -67,6 +68,9 @@ impl fmt::Display for StartError {
 
 impl std::error::Error for StartError {}
 
+/// Time for answers of the admin surface that are under way at the end of a stop.
+const ADMIN_WITHIN: Duration = Duration::from_secs(3);
+
 /// A relay that has been started: its ports are open.
 pub struct Relay {
     config: Config,
@@ -108,7 +112,7 @@ impl Relay {
 
     /// Stops in order: no new connections and no new attempts, idle sessions are told, transactions
     /// and attempts end within the grace that they share, what is waiting in the spool is committed.
-    pub async fn stop(self) {
+    pub async fn stop(mut self) {
         let grace = self.config.shutdown_grace;
         tracing::info!(?grace, "stopping");
         self.readiness.lacking("relay", "the relay is stopping");
@@ -130,8 +134,11 @@ impl Relay {
         }
         self.along.way().deliverer.close().await;
         self.stop_admin.cancel();
-        if let Err(error) = self.admin.await {
-            tracing::error!(%error, "the admin surface did not stop well");
+        match tokio::time::timeout(ADMIN_WITHIN, &mut self.admin).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "the admin surface did not stop well"),
+            // A client that is still sending its request; what waits to be committed is not to wait for it.
+            Err(_) => self.admin.abort(),
         }
         if let Err(error) = self.spool.close().await {
             tracing::error!(%error, "the spool did not close well");
