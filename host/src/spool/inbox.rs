@@ -330,7 +330,8 @@ impl Waiting {
             octets += request.new.octets();
             enqueues.push(request);
         }
-        self.enqueues_are_due &= !self.enqueues.is_empty();
+        // Those that did not fit have waited for this batch already, and nobody would wake the writer for them.
+        self.enqueues_are_due = !self.enqueues.is_empty();
         self.batches += u64::from(!enqueues.is_empty());
         match enqueues.len() {
             0 => {}
@@ -406,6 +407,21 @@ mod tests {
         let inbox = Inbox::new(Duration::ZERO);
         drop(inbox.enqueue(request(1)));
         assert_eq!(due(&inbox), 1);
+    }
+
+    #[test]
+    fn what_does_not_fit_into_a_batch_is_the_next_one_at_once() {
+        let inbox = Inbox::new(Duration::ZERO);
+        let coming = [(); BATCH_REQUESTS_MAX].map(|()| inbox.coming().one_more());
+        let waiting: Vec<_> = (0..=BATCH_REQUESTS_MAX as u64)
+            .map(|number| inbox.enqueue(request(number)))
+            .collect();
+        assert!(!inbox.waiting().enqueues_are_due, "more are coming");
+        // Something else is due, and the batch takes them along.
+        inbox.suspect();
+        assert_eq!(due(&inbox), BATCH_REQUESTS_MAX);
+        assert_eq!(due(&inbox), 1);
+        drop((waiting, coming));
     }
 
     #[test]
