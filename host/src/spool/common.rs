@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::message::{Delivery, DeliveryId, Timestamp};
+use crate::message::{Delivery, DeliveryId};
 
 use super::Settings;
 use super::announcements::Announcements;
@@ -18,6 +18,7 @@ use super::metrics::Metrics;
 use super::redb::StoreError;
 use super::rows::{self, Fault};
 use super::store::Store;
+use super::stored::Interruption;
 use super::view::View;
 
 /// How long a reader waits for a database that is being opened again.
@@ -43,17 +44,8 @@ pub(super) struct Common {
     pub(super) announcements: Announcements,
     pub(super) opening: Opening,
     pub(super) metrics: Metrics,
-    /// Where the process before this one ended in the middle of its work; none when it was told to end.
+    /// Where a process before this one ended in the middle of its work, the last one that did.
     pub(super) interruption: Option<Interruption>,
-}
-
-/// What a process that has not closed the spool may have been at.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Interruption {
-    /// When the spool was opened again.
-    pub(super) opened: Timestamp,
-    /// What was placed since then has this sequence or a later one.
-    pub(super) next_sequence: u64,
 }
 
 /// How often memory was built from the database, and whether it is about to be again.
@@ -130,11 +122,12 @@ impl Common {
         self.board().is_leased(id)
     }
 
-    /// Whether an attempt may have been under way when the last process ended. Whoever had a lease had it
+    /// Whether an attempt may have been under way when a process ended. Whoever had a lease had it
     /// in memory, so that all that was due then may be meant.
     pub(super) fn was_left_by_another(&self, delivery: &Delivery) -> bool {
         self.interruption.is_some_and(|interruption| {
-            delivery.due <= interruption.opened && delivery.sequence < interruption.next_sequence
+            delivery.due.unix_milliseconds() <= interruption.opened
+                && delivery.sequence < interruption.next_sequence
         })
     }
 

@@ -19,6 +19,9 @@ pub(super) trait Disk: Debug + Send + Sync {
     /// The journal's file, made when it does not exist. The lock of the database is its lock.
     fn journal(&self) -> io::Result<Arc<dyn File>>;
 
+    /// Octets in the journal's file; none where there is no such file.
+    fn journal_octets(&self) -> io::Result<Option<u64>>;
+
     /// A new file for a content.
     fn create(&self, name: &str) -> io::Result<Arc<dyn File>>;
 

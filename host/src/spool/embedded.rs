@@ -18,7 +18,7 @@ use crate::telemetry::Registry;
 use super::announcements::Announcements;
 use super::board::Board;
 use super::budget::Budget;
-use super::common::{Common, Interruption, Opening};
+use super::common::{Common, Opening};
 use super::contents::Contents;
 use super::disk::{Disk, is_full};
 use super::folder::{DATABASE, Folder, JOURNAL};
@@ -30,7 +30,7 @@ use super::redb::{OpenFailure, StoreError};
 use super::rows::{self, Fault};
 use super::settings::Pace;
 use super::store::Store;
-use super::stored::{Damage, FORM};
+use super::stored::{Damage, FORM, Interruption};
 use super::writer::Writer;
 use super::{
     Change, Claimed, Content, Figures, Intake, Lease, LineChange, NewMessage, OpenError, Page,
@@ -93,6 +93,10 @@ impl StartFailure {
                 path: data_dir.join(JOURNAL),
                 source,
             },
+            Self::Open(OpenFailure::DatabaseMissing) => OpenError::DatabaseMissing { path },
+            Self::Open(OpenFailure::JournalMissing) => OpenError::JournalMissing {
+                path: data_dir.join(JOURNAL),
+            },
             Self::Open(OpenFailure::TooNew(found))
             | Self::Rows(Fault::Damaged(Damage::Form(found))) => OpenError::TooNew {
                 path,
@@ -151,12 +155,7 @@ impl Embedded {
                 "contents that a crash had left behind were removed"
             );
         }
-        let next_sequence = store.read(|rows| Ok(rows::counters(rows)))?;
-        let next_sequence = next_sequence.map_err(StartFailure::Rows)?.next_sequence;
-        let interruption = store.was_interrupted().then(|| Interruption {
-            opened: clock.now(),
-            next_sequence,
-        });
+        let interruption = interruption(&store, &clock).map_err(StartFailure::Rows)?;
         let common = Arc::new(Common {
             interruption,
             board: Mutex::new(Board::new(settings.recent_octets_max)),
@@ -264,6 +263,20 @@ impl Embedded {
 
 fn prepare(new: NewMessage, content: Stowed) -> Result<Prepared, SpoolError> {
     Prepared::new(new, content).map_err(SpoolError::unavailable)
+}
+
+/// What a process that ended in the middle of its work may have been at: the one before this, or an earlier one
+/// whose mail has not had its turn since.
+fn interruption(store: &Store, clock: &Clock) -> Result<Option<Interruption>, Fault> {
+    let (counters, earlier) =
+        store.read(|rows| Ok((rows::counters(rows), rows::interruption(rows))))?;
+    if !store.was_interrupted() {
+        return earlier;
+    }
+    Ok(Some(Interruption {
+        opened: clock.now().unix_milliseconds(),
+        next_sequence: counters?.next_sequence,
+    }))
 }
 
 fn closed() -> SpoolError {

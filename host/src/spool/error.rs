@@ -68,6 +68,26 @@ pub enum OpenError {
         /// What was found.
         source: BoxError,
     },
+    /// The database is not there, and what belongs to it is.
+    #[error(
+        "{}: there is no queue in it, though spool.journal or content/ beside it has mail. Put back the file that belongs \
+         to them, or move all three aside to start with an empty queue",
+        path.display()
+    )]
+    DatabaseMissing {
+        /// Where it should be.
+        path: PathBuf,
+    },
+    /// The journal is not there, and the database that belongs to it is.
+    #[error(
+        "{}: the file is not there, and it may have what was accepted or delivered last. Put it back; or copy content/ \
+         away and make an empty file of that name, to do without",
+        path.display()
+    )]
+    JournalMissing {
+        /// Where it should be.
+        path: PathBuf,
+    },
     /// Written by a newer release.
     #[error("{}: written by a newer release (form {found}, this release knows up to {known})", path.display())]
     TooNew {

@@ -82,6 +82,14 @@ impl Disk for Folder {
         Ok(Arc::new(DirectFile::new(cached, direct)))
     }
 
+    fn journal_octets(&self) -> io::Result<Option<u64>> {
+        match fs::metadata(self.path.join(JOURNAL)) {
+            Ok(metadata) => Ok(Some(metadata.len())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {
         let file = private_file()
             .read(true)

@@ -158,6 +158,10 @@ pub(super) enum OpenFailure {
     JournalDamaged(BoxError),
     /// A newer release wrote it, in this form.
     TooNew(u8),
+    /// There is no database beside a journal or contents that belong to one.
+    DatabaseMissing,
+    /// There is no journal beside a database that belongs to one.
+    JournalMissing,
 }
 
 /// redb's own checks panic on some files that nothing but a broken disk writes.

@@ -8,7 +8,9 @@ use super::SpoolError;
 use super::place::Place;
 use super::redb::StoreError;
 use super::sheet::Sheet;
-use super::stored::{self, Counters, Damage, DeliveryRecord, MessageRecord, TrailRecord};
+use super::stored::{
+    self, Counters, Damage, DeliveryRecord, Interruption, MessageRecord, TrailRecord,
+};
 use super::view::{Scan, View};
 
 /// Why a row could not be had.
@@ -64,6 +66,8 @@ impl From<Fault> for SpoolError {
 
 /// The key of the only row of [`Sheet::Counters`].
 pub(super) const COUNTERS: &[u8] = b"counters";
+/// The key of the interruption.
+pub(super) const INTERRUPTION: &[u8] = b"last";
 
 pub(super) fn message_key(id: MessageId) -> [u8; 16] {
     id.to_bits().to_be_bytes()
@@ -149,6 +153,14 @@ pub(super) fn counters(rows: &View) -> Result<Counters, Fault> {
     match rows.get(Sheet::Counters, COUNTERS)? {
         Some(record) => Ok(stored::read(&record)?),
         None => Ok(Counters::default()),
+    }
+}
+
+/// What a process that did not close the spool may have been at, the last one that did not; none where each has.
+pub(super) fn interruption(rows: &View) -> Result<Option<Interruption>, Fault> {
+    match rows.get(Sheet::Interruption, INTERRUPTION)? {
+        Some(record) => Ok(Some(stored::read(&record)?)),
+        None => Ok(None),
     }
 }
 

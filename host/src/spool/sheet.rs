@@ -35,6 +35,8 @@ pub(super) enum Sheet {
     Mark,
     /// One row: the form of everything here.
     Form,
+    /// One row, once a process has ended without closing the spool: what it may have been at.
+    Interruption,
 }
 
 const MAIL: usize = 0;
@@ -60,6 +62,7 @@ impl Sheet {
             // Beside the counters, so that a commit finds both in one page.
             Self::Mark => (QUEUE, b'd'),
             Self::Form => (QUEUE, b'e'),
+            Self::Interruption => (QUEUE, b'i'),
         }
     }
 

@@ -12,6 +12,7 @@
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
 
+use crate::message::MessageId;
 use crate::stable::{File, Remembered};
 
 use super::disk::{Disk, is_full};
@@ -65,12 +66,14 @@ impl Store {
 
     fn open_files(disk: &dyn Disk, settings: &Settings) -> Result<Self, OpenFailure> {
         let file = Remembered::new(disk.database().map_err(OpenFailure::Disk)?);
-        let journal = disk.journal().map_err(OpenFailure::Disk)?;
         let database = Database::open(&file, settings.page_cache_octets)?;
         // The last process may have ended before its sync did: what is read is not yet what a power
         // cut would leave, and the journal is written over as far as the database has it.
         file.sync().map_err(OpenFailure::Disk)?;
-        let mark = first_look(&database)?;
+        let found = first_look(&database)?;
+        refuse_incomplete(disk, &found)?;
+        let journal = disk.journal().map_err(OpenFailure::Disk)?;
+        let mark = make_ready(&database, &found)?;
         let mut journal =
             Journal::open(journal, settings.journal_octets_max, mark).map_err(OpenFailure::Disk)?;
         let was_interrupted = journal.is_in_use();
@@ -294,9 +297,14 @@ fn mark(database: &Database) -> Result<Option<Mark>, StoreError> {
         .transpose()
 }
 
-/// The mark of a database whose form is known, before anything else of it is read or changed. One that is new, or
-/// of an older form, is marked with the form of this release: from here on records of that form are written.
-fn first_look(database: &Database) -> Result<Mark, OpenFailure> {
+/// What a database says of itself.
+struct Found {
+    form: Option<u8>,
+    mark: Option<Mark>,
+}
+
+/// Looks at the form of a database before anything else of it is read or changed.
+fn first_look(database: &Database) -> Result<Found, OpenFailure> {
     let (table, key) = (Sheet::Form.table().0, Sheet::Form.key(&[]));
     let row = guarded(|| database.base()?.row(table, &key)).map_err(from_store)?;
     let form = row.and_then(|row| row.first().copied());
@@ -304,10 +312,39 @@ fn first_look(database: &Database) -> Result<Mark, OpenFailure> {
         return Err(OpenFailure::TooNew(newer));
     }
     let mark = mark(database).map_err(from_store)?;
-    if let (Some(mark), Some(FORM)) = (mark, form) {
+    Ok(Found { form, mark })
+}
+
+/// Refuses what is left of a spool when one of its files has gone: the others would be taken for what a crash has
+/// left, and mail would be gone in silence.
+fn refuse_incomplete(disk: &dyn Disk, found: &Found) -> Result<(), OpenFailure> {
+    let journal_octets = disk.journal_octets().map_err(OpenFailure::Disk)?;
+    let is_new = found.form.is_none() && found.mark.is_none();
+    if !is_new {
+        return match journal_octets {
+            None if found.mark.is_some() => Err(OpenFailure::JournalMissing),
+            _ => Ok(()),
+        };
+    }
+    let names = disk.names().map_err(OpenFailure::Disk)?;
+    let has_contents = names.iter().any(|name| name.parse::<MessageId>().is_ok());
+    if journal_octets.is_some_and(|octets| octets > 0) || has_contents {
+        return Err(OpenFailure::DatabaseMissing);
+    }
+    Ok(())
+}
+
+/// Marks a database that is new, or of an older form, with the form of this release: from here on records of that
+/// form are written. The journal's file is there by then.
+fn make_ready(database: &Database, found: &Found) -> Result<Mark, OpenFailure> {
+    if let (Some(mark), Some(FORM)) = (found.mark, found.form) {
         return Ok(mark);
     }
-    let mark = mark.map_or_else(Mark::new, Ok).map_err(OpenFailure::Disk)?;
+    let (table, key) = (Sheet::Form.table().0, Sheet::Form.key(&[]));
+    let mark = found
+        .mark
+        .map_or_else(Mark::new, Ok)
+        .map_err(OpenFailure::Disk)?;
     let mut changes = Memtable::default();
     changes.set(table, &key, Some([FORM].as_slice().into()));
     guarded(|| bring_up(database, &changes, mark)).map_err(from_store)?;
@@ -331,6 +368,9 @@ fn from_open(failure: OpenFailure) -> StoreError {
         OpenFailure::Disk(error) => from_io(error),
         OpenFailure::Damaged(error) | OpenFailure::JournalDamaged(error) => {
             StoreError::Failed(error)
+        }
+        OpenFailure::DatabaseMissing | OpenFailure::JournalMissing => {
+            failed("a file of the spool has gone")
         }
         OpenFailure::TooNew(_) => failed("a newer release has written to it meanwhile"),
     }

@@ -20,7 +20,8 @@ use super::redb::StoreError;
 use super::room::Room;
 use super::rows::{self, Fault};
 use super::settings::{Pace, SWEEP_MAX};
-use super::stored::Counters;
+use super::sheet::Sheet;
+use super::stored::{self, Counters};
 use super::{Lease, SpoolError};
 
 /// How often an idle writer looks for records that are older than they are kept.
@@ -101,10 +102,32 @@ impl Writer {
                 file.keep();
             }
         }
+        if let Err(error) = self.note_interruption() {
+            tracing::warn!(
+                ?error,
+                "what a process before this one may have sent twice is not told at the next start"
+            );
+        }
         if let Err(error) = self.common.store.close() {
             tracing::error!(%error, "the spool could not be closed; the next start repairs it");
         }
         self.common.inbox.end();
+    }
+
+    /// Closing the spool takes away the sign that it was not closed before. Mail that was due then and has not
+    /// had its turn is still to be told apart, so what was known of it is written down.
+    fn note_interruption(&self) -> Result<(), Fault> {
+        let store = &self.common.store;
+        let Some(interruption) = self.common.interruption.filter(|_| store.was_interrupted())
+        else {
+            return Ok(());
+        };
+        let row = stored::write(&interruption)?;
+        store.write(|rows| {
+            rows.put(Sheet::Interruption, rows::INTERRUPTION, &row);
+            Ok(())
+        })?;
+        Ok(())
     }
 
     fn work(&mut self, batch: Batch) {

@@ -71,6 +71,15 @@ pub(super) struct Counters {
     pub(super) inline_octets: u64,
 }
 
+/// What a process that did not close the spool may have been at: all that was due by then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Interruption {
+    /// When the spool was opened again, in milliseconds since the epoch.
+    pub(super) opened: u64,
+    /// What was placed since then has this sequence or a later one.
+    pub(super) next_sequence: u64,
+}
+
 fn class(number: u8) -> Result<Class, Damage> {
     Class::from_number(number).ok_or_else(|| Damage::of("no such class"))
 }

@@ -1,6 +1,7 @@
 //! The real data folder.
 
 use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 
 use super::super::folder::Folder;
 use super::super::{OpenError, open};
@@ -106,6 +107,45 @@ async fn what_a_crash_has_left_behind_is_removed_and_nothing_else() {
     assert_eq!(names, [id(1).to_string(), "notes.txt".to_owned()]);
     let content = spool.content(id(1)).await.unwrap();
     assert_eq!(gather(content).await.unwrap(), octets(100_000));
+}
+
+#[tokio::test]
+async fn a_spool_of_which_a_file_has_gone_is_refused_and_left_as_it_is() {
+    for (gone, said) in [
+        (&["spool.redb"][..], "spool.redb: there is no queue in it"),
+        (
+            &["spool.redb", "spool.journal"],
+            "spool.redb: there is no queue in it",
+        ),
+        (&["spool.journal"], "spool.journal: the file is not there"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let spool = open_in(folder.path()).unwrap();
+        let mut new = new_message(message(1, "user", Class::Normal, &LANES[..1]));
+        new.message.content_octets = 100_000;
+        let content = intake(&*spool, &octets(100_000)).await.unwrap();
+        spool.enqueue(new, content).await.unwrap();
+        spool.close().await.unwrap();
+        drop(spool);
+        let kept: Vec<(PathBuf, Vec<u8>)> = gone
+            .iter()
+            .map(|name| folder.path().join(name))
+            .map(|path| (path.clone(), std::fs::read(path).unwrap()))
+            .collect();
+        for (path, _) in &kept {
+            std::fs::remove_file(path).unwrap();
+        }
+        for _ in 0..2 {
+            let refused = open_in(folder.path()).err().unwrap().to_string();
+            assert!(refused.contains(said), "{refused}");
+        }
+        for (path, octets) in kept {
+            std::fs::write(path, octets).unwrap();
+        }
+        let spool = open_in(folder.path()).unwrap();
+        let content = spool.content(id(1)).await.unwrap();
+        assert_eq!(gather(content).await.unwrap(), octets(100_000));
+    }
 }
 
 #[tokio::test]

@@ -456,6 +456,10 @@ impl Disk for Simulated {
         Ok(self.file(JOURNAL))
     }
 
+    fn journal_octets(&self) -> io::Result<Option<u64>> {
+        self.file(JOURNAL).len().map(Some)
+    }
+
     fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {
         let mut state = self.state();
         let times = state.faults.name;
