@@ -18,6 +18,7 @@ use super::chunks;
 use super::figures::class_index;
 use super::redb::StoreError;
 use super::rows::{self, FINISHED_KEY_OCTETS, Fault, Standing};
+use super::settings::SWEEP_MORE_MAX;
 use super::sheet::Sheet;
 use super::stored::{self, Counters, Damage, DeliveryRecord, MessageRecord, TrailRecord};
 use super::transaction::Transaction;
@@ -112,7 +113,8 @@ pub(super) struct Ledger<'a, 't> {
     counters: Counters,
     now: Timestamp,
     effects: Vec<Effect>,
-    finished: usize,
+    /// What was finished here counts for so much in the history.
+    finished: u64,
     /// The first key under which a message was finished here.
     finished_first: Option<[u8; FINISHED_KEY_OCTETS]>,
 }
@@ -360,7 +362,8 @@ impl<'a, 't> Ledger<'a, 't> {
     }
 
     /// Forgets finished messages: those finished before `kept_since`, and the oldest of more than
-    /// `records_max`. At most `at_once_max`, and two for each that this transaction finishes. Begins at
+    /// `records_max`, large ones counted as several. At most `at_once_max`, and some for each that this
+    /// transaction finishes. Begins at
     /// the key up to which the last sweep found none: what it removed is still in the memtable.
     pub(super) fn sweep(
         &mut self,
@@ -369,9 +372,11 @@ impl<'a, 't> Ledger<'a, 't> {
         records_max: u64,
         at_once_max: usize,
     ) -> Result<Swept, StoreError> {
-        let at_once_max = at_once_max + 2 * self.finished;
+        let more = (2 * self.finished).min(SWEEP_MORE_MAX);
+        let at_once_max = at_once_max + usize::try_from(more).unwrap_or(0);
         let surplus = self.counters.finished.saturating_sub(records_max);
         let mut old: Vec<(Vec<u8>, Option<MessageId>)> = Vec::new();
+        let mut weight = 0;
         let mut waits = false;
         // A clock that was put back finishes messages before those that are forgotten.
         let from = match &self.finished_first {
@@ -379,28 +384,29 @@ impl<'a, 't> Ledger<'a, 't> {
             _ => from,
         };
         let range = (Bound::Included(from), Bound::Unbounded);
-        self.rows.scan(Sheet::Finished, range, &mut |key, _| {
+        self.rows.scan(Sheet::Finished, range, &mut |key, row| {
             let finished = rows::read_finished_key(key);
             let is_old = finished.is_none_or(|(at, _)| at < kept_since);
-            if !is_old && old.len() as u64 >= surplus {
+            if !is_old && weight >= surplus {
                 return Scan::Stop;
             }
             if old.len() == at_once_max {
                 waits = true;
                 return Scan::Stop;
             }
+            weight += rows::read_weight(row);
             old.push((key.to_vec(), finished.map(|(_, id)| id)));
             Scan::On
         })?;
         let mut up_to = from.to_vec();
         for (key, id) in old {
             self.rows.take(Sheet::Finished, &key)?;
-            self.counters.finished = self.counters.finished.saturating_sub(1);
             if let Some(id) = id {
                 self.forget(id)?;
             }
             up_to = key;
         }
+        self.counters.finished = self.counters.finished.saturating_sub(weight);
         Ok(Swept { waits, up_to })
     }
 
@@ -487,11 +493,26 @@ impl<'a, 't> Ledger<'a, 't> {
     fn finish(&mut self, id: MessageId, trail: &[TrailEntry]) -> Result<(), Fault> {
         self.add_trail(id, trail, Some(self.now), None)?;
         let key = rows::finished_key(self.now, id);
-        self.rows.put(Sheet::Finished, &key, &[]);
-        self.counters.finished += 1;
-        self.finished += 1;
+        let (weight, row) = rows::weight_row(self.record_octets(id)?);
+        self.rows.put(Sheet::Finished, &key, &row);
+        self.counters.finished += weight;
+        self.finished += weight;
         self.finished_first = self.finished_first.or(Some(key)).min(Some(key));
         Ok(self.remove_content(id)?)
+    }
+
+    /// Octets of what is kept of a message when it is finished.
+    fn record_octets(&self, id: MessageId) -> Result<usize, StoreError> {
+        let key = rows::message_key(id);
+        let mut octets = self
+            .rows
+            .get(Sheet::Messages, &key)?
+            .map_or(0, |row| row.len());
+        self.rows.scan_message(Sheet::Trails, &key, &mut |_, row| {
+            octets += row.len();
+            Scan::On
+        })?;
+        Ok(octets)
     }
 
     fn put_content(&mut self, id: MessageId, octets: &[u8]) -> Result<(), StoreError> {

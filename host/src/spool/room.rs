@@ -32,7 +32,7 @@ pub(super) struct Room {
 impl Room {
     /// Whether new mail may be taken. Makes room first where the file has more than it needs.
     pub(super) fn admits_mail(&mut self, common: &Common) -> Result<bool, StoreError> {
-        if self.full_until.is_some_and(|until| until > Instant::now()) {
+        if self.is_out() {
             return Ok(false);
         }
         if self.is_enough(common) {
@@ -62,6 +62,11 @@ impl Room {
         is_free && self.has_reserve
     }
 
+    /// Whether a write found no room a moment ago.
+    fn is_out(&self) -> bool {
+        self.full_until.is_some_and(|until| until > Instant::now())
+    }
+
     /// A write found no room.
     pub(super) fn ran_out(&mut self, retry_after: Duration) {
         self.full_until = Some(Instant::now() + retry_after);
@@ -71,6 +76,26 @@ impl Room {
     pub(super) fn give_up_reserve(&mut self, common: &Common) -> bool {
         self.has_reserve = false;
         common.disk.give_up_reserve()
+    }
+
+    /// Whether mail that has no room would have some if finished messages were forgotten and the file made
+    /// smaller.
+    pub(super) fn is_taken_by_history(&self, common: &Common) -> bool {
+        if self.is_out() {
+            return false;
+        }
+        let counters = common.board().counters.clone();
+        let (Ok(octets), Ok(free)) = (common.store.octets(), common.disk.free_octets()) else {
+            return false;
+        };
+        let rest = in_use(&Counters {
+            finished: 0,
+            ..counters
+        });
+        counters.finished > 0
+            && rest <= COMPACT_MOVED_MAX
+            && rest <= octets / 2
+            && free.saturating_add(octets - 2 * rest) >= common.settings.disk_free_octets_min
     }
 
     /// Something has left the spool.
@@ -111,6 +136,8 @@ fn compact(common: &Common) -> Result<(), StoreError> {
     let began = Instant::now();
     common.store.compact()?;
     let now = common.store.octets().unwrap_or(0);
-    tracing::info!(before, now, took = ?began.elapsed(), "the spool's file was made smaller");
+    if now < before {
+        tracing::info!(before, now, took = ?began.elapsed(), "the spool's file was made smaller");
+    }
     Ok(())
 }

@@ -7,6 +7,7 @@ use crate::message::{Class, Delivery, DeliveryId, Message, MessageId, Timestamp,
 use super::SpoolError;
 use super::place::Place;
 use super::redb::StoreError;
+use super::settings::HISTORY_RECORD_OCTETS;
 use super::sheet::Sheet;
 use super::stored::{
     self, Counters, Damage, DeliveryRecord, Interruption, MessageRecord, TrailRecord,
@@ -102,6 +103,23 @@ pub(super) fn finished_key(at: Timestamp, id: MessageId) -> [u8; FINISHED_KEY_OC
     key[..8].copy_from_slice(&at.unix_milliseconds().to_be_bytes());
     key[8..].copy_from_slice(&message_key(id));
     key
+}
+
+/// What a record of so many octets counts for in the history, as its row says it. That of one is empty.
+pub(super) fn weight_row(octets: usize) -> (u64, Vec<u8>) {
+    match octets / HISTORY_RECORD_OCTETS {
+        0 => (1, Vec::new()),
+        more => {
+            let weight = u32::try_from(more).unwrap_or(u32::MAX).saturating_add(1);
+            (weight.into(), weight.to_le_bytes().to_vec())
+        }
+    }
+}
+
+/// What a finished message counts for in the history.
+pub(super) fn read_weight(row: &[u8]) -> u64 {
+    row.try_into()
+        .map_or(1, |octets| u32::from_le_bytes(octets).into())
 }
 
 /// When a message was finished, and which; none for what is no key.

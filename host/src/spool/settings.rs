@@ -12,7 +12,8 @@ pub struct Settings {
     pub inline_octets_max: usize,
     /// How long the record and the trail of a finished message are kept.
     pub history_kept: Duration,
-    /// At most this many records of finished messages are kept, the latest ones.
+    /// At most this many records of finished messages are kept, the latest ones; one of more than 4 KiB counts
+    /// as several. Fewer while they take the room that new mail needs.
     pub history_records_max: u64,
     /// Mail is refused while the disk has less room than this, so that deliveries can still be
     /// settled, which gives room back.
@@ -87,8 +88,15 @@ pub(super) const CHANGE_SLICE_MAX: usize = 1_000;
 /// Most deliveries that are looked at for one part of such a change.
 pub(super) const CHANGE_STRIDE_MAX: usize = 5_000;
 
-/// Most records of finished messages that one transaction forgets.
+/// Most records of finished messages that one transaction forgets, and two for each that it adds.
 pub(super) const SWEEP_MAX: usize = 64;
+
+/// Most that it forgets for those that it adds.
+pub(super) const SWEEP_MORE_MAX: u64 = 4_096;
+
+/// A record of a finished message beyond this many octets counts as several: one with a thousand recipients or
+/// hundreds of attempts takes hundreds of times what a usual one does.
+pub(super) const HISTORY_RECORD_OCTETS: usize = 4 << 10;
 
 /// A declared size is set aside up to this; an empty promise does not keep room from others.
 pub(super) const RESERVED_OCTETS_MAX: u64 = 1 << 20;

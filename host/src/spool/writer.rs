@@ -43,6 +43,8 @@ pub(super) struct Writer {
     is_dirty: bool,
     /// Whether finished messages wait to be forgotten.
     sweep_waits: bool,
+    /// So many are kept while there is no room for mail, fewer than configured.
+    history_max: Option<u64>,
     /// Up to which key there are none.
     swept_up_to: Vec<u8>,
     swept: Instant,
@@ -75,6 +77,7 @@ impl Writer {
             room: Room::default(),
             is_dirty: true,
             sweep_waits: true,
+            history_max: None,
             swept_up_to: Vec::new(),
             swept: Instant::now(),
         }
@@ -84,7 +87,7 @@ impl Writer {
     pub(super) fn run(mut self) {
         let _lifeline = Lifeline(Arc::clone(&self.common));
         loop {
-            let is_busy = self.changing.is_some();
+            let is_busy = self.changing.is_some() || self.history_max.is_some();
             let batch = self.common.inbox.next(self.pace.checkpoint_after, is_busy);
             let is_last = batch.is_last;
             if batch.is_empty() && !is_busy && !is_last {
@@ -177,6 +180,7 @@ impl Writer {
             Ok(true) => {}
             Ok(false) => {
                 self.common.board().writable = false;
+                self.forget_for_room();
                 for enqueue in enqueues {
                     self.common.metrics.refused();
                     enqueue.answer(Err(SpoolError::Full));
@@ -290,12 +294,15 @@ impl Writer {
                 let is_leased = |id| !settled.contains(&id) && common.is_leased(id);
                 ledger.change(change, &changing.request.change, &is_leased)?;
             }
-            done.swept = Some(ledger.sweep(
-                &self.swept_up_to,
-                kept_since(now, common.settings.history_kept),
-                common.settings.history_records_max,
-                SWEEP_MAX,
-            )?);
+            done.swept = Some(
+                ledger.sweep(
+                    &self.swept_up_to,
+                    kept_since(now, common.settings.history_kept),
+                    self.history_max
+                        .unwrap_or(common.settings.history_records_max),
+                    SWEEP_MAX,
+                )?,
+            );
             (done.counters, done.effects) = ledger.end()?;
             Ok(())
         })
@@ -313,6 +320,9 @@ impl Writer {
         if let Some(swept) = done.swept {
             self.sweep_waits = swept.waits;
             self.swept_up_to = swept.up_to;
+            if !swept.waits && self.history_max.take().is_some() {
+                self.room.gave_back();
+            }
         }
         if !settles.is_empty() || self.changing.is_some() {
             self.room.gave_back();
@@ -352,9 +362,25 @@ impl Writer {
             return;
         }
         match self.room.admits_mail(&self.common) {
-            Ok(is_enough) => self.common.board().writable = is_enough,
+            Ok(true) => self.common.board().writable = true,
+            Ok(false) => self.forget_for_room(),
             Err(error) => self.failed(error, Vec::new(), Vec::new()),
         }
+    }
+
+    /// There is no room for mail: where finished messages take it, the older half of them is forgotten, and
+    /// again, until there is.
+    fn forget_for_room(&mut self) {
+        if self.history_max.is_some() || !self.room.is_taken_by_history(&self.common) {
+            return;
+        }
+        let finished = self.common.board().counters.finished;
+        tracing::warn!(
+            finished,
+            "the older half of what is known of finished messages is forgotten, for the room that new mail needs"
+        );
+        self.history_max = Some(finished / 2);
+        self.sweep_waits = true;
     }
 
     /// Notes the messages of a failed commit that may be there after all. Their files stay until
@@ -382,6 +408,7 @@ impl Writer {
         let error = SpoolError::from(error);
         self.broken = Some(Broken::now(error_again(&error)));
         self.swept_up_to.clear();
+        self.history_max = None;
         self.fail_change(&error);
         refuse_all(enqueues, Vec::new(), &error);
         let can_retry = is_full && (!was_alone || self.room.give_up_reserve(&self.common));

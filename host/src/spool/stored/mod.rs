@@ -65,7 +65,7 @@ pub(super) struct Counters {
     pub(super) next_sequence: u64,
     /// Deliveries queued, by class.
     pub(super) queued: [u64; 5],
-    /// Records of finished messages.
+    /// Records of finished messages, large ones counted as several.
     pub(super) finished: u64,
     /// Octets of content in the database.
     pub(super) inline_octets: u64,

@@ -79,6 +79,42 @@ fn a_full_disk_refuses_mail_while_deliveries_go_on_and_give_room_back() {
     with_seeds(0..8, full_and_emptied);
 }
 
+/// Mail for a hundred recipients each, which leaves at once: what is known of it fills the disk, and gives way to
+/// new mail.
+#[tokio::test]
+async fn what_is_known_of_finished_mail_leaves_room_for_new_mail() {
+    let disk = Simulated::new(3);
+    let settings = Settings {
+        disk_free_octets_min: 512 << 10,
+        history_records_max: 100_000,
+        ..settings()
+    };
+    let spool = start_with(&disk, settings).unwrap();
+    disk.set_capacity(Some(4 << 20), true);
+    let recipients: Vec<String> = (0..100).map(|n| format!("host{n}.example")).collect();
+    let recipients: Vec<&str> = recipients.iter().map(String::as_str).collect();
+    let (mut accepted, mut refused) = (0, 0);
+    for number in 1..=1_500 {
+        let mut new = new_message(message(number, "user", Class::Normal, &recipients));
+        let all = (0..100).collect();
+        new.deliveries = vec![NewDelivery::first(domain(LANES[0]), all, at(NOW))];
+        match enqueue(&spool, new, b"content").await {
+            Ok(()) => accepted += 1,
+            Err(SpoolError::Full) => refused += 1,
+            Err(error) => panic!("{error}"),
+        }
+        deliver_all(&spool).await;
+    }
+    assert!(refused > 0, "the history had filled the disk");
+    assert!(
+        accepted > 50 * refused,
+        "{accepted} accepted, {refused} refused"
+    );
+    assert!(disk.octets_used() <= 4 << 20);
+    let known = spool.message(id(1_400)).await.unwrap();
+    assert!(known.is_some(), "the latest are still known");
+}
+
 /// Mail is refused, and then there is room again, though nothing comes or goes: whoever sends it elsewhere
 /// meanwhile has to be told.
 #[tokio::test]
