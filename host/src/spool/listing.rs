@@ -1,8 +1,9 @@
 //! Looking at the queue: pages of deliveries, and a message with all that is known of it.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::message::{Delivery, Message, Timestamp, TrailEntry};
+use crate::message::{Delivery, Message, MessageId, Timestamp, TrailEntry};
 
 use super::QueueState;
 
@@ -12,6 +13,10 @@ pub const ROWS_MAX: usize = 1_000;
 /// Most deliveries that are looked at for one page. A selection that matches few of many gets
 /// short pages and a cursor instead of a call that takes as long as the queue is deep.
 pub const ROWS_EXAMINED_MAX: usize = 10_000;
+
+/// Recipients that one page carries, of its deliveries and of their messages; it ends with the row that reaches
+/// it. A message may have thousands.
+pub const PAGE_RECIPIENTS_MAX: usize = 20_000;
 
 /// Which part of a listing.
 #[derive(Clone, Debug)]
@@ -38,6 +43,43 @@ pub struct Page {
     pub rows: Vec<Row>,
     /// For the next page; none at the end.
     pub cursor: Option<String>,
+}
+
+/// The rows of a page that is being made.
+#[derive(Debug)]
+pub(super) struct Filling {
+    rows: Vec<Row>,
+    rows_max: usize,
+    recipients: usize,
+    /// Whose recipients are counted.
+    messages: HashSet<MessageId>,
+}
+
+impl Filling {
+    pub(super) fn of(request: &PageRequest) -> Self {
+        Self {
+            rows: Vec::new(),
+            rows_max: request.rows(),
+            recipients: 0,
+            messages: HashSet::new(),
+        }
+    }
+
+    pub(super) fn push(&mut self, row: Row) {
+        self.recipients += row.delivery.recipients.len();
+        if self.messages.insert(row.message.id) {
+            self.recipients += row.message.envelope.recipients.len();
+        }
+        self.rows.push(row);
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.rows.len() >= self.rows_max || self.recipients >= PAGE_RECIPIENTS_MAX
+    }
+
+    pub(super) fn end(self) -> Vec<Row> {
+        self.rows
+    }
 }
 
 /// A row of a listing.

@@ -23,6 +23,7 @@ use super::announcements::Announcements;
 use super::budget::{Budget, Share};
 use super::figures::class_index;
 use super::leases::Leases;
+use super::listing::Filling;
 use super::pieces::Pieces;
 use super::place::{Place, Spot};
 use super::work::{keeps_name, remaining_deliveries};
@@ -197,28 +198,32 @@ impl Memory {
             Some(cursor) => Bound::Excluded(Place::from_cursor(cursor).ok_or(SpoolError::Unknown)?),
             None => Bound::Unbounded,
         };
-        let mut rows = Vec::new();
+        let mut page = Filling::of(request);
         for (examined, (place, id)) in shelf.queue.range((after, Bound::Unbounded)).enumerate() {
             let (kept, delivery) = shelf.delivery(*id);
             let state = QueueState::of(delivery, shelf.leases.is_leased(*id), request.now);
             if selection.matches(delivery, &kept.message, state) {
-                rows.push(Row {
+                page.push(Row {
                     delivery: delivery.clone(),
                     message: Arc::clone(&kept.message),
                     state,
                 });
             }
-            if rows.len() == request.rows() || examined + 1 == ROWS_EXAMINED_MAX {
+            if page.is_full() || examined + 1 == ROWS_EXAMINED_MAX {
                 let more = shelf
                     .queue
                     .range((Bound::Excluded(place), Bound::Unbounded))
                     .next()
                     .is_some();
                 let cursor = more.then(|| place.to_cursor());
+                let rows = page.end();
                 return Ok(Page { rows, cursor });
             }
         }
-        Ok(Page { rows, cursor: None })
+        Ok(Page {
+            rows: page.end(),
+            cursor: None,
+        })
     }
 
     fn record(&self, id: MessageId) -> Result<Option<Record>, SpoolError> {

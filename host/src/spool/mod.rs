@@ -72,7 +72,9 @@ pub use change::{Change, ChangeAction};
 pub use embedded::open;
 pub use error::{BoxError, OpenError, SpoolError};
 pub use figures::Figures;
-pub use listing::{Page, PageRequest, ROWS_EXAMINED_MAX, ROWS_MAX, Record, Row};
+pub use listing::{
+    PAGE_RECIPIENTS_MAX, Page, PageRequest, ROWS_EXAMINED_MAX, ROWS_MAX, Record, Row,
+};
 pub use memory::Memory;
 pub use selection::{QueueState, Selection};
 pub use settings::{PIECE_OCTETS_MAX, Settings};

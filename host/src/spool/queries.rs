@@ -7,6 +7,7 @@ use crate::message::{Message, MessageId, Timestamp, TrailEntry};
 
 use super::ages::Counts;
 use super::common::Common;
+use super::listing::Filling;
 use super::pieces::Pieces;
 use super::place::Place;
 use super::rows::{self, Begun, Fault, Standing};
@@ -144,27 +145,23 @@ pub(super) async fn page(
                 is_leased: &is_leased,
             };
             let page = reader.read(|rows| {
-                let mut found_rows = Vec::new();
+                let mut page = Filling::of(&request);
                 // The deliveries of a message often stand near one another.
                 let mut messages: BTreeMap<MessageId, Arc<Message>> = BTreeMap::new();
                 let after = walk.on(rows, after.clone(), ROWS_EXAMINED_MAX, &mut |found| {
                     let message = messages
                         .entry(found.message.id)
                         .or_insert_with(|| Arc::new(found.message));
-                    found_rows.push(Row {
+                    page.push(Row {
                         delivery: found.standing.delivery,
                         message: Arc::clone(message),
                         state: found.state,
                     });
-                    if found_rows.len() == request.rows() {
-                        Scan::Stop
-                    } else {
-                        Scan::On
-                    }
+                    if page.is_full() { Scan::Stop } else { Scan::On }
                 })?;
                 let cursor = after.as_deref().and_then(Place::from_key);
                 Ok(Page {
-                    rows: found_rows,
+                    rows: page.end(),
                     cursor: cursor.map(|place| place.to_cursor()),
                 })
             })?;

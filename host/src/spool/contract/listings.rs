@@ -209,6 +209,32 @@ pub(super) async fn a_listing_has_each_delivery_once_in_the_order_of_the_queue(
     assert_eq!(subject.rows(selection, 9).await.len(), 60);
 }
 
+pub(super) async fn a_page_ends_before_it_has_too_many_recipients(subject: Subject) {
+    let recipients = 3_000_u32;
+    let domains = vec!["a.example"; recipients as usize];
+    for number in 1..=9 {
+        let mut new = new_message(message(number, "user", Class::Normal, &domains));
+        new.deliveries = vec![NewDelivery::first(
+            domain("a.example"),
+            (0..recipients).collect(),
+            at(NOW),
+        )];
+        super::super::sample::enqueue(&*subject.spool, new, b"")
+            .await
+            .unwrap();
+    }
+    let request = PageRequest {
+        cursor: None,
+        rows_max: 1_000,
+        now: at(NOW),
+    };
+    let page = subject.spool.list(Selection::default(), request).await;
+    let page = page.unwrap();
+    assert_eq!(page.rows.len(), PAGE_RECIPIENTS_MAX.div_ceil(6_000));
+    assert!(page.cursor.is_some());
+    assert_eq!(subject.rows(Selection::default(), 1_000).await.len(), 9);
+}
+
 pub(super) async fn a_page_goes_on_where_the_queue_changed_meanwhile(subject: Subject) {
     for number in 1..=6 {
         subject.enqueue(normal(number)).await;

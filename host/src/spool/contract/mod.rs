@@ -243,6 +243,7 @@ on_every_backend! {
     listings::a_selection_means_what_matches_all_of_it
     listings::states_are_told_apart
     listings::a_listing_has_each_delivery_once_in_the_order_of_the_queue
+    listings::a_page_ends_before_it_has_too_many_recipients
     listings::a_page_goes_on_where_the_queue_changed_meanwhile
     listings::a_cursor_of_somebody_else_is_refused
     order::the_heads_of_all_lines_come_first_and_then_what_changed
