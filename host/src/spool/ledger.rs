@@ -21,6 +21,7 @@ use super::rows::{self, FINISHED_KEY_OCTETS, Fault, Standing};
 use super::settings::SWEEP_MORE_MAX;
 use super::sheet::Sheet;
 use super::stored::{self, Counters, Damage, DeliveryRecord, MessageRecord, TrailRecord};
+use super::trails;
 use super::transaction::Transaction;
 use super::view::Scan;
 use super::work::{keeps_name, remaining_deliveries};
@@ -493,26 +494,12 @@ impl<'a, 't> Ledger<'a, 't> {
     fn finish(&mut self, id: MessageId, trail: &[TrailEntry]) -> Result<(), Fault> {
         self.add_trail(id, trail, Some(self.now), None)?;
         let key = rows::finished_key(self.now, id);
-        let (weight, row) = rows::weight_row(self.record_octets(id)?);
+        let (weight, row) = rows::weight_row(trails::record_octets(self.rows, id)?);
         self.rows.put(Sheet::Finished, &key, &row);
         self.counters.finished += weight;
         self.finished += weight;
         self.finished_first = self.finished_first.or(Some(key)).min(Some(key));
         Ok(self.remove_content(id)?)
-    }
-
-    /// Octets of what is kept of a message when it is finished.
-    fn record_octets(&self, id: MessageId) -> Result<usize, StoreError> {
-        let key = rows::message_key(id);
-        let mut octets = self
-            .rows
-            .get(Sheet::Messages, &key)?
-            .map_or(0, |row| row.len());
-        self.rows.scan_message(Sheet::Trails, &key, &mut |_, row| {
-            octets += row.len();
-            Scan::On
-        })?;
-        Ok(octets)
     }
 
     fn put_content(&mut self, id: MessageId, octets: &[u8]) -> Result<(), StoreError> {
@@ -563,7 +550,7 @@ impl<'a, 't> Ledger<'a, 't> {
         let record = stored::write(&TrailRecord::of(trail, finished, next_number))?;
         self.rows
             .put(Sheet::Trails, &rows::trail_key(id, sequence), &record);
-        Ok(())
+        Ok(trails::shorten(self.rows, id)?)
     }
 
     fn next_sequence(&mut self) -> u64 {

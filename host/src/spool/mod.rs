@@ -53,6 +53,7 @@ mod settings;
 mod sheet;
 mod store;
 mod stored;
+mod trails;
 mod transaction;
 #[cfg(test)]
 mod trials;

@@ -98,6 +98,10 @@ pub(super) const SWEEP_MORE_MAX: u64 = 4_096;
 /// hundreds of attempts takes hundreds of times what a usual one does.
 pub(super) const HISTORY_RECORD_OCTETS: usize = 4 << 10;
 
+/// What the later parts of a message's trail take at most, in octets: thousands of attempts for one recipient, or
+/// some for thousands. Beyond it the oldest go.
+pub(super) const TRAIL_OCTETS_MAX: usize = 1 << 20;
+
 /// A declared size is set aside up to this; an empty promise does not keep room from others.
 pub(super) const RESERVED_OCTETS_MAX: u64 = 1 << 20;
 
