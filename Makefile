@@ -17,7 +17,7 @@ FUZZ_SECONDS ?= 60
 CARGO_FUZZ = RUSTC_BOOTSTRAP=1 $(CARGO) fuzz
 FUZZ_FLAGS = --fuzz-dir fuzz/libfuzzer --dev --sanitizer none --target-dir target/fuzz
 
-.PHONY: help run test test-tools components check-components lint docs bench fuzz $(FUZZ_TARGETS:%=fuzz-%) crash deb stored-form audit authors
+.PHONY: help run test test-tools components check-components lint docs bench fuzz $(FUZZ_TARGETS:%=fuzz-%) crash deb stored-form audit authors changed
 
 help:
 	@echo "make run               start the relay (as cargo run --release)"
@@ -27,6 +27,7 @@ help:
 	@echo "make components        rebuild the components that ship, and their manifest"
 	@echo "make check-components  rebuild them aside and compare"
 	@echo "make fuzz              fuzz every target for FUZZ_SECONDS (60); make fuzz-NAME fuzzes one"
+	@echo "make changed N=100000  change inputs of every corpus by chance, so many for each target"
 	@echo "make authors N=1000000  compose so many header sections, and compare who their authors are with Python"
 	@echo "make bench             the benchmarks of the hot paths"
 	@echo "make deb               a Debian package, in target/debian; BINARY=FILE packages a program that is built"
@@ -80,6 +81,12 @@ $(FUZZ_TARGETS:%=fuzz-%): fuzz-%:
 
 # Another SEED composes others.
 SEED ?= 1
+
+# Inputs of the corpora changed by chance: fuzzing with what the tests have built anyway.
+changed: N = 100000
+changed:
+	OUTPOST_INPUTS=$(N) OUTPOST_SEED=$(SEED) $(CARGO) test --workspace --test changed -- --nocapture
+
 authors: N = 1000000
 authors:
 	OUTPOST_HEADERS=$(N) OUTPOST_SEED=$(SEED) $(CARGO) test --package outpost-fuzz --test readers -- --nocapture
