@@ -119,7 +119,32 @@ enum Failure {
     Hurried,
 }
 
-async fn check(reading: Reading) -> Result<(), ConfigError> {
+/// Why a command did not answer what was asked.
+#[derive(Debug, thiserror::Error)]
+enum Unanswered {
+    #[error(transparent)]
+    Configuration(#[from] ConfigError),
+    /// The answer is given, and it is not the good one.
+    #[error("{0}")]
+    Wanting(String),
+    /// The reader of our output went away; nobody is left to tell.
+    #[error("")]
+    Unheard,
+    #[error("the answer cannot be written: {0}")]
+    Output(io::Error),
+}
+
+/// Says what was asked for, all of it, on standard output.
+fn say(answer: &str) -> Result<(), Unanswered> {
+    let mut out = io::stdout().lock();
+    let said = out.write_all(answer.as_bytes()).and_then(|()| out.flush());
+    said.map_err(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => Unanswered::Unheard,
+        _ => Unanswered::Output(error),
+    })
+}
+
+async fn check(reading: Reading) -> Result<(), Unanswered> {
     let reading = relay::check(reading).await;
     let file = reading.config.file.clone();
     if let Some(file) = &file {
@@ -130,15 +155,15 @@ async fn check(reading: Reading) -> Result<(), ConfigError> {
     }
     reading.into_config()?;
     match &file {
-        Some(file) => println!("{}: the configuration is good", file.display()),
-        None => {
-            println!("no outpost.toml here: the built-in defaults are served, on loopback only")
-        }
+        Some(file) => say(&format!(
+            "{}: the configuration is good\n",
+            file.display()
+        )),
+        None => say("no outpost.toml here: the built-in defaults are served, on loopback only\n"),
     }
-    Ok(())
 }
 
-async fn route(config: Config, command: cli::RouteCommand) -> Result<(), String> {
+async fn route(config: Config, command: cli::RouteCommand) -> Result<(), Unanswered> {
     let reverse_path = command.reverse_path();
     let source = outpost::message::Source {
         reverse_path: &reverse_path,
@@ -148,16 +173,18 @@ async fn route(config: Config, command: cli::RouteCommand) -> Result<(), String>
     let lost = paths.iter().filter(|path| !path.leads_somewhere()).count();
     if command.output.json {
         let paths: Vec<_> = paths.iter().map(relay::Path::to_json).collect();
-        println!("{}", serde_json::Value::from(paths));
+        say(&format!("{}\n", serde_json::Value::from(paths)))?;
     } else {
-        for path in paths {
-            print!("{path}");
-        }
+        say(&paths.iter().map(ToString::to_string).collect::<String>())?;
     }
     match lost {
         0 => Ok(()),
-        1 => Err("no host takes the mail of 1 recipient".to_owned()),
-        _ => Err(format!("no host takes the mail of {lost} recipients")),
+        1 => Err(Unanswered::Wanting(
+            "no host takes the mail of 1 recipient".to_owned(),
+        )),
+        _ => Err(Unanswered::Wanting(format!(
+            "no host takes the mail of {lost} recipients"
+        ))),
     }
 }
 

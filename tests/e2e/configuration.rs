@@ -2,7 +2,7 @@
 //! that says clearly when it can do nothing.
 
 use std::fs;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use crate::support::{Address, Relay, outpost, run, top};
 
@@ -208,6 +208,49 @@ fn the_command_line_says_clearly_when_no_relay_runs() {
         );
         assert!(said.contains("outpost serve"), "what to do: {said}");
         assert!(!said.contains("panicked"), "{said}");
+    }
+}
+
+#[test]
+fn an_answer_that_cannot_be_written_is_a_failure_and_nothing_worse() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(
+        folder.path().join("outpost.toml"),
+        "[[delivery.route]]\nrecipients = \"*\"\nsmarthost = \"127.0.0.1:10025\"\n",
+    )
+    .unwrap();
+    let unread = || {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        Stdio::from(writer)
+    };
+    let full = || Stdio::from(fs::File::options().write(true).open("/dev/full").unwrap());
+    for arguments in [
+        &["check"][..],
+        &["route", "bob@d.example"],
+        &["route", "bob@d.example", "--json"],
+    ] {
+        let into = |out: Stdio| {
+            let child = Command::new(outpost())
+                .args(arguments)
+                .current_dir(folder.path())
+                .stdin(Stdio::null())
+                .stdout(out)
+                .stderr(Stdio::piped())
+                .spawn();
+            child.unwrap().wait_with_output().unwrap()
+        };
+        let lost = into(full());
+        assert_eq!(lost.status.code(), Some(1), "{arguments:?}");
+        let told = said(&lost);
+        assert!(
+            told.starts_with("outpost: the answer cannot be written: "),
+            "{told}"
+        );
+        // Whoever read enough of it is told nothing more.
+        let unheard = into(unread());
+        assert_eq!(unheard.status.code(), Some(1), "{arguments:?}");
+        assert_eq!(said(&unheard), "");
     }
 }
 
