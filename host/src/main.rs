@@ -58,13 +58,29 @@ fn main() -> ExitCode {
     }
 }
 
-/// What is known about the relay that runs. One that is to read its configuration again tells what is wrong
-/// with it by itself, if it can be found.
+/// What is known about the relay that runs. It goes on with the configuration that it has read, so that a
+/// mistake elsewhere in the file is no reason not to ask it; at a reload it tells the mistakes itself.
 fn of_relay(remote: &Remote, reading: Reading) -> Result<Config, ConfigError> {
-    if matches!(remote, Remote::Reload(_)) && reading.tells_where_the_relay_is() {
-        return Ok(reading.config);
+    if !reading.tells_where_the_relay_is() {
+        return reading.into_config();
     }
-    reading.into_config()
+    let (config, mistakes) = (reading.config, reading.mistakes.len());
+    if let Some(file) = &config.file
+        && mistakes > 0
+        && !matches!(remote, Remote::Reload(_))
+    {
+        let file = file.display();
+        let mistakes = match mistakes {
+            1 => "a mistake".to_owned(),
+            _ => format!("{mistakes} mistakes"),
+        };
+        // Whoever does not read it goes without.
+        let _ = writeln!(
+            io::stderr(),
+            "outpost: {file}: note: it has {mistakes}, which `outpost check` tells"
+        );
+    }
+    Ok(config)
 }
 
 fn begin(reading: Reading) -> ExitCode {
@@ -155,10 +171,7 @@ async fn check(reading: Reading) -> Result<(), Unanswered> {
     }
     reading.into_config()?;
     match &file {
-        Some(file) => say(&format!(
-            "{}: the configuration is good\n",
-            file.display()
-        )),
+        Some(file) => say(&format!("{}: the configuration is good\n", file.display())),
         None => say("no outpost.toml here: the built-in defaults are served, on loopback only\n"),
     }
 }

@@ -227,6 +227,27 @@ fn a_wrong_configuration_is_refused_with_key_and_line_and_the_old_one_stays() {
 }
 
 #[test]
+fn a_relay_is_asked_also_while_the_file_has_a_mistake_elsewhere() {
+    let relay = Relay::start("");
+    relay.configure("colour = 1\n[log]\nformat = \"xml\"\n");
+    let output = relay.outpost(&["queue", "hold", "--all", "--yes"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{said}");
+    let file = relay.folder().join("outpost.toml");
+    assert_eq!(
+        said,
+        format!(
+            "outpost: {}: note: it has 2 mistakes, which `outpost check` tells\n",
+            file.display()
+        )
+    );
+    // Where it is wrong in what leads to the relay, nothing else is asked in its place.
+    fs::write(&file, "[admin]\naddress = 1\n").unwrap();
+    let complaint = relay.complaint_of(&["user", "ls"]);
+    assert!(complaint.contains("line 2: admin.address: "), "{complaint}");
+}
+
+#[test]
 fn the_next_message_follows_a_changed_route_and_what_waits_does_too() {
     let mut relay = Relay::start_in_clear("[delivery]\nretry = [\"1h\"]\n");
     let password = relay.user("ann", "a.example");
