@@ -140,6 +140,7 @@ fn directory_problem(error: DirectoryError) -> Problem {
         DirectoryError::Unknown { what, name } => no_such(what, &name),
         DirectoryError::NotEmpty { .. }
         | DirectoryError::Protected(_)
+        | DirectoryError::LastAdmin(_)
         | DirectoryError::Full { .. } => Problem::new(Kind::Conflict, error.to_string()),
         DirectoryError::Unavailable(_) => Problem::internal("writing the directory", &error),
     }

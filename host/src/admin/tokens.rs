@@ -15,7 +15,7 @@ use super::access::Administrator;
 use super::audit::{self, Deed};
 use super::extract::{Json, NoBody, NoQuery, Segment};
 use super::openapi::{Conflicts, Missing, Refused, RefusedBody};
-use super::problem::{Kind, Problem};
+use super::problem::Problem;
 use super::{Api, Removed, directory_problem, within_path};
 use crate::account::{Scope, Token};
 
@@ -185,21 +185,6 @@ pub(super) async fn remove(
         noted.action = Some("remove-token");
         noted.token = Some(audit::shown(&name));
     });
-    let tokens = api.directory.tokens();
-    let is_other_admin = |token: &Arc<Token>| {
-        token.scope == Scope::Admin && !crate::account::same_name(&token.name, &name)
-    };
-    let exists = tokens
-        .iter()
-        .any(|token| crate::account::same_name(&token.name, &name));
-    if exists && !tokens.iter().any(is_other_admin) {
-        return Err(Problem::new(
-            Kind::Conflict,
-            format!(
-                "{name} is the last token of scope admin: without it nobody could make another"
-            ),
-        ));
-    }
     let token = api
         .directory
         .delete_token(&name)

@@ -90,6 +90,8 @@ contract! {
     pages_hold_what_passes_the_filter,
     logins_are_written_with_the_next_change_and_at_the_end,
     tokens_are_known_by_their_secret_until_removed,
+    the_last_admin_token_stays_whoever_asks_at_once,
+    a_token_is_replaced_in_any_case_and_beyond_the_limit,
     the_console_has_one_password,
     changes_at_the_same_time_are_all_made,
     after_the_end_reads_go_on_and_writes_do_not,
@@ -641,6 +643,55 @@ async fn tokens_are_known_by_their_secret_until_removed(medium: Medium) {
             );
         }
     }
+}
+
+async fn the_last_admin_token_stays_whoever_asks_at_once(medium: Medium) {
+    let directory = medium.open();
+    let last = "is the last token of scope admin: without it nobody could make another";
+    for (name, scope) in [
+        ("one", Scope::Admin),
+        ("two", Scope::Admin),
+        ("ci", Scope::Operate),
+    ] {
+        directory.create_token(name, scope, NOW).await.unwrap();
+    }
+    let (one, two) = tokio::join!(directory.delete_token("one"), directory.delete_token("TWO"));
+    let refused = match (one, two) {
+        (Ok(_), refused) | (refused, Ok(_)) => refusal(refused),
+        (Err(error), Err(_)) => panic!("both are refused: {error}"),
+    };
+    let kept = directory.tokens().into_iter();
+    let kept: Vec<_> = kept.filter(|token| token.scope == Scope::Admin).collect();
+    assert_eq!(kept.len(), 1);
+    assert_eq!(refused, format!("{} {last}", kept[0].name));
+    // Others go as before.
+    directory.delete_token("ci").await.unwrap();
+    let directory = medium.reopen(directory).await;
+    assert_eq!(directory.tokens(), kept);
+}
+
+async fn a_token_is_replaced_in_any_case_and_beyond_the_limit(medium: Medium) {
+    let directory = medium.open();
+    let others = (0..TOKENS_MAX).map(|number| format!("t{number}"));
+    for name in others {
+        directory
+            .create_token(&name, Scope::Read, NOW)
+            .await
+            .unwrap();
+    }
+    let replace = |name| directory.replace_token(name, Scope::Admin, NOW);
+    let first = replace("Door").await.unwrap();
+    let second = replace("door").await.unwrap();
+    assert_eq!(directory.tokens().len(), TOKENS_MAX + 1);
+    assert_eq!(directory.check_token(&first.secret), None);
+    assert_eq!(directory.check_token(&second.secret), Some(second.token));
+    assert_eq!(
+        refusal(directory.create_token("more", Scope::Read, NOW).await),
+        "there are 100 tokens already, and there cannot be more"
+    );
+    let directory = medium.reopen(directory).await;
+    assert_eq!(directory.tokens().len(), TOKENS_MAX + 1);
+    assert!(directory.check_token(&second.secret).is_some());
 }
 
 async fn the_console_has_one_password(medium: Medium) {

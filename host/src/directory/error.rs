@@ -40,6 +40,9 @@ pub enum DirectoryError {
     /// The list `default` cannot be removed.
     #[error("the list \"{0}\" always exists and cannot be removed")]
     Protected(String),
+    /// The last admin token of scope admin cannot be removed.
+    #[error("{0} is the last token of scope admin: without it nobody could make another")]
+    LastAdmin(String),
     /// No room within the limits of the directory.
     #[error("there are {max} {what} already, and there cannot be more")]
     Full {

@@ -272,7 +272,8 @@ impl Directory {
         self.writer.write(move |edit| edit.delete_list(&name)).await
     }
 
-    /// All admin tokens in the order of their names; at most [`TOKENS_MAX`].
+    /// All admin tokens in the order of their names; at most [`TOKENS_MAX`] and the one that
+    /// [`Directory::replace_token`] makes.
     pub fn tokens(&self) -> Vec<Arc<Token>> {
         let state = self.snapshot.load();
         state
@@ -293,12 +294,7 @@ impl Directory {
         scope: Scope,
         now: Timestamp,
     ) -> Result<IssuedToken, DirectoryError> {
-        check_token_name(name).map_err(|problem| DirectoryError::Invalid(vec![problem]))?;
-        let token = Token {
-            name: name.to_owned(),
-            scope,
-            created: now,
-        };
+        let token = new_token(name, scope, now)?;
         self.writer
             .write(move |edit| edit.create_token(token))
             .await
@@ -310,10 +306,27 @@ impl Directory {
         self.snapshot.load().check_token(secret)
     }
 
+    /// Makes an admin token in place of one of that name, whose secret is void when this returns. It is
+    /// made also where there are [`TOKENS_MAX`]: the caller names one, so there is one more at most.
+    ///
+    /// # Errors
+    /// [`DirectoryError::Invalid`] for the name, [`DirectoryError::Unavailable`].
+    pub async fn replace_token(
+        &self,
+        name: &str,
+        scope: Scope,
+        now: Timestamp,
+    ) -> Result<IssuedToken, DirectoryError> {
+        let token = new_token(name, scope, now)?;
+        self.writer
+            .write(move |edit| edit.replace_token(token))
+            .await
+    }
+
     /// Removes an admin token; its secret is void when this returns.
     ///
     /// # Errors
-    /// [`DirectoryError::Unknown`], [`DirectoryError::Unavailable`].
+    /// [`DirectoryError::Unknown`], [`DirectoryError::LastAdmin`], [`DirectoryError::Unavailable`].
     pub async fn delete_token(&self, name: &str) -> Result<Arc<Token>, DirectoryError> {
         let name = name.to_owned();
         self.writer
@@ -368,6 +381,15 @@ impl Directory {
     pub async fn close(&self) -> Result<(), DirectoryError> {
         self.writer.close().await
     }
+}
+
+fn new_token(name: &str, scope: Scope, now: Timestamp) -> Result<Token, DirectoryError> {
+    check_token_name(name).map_err(|problem| DirectoryError::Invalid(vec![problem]))?;
+    Ok(Token {
+        name: name.to_owned(),
+        scope,
+        created: now,
+    })
 }
 
 impl std::fmt::Debug for Directory {

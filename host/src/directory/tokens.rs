@@ -17,7 +17,7 @@ use super::ordered::Named;
 use super::record;
 use super::state::{Edit, State, TOKENS_MAX, full, unknown};
 use super::{DirectoryError, Kind};
-use crate::account::Token;
+use crate::account::{Scope, Token};
 
 /// What a secret starts with, so that one in the wrong place can be recognised for what it is.
 const PREFIX: &str = "outpost_";
@@ -81,6 +81,10 @@ impl Edit {
                 name: kept.token.name.clone(),
             });
         }
+        self.replace_token(token)
+    }
+
+    pub(super) fn replace_token(&mut self, token: Token) -> Result<IssuedToken, DirectoryError> {
         let mut random = Zeroizing::new([0; 32]);
         getrandom::fill(random.as_mut()).map_err(|e| DirectoryError::Unavailable(e.into()))?;
         let encoded = Zeroizing::new(BASE64_URL_SAFE_NO_PAD.encode(random.as_slice()));
@@ -96,10 +100,16 @@ impl Edit {
     }
 
     pub(super) fn delete_token(&mut self, name: &str) -> Result<Arc<Token>, DirectoryError> {
-        let kept = self.state.tokens.remove(name);
-        let kept = kept.ok_or_else(|| unknown("token", name))?;
+        let tokens = &self.state.tokens;
+        let token = tokens.get(name).map(|kept| Arc::clone(&kept.token));
+        let token = token.ok_or_else(|| unknown("token", name))?;
+        let is_administrator = |kept: &&Arc<KeptToken>| kept.token.scope == Scope::Admin;
+        if token.scope == Scope::Admin && tokens.iter().filter(is_administrator).count() == 1 {
+            return Err(DirectoryError::LastAdmin(token.name.clone()));
+        }
+        self.state.tokens.remove(name);
         self.remove_row(Kind::Token, name);
-        Ok(Arc::clone(&kept.token))
+        Ok(token)
     }
 }
 

@@ -33,15 +33,13 @@ pub(super) async fn first_start(
 ) -> Result<Option<FirstStart>, StartError> {
     let token_file = data_dir.join("admin-token");
     let is_first = directory.console_password_hash().is_none();
-    if is_first || !opens(directory, &token_file) {
-        issue_token(directory, &token_file, now).await?;
-        if !is_first {
-            tracing::warn!(file = %token_file.display(), "a new admin token was made: the file had none that is known");
-        }
-    }
     if !is_first {
+        if !opens(directory, &token_file) {
+            renew_token(directory, &token_file, now).await;
+        }
         return Ok(None);
     }
+    issue_token(directory, &token_file, now).await?;
     let console_password = generate_password().map_err(StartError::one)?;
     let hash = authenticator
         .hash(&console_password)
@@ -63,24 +61,31 @@ fn opens(directory: &Directory, token_file: &Path) -> bool {
         .is_ok_and(|secret| directory.check_token(secret.trim()).is_some())
 }
 
+/// Makes a token for the file of a relay that has served before. Mail does not depend on it: where that fails,
+/// it is told and the relay serves all the same.
+async fn renew_token(directory: &Directory, token_file: &Path, now: Timestamp) {
+    let file = token_file.display();
+    match issue_token(directory, token_file, now).await {
+        Ok(()) => tracing::warn!(
+            %file,
+            "a new admin token was made: the file had none that is known"
+        ),
+        Err(error) => tracing::error!(
+            %file,
+            %error,
+            "no admin token could be made: the file has none that is known"
+        ),
+    }
+}
+
 async fn issue_token(
     directory: &Directory,
     token_file: &Path,
     now: Timestamp,
 ) -> Result<(), StartError> {
     // One of that name has a secret that nobody has any more.
-    if directory
-        .tokens()
-        .iter()
-        .any(|token| token.name == FIRST_TOKEN)
-    {
-        directory
-            .delete_token(FIRST_TOKEN)
-            .await
-            .map_err(StartError::one)?;
-    }
     let issued = directory
-        .create_token(FIRST_TOKEN, Scope::Admin, now)
+        .replace_token(FIRST_TOKEN, Scope::Admin, now)
         .await
         .map_err(StartError::one)?;
     write_private(token_file, issued.secret.as_bytes())
@@ -111,12 +116,7 @@ mod tests {
     #[tokio::test]
     async fn a_lost_token_is_made_anew_and_a_known_one_stays() {
         let folder = tempfile::tempdir().unwrap();
-        let directory = Directory::in_memory(Timestamp::EPOCH).unwrap();
-        let settings = Settings {
-            parameters: Parameters::CHEAP,
-            ..Settings::default()
-        };
-        let authenticator = Authenticator::new(&settings).unwrap();
+        let (directory, authenticator) = parts();
         let start = || first_start(&directory, &authenticator, folder.path(), Timestamp::EPOCH);
         let file = folder.path().join("admin-token");
         let token = || fs::read_to_string(&file).unwrap();
@@ -131,5 +131,58 @@ mod tests {
         assert_ne!(token(), first);
         assert!(opens(&directory, &file));
         assert!(directory.check_token(first.trim()).is_none());
+    }
+
+    #[tokio::test]
+    async fn a_lost_token_is_made_anew_whatever_tokens_there_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let (directory, authenticator) = parts();
+        let start = || first_start(&directory, &authenticator, folder.path(), Timestamp::EPOCH);
+        let file = folder.path().join("admin-token");
+        start().await.unwrap();
+        // One of that name in other case, made by somebody else, and no room for more.
+        let create = async |name: String| {
+            let created = directory.create_token(&name, Scope::Admin, Timestamp::EPOCH);
+            created.await.map(|_| ())
+        };
+        create("ops".to_owned()).await.unwrap();
+        directory.delete_token(FIRST_TOKEN).await.unwrap();
+        create(FIRST_TOKEN.to_uppercase()).await.unwrap();
+        assert!(start().await.unwrap().is_none());
+        assert!(opens(&directory, &file));
+
+        directory.delete_token(FIRST_TOKEN).await.unwrap();
+        let mut number = 0;
+        while create(format!("t{number}")).await.is_ok() {
+            number += 1;
+        }
+        assert!(start().await.unwrap().is_none());
+        assert!(opens(&directory, &file));
+    }
+
+    #[tokio::test]
+    async fn a_token_file_that_cannot_be_written_keeps_no_relay_from_starting() {
+        let folder = tempfile::tempdir().unwrap();
+        let (directory, authenticator) = parts();
+        let start = || first_start(&directory, &authenticator, folder.path(), Timestamp::EPOCH);
+        let file = folder.path().join("admin-token");
+        start().await.unwrap();
+        fs::remove_file(&file).unwrap();
+        fs::create_dir(&file).unwrap();
+        assert!(start().await.unwrap().is_none());
+        fs::remove_dir(&file).unwrap();
+        assert!(start().await.unwrap().is_none());
+        assert!(opens(&directory, &file));
+    }
+
+    fn parts() -> (Directory, Authenticator) {
+        let settings = Settings {
+            parameters: Parameters::CHEAP,
+            ..Settings::default()
+        };
+        (
+            Directory::in_memory(Timestamp::EPOCH).unwrap(),
+            Authenticator::new(&settings).unwrap(),
+        )
     }
 }
