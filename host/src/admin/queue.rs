@@ -15,7 +15,7 @@ use super::selection::{DeliveryStateName, QueueAction, QueueChange, QueueQuery};
 use super::{Api, spool_problem};
 use crate::message::wording::{self, Activity};
 use crate::message::{Class, MessageId, Timestamp};
-use crate::spool::{Change, PageRequest, QueueState, Row, Selection, SpoolError};
+use crate::spool::{Change, PageRequest, QueueState, Row, SpoolError};
 
 /// A page of the queue, in the order lane, class, user, due time. There may be fewer rows than asked
 /// for, even none, before the end: only a page without `cursor` is the last.
@@ -132,7 +132,6 @@ pub(super) async fn list(
     QueryString(query): QueryString<QueueQuery>,
 ) -> Result<axum::Json<QueuePage>, Problem> {
     let (selection, cursor, rows_max) = query.read()?;
-    let selection = as_written(&api, selection);
     let now = api.clock.now();
     let page = api
         .spool
@@ -175,7 +174,6 @@ pub(super) async fn change(
     let action = QueueAction::parse(&action)?;
     let priority = request.priority;
     let (selection, change, dry_run) = request.read(action)?;
-    let selection = as_written(&api, selection);
     let message = selection.message;
     deed.note(|noted| {
         noted.action = Some(action.name());
@@ -205,23 +203,6 @@ pub(super) async fn change(
         dry_run,
         count,
     }))
-}
-
-/// The same with names in the case in which the directory has them, which is that of the mail.
-fn as_written(api: &Api, selection: Selection) -> Selection {
-    let user = selection.user.map(|name| match api.directory.user(&name) {
-        Some(user) => user.name.clone(),
-        None => name,
-    });
-    let list = selection.list.map(|name| match api.directory.list(&name) {
-        Some(list) => list.name.clone(),
-        None => name,
-    });
-    Selection {
-        user,
-        list,
-        ..selection
-    }
 }
 
 /// Why nothing of that message was concerned, unless it is queued after all.

@@ -148,11 +148,20 @@ pub(super) async fn remove(
 }
 
 /// Refuses to give another name to a user with queued mail: the mail belongs to the name, and what is
-/// asked of it (whose is it, what becomes of it) would find nothing under the new one.
-pub(super) async fn keeps_its_name(api: &Api, name: &str, caller: &Caller) -> Result<(), Problem> {
+/// asked of it (whose is it, what becomes of it) would find nothing under the new one. Another name is also
+/// the same one in other case: mail of one user under two spellings would stand in two lines of the queue.
+pub(super) async fn may_be_named(
+    api: &Api,
+    name: &str,
+    new_name: &str,
+    caller: &Caller,
+) -> Result<(), Problem> {
     let Some(user) = api.directory.user(name) else {
         return Ok(());
     };
+    if user.name == new_name {
+        return Ok(());
+    }
     match change_mail_of(api, &user.name, ChangeAction::Cancel, caller, true).await? {
         0 => Ok(()),
         queued => Err(Problem::new(

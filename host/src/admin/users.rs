@@ -355,10 +355,10 @@ pub(super) async fn change(
         noted.user = Some(audit::shown(&name));
     });
     let patch = input.patch();
-    let renamed = patch.name.clone().filter(|new| *new != name);
+    let new_name = patch.name.clone();
     let change = patch.check().map_err(invalid)?;
-    if renamed.is_some() {
-        removal::keeps_its_name(&api, &name, &caller).await?;
+    if let Some(new_name) = new_name {
+        removal::may_be_named(&api, &name, &new_name, &caller).await?;
     }
     let changed = api
         .directory

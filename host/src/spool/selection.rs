@@ -1,5 +1,6 @@
 //! Which deliveries an operator means.
 
+use crate::account::same_name;
 use crate::message::{
     Class, Delivery, DeliveryState, Message, MessageId, NextHop, Recipient, Timestamp,
 };
@@ -10,9 +11,9 @@ use outpost_smtp::ReversePath;
 pub struct Selection {
     /// This message.
     pub message: Option<MessageId>,
-    /// Messages of this list.
+    /// Messages of this list, without regard to case, which is no part of a name.
     pub list: Option<String>,
-    /// Messages of this user.
+    /// Messages of this user, without regard to case.
     pub user: Option<String>,
     /// This class.
     pub class: Option<Class>,
@@ -71,11 +72,11 @@ impl Selection {
             && self
                 .user
                 .as_deref()
-                .is_none_or(|user| user == message.origin.user())
+                .is_none_or(|user| same_name(user, message.origin.user()))
             && self
                 .list
                 .as_deref()
-                .is_none_or(|list| list == message.origin.list())
+                .is_none_or(|list| same_name(list, message.origin.list()))
             && self
                 .sender
                 .as_deref()
@@ -93,7 +94,10 @@ impl Selection {
     /// Whether a line can hold deliveries that are meant: what can be said without a look at them.
     pub(super) fn admits(&self, class: Class, user: &str) -> bool {
         self.class.is_none_or(|wanted| wanted == class)
-            && self.user.as_deref().is_none_or(|wanted| wanted == user)
+            && self
+                .user
+                .as_deref()
+                .is_none_or(|wanted| same_name(wanted, user))
     }
 }
 

@@ -426,6 +426,14 @@ async fn a_user_with_queued_mail_keeps_its_name() {
     let refused = surface.ask("PATCH /api/v1/users/app", rename).await;
     assert_eq!(refused.status, 409, "{}", refused.text);
     assert!(surface.api.directory.user("app").is_some());
+    // In whatever case the user is asked for, and whatever case the new name has.
+    let louder = Some(r#"{"name":"APP"}"#);
+    for path in ["PATCH /api/v1/users/app", "PATCH /api/v1/users/APP"] {
+        assert_eq!(surface.ask(path, louder).await.status, 409, "{path}");
+    }
+    let same = Some(r#"{"name":"app"}"#);
+    let kept = surface.ask("PATCH /api/v1/users/APP", same).await;
+    assert_eq!(kept.status, 200, "{}", kept.text);
     surface
         .ask("POST /api/v1/queue/cancel", Some(r#"{"all":true}"#))
         .await;
@@ -486,6 +494,26 @@ async fn a_user_with_queued_mail_goes_only_with_a_choice() {
         let others = surface.get("/api/v1/queue?user=other").await;
         assert_eq!(others["deliveries"][0]["state"], "waiting");
     }
+}
+
+#[tokio::test]
+async fn mail_of_a_removed_user_belongs_to_the_next_one_of_that_name_in_any_case() {
+    let surface = Surface::start().await;
+    let add = async |body: &str| surface.ask("POST /api/v1/users", Some(body)).await.status;
+    assert_eq!(add(r#"{"name":"Carl"}"#).await, 201);
+    surface.queue("Carl", Class::Normal, &["x@b.example"]).await;
+    let gone = surface
+        .ask("DELETE /api/v1/users/carl?queued=deliver", None)
+        .await;
+    assert_eq!(gone.status, 200, "{}", gone.text);
+    for wanted in ["user=Carl", "user=carl", "list=DEFAULT"] {
+        let found = surface.get(&format!("/api/v1/queue?{wanted}")).await;
+        assert_eq!(found["deliveries"][0]["user"], "Carl", "{wanted}");
+    }
+    assert_eq!(add(r#"{"name":"carl"}"#).await, 201);
+    let refused = surface.ask("DELETE /api/v1/users/carl", None).await;
+    assert_eq!(refused.status, 409, "{}", refused.text);
+    assert_eq!(refused.json()["queued"], 1);
 }
 
 #[tokio::test]

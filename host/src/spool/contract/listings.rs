@@ -29,6 +29,14 @@ pub(super) async fn a_selection_means_what_matches_all_of_it(subject: Subject) {
         ),
         (
             Selection {
+                list: text("Default"),
+                user: text("BOB"),
+                ..none()
+            },
+            vec![(2, 0), (3, 0)],
+        ),
+        (
+            Selection {
                 list: text("other"),
                 ..none()
             },
