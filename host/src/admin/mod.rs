@@ -37,6 +37,7 @@ mod routes;
 mod server;
 #[cfg(test)]
 pub(crate) mod tests;
+mod unread;
 
 use std::fmt::Write as _;
 use std::sync::Arc;

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::problem::{Kind, Problem};
+use super::unread::read_away;
 
 /// Where the admin surface listens, and within which limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,7 +131,9 @@ impl Listener {
     /// Serves until `stop`; then takes no more connections, lets requests in progress finish and
     /// returns. Takes no longer for that than a request may take.
     pub async fn serve(self, router: Router, stop: CancellationToken) {
-        let router = router.layer(from_fn_with_state(self.limits.request_within, in_time));
+        let router = router
+            .layer(from_fn_with_state(self.limits.request_within, in_time))
+            .layer(from_fn(read_away));
         let slots = Arc::new(Semaphore::new(self.limits.connections_max));
         let connections = TaskTracker::new();
         while let Some((stream, slot)) = self.accept(&slots, &stop).await {
@@ -323,6 +326,55 @@ mod tests {
             answer.contains("urn:outpost:problem:timed-out"),
             "{answer:?}"
         );
+    }
+
+    /// Takes small bodies at `/`, and at `/shut` none at all.
+    fn refusing() -> Router {
+        let takes = axum::routing::post(|body: axum::body::Bytes| async move { body });
+        let shut = axum::routing::any(|| async { axum::http::StatusCode::UNAUTHORIZED });
+        Router::new().route("/", takes).route("/shut", shut)
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_read_by_a_client_that_sends_everything_first() {
+        let served = serve(Limits::default(), refusing()).await;
+        let body = "x".repeat(3_000_000);
+        for (path, status) in [("/", "413"), ("/shut", "401")].repeat(5) {
+            let request = format!(
+                "POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{body}",
+                body.len()
+            );
+            // The connection is good for another request.
+            let another = "GET /shut HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+            let answers = dialogue(served.address, (request + another).as_bytes()).await;
+            let expected = format!("HTTP/1.1 {status} ");
+            assert!(answers.starts_with(&expected), "{path}: {answers:?}");
+            assert_eq!(
+                answers.matches("HTTP/1.1 401 ").count(),
+                1 + usize::from(status == "401")
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_leaves_a_body_unread_says_that_the_connection_ends() {
+        let served = serve(Limits::default(), refusing()).await;
+        let endless = format!(
+            "Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{}",
+            5 << 20,
+            "x".repeat(4 << 20)
+        );
+        for rest in [
+            "Content-Length: 100000000\r\n\r\n",
+            // A client that waits for consent gets the answer in its place.
+            "Content-Length: 10\r\nExpect: 100-continue\r\n\r\n",
+            &endless,
+        ] {
+            let request = format!("POST /shut HTTP/1.1\r\nHost: x\r\n{rest}");
+            let answer = dialogue(served.address, request.as_bytes()).await;
+            assert!(answer.starts_with("HTTP/1.1 401 "), "{answer:?}");
+            assert!(answer.contains("\r\nconnection: close\r\n"), "{answer:?}");
+        }
     }
 
     #[tokio::test]
