@@ -17,7 +17,10 @@ fn main() -> ExitCode {
     let reading = || config::read(cli.config.as_deref());
     match cli.command {
         // A sink has no configuration.
-        Some(Command::Sink(options)) => run(cli::receive(options, relay::wait_for_stop())),
+        Some(Command::Sink(options)) => {
+            telemetry::start_logs(&telemetry::Settings::default());
+            run(cli::receive(options, relay::wait_for_stop()))
+        }
         Some(Command::Check) => match reading() {
             Ok(reading) => run(check(reading)),
             Err(error) => failed(&error),

@@ -2,9 +2,11 @@
 //! that says clearly when it can do nothing.
 
 use std::fs;
+use std::io::Write as _;
+use std::net::TcpStream;
 use std::process::{Command, Output, Stdio};
 
-use crate::support::{Address, Relay, outpost, run, top};
+use crate::support::{Address, Program, Relay, outpost, run, top};
 
 /// Runs a command with that text as the configuration in an empty folder.
 fn with_configuration(text: &str, arguments: &[&str]) -> Output {
@@ -252,6 +254,23 @@ fn an_answer_that_cannot_be_written_is_a_failure_and_nothing_worse() {
         assert_eq!(unheard.status.code(), Some(1), "{arguments:?}");
         assert_eq!(said(&unheard), "");
     }
+}
+
+#[test]
+fn a_sink_names_the_file_that_it_cannot_write() {
+    let address = format!("{}:2500", Address::of_this_test());
+    let mut sink = Program::start(Command::new(outpost()).args([
+        "sink",
+        "--listen",
+        &address,
+        "--record",
+        "/dev/full",
+    ]));
+    sink.wait_for_line("listening on");
+    let mut client = TcpStream::connect(&address).unwrap();
+    client.write_all(b"QUIT\r\n").unwrap();
+    let line = sink.wait_for_line("a connection broke");
+    assert!(line.contains("cannot write /dev/full: No space"), "{line}");
 }
 
 #[test]

@@ -190,6 +190,11 @@ fn cannot_write(path: &Path) -> impl FnOnce(io::Error) -> SinkError + use<> {
     move |source| SinkError::Write { path, source }
 }
 
+/// What breaks a connection through no fault of its client, with the file that is at fault.
+fn naming(path: &Path) -> impl FnOnce(io::Error) -> io::Error {
+    move |source| io::Error::new(source.kind(), cannot_write(path)(source))
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]

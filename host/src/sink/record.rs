@@ -8,17 +8,19 @@
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use super::naming;
 use crate::clock::Clock;
 
 /// Where arrivals are recorded.
 pub(super) struct Recorder {
     file: Mutex<Box<dyn Write + Send>>,
+    path: PathBuf,
     clock: Clock,
 }
 
@@ -32,6 +34,7 @@ impl Recorder {
         };
         Ok(Self {
             file: Mutex::new(file),
+            path: path.to_owned(),
             clock,
         })
     }
@@ -41,10 +44,14 @@ impl Recorder {
         let mut line = event.into_json();
         line["connection"] = Value::from(connection);
         line["unix_us"] = Value::from(self.clock.unix_microseconds());
+        let mut line = line.to_string();
+        line.push('\n');
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        serde_json::to_writer(&mut *file, &line)?;
-        file.write_all(b"\n")?;
-        if event.is_end() { file.flush() } else { Ok(()) }
+        let mut written = file.write_all(line.as_bytes());
+        if event.is_end() {
+            written = written.and_then(|()| file.flush());
+        }
+        written.map_err(naming(&self.path))
     }
 }
 

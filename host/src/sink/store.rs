@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::naming;
+
 /// The folder.
 #[derive(Clone, Debug)]
 pub(super) struct Store {
@@ -65,7 +67,8 @@ impl Store {
     pub(super) fn begin(&self, number: Number) -> io::Result<Incoming> {
         let name = number.to_string();
         let written = self.folder.join(format!("{name}.part"));
-        let file = BufWriter::new(File::create(&written)?);
+        let file = File::create(&written).map_err(naming(&written))?;
+        let file = BufWriter::new(file);
         Ok(Incoming {
             file,
             written,
@@ -77,20 +80,21 @@ impl Store {
 impl Incoming {
     /// Takes the next piece.
     pub(super) fn write(&mut self, piece: &[u8]) -> io::Result<()> {
-        self.file.write_all(piece)
+        let taken = self.file.write_all(piece);
+        taken.map_err(naming(&self.written))
     }
 
     /// The content is complete.
     pub(super) fn finish(mut self, envelope: &Value) -> io::Result<()> {
-        self.file.flush()?;
-        let mut text = serde_json::to_vec_pretty(envelope)?;
-        text.push(b'\n');
-        fs::write(self.named.with_extension("json"), text)?;
-        fs::rename(&self.written, &self.named)
+        self.file.flush().map_err(naming(&self.written))?;
+        let described = self.named.with_extension("json");
+        let text = format!("{envelope:#}\n");
+        fs::write(&described, text).map_err(naming(&described))?;
+        fs::rename(&self.written, &self.named).map_err(naming(&self.named))
     }
 
     /// The content is void.
     pub(super) fn forget(self) -> io::Result<()> {
-        fs::remove_file(&self.written)
+        fs::remove_file(&self.written).map_err(naming(&self.written))
     }
 }
