@@ -130,11 +130,7 @@ fn listen(section: &Section<'_, '_>) -> net::Settings {
     });
     let implicit_tls_ports =
         implicit_tls_ports.unwrap_or_else(|| [465..=465].into_iter().collect());
-    if read_both
-        && let Some(port) = implicit_tls_ports
-            .iter()
-            .find(|port| *port != 0 && ports.contains(*port))
-    {
+    if read_both && let Some(port) = implicit_tls_ports.iter().find(|port| ports.contains(*port)) {
         section.mistake(
             "ports",
             format!("port {port} is in implicit_tls_ports too; it can be one of the two"),

@@ -273,14 +273,14 @@ impl FromStr for PortSet {
 fn range(item: &str) -> Result<RangeInclusive<u16>, String> {
     let port = |text: &str| {
         let digits = text.bytes().all(|octet| octet.is_ascii_digit());
-        text.parse::<u16>().ok().filter(|_| digits)
+        text.parse::<u16>().ok().filter(|port| digits && *port > 0)
     };
     let wrong = || format!("`{item}` is neither a port (1 to 65535) nor a range such as 1025-5000");
     match item.split_once('-') {
         None => port(item).map(|port| port..=port).ok_or_else(wrong),
         Some((first, last)) => match (port(first.trim()), port(last.trim())) {
-            (Some(first @ 1..), Some(last)) if first <= last => Ok(first..=last),
-            (Some(1..), Some(_)) => Err(format!("the range `{item}` ends before it begins")),
+            (Some(first), Some(last)) if first <= last => Ok(first..=last),
+            (Some(_), Some(_)) => Err(format!("the range `{item}` ends before it begins")),
             _ => Err(wrong()),
         },
     }
@@ -312,7 +312,6 @@ mod tests {
             ("1-3,2-5,6", "1-6", 6),
             ("65535,1-65535", "1-65535", 65_535),
             ("", "", 0),
-            ("0", "0", 1),
         ] {
             let ports: PortSet = text.parse().unwrap();
             assert_eq!(
@@ -328,6 +327,7 @@ mod tests {
     fn a_wrong_port_is_named() {
         for text in [
             "x",
+            "0",
             "25;26",
             "70000",
             "-5",
