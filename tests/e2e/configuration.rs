@@ -172,6 +172,21 @@ fn a_file_that_is_not_there_is_named() {
 }
 
 #[test]
+fn a_link_to_a_file_that_is_gone_is_no_reason_to_serve_the_defaults() {
+    let folder = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink("gone.toml", folder.path().join("outpost.toml")).unwrap();
+    let output = run(Command::new(outpost())
+        .arg("check")
+        .current_dir(folder.path()));
+    assert!(!output.status.success());
+    let said = said(&output);
+    assert!(
+        said.starts_with("outpost: outpost.toml: No such file"),
+        "{said}"
+    );
+}
+
+#[test]
 fn a_restart_with_a_broken_file_says_what_is_wrong_and_a_mended_one_serves_again() {
     let mut relay = Relay::start("");
     relay.user("ann", "a.example");

@@ -12,7 +12,7 @@ mod together;
 mod values;
 
 use std::fmt;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -169,7 +169,7 @@ pub fn read(file: Option<&Path>) -> Result<Reading, ConfigError> {
         DEFAULT_FILES
             .iter()
             .map(PathBuf::from)
-            .find(|path| path.exists())
+            .find(|path| is_there(path))
     });
     let Some(path) = found else {
         return Ok(Reading {
@@ -186,6 +186,11 @@ pub fn read(file: Option<&Path>) -> Result<Reading, ConfigError> {
     reading.config.file = Some(path);
     reading.config.as_read = Some(octets.into());
     Ok(reading)
+}
+
+/// Whether there is something of that name. A link into nowhere is: somebody meant a file to be served.
+fn is_there(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok()
 }
 
 fn octets_of(path: &Path) -> io::Result<Vec<u8>> {
