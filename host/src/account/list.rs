@@ -100,6 +100,11 @@ impl NewList {
     pub fn name(&self) -> &str {
         &self.name
     }
+
+    /// Who is told when a sender is refused, in comparable form.
+    pub fn notify(&self) -> &[Mailbox] {
+        &self.notify
+    }
 }
 
 /// A change to a list as an operator asks for it; what is none stays.

@@ -5,7 +5,7 @@
 //! taken, so that a mistake in the last line changes nothing. No password, hash or token has a place
 //! in an entry; a line that brings one is refused as any other with a field that is not known.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -177,33 +177,29 @@ fn checked_list(
     existing: Option<&ListDocument>,
 ) -> Result<Option<Deed>, Vec<String>> {
     let notify = list.notify.as_ref().map(|items| items.0.clone());
-    let draft = ListDraft {
-        name: list.name.clone(),
-        notify: notify.clone().unwrap_or_default(),
-    };
-    draft.check().map_err(said)?;
+    let wanted = notified(&list.name, notify.clone().unwrap_or_default())?;
     let Some(there) = existing else {
         return Ok(Some(Deed::AddList(list.clone())));
     };
-    // Addresses are compared as they are written, in any order; domains in any case.
-    let normal = |text: &str| {
-        let (local, domain) = text.rsplit_once('@').unwrap_or((text, ""));
-        format!("{local}@{}", domain.to_lowercase())
-    };
-    let wanted = notify.map(|items| {
-        let mut wanted: Vec<String> = items.iter().map(normal).collect();
-        wanted.sort();
-        wanted.dedup();
-        wanted
-    });
-    let mut has: Vec<String> = there.notify.iter().map(|text| normal(text)).collect();
-    has.sort();
-    Ok(wanted.is_some_and(|wanted| wanted != has).then(|| {
+    // What the relay has and this version cannot read differs from everything.
+    let has = notified(&there.name, Items::List(there.notify.clone()));
+    let differs = notify.is_some() && has != Ok(wanted);
+    Ok(differs.then(|| {
         Deed::ChangeList(ListInput {
             name: there.name.clone(),
             notify: list.notify.clone(),
         })
     }))
+}
+
+/// Who is told when a sender is refused, as the relay keeps it and in any order.
+fn notified(list: &str, notify: Items) -> Result<BTreeSet<String>, Vec<String>> {
+    let draft = ListDraft {
+        name: list.to_owned(),
+        notify,
+    };
+    let list = draft.check().map_err(said)?;
+    Ok(list.notify().iter().map(ToString::to_string).collect())
 }
 
 fn checked_user(
@@ -351,6 +347,30 @@ mod tests {
             Vec::<String>::new(),
             "what is not named stays"
         );
+    }
+
+    #[test]
+    fn addresses_to_notify_are_compared_as_the_relay_keeps_them() {
+        let mut existing = existing();
+        let there = existing.lists.get_mut("default").unwrap();
+        there.notify = vec![
+            "ops@xn--mnchen-3ya.example".to_owned(),
+            "Ops@a.example".to_owned(),
+        ];
+        let has_steps = |text: &str| !steps(text, &existing).unwrap().is_empty();
+        for (notify, differs) in [
+            ("ops@m\u{fc}nchen.example; Ops@A.example", false),
+            (
+                "Ops@a.example;ops@xn--mnchen-3ya.example;Ops@a.EXAMPLE",
+                false,
+            ),
+            ("ops@a.example;ops@xn--mnchen-3ya.example", true),
+            ("Ops@a.example", true),
+            ("", true),
+        ] {
+            let line = format!(r#"{{"list":{{"name":"default","notify":"{notify}"}}}}"#);
+            assert_eq!(has_steps(&line), differs, "{notify}");
+        }
     }
 
     #[test]
