@@ -56,7 +56,7 @@ impl Aside {
                 is_kept: false,
             }),
             Err(source) => Err(AsideError::File {
-                path: aside,
+                path: at_fault(file, &source),
                 source,
             }),
         }
@@ -91,11 +91,25 @@ impl Aside {
         self.out.sync_all()?;
         let octets = self.out.metadata()?.len();
         fs::rename(&self.aside, &self.file)?;
-        let folder = self.file.parent();
-        let folder = folder.filter(|path| !path.as_os_str().is_empty());
-        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
+        File::open(folder_of(&self.file))?.sync_all()?;
         Ok(octets)
     }
+}
+
+/// What keeps a file from being made beside that one: mostly the folder.
+fn at_fault(file: &Path, error: &io::Error) -> PathBuf {
+    use io::ErrorKind::{NotADirectory, NotFound, PermissionDenied, ReadOnlyFilesystem};
+    let path = match error.kind() {
+        NotFound | NotADirectory | PermissionDenied | ReadOnlyFilesystem => folder_of(file),
+        _ => file,
+    };
+    path.to_owned()
+}
+
+fn folder_of(file: &Path) -> &Path {
+    let folder = file.parent();
+    let folder = folder.filter(|path| !path.as_os_str().is_empty());
+    folder.unwrap_or(Path::new("."))
 }
 
 impl Drop for Aside {
@@ -113,6 +127,19 @@ mod tests {
     use std::io::Write as _;
 
     use super::*;
+
+    #[test]
+    fn a_folder_that_takes_no_file_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let missing = folder.path().join("missing");
+        let refused = Aside::begin(&missing.join("f"), false).err().unwrap();
+        assert!(
+            refused
+                .to_string()
+                .starts_with(&format!("{}: ", missing.display())),
+            "{refused}"
+        );
+    }
 
     #[test]
     fn a_file_keeps_its_content_until_another_is_whole() {
