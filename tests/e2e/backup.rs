@@ -1,7 +1,7 @@
 //! A backup of a relay that runs, and a relay that starts on what was restored.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -9,7 +9,7 @@ use std::thread;
 
 use serde_json::json;
 
-use crate::support::{Relay, may_mount, outpost, run, wait_until};
+use crate::support::{Relay, is_root, may_mount, outpost, run, wait_until};
 
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
@@ -113,6 +113,28 @@ fn a_backup_holds_the_configuration_that_is_in_force() {
     assert!(!held().contains("7h"), "it is not in force yet");
     relay.printed_by(&["reload"]);
     assert!(held().contains("7h"));
+}
+
+#[test]
+fn root_is_told_where_the_relay_may_not_read_what_was_restored() {
+    if !is_root() {
+        eprintln!("shows nothing: only root can restore for somebody else");
+        return;
+    }
+    let mut relay = Relay::start("");
+    relay.printed_by(&["backup", "b.tar"]);
+    assert!(relay.terminate().success());
+    let restore = || {
+        fs::remove_dir_all(relay.data()).unwrap();
+        let output = relay.outpost(&["restore", "b.tar"]);
+        assert!(output.status.success());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert_eq!(restore(), "");
+    chown(relay.folder(), Some(64_004), Some(64_004)).unwrap();
+    let said = restore();
+    let note = format!("outpost: note: {} belongs to root", relay.data().display());
+    assert!(said.starts_with(&note), "{said}");
 }
 
 #[test]

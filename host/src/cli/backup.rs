@@ -3,7 +3,9 @@
 //! A backup is read back and checked before it gets its name; a restore says what it put in place.
 //! The form of the file is `backup`'s business, what is in it that of the relay that made it.
 
+use std::fs;
 use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -185,6 +187,9 @@ pub fn restore(command: &RestoreCommand, config: &Config) -> Result<(), RestoreE
     ]);
     // It is done, whether or not anybody reads that.
     drop(io::stdout().write_all(text.as_bytes()));
+    if let Some(note) = foreign(&config.data_dir) {
+        drop(writeln!(io::stderr(), "outpost: note: {note}"));
+    }
     if has(Part::Configuration)
         && configuration(&mut backup, file)?.as_deref() != config.as_read.as_deref()
     {
@@ -195,6 +200,25 @@ pub fn restore(command: &RestoreCommand, config: &Config) -> Result<(), RestoreE
         drop(writeln!(io::stderr(), "outpost: note: {note}"));
     }
     Ok(())
+}
+
+/// What to know about a data folder that root has restored for somebody else, as it seems.
+fn foreign(data_dir: &Path) -> Option<String> {
+    let folder = data_dir.parent()?;
+    let folder = if folder.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        folder
+    };
+    let owner = |path: &Path| fs::metadata(path).ok().map(|found| found.uid());
+    let is_foreign = owner(data_dir)? == 0 && owner(folder)? != 0;
+    is_foreign.then(|| {
+        format!(
+            "{} belongs to root, and the folder that it is in to somebody else: give it to the user that the relay \
+             runs as, with chown -R",
+            data_dir.display()
+        )
+    })
 }
 
 /// Prints the configuration file that is in the backup.
