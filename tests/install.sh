@@ -82,19 +82,25 @@ fi
 # Exim and OpenSMTPD. Debian installs one mail server at a time, and that is Postfix: these two are unpacked
 # into the build folder and run from there. Their tests say that they show nothing where they are missing.
 peers="${CARGO_TARGET_DIR:-../target}/peers"
+has_libraries() { ! ldd "$1" | grep -q 'not found'; }
 unpack_peer() {
     local program=$1 package=$2 packed needed=() library
-    [ ! -x "$peers/usr/sbin/$program" ] && ! has_command "$program" || return 0
+    local unpacked="$peers/usr/sbin/$program"
+    ! has_command "$program" || return 0
+    [ ! -x "$unpacked" ] || ! has_libraries "$unpacked" || return 0
     command -v apt-get >/dev/null 2>&1 && mkdir -p "$peers" || return 1
     (cd "$peers" && apt-get download -qq "$package" >/dev/null 2>&1) || return 1
     for packed in "$peers/$package"_*.deb; do
         [ -f "$packed" ] && dpkg -x "$packed" "$peers" || return 1
         # Its libraries, where something else has not brought them already.
-        ! ldd "$peers/usr/sbin/$program" | grep -q 'not found' && return 0
+        ! has_libraries "$unpacked" || return 0
         for library in $(dpkg-deb -f "$packed" Depends | grep -o 'lib[a-z0-9.+-]*'); do
             is_installed "$library" || needed+=("$library")
         done
-        install "${needed[@]}" || return 1
+        install "${needed[@]}" && has_libraries "$unpacked" && return 0
+        # What cannot start is not there: the tests would take it for a peer.
+        rm -f "$unpacked"
+        return 1
     done
 }
 for pair in exim4:exim4-daemon-light smtpd:opensmtpd; do
