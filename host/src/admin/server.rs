@@ -39,7 +39,8 @@ pub struct Limits {
     /// Connections at once; more wait in the kernel's queue. A console, a few scripts and a scraper
     /// need a dozen.
     pub connections_max: usize,
-    /// Longest time until a request's headers are complete; also how long a connection may idle.
+    /// Longest time until a request's headers are complete; also how long a connection may idle. Those that
+    /// take the last quarter of the places have a tenth of it.
     pub headers_within: Duration,
     /// Longest time for a request: its body, the work and the start of the answer.
     pub request_within: Duration,
@@ -47,6 +48,17 @@ pub struct Limits {
     pub connection_within: Duration,
     /// Octets of a request's headers; sixteen times what our own client sends.
     pub header_octets_max: usize,
+}
+
+impl Limits {
+    /// For one that takes one of the last places: a tenth of the time for headers, so that who is served within
+    /// seconds, as health checks are, is not kept waiting by connections that do nothing.
+    fn among(mut self, places_left: usize) -> Self {
+        if places_left < self.connections_max / 4 {
+            self.headers_within /= 10;
+        }
+        self
+    }
 }
 
 impl Default for Limits {
@@ -137,7 +149,8 @@ impl Listener {
         let slots = Arc::new(Semaphore::new(self.limits.connections_max));
         let connections = TaskTracker::new();
         while let Some((stream, slot)) = self.accept(&slots, &stop).await {
-            let served = connection(stream, router.clone(), self.limits, stop.clone());
+            let limits = self.limits.among(slots.available_permits());
+            let served = connection(stream, router.clone(), limits, stop.clone());
             connections.spawn(async move {
                 served.await;
                 drop(slot);
@@ -427,6 +440,25 @@ mod tests {
         assert!(!second.is_finished());
         drop(first);
         assert!(second.await.unwrap().ends_with("here"));
+    }
+
+    #[tokio::test]
+    async fn connections_that_do_nothing_keep_nobody_waiting_for_long() {
+        let limits = Limits {
+            connections_max: 8,
+            headers_within: Duration::from_secs(2),
+            ..Limits::default()
+        };
+        let served = serve(limits, Router::new().route("/", get(|| async { "here" }))).await;
+        let mut idle = Vec::new();
+        for _ in 0..8 {
+            idle.push(TcpStream::connect(served.address).await.unwrap());
+        }
+        let request = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+        assert!(dialogue(served.address, request).await.ends_with("here"));
+        // The others have the time that they always have.
+        let nothing = idle[0].try_read(&mut [0; 1]).unwrap_err();
+        assert_eq!(nothing.kind(), io::ErrorKind::WouldBlock);
     }
 
     #[tokio::test]
