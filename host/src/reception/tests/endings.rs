@@ -1,0 +1,111 @@
+//! How connections end: at a stop, and where a client does not go on.
+
+use std::time::Duration;
+
+use outpost_smtp::Timeouts;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::Instant;
+
+use super::stage::Stage;
+use crate::reception::acceptor::Ending;
+
+#[tokio::test]
+async fn a_drain_ends_idle_sessions_and_lets_transactions_end() {
+    let stage = Stage::new().await;
+    let mut busy = stage.logged_in().await;
+    let mut idle = stage.connect();
+    idle.reply("220 ").await;
+    busy.say("MAIL FROM:<x@a.example>", "250").await;
+    stage.ending.send_replace(Ending::Idle);
+    idle.reply("421 4.3.2 ").await;
+    idle.closed().await;
+    busy.say("RCPT TO:<bob@d.example>", "250").await;
+    busy.say("DATA", "354").await;
+    busy.say("From: x@a.example\r\n\r\nx\r\n.", "250 2.0.0 ")
+        .await;
+    busy.reply("421 4.3.2 ").await;
+    busy.closed().await;
+}
+
+#[tokio::test]
+async fn after_the_grace_open_transactions_are_told_421_wherever_they_stand() {
+    let bdat = "BDAT 100\r\nFrom: x@a.example\r\n";
+    for last in [
+        "RCPT TO:<bob@d.example>\r\n",
+        "DATA\r\nFrom: x@a.example\r\n",
+        bdat,
+    ] {
+        let stage = Stage::new().await;
+        let mut peer = stage.logged_in().await;
+        peer.say("MAIL FROM:<x@a.example>", "250").await;
+        peer.say("RCPT TO:<bob@d.example>", "250").await;
+        peer.send(last).await;
+        match last {
+            "DATA\r\nFrom: x@a.example\r\n" => drop(peer.reply("354").await),
+            "RCPT TO:<bob@d.example>\r\n" => drop(peer.reply("250").await),
+            _ => {}
+        }
+        stage.ending.send_replace(Ending::Idle);
+        stage.ending.send_replace(Ending::Everybody);
+        peer.reply("421 4.3.2 ").await;
+        peer.closed().await;
+        assert!(stage.queued().await.is_empty(), "{last}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_never_stops_sending_is_told_421_all_the_same() {
+    let stage = Stage::new().await;
+    let mut peer = stage.logged_in().await;
+    peer.say("MAIL FROM:<x@a.example>", "250").await;
+    peer.say("RCPT TO:<bob@d.example>", "250").await;
+    peer.say("DATA", "354").await;
+    stage.ending.send_replace(Ending::Everybody);
+    let (mut reading, mut writing) = tokio::io::split(peer.stream);
+    // The relay takes what comes until the client has heard: nothing breaks under its hands.
+    let sending = tokio::spawn(async move {
+        let line = "y".repeat(998) + "\r\n";
+        while writing.write_all(line.as_bytes()).await.is_ok() {}
+    });
+    let mut reply = [0; 9];
+    reading.read_exact(&mut reply).await.unwrap();
+    assert_eq!(&reply, b"421 4.3.2");
+    sending.abort();
+    peer.task.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_octet_now_and_then_extends_no_deadline() {
+    let stage = Stage::new().await;
+    let mut peer = stage.connect();
+    peer.reply("220 ").await;
+    let began = Instant::now();
+    // One octet every 30 s: each read comes in time, the login does not.
+    let mut slowly = tokio::time::interval(Duration::from_secs(30));
+    let said = loop {
+        tokio::select! {
+            _ = slowly.tick() => peer.send("N").await,
+            octet = peer.stream.read_u8() => break octet,
+        }
+    };
+    assert_eq!(said.unwrap(), b'4');
+    let mut rest = [0; 8];
+    peer.stream.read_exact(&mut rest).await.unwrap();
+    assert_eq!(&rest, b"21 4.4.2");
+    while peer.stream.read_u8().await.unwrap() != b'\n' {}
+    assert_eq!(began.elapsed(), Timeouts::default().login);
+    peer.closed().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handshake_that_does_not_end_is_dropped() {
+    let stage = Stage::new().await;
+    let mut peer = stage.connect();
+    peer.reply("220 ").await;
+    peer.say("EHLO client.test", "250").await;
+    peer.say("STARTTLS", "220 2.0.0 ").await;
+    let began = Instant::now();
+    peer.send("\u{16}\u{3}\u{1}").await;
+    peer.closed().await;
+    assert_eq!(began.elapsed(), Timeouts::default().tls_handshake);
+}
