@@ -28,14 +28,16 @@ pub struct Limits {
     /// 1 GiB is more than an honest client sends by mistake.
     pub discarded_octets_max: u64,
     /// Commands that the core itself refused since the last accepted message; one more is answered
-    /// with 421. Refusals that the relay decides do not count. Twenty, as at Postfix.
+    /// with 421. Refusals that the relay decides do not count, nor do as many commands as
+    /// `recipients_max` that came behind a refused MAIL, chunk or recipient: a client that pipelines may
+    /// not have known. Twenty, as at Postfix.
     pub errors_max: u32,
     /// Failed logins in one session; the next AUTH is answered with 421.
     pub auth_failures_max: u32,
     /// Commands before a login; one more is answered with 421. A client needs five.
     pub commands_before_login_max: u32,
-    /// Commands after a login that bring no mail (EHLO, HELO, RSET, NOOP, VRFY, HELP) since the last
-    /// accepted message; one more is answered with 421. Postfix takes 100; programs that keep a
+    /// Commands after a login that bring no mail (EHLO, HELO, RSET, NOOP, VRFY, HELP, a MAIL that the relay
+    /// refuses) since the last accepted message; one more is answered with 421. Postfix takes 100; programs that keep a
     /// connection for hours with a NOOP a minute, and those that say RSET behind every refused
     /// sender, come further with 1,000.
     pub commands_without_mail_max: u32,

@@ -40,6 +40,7 @@ ehlo       250  250  530  503  503  503  503  250  250  252  214  502  220  235 
 tls        250  250  530  503  503  503  503  250  250  252  214  502  503  235  221  500  500
 plain      250  250  530  503  503  503  503  250  250  252  214  502  220  538  221  500  500
 login      250  250  250  503  503  503  503  250  250  252  214  502  220  503  221  500  500
+denied     250  250  250  503  503  503  503  250  250  252  214  502  220  503  221  500  500
 mail       250  250  503  250  503  503  503  250  250  252  214  502  220  503  221  500  500
 refused    250  250  503  250  554  554  554  250  250  252  214  502  220  503  221  500  500
 rcpt       250  250  503  250  354  250  250  250  250  252  214  502  220  503  221  500  500
@@ -88,6 +89,16 @@ fn reach(state: &str) -> Relay {
         "ehlo" | "tls" | "plain" => ehlo(security),
         "login" => logged_in(b""),
         "mail" => logged_in(b"MAIL FROM:<sender@a.example>\r\n"),
+        "denied" => {
+            let mut relay = logged_in(b"");
+            relay.decisions.push_back(Decision {
+                question: Asked::Mail,
+                verdict: Verdict::Refuse,
+                reply: "550 5.7.1 No".into(),
+            });
+            relay.feed(b"MAIL FROM:<sender@a.example>\r\n");
+            relay
+        }
         "refused" => {
             let mut relay = logged_in(b"");
             relay.decisions.push_back(Decision {

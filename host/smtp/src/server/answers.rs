@@ -95,10 +95,16 @@ impl Conversation {
             }),
             Asked::Chunk { octets, .. } => {
                 return self
-                    .start_skip(octets, Refusal::Decided(reply), Phase::Idle)
+                    .start_skip(octets, Refusal::Decided(reply), Phase::Refused)
                     .state;
             }
-            Asked::Mail { .. } | Asked::Data | Asked::EndOfContent(_) => Phase::Idle,
+            Asked::Mail { .. } => {
+                if self.is_one_without_mail_too_many() {
+                    return self.close(replies::TOO_MANY_IDLE_COMMANDS).state;
+                }
+                Phase::Refused
+            }
+            Asked::Data | Asked::EndOfContent(_) => Phase::Idle,
         };
         reply.write_to(&mut self.output);
         State::Command(phase)

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::command::{self, Verb};
 use super::input::Line;
-use super::state::{Phase, State, Turn, Void};
+use super::state::{Phase, Refusal, State, Turn, Void};
 use super::{Security, Settings, replies};
 
 /// Everything about a session but its input and its state.
@@ -28,6 +28,8 @@ pub(super) struct Conversation {
     /// Octets of content since `wait` changed.
     pub(super) progress: usize,
     pub(super) errors: u32,
+    /// Commands behind a refusal, of which the client may not have known yet, since the last MAIL.
+    pub(super) in_vain: u32,
     pub(super) auth_failures: u32,
     /// The session ends while the client may still be sending.
     pub(super) is_cut_off: bool,
@@ -57,6 +59,7 @@ impl Conversation {
             wait: 0,
             progress: 0,
             errors: 0,
+            in_vain: 0,
             auth_failures: 0,
             is_cut_off: false,
             commands_without_mail: 0,
@@ -91,11 +94,8 @@ impl Conversation {
             return self.error(phase, replies::NOT_TEXT);
         };
         let arguments = arguments.as_ref();
-        if self.is_authenticated && verb.brings_no_mail() {
-            self.commands_without_mail += 1;
-            if self.commands_without_mail > self.settings.limits.commands_without_mail_max {
-                return self.close(replies::TOO_MANY_IDLE_COMMANDS);
-            }
+        if self.is_authenticated && verb.brings_no_mail() && self.is_one_without_mail_too_many() {
+            return self.close(replies::TOO_MANY_IDLE_COMMANDS);
         }
         match verb {
             Verb::Ehlo => self.hello(phase, arguments, true),
@@ -223,10 +223,48 @@ impl Conversation {
     /// A transaction is over before its time: the driver is told what is void.
     pub(super) fn leave(&mut self, phase: &Phase) {
         self.void = match phase {
-            Phase::Idle => None,
+            Phase::Idle | Phase::Refused => None,
             Phase::Envelope(_) => Some(Void::Envelope),
             Phase::Chunks(_) => Some(Void::Content(None)),
         };
+    }
+
+    /// Counts a command that brings no mail, and says whether it is one too many.
+    pub(super) fn is_one_without_mail_too_many(&mut self) -> bool {
+        self.commands_without_mail += 1;
+        self.commands_without_mail > self.settings.limits.commands_without_mail_max
+    }
+
+    /// There is no transaction for the command.
+    pub(super) fn without_transaction(&self, phase: &Phase) -> Refusal {
+        let reply = self.unless_hello(replies::MAIL_FIRST);
+        match phase {
+            Phase::Refused => Refusal::InVain(reply),
+            Phase::Idle | Phase::Envelope(_) | Phase::Chunks(_) => Refusal::Error(reply),
+        }
+    }
+
+    /// Refuses a command, or a chunk that has passed.
+    pub(super) fn refuse(&mut self, phase: Phase, refusal: Refusal) -> Turn {
+        match refusal {
+            Refusal::Error(reply) => self.error(phase, reply),
+            Refusal::InVain(reply) => self.in_vain(phase, reply),
+            Refusal::Message(reply) => self.reply(phase, reply),
+            Refusal::Decided(reply) => {
+                reply.write_to(&mut self.output);
+                Turn::command(phase)
+            }
+        }
+    }
+
+    /// A group of commands may go out before the reply to its first one has come (RFC 2920 §3.1): what stands
+    /// behind a refusal is no mistake, so long as it is no more than a transaction may have.
+    fn in_vain(&mut self, phase: Phase, reply: &'static str) -> Turn {
+        self.in_vain += 1;
+        if self.in_vain > self.settings.limits.recipients_max {
+            return self.error(phase, reply);
+        }
+        self.reply(phase, reply)
     }
 
     /// The client's mistake: it counts, and one too many ends the session.

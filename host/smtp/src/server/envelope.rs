@@ -12,14 +12,17 @@ use super::state::{Asked, Envelope, Phase, Refusal, Turn, Void};
 use super::{DataKind, Question, replies};
 
 impl Conversation {
+    /// Whatever MAIL is refused for, what comes behind it has no transaction and is no mistake of its own.
     pub(super) fn mail(&mut self, phase: Phase, arguments: &str) -> Turn {
-        if self.hello.is_none() {
-            return self.error(phase, replies::HELLO_FIRST);
-        }
         match phase {
-            Phase::Idle => {}
+            Phase::Idle | Phase::Refused => {}
             Phase::Envelope(_) => return self.error(phase, replies::NESTED_MAIL),
             Phase::Chunks(_) => return self.error(phase, replies::AFTER_BDAT),
+        }
+        let refused = Phase::Refused;
+        self.in_vain = 0;
+        if self.hello.is_none() {
+            return self.error(refused, replies::HELLO_FIRST);
         }
         // RFC 4954 §6: before anything is said of the argument.
         if !self.is_authenticated {
@@ -28,25 +31,28 @@ impl Conversation {
             } else {
                 replies::TLS_FIRST
             };
-            return self.error(phase, reply);
+            return self.error(refused, reply);
         }
         let (reverse_path, behind) = match command::mail_arguments(arguments) {
             Ok(found) => found,
-            Err(PathError::Address) => return self.error(phase, replies::SENDER_SYNTAX),
-            Err(PathError::Syntax) => return self.error(phase, replies::MAIL_SYNTAX),
+            Err(PathError::Address) => return self.error(refused, replies::SENDER_SYNTAX),
+            Err(PathError::Syntax) => return self.error(refused, replies::MAIL_SYNTAX),
         };
         let parameters = match self.check_extended(behind).and_then(MailParameters::parse) {
             Ok(parameters) => parameters,
-            Err(error) => return self.parameter_error(phase, error),
+            Err(error) => return self.parameter_error(refused, error),
         };
         if !parameters.smtputf8 && !reverse_path.is_ascii() {
-            return self.error(phase, replies::SENDER_NOT_ASCII);
+            return self.error(refused, replies::SENDER_NOT_ASCII);
         }
         if parameters
             .size
             .is_some_and(|size| size > self.settings.limits.content_octets_max)
         {
-            return self.reply(phase, replies::TOO_LARGE);
+            if self.is_one_without_mail_too_many() {
+                return self.close(replies::TOO_MANY_IDLE_COMMANDS);
+            }
+            return self.reply(refused, replies::TOO_LARGE);
         }
         let asked = Asked::Mail {
             smtputf8: parameters.smtputf8,
@@ -64,7 +70,10 @@ impl Conversation {
         let envelope = match phase {
             Phase::Envelope(envelope) => envelope,
             Phase::Chunks(_) => return self.error(phase, replies::AFTER_BDAT),
-            Phase::Idle => return self.error(phase, self.unless_hello(replies::MAIL_FIRST)),
+            Phase::Idle | Phase::Refused => {
+                let refusal = self.without_transaction(&phase);
+                return self.refuse(phase, refusal);
+            }
         };
         let (forward_path, behind) = match command::rcpt_arguments(arguments) {
             Ok(found) => found,
@@ -96,11 +105,14 @@ impl Conversation {
             return self.error(phase, replies::NO_ARGUMENTS);
         }
         match phase {
-            Phase::Idle => self.error(phase, self.unless_hello(replies::MAIL_FIRST)),
+            Phase::Idle | Phase::Refused => {
+                let refusal = self.without_transaction(&phase);
+                self.refuse(phase, refusal)
+            }
             // RFC 3030 §2: DATA and BDAT are not mixed.
             Phase::Chunks(_) => self.error(phase, replies::AFTER_BDAT),
             Phase::Envelope(envelope) => match lacks_recipients(envelope) {
-                Some(reply) => self.error(phase, reply),
+                Some(refusal) => self.refuse(phase, refusal),
                 None => Turn::ask(
                     Asked::Data,
                     Question::Data {
@@ -117,7 +129,7 @@ impl Conversation {
             // RFC 3030 §2: a refused BDAT fails the transaction, or the chunks behind it in the
             // pipeline would make a message that lacks this one.
             self.leave(&phase);
-            return self.error(Phase::Idle, replies::BDAT_SYNTAX);
+            return self.error(phase.refused(), replies::BDAT_SYNTAX);
         };
         // CHUNKING is for those who have said EHLO.
         if !self.is_extended() {
@@ -126,19 +138,20 @@ impl Conversation {
         }
         let octets_max = self.settings.limits.content_octets_max;
         match phase {
-            Phase::Idle => {
-                self.start_skip(chunk.octets, Refusal::Error(replies::MAIL_FIRST), phase)
+            Phase::Idle | Phase::Refused => {
+                let refusal = self.without_transaction(&phase);
+                self.start_skip(chunk.octets, refusal, phase)
             }
             Phase::Envelope(envelope) => {
-                if let Some(reply) = lacks_recipients(envelope) {
-                    return self.start_skip(chunk.octets, Refusal::Error(reply), phase);
+                if let Some(refusal) = lacks_recipients(envelope) {
+                    return self.start_skip(chunk.octets, refusal, phase);
                 }
                 if chunk.octets > octets_max {
                     self.void = Some(Void::Content(Some(replies::TOO_LARGE)));
                     return self.start_skip(
                         chunk.octets,
                         Refusal::Message(replies::TOO_LARGE),
-                        Phase::Idle,
+                        Phase::Refused,
                     );
                 }
                 let asked = Asked::Chunk {
@@ -158,7 +171,7 @@ impl Conversation {
                     return self.start_skip(
                         chunk.octets,
                         Refusal::Message(replies::TOO_LARGE),
-                        Phase::Idle,
+                        Phase::Refused,
                     );
                 }
                 self.start_chunk(transfer, chunk.octets, chunk.is_last)
@@ -188,14 +201,14 @@ impl Conversation {
 }
 
 /// RFC 5321 §3.3: 503 if no recipient was tried, 554 if none was accepted.
-fn lacks_recipients(envelope: Envelope) -> Option<&'static str> {
+fn lacks_recipients(envelope: Envelope) -> Option<Refusal> {
     match envelope {
         Envelope {
             recipients: 1.., ..
         } => None,
         Envelope {
             was_refused: true, ..
-        } => Some(replies::NO_RECIPIENT),
-        _ => Some(replies::RCPT_FIRST),
+        } => Some(Refusal::InVain(replies::NO_RECIPIENT)),
+        _ => Some(Refusal::Error(replies::RCPT_FIRST)),
     }
 }

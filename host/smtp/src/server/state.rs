@@ -36,6 +36,8 @@ pub(super) enum State {
 pub(super) enum Phase {
     /// There is none.
     Idle,
+    /// There is none since it was refused, and what the client has pipelined behind may come yet.
+    Refused,
     /// MAIL has been accepted.
     Envelope(Envelope),
     /// A chunk has been taken that was not the last.
@@ -127,6 +129,8 @@ pub(super) struct Skip {
 pub(super) enum Refusal {
     /// The client's mistake, which counts.
     Error(&'static str),
+    /// What may have been pipelined before the client knew of a refusal.
+    InVain(&'static str),
     /// A refusal of the message, which does not.
     Message(&'static str),
     /// The relay's decision.
@@ -159,11 +163,22 @@ impl Transfer {
     }
 }
 
+impl Phase {
+    /// The same without its transaction, because that is refused.
+    pub(super) fn refused(self) -> Phase {
+        if self.is_open() { Phase::Refused } else { self }
+    }
+
+    fn is_open(&self) -> bool {
+        matches!(self, Phase::Envelope(_) | Phase::Chunks(_))
+    }
+}
+
 impl State {
     pub(super) fn in_transaction(&self) -> bool {
         match self {
-            State::Command(phase) => !matches!(phase, Phase::Idle),
-            State::Skip(skip) => !matches!(skip.phase, Phase::Idle),
+            State::Command(phase) => phase.is_open(),
+            State::Skip(skip) => skip.phase.is_open(),
             State::Asked(asked) => !matches!(asked, Asked::Authenticate | Asked::Mail { .. }),
             State::Data(_) | State::Chunk(_) | State::Ended(_) => true,
             State::Auth(_) | State::Handshake | State::Closing => false,

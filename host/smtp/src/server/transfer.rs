@@ -106,7 +106,7 @@ impl Conversation {
         self.wait += 1;
         if let Some(reply) = reply {
             self.discard(&mut chunk.is_void, reply);
-            return self.reply(Phase::Idle, reply);
+            return self.reply(Phase::Refused, reply);
         }
         if chunk.is_last {
             return self.end_of_content(chunk.transfer);
@@ -134,14 +134,7 @@ impl Conversation {
         if skip.left > 0 {
             return Turn::stuck(State::Skip(skip));
         }
-        match skip.reply {
-            Refusal::Error(reply) => self.error(skip.phase, reply),
-            Refusal::Message(reply) => self.reply(skip.phase, reply),
-            Refusal::Decided(reply) => {
-                reply.write_to(&mut self.output);
-                Turn::command(skip.phase)
-            }
-        }
+        self.refuse(skip.phase, skip.reply)
     }
 
     /// The last piece is handed over first, then the question is asked.
