@@ -12,7 +12,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use outpost_smtp::server::{Session, Step};
+use outpost_smtp::server::{Question, Session, Step};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -136,10 +136,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     self.dialogue.content(self.session.content()).await;
                     self.session.content_taken();
                 }
-                Step::Ask(question) => {
-                    let answer = self.dialogue.answer(question, &self.session).await;
-                    self.session.answer(answer);
-                }
+                Step::Ask(question) => self.answer(question).await,
                 Step::Discard { refusal } => self.dialogue.discard(refusal),
                 Step::Reset => self.dialogue.reset(),
                 Step::StartTls => {
@@ -147,6 +144,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     self.session.tls_started();
                 }
                 Step::Close => return Ok(()),
+            }
+        }
+    }
+
+    /// Puts the question to the dialogue. A client that logs in has no transaction yet, and its answer may be held
+    /// back: that keeps no stop waiting.
+    async fn answer(&mut self, question: Question) {
+        let is_login = matches!(question, Question::Authenticate { .. });
+        tokio::select! {
+            biased;
+            answer = self.dialogue.answer(question, &self.session) => self.session.answer(answer),
+            _ = self.ending.wait_for(|ending| *ending > Ending::Nobody), if is_login => {
+                self.session.end(replies::shutting_down());
             }
         }
     }
@@ -233,8 +243,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let accepted = tokio::select! {
             biased;
             accepted = accepting => accepted,
-            // Nothing can be said in the middle of a handshake.
-            _ = self.ending.wait_for(|ending| *ending == Ending::Everybody) => return Err(Lost),
+            // Nothing can be said in the middle of a handshake, and there is no transaction in one.
+            _ = self.ending.wait_for(|ending| *ending > Ending::Nobody) => return Err(Lost),
         };
         let Ok(Ok(mut stream)) = accepted else {
             self.reception.metrics.failed_handshakes.inc();

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use outpost_smtp::Timeouts;
+use outpost_smtp::server::Security;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
 
-use super::stage::Stage;
+use super::stage::{Stage, plain};
 use crate::reception::acceptor::Ending;
 
 #[tokio::test]
@@ -108,4 +109,36 @@ async fn a_handshake_that_does_not_end_is_dropped() {
     peer.send("\u{16}\u{3}\u{1}").await;
     peer.closed().await;
     assert_eq!(began.elapsed(), Timeouts::default().tls_handshake);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_waits_for_no_handshake() {
+    let stage = Stage::new().await;
+    let silent = stage.connect_under(Security::Tls);
+    let mut upgrading = stage.connect();
+    upgrading.reply("220 ").await;
+    upgrading.say("EHLO client.test", "250").await;
+    upgrading.say("STARTTLS", "220 2.0.0 ").await;
+    let began = Instant::now();
+    stage.ending.send_replace(Ending::Idle);
+    silent.closed().await;
+    upgrading.closed().await;
+    assert_eq!(began.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test]
+async fn a_drain_waits_for_no_answer_that_is_held_back_from_a_guesser() {
+    let stage = Stage::new().await;
+    let mut peer = stage.connect();
+    peer.reply("220 ").await;
+    peer.say("EHLO client.test", "250").await;
+    let wrong = |number: u32| format!("AUTH PLAIN {}", plain("ann", &number.to_string()));
+    for number in 0..2 {
+        peer.say(&wrong(number), "535 5.7.8 ").await;
+    }
+    // From the third on answers are held back.
+    peer.send(&format!("{}\r\n", wrong(2))).await;
+    stage.ending.send_replace(Ending::Idle);
+    peer.reply("421 4.3.2 ").await;
+    peer.closed().await;
 }
