@@ -236,10 +236,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         };
         let stream = Handshaking::new(stream);
         let accepting = self.reception.tls.acceptor().accept(stream);
-        let accepting = timeout(
-            self.reception.protocol.load().timeouts.tls_handshake,
-            accepting,
-        );
+        let (handshake_within, login_within) = {
+            let timeouts = &self.reception.protocol.load().timeouts;
+            (timeouts.tls_handshake, timeouts.login)
+        };
+        let accepting = timeout(handshake_within, accepting);
         let accepted = tokio::select! {
             biased;
             accepted = accepting => accepted,
@@ -254,6 +255,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.dialogue
             .tls_started(tls::parameters(stream.get_ref().1));
         self.stream = Stream::Tls(Box::new(stream));
+        // A login is forgotten, and there is as much time for the next one.
+        self.deadlines.login = Instant::now() + login_within;
         Ok(())
     }
 }

@@ -7,8 +7,9 @@ use outpost_smtp::server::Security;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
 
-use super::stage::{Stage, plain};
+use super::stage::{Peer, Stage, plain};
 use crate::reception::acceptor::Ending;
+use crate::tls::client::{Connector, Trust};
 
 #[tokio::test]
 async fn a_drain_ends_idle_sessions_and_lets_transactions_end() {
@@ -141,4 +142,25 @@ async fn a_drain_waits_for_no_answer_that_is_held_back_from_a_guesser() {
     stage.ending.send_replace(Ending::Idle);
     peer.reply("421 4.3.2 ").await;
     peer.closed().await;
+}
+
+#[tokio::test]
+async fn after_a_late_starttls_there_is_as_much_time_for_the_login_as_ever() {
+    let stage = Stage::new().await;
+    let mut peer = stage.logged_in().await;
+    tokio::time::pause();
+    tokio::time::advance(Timeouts::default().login * 2).await;
+    peer.say("STARTTLS", "220 2.0.0 ").await;
+    let began = Instant::now();
+    let Peer { stream, task } = peer;
+    let (mut stream, _) = Connector::new(Vec::new())
+        .handshake(stream, "relay.test", Trust::Anybody, Duration::MAX)
+        .await
+        .unwrap();
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).await.unwrap();
+    assert!(reply.starts_with("421 4.4.2 "), "{reply}");
+    let waited = began.elapsed().as_secs();
+    assert_eq!(waited, Timeouts::default().login.as_secs());
+    task.await.unwrap();
 }
