@@ -61,6 +61,7 @@ pub(super) enum Step {
 }
 
 struct Success {
+    /// When argon2 found it, or it was last used from a network that it was seen from.
     at: Timestamp,
     networks: [Network; NETWORKS_OF_SUCCESS],
     next: usize,
@@ -246,6 +247,9 @@ impl Ledger {
             return false;
         }
         if success.networks.contains(&guess.network) {
+            // A client that logs in again and again never has to prove itself to argon2, which others at its address
+            // may have had refused.
+            success.at = now;
             return true;
         }
         if is_refused {
