@@ -164,17 +164,19 @@ impl Dialogue {
             (Verification::Throttled { .. }, _) => {
                 self.reception.metrics.login("throttled");
                 // Whoever has no login can cause these without end.
-                if let Some(left_out) = self.reception.put_off.admits(now) {
-                    let left_out = (left_out > 0).then_some(left_out);
+                if let Some(left_out) = self.reception.spared.put_off_logins.admits(now) {
                     tracing::info!(client = %self.client.address.ip(), port = self.client.listener_port, left_out, "login put off");
                 }
                 Answer::Refuse(replies::login_later())
             }
             (Verification::Refused | Verification::Verified, user) => {
                 self.reception.metrics.login("refused");
-                // Only a name that we know: what else stands there may be a password.
-                let user = user.map(|user| user.name.clone());
-                tracing::info!(user, client = %self.client.address.ip(), port = self.client.listener_port, "login refused");
+                // A guess that is remembered as wrong costs next to nothing.
+                if let Some(left_out) = self.reception.spared.refused_logins.admits(now) {
+                    // Only a name that we know: what else stands there may be a password.
+                    let user = user.map(|user| user.name.clone());
+                    tracing::info!(user, client = %self.client.address.ip(), port = self.client.listener_port, left_out, "login refused");
+                }
                 Answer::Refuse(replies::wrong_credentials())
             }
         }

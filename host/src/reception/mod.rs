@@ -41,7 +41,7 @@ pub use metrics::Metrics;
 
 pub use refusal::{Notifier, Settings as NotificationSettings};
 pub use shares::Shares;
-pub use sparing::Sparing;
+pub use sparing::Spared;
 
 /// What the operator chooses about reception, beside what the protocol core needs.
 #[derive(Clone, Debug)]
@@ -93,8 +93,8 @@ pub struct Reception {
     pub spool: Arc<dyn Spool>,
     /// Splits an envelope by next hop.
     pub routes: Arc<ArcSwap<Routes>>,
-    /// Spares the log where logins are put off.
-    pub put_off: Sparing,
+    /// Spares the log where clients can cause lines without end.
+    pub spared: Spared,
     /// Told of refused senders.
     pub notifier: Arc<Notifier>,
     /// The time.

@@ -4,6 +4,7 @@
 //! on paused time; what waits for a password is not, since a hash is computed on a thread of its own.
 
 mod endings;
+mod logs;
 mod stage;
 
 use super::*;

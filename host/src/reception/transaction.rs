@@ -34,6 +34,9 @@ use crate::spool::{Intake, NewDelivery, NewMessage};
 /// (RFC 5321 §6.3 asks for a limit of at least 100).
 const HOPS_MAX: usize = 100;
 
+/// Senders that one line of the log names, and reasons.
+const SHOWN_MAX: usize = 20;
+
 /// A mail transaction.
 pub(super) struct Transaction {
     reception: Arc<Reception>,
@@ -485,22 +488,31 @@ fn raise(
     senders: Vec<Address>,
     reasons: &[Reason],
 ) {
-    let senders_text = senders
-        .iter()
-        .map(Address::to_string)
-        .collect::<Vec<_>>()
-        .join(", ");
     let reasons: Vec<String> = reasons
         .iter()
         .map(|reason| format!("{}: {}", reason.rule(), reason.detail()))
         .collect();
-    tracing::info!(
-        user = %submission.user,
-        client = %submission.client.ip(),
-        sender = senders_text,
-        reasons = reasons.join("; "),
-        "sender refused"
-    );
+    let now = reception.clock.now();
+    if let Some(left_out) = reception
+        .spared
+        .refused_senders
+        .admits(&submission.user, now)
+    {
+        let shown: Vec<String> = senders
+            .iter()
+            .take(SHOWN_MAX)
+            .map(Address::to_string)
+            .collect();
+        tracing::info!(
+            user = %submission.user,
+            client = %submission.client.ip(),
+            sender = shown.join(", "),
+            senders = senders.len(),
+            reasons = reasons[..reasons.len().min(SHOWN_MAX)].join("; "),
+            left_out,
+            "sender refused"
+        );
+    }
     reception.notifier.raise(RefusedSender {
         list: submission.list.clone(),
         user: submission.user.clone(),

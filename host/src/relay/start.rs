@@ -324,7 +324,7 @@ impl Foundation {
     ) -> Arc<Reception> {
         Arc::new(Reception {
             connections: Connections::new(&settings),
-            put_off: reception::Sparing::default(),
+            spared: reception::Spared::default(),
             shares: Shares::new(self.spool.figures().octets_in_flight_max),
             settings,
             protocol: ArcSwap::from_pointee(reload::protocol(config)),

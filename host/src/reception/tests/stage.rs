@@ -19,7 +19,7 @@ use crate::plugin::{self, Plugins};
 use crate::reception::acceptor::Ending;
 use crate::reception::connection::{Client, Connection};
 use crate::reception::{
-    Connections, Metrics, NotificationSettings, Notifier, Reception, Settings, Shares, Sparing,
+    Connections, Metrics, NotificationSettings, Notifier, Reception, Settings, Shares, Spared,
 };
 use crate::spool::{self, Memory, PageRequest, Selection, Spool};
 use crate::telemetry::Registry;
@@ -73,7 +73,7 @@ impl Stage {
                 ..Settings::default()
             },
             connections: Connections::new(&Settings::default()),
-            put_off: Sparing::default(),
+            spared: Spared::default(),
             shares: Shares::new(spool.figures().octets_in_flight_max),
             protocol: ArcSwap::from_pointee(server::Settings {
                 hostname: "relay.test".into(),
