@@ -13,9 +13,12 @@ pub(super) struct Receiving {
     intake: Option<Box<dyn Intake>>,
     header: Header,
     /// The first thing that went wrong; the rest of the content is read and forgotten.
-    failure: Option<Reply>,
+    failure: Option<Refusal>,
     eight_bit: bool,
 }
+
+/// Why a message is refused, as the log and the metrics call it, and what its client is told.
+pub(super) type Refusal = (&'static str, Reply);
 
 /// A content that has come in whole.
 pub(super) struct Received {
@@ -66,19 +69,22 @@ impl Receiving {
         };
         self.eight_bit |= !piece.is_ascii();
         let taken = match self.header.take(piece) {
-            Ok(()) => intake.write(piece).await.map_err(|error| refusal(&error)),
-            Err(reply) => Err(reply),
+            Ok(()) => intake
+                .write(piece)
+                .await
+                .map_err(|error| ("room", refusal(&error))),
+            Err(reply) => Err(("header", reply)),
         };
-        if let Err(reply) = taken {
-            self.refuse(reply);
+        if let Err(failure) = taken {
+            self.refuse(failure);
         }
     }
 
     /// Refuses it, whatever comes yet. The first reason is the one that is told.
-    pub(super) fn refuse(&mut self, reply: Reply) {
+    pub(super) fn refuse(&mut self, failure: Refusal) {
         self.intake = None;
         self.header = Header::Whole(Vec::new());
-        self.failure.get_or_insert(reply);
+        self.failure.get_or_insert(failure);
     }
 
     /// Whether it is refused already.
@@ -86,12 +92,12 @@ impl Receiving {
         self.failure.is_some()
     }
 
-    /// Ends; the reply that refuses the message when it could not be taken whole.
-    pub(super) fn finish(self) -> Result<Received, Reply> {
-        if let Some(reply) = self.failure {
-            return Err(reply);
+    /// Ends; why the message is refused when it could not be taken whole.
+    pub(super) fn finish(self) -> Result<Received, Refusal> {
+        if let Some(failure) = self.failure {
+            return Err(failure);
         }
-        let intake = self.intake.ok_or_else(replies::try_again)?;
+        let intake = self.intake.ok_or_else(|| ("room", replies::try_again()))?;
         let header = match self.header {
             // A message may be all header (RFC 5322 §3.5: the body is optional).
             Header::Gathering { section, .. } | Header::Whole(section) => section,

@@ -5,6 +5,7 @@
 
 mod endings;
 mod logs;
+mod room;
 mod stage;
 
 use super::*;

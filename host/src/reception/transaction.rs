@@ -11,7 +11,7 @@ use outpost_smtp::{
     ReversePath,
 };
 
-use super::content::{self, Received, Receiving};
+use super::content::{self, Received, Receiving, Refusal};
 use super::dialogue::Login;
 use super::metrics::ClassLabels;
 use super::refusal::RefusedSender;
@@ -206,7 +206,7 @@ impl Transaction {
         if self.content_share.grow(piece.len() as u64, largest) {
             receiving.take(piece).await;
         } else {
-            receiving.refuse(replies::no_room());
+            receiving.refuse(("room", replies::no_room()));
         }
         // What is refused is read to its end, and kept no longer.
         if receiving.is_refused() {
@@ -255,7 +255,7 @@ impl Transaction {
         );
     }
 
-    async fn accept(&mut self) -> Result<Class, (&'static str, Reply)> {
+    async fn accept(&mut self) -> Result<Class, Refusal> {
         let receiving = self
             .receiving
             .take()
@@ -264,7 +264,7 @@ impl Transaction {
             intake,
             header,
             eight_bit,
-        } = receiving.finish().map_err(|reply| ("room", reply))?;
+        } = receiving.finish()?;
         let fields =
             Fields::parse(&header).map_err(|problem| ("header", replies::bad_header(problem)))?;
         if fields.named("Received").count() > HOPS_MAX {
@@ -305,7 +305,7 @@ impl Transaction {
         fields: &Fields<'_>,
         requested: &[Requested],
         content_octets: u64,
-    ) -> Result<(), (&'static str, Reply)> {
+    ) -> Result<(), Refusal> {
         let authors = Authors::read(fields)
             .map_err(|problem| ("header", replies::bad_author(problem)))?
             .into_addresses();
@@ -336,7 +336,7 @@ impl Transaction {
     }
 
     /// How urgent it is, and how long delivery makes sense.
-    async fn place(&mut self) -> Result<(Class, Option<Duration>), (&'static str, Reply)> {
+    async fn place(&mut self) -> Result<(Class, Option<Duration>), Refusal> {
         let plugin::Urgency { ruling, records } = self.policy.place(&self.facts).await;
         self.records.extend(records);
         match ruling {
@@ -406,7 +406,7 @@ impl Transaction {
         &mut self,
         message: NewMessage,
         intake: Box<dyn Intake>,
-    ) -> Result<(), (&'static str, Reply)> {
+    ) -> Result<(), Refusal> {
         let (class, octets) = (message.message.class, message.message.content_octets);
         let sender = wording::sender(&message.message.envelope.reverse_path);
         self.policy.prepare_others();
