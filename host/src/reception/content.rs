@@ -12,6 +12,8 @@ pub(super) struct Receiving {
     /// None when it is refused: what it took is given back at once, however long the rest takes.
     intake: Option<Box<dyn Intake>>,
     header: Header,
+    /// Octets that came, the trace header left out.
+    octets: u64,
     /// The first thing that went wrong; the rest of the content is read and forgotten.
     failure: Option<Refusal>,
     eight_bit: bool,
@@ -57,6 +59,7 @@ impl Receiving {
         Ok(Self {
             intake: Some(intake),
             header,
+            octets: 0,
             failure: None,
             eight_bit: false,
         })
@@ -68,6 +71,7 @@ impl Receiving {
             return;
         };
         self.eight_bit |= !piece.is_ascii();
+        self.octets += piece.len() as u64;
         let taken = match self.header.take(piece) {
             Ok(()) => intake
                 .write(piece)
@@ -78,6 +82,11 @@ impl Receiving {
         if let Err(failure) = taken {
             self.refuse(failure);
         }
+    }
+
+    /// Octets of it that have come.
+    pub(super) fn octets(&self) -> u64 {
+        self.octets
     }
 
     /// Refuses it, whatever comes yet. The first reason is the one that is told.

@@ -114,10 +114,17 @@ impl Dialogue {
                 Some(transaction) => transaction.recipient(forward_path, parameters),
                 None => Answer::Refuse(replies::try_again()),
             },
-            Question::Data { .. } => match &mut self.transaction {
-                Some(transaction) => transaction.data().await,
-                None => Answer::Refuse(replies::try_again()),
-            },
+            Question::Data { .. } => {
+                let answer = match &mut self.transaction {
+                    Some(transaction) => transaction.data().await,
+                    None => Answer::Refuse(replies::try_again()),
+                };
+                // What is refused is over: nothing of it is kept for a content that does not come.
+                if answer != Answer::Accept {
+                    self.transaction = None;
+                }
+                answer
+            }
             Question::EndOfContent { .. } => match self.transaction.take() {
                 Some(transaction) => transaction.finish().await,
                 None => Answer::Refuse(replies::try_again()),

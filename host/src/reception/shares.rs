@@ -2,7 +2,7 @@
 //!
 //! Contents that come in are bounded by the spool's budget, whoever they are of. A client may be as slow as it
 //! likes, so one user with a few dozen connections could hold all of it for hours; of a full budget one
-//! user has three quarters at most. Envelopes stand in memory until their content has come, and have a
+//! user has three quarters at most, what the spool sets aside for contents that do not come included. Envelopes stand in memory until their content has come, and have a
 //! bound of the same kind.
 
 use std::collections::HashMap;
@@ -114,6 +114,11 @@ impl Share {
         true
     }
 
+    /// Grows to hold `octets` in all, if it does not yet and there is room; `least` as for [`Self::grow`].
+    pub(super) fn cover(&mut self, octets: u64, least: u64) -> bool {
+        octets <= self.octets || self.grow(octets - self.octets, least)
+    }
+
     /// Gives back all that it has.
     pub(super) fn give_back(&mut self) {
         if self.octets == 0 {
@@ -149,6 +154,15 @@ pub(super) fn octets_of(recipient: &Recipient) -> u64 {
 }
 
 #[cfg(test)]
+impl Shares {
+    /// What a user holds: of contents, and of envelopes.
+    pub(super) fn held_by(&self, user: &str) -> (u64, u64) {
+        let held = |room: &Room| room.held().by_user.get(user).copied().unwrap_or_default();
+        (held(&self.contents), held(&self.envelopes))
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -161,6 +175,7 @@ mod tests {
         assert!(!second.grow(1, 0) && !first.grow(1, 0));
         let mut other = shares.content("other");
         assert!(other.grow(750, 0));
+        assert!(first.cover(500, 0) && !first.cover(501, 0));
         drop(first);
         assert!(second.grow(500, 0));
         drop((second, other));

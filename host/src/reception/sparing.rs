@@ -18,6 +18,8 @@ pub struct Spared {
     pub(super) put_off_logins: Sparing,
     /// Logins with a wrong name or password.
     pub(super) refused_logins: Sparing,
+    /// Contents that there was no room for, as they were about to come.
+    pub(super) no_room: Sparing,
     /// Senders that a user may not send as: nobody hides behind the lines of another.
     pub(super) refused_senders: SparingByUser,
 }

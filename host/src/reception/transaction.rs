@@ -28,7 +28,7 @@ use crate::policy::{
     AccountFacts, DecisionRecord, EnvelopeFacts, Facts, HeaderFacts, HeaderField, PlacementRuling,
     Reason, RequestedPriority, SenderRuling, SessionFacts,
 };
-use crate::spool::{Intake, NewDelivery, NewMessage};
+use crate::spool::{self, Intake, NewDelivery, NewMessage};
 
 /// Received fields that a message may have before it is taken to go round in circles
 /// (RFC 5321 §6.3 asks for a limit of at least 100).
@@ -179,39 +179,65 @@ impl Transaction {
 
     /// Content is about to come: is there room?
     pub(super) async fn data(&mut self) -> Answer {
-        let begun = match self.reception.spool.intake(self.parameters.size) {
-            Ok(intake) => {
-                let octets_max = self.reception.settings.header_octets_max;
-                Receiving::begin(intake, &self.trace_field(), octets_max).await
-            }
-            Err(error) => Err(content::refusal(&error)),
-        };
-        match begun {
+        match self.begin_content().await {
             Ok(receiving) => {
                 self.receiving = Some(receiving);
                 Answer::Accept
             }
             Err(reply) => {
                 self.reception.metrics.refused("data", "room");
+                // A client that finds no room may ask again and again.
+                let now = self.reception.clock.now();
+                if let Some(left_out) = self.reception.spared.no_room.admits(now) {
+                    self.log_refusal("room", &reply, left_out);
+                }
                 Answer::Refuse(reply)
             }
         }
     }
 
+    /// What the spool sets aside counts for the user before an octet of it has come.
+    async fn begin_content(&mut self) -> Result<Receiving, Reply> {
+        let declared = self.parameters.size;
+        let largest = self.largest();
+        if !self
+            .content_share
+            .cover(spool::set_aside(declared), largest)
+        {
+            return Err(replies::no_room());
+        }
+        let intake = self
+            .reception
+            .spool
+            .intake(declared)
+            .map_err(|error| content::refusal(&error))?;
+        let octets_max = self.reception.settings.header_octets_max;
+        Receiving::begin(intake, &self.trace_field(), octets_max).await
+    }
+
     pub(super) async fn content(&mut self, piece: &[u8]) {
+        let largest = self.largest();
         let Some(receiving) = &mut self.receiving else {
             return;
         };
-        let largest = self.reception.protocol.load().limits.content_octets_max;
-        if self.content_share.grow(piece.len() as u64, largest) {
+        // What is refused is read to its end, and kept no longer.
+        if receiving.is_refused() {
+            return;
+        }
+        let octets = receiving.octets() + piece.len() as u64;
+        if self.content_share.cover(octets, largest) {
             receiving.take(piece).await;
         } else {
             receiving.refuse(("room", replies::no_room()));
         }
-        // What is refused is read to its end, and kept no longer.
         if receiving.is_refused() {
             self.content_share.give_back();
         }
+    }
+
+    /// Octets of the largest content, for which its user always has room.
+    fn largest(&self) -> u64 {
+        self.reception.protocol.load().limits.content_octets_max
     }
 
     /// Ends it while the content comes, or before its last chunk. With a reply, the protocol refuses it.
@@ -246,11 +272,16 @@ impl Transaction {
     /// Tells the operator that the content is refused.
     fn refused(&self, reason: &'static str, reply: &dyn Display) {
         self.reception.metrics.refused("content", reason);
+        self.log_refusal(reason, reply, None);
+    }
+
+    fn log_refusal(&self, reason: &str, reply: &dyn Display, left_out: Option<u64>) {
         tracing::info!(
             message_id = %self.id,
             user = %self.submission.user,
             reason,
             reply = %reply,
+            left_out,
             "refused"
         );
     }

@@ -26,6 +26,11 @@ pub(super) struct Share {
     reserved: u64,
 }
 
+/// Octets that are set aside for a content when it begins to come in, of the size that was declared.
+pub fn set_aside(octets_expected: Option<u64>) -> u64 {
+    octets_expected.unwrap_or(0).min(RESERVED_OCTETS_MAX)
+}
+
 impl Budget {
     pub(super) fn new(octets_max: u64) -> Self {
         Self(Arc::new(Octets {
@@ -40,7 +45,7 @@ impl Budget {
         if !self.has_room_for(expected) {
             return Err(SpoolError::Full);
         }
-        self.share(expected.min(RESERVED_OCTETS_MAX))
+        self.share(set_aside(octets_expected))
     }
 
     /// A share of `octets` to begin with.

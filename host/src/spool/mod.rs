@@ -69,6 +69,7 @@ use bytes::Bytes;
 
 use crate::message::{Line, MessageId, Timestamp};
 
+pub use budget::set_aside;
 pub use change::{Change, ChangeAction};
 pub use embedded::open;
 pub use error::{BoxError, OpenError, SpoolError};
