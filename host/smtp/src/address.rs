@@ -149,10 +149,14 @@ fn is_atext(character: char) -> bool {
     character.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(character)
 }
 
-/// `UTF8-non-ascii` of RFC 6531 §3.3, without controls and blanks: what looks like the end of an
-/// address to another reader is not part of one here.
+/// `UTF8-non-ascii` of RFC 6531 §3.3, without controls and blanks, and without the other forms of `@` that
+/// become one where text is normalised: what looks like the end of an address to another reader, or like an
+/// address of its own, is not part of one here.
 fn is_foreign(character: char) -> bool {
-    !character.is_ascii() && !character.is_control() && !character.is_whitespace()
+    !character.is_ascii()
+        && !character.is_control()
+        && !character.is_whitespace()
+        && !matches!(character, '\u{ff20}' | '\u{fe6b}')
 }
 
 /// Checks a domain or an address literal.
@@ -282,6 +286,8 @@ mod tests {
             "a@b,c",
             "(a)@b",
             "a\u{a0}b@c",
+            "a\u{ff20}b@c",
+            "\"a\u{fe6b}b\"@c",
             "a@b\u{3002}c",
             "a@b/c",
             "a@b:c",

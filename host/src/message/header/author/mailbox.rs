@@ -343,7 +343,12 @@ fn is_atext(c: char) -> bool {
 
 /// Letters of which an address may be made. What was not UTF-8 means something else to each reader.
 fn is_address_text(c: char) -> bool {
-    is_atext(c) && !is_invisible(c) && c != char::REPLACEMENT_CHARACTER
+    is_atext(c) && !is_invisible(c) && !is_at(c) && c != char::REPLACEMENT_CHARACTER
+}
+
+/// `@`, and what becomes one where text is normalised and looks like one to a person.
+fn is_at(c: char) -> bool {
+    matches!(c, '@' | '\u{ff20}' | '\u{fe6b}')
 }
 
 /// Whether a comment still ends where it does when its encoded words are decoded first: what is behind an
@@ -361,11 +366,9 @@ fn is_harmless(name: &str) -> bool {
     // Half a pair of quotes turns what is quoted and what is not around, for a reader that decodes first.
     let is_half_quoted = shown != name.trim() && shown.matches('"').count() % 2 == 1;
     !is_half_quoted
-        && !shown.chars().any(|c| {
-            matches!(c, '@' | '<' | '>' | '\u{ff20}' | '\u{fe6b}')
-                || c.is_control()
-                || is_disguise(c)
-        })
+        && !shown
+            .chars()
+            .any(|c| is_at(c) || matches!(c, '<' | '>') || c.is_control() || is_disguise(c))
 }
 
 /// Whether a name is the address itself in encoded words: what programs write that have no name and encode
