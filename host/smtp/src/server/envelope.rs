@@ -84,7 +84,9 @@ impl Conversation {
             Ok(parameters) => parameters,
             Err(error) => return self.parameter_error(phase, error),
         };
-        if !envelope.smtputf8 && !forward_path.is_ascii() {
+        // RFC 6533 §3: an ORCPT may have characters beyond ASCII as they are only with SMTPUTF8.
+        let is_ascii = forward_path.is_ascii() && behind.is_ascii();
+        if !envelope.smtputf8 && !is_ascii {
             return self.error(phase, replies::RECIPIENT_NOT_ASCII);
         }
         // RFC 5321 §4.5.3.1.10: those accepted so far stay.
