@@ -86,7 +86,9 @@ pub(super) fn split(line: &[u8]) -> Option<(Verb, Cow<'_, str>)> {
     let arguments = match std::str::from_utf8(arguments) {
         Ok(arguments) => Cow::Borrowed(arguments.trim_start_matches(' ')),
         // Machines have names in the character set of their owner, and programs send them.
-        Err(_) if matches!(verb, Verb::Ehlo | Verb::Helo) => String::from_utf8_lossy(arguments),
+        Err(_) if matches!(verb, Verb::Ehlo | Verb::Helo) => {
+            String::from_utf8_lossy(arguments.trim_ascii_start())
+        }
         Err(_) => return None,
     };
     Some((verb, arguments))
@@ -228,9 +230,11 @@ mod tests {
         ] {
             assert_eq!(name(odd).as_deref(), Some(shown));
         }
-        let legacy = split(b"EHLO B\xdcRO-PC").unwrap();
-        assert_eq!(legacy.0, Verb::Ehlo);
-        assert_eq!(name(&legacy.1).as_deref(), Some("B?RO-PC"));
+        for legacy in [b"EHLO B\xdcRO-PC".as_slice(), b"EHLO  B\xdcRO-PC "] {
+            let (verb, arguments) = split(legacy).unwrap();
+            assert_eq!(verb, Verb::Ehlo);
+            assert_eq!(name(&arguments).as_deref(), Some("B?RO-PC"));
+        }
         for none in ["", "a b", "a\u{a0}b", "a".repeat(256).as_str()] {
             assert_eq!(name(none), None, "{none}");
         }
