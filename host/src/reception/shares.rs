@@ -16,7 +16,8 @@ const ENVELOPES_OCTETS_MAX: u64 = 128 << 20;
 /// What a recipient costs beside the octets of its address: strings, and places in a list and a set.
 const RECIPIENT_OCTETS: usize = 512;
 
-/// A recipient's address stands in the envelope, and in two forms for the components and for comparison.
+/// A recipient's address stands in the envelope, and in two forms for the components and for comparison, and an
+/// ORCPT in no more of them.
 const COPIES: usize = 4;
 
 /// The room for open transactions.
@@ -149,7 +150,7 @@ pub(super) fn octets_of(recipient: &Recipient) -> u64 {
     let orcpt = recipient
         .orcpt
         .as_ref()
-        .map_or(0, |orcpt| orcpt.address.len());
+        .map_or(0, |orcpt| orcpt.address_type.len() + orcpt.address.len());
     (RECIPIENT_OCTETS + COPIES * (address + orcpt)) as u64
 }
 
@@ -164,6 +165,8 @@ impl Shares {
 
 #[cfg(test)]
 mod tests {
+    use outpost_smtp::{Mailbox, Orcpt};
+
     use super::*;
 
     #[test]
@@ -192,6 +195,20 @@ mod tests {
         share.give_back();
         share.give_back();
         assert!(share.grow(750, 0));
+    }
+
+    #[test]
+    fn all_that_a_recipient_names_counts() {
+        let recipient = |address_type: &str| Recipient {
+            mailbox: Mailbox::parse("a@b.example", false).unwrap(),
+            notify: None,
+            orcpt: Some(Orcpt {
+                address_type: address_type.to_owned(),
+                address: "c".into(),
+            }),
+        };
+        let more = octets_of(&recipient(&"x".repeat(400))) - octets_of(&recipient("x"));
+        assert_eq!(more, 399 * COPIES as u64);
     }
 
     #[test]
