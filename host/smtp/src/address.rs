@@ -180,7 +180,8 @@ fn is_address_literal(literal: &str) -> bool {
     }
 }
 
-/// `Domain` of RFC 5321 §4.1.2. An underscore is let through, as everywhere else: such hosts exist.
+/// `Domain` of RFC 5321 §4.1.2. An underscore is let through: such hosts exist, and whether one may stand in the
+/// domain of a mailbox is for the relay to say.
 fn check_name(name: &str) -> Result<(), AddressError> {
     for label in name.split('.') {
         let valid = !label.is_empty()
