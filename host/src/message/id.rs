@@ -7,8 +7,9 @@ use ulid::Ulid;
 
 use super::Timestamp;
 
-/// The id of a message: 48 bits of acceptance time and 80 bits of randomness, printed as 26
-/// characters of Crockford base 32. Ids of later milliseconds sort after earlier ones.
+/// The id of a message: 48 bits of time and 80 bits of randomness, printed as 26 characters of Crockford
+/// base 32. Ids of later milliseconds sort after earlier ones. The time is that of MAIL, or when the relay
+/// wrote the message itself: the trace header has the id, and stands before the content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MessageId(u128);
 
@@ -16,13 +17,14 @@ impl MessageId {
     /// Length of the printed form, in characters.
     pub const TEXT_LENGTH: usize = 26;
 
-    /// The id of a message that arrives at `at`; `random` must come from a good source of randomness.
+    /// The id of a message whose transaction begins at `at`; `random` must come from a good source of randomness.
     pub fn new(at: Timestamp, random: u128) -> Self {
         Self(Ulid::from_parts(at.unix_milliseconds(), random).into())
     }
 
-    /// When the message arrived.
-    pub fn accepted(self) -> Timestamp {
+    /// When the transaction of the message began. It may have been accepted much later, by the time that its
+    /// content took.
+    pub fn begun(self) -> Timestamp {
         Timestamp::from_unix_milliseconds(Ulid::from(self.0).timestamp_ms())
     }
 
@@ -66,7 +68,7 @@ mod tests {
         let earlier = MessageId::new(Timestamp::from_unix_milliseconds(1_000), u128::MAX);
         let later = MessageId::new(Timestamp::from_unix_milliseconds(1_001), 0);
         assert!(earlier < later);
-        assert_eq!(later.accepted().unix_milliseconds(), 1_001);
+        assert_eq!(later.begun().unix_milliseconds(), 1_001);
         assert!(earlier.to_string() < later.to_string());
     }
 

@@ -1,6 +1,6 @@
-//! How old queued mail is: when the oldest queued delivery of each class was accepted.
+//! How old queued mail is: when the transaction of the oldest queued delivery of each class began.
 //!
-//! Deliveries are counted by the moment of their acceptance, which is in the id of their message. Moments
+//! Deliveries are counted by that moment, which is in the id of their message. Moments
 //! are a second wide, and wider where there would be too many, so that memory stays bounded however long the
 //! queue is. Nothing is counted until somebody asks: then the queue is counted as it is on the disk, and what
 //! comes and goes meanwhile is counted beside it.
@@ -95,7 +95,7 @@ impl Ages {
         }
     }
 
-    /// When the oldest delivery of each class was accepted; none while that is not known.
+    /// When the transaction of the oldest delivery of each class began; none while that is not known.
     pub(super) fn oldest(&self) -> Option<[Option<Timestamp>; 5]> {
         match &self.state {
             State::Known(counts) => Some(counts.0.each_ref().map(Moments::oldest)),
@@ -122,8 +122,8 @@ impl Counts {
     }
 
     fn count(&mut self, class: Class, id: MessageId, change: i64) {
-        let accepted = id.accepted().unix_milliseconds();
-        self.0[class_index(class)].count(accepted, change);
+        let begun = id.begun().unix_milliseconds();
+        self.0[class_index(class)].count(begun, change);
     }
 
     fn add(&mut self, other: &Counts) {

@@ -541,8 +541,8 @@ impl Spool for Memory {
             let mut oldest: [Option<Timestamp>; 5] = [None; 5];
             for (place, id) in &self.open_shelf()?.queue {
                 let oldest = &mut oldest[class_index(place.line.class)];
-                let accepted = id.message.accepted();
-                *oldest = Some(oldest.map_or(accepted, |oldest| oldest.min(accepted)));
+                let begun = id.message.begun();
+                *oldest = Some(oldest.map_or(begun, |oldest| oldest.min(begun)));
             }
             Ok(oldest)
         })

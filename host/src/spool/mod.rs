@@ -147,9 +147,9 @@ pub trait Spool: Send + Sync + 'static {
     /// Figures for metrics and health; cheap.
     fn figures(&self) -> Figures;
 
-    /// When the oldest queued delivery of each class was accepted (index 0 is class 1), leased and held ones
-    /// included: to a second, and in a queue of days to some minutes. Counts the whole queue when it is asked
-    /// first, and after a failure.
+    /// When the transaction of the oldest queued delivery of each class began (index 0 is class 1), leased and
+    /// held ones included: to a second, and in a queue of days to some minutes. Counts the whole queue when it is
+    /// asked first, and after a failure.
     fn oldest(&self) -> Pending<'_, [Option<Timestamp>; 5]>;
 
     /// Commits what is waiting and stops; later calls are [`SpoolError::Unavailable`].

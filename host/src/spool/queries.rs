@@ -42,8 +42,8 @@ pub(super) async fn content(
     }
 }
 
-/// When the oldest delivery of each class was accepted. The first who asks has the queue counted, and that comes
-/// to its end though nobody waits for it any more.
+/// When the transaction of the oldest delivery of each class began. The first who asks has the queue counted, and
+/// that comes to its end though nobody waits for it any more.
 pub(super) async fn oldest(common: &Arc<Common>) -> Result<[Option<Timestamp>; 5], SpoolError> {
     let known = common.board().ages.oldest();
     if let Some(oldest) = known {
