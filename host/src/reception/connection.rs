@@ -175,17 +175,39 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     async fn send(&mut self) -> Result<(), Lost> {
+        let ended_by = self.ended_by();
         let output = self.session.output();
-        let sending = async {
-            self.stream.write_all(output).await?;
-            self.stream.flush().await
-        };
-        timeout(self.reception.settings.send_within, sending)
-            .await
-            .map_err(|_| Lost)??;
         let octets = output.len();
+        {
+            let sending = async {
+                self.stream.write_all(output).await?;
+                self.stream.flush().await
+            };
+            let sending = timeout(self.reception.settings.send_within, sending);
+            tokio::pin!(sending);
+            let sent = tokio::select! {
+                biased;
+                sent = &mut sending => Some(sent),
+                _ = self.ending.wait_for(|ending| *ending >= ended_by) => None,
+            };
+            // A client that does not read cannot be told of an end, and has as much time as for a farewell.
+            let sent = match sent {
+                Some(sent) => sent,
+                None => timeout(CLOSE_WITHIN, sending).await.map_err(|_| Lost)?,
+            };
+            sent.map_err(|_| Lost)??;
+        }
         self.session.sent(octets);
         Ok(())
+    }
+
+    /// From when on the session has to end.
+    fn ended_by(&self) -> Ending {
+        if self.session.in_transaction() {
+            Ending::Everybody
+        } else {
+            Ending::Idle
+        }
     }
 
     /// Waits for the client, for as long as what is awaited may take.
@@ -194,11 +216,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if !self.session.is_authenticated() {
             until = until.min(self.deadlines.login);
         }
-        let ended_by = if self.session.in_transaction() {
-            Ending::Everybody
-        } else {
-            Ending::Idle
-        };
+        let ended_by = self.ended_by();
         // Looked at first: a client that never stops sending would hide it behind its octets.
         if *self.ending.borrow() >= ended_by {
             self.session.end(replies::shutting_down());

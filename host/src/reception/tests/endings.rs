@@ -145,6 +145,20 @@ async fn a_drain_waits_for_no_answer_that_is_held_back_from_a_guesser() {
 }
 
 #[tokio::test]
+async fn a_drain_waits_for_no_client_that_reads_nothing() {
+    let stage = Stage::new().await;
+    let mut peer = stage.logged_in().await;
+    tokio::time::pause();
+    peer.send(&"EHLO client.test\r\n".repeat(900)).await;
+    // Until nothing more can be done: there is no room for the replies.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let began = Instant::now();
+    stage.ending.send_replace(Ending::Idle);
+    peer.task.await.unwrap();
+    assert_eq!(began.elapsed().as_secs(), 2);
+}
+
+#[tokio::test]
 async fn after_a_late_starttls_there_is_as_much_time_for_the_login_as_ever() {
     let stage = Stage::new().await;
     let mut peer = stage.logged_in().await;
