@@ -3,8 +3,9 @@
 //! Kept connections first, then the hosts in their order, until every recipient has an outcome or
 //! there is nowhere left to go. A host that takes a recipient or refuses it for good decides over it; one
 //! that refuses it for now, cannot be reached or breaks off leaves it to the next one (RFC 5321 §5.1), or
-//! a backup would never be of use while the first host says 451. A connection that breaks after the
-//! final dot ends it for all in that transaction: the message may have arrived.
+//! a backup would never be of use while the first host says 451. So does one that could not take the message
+//! as it is. A connection that breaks after the final dot ends it for all in that transaction: the message
+//! may have arrived. What hosts have said so far is kept by `heard`.
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -17,9 +18,10 @@ use tokio::time::Instant;
 use super::Deliverer;
 use super::connection::{Break, Cause, Connection, Load, OpenContent};
 use super::fitting::{Look, Misfit, fit};
+use super::heard::Heard;
 use super::hosts::{Hosts, Target};
 use super::opening::{Failure, Opening, closed_by, lost};
-use super::room::{Given, Place};
+use super::room::Given;
 use super::settings::Smarthost;
 use super::transaction::{self, Fates};
 use crate::message::{
@@ -46,25 +48,26 @@ pub(super) struct Course<'a> {
     load: Load<'a>,
     /// Recipients who are still to be sent to.
     pending: Vec<u32>,
-    /// Recipients whom the host that is spoken to has refused for now: another one may take them.
+    /// Recipients whom the host that is spoken to does not take now: another one may.
     put_off: Vec<u32>,
-    /// Hosts that have done so. They are not asked twice in one attempt.
-    asked: Vec<SocketAddr>,
+    heard: Heard,
+    /// Hosts that were reached.
+    reached: HashSet<SocketAddr>,
     visits: Vec<Visit>,
     /// How long it may still wait for places at hosts.
     patience: Duration,
     /// When the last of the visits ended, or the attempt began.
     since: Instant,
-    /// Why the last host did not take the message.
-    failure: Option<Failure>,
 }
 
-/// What can be done for those who are still pending.
-enum Further {
-    /// Try elsewhere.
-    Elsewhere,
-    /// Nothing: nobody is, or nothing would help.
-    Nothing,
+/// How a conversation ended.
+enum End {
+    /// The host has been asked about everybody.
+    Asked,
+    /// The connection has served its share, and somebody is still pending.
+    Share,
+    /// It broke off, and somebody is still pending.
+    Broken(Failure),
 }
 
 impl<'a> Course<'a> {
@@ -87,24 +90,18 @@ impl<'a> Course<'a> {
             },
             pending: delivery.recipients.clone(),
             put_off: Vec::new(),
-            asked: Vec::new(),
+            heard: Heard::default(),
+            reached: HashSet::new(),
             visits: Vec::new(),
             patience: deliverer.settings.connect_time_max,
             since: Instant::now(),
-            failure: None,
         }
     }
 
     /// Runs the attempt to its end.
     pub(super) async fn run(mut self) -> Attempt {
         if let Err(outcome) = self.send_somewhere().await {
-            // A host that was reached tells more than a search that ended without one.
-            let failure = self.failure.take().unwrap_or(Failure {
-                outcome,
-                is_remote: false,
-                host: None,
-            });
-            self.fail_rest(failure);
+            self.fail_rest(Failure::of_ours(outcome));
         }
         for visit in &mut self.visits {
             visit.outcomes.sort_by_key(|outcome| outcome.recipient);
@@ -114,25 +111,23 @@ impl<'a> Course<'a> {
         }
     }
 
-    /// Sends to whom it can.
+    /// Sends to whom it can, and concludes what becomes of the others.
     ///
     /// # Errors
-    /// What becomes of those who are still pending, if no host has told.
+    /// What becomes of those who are still pending, when there is no host to ask.
     async fn send_somewhere(&mut self) -> Result<(), Outcome> {
-        if self.pending.is_empty() {
-            return Ok(());
-        }
         let deliverer = self.deliverer;
         for _ in 0..KEPT_CONNECTIONS_TRIED_MAX {
+            if self.pending.is_empty() {
+                return Ok(());
+            }
             let Some(connection) = deliverer.pool.take(self.next_hop) else {
                 break;
             };
-            if let Further::Nothing = self.send_over(connection).await {
-                return Ok(());
-            }
             // A kept connection that has died says nothing about the host.
-            self.failure = None;
-            if !self.asked.is_empty() {
+            self.converse(connection).await;
+            self.turn_away();
+            if self.heard.has_put_off() {
                 break;
             }
         }
@@ -153,75 +148,103 @@ impl<'a> Course<'a> {
                 (hosts, &standard)
             }
         };
-        let mut reached = 0;
-        while reached < HOSTS_REACHED_MAX
+        while !self.pending.is_empty()
+            && self.reached.len() < HOSTS_REACHED_MAX
             && let Some(target) = hosts.next().await
         {
-            if self.asked.contains(&target.address) {
-                continue;
+            self.turn_to(&target);
+            if !self.pending.is_empty()
+                && let Err(failure) = self.visit(&target, smarthost).await
+            {
+                self.heard.failed(&target.name, failure);
             }
-            let place = match self.place_at(&target).await {
-                Ok(None) if self.pending.is_empty() => return Ok(()),
-                // It has been spoken to, over a connection that was kept for another domain.
-                Ok(None) if self.asked.contains(&target.address) => continue,
-                Ok(place) => place,
-                Err(failure) => {
-                    self.note(failure);
-                    continue;
-                }
-            };
-            let opening = Opening {
-                network: &deliverer.network,
-                settings: &deliverer.settings,
-                smarthost,
-                target: &target,
-            };
-            match opening.connect().await {
-                Ok(mut connection) => {
-                    connection.takes(place);
-                    let is_protected = connection.host().tls.is_some();
-                    deliverer
-                        .metrics
-                        .count_connection(if is_protected { "tls" } else { "clear" });
-                    if let Further::Nothing = self.send_over(connection).await {
-                        return Ok(());
-                    }
-                    reached += 1;
-                }
-                Err(failure) => {
-                    deliverer.metrics.count_connection("failed");
-                    reached += usize::from(failure.host.is_some());
-                    self.note(failure);
-                }
-            }
+            self.turn_away();
         }
-        let is_final = |failure: &Failure| matches!(failure.outcome, Outcome::Bounced(_));
-        if hosts.is_incomplete() && self.failure.as_ref().is_some_and(is_final) {
-            self.failure = None;
-        }
-        Err(hosts.nothing_found())
+        self.conclude(&hosts);
+        Ok(())
     }
 
-    /// Sends over connections to the host that were kept for other domains. When that does not serve
-    /// everybody, a place for a connection of our own; none where they are not counted.
+    /// Sets aside whom this host does not have to be asked about.
+    fn turn_to(&mut self, target: &Target) {
+        let pending = std::mem::take(&mut self.pending);
+        let has_said = |recipient: &u32| self.heard.has_said(target, *recipient);
+        (self.put_off, self.pending) = pending.into_iter().partition(has_said);
+    }
+
+    /// Those whom the host has put off are pending again, for another one.
+    fn turn_away(&mut self) {
+        self.pending.append(&mut self.put_off);
+    }
+
+    /// Sends to the pending recipients at one host: over connections that were kept for other domains, and
+    /// then over our own, as many as it takes.
+    ///
+    /// # Errors
+    /// Why some are still pending.
+    async fn visit(&mut self, target: &Target, smarthost: &Smarthost) -> Result<(), Failure> {
+        if let NextHop::Domain(_) = self.next_hop {
+            for _ in 0..KEPT_CONNECTIONS_TRIED_MAX {
+                let kept = self.deliverer.pool.take_to(&target.name, target.address);
+                let Some(connection) = kept else { break };
+                if let End::Asked = self.converse(connection).await {
+                    return Ok(());
+                }
+            }
+        }
+        loop {
+            let connection = self.connect(target, smarthost).await?;
+            match self.converse(connection).await {
+                End::Asked => return Ok(()),
+                // Somebody was decided over, so this comes to an end.
+                End::Share => {}
+                End::Broken(failure) => return Err(failure),
+            }
+        }
+    }
+
+    /// A connection to a host, where those are counted within its limit: our own, or one that somebody
+    /// else has just been done with.
+    async fn connect(
+        &mut self,
+        target: &Target,
+        smarthost: &Smarthost,
+    ) -> Result<Connection, Failure> {
+        let deliverer = self.deliverer;
+        let place = match self.next_hop {
+            NextHop::Smarthost(_) => None,
+            NextHop::Domain(_) => match self.place_at(target).await? {
+                Given::Connection(connection) => return Ok(*connection),
+                Given::Place(place) => Some(place),
+            },
+        };
+        let opening = Opening {
+            network: &deliverer.network,
+            settings: &deliverer.settings,
+            smarthost,
+            target,
+        };
+        let opened = opening.connect().await;
+        let is_reached = |failure: &Failure| failure.host.is_some();
+        if opened.as_ref().err().is_none_or(is_reached) {
+            self.reached.insert(target.address);
+        }
+        let how = match &opened {
+            Ok(connection) if connection.host().tls.is_some() => "tls",
+            Ok(_) => "clear",
+            Err(_) => "failed",
+        };
+        deliverer.metrics.count_connection(how);
+        let mut connection = opened?;
+        connection.takes(place);
+        Ok(connection)
+    }
+
+    /// A place for a connection to a host, or a connection that is ready.
     ///
     /// # Errors
     /// No place became free in time.
-    async fn place_at(&mut self, target: &Target) -> Result<Option<Place>, Failure> {
-        if let NextHop::Smarthost(_) = self.next_hop {
-            return Ok(None);
-        }
+    async fn place_at(&mut self, target: &Target) -> Result<Given, Failure> {
         let deliverer = self.deliverer;
-        for _ in 0..KEPT_CONNECTIONS_TRIED_MAX {
-            let kept = deliverer.pool.take_to(&target.name, target.address);
-            let Some(connection) = kept else { break };
-            let before = self.failure.take();
-            let further = self.send_over(connection).await;
-            self.failure = before;
-            if matches!(further, Further::Nothing) || self.asked.contains(&target.address) {
-                return Ok(None);
-            }
-        }
         let host = target.address.ip();
         if deliverer.room.is_full(host) {
             deliverer.pool.make_room_at(host);
@@ -230,25 +253,15 @@ impl<'a> Course<'a> {
         let begun = Instant::now();
         let given = deliverer.room.take(host, within).await;
         self.patience = within.saturating_sub(begun.elapsed());
-        match given {
-            Some(Given::Place(place)) => Ok(Some(place)),
-            Some(Given::Connection(connection)) => {
-                if let Further::Elsewhere = self.send_over(*connection).await {
-                    // It was good a moment ago: what it came to is the host's answer.
-                    self.asked.push(target.address);
-                }
-                Ok(None)
+        given.ok_or_else(|| {
+            let text = format!("{target} has as many connections from here as it may");
+            Failure {
+                outcome: Outcome::Deferred(Reply::new(451, (4, 4, 5), text)),
+                is_remote: false,
+                // It can be reached: others speak to it at this moment.
+                host: Some(target.host()),
             }
-            None => {
-                let text = format!("{target} has as many connections from here as it may");
-                Err(Failure {
-                    outcome: Outcome::Deferred(Reply::new(451, (4, 4, 5), text)),
-                    is_remote: false,
-                    // It can be reached: others speak to it at this moment.
-                    host: Some(target.host()),
-                })
-            }
-        }
+        })
     }
 
     /// How to speak to a smarthost.
@@ -267,48 +280,41 @@ impl<'a> Course<'a> {
         }
     }
 
-    /// Sends to the pending recipients over a connection. Those whom the host has put off are pending
-    /// again afterwards, for another one.
-    async fn send_over(&mut self, connection: Connection) -> Further {
-        self.converse(connection).await;
-        self.pending.append(&mut self.put_off);
-        if self.pending.is_empty() {
-            Further::Nothing
-        } else {
-            Further::Elsewhere
-        }
-    }
-
     /// Sends to the pending recipients over a connection as long as it is good, and keeps it for the next
     /// message if it still is then.
-    async fn converse(&mut self, mut connection: Connection) {
+    async fn converse(&mut self, mut connection: Connection) -> End {
         let settings = &self.deliverer.settings;
         while !self.pending.is_empty() {
-            if connection.transactions() >= settings.transactions_per_connection_max {
-                return self.deliverer.pool.dismiss(connection);
-            }
-            let count = self
-                .pending
-                .len()
-                .min(settings.recipients_per_transaction_max.max(1));
+            let before = self.pending.len();
+            let count = before.min(settings.recipients_per_transaction_max.max(1));
             let rest = self.pending.split_off(count);
             let recipients = std::mem::replace(&mut self.pending, rest);
             self.deliverer.metrics.transactions.inc();
-            match self.transact(&mut connection, &recipients).await {
+            let broken = match self.transact(&mut connection, &recipients).await {
                 Ok(report) => {
                     let ending = connection.ending();
                     let fates =
                         transaction::fates(self.next_hop, &recipients, report, ending.as_ref());
                     self.settle(fates, connection.host());
-                    if let Some(closed) = ending {
-                        self.failure = Some(closed_by(connection.host(), closed));
-                        return;
-                    }
+                    ending.map(|closed| closed_by(connection.host(), closed))
                 }
-                Err(broken) => return self.broken(recipients, broken, &connection),
+                Err(broken) => Some(self.broken(recipients, broken, &connection)),
+            };
+            if let Some(failure) = broken {
+                return match self.pending.is_empty() {
+                    true => End::Asked,
+                    false => End::Broken(failure),
+                };
+            }
+            let has_served = connection.transactions() >= settings.transactions_per_connection_max;
+            // One that has decided over nobody is repeated on the same connection, where that helps.
+            if has_served && (1..before).contains(&self.pending.len()) {
+                self.deliverer.pool.dismiss(connection);
+                return End::Share;
             }
         }
         self.deliverer.keep(self.next_hop, connection).await;
+        End::Asked
     }
 
     /// One transaction, with the message as this host can take it.
@@ -339,18 +345,30 @@ impl<'a> Course<'a> {
 
     /// Takes the replies to a transaction.
     fn settle(&mut self, fates: Fates, host: &RemoteHost) {
-        let put_off = fates.outcomes.iter().filter(|outcome| {
-            // What is said by us would be said to the next host as well.
-            outcome.remote && matches!(outcome.outcome, Outcome::Deferred(_))
-        });
-        let before = self.put_off.len();
-        self.put_off
-            .extend(put_off.map(|outcome| outcome.recipient));
-        if self.put_off.len() > before {
-            self.asked.push(SocketAddr::new(host.address, host.port));
-        }
-        self.record(Some(host.clone()), fates.outcomes, false);
         self.pending.splice(..0, fates.remaining);
+        let outcomes = fates.outcomes;
+        let is_put_off = |outcome: &&RecipientOutcome| {
+            fates.is_misfit || matches!(outcome.outcome, Outcome::Deferred(_))
+        };
+        let put_off = outcomes.iter().filter(is_put_off);
+        let put_off = put_off.map(|outcome| outcome.recipient);
+        let before = self.put_off.len();
+        self.put_off.extend(put_off);
+        if fates.is_misfit {
+            // The trail has it only if it decides.
+            let reply = outcomes.first().map(|of| of.outcome.reply().to_string());
+            tracing::info!(
+                message_id = %self.message.id,
+                next_hop = %self.next_hop,
+                host = host.name,
+                reply,
+                "this host cannot take the message as it is"
+            );
+            self.heard.cannot_take(host, outcomes);
+        } else {
+            self.heard.put_off(host, &self.put_off[before..]);
+            self.record(Some(host.clone()), outcomes, false);
+        }
     }
 
     /// Takes what was said to some recipients before a break. Returns the others.
@@ -377,8 +395,8 @@ impl<'a> Course<'a> {
         rest
     }
 
-    /// A transaction has ended without replies.
-    fn broken(&mut self, recipients: Vec<u32>, broken: Break, connection: &Connection) {
+    /// A transaction has ended without replies. Says why.
+    fn broken(&mut self, recipients: Vec<u32>, broken: Break, connection: &Connection) -> Failure {
         let host = connection.host();
         let recipients = self.settle_refused(recipients, broken.refusals, host);
         let failure = match broken.cause {
@@ -391,42 +409,61 @@ impl<'a> Course<'a> {
                     "the content of a message cannot be read"
                 );
                 let reply = Reply::new(451, (4, 3, 0), "the message cannot be read at the moment");
+                let failure = Failure {
+                    host: Some(host.clone()),
+                    ..Failure::of_ours(Outcome::Deferred(reply))
+                };
                 self.pending.splice(..0, recipients);
                 // No other host would get it either.
-                self.put_off.clear();
-                return self.fail_rest(Failure {
-                    outcome: Outcome::Deferred(reply),
-                    is_remote: false,
-                    host: Some(host.clone()),
-                });
+                self.turn_away();
+                self.fail_rest(failure.clone());
+                return failure;
             }
         };
-        if !broken.is_unknown {
+        if broken.is_unknown {
+            // It has to be tried again, at the risk of a duplicate (RFC 1047). Not at another host and
+            // not at once, which would make the duplicate certain where a host is merely overloaded.
+            self.record_failure(failure.clone(), recipients, true);
+        } else {
             self.pending.splice(..0, recipients);
-            self.failure = Some(failure);
-            return;
         }
-        // It has to be tried again, at the risk of a duplicate (RFC 1047). Not at another host and
-        // not at once, which would make the duplicate certain where a host is merely overloaded.
-        self.record_failure(failure, recipients, true);
+        failure
     }
 
-    /// Keeps why a host did not let us in. That one of them will never take mail (RFC 7504) does not matter
-    /// as long as another one may do so later.
-    fn note(&mut self, failure: Failure) {
-        let may_change = |failure: &Failure| matches!(failure.outcome, Outcome::Deferred(_));
-        if may_change(&failure) || !self.failure.as_ref().is_some_and(may_change) {
-            self.failure = Some(failure);
+    /// Decides over those whom no host took.
+    fn conclude(&mut self, hosts: &Hosts<'_>) {
+        let failure = match self.heard.failure() {
+            Some(failure) if failure.is_temporary() => failure.clone(),
+            // There may be a host that nobody can find now, and it may take the mail.
+            _ if hosts.is_incomplete() => Failure::of_ours(hosts.nothing_found()),
+            never => {
+                let never = never.cloned();
+                for (host, outcomes) in self.heard.misfits() {
+                    let untold = self.untold();
+                    let is_untold = |of: &RecipientOutcome| untold.contains(&of.recipient);
+                    let outcomes = outcomes.into_iter().filter(is_untold).collect();
+                    self.record(Some(host), outcomes, false);
+                }
+                never.unwrap_or_else(|| Failure::of_ours(hosts.nothing_found()))
+            }
+        };
+        self.fail_rest(failure);
+    }
+
+    /// Those who are pending and of whom no host has said anything.
+    fn untold(&self) -> HashSet<u32> {
+        let mut untold: HashSet<u32> = self.pending.iter().copied().collect();
+        for outcome in self.visits.iter().flat_map(|visit| &visit.outcomes) {
+            untold.remove(&outcome.recipient);
         }
+        untold
     }
 
     /// Nobody else can be asked. What a host has said of a recipient stands; this becomes of the others.
     fn fail_rest(&mut self, failure: Failure) {
-        let mut rest = std::mem::take(&mut self.pending);
-        let told = self.visits.iter().flat_map(|visit| &visit.outcomes);
-        let told: HashSet<u32> = told.map(|outcome| outcome.recipient).collect();
-        rest.retain(|recipient| !told.contains(recipient));
-        self.record_failure(failure, rest, false);
+        let rest = self.untold();
+        self.pending.clear();
+        self.record_failure(failure, rest.into_iter().collect(), false);
     }
 
     fn record_failure(&mut self, failure: Failure, recipients: Vec<u32>, is_unknown: bool) {

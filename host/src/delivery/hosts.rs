@@ -178,9 +178,14 @@ impl<'a> Hosts<'a> {
         self.obstacle == Some(Obstacle::NoAnswer)
     }
 
-    /// What becomes of the mail when [`Hosts::next`] gave no address at all.
+    /// What becomes of the mail of those over whom nobody has decided. Never a bounce once
+    /// [`Hosts::next`] gave an address: there is a host, whatever came of it.
     pub(super) fn nothing_found(&self) -> Outcome {
         let reply = |code, enhanced, text| Reply::new(code, enhanced, text);
+        if self.given > 0 && !self.is_incomplete() {
+            let text = "no mail host has decided over this recipient yet";
+            return Outcome::Deferred(reply(451, (4, 4, 0), text));
+        }
         match (self.kind, self.obstacle) {
             (Kind::Domain { .. }, Some(Obstacle::Ourselves)) => loops(),
             (Kind::Smarthost, Some(Obstacle::Ourselves)) => Outcome::Deferred(reply(

@@ -8,13 +8,14 @@
 //!
 //! The parts: `hosts` finds addresses, `opening` makes a connection of one, `connection` does what
 //! the session asks, `transaction` says what a message needs and what replies mean, `fitting` makes a message
-//! fit what a host lists, `attempt` goes from host to host, `pool` keeps connections for the next message, `room` bounds those to one host, `gate` is where content waits, `path`
+//! fit what a host lists, `attempt` goes from host to host, `heard` keeps what they have said, `pool` keeps connections for the next message, `room` bounds those to one host, `gate` is where content waits, `path`
 //! tells where mail would go.
 
 mod attempt;
 mod connection;
 mod fitting;
 mod gate;
+mod heard;
 mod hosts;
 mod metrics;
 mod opening;

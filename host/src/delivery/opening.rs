@@ -21,13 +21,29 @@ use crate::tls::client::{HandshakeError, Trust};
 const IMPLICIT_TLS_PORT: u16 = 465;
 
 /// Why a host does not take the mail, and what becomes of it if no other one does.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Failure {
     pub(super) outcome: Outcome,
     /// The reply came from the host.
     pub(super) is_remote: bool,
     /// The host, if it was reached.
     pub(super) host: Option<RemoteHost>,
+}
+
+impl Failure {
+    /// One that no host has a part in.
+    pub(super) fn of_ours(outcome: Outcome) -> Self {
+        Self {
+            outcome,
+            is_remote: false,
+            host: None,
+        }
+    }
+
+    /// Whether the host may take the mail later.
+    pub(super) fn is_temporary(&self) -> bool {
+        matches!(self.outcome, Outcome::Deferred(_))
+    }
 }
 
 /// What is known before a connection is opened.

@@ -363,6 +363,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn who_was_cut_off_over_the_connection_of_another_domain_is_never_bounced() {
+        let host = Script::new();
+        let deliverer = shared(&host).deliverer();
+        Mail::to(&["a@b.example"]).deliver(&deliverer).await;
+        let _host = host
+            .at("RCPT TO:<grey", Act::Say("450 4.2.0 Later\r\n"))
+            .at("RCPT TO:<slam", Act::SayAndCut("421 4.7.0 Enough\r\n"));
+        let next_hop = crate::message::NextHop::Domain("c.example".to_owned());
+        let mail = Mail::by(next_hop, &["grey@c.example", "slam@c.example"]);
+        let outcomes = brief(&mail.deliver(&deliverer).await);
+        assert_eq!(outcomes, ["deferred 450 4.2.0", "deferred 421 4.7.0"]);
+    }
+
+    #[tokio::test]
     async fn a_smarthost_is_not_spoken_to_over_the_connection_of_a_domain() {
         let host = Script::new();
         let deliverer = World::of(&host)

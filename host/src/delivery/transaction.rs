@@ -59,6 +59,8 @@ pub(super) struct Fates {
     /// Recipients of whom nothing was decided: there were too many for one transaction, or the host
     /// broke off. They may go again at once, in another transaction or to another host.
     pub(super) remaining: Vec<u32>,
+    /// The outcomes are ours: the host lists too little for this message. Another one may list more.
+    pub(super) is_misfit: bool,
 }
 
 /// Reads the report of a transaction with a host of that next hop for `recipients`, and how the
@@ -76,6 +78,7 @@ pub(super) fn fates(
     let mut fates = Fates {
         outcomes: Vec::with_capacity(recipients.len()),
         remaining: Vec::new(),
+        is_misfit: report.is_local,
     };
     for (recipient, reply) in recipients.iter().copied().zip(report.recipients) {
         // RFC 5321 §4.5.3.1.10. Only as long as each transaction gets somebody through.

@@ -300,3 +300,129 @@ async fn a_cut_in_the_middle_of_the_content_leaves_the_mail_to_the_next_host() {
     assert!(!attempt.is_unknown());
     assert!(host.seen().contents.is_empty() && other.seen().contents == [content]);
 }
+
+/// 150 recipients: two transactions.
+fn many() -> Vec<String> {
+    (0..150)
+        .map(|number| format!("r{number}@b.example"))
+        .collect()
+}
+
+#[tokio::test]
+async fn who_was_cut_off_over_a_kept_connection_is_never_bounced() {
+    for break_off in [Act::SayAndCut("421 4.7.0 Too many errors\r\n"), Act::Cut] {
+        let host = Script::new();
+        let deliverer = World::of(&host).deliverer();
+        Mail::to(&["a@b.example"]).deliver(&deliverer).await;
+        let host = host
+            .at("RCPT TO:<grey", Act::Say("450 4.2.0 Greylisted\r\n"))
+            .at("RCPT TO:<slam", break_off);
+        let mail = Mail::to(&["grey@b.example", "slam@b.example"]);
+        let outcomes = brief(&mail.deliver(&deliverer).await);
+        assert_eq!(outcomes[0], "deferred 450 4.2.0", "{break_off:?}");
+        assert!(outcomes[1].starts_with("deferred 4"), "{outcomes:?}");
+        // He is asked for once more, over a connection that has not seen an error; the other one is not.
+        let commands = host.seen().commands;
+        let asked = |start: &str| {
+            commands
+                .iter()
+                .filter(|line| line.starts_with(start))
+                .count()
+        };
+        assert_eq!(asked("RCPT TO:<grey"), 1);
+        assert_eq!(asked("RCPT TO:<slam"), 2);
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_has_served_its_share_is_followed_by_another_one() {
+    let host = Script::new()
+        .at("RCPT TO:<r7@", Act::Say("450 4.2.0 Later\r\n"))
+        .at("RCPT TO:<r8@", Act::Say("550 5.1.1 Nobody\r\n"));
+    let world = World::of(&host).with(|settings| settings.transactions_per_connection_max = 1);
+    let recipients = many();
+    let recipients: Vec<&str> = recipients.iter().map(String::as_str).collect();
+    let attempt = Mail::to(&recipients).deliver(&world.deliverer()).await;
+    let outcomes = brief(&attempt);
+    let count = |wanted: &str| outcomes.iter().filter(|of| *of == wanted).count();
+    assert_eq!(count("delivered 250 2.0.0"), 148, "{outcomes:?}");
+    assert_eq!(
+        (&*outcomes[7], &*outcomes[8]),
+        ("deferred 450 4.2.0", "bounced 550 5.1.1")
+    );
+    assert_eq!(
+        (host.seen().connections, host.seen().contents.len()),
+        (2, 2)
+    );
+}
+
+#[tokio::test]
+async fn those_behind_an_unknown_outcome_are_not_bounced() {
+    let host = Script::new().at(".", Act::Cut);
+    let recipients = many();
+    let recipients: Vec<&str> = recipients.iter().map(String::as_str).collect();
+    let attempt = Mail::to(&recipients)
+        .deliver(&World::of(&host).deliverer())
+        .await;
+    assert_eq!(brief(&attempt), vec!["deferred 451 4.4.2 local"; 150]);
+    assert!(attempt.is_unknown());
+}
+
+#[tokio::test]
+async fn a_host_that_cannot_take_the_message_decides_only_when_no_other_may_take_it() {
+    let small = || Script::new().listing(&["SIZE 10"]);
+    let at_rcpt = |reply| Script::new().at("RCPT", Act::Say(reply));
+    let grey = || at_rcpt("450 4.2.0 Greylisted\r\n");
+    let delivered = "delivered 250 2.0.0";
+    for (first, second, outcome) in [
+        (grey(), small(), "deferred 450 4.2.0"),
+        (small(), grey(), "deferred 450 4.2.0"),
+        (small(), Script::new(), delivered),
+        (
+            small(),
+            at_rcpt("550 5.1.1 Nobody\r\n"),
+            "bounced 550 5.1.1",
+        ),
+        (small(), small(), "bounced 552 5.3.4 local"),
+        (
+            Script::new().at("connect", Act::Say("421 4.3.2 Busy\r\n")),
+            small(),
+            "deferred 421 4.3.2",
+        ),
+        (
+            small(),
+            Script::new().at("connect", Act::Cut),
+            "deferred 451 4.4.2 local",
+        ),
+        (
+            small(),
+            Script::new().at("connect", Act::Say("521 5.3.2 Never\r\n")),
+            "bounced 552 5.3.4 local",
+        ),
+    ] {
+        let deliverer = two_hosts(&first, &second).deliverer();
+        let attempt = Mail::to(&["a@b.example"]).deliver(&deliverer).await;
+        assert_eq!(brief(&attempt), [outcome]);
+    }
+}
+
+#[tokio::test]
+async fn an_address_that_does_not_answer_is_no_other_host() {
+    let small = Script::new().listing(&["SIZE 10"]);
+    for (first, second) in [("192.0.2.1", "192.0.2.9"), ("192.0.2.9", "192.0.2.1")] {
+        let mut world = World::new()
+            .mx("b.example", 10, "mx.example", first)
+            .host("192.0.2.1:25", &small);
+        world.table = world.table.address("mx.example", second);
+        let attempt = Mail::to(&["a@b.example"]).deliver(&world.deliverer()).await;
+        assert_eq!(brief(&attempt), ["bounced 552 5.3.4 local"]);
+    }
+    // Nobody knows where the other host is, and it may take more.
+    let mut world = World::of(&small);
+    world.table = world
+        .table
+        .mx("b.example", 5, "lost.example")
+        .failing("lost.example");
+    let attempt = Mail::to(&["a@b.example"]).deliver(&world.deliverer()).await;
+    assert_eq!(brief(&attempt), ["deferred 451 4.4.3 local"]);
+}
