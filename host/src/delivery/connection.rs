@@ -295,7 +295,13 @@ impl Connection {
                 }
                 self.session.finish_content();
             }
-            if let Err(error) = self.flush().await {
+            let flushed = self.flush().await;
+            // The end may be on its way though the network failed behind it: whatever comes of it from here
+            // on, the message may have been accepted.
+            if is_last && self.session.output().is_empty() {
+                return Ok(Sent::Whole);
+            }
+            if let Err(error) = flushed {
                 return match self.last_words().await {
                     Some(report) => Ok(Sent::CutShort(report)),
                     None => Err(Cause::Lost(error)),
@@ -304,8 +310,7 @@ impl Connection {
             self.overhear().map_err(Cause::Lost)?;
             loop {
                 match self.session.next() {
-                    Step::Content if !is_last => break,
-                    Step::Receive { .. } if is_last => return Ok(Sent::Whole),
+                    Step::Content => break,
                     // So many chunks are in flight that their replies come first.
                     Step::Receive { within, wait } => {
                         self.receive(within, wait).await.map_err(Cause::Lost)?;
@@ -423,3 +428,6 @@ impl Connection {
         is_refusal.then_some(report)
     }
 }
+
+#[cfg(test)]
+mod tests;
