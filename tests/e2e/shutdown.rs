@@ -82,7 +82,7 @@ fn clients_and_deliveries_share_one_grace() {
     let hop = Sink::start(relay.ip, &["--hang", "dot"]);
     let password = relay.user("ann", "a.example");
     let mut client = relay.logged_in("ann", &password);
-    message_id(&client.message(
+    let id = message_id(&client.message(
         "ann@a.example",
         "bob@d.example",
         &mail("ann@a.example", "stuck"),
@@ -97,6 +97,12 @@ fn clients_and_deliveries_share_one_grace() {
     assert!(took >= grace, "both were given their time: {took:?}");
     assert!(took < 2 * grace, "one after the other: {took:?}");
     drop(hop);
+    relay.restart();
+    let trail = relay.printed_by(&["queue", "show", &id]);
+    assert!(
+        trail.contains("a later attempt may deliver twice"),
+        "{trail}"
+    );
 }
 
 #[test]

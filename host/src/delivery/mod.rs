@@ -93,7 +93,8 @@ impl Deliverer {
     /// ([`Routes::lead_to`](crate::message::Routes::lead_to)).
     ///
     /// The content is opened for each transaction that gets so far. Dropping the future ends the
-    /// attempt: the connection is closed, and no message is half accepted, since it lacks its end.
+    /// attempt and closes the connection. A host that has not got the end of the content forgets the
+    /// message; whether it has got it, the caller cannot know once the content was opened.
     pub async fn deliver(
         &self,
         message: &Message,

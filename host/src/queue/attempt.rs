@@ -3,10 +3,12 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 
 use outpost_smtp::ReversePath;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::deliver::Deliver;
 use super::metrics::Metrics;
@@ -32,6 +34,8 @@ pub(super) struct Shared {
     pub(super) metrics: Metrics,
     /// Whether settlements cannot be recorded at present.
     pub(super) recording: Trouble,
+    /// Ends attempts where they are.
+    pub(super) cut: CancellationToken,
 }
 
 /// A claim that is given back when it is dropped before it was settled: no end of a task, not even
@@ -71,6 +75,14 @@ pub(super) struct Attempted {
     at: Timestamp,
 }
 
+/// How a claimed delivery came back.
+pub(super) enum Returned {
+    /// There was an attempt.
+    Attempted(Attempted),
+    /// Nothing was sent, and nothing was learned: it is as it was.
+    Untried(Held),
+}
+
 impl Attempted {
     /// Whether a host was reached, or may have been. Nothing was when all that is known was decided here.
     pub(super) fn has_reached(&self) -> bool {
@@ -87,8 +99,8 @@ impl Attempted {
     }
 }
 
-/// Makes one attempt.
-pub(super) async fn attempt(shared: Arc<Shared>, held: Held) -> Attempted {
+/// Makes one attempt, unless it is cut off before it has sent anything.
+pub(super) async fn attempt(shared: Arc<Shared>, held: Held) -> Returned {
     let Claim {
         delivery, message, ..
     } = &held.claim;
@@ -99,9 +111,12 @@ pub(super) async fn attempt(shared: Arc<Shared>, held: Held) -> Attempted {
         let wait = shared.clock.now().since(delivery.due.max(message.accepted));
         shared.metrics.first_attempt_after(message.class, wait);
     }
+    let has_opened = Arc::new(AtomicBool::new(false));
     let content = {
         let (spool, id) = (shared.spool.clone(), message.id);
+        let has_opened = has_opened.clone();
         Box::new(move || {
+            has_opened.store(true, Ordering::Relaxed);
             let spool = spool.clone();
             Box::pin(async move { spool.content(id).await }) as Pin<Box<_>>
         })
@@ -109,17 +124,29 @@ pub(super) async fn attempt(shared: Arc<Shared>, held: Held) -> Attempted {
     let attempting = shared
         .deliver
         .deliver(message.clone(), delivery.clone(), content);
-    let attempt = guarded(attempting).await.unwrap_or_else(|Panicked| {
-        tracing::error!(message_id = %delivery.id.message, delivery = %delivery.id, next_hop = %delivery.next_hop, "an attempt panicked");
-        // Where it was is not known: perhaps behind the final dot.
-        let visit = Visit { host: None, took: begun.elapsed(), outcomes: Vec::new(), unknown: true };
-        Attempt { visits: vec![visit] }
-    });
-    Attempted {
-        held,
-        attempt,
-        at: shared.clock.now(),
-    }
+    // Where it was is not known: perhaps behind the final dot.
+    let lost = || Attempt {
+        visits: vec![Visit {
+            host: None,
+            took: begun.elapsed(),
+            outcomes: Vec::new(),
+            unknown: true,
+        }],
+    };
+    let attempt = tokio::select! {
+        biased;
+        attempt = guarded(attempting) => attempt.unwrap_or_else(|Panicked| {
+            tracing::error!(message_id = %delivery.id.message, delivery = %delivery.id, next_hop = %delivery.next_hop, "an attempt panicked");
+            lost()
+        }),
+        () = shared.cut.cancelled() => match has_opened.load(Ordering::Relaxed) {
+            true => lost(),
+            // Without its content no message was accepted.
+            false => return Returned::Untried(held),
+        },
+    };
+    let at = shared.clock.now();
+    Returned::Attempted(Attempted { held, attempt, at })
 }
 
 struct Panicked;

@@ -15,7 +15,8 @@ pub trait Deliver: Send + Sync + 'static {
     /// Tries to deliver to all pending recipients of `delivery`, and says what became of each.
     ///
     /// It always comes back: with its own time limits, and with an outcome where nothing answered.
-    /// Dropped, it ends the attempt; that happens when the relay stops and the attempt does not end.
+    /// Dropped, it ends the attempt; that happens when the relay stops and the attempt does not end. A message
+    /// whose content was never opened has not been sent then; one whose content was may have arrived.
     fn deliver(
         &self,
         message: Arc<Message>,

@@ -175,6 +175,8 @@ pub(super) enum Act {
     End(Duration, Outcome),
     /// Never ends.
     Hang,
+    /// Opens the content and never ends.
+    HangInContent,
     /// Panics.
     Panic,
 }
@@ -231,7 +233,7 @@ impl Deliver for Script {
         &self,
         message: Arc<Message>,
         delivery: Delivery,
-        _content: OpenContent,
+        content: OpenContent,
     ) -> Pin<Box<dyn Future<Output = Attempt> + Send>> {
         self.seen
             .lock()
@@ -252,6 +254,11 @@ impl Deliver for Script {
                     attempt(&delivery, &vec![outcome; delivery.recipients.len()])
                 }
                 Act::Hang => std::future::pending().await,
+                Act::HangInContent => {
+                    let opened = content().await;
+                    assert!(opened.is_ok(), "the content of what was claimed is there");
+                    std::future::pending().await
+                }
                 Act::Panic => panic!("as the script says"),
             }
         })

@@ -14,8 +14,9 @@ use std::time::Duration;
 use outpost_smtp::Mailbox;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
-use super::attempt::{Attempted, Held, Shared, attempt, settle};
+use super::attempt::{Held, Returned, Shared, attempt, settle};
 use super::deliver::Deliver;
 use super::metrics::Metrics;
 use super::reach::Turn;
@@ -38,6 +39,9 @@ const STALL: Duration = Duration::from_secs(1);
 
 /// How long settlements may take after the last attempt ended, when the relay stops.
 const SETTLE_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long attempts may take to notice that they are cut off: they only have to be woken.
+const CUT_WITHIN: Duration = Duration::from_secs(1);
 
 /// Tells where mail of a source for a mailbox goes.
 pub type NextHopOf = dyn Fn(Source<'_>, &Mailbox) -> NextHop + Send + Sync;
@@ -66,7 +70,7 @@ pub struct Parts {
 pub struct Queue {
     shared: Arc<Shared>,
     scheduler: Scheduler,
-    attempts: JoinSet<Attempted>,
+    attempts: JoinSet<Returned>,
     settlements: JoinSet<()>,
     /// Whether claims fail at present, and until when none is tried.
     claiming: Trouble,
@@ -101,6 +105,7 @@ impl Queue {
                 returned_octets_max: settings.returned_octets_max,
                 metrics: parts.metrics,
                 recording: Trouble::with("recording what became of a delivery"),
+                cut: CancellationToken::new(),
             }),
         }
     }
@@ -111,7 +116,8 @@ impl Queue {
     }
 
     /// Delivers until `stop` is ready. Then nothing more is claimed; attempts under way may end
-    /// within the configured time and are cut off after it, and what they had claimed is given back.
+    /// within the configured time and are cut off after it. What they had claimed is given back; where
+    /// content was on its way, that the outcome is unknown is recorded first.
     pub async fn run(mut self, stop: impl Future<Output = ()>) {
         let claimed = self.deliver_until(pin!(stop)).await;
         // A claim that was under way when the end came: given back as soon as it is there.
@@ -223,9 +229,11 @@ impl Queue {
     }
 
     /// The lane is free again; the settlement goes on beside it.
-    fn ended(&mut self, ended: Result<Attempted, JoinError>) {
+    fn ended(&mut self, ended: Result<Returned, JoinError>) {
         match ended {
-            Ok(attempted) => {
+            // It was cut off: the queue stops.
+            Ok(Returned::Untried(held)) => drop(held),
+            Ok(Returned::Attempted(attempted)) => {
                 let next_hop = attempted.held.next_hop();
                 let now = self.shared.clock.now();
                 let turn = self
@@ -271,6 +279,13 @@ impl Queue {
         }
         if !self.attempts.is_empty() {
             tracing::info!(attempts = self.attempts.len(), "attempts are cut off");
+            self.shared.cut.cancel();
+            let deadline = Instant::now() + CUT_WITHIN;
+            while let Ok(Some(ended)) =
+                tokio::time::timeout_at(deadline, self.attempts.join_next()).await
+            {
+                self.ended(ended);
+            }
             self.attempts.shutdown().await;
         }
         let deadline = Instant::now() + SETTLE_WITHIN;
