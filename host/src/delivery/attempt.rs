@@ -25,7 +25,8 @@ use super::room::Given;
 use super::settings::Smarthost;
 use super::transaction::{self, Fates};
 use crate::message::{
-    Attempt, Delivery, HostPort, Message, NextHop, Outcome, RecipientOutcome, RemoteHost, Visit,
+    Attempt, Contact, Delivery, HostPort, Message, NextHop, Outcome, RecipientOutcome, RemoteHost,
+    Visit,
 };
 
 /// Kept connections tried before a new one is opened. Where several in a row are dead, the host has
@@ -53,6 +54,7 @@ pub(super) struct Course<'a> {
     heard: Heard,
     /// Hosts that were reached.
     reached: HashSet<SocketAddr>,
+    contact: Contact,
     visits: Vec<Visit>,
     /// How long it may still wait for places at hosts.
     patience: Duration,
@@ -92,6 +94,7 @@ impl<'a> Course<'a> {
             put_off: Vec::new(),
             heard: Heard::default(),
             reached: HashSet::new(),
+            contact: Contact::Missed,
             visits: Vec::new(),
             patience: deliverer.settings.connect_time_max,
             since: Instant::now(),
@@ -108,6 +111,7 @@ impl<'a> Course<'a> {
         }
         Attempt {
             visits: self.visits,
+            contact: self.contact,
         }
     }
 
@@ -213,7 +217,10 @@ impl<'a> Course<'a> {
         let place = match self.next_hop {
             NextHop::Smarthost(_) => None,
             NextHop::Domain(_) => match self.place_at(target).await? {
-                Given::Connection(connection) => return Ok(*connection),
+                Given::Connection(connection) => {
+                    self.contact = Contact::Ready;
+                    return Ok(*connection);
+                }
                 Given::Place(place) => Some(place),
             },
         };
@@ -235,6 +242,7 @@ impl<'a> Course<'a> {
         };
         deliverer.metrics.count_connection(how);
         let mut connection = opened?;
+        self.contact = Contact::Ready;
         connection.takes(place);
         Ok(connection)
     }
@@ -253,14 +261,16 @@ impl<'a> Course<'a> {
         let begun = Instant::now();
         let given = deliverer.room.take(host, within).await;
         self.patience = within.saturating_sub(begun.elapsed());
-        given.ok_or_else(|| {
-            let text = format!("{target} has as many connections from here as it may");
-            Failure {
-                outcome: Outcome::Deferred(Reply::new(451, (4, 4, 5), text)),
-                is_remote: false,
-                // It can be reached: others speak to it at this moment.
-                host: Some(target.host()),
-            }
+        if let Some(given) = given {
+            return Ok(given);
+        }
+        // It can be reached: others speak to it at this moment.
+        self.contact = Contact::Ready;
+        let text = format!("{target} has as many connections from here as it may");
+        Err(Failure {
+            outcome: Outcome::Deferred(Reply::new(451, (4, 4, 5), text)),
+            is_remote: false,
+            host: Some(target.host()),
         })
     }
 
@@ -292,6 +302,7 @@ impl<'a> Course<'a> {
             self.deliverer.metrics.transactions.inc();
             let broken = match self.transact(&mut connection, &recipients).await {
                 Ok(report) => {
+                    self.contact = Contact::Ready;
                     let ending = connection.ending();
                     let fates =
                         transaction::fates(self.next_hop, &recipients, report, ending.as_ref());
@@ -413,6 +424,7 @@ impl<'a> Course<'a> {
                     host: Some(host.clone()),
                     ..Failure::of_ours(Outcome::Deferred(reply))
                 };
+                self.contact = Contact::Ready;
                 self.pending.splice(..0, recipients);
                 // No other host would get it either.
                 self.turn_away();
@@ -421,6 +433,7 @@ impl<'a> Course<'a> {
             }
         };
         if broken.is_unknown {
+            self.contact = Contact::Ready;
             // It has to be tried again, at the risk of a duplicate (RFC 1047). Not at another host and
             // not at once, which would make the duplicate certain where a host is merely overloaded.
             self.record_failure(failure.clone(), recipients, true);

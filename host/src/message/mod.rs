@@ -25,7 +25,7 @@ pub use delivery::{Delivery, DeliveryId, DeliveryState, Line, NextHop};
 pub use envelope::{Envelope, Recipient};
 pub use id::MessageId;
 pub use origin::{Message, Origin, Priorities, Submission, TlsParameters};
-pub use outcome::{Attempt, Outcome, RecipientOutcome, RemoteHost, Visit};
+pub use outcome::{Attempt, Contact, Outcome, RecipientOutcome, RemoteHost, Visit};
 pub use route::{
     HostPort, NotAHostPort, NotAPattern, NotSenders, Pattern, Route, Routes, SMTP_PORT, Senders,
     Source,

@@ -69,6 +69,18 @@ pub struct RemoteHost {
 pub struct Attempt {
     /// What came of it at each host that decided over somebody, in the order in which they were asked.
     pub visits: Vec<Visit>,
+    /// How far it got, whatever came of it.
+    pub contact: Contact,
+}
+
+/// How far an attempt got with the hosts of its next hop.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Contact {
+    /// No host was ready for mail: none was found or answered, or none that did let us in.
+    Missed,
+    /// A host was, or may have been.
+    #[default]
+    Ready,
 }
 
 /// What came of an attempt at one host.

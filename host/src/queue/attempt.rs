@@ -18,7 +18,9 @@ use super::settings::RulesInForce;
 use super::settle::{Ended, Plan};
 use super::trouble::{Backoff, Trouble};
 use crate::clock::Clock;
-use crate::message::{Attempt, Event, MessageId, NextHop, Outcome, Timestamp, TrailEntry, Visit};
+use crate::message::{
+    Attempt, Contact, Event, MessageId, NextHop, Outcome, Timestamp, TrailEntry, Visit,
+};
 use crate::spool::{Claim, Settlement, Spool, SpoolError};
 
 /// What all attempts share.
@@ -84,18 +86,13 @@ pub(super) enum Returned {
 }
 
 impl Attempted {
-    /// Whether a host was reached, or may have been. Nothing was when all that is known was decided here.
+    /// Whether the next hop is of use: a host was ready for mail, or something final was learned. A host that
+    /// lets nobody in is like one that is not there: each further message would only be told the same.
     pub(super) fn has_reached(&self) -> bool {
-        let visits = &self.attempt.visits;
-        visits.is_empty()
-            || visits.iter().any(|visit| {
-                visit.host.is_some()
-                    || visit.unknown
-                    || visit
-                        .outcomes
-                        .iter()
-                        .any(|of| !matches!(of.outcome, Outcome::Deferred(_)))
-            })
+        let outcomes = self.attempt.visits.iter().flat_map(|visit| &visit.outcomes);
+        let mut outcomes = outcomes.map(|of| &of.outcome);
+        self.attempt.contact == Contact::Ready
+            || outcomes.any(|outcome| !matches!(outcome, Outcome::Deferred(_)))
     }
 }
 
@@ -132,6 +129,7 @@ pub(super) async fn attempt(shared: Arc<Shared>, held: Held) -> Returned {
             outcomes: Vec::new(),
             unknown: true,
         }],
+        contact: Contact::Ready,
     };
     let attempt = tokio::select! {
         biased;

@@ -1,7 +1,8 @@
 //! Whether a next hop can be reached, and what may go there while it cannot.
 //!
 //! A lane whose attempts all reach nothing, one after the other, is shut: a hundred thousand messages for a host
-//! that is down would otherwise be tried one by one, again and again, to learn the same. While it is shut its mail
+//! that is down would otherwise be tried one by one, again and again, to learn the same. One that answers and lets
+//! nobody in, since it is busy or the login is wrong, counts as not reached. While it is shut its mail
 //! waits as it is. After a wait one delivery is tried, the most urgent; when that reaches a host the lane is open,
 //! else the wait begins anew and is longer. Mail that has been due for long goes along with such a trial all the
 //! same, so that its sender is told in time that it waits, and that it never arrived.

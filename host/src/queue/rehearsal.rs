@@ -10,9 +10,9 @@ use outpost_smtp::{Body, Mailbox, Notify, Reply, ReversePath};
 
 use super::deliver::{Deliver, OpenContent};
 use crate::message::{
-    Attempt, Class, Delivery, DeliveryId, DeliveryState, Envelope, Message, MessageId, NextHop,
-    Origin, Outcome, Priorities, Recipient, RecipientOutcome, RemoteHost, Submission, Timestamp,
-    Visit,
+    Attempt, Class, Contact, Delivery, DeliveryId, DeliveryState, Envelope, Message, MessageId,
+    NextHop, Origin, Outcome, Priorities, Recipient, RecipientOutcome, RemoteHost, Submission,
+    Timestamp, Visit,
 };
 use crate::spool::{NewDelivery, NewMessage};
 
@@ -165,6 +165,7 @@ pub(super) fn attempt(delivery: &Delivery, outcomes: &[Outcome]) -> Attempt {
             outcomes: outcomes.collect(),
             unknown: false,
         }],
+        contact: Contact::Ready,
     }
 }
 

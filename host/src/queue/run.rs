@@ -241,7 +241,7 @@ impl Queue {
                     .finished(next_hop, attempted.has_reached(), now);
                 match turn {
                     Some(Turn::Shut) => {
-                        tracing::warn!(%next_hop, "cannot be reached: what waits for it stays as it is, and it is tried now and then");
+                        tracing::warn!(%next_hop, "cannot be reached, or lets no mail in: what waits for it stays as it is, and it is tried now and then");
                     }
                     Some(Turn::Open) => tracing::info!(%next_hop, "can be reached again"),
                     None => {}

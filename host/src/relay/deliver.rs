@@ -65,7 +65,7 @@ impl Deliver for Along {
             delivery.recipients.iter().copied(),
         );
         Box::pin(async move {
-            let mut attempt = Attempt::default();
+            let (mut visits, mut contact) = (Vec::new(), None);
             for (next_hop, recipients) in parts {
                 let part = Delivery {
                     next_hop,
@@ -73,9 +73,11 @@ impl Deliver for Along {
                     ..delivery.clone()
                 };
                 let made = deliverer.deliver(&message, &part, &content).await;
-                attempt.visits.extend(made.visits);
+                visits.extend(made.visits);
+                contact = contact.max(Some(made.contact));
             }
-            attempt
+            let contact = contact.unwrap_or_default();
+            Attempt { visits, contact }
         })
     }
 }

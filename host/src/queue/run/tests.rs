@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use outpost_smtp::ReversePath;
 
 use super::*;
-use crate::message::{Attempt, Class, Delivery, Event, Message, MessageId};
+use crate::message::{Attempt, Class, Contact, Delivery, Event, Message, MessageId};
 use crate::queue::deliver::OpenContent;
 use crate::queue::rehearsal::{
     Act, Script, Seen, attempt as attempt_with, bounced, deferred, delivered, message, seconds,
@@ -94,7 +94,7 @@ impl Deliver for Gone {
         let outcome = if is_back { delivered() } else { deferred() };
         let mut attempt = attempt_with(&delivery, &[outcome]);
         if !is_back {
-            attempt.visits[0].host = None;
+            attempt.contact = Contact::Missed;
         }
         Box::pin(async { attempt })
     }

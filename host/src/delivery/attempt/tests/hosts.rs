@@ -4,6 +4,7 @@ use tokio::time::Instant;
 
 use crate::delivery::attempt::HOSTS_REACHED_MAX;
 use crate::delivery::rehearsal::{Act, Mail, Script, World, brief, last_host, seconds};
+use crate::message::{Contact, NextHop};
 
 /// The mail of b.example is taken by `first`, and if it does not, by `second`.
 fn two_hosts(first: &Script, second: &Script) -> World {
@@ -425,4 +426,44 @@ async fn an_address_that_does_not_answer_is_no_other_host() {
         .failing("lost.example");
     let attempt = Mail::to(&["a@b.example"]).deliver(&world.deliverer()).await;
     assert_eq!(brief(&attempt), ["deferred 451 4.4.3 local"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_next_hop_is_of_use_when_one_of_its_hosts_is_ready_for_mail() {
+    let busy = Act::Say("421 4.3.2 Busy\r\n");
+    for (command, act, contact) in [
+        ("connect", Act::Hang, Contact::Missed),
+        ("connect", Act::Cut, Contact::Missed),
+        ("connect", busy, Contact::Missed),
+        ("EHLO", busy, Contact::Missed),
+        ("MAIL", busy, Contact::Ready),
+        ("RCPT", Act::Cut, Contact::Ready),
+        (".", Act::Cut, Contact::Ready),
+    ] {
+        let host = Script::new().at(command, act);
+        let deliverer = World::of(&host).deliverer();
+        let attempt = Mail::to(&["a@b.example"]).deliver(&deliverer).await;
+        assert_eq!(attempt.contact, contact, "{command} {act:?}");
+        let deliverer = two_hosts(&host, &Script::new()).deliverer();
+        let attempt = Mail::to(&["a@b.example"]).deliver(&deliverer).await;
+        assert_eq!(attempt.contact, Contact::Ready, "{command} {act:?}");
+    }
+    // A kept connection is a host that is ready, if it is not dead.
+    let host = Script::new();
+    let deliverer = World::of(&host).deliverer();
+    for (command, contact) in [("-", Contact::Ready), ("MAIL", Contact::Missed)] {
+        Mail::to(&["a@b.example"]).deliver(&deliverer).await;
+        let host = host.clone().times(1, command, Act::Cut);
+        let _host = host.times(1, "connect", busy);
+        let attempt = Mail::to(&["a@b.example"]).deliver(&deliverer).await;
+        assert_eq!(attempt.contact, contact, "{command}");
+    }
+    // Nobody is there, or nobody knows where.
+    let mut world = World::new().mx("b.example", 10, "mx.example", "198.51.100.1");
+    world.table = world.table.failing("lame.example");
+    let deliverer = world.deliverer();
+    for domain in ["b.example", "lame.example"] {
+        let mail = Mail::by(NextHop::Domain(domain.to_owned()), &["a@b.example"]);
+        assert_eq!(mail.deliver(&deliverer).await.contact, Contact::Missed);
+    }
 }
