@@ -74,6 +74,9 @@ pub struct Api {
     pub auth: Authenticator,
     /// The queue.
     pub spool: Arc<dyn Spool>,
+    /// Called when an operator wants mail to be tried again now: whoever delivers must not wait for anything
+    /// else then.
+    pub retried: Box<dyn Fn() + Send + Sync>,
     /// The policy components.
     pub plugins: Arc<dyn PluginStatus>,
     /// Reads the configuration again.

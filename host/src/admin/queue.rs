@@ -193,6 +193,9 @@ pub(super) async fn change(
         .await
         .map_err(|error| spool_problem(&error))?;
     deed.note(|noted| noted.deliveries = Some(count));
+    if action == QueueAction::Retry && !dry_run && count > 0 {
+        (api.retried)();
+    }
     if count == 0
         && let Some(id) = message
     {

@@ -12,6 +12,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use outpost_smtp::Mailbox;
+use tokio::sync::Notify;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -77,6 +78,7 @@ pub struct Queue {
     backoff: Backoff,
     not_before: Option<Instant>,
     stop_within: Duration,
+    impatience: Arc<Notify>,
 }
 
 /// A claim under way, and the line that it is from.
@@ -94,6 +96,7 @@ impl Queue {
             backoff: Backoff::default(),
             not_before: None,
             stop_within: settings.stop_within,
+            impatience: Arc::default(),
             shared: Arc::new(Shared {
                 spool: parts.spool,
                 deliver: parts.deliver,
@@ -113,6 +116,12 @@ impl Queue {
     /// What is made of outcomes, to be changed while it runs.
     pub fn rules(&self) -> Arc<RulesInForce> {
         Arc::clone(&self.shared.rules)
+    }
+
+    /// When this is notified, next hops that could not be reached are tried at once: somebody wants mail to
+    /// be tried again now.
+    pub fn impatience(&self) -> Arc<Notify> {
+        Arc::clone(&self.impatience)
     }
 
     /// Delivers until `stop` is ready. Then nothing more is claimed; attempts under way may end
@@ -138,6 +147,7 @@ impl Queue {
         let spool = self.shared.spool.clone();
         let mut changes = spool.changes();
         let mut claiming: Option<Claiming> = None;
+        let impatience = self.impatience();
         loop {
             if claiming.is_none() {
                 // What came in since the last claim may be more urgent than what is known.
@@ -154,6 +164,10 @@ impl Queue {
                 () = &mut stop => return claiming,
                 Some(ended) = self.attempts.join_next() => self.ended(ended),
                 Some(settled) = self.settlements.join_next() => note(settled),
+                () = impatience.notified() => {
+                    let now = self.shared.clock.now();
+                    self.scheduler.try_shut(now);
+                }
                 (line, claimed) = ready(&mut claiming), if is_claiming => {
                     claiming = None;
                     self.claimed(&line, claimed);

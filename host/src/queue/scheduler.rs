@@ -175,6 +175,20 @@ impl Scheduler {
         turn
     }
 
+    /// Has every lane that is shut tried now, not when its wait is over.
+    pub fn try_shut(&mut self, now: Timestamp) {
+        for (_, next_hop) in std::mem::take(&mut self.shut) {
+            self.try_lane(&next_hop, now);
+        }
+    }
+
+    fn try_lane(&mut self, next_hop: &NextHop, now: Timestamp) {
+        if let Some(lane) = self.lanes.get_mut(next_hop) {
+            lane.reach.try_again(now);
+        }
+        self.refresh_lane(next_hop);
+    }
+
     /// Lanes that are shut.
     pub fn shut(&self) -> usize {
         self.shut.len()
@@ -220,10 +234,7 @@ impl Scheduler {
             let Some((_, next_hop)) = self.shut.pop_first() else {
                 break;
             };
-            if let Some(lane) = self.lanes.get_mut(&next_hop) {
-                lane.reach.try_again(now);
-            }
-            self.refresh_lane(&next_hop);
+            self.try_lane(&next_hop, now);
         }
         while self
             .waiting

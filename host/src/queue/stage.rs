@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 
 use super::deliver::Deliver;
@@ -32,6 +32,7 @@ pub(super) struct Stage {
 pub(super) struct Running {
     stop: oneshot::Sender<()>,
     queue: JoinHandle<()>,
+    pub(super) impatience: Arc<Notify>,
 }
 
 impl Running {
@@ -144,9 +145,14 @@ impl Stage {
             clock: self.clock.clone(),
             metrics: Metrics::default(),
         });
+        let impatience = queue.impatience();
         let (stop, stopped) = oneshot::channel();
         let queue = tokio::spawn(queue.run(async { drop(stopped.await) }));
-        Running { stop, queue }
+        Running {
+            stop,
+            queue,
+            impatience,
+        }
     }
 
     /// The heads of all lines, as a backend finds them when it is opened.

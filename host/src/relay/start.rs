@@ -85,7 +85,7 @@ impl Relay {
         });
         let stop_queue = CancellationToken::new();
         let queue = foundation.queue(&config, &along);
-        let rules = queue.rules();
+        let (rules, impatience) = (queue.rules(), queue.impatience());
         let queue = tokio::spawn(queue.run(stop_queue.clone().cancelled_owned()));
         let notifier = foundation.notifier(&config);
         let notifying = Arc::clone(&notifier);
@@ -133,7 +133,14 @@ impl Relay {
                 files_max,
             }),
         });
-        let api = foundation.api(connection, backup, readiness.clone(), Arc::clone(&reloader));
+        let retried = Box::new(move || impatience.notify_one());
+        let api = foundation.api(
+            connection,
+            backup,
+            readiness.clone(),
+            Arc::clone(&reloader),
+            retried,
+        );
         let admin = tokio::spawn(doors.admin.serve(admin::router(api), stop_admin.clone()));
         let acceptor = reception::accept(&reception, doors.listeners);
         tracing::info!(hostname = %config.hostname, version = env!("CARGO_PKG_VERSION"), "started");
@@ -347,6 +354,7 @@ impl Foundation {
         backup: BackupSources,
         readiness: Readiness,
         reload: Arc<Reloader>,
+        retried: Box<dyn Fn() + Send + Sync>,
     ) -> Api {
         let metrics = admin::Metrics::register(&mut self.registry);
         let started = self.clock.now();
@@ -354,6 +362,7 @@ impl Foundation {
             directory: self.directory,
             auth: self.authenticator,
             spool: self.spool,
+            retried,
             plugins: self.plugins,
             reload,
             connection,

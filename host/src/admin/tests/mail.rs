@@ -383,3 +383,26 @@ async fn a_message_that_there_is_not_is_not_found() {
         assert_eq!(refused.json()["type"], "urn:outpost:problem:not-found");
     }
 }
+
+#[tokio::test]
+async fn next_hops_are_tried_at_once_when_mail_is_retried_and_not_otherwise() {
+    let surface = Surface::start().await;
+    let id = surface
+        .queue("app", Class::Normal, &["x@b.example"])
+        .await
+        .to_string();
+    for (action, more, retried) in [
+        ("hold", "", 0),
+        ("retry", "", 0),
+        ("release", "", 0),
+        ("retry", r#","dry_run":true"#, 0),
+        ("retry", "", 1),
+    ] {
+        let body = format!(r#"{{"id":"{id}"{more}}}"#);
+        let target = format!("POST /api/v1/queue/{action}");
+        let answer = surface.call(&surface.operate, &target, Some(&body)).await;
+        assert_eq!(answer.status, 200, "{action}: {}", answer.text);
+        let seen = surface.retried.load(std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(seen, retried, "{action}{more}");
+    }
+}

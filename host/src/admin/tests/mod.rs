@@ -11,7 +11,7 @@ mod mail;
 mod surface;
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -54,6 +54,8 @@ pub(crate) const CONFIGURATION: &str = "hostname = \"relay.example\"\n";
 /// A relay's admin surface with everything in memory.
 pub(crate) struct Surface {
     pub(crate) api: Arc<Api>,
+    /// How often the queue was told to try at once.
+    retried: Arc<AtomicUsize>,
     pub(crate) rows: MemoryRows,
     pub(crate) router: Router,
     pub(crate) admin: String,
@@ -196,10 +198,17 @@ impl Surface {
         });
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry);
+        let retried = Arc::new(AtomicUsize::new(0));
         let api = Arc::new(Api {
             directory,
             auth: auth.unwrap(),
             spool: Memory::new(spool::Settings::default(), clock.clone()),
+            retried: {
+                let retried = Arc::clone(&retried);
+                Box::new(move || {
+                    retried.fetch_add(1, Ordering::Relaxed);
+                })
+            },
             plugins: Arc::new(OnePlugin),
             reload: Arc::new(Reloads::default()),
             connection: Arc::new(ArcSwap::from_pointee(ConnectionFacts {
@@ -225,6 +234,7 @@ impl Surface {
         Self {
             router: router(Arc::clone(&api)),
             api,
+            retried,
             rows,
             admin: secrets.next().unwrap(),
             operate: secrets.next().unwrap(),

@@ -128,6 +128,26 @@ async fn a_next_hop_that_cannot_be_reached_is_tried_now_and_then_and_gets_all_wh
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_next_hop_that_could_not_be_reached_is_tried_at_once_when_an_operator_wants_it() {
+    let stage = Stage::new();
+    for _ in 0..100 {
+        stage.accept_to("you@b.example", Class::Normal).await;
+    }
+    let gone = Arc::new(Gone::default());
+    let queue = stage.start(Settings::default(), gone.clone());
+    // Tried at 1, 3, 7, 15, 31 s, and every 30 s from then on.
+    pass(seconds(35)).await;
+    gone.is_back.store(true, Ordering::Relaxed);
+    pass(seconds(5)).await;
+    assert_eq!(stage.queued(), 100);
+    queue.impatience.notify_one();
+    pass(seconds(1)).await;
+    let deferred = gone.tried.lock().unwrap().len() as u64;
+    assert!(stage.queued() < deferred, "all others are delivered");
+    queue.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_deferred_very_high_message_delays_nobody() {
     let stage = Stage::new();
     let urgent = stage.accept_to("you@b.example", Class::VeryHigh).await;
