@@ -21,7 +21,7 @@ use super::fitting::{Look, Misfit, fit};
 use super::heard::Heard;
 use super::hosts::{Hosts, Target};
 use super::opening::{Failure, Opening, closed_by, lost};
-use super::room::Given;
+use super::room::{Given, NoPlace};
 use super::settings::Smarthost;
 use super::transaction::{self, Fates};
 use crate::message::{
@@ -153,6 +153,8 @@ impl<'a> Course<'a> {
             }
         };
         while !self.pending.is_empty()
+            // A host that takes mail as fast as it can is no reason to try one behind it.
+            && self.contact != Contact::Crowded
             && self.reached.len() < HOSTS_REACHED_MAX
             && let Some(target) = hosts.next().await
         {
@@ -250,7 +252,7 @@ impl<'a> Course<'a> {
     /// A place for a connection to a host, or a connection that is ready.
     ///
     /// # Errors
-    /// No place became free in time.
+    /// No place became free in time, or too many wait for one.
     async fn place_at(&mut self, target: &Target) -> Result<Given, Failure> {
         let deliverer = self.deliverer;
         let host = target.address.ip();
@@ -261,11 +263,12 @@ impl<'a> Course<'a> {
         let begun = Instant::now();
         let given = deliverer.room.take(host, within).await;
         self.patience = within.saturating_sub(begun.elapsed());
-        if let Some(given) = given {
-            return Ok(given);
-        }
         // It can be reached: others speak to it at this moment.
-        self.contact = Contact::Ready;
+        self.contact = match given {
+            Ok(given) => return Ok(given),
+            Err(NoPlace::InVain) => Contact::Ready,
+            Err(NoPlace::Crowded) => self.contact.max(Contact::Crowded),
+        };
         let text = format!("{target} has as many connections from here as it may");
         Err(Failure {
             outcome: Outcome::Deferred(Reply::new(451, (4, 4, 5), text)),

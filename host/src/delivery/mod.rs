@@ -43,7 +43,7 @@ pub use metrics::Metrics;
 pub use settings::{AddressOrder, Login, Settings, Smarthost, TlsPolicy};
 
 use crate::dns::Resolver;
-use crate::message::{Attempt, Delivery, Message, NextHop, Outcome, RecipientOutcome};
+use crate::message::{Attempt, Contact, Delivery, Message, NextHop, Outcome, RecipientOutcome};
 use crate::net::Dialer;
 use crate::tls::client::Connector;
 
@@ -103,6 +103,10 @@ impl Deliverer {
     ) -> Attempt {
         let begun = Instant::now();
         let attempt = Course::new(self, message, delivery, open).run().await;
+        if attempt.contact == Contact::Crowded {
+            // Nothing was tried. It may be so several times a second.
+            return attempt;
+        }
         self.metrics
             .attempt_seconds
             .observe(begun.elapsed().as_secs_f64());

@@ -3,7 +3,8 @@
 //! A large receiver takes the mail of thousands of domains, each of which is a lane of its own. What bounds the
 //! connections to its hosts stands here: a [`Place`] is had before a connection is opened, and given back when it
 //! is closed. Who waits for a place gets one that is given back, or a connection that somebody is done with,
-//! first come, first served. Smarthosts have no need of it, since all mail of one is one lane.
+//! first come, first served. Only so many wait at a host as may have a place there, since each holds a delivery slot
+//! that another host could use: the others are sent away at once, to come again. Smarthosts have no need of it, since all mail of one is one lane.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
@@ -36,6 +37,15 @@ pub(super) enum Given {
     Connection(Box<Connection>),
 }
 
+/// Why somebody gets nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NoPlace {
+    /// Enough are waiting already.
+    Crowded,
+    /// He has waited as long as he may.
+    InVain,
+}
+
 /// A place at a host, until it is dropped.
 pub(super) struct Place {
     host: IpAddr,
@@ -50,23 +60,36 @@ impl Room {
         })
     }
 
-    /// A place at the host, or what comes first; none when that takes too long.
-    pub(super) async fn take(self: &Arc<Self>, host: IpAddr, within: Duration) -> Option<Given> {
+    /// A place at the host, or what comes first.
+    ///
+    /// # Errors
+    /// [`NoPlace`].
+    pub(super) async fn take(
+        self: &Arc<Self>,
+        host: IpAddr,
+        within: Duration,
+    ) -> Result<Given, NoPlace> {
         let host = host.to_canonical();
         let given = {
             let mut hosts = self.lock();
             let at = hosts.entry(host).or_default();
             if at.taken < self.per_host_max {
                 at.taken += 1;
-                return Some(Given::Place(self.place(host)));
+                return Ok(Given::Place(self.place(host)));
             }
-            // Those who have given up leave; the others are attempts, which are limited.
             at.waiting.retain(|waiting| !waiting.is_closed());
+            // These come to their turn when each of those before them has sent one message.
+            if at.waiting.len() >= self.per_host_max {
+                return Err(NoPlace::Crowded);
+            }
             let (sender, receiver) = oneshot::channel();
             at.waiting.push_back(sender);
             receiver
         };
-        timeout(within, given).await.ok()?.ok()
+        match timeout(within, given).await {
+            Ok(Ok(given)) => Ok(given),
+            _ => Err(NoPlace::InVain),
+        }
     }
 
     /// Whether no place at the host is free.
@@ -150,10 +173,10 @@ mod tests {
         let room = Room::new(2);
         let first = room.take(host(1), SECOND).await;
         let second = room.take(host(1), SECOND).await;
-        assert!(first.is_some() && second.is_some());
+        assert!(first.is_ok() && second.is_ok());
         let mapped = "::ffff:0.0.0.1".parse().unwrap();
-        assert!(room.take(mapped, SECOND).await.is_none());
-        assert!(room.take(host(2), SECOND).await.is_some());
+        assert_eq!(room.take(mapped, SECOND).await.err(), Some(NoPlace::InVain));
+        assert!(room.take(host(2), SECOND).await.is_ok());
         // One that gave up before is passed over.
         let (given_up, given, ()) = tokio::join!(
             room.take(host(1), Duration::ZERO),
@@ -163,9 +186,35 @@ mod tests {
                 drop(first);
             }
         );
-        assert!(given_up.is_none() && given.is_some());
-        assert!(room.take(host(1), Duration::ZERO).await.is_none());
+        assert!(given_up.is_err() && given.is_ok());
+        assert!(room.take(host(1), Duration::ZERO).await.is_err());
         drop((given, second));
         assert!(room.lock().is_empty(), "a host without places is forgotten");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn as_many_wait_as_may_have_a_place_and_the_others_are_sent_away_at_once() {
+        let room = Room::new(2);
+        let taken = [
+            room.take(host(1), SECOND).await,
+            room.take(host(1), SECOND).await,
+        ];
+        let begun = tokio::time::Instant::now();
+        let sent_away = async {
+            // Once the others wait.
+            tokio::task::yield_now().await;
+            assert_eq!(
+                room.take(host(1), SECOND).await.err(),
+                Some(NoPlace::Crowded)
+            );
+            assert!(begun.elapsed().is_zero());
+            drop(taken);
+        };
+        let (one, two, ()) = tokio::join!(
+            room.take(host(1), SECOND),
+            room.take(host(1), SECOND),
+            sent_away
+        );
+        assert!(one.is_ok() && two.is_ok());
     }
 }

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
+use std::time::Duration;
 
 use outpost_smtp::ReversePath;
 use tokio::time::Instant;
@@ -22,6 +23,10 @@ use crate::message::{
     Attempt, Contact, Event, MessageId, NextHop, Outcome, Timestamp, TrailEntry, Visit,
 };
 use crate::spool::{Claim, Settlement, Spool, SpoolError};
+
+/// How long a delivery rests at least for which there was no room at its host, and at most as long again: a
+/// message of ordinary size is sent in that time.
+const NO_ROOM_REST: Duration = Duration::from_secs(1);
 
 /// What all attempts share.
 pub(super) struct Shared {
@@ -81,8 +86,8 @@ pub(super) struct Attempted {
 pub(super) enum Returned {
     /// There was an attempt.
     Attempted(Attempted),
-    /// Nothing was sent, and nothing was learned: it is as it was.
-    Untried(Held),
+    /// Nothing was sent, and nothing was learned: it is as it was. It may be tried again then.
+    Untried(Held, Timestamp),
 }
 
 impl Attempted {
@@ -91,7 +96,7 @@ impl Attempted {
     pub(super) fn has_reached(&self) -> bool {
         let outcomes = self.attempt.visits.iter().flat_map(|visit| &visit.outcomes);
         let mut outcomes = outcomes.map(|of| &of.outcome);
-        self.attempt.contact == Contact::Ready
+        self.attempt.contact != Contact::Missed
             || outcomes.any(|outcome| !matches!(outcome, Outcome::Deferred(_)))
     }
 }
@@ -102,12 +107,8 @@ pub(super) async fn attempt(shared: Arc<Shared>, held: Held) -> Returned {
         delivery, message, ..
     } = &held.claim;
     let begun = Instant::now();
-    shared.metrics.attempt_begun(message.class);
-    if delivery.attempts == 0 {
-        // What was to be held until a time waits from then on.
-        let wait = shared.clock.now().since(delivery.due.max(message.accepted));
-        shared.metrics.first_attempt_after(message.class, wait);
-    }
+    // What was to be held until a time waits from then on.
+    let wait = shared.clock.now().since(delivery.due.max(message.accepted));
     let has_opened = Arc::new(AtomicBool::new(false));
     let content = {
         let (spool, id) = (shared.spool.clone(), message.id);
@@ -140,11 +141,25 @@ pub(super) async fn attempt(shared: Arc<Shared>, held: Held) -> Returned {
         () = shared.cut.cancelled() => match has_opened.load(Ordering::Relaxed) {
             true => lost(),
             // Without its content no message was accepted.
-            false => return Returned::Untried(held),
+            false => return Returned::Untried(held, shared.clock.now()),
         },
     };
     let at = shared.clock.now();
+    if attempt.contact == Contact::Crowded
+        && !shared.rules.now().is_worth_telling(message, delivery, at)
+    {
+        return Returned::Untried(held, at.plus(no_room_rest((shared.random)())));
+    }
+    shared.metrics.attempt_made(message.class);
+    if delivery.attempts == 0 {
+        shared.metrics.first_attempt_after(message.class, wait);
+    }
     Returned::Attempted(Attempted { held, attempt, at })
+}
+
+fn no_room_rest(random: u128) -> Duration {
+    // So that those who were sent away together do not come back together.
+    NO_ROOM_REST + NO_ROOM_REST.mul_f64((random % 1_024) as f64 / 1_024.0)
 }
 
 struct Panicked;

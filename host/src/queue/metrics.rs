@@ -65,11 +65,7 @@ impl Metrics {
             "Next hops that cannot be reached and have mail that waits",
             self.shut.clone(),
         );
-        registry.register(
-            "attempts",
-            "Attempts begun, by class",
-            self.attempts.clone(),
-        );
+        registry.register("attempts", "Attempts made, by class", self.attempts.clone());
         registry.register(
             "recipients",
             "Recipients by class and by what became of them in an attempt",
@@ -96,7 +92,7 @@ impl Metrics {
         self.shut.set(i64::try_from(shut).unwrap_or(i64::MAX));
     }
 
-    pub(super) fn attempt_begun(&self, class: Class) {
+    pub(super) fn attempt_made(&self, class: Class) {
         self.attempts.get_or_create(&label(class)).inc();
     }
 
@@ -152,7 +148,7 @@ mod tests {
         let metrics = Metrics::default();
         let mut registry = Registry::default();
         metrics.register(&mut registry);
-        metrics.attempt_begun(Class::VeryHigh);
+        metrics.attempt_made(Class::VeryHigh);
         metrics.first_attempt_after(Class::VeryHigh, Duration::from_millis(3));
         metrics.settled(
             Class::VeryHigh,

@@ -245,8 +245,10 @@ impl Queue {
     /// The lane is free again; the settlement goes on beside it.
     fn ended(&mut self, ended: Result<Returned, JoinError>) {
         match ended {
-            // It was cut off: the queue stops.
-            Ok(Returned::Untried(held)) => drop(held),
+            Ok(Returned::Untried(held, until)) => {
+                self.scheduler.gave_way(held.next_hop(), until);
+                self.shared.metrics.set_active(self.scheduler.active());
+            }
             Ok(Returned::Attempted(attempted)) => {
                 let next_hop = attempted.held.next_hop();
                 let now = self.shared.clock.now();

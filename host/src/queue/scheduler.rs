@@ -9,7 +9,7 @@
 //! each lane and class is *ready*, as long as the lane has room. A lane without room has nothing
 //! among the ready ones, so it costs the others nothing; so has one that is shut, since its next hop
 //! cannot be reached, and one that is *paced*: where deliveries to one next hop begin at most so often, it is
-//! closed for a moment behind each. What comes first is the business of `order`, when a lane is shut that of
+//! closed for a moment behind each, and so it is when there was no room at its host. What comes first is the business of `order`, when a lane is shut that of
 //! `reach`; what is done with a decision is the driver's.
 
 use std::collections::{BTreeSet, HashMap};
@@ -20,6 +20,9 @@ use super::order::{Order, Place};
 use super::reach::{LONGEST_WAIT, Reach, Turn};
 use crate::message::{Class, Line, NextHop, Timestamp};
 use crate::spool::LineChange;
+
+/// A lane that gave way is not closed for longer.
+const LONGEST_REST: Duration = Duration::from_secs(10);
 
 /// How many deliveries may be under way at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +76,8 @@ enum Standing {
 struct Lane {
     active: usize,
     reach: Reach,
-    is_paced: bool,
+    /// Until when it is closed though its next hop can be reached.
+    paced_until: Option<Timestamp>,
     due: ByClass<BTreeSet<Ranked>>,
     /// The entries of this lane in [`Scheduler::ready`].
     ready: ByClass<Option<Ranked>>,
@@ -143,9 +147,31 @@ impl Scheduler {
         let lane = self.lanes.entry(next_hop.clone()).or_default();
         lane.active += 1;
         let interval = self.limits.per_next_hop_interval;
-        if !interval.is_zero() && !lane.is_paced {
-            lane.is_paced = true;
-            self.paced.insert((now.plus(interval), next_hop.clone()));
+        match interval.is_zero() {
+            true => self.refresh_lane(next_hop),
+            false => self.pace(next_hop, now.plus(interval)),
+        }
+    }
+
+    /// A delivery to `next_hop` was not tried after all, for want of room at its host. Nothing goes there
+    /// until then: the rest of the lane would fare no better.
+    pub fn gave_way(&mut self, next_hop: &NextHop, until: Timestamp) {
+        self.active = self.active.saturating_sub(1);
+        if let Some(lane) = self.lanes.get_mut(next_hop) {
+            lane.active = lane.active.saturating_sub(1);
+            self.pace(next_hop, until);
+        }
+    }
+
+    /// Closes a lane until then, if it is not closed for longer.
+    fn pace(&mut self, next_hop: &NextHop, until: Timestamp) {
+        if let Some(lane) = self.lanes.get_mut(next_hop)
+            && lane.paced_until < Some(until)
+        {
+            if let Some(before) = lane.paced_until.replace(until) {
+                self.paced.remove(&(before, next_hop.clone()));
+            }
+            self.paced.insert((until, next_hop.clone()));
         }
         self.refresh_lane(next_hop);
     }
@@ -207,9 +233,9 @@ impl Scheduler {
 
     /// Opens the paced lanes whose time has come.
     fn reopen(&mut self, now: Timestamp) {
-        // One that is longer away than the pace was closed before the clock was set back.
-        let interval = self.limits.per_next_hop_interval;
-        let has_come = |opens: Timestamp| opens <= now || opens.since(now) > interval;
+        // One that is longer away than any pace was closed before the clock was set back.
+        let longest = self.limits.per_next_hop_interval.max(LONGEST_REST);
+        let has_come = |opens: Timestamp| opens <= now || opens.since(now) > longest;
         while self
             .paced
             .first()
@@ -219,7 +245,7 @@ impl Scheduler {
                 break;
             };
             if let Some(lane) = self.lanes.get_mut(&next_hop) {
-                lane.is_paced = false;
+                lane.paced_until = None;
             }
             self.refresh_lane(&next_hop);
         }
@@ -318,7 +344,7 @@ impl Scheduler {
 impl Lane {
     /// Whether another delivery of `class` that has been due since `due` may start in this lane.
     fn has_room(&self, _class: Class, due: Timestamp, per_next_hop_max: usize) -> bool {
-        !self.is_paced && self.reach.has_room(self.active, per_next_hop_max, due)
+        self.paced_until.is_none() && self.reach.has_room(self.active, per_next_hop_max, due)
     }
 
     /// Since when the first of those that are due has been.
@@ -328,7 +354,7 @@ impl Lane {
     }
 
     fn is_idle(&self) -> bool {
-        self.active == 0 && !self.is_paced && self.due.iter().all(BTreeSet::is_empty)
+        self.active == 0 && self.paced_until.is_none() && self.due.iter().all(BTreeSet::is_empty)
     }
 }
 

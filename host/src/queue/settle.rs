@@ -123,6 +123,12 @@ impl Rules {
         }
     }
 
+    /// Whether an attempt that fails now would be told to the sender: as a delay, or as the end.
+    pub fn is_worth_telling(&self, message: &Message, delivery: &Delivery, at: Timestamp) -> bool {
+        let delayed = message.accepted.plus(self.delay_warning_after);
+        at >= self.schedule.expires(message) || (at >= delayed && !delivery.delay_reported)
+    }
+
     /// Whether the sender hears of a delay from here on.
     fn is_delayed(&self, ended: &Ended<'_>) -> bool {
         ended.at >= ended.message.accepted.plus(self.delay_warning_after)

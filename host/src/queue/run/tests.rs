@@ -147,6 +147,59 @@ async fn a_next_hop_that_could_not_be_reached_is_tried_at_once_when_an_operator_
     queue.stop().await;
 }
 
+/// A next hop without room, and when it was tried.
+#[derive(Default)]
+struct Crowded(Mutex<Vec<Instant>>);
+
+impl Deliver for Crowded {
+    fn deliver(
+        &self,
+        _message: Arc<Message>,
+        delivery: Delivery,
+        _content: OpenContent,
+    ) -> Pin<Box<dyn Future<Output = Attempt> + Send>> {
+        self.0.lock().unwrap().push(Instant::now());
+        let mut attempt = attempt_with(&delivery, &[deferred()]);
+        attempt.contact = Contact::Crowded;
+        Box::pin(async { attempt })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn mail_for_which_there_is_no_room_comes_again_in_a_moment_and_is_not_charged() {
+    let stage = Stage::new();
+    let id = stage.accept_to("you@b.example", Class::Normal).await;
+    let crowded = Arc::new(Crowded::default());
+    let settings = Settings {
+        delay_warning_after: seconds(60),
+        ..Settings::default()
+    };
+    let queue = stage.start(settings, crowded.clone());
+    pass(seconds(59)).await;
+    let tried = crowded.0.lock().unwrap().clone();
+    let rests = tried.windows(2).map(|two| two[1] - two[0]);
+    for rest in rests {
+        assert!(rest >= seconds(1) && rest < seconds(3), "{rest:?}");
+    }
+    let record = stage.record(id).await;
+    assert_eq!((record.deliveries[0].0.attempts, record.trail), (0, vec![]));
+    // Its sender hears of the delay all the same.
+    pass(seconds(4)).await;
+    let record = stage.record(id).await;
+    assert_eq!(record.deliveries[0].0.attempts, 1);
+    let is_warning = |event: &Event| {
+        matches!(
+            event,
+            Event::Reported {
+                report: "delay",
+                ..
+            }
+        )
+    };
+    assert!(record.trail.iter().any(|entry| is_warning(&entry.event)));
+    queue.stop().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_deferred_very_high_message_delays_nobody() {
     let stage = Stage::new();

@@ -66,6 +66,29 @@ fn a_paced_lane_opens_in_time_and_delays_only_itself() {
 }
 
 #[test]
+fn a_lane_that_gave_way_is_closed_until_then_and_delays_only_itself() {
+    let mut scheduler = scheduler(10, 10);
+    let (full, other) = (line(1, Class::VeryHigh, 1), line(2, Class::VeryLow, 1));
+    scheduler.update(change(&full, Some((1, 1))));
+    for _ in 0..2 {
+        assert_eq!(*scheduler.next(at(5)).unwrap(), full);
+        scheduler.started(&full.next_hop, at(5));
+    }
+    scheduler.update(change(&other, Some((1, 2))));
+    // The longer time counts, whoever comes first.
+    scheduler.gave_way(&full.next_hop, at(1_100));
+    scheduler.gave_way(&full.next_hop, at(1_050));
+    assert_eq!(scheduler.active(), 0);
+    assert_eq!(*scheduler.next(at(1_099)).unwrap(), other);
+    scheduler.update(change(&other, None));
+    assert_eq!(scheduler.next_due(), Some(at(1_100)));
+    assert_eq!(*scheduler.next(at(1_100)).unwrap(), full);
+    scheduler.update(change(&full, None));
+    assert_eq!(scheduler.next(at(1_100)), None);
+    assert!(scheduler.lanes.is_empty() && scheduler.paced.is_empty());
+}
+
+#[test]
 fn the_most_urgent_class_goes_first_and_then_the_earlier_due() {
     let mut scheduler = scheduler(10, 10);
     let (low, high, higher) = (

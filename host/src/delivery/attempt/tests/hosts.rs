@@ -467,3 +467,30 @@ async fn a_next_hop_is_of_use_when_one_of_its_hosts_is_ready_for_mail() {
         assert_eq!(mail.deliver(&deliverer).await.contact, Contact::Missed);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_finds_enough_waiting_at_a_host_is_sent_away_at_once_and_asks_no_other() {
+    let slow = Act::Late(seconds(5), "250 2.0.0 Taken\r\n");
+    let (host, other) = (Script::new().at(".", slow), Script::new());
+    let world = two_hosts(&host, &other).with(|settings| settings.connections_per_host_max = 1);
+    let deliverer = world.deliverer();
+    let mail = Mail::to(&["a@b.example"]);
+    let begun = Instant::now();
+    let sent_away = async {
+        tokio::time::sleep(seconds(1)).await;
+        let attempt = mail.deliver(&deliverer).await;
+        assert_eq!(begun.elapsed(), seconds(1));
+        attempt
+    };
+    let (first, second, third) = tokio::join!(
+        mail.deliver(&deliverer),
+        mail.deliver(&deliverer),
+        sent_away
+    );
+    for attempt in [first, second] {
+        assert_eq!(brief(&attempt), ["delivered 250 2.0.0"]);
+    }
+    assert_eq!(third.contact, Contact::Crowded);
+    assert_eq!(brief(&third), ["deferred 451 4.4.5 local"]);
+    assert_eq!(other.seen().connections, 0);
+}
