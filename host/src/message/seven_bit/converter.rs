@@ -102,7 +102,8 @@ impl Visitor for Output<'_> {
         Ok(())
     }
 
-    /// What stands between parts is read by nobody (RFC 2046 §5.1.1), and cannot be encoded.
+    /// What stands before, between and behind parts is read by nobody (RFC 2046 §5.1.1), and cannot be encoded.
+    /// Where there are no parts, nothing of that comes here.
     fn between(&mut self, piece: &[u8]) {
         let seven_bit = piece.iter().map(|octet| match octet.is_ascii() {
             true => *octet,

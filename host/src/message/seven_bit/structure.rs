@@ -63,6 +63,21 @@ struct Multipart {
     is_digest: bool,
     is_protected: bool,
     depth: usize,
+    /// Whether a part of it has begun.
+    has_parts: bool,
+    /// Whether there are octets above 127 before its first part.
+    is_preamble_foreign: bool,
+}
+
+impl Multipart {
+    /// Where no part ever begins, what was taken for a preamble is all there is, and some readers show it:
+    /// the boundary is not the one that the header names.
+    fn ends(&self) -> Result<(), Barrier> {
+        match !self.has_parts && self.is_preamble_foreign {
+            true => Err(Barrier::Structure),
+            false => Ok(()),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -163,7 +178,8 @@ impl Walker {
             self.header_ends(b"", visitor)?;
         }
         self.flush(visitor);
-        self.body_ends(visitor)
+        self.body_ends(visitor)?;
+        self.open.iter().try_for_each(Multipart::ends)
     }
 
     /// A line that has not ended: is it known already what it is?
@@ -234,22 +250,23 @@ impl Walker {
         visitor.between(held.octets());
         visitor.between(line);
         // A header that ended with this line may have opened one more.
-        self.open.truncate(at + 1);
-        self.place = match self.open.last() {
-            Some(multipart) if !is_last => Place::Header(Header {
-                section: Vec::new(),
-                default: match multipart.is_digest {
-                    true => Default::Message,
-                    false => Default::Text,
-                },
-                is_message: false,
-                is_protected: multipart.is_protected,
-                depth: multipart.depth,
-            }),
-            _ => {
-                self.open.pop();
-                Place::Between
+        let kept = at + usize::from(!is_last);
+        self.open.drain(kept..).try_for_each(|inner| inner.ends())?;
+        self.place = match self.open.last_mut() {
+            Some(multipart) if !is_last => {
+                multipart.has_parts = true;
+                Place::Header(Header {
+                    section: Vec::new(),
+                    default: match multipart.is_digest {
+                        true => Default::Message,
+                        false => Default::Text,
+                    },
+                    is_message: false,
+                    is_protected: multipart.is_protected,
+                    depth: multipart.depth,
+                })
             }
+            _ => Place::Between,
         };
         Ok(())
     }
@@ -287,6 +304,8 @@ impl Walker {
                     is_digest,
                     is_protected: is_protected || header.is_protected,
                     depth,
+                    has_parts: false,
+                    is_preamble_foreign: false,
                 });
                 Place::Between
             }
@@ -309,6 +328,9 @@ impl Walker {
     /// Octets that are no header and no delimiter.
     fn content(&mut self, mut octets: &[u8], visitor: &mut impl Visitor) {
         if let Place::Between = self.place {
+            if let Some(multipart) = self.open.last_mut() {
+                multipart.is_preamble_foreign |= !multipart.has_parts && !octets.is_ascii();
+            }
             return visitor.between(octets);
         }
         if self.held == Held::Cr && octets.first() == Some(&b'\n') {

@@ -157,6 +157,30 @@ fn what_cannot_be_converted_is_said_to_be() {
 }
 
 #[test]
+fn a_multipart_without_parts_is_not_converted() {
+    let mixed = "Content-Type: multipart/mixed; boundary=b\n\n";
+    let inner = "--b\nContent-Type: multipart/alternative; boundary=i\n\n";
+    for content in [
+        format!("{mixed}--B\n\nä\n--B--\n"),
+        format!("{mixed}ä"),
+        format!("{mixed}ä\n--b--\n"),
+        format!("{mixed}{inner}--x\n\nä\n--x--\n--b\n\nplain\n--b--\n"),
+        format!("{mixed}{inner}ä\n--b--\n"),
+        format!("{mixed}{inner}ä\n"),
+    ] {
+        check_barrier(&content, Barrier::Structure);
+    }
+    // Nothing is lost of those.
+    for content in [
+        format!("{mixed}--B\n\na\n--B--\n"),
+        format!("{mixed}{inner}a\n--b--\n"),
+    ] {
+        let content = format!("MIME-Version: 1.0\n{content}");
+        check(&content, &content);
+    }
+}
+
+#[test]
 fn only_the_first_header_tells_whether_smtputf8_is_needed() {
     let is_ascii = |text: &str| survey(&wire(text), 3).is_header_ascii;
     assert!(!is_ascii("Subject: grün\n\nx\n"));
