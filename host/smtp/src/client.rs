@@ -177,6 +177,15 @@ impl Session {
         matches!(self.state, State::End(..))
     }
 
+    /// How the conversation has ended, if it has. What is still to be sent then is a farewell, on which
+    /// nothing depends.
+    pub fn ending(&self) -> Option<&Closed> {
+        match &self.state {
+            State::Closed(closed) => Some(closed),
+            _ => None,
+        }
+    }
+
     /// What was said to each recipient of the transaction under way; none to those who were accepted or
     /// not answered yet. If the connection breaks now, no report follows, and these refusals stand.
     pub fn refusals(&self) -> Vec<Option<Reply>> {

@@ -355,7 +355,13 @@ impl Connection {
     pub(super) async fn advance(&mut self) -> io::Result<Turn> {
         loop {
             match self.session.next() {
-                Step::Send => self.flush().await?,
+                Step::Send => {
+                    if let Err(error) = self.flush().await {
+                        // Who has refused us may not listen to a farewell, and has said why.
+                        let closed = self.session.ending().cloned();
+                        return closed.map(Turn::Closed).ok_or(error);
+                    }
+                }
                 Step::Receive { within, wait } => self.receive(within, wait).await?,
                 Step::StartTls => return Ok(Turn::StartTls),
                 Step::Ready => return Ok(Turn::Ready),

@@ -149,6 +149,22 @@ async fn the_last_host_to_break_off_says_why_mail_waits() {
             Act::Say("451 4.3.0 Not now\r\n"),
             "deferred 451 4.3.0",
         ),
+        // Who does not wait for our farewell is heard as well.
+        (
+            "connect",
+            Act::SayAndCut("521 5.3.2 No mail here\r\n"),
+            "bounced 521 5.3.2",
+        ),
+        (
+            "connect",
+            Act::SayAndCut("554 5.7.1 Go away\r\n"),
+            "deferred 554 5.7.1",
+        ),
+        (
+            "EHLO",
+            Act::SayAndCut("451 4.3.0 Not now\r\n"),
+            "deferred 451 4.3.0",
+        ),
         ("MAIL", Act::Cut, "deferred 451 4.4.2 local"),
         (
             "MAIL",
