@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::deliver::Deliver;
 use super::metrics::Metrics;
+use super::reach::Answer;
 use super::reports::Writer;
 use super::run::NextHopOf;
 use super::settings::RulesInForce;
@@ -20,7 +21,8 @@ use super::settle::{Ended, Plan};
 use super::trouble::{Backoff, Trouble};
 use crate::clock::Clock;
 use crate::message::{
-    Attempt, Contact, Event, MessageId, NextHop, Outcome, Timestamp, TrailEntry, Visit,
+    Attempt, Contact, Event, MessageId, NextHop, Outcome, RecipientOutcome, Timestamp, TrailEntry,
+    Visit,
 };
 use crate::spool::{Claim, Settlement, Spool, SpoolError};
 
@@ -65,6 +67,10 @@ impl Held {
     pub(super) fn next_hop(&self) -> &NextHop {
         &self.claim.delivery.next_hop
     }
+
+    pub(super) fn due(&self) -> Timestamp {
+        self.claim.delivery.due
+    }
 }
 
 impl Drop for Held {
@@ -80,6 +86,8 @@ pub(super) struct Attempted {
     pub(super) held: Held,
     attempt: Attempt,
     at: Timestamp,
+    /// What it was told, if that was the answer to an attempt of another delivery.
+    told: Option<Arc<Answer>>,
 }
 
 /// How a claimed delivery came back.
@@ -91,13 +99,53 @@ pub(super) enum Returned {
 }
 
 impl Attempted {
-    /// Whether the next hop is of use: a host was ready for mail, or something final was learned. A host that
-    /// lets nobody in is like one that is not there: each further message would only be told the same.
-    pub(super) fn has_reached(&self) -> bool {
-        let outcomes = self.attempt.visits.iter().flat_map(|visit| &visit.outcomes);
-        let mut outcomes = outcomes.map(|of| &of.outcome);
-        self.attempt.contact != Contact::Missed
-            || outcomes.any(|outcome| !matches!(outcome, Outcome::Deferred(_)))
+    /// A delivery that is told what an attempt at its next hop has just been told.
+    pub(super) fn told(held: Held, answer: Arc<Answer>, at: Timestamp) -> Self {
+        let recipients = held.claim.delivery.recipients.iter();
+        let outcomes = recipients.map(|recipient| RecipientOutcome {
+            recipient: *recipient,
+            outcome: answer.outcome.clone(),
+            remote: answer.is_remote,
+        });
+        let visit = Visit {
+            host: answer.host.clone(),
+            took: Duration::ZERO,
+            outcomes: outcomes.collect(),
+            unknown: false,
+        };
+        Self {
+            held,
+            attempt: Attempt {
+                visits: vec![visit],
+                contact: Contact::Missed,
+            },
+            at,
+            told: Some(answer),
+        }
+    }
+
+    /// What it was told, when the next hop is of no use: no host was ready for mail, and nothing final was
+    /// learned. A host that lets nobody in is like one that is not there: each further message would only be
+    /// told the same.
+    pub(super) fn missed(&self) -> Option<Arc<Answer>> {
+        if self.attempt.contact != Contact::Missed {
+            return None;
+        }
+        if let Some(told) = &self.told {
+            return Some(Arc::clone(told));
+        }
+        let outcomes = self.attempt.outcomes();
+        let is_final = |of: &RecipientOutcome| !matches!(of.outcome, Outcome::Deferred(_));
+        if outcomes.iter().any(|(of, _)| is_final(of)) {
+            return None;
+        }
+        outcomes.last().map(|(of, host)| {
+            Arc::new(Answer {
+                host: host.cloned(),
+                outcome: of.outcome.clone(),
+                is_remote: of.remote,
+            })
+        })
     }
 }
 
@@ -154,7 +202,12 @@ pub(super) async fn attempt(shared: Arc<Shared>, held: Held) -> Returned {
     if delivery.attempts == 0 {
         shared.metrics.first_attempt_after(message.class, wait);
     }
-    Returned::Attempted(Attempted { held, attempt, at })
+    Returned::Attempted(Attempted {
+        held,
+        attempt,
+        at,
+        told: None,
+    })
 }
 
 fn no_room_rest(random: u128) -> Duration {
@@ -184,6 +237,7 @@ pub(super) async fn settle(shared: Arc<Shared>, attempted: Attempted) {
         mut held,
         attempt,
         at,
+        ..
     } = attempted;
     let ended = Ended {
         message: &held.claim.message,

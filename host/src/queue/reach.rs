@@ -4,14 +4,15 @@
 //! that is down would otherwise be tried one by one, again and again, to learn the same. One that answers and lets
 //! nobody in, since it is busy or the login is wrong, counts as not reached. While it is shut its mail
 //! waits as it is. After a wait one delivery is tried, the most urgent; when that reaches a host the lane is open,
-//! else the wait begins anew and is longer. Mail that has been due for long goes along with such a trial all the
-//! same, so that its sender is told in time that it waits, and that it never arrived.
+//! else the wait begins anew and is longer. Before it does, mail that has been due for long is told what the trial
+//! was told, without an attempt of its own: so its sender hears in time that it waits, and that it never arrived,
+//! however many wait and however long it takes to learn that nobody answers.
 //!
 //! Arithmetic only. When a trial is due is the scheduler's business.
 
 use std::time::Duration;
 
-use crate::message::Timestamp;
+use crate::message::{Outcome, RemoteHost, Timestamp};
 
 /// Attempts in a row that reached nothing, until the lane is shut. Few mails are simply tried on their schedule.
 const MISSES_MAX: u32 = 20;
@@ -22,7 +23,7 @@ const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// A host that is back is noticed within this.
 pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
-/// What has been due for longer is tried with each trial: short beside the times after which senders are told.
+/// What has been due for longer is told after each trial: short beside the times after which senders are told.
 const OVERDUE_AFTER: Duration = Duration::from_secs(300);
 
 /// What is known of a lane's next hop.
@@ -32,8 +33,18 @@ pub(super) enum Reach {
     Open { misses: u32 },
     /// None goes before that time.
     Shut { until: Timestamp, trials: u32 },
-    /// Since then one goes at a time, and with it what was overdue then.
-    Trial { since: Timestamp, trials: u32 },
+    /// One goes.
+    Trial { trials: u32 },
+    /// It has reached nothing, and what was overdue then is told so.
+    Telling { since: Timestamp, trials: u32 },
+}
+
+/// What an attempt that reached nothing was told, by a host or by us.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Answer {
+    pub(super) host: Option<RemoteHost>,
+    pub(super) outcome: Outcome,
+    pub(super) is_remote: bool,
 }
 
 /// How what is known of a next hop has changed.
@@ -72,38 +83,73 @@ impl Reach {
             }
             // Begun before it was shut.
             Self::Shut { .. } => None,
-            Self::Trial { since, .. } if first_due.is_some_and(|due| is_overdue(due, since)) => {
+            Self::Trial { trials } => {
+                self.tell(now, trials, now, first_due);
                 None
             }
-            Self::Trial { trials, .. } => {
-                *self = Self::shut(now, trials + 1);
+            Self::Telling { since, trials } => {
+                self.tell(since, trials, now, first_due);
                 None
             }
         }
     }
 
+    /// Has those told who were overdue at `since`, or the next wait begin when there are none.
+    fn tell(
+        &mut self,
+        since: Timestamp,
+        trials: u32,
+        now: Timestamp,
+        first_due: Option<Timestamp>,
+    ) {
+        *self = match first_due.is_some_and(|due| is_overdue(due, since)) {
+            true => Self::Telling { since, trials },
+            false => Self::shut(now, trials + 1),
+        };
+    }
+
     /// The wait is over.
-    pub(super) fn try_again(&mut self, now: Timestamp) {
+    pub(super) fn try_again(&mut self) {
         if let Self::Shut { trials, .. } = *self {
-            *self = Self::Trial { since: now, trials };
+            *self = Self::Trial { trials };
         }
+    }
+
+    /// Whether some are only told what the last attempt was told.
+    pub(super) fn is_telling(&self) -> bool {
+        matches!(self, Self::Telling { .. })
+    }
+
+    /// Whether a delivery that has been due since `due` is only told what the last attempt was told.
+    pub(super) fn is_told(&self, due: Timestamp) -> bool {
+        matches!(*self, Self::Telling { since, .. } if is_overdue(due, since))
     }
 
     /// Until when nothing goes; at most [`LONGEST_WAIT`] from when it was shut.
     pub(super) fn shut_until(&self) -> Option<Timestamp> {
         match *self {
             Self::Shut { until, .. } => Some(until),
-            Self::Open { .. } | Self::Trial { .. } => None,
+            Self::Open { .. } | Self::Trial { .. } | Self::Telling { .. } => None,
         }
     }
 
-    /// Whether a delivery that has been due since `due` may go beside so many under way, of `active_max`.
-    pub(super) fn has_room(&self, active: usize, active_max: usize, due: Timestamp) -> bool {
+    /// Whether a delivery that has been due since `due`, the first one since `first_due`, may go beside so many
+    /// under way, of `active_max`.
+    pub(super) fn has_room(
+        &self,
+        active: usize,
+        active_max: usize,
+        due: Timestamp,
+        first_due: impl FnOnce() -> Option<Timestamp>,
+    ) -> bool {
         match *self {
             Self::Open { .. } => active < active_max,
             Self::Shut { .. } => false,
-            Self::Trial { since, .. } => {
-                active == 0 || (is_overdue(due, since) && active < active_max)
+            Self::Trial { .. } => active == 0,
+            Self::Telling { .. } if self.is_told(due) => active < active_max,
+            // Those who were to be told may be gone.
+            Self::Telling { .. } => {
+                active == 0 && !first_due().is_some_and(|due| self.is_told(due))
             }
         }
     }
@@ -133,7 +179,7 @@ mod tests {
         let mut reach = Reach::default();
         for _ in 1..MISSES_MAX {
             assert_eq!(reach.miss(now, None), None);
-            assert!(reach.has_room(3, 4, now));
+            assert!(reach.has_room(3, 4, now, || None));
         }
         assert_eq!(reach.miss(now, None), Some(Turn::Shut));
         reach
@@ -146,17 +192,17 @@ mod tests {
         let mut waits = Vec::new();
         for _ in 0..7 {
             let until = reach.shut_until().unwrap();
-            assert!(!reach.has_room(0, 4, at(0)));
+            assert!(!reach.has_room(0, 4, at(0), || None));
             assert_eq!(reach.miss(now, None), None, "begun before");
             waits.push(until.since(now).as_secs());
             now = until;
-            reach.try_again(now);
-            assert!(reach.has_room(0, 4, now) && !reach.has_room(1, 4, now));
+            reach.try_again();
+            assert!(reach.has_room(0, 4, now, || None) && !reach.has_room(1, 4, now, || None));
             assert_eq!(reach.miss(now, Some(now)), None);
         }
         assert_eq!(waits, [1, 2, 4, 8, 16, 30, 30]);
         assert_eq!(reach.hit(), Some(Turn::Open));
-        assert!(reach.has_room(3, 4, now));
+        assert!(reach.has_room(3, 4, now, || None));
         assert_eq!(reach.hit(), None);
     }
 
@@ -173,15 +219,25 @@ mod tests {
     }
 
     #[test]
-    fn what_is_overdue_is_tried_before_the_next_wait() {
+    fn what_is_overdue_is_told_before_the_next_wait() {
         let mut reach = shut(at(10_000));
-        reach.try_again(at(10_001));
-        let overdue = at(10_001 - OVERDUE_AFTER.as_secs());
-        assert!(reach.has_room(3, 4, overdue) && !reach.has_room(4, 4, overdue));
-        assert!(!reach.has_room(1, 4, overdue.plus(Duration::from_secs(1))));
-        assert_eq!(reach.miss(at(10_001), Some(overdue)), None);
-        assert!(reach.has_room(3, 4, overdue));
-        assert_eq!(reach.miss(at(10_002), Some(at(10_000))), None);
-        assert_eq!(reach.shut_until(), Some(at(10_004)));
+        reach.try_again();
+        // The trial goes alone, and may take long.
+        let overdue = at(10_100 - OVERDUE_AFTER.as_secs());
+        assert!(reach.has_room(0, 4, overdue, || None) && !reach.has_room(1, 4, overdue, || None));
+        assert!(!reach.is_told(overdue));
+        assert_eq!(reach.miss(at(10_100), Some(overdue)), None);
+        assert!(reach.is_told(overdue) && !reach.is_told(at(10_000)));
+        assert!(reach.has_room(3, 4, overdue, || None) && !reach.has_room(4, 4, overdue, || None));
+        let not_yet = overdue.plus(Duration::from_secs(1));
+        assert!(!reach.has_room(0, 4, not_yet, || Some(overdue)));
+        assert!(
+            reach.has_room(0, 4, not_yet, || Some(not_yet)),
+            "none is left"
+        );
+        assert_eq!(reach.miss(at(10_101), Some(overdue)), None);
+        assert!(reach.has_room(3, 4, overdue, || None));
+        assert_eq!(reach.miss(at(10_102), Some(at(10_000))), None);
+        assert_eq!(reach.shut_until(), Some(at(10_104)));
     }
 }

@@ -17,7 +17,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::attempt::{Held, Returned, Shared, attempt, settle};
+use super::attempt::{Attempted, Held, Returned, Shared, attempt, settle};
 use super::deliver::Deliver;
 use super::metrics::Metrics;
 use super::reach::Turn;
@@ -164,10 +164,7 @@ impl Queue {
                 () = &mut stop => return claiming,
                 Some(ended) = self.attempts.join_next() => self.ended(ended),
                 Some(settled) = self.settlements.join_next() => note(settled),
-                () = impatience.notified() => {
-                    let now = self.shared.clock.now();
-                    self.scheduler.try_shut(now);
-                }
+                () = impatience.notified() => self.scheduler.try_shut(),
                 (line, claimed) = ready(&mut claiming), if is_claiming => {
                     claiming = None;
                     self.claimed(&line, claimed);
@@ -236,9 +233,18 @@ impl Queue {
         if let Some(claim) = claim {
             let held = Held::new(claim, self.shared.spool.clone());
             let now = self.shared.clock.now();
-            self.scheduler.started(held.next_hop(), now);
+            let answer = self.scheduler.started(held.next_hop(), held.due(), now);
             self.shared.metrics.set_active(self.scheduler.active());
-            self.attempts.spawn(attempt(self.shared.clone(), held));
+            match answer {
+                Some(answer) => {
+                    let told = Attempted::told(held, answer, now);
+                    self.attempts
+                        .spawn(async move { Returned::Attempted(told) });
+                }
+                None => {
+                    self.attempts.spawn(attempt(self.shared.clone(), held));
+                }
+            }
         }
     }
 
@@ -252,9 +258,7 @@ impl Queue {
             Ok(Returned::Attempted(attempted)) => {
                 let next_hop = attempted.held.next_hop();
                 let now = self.shared.clock.now();
-                let turn = self
-                    .scheduler
-                    .finished(next_hop, attempted.has_reached(), now);
+                let turn = self.scheduler.finished(next_hop, attempted.missed(), now);
                 match turn {
                     Some(Turn::Shut) => {
                         tracing::warn!(%next_hop, "cannot be reached, or lets no mail in: what waits for it stays as it is, and it is tried now and then");

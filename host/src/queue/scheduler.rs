@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::order::{Order, Place};
-use super::reach::{LONGEST_WAIT, Reach, Turn};
+use super::reach::{Answer, LONGEST_WAIT, Reach, Turn};
 use crate::message::{Class, Line, NextHop, Timestamp};
 use crate::spool::LineChange;
 
@@ -76,6 +76,8 @@ enum Standing {
 struct Lane {
     active: usize,
     reach: Reach,
+    /// What the last attempt that reached nothing was told.
+    answer: Option<Arc<Answer>>,
     /// Until when it is closed though its next hop can be reached.
     paced_until: Option<Timestamp>,
     due: ByClass<BTreeSet<Ranked>>,
@@ -141,16 +143,25 @@ impl Scheduler {
         due.into_iter().chain(trial).chain(open).min()
     }
 
-    /// A delivery to `next_hop` is under way since `now`.
-    pub fn started(&mut self, next_hop: &NextHop, now: Timestamp) {
+    /// A delivery to `next_hop` that has been due since `due` is under way since `now`. Where an answer is returned it needs no attempt:
+    /// it would be told just that.
+    pub fn started(
+        &mut self,
+        next_hop: &NextHop,
+        due: Timestamp,
+        now: Timestamp,
+    ) -> Option<Arc<Answer>> {
         self.active += 1;
         let lane = self.lanes.entry(next_hop.clone()).or_default();
         lane.active += 1;
+        let is_told = lane.reach.is_told(due);
+        let answer = lane.answer.as_ref().filter(|_| is_told).cloned();
         let interval = self.limits.per_next_hop_interval;
         match interval.is_zero() {
             true => self.refresh_lane(next_hop),
             false => self.pace(next_hop, now.plus(interval)),
         }
+        answer
     }
 
     /// A delivery to `next_hop` was not tried after all, for want of room at its host. Nothing goes there
@@ -176,21 +187,24 @@ impl Scheduler {
         self.refresh_lane(next_hop);
     }
 
-    /// A delivery to `next_hop` is over, however it ended; `has_reached` tells whether a host was reached.
+    /// A delivery to `next_hop` is over, however it ended; if it reached nothing, with what it was told.
     pub fn finished(
         &mut self,
         next_hop: &NextHop,
-        has_reached: bool,
+        missed: Option<Arc<Answer>>,
         now: Timestamp,
     ) -> Option<Turn> {
         self.active = self.active.saturating_sub(1);
+        // Nobody may have looked since the heads behind those under way were told.
+        self.promote(now);
         let lane = self.lanes.get_mut(next_hop)?;
         lane.active = lane.active.saturating_sub(1);
         let was_until = lane.reach.shut_until();
-        let turn = match has_reached {
-            true => lane.reach.hit(),
-            false => lane.reach.miss(now, lane.first_due()),
+        let turn = match &missed {
+            None => lane.reach.hit(),
+            Some(_) => lane.reach.miss(now, lane.first_due()),
         };
+        lane.answer = missed;
         let until = lane.reach.shut_until();
         if was_until != until {
             let entry = |until| (until, next_hop.clone());
@@ -202,15 +216,15 @@ impl Scheduler {
     }
 
     /// Has every lane that is shut tried now, not when its wait is over.
-    pub fn try_shut(&mut self, now: Timestamp) {
+    pub fn try_shut(&mut self) {
         for (_, next_hop) in std::mem::take(&mut self.shut) {
-            self.try_lane(&next_hop, now);
+            self.try_lane(&next_hop);
         }
     }
 
-    fn try_lane(&mut self, next_hop: &NextHop, now: Timestamp) {
+    fn try_lane(&mut self, next_hop: &NextHop) {
         if let Some(lane) = self.lanes.get_mut(next_hop) {
-            lane.reach.try_again(now);
+            lane.reach.try_again();
         }
         self.refresh_lane(next_hop);
     }
@@ -260,7 +274,7 @@ impl Scheduler {
             let Some((_, next_hop)) = self.shut.pop_first() else {
                 break;
             };
-            self.try_lane(&next_hop, now);
+            self.try_lane(&next_hop);
         }
         while self
             .waiting
@@ -285,8 +299,14 @@ impl Scheduler {
                 self.waiting.remove(&(place, line.clone()));
             }
             Standing::Due(place) => {
-                if let Some(lane) = self.lanes.get_mut(&line.next_hop) {
+                let lane = self.lanes.get_mut(&line.next_hop);
+                let is_telling = lane.is_some_and(|lane| {
                     lane.due[index(line.class)].remove(&(place, line.clone()));
+                    lane.reach.is_telling()
+                });
+                if is_telling {
+                    // Whether other classes have room depends on what is due first.
+                    return self.refresh_lane(&line.next_hop);
                 }
                 self.refresh(&line.next_hop, line.class);
                 self.note_if_idle(&line.next_hop);
@@ -344,7 +364,10 @@ impl Scheduler {
 impl Lane {
     /// Whether another delivery of `class` that has been due since `due` may start in this lane.
     fn has_room(&self, _class: Class, due: Timestamp, per_next_hop_max: usize) -> bool {
-        self.paced_until.is_none() && self.reach.has_room(self.active, per_next_hop_max, due)
+        self.paced_until.is_none()
+            && self
+                .reach
+                .has_room(self.active, per_next_hop_max, due, || self.first_due())
     }
 
     /// Since when the first of those that are due has been.

@@ -12,7 +12,8 @@ use super::*;
 use crate::message::{Attempt, Class, Contact, Delivery, Event, Message, MessageId};
 use crate::queue::deliver::OpenContent;
 use crate::queue::rehearsal::{
-    Act, Script, Seen, attempt as attempt_with, bounced, deferred, delivered, message, seconds,
+    Act, START, Script, Seen, attempt as attempt_with, bounced, deferred, delivered, message,
+    seconds,
 };
 use crate::queue::stage::Stage;
 use crate::spool::{Change, ChangeAction, Selection};
@@ -78,6 +79,8 @@ async fn very_high_messages_go_in_the_order_of_their_acceptance() {
 /// A next hop that cannot be reached until it is back, and which messages were tried how often.
 #[derive(Default)]
 struct Gone {
+    /// How long it takes to learn that nobody answers.
+    silence: Duration,
     is_back: AtomicBool,
     tried: Mutex<HashMap<MessageId, usize>>,
 }
@@ -96,15 +99,24 @@ impl Deliver for Gone {
         if !is_back {
             attempt.contact = Contact::Missed;
         }
-        Box::pin(async { attempt })
+        let took = if is_back {
+            Duration::ZERO
+        } else {
+            self.silence
+        };
+        Box::pin(async move {
+            tokio::time::sleep(took).await;
+            attempt
+        })
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_next_hop_that_cannot_be_reached_is_tried_now_and_then_and_gets_all_when_it_is_back() {
     let stage = Stage::new();
+    let mut ids = Vec::new();
     for _ in 0..100 {
-        stage.accept_to("you@b.example", Class::Normal).await;
+        ids.push(stage.accept_to("you@b.example", Class::Normal).await);
     }
     let gone = Arc::new(Gone::default());
     let queue = stage.start(Settings::default(), gone.clone());
@@ -116,14 +128,56 @@ async fn a_next_hop_that_cannot_be_reached_is_tried_now_and_then_and_gets_all_wh
     pass(seconds(200)).await;
     let (messages, attempts) = tried();
     assert!(messages < 50 && attempts < 50, "{messages}, {attempts}");
-    // Nobody waits for ever without a try.
+    // Who waits for long is told, and nobody dials for that.
     pass(seconds(200)).await;
-    assert_eq!(tried().0, 100);
+    for id in ids {
+        let (delivery, _) = stage.record(id).await.deliveries.pop().unwrap();
+        assert!(delivery.attempts > 0);
+        assert!(delivery.last_reply.starts_with("451 4.7.1"));
+    }
+    let (messages, attempts) = tried();
+    assert!(messages < 50 && attempts < 60, "{messages}, {attempts}");
     gone.is_back.store(true, Ordering::Relaxed);
     pass(seconds(31)).await;
     let left = stage.queued();
     pass(seconds(600)).await;
     assert!(left < 100 && stage.queued() == 0, "{left}");
+    queue.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn senders_hear_of_the_delay_in_time_however_many_wait_and_however_long_nobody_answers() {
+    const HOUR: u64 = 3_600;
+    let stage = Stage::new();
+    let mut ids = Vec::new();
+    for _ in 0..300 {
+        ids.push(stage.accept_to("you@b.example", Class::Normal).await);
+    }
+    let gone = Arc::new(Gone {
+        silence: seconds(240),
+        ..Gone::default()
+    });
+    let settings = Settings {
+        retry: vec![seconds(30), seconds(120), seconds(600)],
+        delay_warning_after: seconds(HOUR),
+        expire_after: seconds(2 * HOUR),
+        ..Settings::default()
+    };
+    let queue = stage.start(settings, gone.clone());
+    // The last wait and its jitter, and what it takes until the next trial has failed.
+    let grace = 720 + 300 + 30 + 240;
+    for (hours, report) in [(1, "delay"), (2, "failure")] {
+        pass(seconds(hours * HOUR + grace) - stage.clock.now().since(START)).await;
+        for id in &ids {
+            let trail = stage.record(*id).await.trail;
+            let is_told =
+                |event: &Event| matches!(event, Event::Reported { report: r, .. } if *r == report);
+            assert!(trail.iter().any(|entry| is_told(&entry.event)), "{report}");
+        }
+    }
+    // Twenty at once until it was shut, and then one after the other.
+    let attempts: usize = gone.tried.lock().unwrap().values().sum();
+    assert!(attempts < 200, "{attempts}");
     queue.stop().await;
 }
 

@@ -29,6 +29,16 @@ fn change(line: &Line, head: Option<(u64, u64)>) -> LineChange {
     }
 }
 
+/// A host that lets nobody in.
+fn answer() -> Option<Arc<Answer>> {
+    let reply = outpost_smtp::Reply::new(421, (4, 3, 2), "Busy");
+    Some(Arc::new(Answer {
+        host: None,
+        outcome: crate::message::Outcome::Deferred(reply),
+        is_remote: true,
+    }))
+}
+
 fn scheduler(simultaneous_max: usize, per_next_hop_max: usize) -> Scheduler {
     Scheduler::new(Limits {
         simultaneous_max,
@@ -48,18 +58,18 @@ fn a_paced_lane_opens_in_time_and_delays_only_itself() {
     scheduler.update(change(&paced, Some((1, 1))));
     scheduler.update(change(&other, Some((1, 2))));
     assert_eq!(*scheduler.next(at(5)).unwrap(), paced);
-    scheduler.started(&paced.next_hop, at(5));
+    scheduler.started(&paced.next_hop, at(1), at(5));
     assert_eq!(*scheduler.next(at(5)).unwrap(), other);
     scheduler.update(change(&other, None));
     // That the delivery ends opens nothing.
-    scheduler.finished(&paced.next_hop, true, at(6));
+    scheduler.finished(&paced.next_hop, None, at(6));
     assert_eq!(scheduler.next(at(104)), None);
     assert_eq!(scheduler.next_due(), Some(at(105)));
     assert_eq!(*scheduler.next(at(105)).unwrap(), paced);
     // A lane without mail is forgotten when its time has come, and not before.
-    scheduler.started(&paced.next_hop, at(105));
+    scheduler.started(&paced.next_hop, at(1), at(105));
     scheduler.update(change(&paced, None));
-    scheduler.finished(&paced.next_hop, true, at(106));
+    scheduler.finished(&paced.next_hop, None, at(106));
     assert_eq!(scheduler.lanes.len(), 1);
     assert_eq!(scheduler.next(at(205)), None);
     assert!(scheduler.lanes.is_empty() && scheduler.paced.is_empty());
@@ -72,7 +82,7 @@ fn a_lane_that_gave_way_is_closed_until_then_and_delays_only_itself() {
     scheduler.update(change(&full, Some((1, 1))));
     for _ in 0..2 {
         assert_eq!(*scheduler.next(at(5)).unwrap(), full);
-        scheduler.started(&full.next_hop, at(5));
+        scheduler.started(&full.next_hop, at(1), at(5));
     }
     scheduler.update(change(&other, Some((1, 2))));
     // The longer time counts, whoever comes first.
@@ -124,10 +134,10 @@ fn a_full_lane_delays_only_itself_and_a_finished_delivery_makes_room() {
     let (urgent, other) = (line(1, Class::VeryHigh, 1), line(2, Class::VeryLow, 1));
     scheduler.update(change(&urgent, Some((1, 1))));
     scheduler.update(change(&other, Some((1, 2))));
-    scheduler.started(&urgent.next_hop, at(5));
+    scheduler.started(&urgent.next_hop, at(1), at(5));
     assert_eq!(*scheduler.next(at(5)).unwrap(), other);
     assert_eq!(scheduler.next_due(), None, "a full lane needs no timer");
-    scheduler.finished(&urgent.next_hop, true, at(5));
+    scheduler.finished(&urgent.next_hop, None, at(5));
     assert_eq!(*scheduler.next(at(5)).unwrap(), urgent);
 }
 
@@ -140,10 +150,10 @@ fn nothing_starts_beyond_the_limit_over_all_lanes() {
             Some((1, lane.into())),
         ));
     }
-    scheduler.started(&line(1, Class::Normal, 1).next_hop, at(5));
-    scheduler.started(&line(2, Class::Normal, 1).next_hop, at(5));
+    scheduler.started(&line(1, Class::Normal, 1).next_hop, at(1), at(5));
+    scheduler.started(&line(2, Class::Normal, 1).next_hop, at(1), at(5));
     assert_eq!(scheduler.next(at(5)), None);
-    scheduler.finished(&line(2, Class::Normal, 1).next_hop, true, at(5));
+    scheduler.finished(&line(2, Class::Normal, 1).next_hop, None, at(5));
     assert!(scheduler.next(at(5)).is_some());
 }
 
@@ -154,9 +164,9 @@ fn lanes_and_lines_without_mail_are_forgotten() {
         let line = line(lane, Class::Normal, lane);
         scheduler.update(change(&line, Some((1, 1))));
         scheduler.next(at(5)).unwrap();
-        scheduler.started(&line.next_hop, at(5));
+        scheduler.started(&line.next_hop, at(1), at(5));
         scheduler.update(change(&line, None));
-        scheduler.finished(&line.next_hop, true, at(5));
+        scheduler.finished(&line.next_hop, None, at(5));
         assert_eq!(scheduler.next(at(5)), None);
         assert!(scheduler.lanes.is_empty() && scheduler.idle.is_empty());
     }
@@ -174,9 +184,9 @@ fn a_lane_whose_next_hop_is_never_reached_is_shut_and_tried_now_and_then() {
     let mut misses = 0;
     while scheduler.shut() == 0 {
         assert_eq!(*scheduler.next(at(now)).unwrap(), down);
-        scheduler.started(&down.next_hop, at(0));
+        scheduler.started(&down.next_hop, at(1), at(0));
         misses += 1;
-        let turn = scheduler.finished(&down.next_hop, false, at(now));
+        let turn = scheduler.finished(&down.next_hop, answer(), at(now));
         assert_eq!(turn.is_some(), scheduler.shut() == 1, "after {misses}");
     }
     scheduler.update(change(&up, Some((2, 2))));
@@ -188,20 +198,42 @@ fn a_lane_whose_next_hop_is_never_reached_is_shut_and_tried_now_and_then() {
     now += 1_000;
     assert_eq!(scheduler.next_due(), Some(at(now)));
     assert_eq!(*scheduler.next(at(now)).unwrap(), down);
-    scheduler.started(&down.next_hop, at(0));
+    scheduler.started(&down.next_hop, at(1), at(0));
     assert_eq!(scheduler.next(at(now)), None);
     assert_eq!(scheduler.next_due(), None);
-    assert_eq!(scheduler.finished(&down.next_hop, false, at(now)), None);
+    assert_eq!(scheduler.finished(&down.next_hop, answer(), at(now)), None);
     assert_eq!(scheduler.next_due(), Some(at(now + 2_000)));
+
+    // What is overdue behind the next trial is told, and the wait begins when all are.
+    let overdue = line(1, Class::VeryLow, 7);
+    scheduler.update(change(&down, Some((now, 3))));
+    scheduler.update(change(&overdue, Some((1, 4))));
+    now += 400_000;
+    scheduler.update(change(&down, Some((now, 3))));
+    assert_eq!(*scheduler.next(at(now)).unwrap(), down);
+    assert_eq!(scheduler.started(&down.next_hop, at(now), at(now)), None);
+    assert_eq!(scheduler.next(at(now)), None, "the trial goes alone");
+    scheduler.finished(&down.next_hop, answer(), at(now));
+    for _ in 0..3 {
+        assert_eq!(*scheduler.next(at(now)).unwrap(), overdue);
+        let told = scheduler.started(&down.next_hop, at(1), at(now));
+        assert_eq!(told, answer());
+    }
+    assert_eq!(scheduler.next(at(now)), None, "the limit of the lane");
+    scheduler.update(change(&overdue, None));
+    for _ in 0..3 {
+        scheduler.finished(&down.next_hop, answer(), at(now));
+    }
+    assert_eq!(scheduler.next_due(), Some(at(now + 4_000)));
 
     // The clock is put back by more than any wait: it is tried at once, not in a while.
     assert_eq!(*scheduler.next(at(5)).unwrap(), down);
-    scheduler.started(&down.next_hop, at(0));
-    let turn = scheduler.finished(&down.next_hop, true, at(5));
+    scheduler.started(&down.next_hop, at(1), at(0));
+    let turn = scheduler.finished(&down.next_hop, None, at(5));
     assert_eq!(turn, Some(Turn::Open));
     for _ in 0..3 {
         assert_eq!(*scheduler.next(at(5)).unwrap(), down);
-        scheduler.started(&down.next_hop, at(0));
+        scheduler.started(&down.next_hop, at(1), at(0));
     }
     assert_eq!(scheduler.next(at(5)), None, "the limit of the lane");
 }
@@ -213,8 +245,8 @@ fn a_shut_lane_without_mail_is_forgotten() {
     scheduler.update(change(&line, Some((1, 1))));
     while scheduler.shut() == 0 {
         scheduler.next(at(10)).unwrap();
-        scheduler.started(&line.next_hop, at(0));
-        scheduler.finished(&line.next_hop, false, at(10));
+        scheduler.started(&line.next_hop, at(1), at(0));
+        scheduler.finished(&line.next_hop, answer(), at(10));
     }
     scheduler.update(change(&line, None));
     assert_eq!(scheduler.next(at(10)), None);
@@ -309,14 +341,14 @@ proptest! {
                     prop_assert_eq!(&next, &naive.next(at(now)));
                     prop_assert_eq!(scheduler.next_due(), naive.next_due(at(now)));
                     if let Some(line) = next {
-                        scheduler.started(&line.next_hop, at(now));
+                        scheduler.started(&line.next_hop, at(1), at(now));
                         naive.active.push(line.next_hop.clone());
                         set(&mut scheduler, &mut naive, &line, then);
                     }
                 }
                 Step::Finish { which } if !naive.active.is_empty() => {
                     let lane = naive.active.swap_remove(which.index(naive.active.len()));
-                    scheduler.finished(&lane, true, at(now));
+                    scheduler.finished(&lane, None, at(now));
                 }
                 Step::Finish { .. } => {}
                 Step::Pass { milliseconds } => now += milliseconds,
