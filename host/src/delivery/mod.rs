@@ -117,6 +117,11 @@ impl Deliverer {
         attempt
     }
 
+    /// Finds out anew which name servers there are.
+    pub fn refresh_names(&self) {
+        self.network.resolver.refresh();
+    }
+
     /// Closes the connections that are kept, and waits until they are closed. Attempts that are
     /// still under way close theirs when they end.
     pub async fn close(&self) {

@@ -8,6 +8,7 @@
 
 mod exchange;
 mod network;
+mod servers;
 mod table;
 
 use std::net::{IpAddr, SocketAddr};
@@ -18,6 +19,8 @@ use tokio::time::timeout;
 
 pub use exchange::Exchange;
 pub use table::Table;
+
+use servers::Servers;
 
 /// Addresses kept of one host, of each family. A host that is named with more is reached by the
 /// first of them or is in no state to take mail.
@@ -62,7 +65,7 @@ pub enum Problem {
 /// Answers questions about domains and hosts. Clones share one cache.
 #[derive(Clone, Debug)]
 pub struct Resolver {
-    source: Source,
+    servers: Arc<Servers>,
     time_max: Duration,
 }
 
@@ -70,8 +73,6 @@ pub struct Resolver {
 enum Source {
     Network(network::Client),
     Table(Arc<Table>),
-    /// The system names no name servers: every question is answered with this.
-    Unusable(Arc<str>),
 }
 
 /// An MX record as it was answered.
@@ -84,27 +85,32 @@ struct MxRecord {
 
 impl Resolver {
     /// A resolver that asks name servers. One that has none to ask says so at each question: mail
-    /// waits, the relay runs.
+    /// waits, the relay runs, and the system is looked at again from time to time.
     pub fn new(settings: &Settings) -> Self {
-        let source = match network::Client::new(settings) {
-            Ok(client) => Source::Network(client),
-            Err(reason) => {
-                tracing::warn!(%reason, "there is no usable name server: mail that needs one waits");
-                Source::Unusable(reason.into())
-            }
-        };
+        let named = settings.clone();
+        let read = move || network::Client::new(&named).map(Source::Network);
         Self {
-            source,
             time_max: settings.time_max,
+            ..Self::that_asks(Servers::new(Box::new(read)))
         }
+    }
+
+    fn that_asks(servers: Servers) -> Self {
+        Self {
+            servers: Arc::new(servers),
+            time_max: Settings::default().time_max,
+        }
+    }
+
+    /// Finds out anew whom to ask, and forgets what was answered.
+    pub fn refresh(&self) {
+        self.servers.refresh();
     }
 
     /// A resolver that answers from a table.
     pub fn from_table(table: Table) -> Self {
-        Self {
-            source: Source::Table(Arc::new(table)),
-            time_max: Settings::default().time_max,
-        }
+        let source = Source::Table(Arc::new(table));
+        Self::that_asks(Servers::new(Box::new(move || Ok(source.clone()))))
     }
 
     /// The hosts that take the mail of a domain, given in A-labels: its MX hosts in the order of
@@ -131,19 +137,17 @@ impl Resolver {
     }
 
     async fn any_addresses(&self, host: &str) -> Result<Vec<IpAddr>, Problem> {
-        let (ipv4, ipv6) = match &self.source {
+        let (ipv4, ipv6) = match self.servers.source()? {
             Source::Network(client) => tokio::join!(client.ipv4(host), client.ipv6(host)),
             Source::Table(table) => (table.ipv4(host).await, table.ipv6(host).await),
-            Source::Unusable(reason) => return Err(Problem::Temporary(reason.to_string())),
         };
         join_families(ipv4, ipv6)
     }
 
     async fn mx(&self, domain: &str) -> Result<Vec<MxRecord>, Problem> {
-        match &self.source {
+        match self.servers.source()? {
             Source::Network(client) => client.mx(domain).await,
             Source::Table(table) => table.mx_records(domain).await,
-            Source::Unusable(reason) => Err(Problem::Temporary(reason.to_string())),
         }
     }
 

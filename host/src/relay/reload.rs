@@ -153,6 +153,8 @@ impl Parts {
     fn deliver(&self, before: &Config, config: &Config) {
         let way = self.along.way();
         let deliverer = if before.delivery == config.delivery && before.dns == config.dns {
+            // The system may have got others, and nothing in our file says so.
+            way.deliverer.refresh_names();
             Arc::clone(&way.deliverer)
         } else {
             let loops = loops::bound(config, &self.listening);
