@@ -221,9 +221,16 @@ impl<'a> Hosts<'a> {
     /// has its first address tried before any has its second.
     async fn find(&mut self, group: Vec<String>) {
         let mut lookups = JoinSet::new();
+        let is_ours = self.kind == Kind::Smarthost;
         for (position, host) in group.iter().cloned().enumerate() {
             let resolver = self.resolver.clone();
-            lookups.spawn(async move { (position, resolver.addresses(&host).await) });
+            lookups.spawn(async move {
+                let found = match is_ours {
+                    true => resolver.addresses_of_ours(&host).await,
+                    false => resolver.addresses(&host).await,
+                };
+                (position, found)
+            });
         }
         let mut answers = lookups.join_all().await;
         answers.sort_by_key(|(position, _)| *position);

@@ -75,6 +75,15 @@ enum Source {
     Table(Arc<Table>),
 }
 
+/// How a name without a dot is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Names {
+    /// As DNS has it.
+    Whole,
+    /// As a short name of this network, where the system completes those.
+    Short,
+}
+
 /// An MX record as it was answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct MxRecord {
@@ -128,18 +137,29 @@ impl Resolver {
         }
     }
 
-    /// The addresses of a host, IPv4 first; at most [`ADDRESSES_MAX`] of each family.
+    /// The addresses of a host that DNS has named, IPv4 first; at most [`ADDRESSES_MAX`] of each family. The
+    /// name is never completed: others choose it, and it must not lead to a host of this network.
     ///
     /// # Errors
     /// [`Problem::NoSuchName`], [`Problem::NoRecord`] or [`Problem::Temporary`].
     pub async fn addresses(&self, host: &str) -> Result<Vec<IpAddr>, Problem> {
-        self.in_time(self.any_addresses(host)).await
+        self.in_time(self.any_addresses(host, Names::Whole)).await
     }
 
-    async fn any_addresses(&self, host: &str) -> Result<Vec<IpAddr>, Problem> {
+    /// The same of a host that the operator has named: without a dot it may be a short name of this network.
+    ///
+    /// # Errors
+    /// As for [`Self::addresses`].
+    pub async fn addresses_of_ours(&self, host: &str) -> Result<Vec<IpAddr>, Problem> {
+        self.in_time(self.any_addresses(host, Names::Short)).await
+    }
+
+    async fn any_addresses(&self, host: &str, names: Names) -> Result<Vec<IpAddr>, Problem> {
         let (ipv4, ipv6) = match self.servers.source()? {
-            Source::Network(client) => tokio::join!(client.ipv4(host), client.ipv6(host)),
-            Source::Table(table) => (table.ipv4(host).await, table.ipv6(host).await),
+            Source::Network(client) => {
+                tokio::join!(client.ipv4(host, names), client.ipv6(host, names))
+            }
+            Source::Table(table) => (table.ipv4(host, names).await, table.ipv6(host, names).await),
         };
         join_families(ipv4, ipv6)
     }

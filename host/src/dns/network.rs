@@ -11,7 +11,7 @@ use hickory_resolver::net::{DnsError, NetError, NoRecords};
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 
-use super::{MxRecord, Problem, Settings};
+use super::{MxRecord, Names, Problem, Settings};
 
 /// Answers kept in the cache. A busy relay meets a few thousand domains a day.
 const CACHE_ANSWERS_MAX: u64 = 10_000;
@@ -72,19 +72,23 @@ impl Client {
         .await
     }
 
-    pub(super) async fn ipv4(&self, host: &str) -> Result<Vec<IpAddr>, Problem> {
-        self.records(host_name(host)?, RecordType::A, |data| match data {
+    pub(super) async fn ipv4(&self, host: &str, names: Names) -> Result<Vec<IpAddr>, Problem> {
+        self.records(host_name(host, names)?, RecordType::A, |data| match data {
             RData::A(address) => Some(address.0.into()),
             _ => None,
         })
         .await
     }
 
-    pub(super) async fn ipv6(&self, host: &str) -> Result<Vec<IpAddr>, Problem> {
-        self.records(host_name(host)?, RecordType::AAAA, |data| match data {
-            RData::AAAA(address) => Some(address.0.into()),
-            _ => None,
-        })
+    pub(super) async fn ipv6(&self, host: &str, names: Names) -> Result<Vec<IpAddr>, Problem> {
+        self.records(
+            host_name(host, names)?,
+            RecordType::AAAA,
+            |data| match data {
+                RData::AAAA(address) => Some(address.0.into()),
+                _ => None,
+            },
+        )
         .await
     }
 
@@ -164,9 +168,9 @@ fn full_name(domain: &str) -> Result<Name, Problem> {
     Ok(name)
 }
 
-/// The name of a host: one without a dot may be a short name of this network.
-fn host_name(host: &str) -> Result<Name, Problem> {
-    if host.contains('.') {
+/// The name of a host. What is not whole, the library completes with the system's search list.
+fn host_name(host: &str, names: Names) -> Result<Name, Problem> {
+    if names == Names::Whole || host.contains('.') {
         return full_name(host);
     }
     Name::from_ascii(host).map_err(|_| Problem::NoSuchName)
@@ -366,6 +370,17 @@ mod tests {
                 matches!(addresses, Err(Problem::Temporary(_))),
                 "{domain}: {addresses:?}"
             );
+        }
+    }
+
+    #[test]
+    fn only_the_short_name_of_a_host_of_ours_is_completed() {
+        for (host, names, is_whole) in [
+            ("intranet", Names::Whole, true),
+            ("intranet", Names::Short, false),
+            ("mx.example", Names::Short, true),
+        ] {
+            assert_eq!(host_name(host, names).unwrap().is_fqdn(), is_whole);
         }
     }
 

@@ -3,10 +3,13 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use super::{MxRecord, Problem};
+use super::{MxRecord, Names, Problem};
 
 /// How many aliases are followed, as name servers do.
 const ALIASES_MAX: usize = 8;
+
+/// What short names are completed with.
+const SEARCHED: &str = "house.example";
 
 /// A small DNS in memory. A name is known once something has been said about it.
 #[derive(Clone, Debug, Default)]
@@ -81,8 +84,8 @@ impl Table {
         some(self.find(domain).await?.mx.clone())
     }
 
-    pub(super) async fn ipv4(&self, host: &str) -> Result<Vec<IpAddr>, Problem> {
-        let entry = self.find(host).await?;
+    pub(super) async fn ipv4(&self, host: &str, names: Names) -> Result<Vec<IpAddr>, Problem> {
+        let entry = self.find(&completed(host, names)).await?;
         some(
             entry
                 .addresses
@@ -93,8 +96,8 @@ impl Table {
         )
     }
 
-    pub(super) async fn ipv6(&self, host: &str) -> Result<Vec<IpAddr>, Problem> {
-        let entry = self.find(host).await?;
+    pub(super) async fn ipv6(&self, host: &str, names: Names) -> Result<Vec<IpAddr>, Problem> {
+        let entry = self.find(&completed(host, names)).await?;
         some(
             entry
                 .addresses
@@ -117,6 +120,13 @@ impl Table {
             }
         }
         Err(Problem::Temporary("too many aliases".to_owned()))
+    }
+}
+
+fn completed(host: &str, names: Names) -> String {
+    match names == Names::Short && !host.contains('.') {
+        true => format!("{host}.{SEARCHED}"),
+        false => host.to_owned(),
     }
 }
 

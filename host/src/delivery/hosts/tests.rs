@@ -251,3 +251,17 @@ async fn a_smarthost_is_looked_up_and_never_a_reason_to_bounce() {
         assert_eq!(hosts.next().await, None);
     }
 }
+
+#[tokio::test]
+async fn a_name_without_a_dot_leads_into_this_network_only_when_the_operator_says_it() {
+    let table = Table::new()
+        .mx("b.example", 10, "intranet")
+        .address("intranet.house.example", "10.0.0.1");
+    let domain = search(table.clone(), settings(), "b.example").await;
+    assert_eq!(domain.unwrap_err(), "bounced 550 5.4.4");
+    let resolver = Resolver::from_table(table);
+    let settings = settings();
+    let mut hosts = Hosts::of_smarthost(&resolver, &settings, &"intranet:25".parse().unwrap());
+    let found = hosts.next().await.unwrap();
+    assert_eq!(found.address.to_string(), "10.0.0.1:25");
+}
