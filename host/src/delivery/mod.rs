@@ -154,12 +154,15 @@ const LOGGED_ADDRESSES_MAX: usize = 20;
 /// One line for each outcome that differs from the one before: nearly always one line.
 fn log(message: &Message, delivery: &Delivery, attempt: &Attempt) {
     let same = attempt.visits.iter().flat_map(|visit| {
-        let alike = |one: &RecipientOutcome, next: &RecipientOutcome| one.outcome == next.outcome;
+        let alike = |one: &RecipientOutcome, next: &RecipientOutcome| {
+            (&one.outcome, one.remote) == (&next.outcome, next.remote)
+        };
         let chunks = visit.outcomes.chunk_by(alike);
         chunks.map(move |same| (visit, same))
     });
     for (visit, same) in same {
         let host = visit.host.as_ref().map(|host| host.name.as_str());
+        let unknown = visit.is_unknown_of(&same[0]);
         let outcome = &same[0].outcome;
         let reply = outcome.reply();
         let outcome = match outcome {
@@ -175,7 +178,7 @@ fn log(message: &Message, delivery: &Delivery, attempt: &Attempt) {
             to = addresses(message, same),
             recipients = same.len(),
             %reply,
-            unknown = visit.unknown,
+            unknown,
             "{outcome}"
         );
     }

@@ -99,6 +99,14 @@ pub struct Visit {
     pub unknown: bool,
 }
 
+impl Visit {
+    /// Whether it is not known what became of that recipient: not of one who was refused before the
+    /// connection broke, which the host has said.
+    pub fn is_unknown_of(&self, outcome: &RecipientOutcome) -> bool {
+        self.unknown && !outcome.remote && matches!(outcome.outcome, Outcome::Deferred(_))
+    }
+}
+
 impl Attempt {
     /// What became of each recipient in the end, and where, in the order of their indexes. When several
     /// hosts were asked for one recipient, the last one decides.

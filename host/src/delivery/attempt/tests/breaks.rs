@@ -184,3 +184,16 @@ async fn a_host_that_greylists_takes_the_mail_the_next_time() {
     // An empty one came first: the script says 354 though nobody was accepted.
     assert_eq!(host.seen().contents, ["", CONTENT]);
 }
+
+#[tokio::test]
+async fn the_outcome_is_unknown_of_those_alone_who_were_taken_before_the_break() {
+    let host = script(&EVERYTHING)
+        .at("RCPT TO:<last", Act::Say("450 4.2.0 Later\r\n"))
+        .at(".", Act::Cut);
+    let attempt = mail().deliver(&World::of(&host).deliverer()).await;
+    let [visit] = &attempt.visits[..] else {
+        panic!("one host was asked");
+    };
+    let unknown = visit.outcomes.iter().map(|of| visit.is_unknown_of(of));
+    assert_eq!(unknown.collect::<Vec<_>>(), [true, false, false]);
+}
