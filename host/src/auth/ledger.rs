@@ -242,14 +242,16 @@ impl Ledger {
         let Some(success) = self.successes.get_mut(&guess.digest) else {
             return false;
         };
-        if success.at > now || now.since(success.at) >= self.remembered_for {
+        // Logins on several threads come here in another order than their times; and clocks are set back.
+        let distance = now.since(success.at).max(success.at.since(now));
+        if distance >= self.remembered_for {
             self.successes.remove(&guess.digest);
             return false;
         }
         if success.networks.contains(&guess.network) {
             // A client that logs in again and again never has to prove itself to argon2, which others at its address
             // may have had refused.
-            success.at = now;
+            success.at = success.at.max(now);
             return true;
         }
         if is_refused {

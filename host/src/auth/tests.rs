@@ -213,6 +213,20 @@ async fn a_remembered_success_goes_on_from_where_it_was_seen() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn logins_at_once_and_clocks_that_are_set_back_cost_no_remembered_success() {
+    let mut scene = Scene::new().await;
+    assert_eq!(scene.verify("bob", "right", HOME).await, Verified);
+    let before = scene.now;
+    scene.pass(5);
+    assert_eq!(scene.verify("bob", "right", HOME).await, Verified);
+    scene.now = before;
+    scene.guess(10, HOME).await;
+    assert_eq!(scene.verify("bob", "right", HOME).await, Verified);
+    assert!(is_throttled(scene.verify("bob", "wrong", HOME).await));
+    assert_eq!(scene.verify("bob", "right", HOME).await, Verified);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_success_forgives_the_user_but_not_the_network() {
     let scene = Scene::new().await;
     for round in 0..5 {
