@@ -235,8 +235,7 @@ impl FromIterator<RangeInclusive<u16>> for PortSet {
 }
 
 impl PortSet {
-    /// Reads `25,587,1025-5000`; blanks don't matter and an empty text is the empty set. Port 0 is
-    /// any free port, on its own only.
+    /// Reads `25,587,1025-5000`; blanks don't matter and an empty text is the empty set.
     ///
     /// # Errors
     /// Every item that is wrong, in words.
