@@ -381,15 +381,22 @@ impl Foundation {
 fn refuse_emptied(directory: &Path, spool: &Path) -> Result<(), StartError> {
     let octets = |path: &Path| fs::metadata(path).map_or(0, |metadata| metadata.len());
     let lines = [
-        (directory, spool, "all users are lost", "without users"),
-        (spool, directory, "all queued mail is lost", "with an empty queue"),
+        (
+            directory,
+            spool,
+            "all users are lost. Restore it from a backup, or remove it to start without users",
+        ),
+        (
+            spool,
+            directory,
+            "all queued mail is lost. Move it, spool.journal and content/ aside to start with an empty queue",
+        ),
     ]
     .into_iter()
     .filter(|(emptied, other, ..)| emptied.exists() && octets(emptied) == 0 && octets(other) > 0)
-    .map(|(emptied, other, lost, without)| {
+    .map(|(emptied, other, lost)| {
         format!(
-            "{}: the file is empty, though {} beside it is not: {lost}. Restore it from a backup, or \
-             remove it to start {without}",
+            "{}: the file is empty, though {} beside it is not: {lost}",
             emptied.display(),
             other.file_name().unwrap_or_default().display(),
         )
@@ -553,7 +560,7 @@ mod tests {
         assert!(said.ends_with("remove it to start without users"), "{said}");
         let said = refused(Some("users"), Some(""));
         assert!(
-            said.ends_with("remove it to start with an empty queue"),
+            said.ends_with("aside to start with an empty queue"),
             "{said}"
         );
     }

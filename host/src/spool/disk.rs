@@ -16,6 +16,9 @@ pub(super) trait Disk: Debug + Send + Sync {
     /// The database file, made when it does not exist, and locked against other processes.
     fn database(&self) -> io::Result<Arc<dyn File>>;
 
+    /// Whether there is a database file.
+    fn has_database(&self) -> io::Result<bool>;
+
     /// The journal's file, made when it does not exist. The lock of the database is its lock.
     fn journal(&self) -> io::Result<Arc<dyn File>>;
 

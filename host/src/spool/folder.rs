@@ -76,6 +76,10 @@ impl Disk for Folder {
         Ok(Arc::new(file))
     }
 
+    fn has_database(&self) -> io::Result<bool> {
+        self.path.join(DATABASE).try_exists()
+    }
+
     fn journal(&self) -> io::Result<Arc<dyn File>> {
         let cached = self.standing_file(JOURNAL)?;
         let direct = open_directly(&self.path.join(JOURNAL))?;

@@ -207,6 +207,15 @@ impl Journal {
         entries.begin(HEAD_OCTETS);
     }
 
+    /// Takes room from the beginning: that tells the next process whether this one has closed it. Where there is
+    /// none, it is not told before the first commit.
+    pub(super) fn come_into_use(&mut self) {
+        let has_room = self.has_room(SECTOR_OCTETS).and_then(|_| self.file.sync());
+        if let Err(error) = has_room {
+            tracing::debug!(%error, "the journal has no room yet");
+        }
+    }
+
     /// Whether it takes room on the disk, which it gives back when it is closed.
     pub(super) fn is_in_use(&self) -> bool {
         self.octets > 0

@@ -18,7 +18,7 @@ use super::chunks;
 use super::figures::class_index;
 use super::redb::StoreError;
 use super::rows::{self, FINISHED_KEY_OCTETS, Fault, Standing};
-use super::settings::SWEEP_MORE_MAX;
+use super::settings::{HISTORY_RECORD_OCTETS, SWEEP_MORE_MAX, TRAIL_LOOKS};
 use super::sheet::Sheet;
 use super::stored::{self, Counters, Damage, DeliveryRecord, MessageRecord, TrailRecord};
 use super::trails;
@@ -206,15 +206,16 @@ impl<'a, 't> Ledger<'a, 't> {
         });
         self.effects.push(Effect::LeaseEnded(settled.lease));
         let line = claimed.place.line.clone();
+        let is_first = claimed.delivery.attempts == 0 && claimed.delivery.id.number == 0;
         self.leave(claimed)?;
         let is_last = remaining.is_empty() && !rows::is_queued(self.rows, id)?;
         for delivery in remaining {
             self.place(Standing::of(delivery, line.class, &line.user))?;
         }
         if is_last {
-            self.finish(id, &settled.trail)?;
+            self.finish(id, &settled.trail, is_first)?;
         } else {
-            self.add_trail(id, &settled.trail, None, next_number)?;
+            self.add_trail(id, &settled.trail, next_number)?;
         }
         for report in &settled.reports {
             self.add(report)?;
@@ -276,11 +277,11 @@ impl<'a, 't> Ledger<'a, 't> {
             ChangeAction::SetClass(class) => self.set_class(id.message, class, &trail)?,
             ChangeAction::Retry if is_leased => {
                 self.effects.push(Effect::Retried(id, change.at));
-                self.add_trail(id.message, &trail, None, None)?;
+                self.add_trail(id.message, &trail, None)?;
             }
             action => {
                 self.restate(standing, action, change.at)?;
-                self.add_trail(id.message, &trail, None, None)?;
+                self.add_trail(id.message, &trail, None)?;
             }
         }
         self.effects.push(Effect::Changed(id.message));
@@ -292,9 +293,9 @@ impl<'a, 't> Ledger<'a, 't> {
         self.effects.push(Effect::LeaseRevoked(id));
         self.leave(standing)?;
         if rows::is_queued(self.rows, id.message)? {
-            self.add_trail(id.message, trail, None, None)
+            self.add_trail(id.message, trail, None)
         } else {
-            self.finish(id.message, trail)
+            self.finish(id.message, trail, false)
         }
     }
 
@@ -336,7 +337,7 @@ impl<'a, 't> Ledger<'a, 't> {
             self.leave(standing)?;
             self.place(Standing::of(delivery, class, &user))?;
         }
-        self.add_trail(id, trail, None, None)
+        self.add_trail(id, trail, None)
     }
 
     /// Takes a message out as if it had never been enqueued, its deliveries with it.
@@ -391,7 +392,7 @@ impl<'a, 't> Ledger<'a, 't> {
             if !is_old && weight >= surplus {
                 return Scan::Stop;
             }
-            if old.len() == at_once_max {
+            if old.len() == at_once_max || weight >= SWEEP_MORE_MAX {
                 waits = true;
                 return Scan::Stop;
             }
@@ -455,7 +456,7 @@ impl<'a, 't> Ledger<'a, 't> {
             self.place(Standing::of(delivery, class, user))?;
         }
         if new.deliveries.is_empty() {
-            self.finish(id, &[])?;
+            self.finish(id, &[], true)?;
         }
         Ok(())
     }
@@ -491,10 +492,18 @@ impl<'a, 't> Ledger<'a, 't> {
         Ok(())
     }
 
-    fn finish(&mut self, id: MessageId, trail: &[TrailEntry]) -> Result<(), Fault> {
-        self.add_trail(id, trail, Some(self.now), None)?;
+    /// `is_first`: at the first attempt of its first delivery, as nearly all mail.
+    fn finish(&mut self, id: MessageId, trail: &[TrailEntry], is_first: bool) -> Result<(), Fault> {
+        let part_octets = self.put_trail(id, trail, Some(self.now), None)?;
+        let record = self.rows.get(Sheet::Messages, &rows::message_key(id))?;
+        let record_octets = record.map_or(0, |row| row.len());
+        let octets = match is_first && record_octets < HISTORY_RECORD_OCTETS {
+            // There is no other part, or there are few. To look for them costs more than all the rest.
+            true => record_octets + part_octets,
+            false => record_octets + trails::shorten(self.rows, id)?,
+        };
         let key = rows::finished_key(self.now, id);
-        let (weight, row) = rows::weight_row(trails::record_octets(self.rows, id)?);
+        let (weight, row) = rows::weight_row(octets);
         self.rows.put(Sheet::Finished, &key, &row);
         self.counters.finished += weight;
         self.finished += weight;
@@ -540,17 +549,32 @@ impl<'a, 't> Ledger<'a, 't> {
         &mut self,
         id: MessageId,
         trail: &[TrailEntry],
-        finished: Option<Timestamp>,
         next_number: Option<u32>,
     ) -> Result<(), Fault> {
-        if trail.is_empty() && finished.is_none() && next_number.is_none() {
+        if trail.is_empty() && next_number.is_none() {
             return Ok(());
         }
+        let octets = self.put_trail(id, trail, None, next_number)?;
+        let (parts, large) = TRAIL_LOOKS;
+        if octets >= large || self.counters.next_sequence.is_multiple_of(parts) {
+            trails::shorten(self.rows, id)?;
+        }
+        Ok(())
+    }
+
+    /// Adds a part to a trail; its octets.
+    fn put_trail(
+        &mut self,
+        id: MessageId,
+        trail: &[TrailEntry],
+        finished: Option<Timestamp>,
+        next_number: Option<u32>,
+    ) -> Result<usize, Fault> {
         let sequence = self.next_sequence();
         let record = stored::write(&TrailRecord::of(trail, finished, next_number))?;
         self.rows
             .put(Sheet::Trails, &rows::trail_key(id, sequence), &record);
-        Ok(trails::shorten(self.rows, id)?)
+        Ok(record.len())
     }
 
     fn next_sequence(&mut self) -> u64 {

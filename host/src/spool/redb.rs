@@ -128,12 +128,13 @@ impl Database {
     }
 
     /// Gives the room between rows back to the disk. Takes as long as moving all rows. Nothing happens
-    /// while somebody reads.
-    pub(super) fn compact(&mut self) -> Result<(), StoreError> {
+    /// while somebody reads: false then.
+    pub(super) fn compact(&mut self) -> Result<bool, StoreError> {
         loop {
             match self.0.compact() {
                 Ok(true) => {}
-                Ok(false) | Err(CompactionError::TransactionInProgress) => return Ok(()),
+                Ok(false) => return Ok(true),
+                Err(CompactionError::TransactionInProgress) => return Ok(false),
                 Err(error) => return Err(from_compaction(error)),
             }
         }

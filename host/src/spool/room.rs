@@ -25,8 +25,8 @@ pub(super) struct Room {
     has_reserve: bool,
     /// A write found no room: nobody tries before then, since each try costs opening again.
     full_until: Option<Instant>,
-    /// Whether something has left since the file was made smaller for want of room.
-    has_given_back: bool,
+    /// Nothing has left since the file was made smaller for want of room.
+    is_compact: bool,
 }
 
 impl Room {
@@ -38,10 +38,10 @@ impl Room {
         if self.is_enough(common) {
             return Ok(true);
         }
-        if !std::mem::take(&mut self.has_given_back) || !is_loose(common, 2) {
+        if !self.can_be_smaller(common) {
             return Ok(false);
         }
-        compact(common)?;
+        self.is_compact = compact(common)?;
         Ok(self.is_enough(common))
     }
 
@@ -81,7 +81,8 @@ impl Room {
     /// Whether mail that has no room would have some if finished messages were forgotten and the file made
     /// smaller.
     pub(super) fn is_taken_by_history(&self, common: &Common) -> bool {
-        if self.is_out() {
+        // Making it smaller as it is comes first; somebody may read, and it is done later.
+        if self.is_out() || self.can_be_smaller(common) {
             return false;
         }
         let counters = common.board().counters.clone();
@@ -101,7 +102,7 @@ impl Room {
     /// Something has left the spool.
     pub(super) fn gave_back(&mut self) {
         self.full_until = None;
-        self.has_given_back = true;
+        self.is_compact = false;
     }
 
     /// Time to spare: makes a file smaller that was large and is nearly empty again.
@@ -110,7 +111,11 @@ impl Room {
         if octets < COMPACT_OCTETS_MIN || !is_loose(common, COMPACT_SHARE) {
             return Ok(());
         }
-        compact(common)
+        compact(common).map(drop)
+    }
+
+    fn can_be_smaller(&self, common: &Common) -> bool {
+        !self.is_compact && is_loose(common, 2)
     }
 }
 
@@ -131,13 +136,14 @@ fn in_use(counters: &Counters) -> u64 {
     counters.inline_octets + RECORD_OCTETS * records
 }
 
-fn compact(common: &Common) -> Result<(), StoreError> {
+/// False where somebody reads, so that nothing could be done.
+fn compact(common: &Common) -> Result<bool, StoreError> {
     let before = common.store.octets().unwrap_or(0);
     let began = Instant::now();
-    common.store.compact()?;
+    let has_moved = common.store.compact()?;
     let now = common.store.octets().unwrap_or(0);
     if now < before {
         tracing::info!(before, now, took = ?began.elapsed(), "the spool's file was made smaller");
     }
-    Ok(())
+    Ok(has_moved)
 }

@@ -91,8 +91,9 @@ pub(super) const CHANGE_STRIDE_MAX: usize = 5_000;
 /// Most records of finished messages that one transaction forgets, and two for each that it adds.
 pub(super) const SWEEP_MAX: usize = 64;
 
-/// Most that it forgets for those that it adds.
-pub(super) const SWEEP_MORE_MAX: u64 = 4_096;
+/// Most that it forgets for those that it adds, and what the records that it forgets count for at most: a large one
+/// has rows by the thousand.
+pub(super) const SWEEP_MORE_MAX: u64 = 1_024;
 
 /// A record of a finished message beyond this many octets counts as several: one with a thousand recipients or
 /// hundreds of attempts takes hundreds of times what a usual one does.
@@ -101,6 +102,10 @@ pub(super) const HISTORY_RECORD_OCTETS: usize = 4 << 10;
 /// What the later parts of a message's trail take at most, in octets: thousands of attempts for one recipient, or
 /// some for thousands. Beyond it the oldest go.
 pub(super) const TRAIL_OCTETS_MAX: usize = 1 << 20;
+
+/// Whether the trail is too long is looked at with every so many parts of all trails, and with each part of so many
+/// octets: to look takes longer the more parts there are.
+pub(super) const TRAIL_LOOKS: (u64, usize) = (64, 16 << 10);
 
 /// A declared size is set aside up to this; an empty promise does not keep room from others.
 pub(super) const RESERVED_OCTETS_MAX: u64 = 1 << 20;

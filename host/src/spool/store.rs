@@ -65,6 +65,12 @@ impl Store {
     }
 
     fn open_files(disk: &dyn Disk, settings: &Settings) -> Result<Self, OpenFailure> {
+        // Before one is made.
+        if disk.journal_octets().map_err(OpenFailure::Disk)?.is_some()
+            && !disk.has_database().map_err(OpenFailure::Disk)?
+        {
+            return Err(OpenFailure::DatabaseMissing);
+        }
         let file = Remembered::new(disk.database().map_err(OpenFailure::Disk)?);
         let database = Database::open(&file, settings.page_cache_octets)?;
         // The last process may have ended before its sync did: what is read is not yet what a power
@@ -78,6 +84,7 @@ impl Store {
             Journal::open(journal, settings.journal_octets_max, mark).map_err(OpenFailure::Disk)?;
         let was_interrupted = journal.is_in_use();
         let view = replay(&database, &mut journal, mark)?;
+        journal.come_into_use();
         Ok(Self {
             was_interrupted,
             file,
@@ -170,8 +177,8 @@ impl Store {
     }
 
     /// Gives the room between rows back to the disk. Takes as long as moving all rows, and nobody
-    /// reads or writes meanwhile.
-    pub(super) fn compact(&self) -> Result<(), StoreError> {
+    /// reads or writes meanwhile. False where somebody who has read for longer keeps the rows where they are.
+    pub(super) fn compact(&self) -> Result<bool, StoreError> {
         guarded(|| {
             let mut commits = self.commits();
             let mut view = self.view_mut();
@@ -179,9 +186,9 @@ impl Store {
             let changes = view.take().ok_or_else(closed)?.changes;
             commits.checkpoint(&changes)?;
             let database = commits.database.as_mut().ok_or_else(closed)?;
-            database.compact()?;
+            let has_moved = database.compact()?;
             *view = Some(View::of(database.base()?, Memtable::default()));
-            Ok(())
+            Ok(has_moved)
         })
     }
 

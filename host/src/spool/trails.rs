@@ -13,20 +13,13 @@ use super::stored::{self, TrailRecord};
 use super::transaction::Transaction;
 use super::view::Scan;
 
-/// Octets of what is kept of a message when it is finished: its record and its trail.
-pub(super) fn record_octets(rows: &Transaction<'_>, id: MessageId) -> Result<usize, StoreError> {
-    let record = rows.get(Sheet::Messages, &rows::message_key(id))?;
-    let parts = parts(rows, id)?;
-    Ok(record.map_or(0, |row| row.len()) + parts.iter().map(|part| part.1).sum::<usize>())
-}
-
 /// Takes the oldest parts away where all of them take more than they may, but never the last one. The numbers
-/// that stand with a part stay.
-pub(super) fn shorten(rows: &mut Transaction<'_>, id: MessageId) -> Result<(), StoreError> {
+/// that stand with a part stay. Octets of what remains.
+pub(super) fn shorten(rows: &mut Transaction<'_>, id: MessageId) -> Result<usize, StoreError> {
     let mut parts = parts(rows, id)?;
     let mut octets: usize = parts.iter().map(|part| part.1).sum();
     if octets <= TRAIL_OCTETS_MAX {
-        return Ok(());
+        return Ok(octets);
     }
     parts.pop();
     for (key, part_octets) in parts {
@@ -49,7 +42,7 @@ pub(super) fn shorten(rows: &mut Transaction<'_>, id: MessageId) -> Result<(), S
             rows.put(Sheet::Trails, &key, &rest);
         }
     }
-    Ok(())
+    Ok(octets)
 }
 
 /// The later parts of a trail: the rest of each key, and octets.

@@ -149,6 +149,7 @@ impl Writer {
             }
         }
         if let Err(error) = self.mend() {
+            self.history_max = None;
             refuse_all(enqueues, settles, &error);
             self.fail_change(&error);
             for change in changes {

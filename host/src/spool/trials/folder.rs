@@ -111,19 +111,33 @@ async fn what_a_crash_has_left_behind_is_removed_and_nothing_else() {
 
 #[tokio::test]
 async fn a_spool_of_which_a_file_has_gone_is_refused_and_left_as_it_is() {
-    for (gone, said) in [
-        (&["spool.redb"][..], "spool.redb: there is no queue in it"),
+    for (gone, size, said) in [
         (
-            &["spool.redb", "spool.journal"],
+            &["spool.redb"][..],
+            100,
             "spool.redb: there is no queue in it",
         ),
-        (&["spool.journal"], "spool.journal: the file is not there"),
+        (
+            &["spool.redb"],
+            100_000,
+            "spool.redb: there is no queue in it",
+        ),
+        (
+            &["spool.redb", "spool.journal"],
+            100_000,
+            "spool.redb: there is no queue in it",
+        ),
+        (
+            &["spool.journal"],
+            100_000,
+            "spool.journal: the file is not there",
+        ),
     ] {
         let folder = tempfile::tempdir().unwrap();
         let spool = open_in(folder.path()).unwrap();
         let mut new = new_message(message(1, "user", Class::Normal, &LANES[..1]));
-        new.message.content_octets = 100_000;
-        let content = intake(&*spool, &octets(100_000)).await.unwrap();
+        new.message.content_octets = size as u64;
+        let content = intake(&*spool, &octets(size)).await.unwrap();
         spool.enqueue(new, content).await.unwrap();
         spool.close().await.unwrap();
         drop(spool);
@@ -144,7 +158,7 @@ async fn a_spool_of_which_a_file_has_gone_is_refused_and_left_as_it_is() {
         }
         let spool = open_in(folder.path()).unwrap();
         let content = spool.content(id(1)).await.unwrap();
-        assert_eq!(gather(content).await.unwrap(), octets(100_000));
+        assert_eq!(gather(content).await.unwrap(), octets(size));
     }
 }
 

@@ -115,6 +115,34 @@ async fn what_is_known_of_finished_mail_leaves_room_for_new_mail() {
     assert!(known.is_some(), "the latest are still known");
 }
 
+/// A file that has room in it is made smaller before anything is forgotten, also by the next process.
+#[tokio::test]
+async fn a_file_that_has_room_in_it_is_made_smaller_and_nothing_is_forgotten() {
+    let disk = Simulated::new(4);
+    let settings = || Settings {
+        disk_free_octets_min: 512 << 10,
+        history_records_max: 100_000,
+        journal_octets_max: 4 << 20,
+        ..settings()
+    };
+    let spool = start_with(&disk, settings()).unwrap();
+    for number in 1..=500 {
+        enqueue(&spool, small(number), &octets(8_000))
+            .await
+            .unwrap();
+    }
+    deliver_all(&spool).await;
+    spool.close().await.unwrap();
+    let spool = start_with(&disk, settings()).unwrap();
+    disk.set_capacity(Some(disk.octets_used() + (256 << 10)), true);
+    let mut number = 501;
+    while enqueue(&spool, small(number), b"").await.is_err() {
+        assert!(number < 1_000, "no mail is taken");
+        number += 1;
+    }
+    assert!(spool.message(id(1)).await.unwrap().is_some());
+}
+
 /// Mail is refused, and then there is room again, though nothing comes or goes: whoever sends it elsewhere
 /// meanwhile has to be told.
 #[tokio::test]

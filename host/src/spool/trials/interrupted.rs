@@ -14,6 +14,18 @@ async fn take_in(spool: &Embedded, number: u64, lane: &'static str) {
 }
 
 #[tokio::test]
+async fn a_process_that_ends_before_its_first_commit_may_have_sent_something_too() {
+    let disk = Simulated::new(2);
+    let spool = start(&disk).unwrap();
+    take_in(&spool, 1, LANES[0]).await;
+    spool.close().await.unwrap();
+    let spool = start(&disk).unwrap();
+    assert!(!claim(&spool, LANES[0]).await.interrupted);
+    let spool = start(&disk.after_kill()).unwrap();
+    assert!(claim(&spool, LANES[0]).await.interrupted);
+}
+
+#[tokio::test]
 async fn what_may_have_been_under_way_when_the_process_ended_is_told_apart() {
     let disk = Simulated::new(1);
     let spool = start(&disk).unwrap();

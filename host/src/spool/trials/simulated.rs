@@ -452,6 +452,10 @@ impl Disk for Simulated {
         Ok(self.file(DATABASE))
     }
 
+    fn has_database(&self) -> io::Result<bool> {
+        Ok(true)
+    }
+
     fn journal(&self) -> io::Result<Arc<dyn File>> {
         Ok(self.file(JOURNAL))
     }
