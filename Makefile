@@ -91,15 +91,14 @@ authors: N = 1000000
 authors:
 	OUTPOST_HEADERS=$(N) OUTPOST_SEED=$(SEED) $(CARGO) test --package outpost-fuzz --test readers -- --nocapture
 
-# A program that is built already, such as target/release/outpost; without it the one of the profile for packages is
-# built, which takes some minutes longer.
+# A program that is built already; without it one is built.
 BINARY ?=
 deb:
 ifeq ($(BINARY),)
-	$(CARGO) build --locked --profile dist --package outpost
+	$(CARGO) build --locked --release --package outpost
 endif
 	mkdir -p target/debian
-	packaging/deb.sh $(or $(BINARY),target/dist/outpost) target/debian
+	packaging/deb.sh $(or $(BINARY),target/release/outpost) target/debian
 
 # Once for each release, before it: tests/stored has a data folder of every release, which later ones must open.
 stored-form:
