@@ -55,6 +55,8 @@ pub(super) struct Course<'a> {
     /// Hosts that were reached.
     reached: HashSet<SocketAddr>,
     contact: Contact,
+    /// A host that takes mail has no room for this now: those behind it are not asked.
+    is_crowded_out: bool,
     visits: Vec<Visit>,
     /// How long it may still wait for places at hosts.
     patience: Duration,
@@ -95,6 +97,7 @@ impl<'a> Course<'a> {
             heard: Heard::default(),
             reached: HashSet::new(),
             contact: Contact::Missed,
+            is_crowded_out: false,
             visits: Vec::new(),
             patience: deliverer.settings.connect_time_max,
             since: Instant::now(),
@@ -153,10 +156,12 @@ impl<'a> Course<'a> {
             }
         };
         while !self.pending.is_empty()
-            // A host that takes mail as fast as it can is no reason to try one behind it.
-            && self.contact != Contact::Crowded
             && self.reached.len() < HOSTS_REACHED_MAX
-            && let Some(target) = hosts.next().await
+            && let Some(target) = match self.is_crowded_out {
+                // One that takes mail as fast as it can is no reason to try those behind it.
+                true => hosts.next_equal(),
+                false => hosts.next().await,
+            }
         {
             self.turn_to(&target);
             if !self.pending.is_empty()
@@ -263,12 +268,17 @@ impl<'a> Course<'a> {
         let begun = Instant::now();
         let given = deliverer.room.take(host, within).await;
         self.patience = within.saturating_sub(begun.elapsed());
-        // It can be reached: others speak to it at this moment.
-        self.contact = match given {
+        let contact = match given {
             Ok(given) => return Ok(given),
-            Err(NoPlace::InVain) => Contact::Ready,
-            Err(NoPlace::Crowded) => self.contact.max(Contact::Crowded),
+            // Others speak to it at this moment.
+            Err(NoPlace::InVain { takes_mail: true }) => Contact::Ready,
+            Err(NoPlace::InVain { takes_mail: false }) => Contact::Missed,
+            Err(NoPlace::Crowded { takes_mail }) => {
+                self.is_crowded_out |= takes_mail;
+                Contact::Crowded
+            }
         };
+        self.contact = self.contact.max(contact);
         let text = format!("{target} has as many connections from here as it may");
         Err(Failure {
             outcome: Outcome::Deferred(Reply::new(451, (4, 4, 5), text)),

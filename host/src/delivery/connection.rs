@@ -135,7 +135,10 @@ impl Connection {
     }
 
     /// Keeps a place for as long as it is open.
-    pub(super) fn takes(&mut self, place: Option<Place>) {
+    pub(super) fn takes(&mut self, mut place: Option<Place>) {
+        if let Some(place) = &mut place {
+            place.opened();
+        }
         self.place = place;
     }
 

@@ -169,8 +169,17 @@ impl<'a> Hosts<'a> {
             let group = self.groups.pop_front()?;
             self.find(group).await;
         }
+        self.next_equal()
+    }
+
+    /// The next address to try of those that are as good as the last one.
+    pub(super) fn next_equal(&mut self) -> Option<Target> {
+        if self.given >= self.settings.addresses_tried_max {
+            return None;
+        }
+        let next = self.found.pop_front()?;
         self.given += 1;
-        self.found.pop_front()
+        Some(next)
     }
 
     /// Whether hosts were left out because nobody could say for now where they are.

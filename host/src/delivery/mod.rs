@@ -104,7 +104,7 @@ impl Deliverer {
         let begun = Instant::now();
         let attempt = Course::new(self, message, delivery, open).run().await;
         if attempt.contact == Contact::Crowded {
-            // Nothing was tried. It may be so several times a second.
+            // No host was ready, and one has no room. It may be so several times a second.
             return attempt;
         }
         self.metrics

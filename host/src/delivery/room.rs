@@ -4,7 +4,9 @@
 //! connections to its hosts stands here: a [`Place`] is had before a connection is opened, and given back when it
 //! is closed. Who waits for a place gets one that is given back, or a connection that somebody is done with,
 //! first come, first served. Only so many wait at a host as may have a place there, since each holds a delivery slot
-//! that another host could use: the others are sent away at once, to come again. Smarthosts have no need of it, since all mail of one is one lane.
+//! that another host could use: the others are sent away at once, to come again. That all places are taken does not
+//! say that the host can be reached: a connection that is still being opened has a place as well, so those that are
+//! open are counted. Smarthosts have no need of it, since all mail of one is one lane.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
@@ -26,6 +28,8 @@ pub(super) struct Room {
 #[derive(Default)]
 struct Host {
     taken: usize,
+    /// Those of them whose connection is open.
+    open: usize,
     waiting: VecDeque<oneshot::Sender<Given>>,
 }
 
@@ -37,18 +41,19 @@ pub(super) enum Given {
     Connection(Box<Connection>),
 }
 
-/// Why somebody gets nothing.
+/// Why somebody gets nothing, and whether the host takes mail: somebody has an open connection to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NoPlace {
     /// Enough are waiting already.
-    Crowded,
+    Crowded { takes_mail: bool },
     /// He has waited as long as he may.
-    InVain,
+    InVain { takes_mail: bool },
 }
 
 /// A place at a host, until it is dropped.
 pub(super) struct Place {
     host: IpAddr,
+    is_open: bool,
     room: Arc<Room>,
 }
 
@@ -80,7 +85,8 @@ impl Room {
             at.waiting.retain(|waiting| !waiting.is_closed());
             // These come to their turn when each of those before them has sent one message.
             if at.waiting.len() >= self.per_host_max {
-                return Err(NoPlace::Crowded);
+                let takes_mail = at.open > 0;
+                return Err(NoPlace::Crowded { takes_mail });
             }
             let (sender, receiver) = oneshot::channel();
             at.waiting.push_back(sender);
@@ -88,7 +94,10 @@ impl Room {
         };
         match timeout(within, given).await {
             Ok(Ok(given)) => Ok(given),
-            _ => Err(NoPlace::InVain),
+            _ => {
+                let takes_mail = self.lock().get(&host).is_some_and(|at| at.open > 0);
+                Err(NoPlace::InVain { takes_mail })
+            }
         }
     }
 
@@ -126,6 +135,7 @@ impl Room {
     fn place(self: &Arc<Self>, host: IpAddr) -> Place {
         Place {
             host,
+            is_open: false,
             room: Arc::clone(self),
         }
     }
@@ -136,8 +146,25 @@ impl Room {
     }
 }
 
+impl Place {
+    /// Its connection is open: the host takes mail.
+    pub(super) fn opened(&mut self) {
+        if let Some(at) = self.room.lock().get_mut(&self.host)
+            && !self.is_open
+        {
+            self.is_open = true;
+            at.open += 1;
+        }
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
+        if self.is_open
+            && let Some(at) = self.room.lock().get_mut(&self.host)
+        {
+            at.open = at.open.saturating_sub(1);
+        }
         while let Some(waiting) = self.room.next_waiting(self.host) {
             if waiting.is_closed() {
                 continue;
@@ -175,7 +202,10 @@ mod tests {
         let second = room.take(host(1), SECOND).await;
         assert!(first.is_ok() && second.is_ok());
         let mapped = "::ffff:0.0.0.1".parse().unwrap();
-        assert_eq!(room.take(mapped, SECOND).await.err(), Some(NoPlace::InVain));
+        assert_eq!(
+            room.take(mapped, SECOND).await.err(),
+            Some(NoPlace::InVain { takes_mail: false })
+        );
         assert!(room.take(host(2), SECOND).await.is_ok());
         // One that gave up before is passed over.
         let (given_up, given, ()) = tokio::join!(
@@ -205,7 +235,7 @@ mod tests {
             tokio::task::yield_now().await;
             assert_eq!(
                 room.take(host(1), SECOND).await.err(),
-                Some(NoPlace::Crowded)
+                Some(NoPlace::Crowded { takes_mail: false })
             );
             assert!(begun.elapsed().is_zero());
             drop(taken);
@@ -216,5 +246,24 @@ mod tests {
             sent_away
         );
         assert!(one.is_ok() && two.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_takes_mail_as_long_as_a_connection_is_open() {
+        let room = Room::new(1);
+        let sent_away = async || room.take(host(1), SECOND).await.err();
+        let Ok(Given::Place(mut place)) = room.take(host(1), SECOND).await else {
+            panic!("no place");
+        };
+        let in_vain = |takes_mail| Some(NoPlace::InVain { takes_mail });
+        assert_eq!(sent_away().await, in_vain(false));
+        place.opened();
+        place.opened();
+        assert_eq!(sent_away().await, in_vain(true));
+        // Who gets the place has yet to open a connection.
+        let (next, ()) = tokio::join!(room.take(host(1), SECOND), async { drop(place) });
+        assert_eq!(sent_away().await, in_vain(false));
+        drop(next);
+        assert!(room.lock().is_empty());
     }
 }

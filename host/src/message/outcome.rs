@@ -78,8 +78,8 @@ pub struct Attempt {
 pub enum Contact {
     /// No host was ready for mail: none was found or answered, or none that did let us in.
     Missed,
-    /// Nobody was asked, since a host has as many connections from here as it may, and enough that wait for one.
-    /// It is no failure: the attempt may be made again in a moment.
+    /// No host was asked about the mail, since one has as many connections from here as it may, and enough that
+    /// wait for one. It is no failure: the attempt may be made again in a moment.
     Crowded,
     /// A host was, or may have been.
     #[default]

@@ -7,7 +7,7 @@ use crate::delivery::rehearsal::{Act, Mail, Script, World, brief, last_host, sec
 use crate::message::{Contact, NextHop};
 
 /// The mail of b.example is taken by `first`, and if it does not, by `second`.
-fn two_hosts(first: &Script, second: &Script) -> World {
+pub(super) fn two_hosts(first: &Script, second: &Script) -> World {
     World::new()
         .mx("b.example", 10, "mx1.example", "192.0.2.1")
         .mx("b.example", 20, "mx2.example", "192.0.2.2")

@@ -1,0 +1,75 @@
+//! Attempts at hosts that have no room: where the mail goes meanwhile, and what that says of them.
+
+use tokio::time::Instant;
+
+use super::hosts::two_hosts;
+use crate::delivery::rehearsal::{Act, Mail, Script, World, brief, last_host, seconds};
+use crate::message::Contact;
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_answers_nobody_keeps_nobody_from_the_next_one() {
+    let (host, other) = (Script::new().at("connect", Act::Hang), Script::new());
+    let world = two_hosts(&host, &other).with(|settings| settings.connections_per_host_max = 1);
+    let deliverer = world.deliverer();
+    let mail = Mail::to(&["a@b.example"]);
+    let begun = Instant::now();
+    let timed = async || {
+        let attempt = mail.deliver(&deliverer).await;
+        (attempt, begun.elapsed())
+    };
+    let mut attempts = <[_; 3]>::from(tokio::join!(timed(), timed(), timed()));
+    attempts.sort_by_key(|(_, took)| *took);
+    // One finds neither a place nor room to wait, one waits for a place, and one for an answer.
+    for ((attempt, took), expected) in attempts.into_iter().zip([0, 30, 300]) {
+        assert_eq!(brief(&attempt), ["delivered 250 2.0.0"]);
+        assert_eq!(last_host(&attempt).unwrap().name, "mx2.example");
+        assert_eq!(took, seconds(expected));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_place_at_a_host_that_answers_nobody_says_nothing_good_of_it() {
+    let host = Script::new().at("connect", Act::Hang);
+    let world = World::of(&host).with(|settings| settings.connections_per_host_max = 1);
+    let deliverer = world.deliverer();
+    let mail = Mail::to(&["a@b.example"]);
+    let (first, second, third) = tokio::join!(
+        mail.deliver(&deliverer),
+        mail.deliver(&deliverer),
+        mail.deliver(&deliverer)
+    );
+    let mut contacts = [first, second, third].map(|attempt| attempt.contact);
+    contacts.sort();
+    let expected = [Contact::Missed, Contact::Missed, Contact::Crowded];
+    assert_eq!(contacts, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_finds_enough_waiting_at_a_host_asks_those_of_equal_preference() {
+    let slow = || Script::new().at(".", Act::Late(seconds(5), "250 2.0.0 Taken\r\n"));
+    let (host, other) = (slow(), slow());
+    let world = World::new()
+        .mx("b.example", 10, "mx1.example", "192.0.2.1")
+        .mx("b.example", 10, "mx2.example", "192.0.2.2")
+        .host("192.0.2.1:25", &host)
+        .host("192.0.2.2:25", &other)
+        .with(|settings| settings.connections_per_host_max = 1);
+    let deliverer = world.deliverer();
+    let mail = Mail::to(&["a@b.example"]);
+    let begun = Instant::now();
+    let third = async {
+        tokio::time::sleep(seconds(1)).await;
+        let attempt = mail.deliver(&deliverer).await;
+        assert_eq!(begun.elapsed(), seconds(6));
+        attempt
+    };
+    let (first, second, third) =
+        tokio::join!(mail.deliver(&deliverer), mail.deliver(&deliverer), third);
+    for attempt in [first, second, third] {
+        assert_eq!(brief(&attempt), ["delivered 250 2.0.0"]);
+    }
+    assert_eq!(
+        (host.seen().most_at_once, other.seen().most_at_once),
+        (1, 1)
+    );
+}
