@@ -9,7 +9,8 @@
 //! each lane and class is *ready*, as long as the lane has room. A lane without room has nothing
 //! among the ready ones, so it costs the others nothing; so has one that is shut, since its next hop
 //! cannot be reached, and one that is *paced*: where deliveries to one next hop begin at most so often, it is
-//! closed for a moment behind each, and so it is when there was no room at its host. What comes first is the business of `order`, when a lane is shut that of
+//! closed for a moment behind each. One that gave way, since there was no room at its host, *rests*: for a moment no
+//! more go there at once than had room. What comes first is the business of `order`, when a lane is shut that of
 //! `reach`; what is done with a decision is the driver's.
 
 use std::collections::{BTreeSet, HashMap};
@@ -21,7 +22,7 @@ use super::reach::{Answer, LONGEST_WAIT, Reach, Turn};
 use crate::message::{Class, Line, NextHop, Timestamp};
 use crate::spool::LineChange;
 
-/// A lane that gave way is not closed for longer.
+/// A lane that gave way does not rest for longer.
 const LONGEST_REST: Duration = Duration::from_secs(10);
 
 /// How many deliveries may be under way at once.
@@ -49,12 +50,14 @@ pub struct Scheduler {
     lines: HashMap<Arc<Line>, Standing>,
     /// The lines whose head is not known to be due.
     waiting: BTreeSet<Ranked>,
-    /// Lanes with due lines or deliveries under way, and those that are paced.
+    /// Lanes with due lines or deliveries under way, and those that are paced or rest.
     lanes: HashMap<NextHop, Lane>,
     /// Lanes that may have become idle since the last look.
     idle: Vec<NextHop>,
     /// Lanes that are closed until a time, since a delivery has just begun there.
     paced: BTreeSet<(Timestamp, NextHop)>,
+    /// Lanes that rest until a time, since a delivery there gave way.
+    resting: BTreeSet<(Timestamp, NextHop)>,
     /// The first due line of each lane that has room, by class.
     ready: ByClass<BTreeSet<Ranked>>,
     /// Lanes that are shut, by when they are tried again.
@@ -80,9 +83,18 @@ struct Lane {
     answer: Option<Arc<Answer>>,
     /// Until when it is closed though its next hop can be reached.
     paced_until: Option<Timestamp>,
+    rest: Option<Rest>,
     due: ByClass<BTreeSet<Ranked>>,
     /// The entries of this lane in [`Scheduler::ready`].
     ready: ByClass<Option<Ranked>>,
+}
+
+/// A lane had more deliveries under way than there was room for at its host.
+#[derive(Clone, Copy, Debug)]
+struct Rest {
+    until: Timestamp,
+    /// As many had room, or wait for it: one that ends makes room for another one.
+    active_max: usize,
 }
 
 impl Scheduler {
@@ -97,6 +109,7 @@ impl Scheduler {
             lanes: HashMap::new(),
             idle: Vec::new(),
             paced: BTreeSet::new(),
+            resting: BTreeSet::new(),
             ready: ByClass::default(),
             shut: BTreeSet::new(),
         }
@@ -134,13 +147,15 @@ impl Scheduler {
             .map(|(_, line)| line.clone())
     }
 
-    /// When the first of the heads that are not due yet falls due, a shut lane is to be tried or a paced one
-    /// opens; none when there is none. Those that wait for room need no timer: a delivery that ends makes it.
+    /// When the first of the heads that are not due yet falls due, a shut lane is to be tried, a paced one
+    /// opens or one has rested; none when there is none. Those that wait for room need no timer: a delivery that ends makes it.
     pub fn next_due(&self) -> Option<Timestamp> {
         let due = self.waiting.first().map(|(place, _)| place.due);
         let trial = self.shut.first().map(|(until, _)| *until);
         let open = self.paced.first().map(|(opens, _)| *opens);
-        due.into_iter().chain(trial).chain(open).min()
+        let rested = self.resting.first().map(|(until, _)| *until);
+        let all = [due, trial, open, rested];
+        all.into_iter().flatten().min()
     }
 
     /// A delivery to `next_hop` that has been due since `due` is under way since `now`. Where an answer is returned it needs no attempt:
@@ -164,14 +179,19 @@ impl Scheduler {
         answer
     }
 
-    /// A delivery to `next_hop` was not tried after all, for want of room at its host. Nothing goes there
-    /// until then: the rest of the lane would fare no better.
+    /// A delivery to `next_hop` was not tried after all, for want of room at its host. Until then no more go there
+    /// at once than are left: they would fare no better. The first to give way says until when, since those
+    /// behind it had no room for the same reason.
     pub fn gave_way(&mut self, next_hop: &NextHop, until: Timestamp) {
         self.active = self.active.saturating_sub(1);
         if let Some(lane) = self.lanes.get_mut(next_hop) {
             lane.active = lane.active.saturating_sub(1);
-            self.pace(next_hop, until);
+            let until = lane.rest.map_or(until, |rest| rest.until);
+            let active_max = lane.active;
+            lane.rest = Some(Rest { until, active_max });
+            self.resting.insert((until, next_hop.clone()));
         }
+        self.refresh_lane(next_hop);
     }
 
     /// Closes a lane until then, if it is not closed for longer.
@@ -245,21 +265,18 @@ impl Scheduler {
         self.active < self.limits.simultaneous_max
     }
 
-    /// Opens the paced lanes whose time has come.
+    /// Opens the paced lanes whose time has come, and those that have rested.
     fn reopen(&mut self, now: Timestamp) {
-        // One that is longer away than any pace was closed before the clock was set back.
-        let longest = self.limits.per_next_hop_interval.max(LONGEST_REST);
-        let has_come = |opens: Timestamp| opens <= now || opens.since(now) > longest;
-        while self
-            .paced
-            .first()
-            .is_some_and(|(opens, _)| has_come(*opens))
-        {
-            let Some((_, next_hop)) = self.paced.pop_first() else {
-                break;
-            };
+        let interval = self.limits.per_next_hop_interval;
+        while let Some(next_hop) = pop_due(&mut self.paced, now, interval) {
             if let Some(lane) = self.lanes.get_mut(&next_hop) {
                 lane.paced_until = None;
+            }
+            self.refresh_lane(&next_hop);
+        }
+        while let Some(next_hop) = pop_due(&mut self.resting, now, LONGEST_REST) {
+            if let Some(lane) = self.lanes.get_mut(&next_hop) {
+                lane.rest = None;
             }
             self.refresh_lane(&next_hop);
         }
@@ -268,12 +285,7 @@ impl Scheduler {
     /// Moves the lines whose heads have fallen due into their lanes, each head once, and has shut lanes
     /// tried whose time has come.
     fn promote(&mut self, now: Timestamp) {
-        // One that is longer away than a wait takes was shut before the clock was set back.
-        let has_come = |until: Timestamp| until <= now || until.since(now) > LONGEST_WAIT;
-        while self.shut.first().is_some_and(|(until, _)| has_come(*until)) {
-            let Some((_, next_hop)) = self.shut.pop_first() else {
-                break;
-            };
+        while let Some(next_hop) = pop_due(&mut self.shut, now, LONGEST_WAIT) {
             self.try_lane(&next_hop);
         }
         while self
@@ -365,6 +377,7 @@ impl Lane {
     /// Whether another delivery of `class` that has been due since `due` may start in this lane.
     fn has_room(&self, _class: Class, due: Timestamp, per_next_hop_max: usize) -> bool {
         self.paced_until.is_none()
+            && self.rest.is_none_or(|rest| self.active < rest.active_max)
             && self
                 .reach
                 .has_room(self.active, per_next_hop_max, due, || self.first_due())
@@ -377,8 +390,23 @@ impl Lane {
     }
 
     fn is_idle(&self) -> bool {
-        self.active == 0 && self.paced_until.is_none() && self.due.iter().all(BTreeSet::is_empty)
+        self.active == 0
+            && self.paced_until.is_none()
+            && self.rest.is_none()
+            && self.due.iter().all(BTreeSet::is_empty)
     }
+}
+
+/// Takes out a lane whose time has come: also one that is longer away than any wait, and was closed before
+/// the clock was set back.
+fn pop_due(
+    waits: &mut BTreeSet<(Timestamp, NextHop)>,
+    now: Timestamp,
+    longest: Duration,
+) -> Option<NextHop> {
+    let (until, _) = waits.first()?;
+    let has_come = *until <= now || until.since(now) > longest;
+    has_come.then(|| waits.pop_first()).flatten().map(|(_, next_hop)| next_hop)
 }
 
 fn index(class: Class) -> usize {

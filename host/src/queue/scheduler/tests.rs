@@ -85,9 +85,9 @@ fn a_lane_that_gave_way_is_closed_until_then_and_delays_only_itself() {
         scheduler.started(&full.next_hop, at(1), at(5));
     }
     scheduler.update(change(&other, Some((1, 2))));
-    // The longer time counts, whoever comes first.
+    // The rest does not grow with those who give way.
     scheduler.gave_way(&full.next_hop, at(1_100));
-    scheduler.gave_way(&full.next_hop, at(1_050));
+    scheduler.gave_way(&full.next_hop, at(1_150));
     assert_eq!(scheduler.active(), 0);
     assert_eq!(*scheduler.next(at(1_099)).unwrap(), other);
     scheduler.update(change(&other, None));
@@ -95,7 +95,29 @@ fn a_lane_that_gave_way_is_closed_until_then_and_delays_only_itself() {
     assert_eq!(*scheduler.next(at(1_100)).unwrap(), full);
     scheduler.update(change(&full, None));
     assert_eq!(scheduler.next(at(1_100)), None);
-    assert!(scheduler.lanes.is_empty() && scheduler.paced.is_empty());
+    assert!(scheduler.lanes.is_empty() && scheduler.resting.is_empty());
+}
+
+#[test]
+fn a_lane_that_gave_way_goes_on_with_as_many_as_had_room() {
+    let mut scheduler = scheduler(10, 10);
+    let full = line(1, Class::Normal, 1);
+    scheduler.update(change(&full, Some((1, 1))));
+    for _ in 0..4 {
+        assert_eq!(*scheduler.next(at(5)).unwrap(), full);
+        scheduler.started(&full.next_hop, at(1), at(5));
+    }
+    scheduler.gave_way(&full.next_hop, at(1_100));
+    scheduler.gave_way(&full.next_hop, at(1_100));
+    // Where two had room, one that ends makes it for another one.
+    for now in [10, 20, 30] {
+        assert_eq!(scheduler.next(at(now)), None);
+        scheduler.finished(&full.next_hop, None, at(now));
+        assert_eq!(*scheduler.next(at(now)).unwrap(), full);
+        scheduler.started(&full.next_hop, at(1), at(now));
+    }
+    assert_eq!(scheduler.next(at(1_099)), None);
+    assert_eq!(*scheduler.next(at(1_100)).unwrap(), full);
 }
 
 #[test]
@@ -187,7 +209,11 @@ fn a_lane_whose_next_hop_is_never_reached_is_shut_and_tried_now_and_then() {
         scheduler.started(&down.next_hop, at(1), at(0));
         misses += 1;
         let turn = scheduler.finished(&down.next_hop, answer(), at(now));
-        assert_eq!(turn.is_some(), scheduler.shut() == 1, "after {misses}");
+        assert_eq!(
+            turn.is_some(),
+            scheduler.shut() == 1,
+            "after {misses}"
+        );
     }
     scheduler.update(change(&up, Some((2, 2))));
     assert_eq!(*scheduler.next(at(now)).unwrap(), up, "others go on");
