@@ -11,7 +11,7 @@ use crate::telemetry::{Counter, EncodeLabelSet, Family, Gauge, Histogram, Regist
 #[derive(Clone, Debug)]
 pub struct Metrics {
     active: Gauge,
-    shut: Gauge,
+    unreachable: Gauge,
     attempts: Family<ClassLabel, Counter>,
     recipients: Family<OutcomeLabels, Counter>,
     reports: Family<ReportLabel, Counter>,
@@ -45,7 +45,7 @@ impl Default for Metrics {
     fn default() -> Self {
         Self {
             active: Gauge::default(),
-            shut: Gauge::default(),
+            unreachable: Gauge::default(),
             attempts: Family::default(),
             recipients: Family::default(),
             reports: Family::default(),
@@ -63,7 +63,7 @@ impl Metrics {
         registry.register(
             "unreachable",
             "Next hops that cannot be reached and have mail that waits",
-            self.shut.clone(),
+            self.unreachable.clone(),
         );
         registry.register("attempts", "Attempts made, by class", self.attempts.clone());
         registry.register(
@@ -88,8 +88,9 @@ impl Metrics {
         self.active.set(i64::try_from(active).unwrap_or(i64::MAX));
     }
 
-    pub(super) fn set_shut(&self, shut: usize) {
-        self.shut.set(i64::try_from(shut).unwrap_or(i64::MAX));
+    pub(super) fn set_unreachable(&self, unreachable: usize) {
+        self.unreachable
+            .set(i64::try_from(unreachable).unwrap_or(i64::MAX));
     }
 
     pub(super) fn attempt_made(&self, class: Class) {

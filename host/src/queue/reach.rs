@@ -108,11 +108,16 @@ impl Reach {
         };
     }
 
-    /// The wait is over.
+    /// The wait is over. Who was to be told and has not been is told after the trial.
     pub(super) fn try_again(&mut self) {
-        if let Self::Shut { trials, .. } = *self {
+        if let Self::Shut { trials, .. } | Self::Telling { trials, .. } = *self {
             *self = Self::Trial { trials };
         }
+    }
+
+    /// Whether deliveries go: nothing says that it cannot be reached.
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self, Self::Open { .. })
     }
 
     /// Whether some are only told what the last attempt was told.

@@ -200,7 +200,11 @@ impl Queue {
             return None;
         }
         let now = self.shared.clock.now();
-        let line = self.scheduler.next(now)?;
+        let line = self.scheduler.next(now);
+        // A lane without mail has been forgotten.
+        let unreachable = self.scheduler.unreachable();
+        self.shared.metrics.set_unreachable(unreachable);
+        let line = line?;
         let spool = self.shared.spool.clone();
         Some(Box::pin(async move {
             let claimed = spool.claim(&line, now).await;
@@ -267,7 +271,8 @@ impl Queue {
                     None => {}
                 }
                 self.shared.metrics.set_active(self.scheduler.active());
-                self.shared.metrics.set_shut(self.scheduler.shut());
+                let unreachable = self.scheduler.unreachable();
+                self.shared.metrics.set_unreachable(unreachable);
                 self.settlements
                     .spawn(settle(self.shared.clone(), attempted));
             }

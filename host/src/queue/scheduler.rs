@@ -62,6 +62,8 @@ pub struct Scheduler {
     ready: ByClass<BTreeSet<Ranked>>,
     /// Lanes that are shut, by when they are tried again.
     shut: BTreeSet<(Timestamp, NextHop)>,
+    /// Lanes that are not open, whether they are shut or just tried.
+    unreachable: usize,
 }
 
 /// One value per class; index 0 is class 1.
@@ -112,6 +114,7 @@ impl Scheduler {
             resting: BTreeSet::new(),
             ready: ByClass::default(),
             shut: BTreeSet::new(),
+            unreachable: 0,
         }
     }
 
@@ -172,7 +175,8 @@ impl Scheduler {
         let is_told = lane.reach.is_told(due);
         let answer = lane.answer.as_ref().filter(|_| is_told).cloned();
         let interval = self.limits.per_next_hop_interval;
-        match interval.is_zero() {
+        // Nobody dials for an answer that is known.
+        match interval.is_zero() || answer.is_some() {
             true => self.refresh_lane(next_hop),
             false => self.pace(next_hop, now.plus(interval)),
         }
@@ -220,11 +224,21 @@ impl Scheduler {
         let lane = self.lanes.get_mut(next_hop)?;
         lane.active = lane.active.saturating_sub(1);
         let was_until = lane.reach.shut_until();
+        let was_open = lane.reach.is_open();
+        let is_known =
+            |of: &Arc<Answer>| lane.answer.as_ref().is_some_and(|it| Arc::ptr_eq(it, of));
         let turn = match &missed {
             None => lane.reach.hit(),
+            // It was told what is known; the next trial may be due already.
+            Some(answer) if is_known(answer) && !lane.reach.is_telling() => None,
             Some(_) => lane.reach.miss(now, lane.first_due()),
         };
         lane.answer = missed;
+        match (was_open, lane.reach.is_open()) {
+            (true, false) => self.unreachable += 1,
+            (false, true) => self.unreachable -= 1,
+            _ => {}
+        }
         let until = lane.reach.shut_until();
         if was_until != until {
             let entry = |until| (until, next_hop.clone());
@@ -235,9 +249,13 @@ impl Scheduler {
         turn
     }
 
-    /// Has every lane that is shut tried now, not when its wait is over.
+    /// Has every lane that is shut tried now, not when its wait is over, nor when all that is overdue has been
+    /// told.
     pub fn try_shut(&mut self) {
-        for (_, next_hop) in std::mem::take(&mut self.shut) {
+        self.shut.clear();
+        let unreachable = self.lanes.iter().filter(|(_, lane)| !lane.reach.is_open());
+        let next_hops: Vec<NextHop> = unreachable.map(|(next_hop, _)| next_hop.clone()).collect();
+        for next_hop in next_hops {
             self.try_lane(&next_hop);
         }
     }
@@ -249,9 +267,9 @@ impl Scheduler {
         self.refresh_lane(next_hop);
     }
 
-    /// Lanes that are shut.
-    pub fn shut(&self) -> usize {
-        self.shut.len()
+    /// Lanes whose next hop cannot be reached, as far as is known.
+    pub fn unreachable(&self) -> usize {
+        self.unreachable
     }
 
     /// Deliveries under way.
@@ -365,9 +383,12 @@ impl Scheduler {
         for next_hop in std::mem::take(&mut self.idle) {
             if self.lanes.get(&next_hop).is_some_and(Lane::is_idle)
                 && let Some(lane) = self.lanes.remove(&next_hop)
-                && let Some(until) = lane.reach.shut_until()
+                && !lane.reach.is_open()
             {
-                self.shut.remove(&(until, next_hop));
+                self.unreachable -= 1;
+                if let Some(until) = lane.reach.shut_until() {
+                    self.shut.remove(&(until, next_hop));
+                }
             }
         }
     }
@@ -376,8 +397,9 @@ impl Scheduler {
 impl Lane {
     /// Whether another delivery of `class` that has been due since `due` may start in this lane.
     fn has_room(&self, _class: Class, due: Timestamp, per_next_hop_max: usize) -> bool {
-        self.paced_until.is_none()
-            && self.rest.is_none_or(|rest| self.active < rest.active_max)
+        let is_free = self.paced_until.is_none()
+            && self.rest.is_none_or(|rest| self.active < rest.active_max);
+        (is_free || self.reach.is_told(due))
             && self
                 .reach
                 .has_room(self.active, per_next_hop_max, due, || self.first_due())
@@ -406,7 +428,10 @@ fn pop_due(
 ) -> Option<NextHop> {
     let (until, _) = waits.first()?;
     let has_come = *until <= now || until.since(now) > longest;
-    has_come.then(|| waits.pop_first()).flatten().map(|(_, next_hop)| next_hop)
+    has_come
+        .then(|| waits.pop_first())
+        .flatten()
+        .map(|(_, next_hop)| next_hop)
 }
 
 fn index(class: Class) -> usize {

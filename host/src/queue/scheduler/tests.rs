@@ -121,6 +121,54 @@ fn a_lane_that_gave_way_goes_on_with_as_many_as_had_room() {
 }
 
 #[test]
+fn what_is_told_waits_for_no_pace_and_a_wish_ends_it() {
+    let mut scheduler = Scheduler::new(Limits {
+        simultaneous_max: 10,
+        per_next_hop_max: 10,
+        per_next_hop_interval: Duration::from_secs(1),
+    });
+    let (down, fresh) = (line(1, Class::Normal, 1), line(1, Class::Low, 1));
+    let mut now = 1_000_000;
+    scheduler.update(change(&down, Some((1, 1))));
+    scheduler.update(change(&fresh, Some((now, 2))));
+    while scheduler.unreachable() == 0 {
+        now += 1_000;
+        scheduler.next(at(now)).unwrap();
+        scheduler.started(&down.next_hop, at(1), at(now));
+        scheduler.finished(&down.next_hop, answer(), at(now));
+    }
+    now += 1_000;
+    assert_eq!(*scheduler.next(at(now)).unwrap(), down);
+    assert_eq!(scheduler.started(&down.next_hop, at(1), at(now)), None);
+    scheduler.finished(&down.next_hop, answer(), at(now));
+    assert_eq!(scheduler.unreachable(), 1);
+    let tell = |scheduler: &mut Scheduler| {
+        assert_eq!(*scheduler.next(at(now)).unwrap(), down);
+        let told = scheduler.started(&down.next_hop, at(1), at(now));
+        assert_eq!(told, answer());
+        told
+    };
+    for _ in 0..3 {
+        let told = tell(&mut scheduler);
+        scheduler.finished(&down.next_hop, told, at(now));
+    }
+    // Somebody wants it to be tried now; that one is told meanwhile says nothing of the trial.
+    let told = tell(&mut scheduler);
+    scheduler.try_shut();
+    assert_eq!(
+        scheduler.next(at(now + 1_000)),
+        None,
+        "the trial goes alone"
+    );
+    scheduler.finished(&down.next_hop, told, at(now + 1_000));
+    assert_eq!(*scheduler.next(at(now + 1_000)).unwrap(), down);
+    let answer = scheduler.started(&down.next_hop, at(1), at(now + 1_000));
+    assert_eq!((answer, scheduler.unreachable()), (None, 1));
+    scheduler.finished(&down.next_hop, None, at(now + 1_000));
+    assert_eq!(scheduler.unreachable(), 0);
+}
+
+#[test]
 fn the_most_urgent_class_goes_first_and_then_the_earlier_due() {
     let mut scheduler = scheduler(10, 10);
     let (low, high, higher) = (
@@ -204,14 +252,14 @@ fn a_lane_whose_next_hop_is_never_reached_is_shut_and_tried_now_and_then() {
     scheduler.update(change(&down, Some((1, 1))));
     let mut now = 100_000;
     let mut misses = 0;
-    while scheduler.shut() == 0 {
+    while scheduler.unreachable() == 0 {
         assert_eq!(*scheduler.next(at(now)).unwrap(), down);
         scheduler.started(&down.next_hop, at(1), at(0));
         misses += 1;
         let turn = scheduler.finished(&down.next_hop, answer(), at(now));
         assert_eq!(
             turn.is_some(),
-            scheduler.shut() == 1,
+            scheduler.unreachable() == 1,
             "after {misses}"
         );
     }
@@ -269,7 +317,7 @@ fn a_shut_lane_without_mail_is_forgotten() {
     let mut scheduler = scheduler(10, 3);
     let line = line(1, Class::Normal, 1);
     scheduler.update(change(&line, Some((1, 1))));
-    while scheduler.shut() == 0 {
+    while scheduler.unreachable() == 0 {
         scheduler.next(at(10)).unwrap();
         scheduler.started(&line.next_hop, at(1), at(0));
         scheduler.finished(&line.next_hop, answer(), at(10));
