@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use super::Deliverer;
 use super::connection::{Break, Cause, Connection, Load, OpenContent};
-use super::fitting::{Look, Misfit, fit};
+use super::fitting::{Look, Misfit, fit, split_by_address};
 use super::heard::Heard;
 use super::hosts::{Hosts, Target};
 use super::opening::{Failure, Opening, closed_by, lost};
@@ -311,7 +311,13 @@ impl<'a> Course<'a> {
             let before = self.pending.len();
             let count = before.min(settings.recipients_per_transaction_max.max(1));
             let rest = self.pending.split_off(count);
-            let recipients = std::mem::replace(&mut self.pending, rest);
+            let chosen = std::mem::replace(&mut self.pending, rest);
+            let (mut recipients, foreign) =
+                split_by_address(self.message, chosen, connection.extensions());
+            match recipients.is_empty() {
+                true => recipients = foreign,
+                false => self.pending.extend(foreign),
+            }
             self.deliverer.metrics.transactions.inc();
             let broken = match self.transact(&mut connection, &recipients).await {
                 Ok(report) => {

@@ -5,6 +5,7 @@
 //! core, so that the queue reports instead (RFC 3461 §5.2.2). What can only be sent raw is not sent: the core
 //! refuses a transaction that does not fit.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use outpost_smtp::client::{Extensions, Transaction};
@@ -92,6 +93,23 @@ pub(super) async fn fit(
     }
 }
 
+/// Those of some recipients to whom a host of these extensions can be sent mail, as far as their addresses go, and
+/// the others: in one transaction these would keep it from all.
+pub(super) fn split_by_address(
+    message: &Message,
+    recipients: Vec<u32>,
+    extensions: &Extensions,
+) -> (Vec<u32>, Vec<u32>) {
+    if extensions.smtputf8 || !message.envelope.smtputf8 {
+        return (recipients, Vec::new());
+    }
+    recipients.into_iter().partition(|index| {
+        let position = usize::try_from(*index).ok();
+        let recipient = position.and_then(|at| message.envelope.recipients.get(at));
+        recipient.is_none_or(|recipient| ascii_domain(&recipient.mailbox).is_some())
+    })
+}
+
 impl Look {
     async fn at(&self, open: &OpenContent<'_>) -> Result<&Looked, SpoolError> {
         self.0.get_or_try_init(|| look(open)).await
@@ -141,10 +159,7 @@ fn count(octets: &[u8]) -> u64 {
 /// Writes domains in A-labels, where that makes an address one in ASCII.
 fn spell_domains(transaction: &mut Transaction) {
     let spell = |mailbox: &mut Mailbox| {
-        if mailbox.local.is_ascii()
-            && !mailbox.domain.is_ascii()
-            && let Ok(domain) = comparable_domain(&mailbox.domain)
-        {
+        if let Some(domain) = ascii_domain(mailbox).map(Cow::into_owned) {
             mailbox.domain = domain;
         }
     };
@@ -153,6 +168,15 @@ fn spell_domains(transaction: &mut Transaction) {
     }
     for recipient in &mut transaction.recipients {
         spell(&mut recipient.mailbox);
+    }
+}
+
+/// The domain of an address that can be written in ASCII, as it is written then.
+fn ascii_domain(mailbox: &Mailbox) -> Option<Cow<'_, str>> {
+    match (mailbox.local.is_ascii(), mailbox.domain.is_ascii()) {
+        (true, true) => Some(Cow::Borrowed(&mailbox.domain)),
+        (true, false) => comparable_domain(&mailbox.domain).ok().map(Cow::Owned),
+        (false, _) => None,
     }
 }
 

@@ -195,3 +195,36 @@ async fn dsn_wishes_are_passed_on_to_those_who_offer_dsn() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_recipient_beyond_ascii_is_refused_alone_by_a_host_without_smtputf8() {
+    let recipients = ["a@b.example", "jörg@b.example", "ann@bücher.example"];
+    let (delivered, bounced) = ("delivered 250 2.0.0", "bounced 550 5.6.7 local");
+    for (recipients, extensions, outcomes) in [
+        (
+            &recipients[..],
+            "8BITMIME",
+            &[delivered, bounced, delivered][..],
+        ),
+        (&recipients[1..2], "8BITMIME", &[bounced]),
+        (&recipients, "SMTPUTF8", &[delivered, delivered, delivered]),
+    ] {
+        let mut mail = Mail::to(recipients);
+        mail.message.envelope.smtputf8 = true;
+        let host = Script::new().listing(&[extensions]);
+        let attempt = mail.deliver(&World::of(&host).deliverer()).await;
+        assert_eq!(brief(&attempt), outcomes, "{extensions}");
+        let is_taken = |outcome: &&&str| **outcome == delivered;
+        let taken = outcomes.iter().filter(is_taken).count();
+        assert_eq!(host.verbs().matches("RCPT").count(), taken);
+    }
+    // Its header goes to nobody there.
+    let content = "Subject: grün\r\n\r\nx\r\n".to_owned();
+    let mut mail = Mail::to(&recipients).with_content(content, 7);
+    mail.message.envelope.smtputf8 = true;
+    mail.message.eight_bit = true;
+    let host = Script::new().listing(&["8BITMIME"]);
+    let attempt = mail.deliver(&World::of(&host).deliverer()).await;
+    let header = "bounced 550 5.6.9 local";
+    assert_eq!(brief(&attempt), [header, bounced, header]);
+}
