@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use crate::delivery::Deliverer;
-use crate::message::{Attempt, Delivery, Message, Routes, Source};
+use crate::message::{Attempt, Contact, Delivery, Message, Routes, Source};
 use crate::queue::{Deliver, OpenContent};
 
 /// Routes, and who knows how to speak to their smarthosts: an attempt takes both from the same
@@ -65,7 +65,7 @@ impl Deliver for Along {
             delivery.recipients.iter().copied(),
         );
         Box::pin(async move {
-            let (mut visits, mut contact) = (Vec::new(), None);
+            let (mut visits, mut contacts) = (Vec::new(), Vec::new());
             for (next_hop, recipients) in parts {
                 let part = Delivery {
                     next_hop,
@@ -74,10 +74,41 @@ impl Deliver for Along {
                 };
                 let made = deliverer.deliver(&message, &part, &content).await;
                 visits.extend(made.visits);
-                contact = contact.max(Some(made.contact));
+                contacts.push(made.contact);
             }
-            let contact = contact.unwrap_or_default();
+            let contact = contact_elsewhere(&contacts);
             Attempt { visits, contact }
         })
+    }
+}
+
+/// What attempts at other next hops than that of the lane say of it: nothing, so that no mail waits for a host that
+/// it does not go to. They may be made again in a moment when none of them has asked anybody.
+fn contact_elsewhere(contacts: &[Contact]) -> Contact {
+    let is_crowded = |contact: &Contact| *contact == Contact::Crowded;
+    match !contacts.is_empty() && contacts.iter().all(is_crowded) {
+        true => Contact::Crowded,
+        false => Contact::Ready,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_went_elsewhere_says_nothing_of_the_lane_s_next_hop() {
+        use Contact::{Crowded, Missed, Ready};
+        for (contacts, expected) in [
+            (&[Missed, Missed][..], Ready),
+            (&[Missed, Ready], Ready),
+            // One was told something, perhaps for good: that is not forgotten.
+            (&[Missed, Crowded], Ready),
+            (&[Crowded, Ready], Ready),
+            (&[Crowded, Crowded], Crowded),
+            (&[], Ready),
+        ] {
+            assert_eq!(contact_elsewhere(contacts), expected, "{contacts:?}");
+        }
     }
 }
