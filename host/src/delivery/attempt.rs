@@ -523,10 +523,9 @@ impl<'a> Course<'a> {
         let took = self.since.elapsed();
         self.since = Instant::now();
         match self.visits.last_mut() {
-            Some(visit) if visit.host == host => {
+            Some(visit) if visit.host == host && visit.unknown == unknown => {
                 visit.took += took;
                 visit.outcomes.extend(outcomes);
-                visit.unknown |= unknown;
             }
             _ => self.visits.push(Visit {
                 host,
