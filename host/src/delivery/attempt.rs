@@ -34,7 +34,8 @@ use crate::message::{
 const KEPT_CONNECTIONS_TRIED_MAX: usize = 3;
 
 /// Hosts that were reached and did not take the message, after which the attempt ends. Each may take
-/// minutes to break off; the next attempt begins with the first again.
+/// minutes to break off; the next attempt begins with the first again. Those that list too little for the message
+/// say so at once and do not count: were one left that was not asked, it might have taken what bounces.
 const HOSTS_REACHED_MAX: usize = 4;
 
 /// Characters kept of a reply. A hundred lines of two thousand octets for each recipient are a reply as well,
@@ -52,7 +53,7 @@ pub(super) struct Course<'a> {
     /// Recipients whom the host that is spoken to does not take now: another one may.
     put_off: Vec<u32>,
     heard: Heard,
-    /// Hosts that were reached.
+    /// Hosts that were reached, without those that list too little for the message.
     reached: HashSet<SocketAddr>,
     contact: Contact,
     /// A host that takes mail has no room for this now: those behind it are not asked.
@@ -394,6 +395,8 @@ impl<'a> Course<'a> {
                 reply,
                 "this host cannot take the message as it is"
             );
+            self.reached
+                .remove(&SocketAddr::new(host.address, host.port));
             self.heard.cannot_take(host, outcomes);
         } else {
             self.heard.put_off(host, &self.put_off[before..]);

@@ -515,3 +515,18 @@ async fn who_finds_enough_waiting_at_a_host_is_sent_away_at_once_and_asks_no_oth
     assert_eq!(brief(&third), ["deferred 451 4.4.5 local"]);
     assert_eq!(other.seen().connections, 0);
 }
+
+#[tokio::test]
+async fn hosts_that_cannot_take_the_message_keep_it_from_none_that_can() {
+    let (small, good) = (Script::new().listing(&["SIZE 10"]), Script::new());
+    let mut world = World::new();
+    for number in 1..=5_u16 {
+        let (name, address) = (format!("mx{number}.example"), format!("192.0.2.{number}"));
+        let host = if number == 5 { &good } else { &small };
+        world = world.mx("b.example", number, &name, &address);
+        world = world.host(&format!("{address}:25"), host);
+    }
+    let attempt = Mail::to(&["a@b.example"]).deliver(&world.deliverer()).await;
+    assert_eq!(small.seen().connections, HOSTS_REACHED_MAX);
+    assert_eq!(brief(&attempt), ["delivered 250 2.0.0"]);
+}
