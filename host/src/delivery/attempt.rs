@@ -422,6 +422,9 @@ impl<'a> Course<'a> {
                 None => rest.push(recipient),
             }
         }
+        if !refused.is_empty() {
+            self.contact = Contact::Ready;
+        }
         let report = Report::of_refusals(replies);
         let fates = transaction::fates(self.next_hop, &refused, report, None);
         self.settle(fates, host);

@@ -479,6 +479,15 @@ async fn a_next_hop_is_of_use_when_one_of_its_hosts_is_ready_for_mail() {
         let attempt = Mail::to(&["a@b.example"]).deliver(&deliverer).await;
         assert_eq!(attempt.contact, contact, "{command}");
     }
+    // So is one that has refused somebody before it broke off.
+    let host = Script::new();
+    let deliverer = World::of(&host).deliverer();
+    Mail::to(&["a@b.example"]).deliver(&deliverer).await;
+    let host = host.times(1, "RCPT TO:<bad", Act::Say("450 4.2.0 Later\r\n"));
+    let host = host.times(1, "DATA", Act::Cut);
+    let _host = host.times(1, "connect", busy);
+    let mail = Mail::to(&["a@b.example", "bad@b.example"]);
+    assert_eq!(mail.deliver(&deliverer).await.contact, Contact::Ready);
     // Nobody is there, or nobody knows where.
     let mut world = World::new().mx("b.example", 10, "mx.example", "198.51.100.1");
     world.table = world.table.failing("lame.example");
