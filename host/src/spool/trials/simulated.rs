@@ -193,6 +193,8 @@ impl Simulated {
     /// What is there when the power is back.
     pub(in crate::spool) fn after_power_cut(&self) -> Self {
         let mut state = self.state();
+        // A writer that is still there finds nothing any more.
+        state.is_out = true;
         let mut dice = state.dice.clone();
         let kept = dice.below(state.unsynced_names.len() as u64 + 1) as usize;
         let mut names = state.durable_names.clone();
