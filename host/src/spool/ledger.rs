@@ -4,8 +4,9 @@
 //! transaction applies them once it is durable. A request that cannot be met (an id that is taken, a
 //! lost lease, a damaged record) touches no row and spares the others of its batch.
 
+mod history;
+
 use std::collections::HashSet;
-use std::ops::Bound;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -18,14 +19,15 @@ use super::chunks;
 use super::figures::class_index;
 use super::redb::StoreError;
 use super::rows::{self, FINISHED_KEY_OCTETS, Fault, Standing};
-use super::settings::{HISTORY_RECORD_OCTETS, SWEEP_MORE_MAX, TRAIL_LOOKS};
+use super::settings::{HISTORY_RECORD_OCTETS, TRAIL_LOOKS};
 use super::sheet::Sheet;
 use super::stored::{self, Counters, Damage, DeliveryRecord, MessageRecord, TrailRecord};
 use super::trails;
 use super::transaction::Transaction;
-use super::view::Scan;
 use super::work::{keeps_name, remaining_deliveries};
 use super::{Change, ChangeAction, Lease, NewDelivery, NewMessage, SpoolError};
+
+pub(super) use history::Swept;
 
 /// A message ready to be enqueued: what does not need the transaction is done.
 #[derive(Debug)]
@@ -118,15 +120,6 @@ pub(super) struct Ledger<'a, 't> {
     finished: u64,
     /// The first key under which a message was finished here.
     finished_first: Option<[u8; FINISHED_KEY_OCTETS]>,
-}
-
-/// What forgetting finished messages came to.
-#[derive(Debug)]
-pub(super) struct Swept {
-    /// Whether there is more to do.
-    pub(super) waits: bool,
-    /// There is none before this key.
-    pub(super) up_to: Vec<u8>,
 }
 
 /// What a request comes to: its own answer, or a fault that ends the transaction.
@@ -359,70 +352,6 @@ impl<'a, 't> Ledger<'a, 't> {
         if let Some(id) = self.rows.get(Sheet::Waiting, key)? {
             self.rows.take(Sheet::Waiting, key)?;
             self.rows.put(Sheet::Held, key, &id);
-        }
-        Ok(())
-    }
-
-    /// Forgets finished messages: those finished before `kept_since`, and the oldest of more than
-    /// `records_max`, large ones counted as several. At most `at_once_max`, and some for each that this
-    /// transaction finishes. Begins at
-    /// the key up to which the last sweep found none: what it removed is still in the memtable.
-    pub(super) fn sweep(
-        &mut self,
-        from: &[u8],
-        kept_since: Timestamp,
-        records_max: u64,
-        at_once_max: usize,
-    ) -> Result<Swept, StoreError> {
-        let more = (2 * self.finished).min(SWEEP_MORE_MAX);
-        let at_once_max = at_once_max + usize::try_from(more).unwrap_or(0);
-        let surplus = self.counters.finished.saturating_sub(records_max);
-        let mut old: Vec<(Vec<u8>, Option<MessageId>)> = Vec::new();
-        let mut weight = 0;
-        let mut waits = false;
-        // A clock that was put back finishes messages before those that are forgotten.
-        let from = match &self.finished_first {
-            Some(first) if first[..] < *from => first,
-            _ => from,
-        };
-        let range = (Bound::Included(from), Bound::Unbounded);
-        self.rows.scan(Sheet::Finished, range, &mut |key, row| {
-            let finished = rows::read_finished_key(key);
-            let is_old = finished.is_none_or(|(at, _)| at < kept_since);
-            if !is_old && weight >= surplus {
-                return Scan::Stop;
-            }
-            if old.len() == at_once_max || weight >= SWEEP_MORE_MAX {
-                waits = true;
-                return Scan::Stop;
-            }
-            weight += rows::read_weight(row);
-            old.push((key.to_vec(), finished.map(|(_, id)| id)));
-            Scan::On
-        })?;
-        let mut up_to = from.to_vec();
-        for (key, id) in old {
-            self.rows.take(Sheet::Finished, &key)?;
-            if let Some(id) = id {
-                self.forget(id)?;
-            }
-            up_to = key;
-        }
-        self.counters.finished = self.counters.finished.saturating_sub(weight);
-        Ok(Swept { waits, up_to })
-    }
-
-    fn forget(&mut self, id: MessageId) -> Result<(), StoreError> {
-        self.rows.take(Sheet::Messages, &rows::message_key(id))?;
-        let mut parts = Vec::new();
-        self.rows
-            .scan_message(Sheet::Trails, &rows::message_key(id), &mut |rest, _| {
-                parts.push(rest.to_vec());
-                Scan::On
-            })?;
-        for part in parts {
-            let key = [&rows::message_key(id)[..], &part].concat();
-            self.rows.take(Sheet::Trails, &key)?;
         }
         Ok(())
     }
