@@ -420,18 +420,21 @@ impl Lane {
 }
 
 /// Takes out a lane whose time has come: also one that is longer away than any wait, and was closed before
-/// the clock was set back.
+/// the clock was set back. Those are the last ones.
 fn pop_due(
     waits: &mut BTreeSet<(Timestamp, NextHop)>,
     now: Timestamp,
     longest: Duration,
 ) -> Option<NextHop> {
-    let (until, _) = waits.first()?;
-    let has_come = *until <= now || until.since(now) > longest;
-    has_come
-        .then(|| waits.pop_first())
-        .flatten()
-        .map(|(_, next_hop)| next_hop)
+    let (first, last) = (waits.first()?.0, waits.last()?.0);
+    let (_, next_hop) = if first <= now {
+        waits.pop_first()?
+    } else if last.since(now) > longest {
+        waits.pop_last()?
+    } else {
+        return None;
+    };
+    Some(next_hop)
 }
 
 fn index(class: Class) -> usize {

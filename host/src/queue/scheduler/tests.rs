@@ -121,6 +121,22 @@ fn a_lane_that_gave_way_goes_on_with_as_many_as_had_room() {
 }
 
 #[test]
+fn what_was_closed_before_the_clock_was_set_back_opens_behind_what_was_closed_since() {
+    let mut scheduler = scheduler(10, 10);
+    let lines = [line(1, Class::Normal, 1), line(2, Class::Normal, 1)];
+    for line in &lines {
+        scheduler.update(change(line, Some((1, 1))));
+        assert_eq!(*scheduler.next(at(1_000_000)).unwrap(), *line);
+        scheduler.started(&line.next_hop, at(1), at(1_000_000));
+        scheduler.update(change(line, None));
+    }
+    scheduler.gave_way(&lines[0].next_hop, at(1_001_000));
+    scheduler.gave_way(&lines[1].next_hop, at(501_000));
+    scheduler.update(change(&lines[0], Some((1, 1))));
+    assert_eq!(*scheduler.next(at(500_001)).unwrap(), lines[0]);
+}
+
+#[test]
 fn what_is_told_waits_for_no_pace_and_a_wish_ends_it() {
     let mut scheduler = Scheduler::new(Limits {
         simultaneous_max: 10,
