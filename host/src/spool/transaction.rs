@@ -25,6 +25,11 @@ impl<'e> Transaction<'e> {
         self.set(sheet, &sheet.key(key), Some(row));
     }
 
+    /// Removes a row, whatever is in it: one that is known to be there need not be read.
+    pub(super) fn remove(&mut self, sheet: Sheet, key: &[u8]) {
+        self.set(sheet, &sheet.key(key), None);
+    }
+
     /// Removes a row and gives it out.
     pub(super) fn take(&mut self, sheet: Sheet, key: &[u8]) -> Result<Option<Row>, StoreError> {
         let key = sheet.key(key);

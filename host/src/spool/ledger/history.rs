@@ -62,7 +62,7 @@ impl Ledger<'_, '_> {
         })?;
         let mut up_to = from.to_vec();
         for (key, id) in old {
-            self.rows.take(Sheet::Finished, &key)?;
+            self.rows.remove(Sheet::Finished, &key);
             if let Some(id) = id {
                 self.forget(id)?;
             }
@@ -73,7 +73,7 @@ impl Ledger<'_, '_> {
     }
 
     pub(in crate::spool) fn forget(&mut self, id: MessageId) -> Result<(), StoreError> {
-        self.rows.take(Sheet::Messages, &rows::message_key(id))?;
+        self.rows.remove(Sheet::Messages, &rows::message_key(id));
         let mut parts = Vec::new();
         self.rows
             .scan_message(Sheet::Trails, &rows::message_key(id), &mut |rest, _| {
@@ -82,7 +82,7 @@ impl Ledger<'_, '_> {
             })?;
         for part in parts {
             let key = [&rows::message_key(id)[..], &part].concat();
-            self.rows.take(Sheet::Trails, &key)?;
+            self.rows.remove(Sheet::Trails, &key);
         }
         Ok(())
     }
