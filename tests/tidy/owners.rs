@@ -7,7 +7,14 @@ const OWNERS: [(&str, &[&str]); 19] = [
     ("wasmtime", &["host/src/plugin/"]),
     ("wasmtime_wasi", &["host/src/plugin/wasi.rs"]),
     // Its owners have a module of its name, so they are looked at more closely below.
-    ("redb", &["host/src/spool/", "host/src/directory/"]),
+    (
+        "redb",
+        &[
+            "host/src/spool/",
+            "host/src/directory/",
+            "host/src/stable/backend.rs",
+        ],
+    ),
     ("rustls", &["host/src/tls/", "host/src/net/"]),
     ("tokio_rustls", &["host/src/tls/", "host/src/net/"]),
     ("rcgen", &["host/src/tls/"]),
@@ -63,7 +70,7 @@ fn is_named(line: &str, dependency: &str) -> bool {
 
 #[test]
 fn redb_is_named_in_one_file_of_each_store() {
-    for store in ["host/src/spool", "host/src/directory"] {
+    for store in ["host/src/spool", "host/src/directory", "host/src/stable"] {
         let naming: Vec<String> = files(store, ".rs")
             .into_iter()
             .filter(|file| file.text.contains("use redb::{") || file.text.contains("use ::redb::"))

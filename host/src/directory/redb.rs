@@ -4,16 +4,14 @@
 //! file is opened again, when what a failed sync may have lost has been written once more (`stable`).
 
 use std::fs::{File, OpenOptions, Permissions, TryLockError};
-use std::io;
-use std::ops::Bound;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
 use redb::{
-    BackendError, Builder, Database, ReadableDatabase, ReadableTable, StorageBackend,
-    TableDefinition, TableError, WriteTransaction,
+    Builder, Database, ReadableDatabase, ReadableTable, TableDefinition, TableError,
+    WriteTransaction,
 };
 
 use crate::stable::{self, Remembered};
@@ -134,7 +132,7 @@ fn make_ready(database: &Database) -> Result<(), OpenError> {
 fn create(file: &Remembered) -> Result<Database, BoxError> {
     Ok(Builder::new()
         .set_cache_size(CACHE_OCTETS)
-        .create_with_backend(Backend(file.clone()))?)
+        .create_with_backend(file.clone())?)
 }
 
 /// Begins a change of rows. Two syncs: what it changes is on the disk before anything leads to it.
@@ -164,45 +162,6 @@ fn guarded<R>(work: impl FnOnce() -> Result<R, BoxError>) -> Result<R, BoxError>
 /// Lets a database go that has failed. On a damaged file redb may panic here too.
 fn discard(database: Database) {
     drop(catch_unwind(AssertUnwindSafe(|| drop(database))));
-}
-
-/// The file as redb takes it.
-#[derive(Debug)]
-struct Backend(Remembered);
-
-impl StorageBackend for Backend {
-    fn len(&self) -> io::Result<u64> {
-        stable::File::len(&self.0)
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        stable::File::read(&self.0, offset, out)
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        stable::File::set_len(&self.0, len)
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        stable::File::sync(&self.0)
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        stable::File::write(&self.0, offset, data)
-    }
-
-    // The file as a whole is locked for as long as it is open.
-    fn try_lock_range(&self, _: Bound<u64>, _: Bound<u64>) -> Result<bool, BackendError> {
-        Ok(true)
-    }
-
-    fn try_lock_shared_range(&self, _: Bound<u64>, _: Bound<u64>) -> Result<bool, BackendError> {
-        Ok(true)
-    }
-
-    fn unlock_range(&self, _: Bound<u64>, _: Bound<u64>) -> Result<(), BackendError> {
-        Ok(())
-    }
 }
 
 /// Opens the file for its owner only; one with wider permissions is narrowed.

@@ -12,12 +12,11 @@ use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use redb::{
-    BackendError, Builder, CommitError, CompactionError, DatabaseError, Durability, ReadOnlyTable,
-    ReadableDatabase, StorageBackend, StorageError, Table, TableDefinition, TableError,
-    TransactionError,
+    Builder, CommitError, CompactionError, DatabaseError, Durability, ReadOnlyTable,
+    ReadableDatabase, StorageError, Table, TableDefinition, TableError, TransactionError,
 };
 
-use crate::stable::{File, Remembered};
+use crate::stable::Remembered;
 
 use super::BoxError;
 use super::disk::{is_full, is_read_only};
@@ -75,7 +74,7 @@ impl Database {
         let opened = catch_unwind(AssertUnwindSafe(|| {
             Builder::new()
                 .set_cache_size(page_cache_octets)
-                .create_with_backend(Backend(file.clone()))
+                .create_with_backend(file.clone())
         }));
         match opened {
             Ok(Ok(database)) => Ok(Self(database)),
@@ -272,44 +271,5 @@ fn from_commit(error: CommitError) -> StoreError {
     match error {
         CommitError::Storage(error) => from_storage(error),
         error => StoreError::Failed(error.into()),
-    }
-}
-
-/// The file as redb sees it. It stays locked by [`Disk::database`] for as long as it is open, also
-/// between a failure and the reopening, so redb's own locks have nothing left to do.
-#[derive(Debug)]
-struct Backend(Remembered);
-
-impl StorageBackend for Backend {
-    fn len(&self) -> io::Result<u64> {
-        self.0.len()
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.0.read(offset, out)
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.0.set_len(len)
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        self.0.sync()
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.0.write(offset, data)
-    }
-
-    fn try_lock_range(&self, _: Bound<u64>, _: Bound<u64>) -> Result<bool, BackendError> {
-        Ok(true)
-    }
-
-    fn try_lock_shared_range(&self, _: Bound<u64>, _: Bound<u64>) -> Result<bool, BackendError> {
-        Ok(true)
-    }
-
-    fn unlock_range(&self, _: Bound<u64>, _: Bound<u64>) -> Result<(), BackendError> {
-        Ok(())
     }
 }

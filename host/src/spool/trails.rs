@@ -45,6 +45,15 @@ pub(super) fn shorten(rows: &mut Transaction<'_>, id: MessageId) -> Result<usize
     Ok(octets)
 }
 
+/// Takes all parts away.
+pub(super) fn remove(rows: &mut Transaction<'_>, id: MessageId) -> Result<(), StoreError> {
+    for (key, _) in parts(rows, id)? {
+        let key = [&rows::message_key(id)[..], &key].concat();
+        rows.remove(Sheet::Trails, &key);
+    }
+    Ok(())
+}
+
 /// The later parts of a trail: the rest of each key, and octets.
 fn parts(rows: &Transaction<'_>, id: MessageId) -> Result<Vec<(Vec<u8>, usize)>, StoreError> {
     let mut parts = Vec::new();

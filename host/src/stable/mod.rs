@@ -3,6 +3,7 @@
 //!
 //! What is written into them and when is the owners'.
 
+mod backend;
 mod file;
 #[cfg(test)]
 pub(crate) mod forgetful;

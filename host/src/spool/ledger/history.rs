@@ -11,6 +11,7 @@ use crate::spool::redb::StoreError;
 use crate::spool::rows;
 use crate::spool::settings::SWEEP_MORE_MAX;
 use crate::spool::sheet::Sheet;
+use crate::spool::trails;
 use crate::spool::view::Scan;
 
 /// What forgetting finished messages came to.
@@ -25,8 +26,8 @@ pub(in crate::spool) struct Swept {
 impl Ledger<'_, '_> {
     /// Forgets finished messages: those finished before `kept_since`, and the oldest of more than
     /// `records_max`, large ones counted as several. At most `at_once_max`, and some for each that this
-    /// transaction finishes. Begins at
-    /// the key up to which the last sweep found none: what it removed is still in the memtable.
+    /// transaction finishes. Begins at the key up to which the last sweep found none: what it removed is still in
+    /// the memtable.
     pub(in crate::spool) fn sweep(
         &mut self,
         from: &[u8],
@@ -72,18 +73,9 @@ impl Ledger<'_, '_> {
         Ok(Swept { waits, up_to })
     }
 
-    pub(in crate::spool) fn forget(&mut self, id: MessageId) -> Result<(), StoreError> {
+    /// Forgets what is kept of a message.
+    pub(super) fn forget(&mut self, id: MessageId) -> Result<(), StoreError> {
         self.rows.remove(Sheet::Messages, &rows::message_key(id));
-        let mut parts = Vec::new();
-        self.rows
-            .scan_message(Sheet::Trails, &rows::message_key(id), &mut |rest, _| {
-                parts.push(rest.to_vec());
-                Scan::On
-            })?;
-        for part in parts {
-            let key = [&rows::message_key(id)[..], &part].concat();
-            self.rows.remove(Sheet::Trails, &key);
-        }
-        Ok(())
+        trails::remove(self.rows, id)
     }
 }
