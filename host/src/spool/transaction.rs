@@ -20,6 +20,22 @@ impl<'e> Transaction<'e> {
         Self { rows, entries }
     }
 
+    /// Adds a row with a key that has none.
+    pub(super) fn add(&mut self, sheet: Sheet, key: &[u8], row: &[u8]) {
+        debug_assert!(
+            matches!(self.rows.get(sheet, key), Ok(None) | Err(_)),
+            "{sheet:?} has a row with that key"
+        );
+        let ((table, _), key) = (sheet.table(), &sheet.key(key)[..]);
+        let entry = Entry {
+            table,
+            key,
+            row: Some(row),
+        };
+        self.entries.push(entry);
+        self.rows.changes.add(table, key, row.into());
+    }
+
     /// Puts a row in place of the one with that key, if there is one.
     pub(super) fn put(&mut self, sheet: Sheet, key: &[u8], row: &[u8]) {
         self.set(sheet, &sheet.key(key), Some(row));

@@ -1,4 +1,4 @@
-//! A view beside a plain map of rows: whatever was stored and changed, both read alike.
+//! A view beside a plain map of rows: whatever was stored and changed, both read alike, before a checkpoint and behind it.
 
 #![allow(clippy::unwrap_used)]
 
@@ -34,10 +34,10 @@ fn changed(view: &View, expected: &mut BTreeMap<(u8, Vec<u8>), u8>, changes: &[C
     for (sheet, key, row) in changes {
         let (key, at) = (vec![*key; usize::from(*key % 3)], usize::from(*sheet));
         match row {
-            Some(row) => {
-                rows.put(SHEETS[at], &key, &[*row]);
-                expected.insert((*sheet, key), *row);
-            }
+            Some(row) => match expected.insert((*sheet, key.clone()), *row) {
+                Some(_) => rows.put(SHEETS[at], &key, &[*row]),
+                None => rows.add(SHEETS[at], &key, &[*row]),
+            },
             None => {
                 let taken = rows.take(SHEETS[at], &key).unwrap().map(|row| row[0]);
                 assert_eq!(taken, expected.remove(&(*sheet, key)));
@@ -88,10 +88,12 @@ proptest! {
         database.write(&view.changes, mark).unwrap();
         let before = View::of(database.base().unwrap(), Memtable::default());
         let as_before = expected.clone();
-        let view = changed(&before, &mut expected, &later);
+        let changed = changed(&before, &mut expected, &later);
+        database.write(&changed.changes, mark).unwrap();
+        let after = View::of(database.base().unwrap(), Memtable::default());
         let key = vec![key; usize::from(key % 3)];
         let end = vec![end; usize::from(end % 3)];
-        for (view, expected) in [(&view, &expected), (&before, &as_before)] {
+        for (view, expected) in [(&changed, &expected), (&after, &expected), (&before, &as_before)] {
             for sheet in 0..3 {
                 let wanted = |from: Bound<&[u8]>, to: Bound<&[u8]>| -> Vec<(Vec<u8>, u8)> {
                     let is_after = |key: &[u8]| match from {
