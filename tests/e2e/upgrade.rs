@@ -2,7 +2,7 @@
 //! are as they were.
 //!
 //! A folder is kept as `tests/stored/RELEASE.tar.gz`, made by `make stored-form` before that release and never
-//! again. It was left by a kill, so that mail stands in the database, in the journal and in files. What must
+//! again; a form that came before the first release is kept as well. It was left by a kill, so that mail stands in the database, in the journal and in files. What must
 //! be found in it stands beside it, in `made.json`.
 
 use std::fs;

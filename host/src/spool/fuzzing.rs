@@ -27,18 +27,25 @@ pub fn check_stored(kind: u8, octets: &[u8]) {
 
 fn check_message(octets: &[u8]) {
     let id = MessageId::from_bits(1);
-    let Ok(record) = stored::read::<MessageRecord<'_>>(octets) else {
+    let Ok((record, end)) = stored::read_message(octets) else {
         return;
     };
     let (Ok(message), Ok(trail)) = (record.message(id), record.trail()) else {
         return;
     };
     let written = stored::write(&MessageRecord::of(&message, &trail, record.deliveries));
-    let written = written.expect("what was read can be written");
-    let again: MessageRecord<'_> = stored::read(&written).expect("what was written can be read");
+    let mut written = written.expect("what was read can be written");
+    if let Some(end) = &end {
+        written = stored::with_end(&written, end).expect("what was read can be written");
+    }
+    let (again, same_end) = stored::read_message(&written).expect("what was written can be read");
     assert_eq!(again.message(id), Ok(message));
     assert_eq!(again.trail(), Ok(trail));
     assert_eq!(again.deliveries, record.deliveries);
+    let parts = |end: Option<TrailRecord<'_>>| {
+        end.map(|end| (end.entries(), end.finished(), end.next_number))
+    };
+    assert_eq!(parts(same_end), parts(end));
 }
 
 fn check_delivery(octets: &[u8]) {

@@ -18,7 +18,7 @@ use crate::message::{
 use super::chunks;
 use super::figures::class_index;
 use super::redb::StoreError;
-use super::rows::{self, FINISHED_KEY_OCTETS, Fault, Standing};
+use super::rows::{self, FINISHED_KEY_OCTETS, Fault, Kept, Standing};
 use super::settings::{HISTORY_RECORD_OCTETS, TRAIL_LOOKS};
 use super::sheet::Sheet;
 use super::stored::{self, Counters, Damage, DeliveryRecord, MessageRecord, TrailRecord};
@@ -199,16 +199,14 @@ impl<'a, 't> Ledger<'a, 't> {
         });
         self.effects.push(Effect::LeaseEnded(settled.lease));
         let line = claimed.place.line.clone();
-        let is_first = claimed.delivery.attempts == 0 && claimed.delivery.id.number == 0;
         self.leave(claimed)?;
-        let is_last = remaining.is_empty() && !rows::is_queued(self.rows, id)?;
-        for delivery in remaining {
-            self.place(Standing::of(delivery, line.class, &line.user))?;
-        }
-        if is_last {
-            self.finish(id, &settled.trail, is_first)?;
+        if remaining.is_empty() {
+            self.end_or_add_trail(id, &settled.trail, next_number)?;
         } else {
             self.add_trail(id, &settled.trail, next_number)?;
+        }
+        for delivery in remaining {
+            self.place(Standing::of(delivery, line.class, &line.user))?;
         }
         for report in &settled.reports {
             self.add(report)?;
@@ -285,10 +283,21 @@ impl<'a, 't> Ledger<'a, 't> {
         let id = standing.delivery.id;
         self.effects.push(Effect::LeaseRevoked(id));
         self.leave(standing)?;
-        if rows::is_queued(self.rows, id.message)? {
-            self.add_trail(id.message, trail, None)
+        self.end_or_add_trail(id.message, trail, None)
+    }
+
+    /// A delivery is gone: with the last one the message is finished.
+    fn end_or_add_trail(
+        &mut self,
+        id: MessageId,
+        trail: &[TrailEntry],
+        next_number: Option<u32>,
+    ) -> Result<(), Fault> {
+        let beside = rows::beside(self.rows, id)?;
+        if beside.is_queued {
+            self.add_trail(id, trail, next_number)
         } else {
-            self.finish(id.message, trail, false)
+            self.finish(id, trail, beside.has_trail)
         }
     }
 
@@ -363,7 +372,7 @@ impl<'a, 't> Ledger<'a, 't> {
     fn add(&mut self, new: &Prepared) -> Result<(), Fault> {
         let id = new.id();
         let key = rows::message_key(id);
-        self.rows.put(Sheet::Messages, &key, &new.record);
+        self.rows.add(Sheet::Messages, &key, &new.record);
         if let Stowed::Inline(octets) = &new.content {
             self.put_content(id, octets)?;
         }
@@ -385,23 +394,24 @@ impl<'a, 't> Ledger<'a, 't> {
             self.place(Standing::of(delivery, class, user))?;
         }
         if new.deliveries.is_empty() {
-            self.finish(id, &[], true)?;
+            self.finish(id, &[], false)?;
         }
         Ok(())
     }
 
+    /// Where none with that id stands.
     fn place(&mut self, standing: Standing) -> Result<(), Fault> {
         let Delivery { id, state, .. } = standing.delivery;
         let line = &standing.place.line;
         let record = DeliveryRecord::of(&standing.delivery, line.class, &line.user);
-        self.rows.put(
+        self.rows.add(
             Sheet::Deliveries,
             &rows::delivery_key(id),
             &stored::write(&record)?,
         );
         let key = standing.place.to_key();
         self.rows
-            .put(sheet_of(state), &key, &rows::message_key(id.message));
+            .add(sheet_of(state), &key, &rows::message_key(id.message));
         self.counters.queued[class_index(line.class)] += 1;
         self.effects.push(Effect::Placed(standing));
         Ok(())
@@ -421,19 +431,32 @@ impl<'a, 't> Ledger<'a, 't> {
         Ok(())
     }
 
-    /// `is_first`: at the first attempt of its first delivery, as nearly all mail.
-    fn finish(&mut self, id: MessageId, trail: &[TrailEntry], is_first: bool) -> Result<(), Fault> {
-        let part_octets = self.put_trail(id, trail, Some(self.now), None)?;
-        let record = self.rows.get(Sheet::Messages, &rows::message_key(id))?;
-        let record_octets = record.map_or(0, |row| row.len());
-        let octets = match is_first && record_octets < HISTORY_RECORD_OCTETS {
-            // There is no other part, or there are few. To look for them costs more than all the rest.
-            true => record_octets + part_octets,
-            false => record_octets + trails::shorten(self.rows, id)?,
+    /// Nothing of a message is queued any more. `has_trail`: its trail has later parts.
+    fn finish(
+        &mut self,
+        id: MessageId,
+        trail: &[TrailEntry],
+        has_trail: bool,
+    ) -> Result<(), Fault> {
+        let key = rows::message_key(id);
+        let record = self.rows.get(Sheet::Messages, &key)?;
+        let kept = match record {
+            // Nearly all mail. What is one row is written, found and forgotten with half the work.
+            Some(row) if !has_trail && row.len() < HISTORY_RECORD_OCTETS => {
+                let end = TrailRecord::of(trail, Some(self.now), None);
+                let row = stored::with_end(&row, &end)?;
+                self.rows.put(Sheet::Messages, &key, &row);
+                Kept::of(row.len(), true)
+            }
+            record => {
+                self.put_trail(id, trail, Some(self.now), None)?;
+                let octets = record.map_or(0, |row| row.len());
+                Kept::of(octets + trails::shorten(self.rows, id)?, false)
+            }
         };
         let key = rows::finished_key(self.now, id);
-        let (weight, row) = rows::weight_row(octets);
-        self.rows.put(Sheet::Finished, &key, &row);
+        self.rows.add(Sheet::Finished, &key, &kept.to_row());
+        let weight = u64::from(kept.weight);
         self.counters.finished += weight;
         self.finished += weight;
         self.finished_first = self.finished_first.or(Some(key)).min(Some(key));
@@ -445,11 +468,11 @@ impl<'a, 't> Ledger<'a, 't> {
         let mut count = 0;
         for chunk in chunks {
             self.rows
-                .put(Sheet::Chunks, &rows::chunk_key(id, count), &octets[chunk]);
+                .add(Sheet::Chunks, &rows::chunk_key(id, count), &octets[chunk]);
             count += 1;
         }
         let row = rows::rest_row(count, &octets[rest]);
-        self.rows.put(Sheet::Rests, &rows::message_key(id), &row);
+        self.rows.add(Sheet::Rests, &rows::message_key(id), &row);
         self.counters.inline_octets += octets.len() as u64;
         Ok(())
     }
@@ -502,7 +525,7 @@ impl<'a, 't> Ledger<'a, 't> {
         let sequence = self.next_sequence();
         let record = stored::write(&TrailRecord::of(trail, finished, next_number))?;
         self.rows
-            .put(Sheet::Trails, &rows::trail_key(id, sequence), &record);
+            .add(Sheet::Trails, &rows::trail_key(id, sequence), &record);
         Ok(record.len())
     }
 

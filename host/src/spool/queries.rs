@@ -196,11 +196,15 @@ struct Whole {
 }
 
 fn read_whole(rows: &View, id: MessageId) -> Result<Option<Whole>, Fault> {
-    let Some(begun) = rows::begun(rows, id)? else {
+    let Some(mut begun) = rows::begun(rows, id)? else {
         return Ok(None);
     };
     let standings = rows::standings(rows, id)?;
-    let (later_trail, finished) = rows::later_trail(rows, id)?;
+    let (mut later_trail, mut finished) = rows::later_trail(rows, id)?;
+    if let Some((end, at)) = begun.end.take() {
+        later_trail.extend(end);
+        finished = at;
+    }
     Ok(Some(Whole {
         begun,
         standings,

@@ -9,9 +9,7 @@ use super::place::Place;
 use super::redb::StoreError;
 use super::settings::HISTORY_RECORD_OCTETS;
 use super::sheet::Sheet;
-use super::stored::{
-    self, Counters, Damage, DeliveryRecord, Interruption, MessageRecord, TrailRecord,
-};
+use super::stored::{self, Counters, Damage, DeliveryRecord, Interruption, TrailRecord};
 use super::view::{Scan, View};
 
 /// Why a row could not be had.
@@ -105,21 +103,45 @@ pub(super) fn finished_key(at: Timestamp, id: MessageId) -> [u8; FINISHED_KEY_OC
     key
 }
 
-/// What a record of so many octets counts for in the history, as its row says it. That of one is empty.
-pub(super) fn weight_row(octets: usize) -> (u64, Vec<u8>) {
-    match octets / HISTORY_RECORD_OCTETS {
-        0 => (1, Vec::new()),
-        more => {
-            let weight = u32::try_from(more).unwrap_or(u32::MAX).saturating_add(1);
-            (weight.into(), weight.to_le_bytes().to_vec())
-        }
-    }
+/// What is kept of a finished message, as its row in [`Sheet::Finished`] says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Kept {
+    /// What it counts for in the history.
+    pub(super) weight: u32,
+    /// Its row in [`Sheet::Messages`] is all of it. False in rows of the first form.
+    pub(super) is_one_row: bool,
 }
 
-/// What a finished message counts for in the history.
-pub(super) fn read_weight(row: &[u8]) -> u64 {
-    row.try_into()
-        .map_or(1, |octets| u32::from_le_bytes(octets).into())
+impl Kept {
+    pub(super) fn of(octets: usize, is_one_row: bool) -> Self {
+        let more = octets / HISTORY_RECORD_OCTETS;
+        Self {
+            weight: u32::try_from(more).unwrap_or(u32::MAX).saturating_add(1),
+            is_one_row,
+        }
+    }
+
+    /// The weight where it is not one, then an octet where the record is one row.
+    pub(super) fn to_row(self) -> Vec<u8> {
+        let weight = self.weight.to_le_bytes();
+        let mut row = match self.weight {
+            1 => Vec::new(),
+            _ => weight.to_vec(),
+        };
+        if self.is_one_row {
+            row.push(1);
+        }
+        row
+    }
+
+    pub(super) fn from_row(row: &[u8]) -> Self {
+        Self {
+            weight: row
+                .first_chunk()
+                .map_or(1, |octets| u32::from_le_bytes(*octets)),
+            is_one_row: row.len() % 4 == 1,
+        }
+    }
 }
 
 /// When a message was finished, and which; none for what is no key.
@@ -165,7 +187,12 @@ pub(super) struct Begun {
     pub(super) trail: Vec<TrailEntry>,
     /// How many deliveries it was enqueued with.
     pub(super) deliveries: u32,
+    /// How its trail ended and when it was finished, where that stands with it.
+    pub(super) end: Option<Ending>,
 }
+
+/// Entries of a trail, and when the message was finished if they are the last.
+pub(super) type Ending = (Vec<TrailEntry>, Option<Timestamp>);
 
 pub(super) fn counters(rows: &View) -> Result<Counters, Fault> {
     match rows.get(Sheet::Counters, COUNTERS)? {
@@ -186,7 +213,7 @@ pub(super) fn message(rows: &View, id: MessageId) -> Result<Option<Message>, Fau
     let Some(record) = rows.get(Sheet::Messages, &message_key(id))? else {
         return Ok(None);
     };
-    let record: MessageRecord<'_> = stored::read(&record)?;
+    let (record, _) = stored::read_message(&record)?;
     Ok(Some(record.message(id)?))
 }
 
@@ -226,11 +253,16 @@ pub(super) fn begun(rows: &View, id: MessageId) -> Result<Option<Begun>, Fault> 
     let Some(record) = rows.get(Sheet::Messages, &message_key(id))? else {
         return Ok(None);
     };
-    let record: MessageRecord<'_> = stored::read(&record)?;
+    let (record, end) = stored::read_message(&record)?;
+    let end = match end {
+        Some(end) => Some((end.entries()?, end.finished())),
+        None => None,
+    };
     Ok(Some(Begun {
         message: record.message(id)?,
         trail: record.trail()?,
         deliveries: record.deliveries,
+        end,
     }))
 }
 
@@ -281,21 +313,36 @@ pub(super) fn is_delivery(rows: &View, id: DeliveryId) -> Result<bool, StoreErro
     Ok(rows.get(Sheet::Deliveries, &delivery_key(id))?.is_some())
 }
 
+/// What there is of a message beside its record and its content.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Beside {
+    /// Whether any of its deliveries is queued.
+    pub(super) is_queued: bool,
+    /// Whether its trail has later parts. Not looked for while any is queued.
+    pub(super) has_trail: bool,
+}
+
+/// What there is of a message beside its record and its content, by one look at all of its rows.
+pub(super) fn beside(rows: &View, id: MessageId) -> Result<Beside, StoreError> {
+    let mut found = Beside::default();
+    rows.scan_mail(&message_key(id), &mut |sheet| {
+        found.is_queued = sheet == Sheet::Deliveries;
+        found.has_trail = sheet == Sheet::Trails;
+        match found == Beside::default() {
+            true => Scan::On,
+            false => Scan::Stop,
+        }
+    })?;
+    Ok(found)
+}
+
 /// Whether any delivery of a message is queued.
 pub(super) fn is_queued(rows: &View, id: MessageId) -> Result<bool, StoreError> {
-    let mut queued = false;
-    rows.scan_message(Sheet::Deliveries, &message_key(id), &mut |_, _| {
-        queued = true;
-        Scan::Stop
-    })?;
-    Ok(queued)
+    Ok(beside(rows, id)?.is_queued)
 }
 
 /// What was added to the trail of a message after it was enqueued, and when it was finished.
-pub(super) fn later_trail(
-    rows: &View,
-    id: MessageId,
-) -> Result<(Vec<TrailEntry>, Option<Timestamp>), Fault> {
+pub(super) fn later_trail(rows: &View, id: MessageId) -> Result<Ending, Fault> {
     let (mut entries, mut finished) = (Vec::new(), None);
     for record in trail_records(rows, id)? {
         let part: TrailRecord<'_> = stored::read(&record)?;

@@ -101,6 +101,25 @@ impl Sheet {
         (from, to)
     }
 
+    /// From where to before where all rows of one message stand in the table of mail.
+    pub(super) fn mail_range(id: &[u8; ID_OCTETS]) -> ([u8; ID_OCTETS + 1], [u8; ID_OCTETS + 1]) {
+        let (mut from, mut to) = ([0; ID_OCTETS + 1], [u8::MAX; ID_OCTETS + 1]);
+        from[..ID_OCTETS].copy_from_slice(id);
+        to[..ID_OCTETS].copy_from_slice(id);
+        (from, to)
+    }
+
+    /// The sheet of the table of mail that this octet in a key tells.
+    pub(super) fn of_mail(octet: u8) -> Option<Self> {
+        const SHEETS: [Sheet; 4] = [
+            Sheet::Deliveries,
+            Sheet::Messages,
+            Sheet::Rests,
+            Sheet::Trails,
+        ];
+        SHEETS.into_iter().find(|sheet| sheet.table().1 == octet)
+    }
+
     /// Bounds in its table; none given means the ends of the sheet. Only for sheets whose rows
     /// stand together.
     pub(super) fn range(self, (from, to): Range<'_>) -> (Bound<Vec<u8>>, Bound<Vec<u8>>) {

@@ -77,6 +77,25 @@ impl View {
         })
     }
 
+    /// Visits all rows of one message beside its chunks, in the order of their sheets' names in keys:
+    /// deliveries, its record, the rest of its content, its trail.
+    pub(super) fn scan_mail(
+        &self,
+        id: &[u8; ID_OCTETS],
+        visit: &mut dyn FnMut(Sheet) -> Scan,
+    ) -> Result<(), StoreError> {
+        let (from, to) = Sheet::mail_range(id);
+        let range = (Bound::Included(&from[..]), Bound::Excluded(&to[..]));
+        let (table, _) = Sheet::Messages.table();
+        self.visit(table, range, &mut |key, _| match key
+            .get(ID_OCTETS)
+            .and_then(|name| Sheet::of_mail(*name))
+        {
+            Some(sheet) => visit(sheet),
+            None => Scan::On,
+        })
+    }
+
     /// Visits rows of a table, those that changed as they are now.
     fn visit(
         &self,

@@ -8,7 +8,7 @@ use crate::message::{MessageId, Timestamp};
 
 use super::Ledger;
 use crate::spool::redb::StoreError;
-use crate::spool::rows;
+use crate::spool::rows::{self, Kept};
 use crate::spool::settings::SWEEP_MORE_MAX;
 use crate::spool::sheet::Sheet;
 use crate::spool::trails;
@@ -38,7 +38,7 @@ impl Ledger<'_, '_> {
         let more = (2 * self.finished).min(SWEEP_MORE_MAX);
         let at_once_max = at_once_max + usize::try_from(more).unwrap_or(0);
         let surplus = self.counters.finished.saturating_sub(records_max);
-        let mut old: Vec<(Vec<u8>, Option<MessageId>)> = Vec::new();
+        let mut old: Vec<(Vec<u8>, Option<MessageId>, Kept)> = Vec::new();
         let mut weight = 0;
         let mut waits = false;
         // A clock that was put back finishes messages before those that are forgotten.
@@ -57,15 +57,20 @@ impl Ledger<'_, '_> {
                 waits = true;
                 return Scan::Stop;
             }
-            weight += rows::read_weight(row);
-            old.push((key.to_vec(), finished.map(|(_, id)| id)));
+            let kept = Kept::from_row(row);
+            weight += u64::from(kept.weight);
+            old.push((key.to_vec(), finished.map(|(_, id)| id), kept));
             Scan::On
         })?;
         let mut up_to = from.to_vec();
-        for (key, id) in old {
+        for (key, id, kept) in old {
             self.rows.remove(Sheet::Finished, &key);
-            if let Some(id) = id {
-                self.forget(id)?;
+            match id {
+                Some(id) if kept.is_one_row => {
+                    self.rows.remove(Sheet::Messages, &rows::message_key(id));
+                }
+                Some(id) => self.forget(id)?,
+                None => {}
             }
             up_to = key;
         }

@@ -21,7 +21,13 @@ pub(super) use trail::TrailRecord;
 /// The form that this release writes, and the newest that it reads: of records, of the rows around them and of the
 /// journal. A database says which one it has ([`Sheet::Form`](super::sheet::Sheet::Form)), so that an older release leaves
 /// it alone.
-pub(super) const FORM: u8 = 1;
+///
+/// 1: the first. 2: behind the record of a finished message stands the end of its trail, where nothing else of it
+/// is kept.
+pub(super) const FORM: u8 = 2;
+
+/// The first form, which is read as well.
+const FORM_MIN: u8 = 1;
 
 /// A record that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -47,15 +53,53 @@ pub(super) fn write(record: &impl Serialize) -> Result<Vec<u8>, Damage> {
 
 /// The record that was stored.
 pub(super) fn read<'a, T: Deserialize<'a>>(octets: &'a [u8]) -> Result<T, Damage> {
-    match octets.split_first() {
-        Some((&FORM, record)) => match postcard::take_from_bytes(record) {
-            Ok((record, [])) => Ok(record),
-            Ok(_) => Err(Damage::of("more octets than a record")),
-            Err(error) => Err(Damage::Octets(error.to_string())),
+    match take(behind_form(octets)?)? {
+        (record, []) => Ok(record),
+        _ => Err(Damage::of("more octets than a record")),
+    }
+}
+
+/// The row of a finished message: its record as it stands in `row`, and behind it the end of its trail.
+pub(super) fn with_end(row: &[u8], end: &TrailRecord<'_>) -> Result<Vec<u8>, Damage> {
+    let record = behind_form(row)?;
+    // Room for a usual end.
+    let mut octets = Vec::with_capacity(row.len() + 512);
+    octets.push(FORM);
+    octets.extend_from_slice(record);
+    postcard::to_extend(end, octets).map_err(|error| Damage::Octets(error.to_string()))
+}
+
+/// The record of a message, and the end of its trail where that stands behind it.
+pub(super) fn read_message(
+    row: &[u8],
+) -> Result<(MessageRecord<'_>, Option<TrailRecord<'_>>), Damage> {
+    let (record, rest) = take(behind_form(row)?)?;
+    let end = match rest {
+        [] => None,
+        rest => match take(rest)? {
+            (end, []) => Some(end),
+            _ => {
+                return Err(Damage::of(
+                    "more octets than a record and the end of a trail",
+                ));
+            }
         },
+    };
+    Ok((record, end))
+}
+
+/// What stands behind the number of the form.
+fn behind_form(octets: &[u8]) -> Result<&[u8], Damage> {
+    match octets.split_first() {
+        Some((FORM_MIN..=FORM, record)) => Ok(record),
         Some((form, _)) => Err(Damage::Form(*form)),
         None => Err(Damage::of("empty")),
     }
+}
+
+/// A record, and the octets behind it.
+fn take<'a, T: Deserialize<'a>>(octets: &'a [u8]) -> Result<(T, &'a [u8]), Damage> {
+    postcard::take_from_bytes(octets).map_err(|error| Damage::Octets(error.to_string()))
 }
 
 /// The counters of a spool: one small row that every commit writes anew.

@@ -1,3 +1,61 @@
 //! What is stored is what is read back, and what is damaged is told.
 
 #![allow(clippy::unwrap_used)]
+
+use super::*;
+use crate::spool::sample::{accepted, at, full_message, id, trail};
+
+/// The row of a message, and what it becomes when the message is finished.
+fn rows() -> (Vec<u8>, Vec<u8>) {
+    let message = full_message(1);
+    let record = write(&MessageRecord::of(&message, &[accepted(&message)], 1)).unwrap();
+    let finished = with_end(&record, &TrailRecord::of(&trail(), Some(at(7)), None)).unwrap();
+    (record, finished)
+}
+
+#[test]
+fn a_finished_message_is_read_with_the_end_of_its_trail() {
+    let (queued, finished) = rows();
+    let expected = full_message(1);
+    for (row, end) in [(&queued, None), (&finished, Some((trail(), Some(at(7)))))] {
+        let (record, found) = read_message(row).unwrap();
+        assert_eq!(record.message(id(1)).unwrap(), expected);
+        assert_eq!(record.trail().unwrap(), [accepted(&expected)]);
+        let found = found.map(|end| (end.entries().unwrap(), end.finished()));
+        assert_eq!(found, end);
+    }
+}
+
+#[test]
+fn a_row_of_the_first_form_is_read_and_ends_in_this_one() {
+    let (mut queued, finished) = rows();
+    queued[0] = 1;
+    let (record, end) = read_message(&queued).unwrap();
+    assert_eq!(record.message(id(1)).unwrap(), full_message(1));
+    assert!(end.is_none());
+    let end = trail();
+    let end = TrailRecord::of(&end, Some(at(7)), None);
+    assert_eq!(with_end(&queued, &end).unwrap(), finished);
+    assert_eq!(
+        read_message(&[FORM + 1]).err(),
+        Some(Damage::Form(FORM + 1))
+    );
+}
+
+#[test]
+fn a_row_that_was_cut_anywhere_is_damaged() {
+    let (queued, finished) = rows();
+    for cut in (0..finished.len()).filter(|cut| *cut != queued.len()) {
+        let read =
+            read_message(&finished[..cut]).map(|(record, end)| (record.trail(), end.is_some()));
+        assert!(
+            matches!(read, Err(Damage::Octets(_))),
+            "cut at {cut}: {read:?}"
+        );
+    }
+    let longer = [&finished[..], &[0]].concat();
+    assert!(matches!(
+        read_message(&longer).err(),
+        Some(Damage::Octets(_))
+    ));
+}

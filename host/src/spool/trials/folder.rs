@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::super::folder::Folder;
 use super::super::{OpenError, open};
 use super::*;
+use crate::spool::stored::FORM;
 
 fn open_in(path: &std::path::Path) -> Result<Arc<dyn Spool>, OpenError> {
     open(
@@ -227,7 +228,7 @@ async fn one_of_a_newer_release_is_named_and_left_as_it_is() {
     transaction
         .open_table(queue)
         .unwrap()
-        .insert(b"e".as_slice(), [2].as_slice())
+        .insert(b"e".as_slice(), [FORM + 1].as_slice())
         .unwrap();
     transaction.commit().unwrap();
     drop(database);
@@ -239,8 +240,9 @@ async fn one_of_a_newer_release_is_named_and_left_as_it_is() {
         assert_eq!(
             said,
             format!(
-                "{}: written by a newer release (form 2, this release knows up to 1)",
-                path.display()
+                "{}: written by a newer release (form {}, this release knows up to {FORM})",
+                path.display(),
+                FORM + 1
             )
         );
         assert!(files(folder.path()) == before, "a file was changed");

@@ -11,6 +11,7 @@ mod damage;
 mod faults;
 mod folder;
 mod full;
+mod history;
 mod interrupted;
 mod power;
 pub(super) mod simulated;
