@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod bounds;
+mod compaction;
 mod damage;
 mod faults;
 mod folder;
