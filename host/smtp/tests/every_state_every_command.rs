@@ -170,6 +170,8 @@ fn only_the_right_commands_open_and_end_a_transaction() {
                 (_, "EHLO" | "HELO" | "RSET" | "QUIT") => false,
                 ("mail" | "rcpt", "TLS") => false,
                 ("rcpt" | "chunk", "LAST") => false,
+                // It may be the rest of a chunk that was counted wrongly.
+                ("chunk", "*") => false,
                 _ => true,
             };
             assert_eq!(is_open_after(state, command), expected, "{state} {name}");

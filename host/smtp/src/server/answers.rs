@@ -42,6 +42,7 @@ impl Conversation {
                 let envelope = Envelope {
                     recipients: 0,
                     was_refused: false,
+                    lacks_chunk: false,
                     smtputf8,
                 };
                 (
@@ -89,10 +90,7 @@ impl Conversation {
                 self.auth_failures += u32::from(reply.is_permanent());
                 Phase::Idle
             }
-            Asked::Recipient(envelope) => Phase::Envelope(Envelope {
-                was_refused: true,
-                ..envelope
-            }),
+            Asked::Recipient(envelope) => Phase::Envelope(envelope.with_recipient_refused()),
             Asked::Chunk { octets, .. } => {
                 return self
                     .start_skip(octets, Refusal::Decided(reply), Phase::Refused)

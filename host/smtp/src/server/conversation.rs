@@ -1,13 +1,13 @@
 //! What each command means at its time (RFC 5321 §4.1.4), and the facts that outlive a transaction.
 //!
-//! A command that is out of order or malformed leaves the state as it was. The commands of a
-//! transaction are in `envelope`, those of a login in `exchange`.
+//! A command that is out of order or malformed leaves the state as it was, unless octets of a message may be
+//! lost with it. The commands of a transaction are in `envelope`, those of a login in `exchange`.
 
 use std::io::Write as _;
 use std::sync::Arc;
 
 use super::command::{self, Verb};
-use super::input::Line;
+use super::input::{Line, Start};
 use super::state::{Phase, Refusal, State, Turn, Void};
 use super::{Security, Settings, replies};
 
@@ -28,7 +28,8 @@ pub(super) struct Conversation {
     /// Octets of content since `wait` changed.
     pub(super) progress: usize,
     pub(super) errors: u32,
-    /// Commands behind a refusal, of which the client may not have known yet, since the last MAIL.
+    /// Recipients whose addresses cannot be one, and commands behind a refusal, of which the client may not have
+    /// known yet, since the last MAIL.
     pub(super) in_vain: u32,
     pub(super) auth_failures: u32,
     /// The session ends while the client may still be sending.
@@ -86,12 +87,12 @@ impl Conversation {
         }
         let octets = match line {
             Line::Octets(octets) => octets,
-            Line::TooLong => return self.error(phase, replies::LINE_TOO_LONG),
-            Line::AuthTooLong => return self.error(phase, replies::AUTH_LINE_TOO_LONG),
-            Line::BareLf => return self.error(phase, replies::NOT_TEXT),
+            Line::TooLong(Start::Auth) => return self.error(phase, replies::AUTH_LINE_TOO_LONG),
+            Line::TooLong(start) => return self.unreadable(phase, start, replies::LINE_TOO_LONG),
+            Line::BareLf(start) => return self.unreadable(phase, start, replies::NOT_TEXT),
         };
         let Some((verb, arguments)) = command::split(octets) else {
-            return self.error(phase, replies::NOT_TEXT);
+            return self.unreadable(phase, Start::of(octets), replies::NOT_TEXT);
         };
         let arguments = arguments.as_ref();
         if self.is_authenticated && verb.brings_no_mail() && self.is_one_without_mail_too_many() {
@@ -113,8 +114,29 @@ impl Conversation {
             Verb::Auth => self.auth(phase, arguments),
             Verb::StartTls => self.starttls(phase, arguments),
             Verb::Unimplemented => self.error(phase, replies::UNIMPLEMENTED),
-            Verb::Unknown => self.error(phase, replies::UNKNOWN_COMMAND),
+            Verb::Unknown => self.unreadable(phase, Start::Other, replies::UNKNOWN_COMMAND),
         }
+    }
+
+    /// A line that makes no command. What may have been a chunk, or stands between chunks and may be the rest
+    /// of one that was counted wrongly, fails the transaction: without those octets it would be another message
+    /// (RFC 3030 §2). What may have been MAIL or RCPT is refused as one that can be read.
+    fn unreadable(&mut self, phase: Phase, start: Start, reply: &'static str) -> Turn {
+        let phase = match (phase, start) {
+            (phase @ Phase::Chunks(_), _) | (phase @ Phase::Envelope(_), Start::Bdat) => {
+                self.leave(&phase);
+                Phase::Refused
+            }
+            (Phase::Envelope(envelope), Start::Rcpt) => {
+                Phase::Envelope(envelope.with_recipient_refused())
+            }
+            (Phase::Idle, Start::Mail) => {
+                self.in_vain = 0;
+                Phase::Refused
+            }
+            (phase, _) => phase,
+        };
+        self.error(phase, reply)
     }
 
     /// EHLO and HELO void a transaction as RSET does (RFC 5321 §4.1.4). A refused one changes nothing.
@@ -259,7 +281,7 @@ impl Conversation {
 
     /// A group of commands may go out before the reply to its first one has come (RFC 2920 §3.1): what stands
     /// behind a refusal is no mistake, so long as it is no more than a transaction may have.
-    fn in_vain(&mut self, phase: Phase, reply: &'static str) -> Turn {
+    pub(super) fn in_vain(&mut self, phase: Phase, reply: &'static str) -> Turn {
         self.in_vain += 1;
         if self.in_vain > self.settings.limits.recipients_max {
             return self.error(phase, reply);

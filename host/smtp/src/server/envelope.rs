@@ -1,7 +1,7 @@
 //! The commands of a transaction: MAIL, RCPT, DATA and BDAT (RFC 5321 §3.3, RFC 3030).
 //!
 //! Order of checks: is it the command's time, is it readable, is it within the limits; then the relay
-//! is asked. What is refused here leaves the transaction as it was.
+//! is asked. What is refused here leaves the transaction as it was, but for a chunk, which fails it.
 
 use crate::content::ChunkSize;
 use crate::parameter::{MailParameters, ParameterError, RcptParameters};
@@ -66,6 +66,8 @@ impl Conversation {
         )
     }
 
+    /// An address that cannot be one is a recipient that is refused, as one that the relay refuses; a command
+    /// that is malformed is a mistake.
     pub(super) fn rcpt(&mut self, phase: Phase, arguments: &str) -> Turn {
         let envelope = match phase {
             Phase::Envelope(envelope) => envelope,
@@ -75,19 +77,20 @@ impl Conversation {
                 return self.refuse(phase, refusal);
             }
         };
+        let refused = Phase::Envelope(envelope.with_recipient_refused());
         let (forward_path, behind) = match command::rcpt_arguments(arguments) {
             Ok(found) => found,
-            Err(PathError::Address) => return self.error(phase, replies::RECIPIENT_SYNTAX),
-            Err(PathError::Syntax) => return self.error(phase, replies::RCPT_SYNTAX),
+            Err(PathError::Address) => return self.in_vain(refused, replies::RECIPIENT_SYNTAX),
+            Err(PathError::Syntax) => return self.error(refused, replies::RCPT_SYNTAX),
         };
         let parameters = match self.check_extended(behind).and_then(RcptParameters::parse) {
             Ok(parameters) => parameters,
-            Err(error) => return self.parameter_error(phase, error),
+            Err(error) => return self.parameter_error(refused, error),
         };
         // RFC 6533 §3: an ORCPT may have characters beyond ASCII as they are only with SMTPUTF8.
         let is_ascii = forward_path.is_ascii() && behind.is_ascii();
         if !envelope.smtputf8 && !is_ascii {
-            return self.error(phase, replies::RECIPIENT_NOT_ASCII);
+            return self.in_vain(refused, replies::RECIPIENT_NOT_ASCII);
         }
         // RFC 5321 §4.5.3.1.10: those accepted so far stay.
         if envelope.recipients >= self.settings.limits.recipients_max {
@@ -146,7 +149,16 @@ impl Conversation {
             }
             Phase::Envelope(envelope) => {
                 if let Some(refusal) = lacks_recipients(envelope) {
+                    let phase = Phase::Envelope(Envelope {
+                        lacks_chunk: true,
+                        ..envelope
+                    });
                     return self.start_skip(chunk.octets, refusal, phase);
+                }
+                if envelope.lacks_chunk {
+                    self.leave(&phase);
+                    let refusal = Refusal::Error(replies::CHUNK_LACKS);
+                    return self.start_skip(chunk.octets, refusal, phase.refused());
                 }
                 if chunk.octets > octets_max {
                     self.void = Some(Void::Content(Some(replies::TOO_LARGE)));

@@ -57,8 +57,8 @@ impl Conversation {
         self.wait += 1;
         let octets = match line {
             Line::Octets(octets) => octets,
-            Line::BareLf => return self.error(Phase::Idle, replies::AUTH_MALFORMED),
-            Line::TooLong | Line::AuthTooLong => {
+            Line::BareLf(_) => return self.error(Phase::Idle, replies::AUTH_MALFORMED),
+            Line::TooLong(_) => {
                 return self.error(Phase::Idle, replies::AUTH_LINE_TOO_LONG);
             }
         };

@@ -6,7 +6,7 @@
 use crate::address::{ForwardPath, ReversePath};
 
 use super::command::{self, Verb};
-use super::input::{self, Input};
+use super::input::{self, Input, Start};
 
 /// A command line as a session takes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,9 +34,9 @@ pub fn lines<'a>(
         while let Some(line) = input.command(octets_max, auth_octets_max) {
             lines.push(match line {
                 input::Line::Octets(octets) => Line::Octets(octets.to_vec()),
-                input::Line::TooLong => Line::TooLong,
-                input::Line::AuthTooLong => Line::AuthTooLong,
-                input::Line::BareLf => Line::BareLf,
+                input::Line::TooLong(Start::Auth) => Line::AuthTooLong,
+                input::Line::TooLong(_) => Line::TooLong,
+                input::Line::BareLf(_) => Line::BareLf,
             });
         }
         input.release();

@@ -17,12 +17,36 @@ const OCTETS_KEPT: usize = 128;
 pub(super) enum Line<'a> {
     /// Its octets without the CRLF. They may be anything.
     Octets(&'a [u8]),
-    /// It was longer than the limit.
-    TooLong,
-    /// It was an AUTH command and longer than the limit for those.
-    AuthTooLong,
+    /// It was longer than the limit for lines that begin so.
+    TooLong(Start),
     /// It has a bare LF, which is the last octet taken of it so far.
-    BareLf,
+    BareLf(Start),
+}
+
+/// What a line begins with, also one that cannot be read: what is lost with it depends on that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Start {
+    Auth,
+    Mail,
+    Rcpt,
+    Bdat,
+    Other,
+}
+
+impl Start {
+    pub(super) fn of(line: &[u8]) -> Start {
+        let verbs = [
+            (b"AUTH", Start::Auth),
+            (b"MAIL", Start::Mail),
+            (b"RCPT", Start::Rcpt),
+            (b"BDAT", Start::Bdat),
+        ];
+        let first = line.get(..4).unwrap_or_default();
+        let found = verbs
+            .iter()
+            .find(|(verb, _)| first.eq_ignore_ascii_case(*verb));
+        found.map_or(Start::Other, |(_, start)| *start)
+    }
 }
 
 /// A buffer that is filled at its end and read at its start.
@@ -43,9 +67,7 @@ pub(super) struct Input {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Overflow {
     /// It is too long.
-    Line,
-    /// It is an AUTH command that is too long.
-    AuthLine,
+    Line(Start),
     /// It has a bare LF, and has been taken already.
     BareLf,
 }
@@ -121,18 +143,16 @@ impl Input {
         if !self.at_line_start() {
             return None;
         }
-        let is_auth = match self.overflow {
-            Some(overflow) => overflow == Overflow::AuthLine,
-            None => self
-                .unread()
-                .get(..4)
-                .is_some_and(|verb| verb.eq_ignore_ascii_case(b"AUTH")),
+        let start = match self.overflow {
+            Some(Overflow::Line(start)) => start,
+            Some(Overflow::BareLf) => Start::Other,
+            None => Start::of(self.unread()),
         };
-        if is_auth {
-            self.take(auth_octets_max, Overflow::AuthLine)
-        } else {
-            self.take(octets_max, Overflow::Line)
-        }
+        let octets_max = match start {
+            Start::Auth => auth_octets_max,
+            Start::Mail | Start::Rcpt | Start::Bdat | Start::Other => octets_max,
+        };
+        self.take(octets_max, start)
     }
 
     /// Takes a line that is no command.
@@ -140,13 +160,13 @@ impl Input {
         if !self.at_line_start() {
             return None;
         }
-        self.take(octets_max, Overflow::Line)
+        self.take(octets_max, Start::Other)
     }
 
-    fn take(&mut self, octets_max: usize, kind: Overflow) -> Option<Line<'_>> {
+    fn take(&mut self, octets_max: usize, start: Start) -> Option<Line<'_>> {
         let Some(newline) = self.find_newline(octets_max) else {
             if self.overflow.is_some() || self.octets.len() - self.start >= octets_max {
-                self.throw_away(kind);
+                self.throw_away(Overflow::Line(start));
             }
             return None;
         };
@@ -157,14 +177,10 @@ impl Input {
         self.line = from..end;
         if let Newline::BareLf(_) = newline {
             self.overflow = Some(Overflow::BareLf);
-            return Some(Line::BareLf);
+            return Some(Line::BareLf(start));
         }
         if self.overflow.take().is_some() || end - from > octets_max {
-            return Some(if kind == Overflow::AuthLine {
-                Line::AuthTooLong
-            } else {
-                Line::TooLong
-            });
+            return Some(Line::TooLong(start));
         }
         Some(Line::Octets(self.slice(from..end - 2)))
     }
@@ -224,6 +240,8 @@ mod tests {
             while let Some(line) = input.command(10, 20) {
                 lines.push(match line {
                     Line::Octets(octets) => String::from_utf8_lossy(octets).into_owned(),
+                    Line::TooLong(Start::Other) => "TooLong".to_owned(),
+                    Line::BareLf(Start::Other) => "BareLf".to_owned(),
                     other => format!("{other:?}"),
                 });
             }
@@ -274,9 +292,20 @@ mod tests {
         check("AUTH 6789012345678\r\nx\r\n", &["AUTH 6789012345678", "x"]);
         check(
             "auth 67890123456789\r\nAUTHx\r\n",
-            &["AuthTooLong", "AUTHx"],
+            &["TooLong(Auth)", "AUTHx"],
         );
-        check(&format!("AUTH {}\r\n", "y".repeat(100)), &["AuthTooLong"]);
+        check(&format!("AUTH {}\r\n", "y".repeat(100)), &["TooLong(Auth)"]);
+    }
+
+    #[test]
+    fn what_a_line_begins_with_is_known_though_it_cannot_be_read() {
+        check(
+            &format!("bdat 1{}\r\nx\r\n", " ".repeat(50)),
+            &["TooLong(Bdat)", "x"],
+        );
+        check("BDAT 1\nx\r\nRCPT\n\r\n", &["BareLf(Bdat)", "BareLf(Rcpt)"]);
+        check("mail 6789012345\r\n", &["TooLong(Mail)"]);
+        check("BDA\nT\r\n", &["BareLf"]);
     }
 
     #[test]

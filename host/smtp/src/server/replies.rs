@@ -37,6 +37,7 @@ pub(super) const MAIL_FIRST: &str = "503 5.5.1 Send MAIL first";
 pub(super) const RCPT_FIRST: &str = "503 5.5.1 Send RCPT first";
 pub(super) const NO_RECIPIENT: &str = "554 5.5.1 No valid recipients";
 pub(super) const NESTED_MAIL: &str = "503 5.5.1 A transaction is open already";
+pub(super) const CHUNK_LACKS: &str = "503 5.5.1 A chunk was refused, send RSET first";
 pub(super) const AFTER_BDAT: &str = "503 5.5.1 Not allowed after BDAT";
 
 // RFC 1870 §6.1, RFC 5321 §4.5.3.1.10.

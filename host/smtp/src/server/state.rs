@@ -51,8 +51,20 @@ pub(super) struct Envelope {
     pub(super) recipients: u32,
     /// Whether a recipient was refused.
     pub(super) was_refused: bool,
+    /// A chunk was refused for want of recipients. Who is accepted behind it must not get a message without it.
+    pub(super) lacks_chunk: bool,
     /// Whether MAIL had SMTPUTF8, so that recipients may be beyond ASCII.
     pub(super) smtputf8: bool,
+}
+
+impl Envelope {
+    /// The same, with one recipient more that was refused.
+    pub(super) fn with_recipient_refused(self) -> Envelope {
+        Envelope {
+            was_refused: true,
+            ..self
+        }
+    }
 }
 
 /// A login in several lines.
