@@ -42,21 +42,29 @@ impl ChangeAction {
 }
 
 impl Change {
-    /// What the trail of a message says of it.
-    pub(super) fn trail_entry(&self) -> TrailEntry {
+    /// What the trail of a message says of it, once for all of its deliveries: `is_told` already. But where an
+    /// attempt was under way, whose outcome comes too late to be written down, that is said.
+    pub(super) fn trail_entry(&self, is_leased: bool, is_told: bool) -> Option<TrailEntry> {
+        let is_cut_off = is_leased && self.action == ChangeAction::Cancel;
+        if is_told && !is_cut_off {
+            return None;
+        }
         let action = match self.action {
+            ChangeAction::Cancel if is_cut_off => {
+                "cancelled during an attempt, which may have delivered it".to_owned()
+            }
             ChangeAction::Hold => "held".to_owned(),
             ChangeAction::Release => "released".to_owned(),
             ChangeAction::Retry => "retried".to_owned(),
             ChangeAction::Cancel => "cancelled".to_owned(),
             ChangeAction::SetClass(class) => format!("class {}", class.number()),
         };
-        TrailEntry {
+        Some(TrailEntry {
             at: self.at,
             event: Event::Operated {
                 action,
                 by: self.by.clone(),
             },
-        }
+        })
     }
 }

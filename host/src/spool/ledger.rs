@@ -258,11 +258,8 @@ impl<'a, 't> Ledger<'a, 't> {
         {
             return Ok(());
         }
-        let trail = if told.insert(id.message) {
-            vec![change.trail_entry()]
-        } else {
-            Vec::new()
-        };
+        let is_told = !told.insert(id.message);
+        let trail = Vec::from_iter(change.trail_entry(is_leased, is_told));
         match change.action {
             ChangeAction::Cancel => self.cancel(standing, &trail)?,
             ChangeAction::SetClass(class) => self.set_class(id.message, class, &trail)?,

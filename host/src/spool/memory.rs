@@ -182,9 +182,9 @@ impl Memory {
         let now = self.clock.now();
         let mut told = HashSet::new();
         for id in concerned {
-            if told.insert(id.message) {
-                shelf.kept_mut(id.message).trail.push(change.trail_entry());
-            }
+            let is_leased = shelf.leases.is_leased(id);
+            let entry = change.trail_entry(is_leased, !told.insert(id.message));
+            shelf.kept_mut(id.message).trail.extend(entry);
             let lines = shelf.apply(id, change, now);
             self.announce(lines);
         }

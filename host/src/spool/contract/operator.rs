@@ -112,6 +112,12 @@ pub(super) async fn a_cancelled_delivery_is_gone_and_its_lease_with_it(mut subje
         ..Selection::default()
     };
     assert_eq!(subject.change(only_a, ChangeAction::Cancel).await, 1);
+    let told = |record: &Record| match &record.trail.last().unwrap().event {
+        Event::Operated { action, .. } => action.clone(),
+        other => panic!("{other:?}"),
+    };
+    let during = "cancelled during an attempt, which may have delivered it";
+    assert_eq!(told(&subject.record(1).await), during);
     let lost = subject
         .settle(claim.lease, vec![later(&claim.delivery, 1)])
         .await;
@@ -128,6 +134,7 @@ pub(super) async fn a_cancelled_delivery_is_gone_and_its_lease_with_it(mut subje
     );
     subject.restart().await;
     assert_eq!(subject.record(1).await.finished, Some(at(NOW)));
+    assert_eq!(told(&subject.record(1).await), "cancelled");
     assert!(matches!(
         subject.spool.content(id(1)).await,
         Err(SpoolError::Unknown)
