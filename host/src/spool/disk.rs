@@ -13,11 +13,15 @@ use crate::stable::File;
 
 /// A folder of the spool.
 pub(super) trait Disk: Debug + Send + Sync {
-    /// The database file, made when it does not exist, and locked against other processes.
-    fn database(&self) -> io::Result<Arc<dyn File>>;
+    /// The database's file, locked against other processes; none where there is none, or an empty one.
+    fn database(&self) -> io::Result<Option<Arc<dyn File>>>;
 
-    /// Whether there is a database file.
-    fn has_database(&self) -> io::Result<bool>;
+    /// An empty file for a new database, locked as well. It is none before it is [named](Self::name_database), and
+    /// what a process that was cut off has left of one is gone.
+    fn new_database(&self) -> io::Result<Arc<dyn File>>;
+
+    /// Makes the file that is new the database's, on stable storage when this returns.
+    fn name_database(&self) -> io::Result<()>;
 
     /// The journal's file, made when it does not exist. The lock of the database is its lock.
     fn journal(&self) -> io::Result<Arc<dyn File>>;

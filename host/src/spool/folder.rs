@@ -1,5 +1,5 @@
 //! The spool's files in the data folder: `spool.redb`, `spool.journal`, `content/` and
-//! `spool.reserve`.
+//! `spool.reserve`. How a new database gets its name is `stable`'s.
 //!
 //! Readable by the relay's own user only (0600, folders 0700): they hold mail.
 
@@ -9,7 +9,7 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::stable::File;
+use crate::stable::{File, naming};
 
 use super::direct::DirectFile;
 use super::disk::Disk;
@@ -46,17 +46,6 @@ impl Folder {
         Ok(folder)
     }
 
-    /// A file that is there for good, made when it does not exist.
-    fn standing_file(&self, name: &str) -> io::Result<fs::File> {
-        let path = self.path.join(name);
-        let is_new = !path.try_exists()?;
-        let file = private_file().read(true).create(true).open(path)?;
-        if is_new {
-            sync_folder(&self.path)?;
-        }
-        Ok(file)
-    }
-
     fn contents(&self) -> PathBuf {
         self.path.join(CONTENTS)
     }
@@ -67,22 +56,27 @@ impl Folder {
 }
 
 impl Disk for Folder {
-    fn database(&self) -> io::Result<Arc<dyn File>> {
-        let file = self.standing_file(DATABASE)?;
-        file.try_lock().map_err(|error| match error {
-            fs::TryLockError::WouldBlock => io::ErrorKind::ResourceBusy.into(),
-            fs::TryLockError::Error(error) => error,
-        })?;
-        Ok(Arc::new(file))
+    fn database(&self) -> io::Result<Option<Arc<dyn File>>> {
+        let file = naming::open(&self.path.join(DATABASE))?;
+        Ok(file.map(|file| Arc::new(file) as Arc<dyn File>))
     }
 
-    fn has_database(&self) -> io::Result<bool> {
-        self.path.join(DATABASE).try_exists()
+    fn new_database(&self) -> io::Result<Arc<dyn File>> {
+        Ok(Arc::new(naming::begin(&self.path.join(DATABASE))?))
+    }
+
+    fn name_database(&self) -> io::Result<()> {
+        naming::give_name(&self.path.join(DATABASE))
     }
 
     fn journal(&self) -> io::Result<Arc<dyn File>> {
-        let cached = self.standing_file(JOURNAL)?;
-        let direct = open_directly(&self.path.join(JOURNAL))?;
+        let path = self.path.join(JOURNAL);
+        let is_new = !path.try_exists()?;
+        let cached = private_file().read(true).create(true).open(&path)?;
+        if is_new {
+            naming::sync_folder_of(&path)?;
+        }
+        let direct = open_directly(&path)?;
         Ok(Arc::new(DirectFile::new(cached, direct)))
     }
 
@@ -129,7 +123,7 @@ impl Disk for Folder {
     }
 
     fn sync_names(&self) -> io::Result<()> {
-        sync_folder(&self.contents())
+        fs::File::open(self.contents())?.sync_all()
     }
 
     fn free_octets(&self) -> io::Result<u64> {
@@ -171,8 +165,4 @@ fn private_file() -> fs::OpenOptions {
     let mut options = fs::OpenOptions::new();
     options.write(true).mode(0o600);
     options
-}
-
-fn sync_folder(path: &Path) -> io::Result<()> {
-    fs::File::open(path)?.sync_all()
 }

@@ -65,13 +65,10 @@ impl Store {
     }
 
     fn open_files(disk: &dyn Disk, settings: &Settings) -> Result<Self, OpenFailure> {
-        // Before one is made.
-        if disk.journal_octets().map_err(OpenFailure::Disk)?.is_some()
-            && !disk.has_database().map_err(OpenFailure::Disk)?
-        {
-            return Err(OpenFailure::DatabaseMissing);
-        }
-        let file = Remembered::new(disk.database().map_err(OpenFailure::Disk)?);
+        let file = match disk.database().map_err(OpenFailure::Disk)? {
+            Some(file) => Remembered::new(file),
+            None => make(disk, settings)?,
+        };
         let database = Database::open(&file, settings.page_cache_octets)?;
         // The last process may have ended before its sync did: what is read is not yet what a power
         // cut would leave, and the journal is written over as far as the database has it.
@@ -310,6 +307,13 @@ struct Found {
     mark: Option<Mark>,
 }
 
+impl Found {
+    /// Whether nobody has written anything into it.
+    fn is_bare(&self) -> bool {
+        self.form.is_none() && self.mark.is_none()
+    }
+}
+
 /// Looks at the form of a database before anything else of it is read or changed.
 fn first_look(database: &Database) -> Result<Found, OpenFailure> {
     let (table, key) = (Sheet::Form.table().0, Sheet::Form.key(&[]));
@@ -322,23 +326,46 @@ fn first_look(database: &Database) -> Result<Found, OpenFailure> {
     Ok(Found { form, mark })
 }
 
+/// Makes a database where there is nothing of a spool. It has its form and no mark: the mark comes when the journal is
+/// there, so that a journal that has gone is told from one that was never made.
+fn make(disk: &dyn Disk, settings: &Settings) -> Result<Remembered, OpenFailure> {
+    let journal_octets = disk.journal_octets().map_err(OpenFailure::Disk)?;
+    if journal_octets.is_some() || has_contents(disk)? {
+        return Err(OpenFailure::DatabaseMissing);
+    }
+    let file = Remembered::new(disk.new_database().map_err(OpenFailure::Disk)?);
+    let database = Database::open(&file, settings.page_cache_octets)?;
+    let (table, key) = (Sheet::Form.table().0, Sheet::Form.key(&[]));
+    let form = Entry {
+        table,
+        key: &key,
+        row: Some(&[FORM]),
+    };
+    if let Err(error) = guarded(|| database.write(&Memtable::default(), form)) {
+        discard(database);
+        return Err(from_store(error));
+    }
+    guarded(|| database.close()).map_err(from_store)?;
+    disk.name_database().map_err(OpenFailure::Disk)?;
+    Ok(file)
+}
+
 /// Refuses what is left of a spool when one of its files has gone: the others would be taken for what a crash has
 /// left, and mail would be gone in silence.
 fn refuse_incomplete(disk: &dyn Disk, found: &Found) -> Result<(), OpenFailure> {
-    let journal_octets = disk.journal_octets().map_err(OpenFailure::Disk)?;
-    let is_new = found.form.is_none() && found.mark.is_none();
-    if !is_new {
-        return match journal_octets {
-            None if found.mark.is_some() => Err(OpenFailure::JournalMissing),
-            _ => Ok(()),
-        };
+    match disk.journal_octets().map_err(OpenFailure::Disk)? {
+        None if found.mark.is_some() => Err(OpenFailure::JournalMissing),
+        // Of another database: this one has never been written beside one.
+        Some(1..) if found.mark.is_none() => Err(OpenFailure::DatabaseMissing),
+        _ if found.is_bare() && has_contents(disk)? => Err(OpenFailure::DatabaseMissing),
+        _ => Ok(()),
     }
+}
+
+/// Whether there are contents of messages.
+fn has_contents(disk: &dyn Disk) -> Result<bool, OpenFailure> {
     let names = disk.names().map_err(OpenFailure::Disk)?;
-    let has_contents = names.iter().any(|name| name.parse::<MessageId>().is_ok());
-    if journal_octets.is_some_and(|octets| octets > 0) || has_contents {
-        return Err(OpenFailure::DatabaseMissing);
-    }
-    Ok(())
+    Ok(names.iter().any(|name| name.parse::<MessageId>().is_ok()))
 }
 
 /// Marks a database that is new, or of an older form, with the form of this release: from here on records of that

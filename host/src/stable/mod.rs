@@ -1,5 +1,5 @@
-//! Files that what was acknowledged stands in: what the spool and the directory ask of one, and how they get
-//! over a sync that failed.
+//! Files that what was acknowledged stands in: what the spool and the directory ask of one, how a new one gets its
+//! name, and how they get over a sync that failed.
 //!
 //! What is written into them and when is the owners'.
 
@@ -7,6 +7,7 @@ mod backend;
 mod file;
 #[cfg(test)]
 pub(crate) mod forgetful;
+pub(crate) mod naming;
 mod remembered;
 
 use std::fmt::Debug;

@@ -14,7 +14,7 @@ use crate::stable::Remembered;
 
 /// Rows of the tables of mail and of contents, and of finished messages.
 fn kept_rows(disk: &Simulated) -> usize {
-    let file = Remembered::new(disk.database().unwrap());
+    let file = Remembered::new(disk.database().unwrap().unwrap());
     let database = Database::open(&file, 1 << 20).unwrap();
     let base = database.base().unwrap();
     let (queue, finished) = Sheet::Finished.table();

@@ -8,6 +8,7 @@
 
 mod bounds;
 mod compaction;
+mod creation;
 mod damage;
 mod faults;
 mod folder;

@@ -2,15 +2,17 @@
 //! is cut.
 //!
 //! What was written since the last sync of a file may be there after a cut, or not, or in part: each
-//! write by itself, cut at the edge of a sector. Names behave as on a file system with a journal:
-//! those changed since the last sync of the names are there up to some moment.
+//! write by itself, cut at the edge of a sector. What becomes of names is said beside them.
 
-use std::collections::{BTreeMap, HashSet};
+mod names;
+
+use std::collections::HashSet;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::super::disk::Disk;
 use crate::stable::File;
+use names::Names;
 
 /// What a disk writes whole or not at all.
 const SECTOR: usize = 512;
@@ -63,9 +65,10 @@ pub(in crate::spool) struct Simulated(Arc<Mutex<State>>);
 #[derive(Debug)]
 struct State {
     files: Vec<Contents>,
-    names: BTreeMap<String, usize>,
-    durable_names: BTreeMap<String, usize>,
-    unsynced_names: Vec<Naming>,
+    /// Of the database and its journal.
+    standing: Names,
+    /// Of contents.
+    names: Names,
     dice: Dice,
     faults: Faults,
     /// Operations left until one fails.
@@ -96,24 +99,16 @@ enum Writing {
     Length(u64),
 }
 
-#[derive(Clone, Debug)]
-enum Naming {
-    Is(String, usize),
-    Moved(String, String),
-    Gone(String),
-}
-
-/// The database and the journal are files without names.
-const DATABASE: usize = 0;
-const JOURNAL: usize = 1;
+const DATABASE: &str = "database";
+const NEW_DATABASE: &str = "database.new";
+const JOURNAL: &str = "journal";
 
 impl Simulated {
     pub(in crate::spool) fn new(seed: u64) -> Self {
         Self(Arc::new(Mutex::new(State {
-            files: vec![Contents::default(); 2],
-            names: BTreeMap::new(),
-            durable_names: BTreeMap::new(),
-            unsynced_names: Vec::new(),
+            files: Vec::new(),
+            standing: Names::default(),
+            names: Names::default(),
             dice: Dice::new(seed),
             faults: Faults::default(),
             fault_in: None,
@@ -138,6 +133,11 @@ impl Simulated {
     /// Makes one operation fail, after so many more.
     pub(in crate::spool) fn fail_once_after(&self, operations: u64) {
         self.state().fault_in = Some(operations);
+    }
+
+    /// Takes that back.
+    pub(in crate::spool) fn fail_never(&self) {
+        self.state().fault_in = None;
     }
 
     /// Whether the operation that was to fail once has not come yet.
@@ -166,7 +166,7 @@ impl Simulated {
     }
 
     pub(in crate::spool) fn content_names(&self) -> Vec<String> {
-        self.state().names.keys().cloned().collect()
+        self.state().names.all()
     }
 
     /// What the next process finds when this one was killed: all that it wrote, holes in the files
@@ -175,9 +175,8 @@ impl Simulated {
         let state = self.state();
         Self(Arc::new(Mutex::new(State {
             files: state.files.clone(),
+            standing: state.standing.clone(),
             names: state.names.clone(),
-            durable_names: state.durable_names.clone(),
-            unsynced_names: state.unsynced_names.clone(),
             dice: state.dice.clone(),
             faults: Faults::default(),
             fault_in: None,
@@ -196,20 +195,16 @@ impl Simulated {
         // A writer that is still there finds nothing any more.
         state.is_out = true;
         let mut dice = state.dice.clone();
-        let kept = dice.below(state.unsynced_names.len() as u64 + 1) as usize;
-        let mut names = state.durable_names.clone();
-        for naming in &state.unsynced_names[..kept] {
-            naming.apply(&mut names);
-        }
+        let names = state.names.after_power_cut(&mut dice);
+        let standing = state.standing.after_power_cut(&mut dice);
         let mut files = std::mem::take(&mut state.files);
         for file in &mut files {
             file.lose_power(&mut dice);
         }
         Self(Arc::new(Mutex::new(State {
             files,
-            durable_names: names.clone(),
+            standing,
             names,
-            unsynced_names: Vec::new(),
             dice,
             faults: Faults::default(),
             fault_in: None,
@@ -225,18 +220,44 @@ impl Simulated {
     /// Damages the database: changes octets of it here and there.
     pub(in crate::spool) fn scratch(&self, places: u64) {
         let mut state = self.state();
-        let length = state.files[DATABASE].now.len() as u64;
+        let database = state.standing.file(DATABASE).expect("it was made");
+        let length = state.files[database].now.len() as u64;
         for _ in 0..places {
             let at = state.dice.below(length) as usize;
-            state.files[DATABASE].now[at] ^= 0x55;
+            state.files[database].now[at] ^= 0x55;
         }
-        state.files[DATABASE].durable = state.files[DATABASE].now.clone();
+        state.files[database].durable = state.files[database].now.clone();
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.0
             .lock()
             .expect("no test panics while it holds the disk")
+    }
+
+    /// The file of that name beside the contents, made when it does not exist.
+    fn standing_file(&self, name: &str) -> io::Result<Arc<dyn File>> {
+        let mut state = self.state();
+        let times = state.faults.name;
+        state.operate_writing(times)?;
+        let index = match state.standing.file(name) {
+            Some(index) => index,
+            None => {
+                let index = state.create();
+                state.standing.give(name, index);
+                index
+            }
+        };
+        drop(state);
+        Ok(self.file(index))
+    }
+
+    fn sync_standing(&self) -> io::Result<()> {
+        let mut state = self.state();
+        let times = state.faults.sync;
+        state.operate(times)?;
+        state.standing.sync();
+        Ok(())
     }
 
     fn file(&self, index: usize) -> Arc<dyn File> {
@@ -281,34 +302,17 @@ impl State {
 
     fn used(&self) -> u64 {
         let reserve = if self.has_reserve { RESERVE } else { 0 };
-        let named = self.names.values().copied().chain([DATABASE, JOURNAL]);
+        let named = self.names.files().chain(self.standing.files());
         reserve
             + named
                 .map(|index| self.files[index].blocks.len() as u64 * BLOCK)
                 .sum::<u64>()
     }
 
-    fn rename(&mut self, naming: Naming) {
-        naming.apply(&mut self.names);
-        self.unsynced_names.push(naming);
-    }
-}
-
-impl Naming {
-    fn apply(&self, names: &mut BTreeMap<String, usize>) {
-        match self {
-            Self::Is(name, index) => {
-                names.insert(name.clone(), *index);
-            }
-            Self::Moved(from, to) => {
-                if let Some(index) = names.remove(from) {
-                    names.insert(to.clone(), index);
-                }
-            }
-            Self::Gone(name) => {
-                names.remove(name);
-            }
-        }
+    /// A new file without a name, by its number.
+    fn create(&mut self) -> usize {
+        self.files.push(Contents::default());
+        self.files.len() - 1
     }
 }
 
@@ -450,32 +454,49 @@ impl File for Handle {
 }
 
 impl Disk for Simulated {
-    fn database(&self) -> io::Result<Arc<dyn File>> {
-        Ok(self.file(DATABASE))
+    fn database(&self) -> io::Result<Option<Arc<dyn File>>> {
+        let mut state = self.state();
+        state.operate(0)?;
+        let database = state.standing.file(DATABASE);
+        drop(state);
+        Ok(database.map(|index| self.file(index)))
     }
 
-    fn has_database(&self) -> io::Result<bool> {
-        Ok(true)
+    fn new_database(&self) -> io::Result<Arc<dyn File>> {
+        let file = self.standing_file(NEW_DATABASE)?;
+        file.set_len(0)?;
+        Ok(file)
+    }
+
+    fn name_database(&self) -> io::Result<()> {
+        let mut state = self.state();
+        let times = state.faults.name;
+        state.operate_writing(times)?;
+        state.standing.rename(NEW_DATABASE, DATABASE);
+        drop(state);
+        self.sync_standing()
     }
 
     fn journal(&self) -> io::Result<Arc<dyn File>> {
-        Ok(self.file(JOURNAL))
+        let file = self.standing_file(JOURNAL)?;
+        self.sync_standing()?;
+        Ok(file)
     }
 
     fn journal_octets(&self) -> io::Result<Option<u64>> {
-        self.file(JOURNAL).len().map(Some)
+        let journal = self.state().standing.file(JOURNAL);
+        journal.map(|index| self.file(index).len()).transpose()
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {
         let mut state = self.state();
         let times = state.faults.name;
         state.operate_writing(times)?;
-        if state.names.contains_key(name) {
+        if state.names.file(name).is_some() {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
-        let index = state.files.len();
-        state.files.push(Contents::default());
-        state.rename(Naming::Is(name.to_owned(), index));
+        let index = state.create();
+        state.names.give(name, index);
         drop(state);
         Ok(self.file(index))
     }
@@ -484,7 +505,7 @@ impl Disk for Simulated {
         let mut state = self.state();
         let times = state.faults.read;
         state.operate(times)?;
-        let index = *state.names.get(name).ok_or(io::ErrorKind::NotFound)?;
+        let index = state.names.file(name).ok_or(io::ErrorKind::NotFound)?;
         drop(state);
         Ok(self.file(index))
     }
@@ -493,7 +514,7 @@ impl Disk for Simulated {
         let mut state = self.state();
         let times = state.faults.name;
         state.operate_writing(times)?;
-        state.rename(Naming::Moved(from.to_owned(), to.to_owned()));
+        state.names.rename(from, to);
         Ok(())
     }
 
@@ -501,22 +522,21 @@ impl Disk for Simulated {
         let mut state = self.state();
         let times = state.faults.name;
         state.operate_writing(times)?;
-        state.rename(Naming::Gone(name.to_owned()));
+        state.names.remove(name);
         Ok(())
     }
 
     fn names(&self) -> io::Result<Vec<String>> {
         let mut state = self.state();
         state.operate(0)?;
-        Ok(state.names.keys().cloned().collect())
+        Ok(state.names.all())
     }
 
     fn sync_names(&self) -> io::Result<()> {
         let mut state = self.state();
         let times = state.faults.sync;
         state.operate(times)?;
-        state.durable_names = state.names.clone();
-        state.unsynced_names.clear();
+        state.names.sync();
         Ok(())
     }
 

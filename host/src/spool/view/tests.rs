@@ -79,7 +79,7 @@ proptest! {
         most in 1..20_usize,
     ) {
         let disk = Simulated::new(1);
-        let file = Remembered::new(disk.database().unwrap());
+        let file = Remembered::new(disk.new_database().unwrap());
         let database = Database::open(&file, 1 << 20).unwrap();
         let mut expected = BTreeMap::new();
         let nothing = View::of(database.base().unwrap(), Memtable::default());
