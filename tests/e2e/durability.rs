@@ -3,10 +3,12 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::thread;
 
-use crate::support::{Client, Program, Relay, Sink, mail, message_id, run, wait_until};
+use crate::support::{
+    Address, Client, Program, Relay, Sink, mail, may_mount, message_id, outpost, run, wait_until,
+};
 
 /// A session that has logged in.
 fn log_in(address: SocketAddr, password: &str) -> Client {
@@ -161,5 +163,30 @@ fn connections_share_their_syncs() {
             syncs > 0 && syncs * 100 <= messages * most,
             "{syncs} syncs for {messages} messages over {connections} connections"
         );
+    }
+}
+
+#[test]
+fn a_first_start_without_room_is_followed_by_one_that_serves() {
+    if !may_mount() {
+        return;
+    }
+    // Where it runs out of room: in the one database, beside the journal, in the other one.
+    for octets in ["16k", "48k", "64k", "80k", "112k", "144k"] {
+        let script = format!(
+            "set -e; mkdir data; mount -t tmpfs -o size={octets} none data
+             if \"$0\" \"$@\"; then exit 1; fi
+             mount -o remount,size=200m data; exec \"$0\" \"$@\""
+        );
+        let mut relay = Relay::start_by(Address::of_this_test(), "", &|_| {
+            let mut command = Command::new("unshare");
+            command
+                .args(["--mount", "sh", "-c", &script])
+                .arg(outpost());
+            (command, Stdio::null())
+        });
+        let printed = relay.printed();
+        let said = ["no room on the disk", "No space left on device"];
+        assert!(said.iter().any(|said| printed.contains(said)), "{printed}");
     }
 }

@@ -45,20 +45,25 @@ impl Relay {
 
     /// Starts one with an address that is known beforehand, and environment variables.
     pub fn start_at(ip: IpAddr, more: &str, environment: &[(&str, &str)]) -> Relay {
+        let mut relay = Self::spawn_at(ip, more, environment);
+        relay.program.wait_for_line("user add --domains");
+        relay
+    }
+
+    /// The same, and does not wait until it serves.
+    pub fn spawn_at(ip: IpAddr, more: &str, environment: &[(&str, &str)]) -> Relay {
         let folder = tempfile::tempdir().unwrap();
         let environment: Vec<_> = environment
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect();
         write_configuration(folder.path(), ip, more);
-        let mut relay = Relay {
+        Relay {
             program: Program::start(&mut command(folder.path(), &environment)),
             folder,
             environment,
             ip,
-        };
-        relay.program.wait_for_line("user add --domains");
-        relay
+        }
     }
 
     /// Starts one by another program.

@@ -3,8 +3,9 @@
 //! The only file of the directory that knows redb. After a failed read or write redb refuses to go on, and the
 //! file is opened again, when what a failed sync may have lost has been written once more (`stable`).
 
-use std::fs::{File, OpenOptions, Permissions, TryLockError};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::fs::{File, Permissions};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use redb::{
     WriteTransaction,
 };
 
-use crate::stable::{self, Remembered};
+use crate::stable::{self, Remembered, naming};
 
 use super::{BoxError, Kind, OpenError, Row, RowChange, Rows};
 
@@ -53,12 +54,26 @@ pub(super) struct RedbRows {
 impl RedbRows {
     /// Opens the file, or makes it, and keeps others from opening it.
     pub(super) fn open(path: &Path) -> Result<Self, OpenError> {
-        let file = private_file(path).map_err(unavailable)?;
-        file.try_lock().map_err(|error| match error {
-            TryLockError::WouldBlock => OpenError::InUse,
-            TryLockError::Error(error) => unavailable(error),
-        })?;
-        Self::over(Arc::new(file))
+        match naming::open(path).map_err(from_io)? {
+            Some(file) => {
+                narrow(&file).map_err(from_io)?;
+                Self::over(Arc::new(file))
+            }
+            None => {
+                let file = naming::begin(path).map_err(from_io)?;
+                Self::make(Arc::new(file), || naming::give_name(path))
+            }
+        }
+    }
+
+    /// Makes a database in an empty file, which gets its name when a power cut would leave one.
+    fn make(
+        file: Arc<dyn stable::File>,
+        give_name: impl FnOnce() -> io::Result<()>,
+    ) -> Result<Self, OpenError> {
+        let rows = Self::over(file)?;
+        give_name().map_err(from_io)?;
+        Ok(rows)
     }
 
     fn over(file: Arc<dyn stable::File>) -> Result<Self, OpenError> {
@@ -99,14 +114,17 @@ impl Rows for RedbRows {
     }
 }
 
-fn unavailable(error: impl Into<BoxError>) -> OpenError {
-    OpenError::Unavailable(error.into())
+fn from_io(error: io::Error) -> OpenError {
+    match error.kind() {
+        io::ErrorKind::ResourceBusy => OpenError::InUse,
+        _ => OpenError::Unavailable(error.into()),
+    }
 }
 
 fn open(file: &Remembered) -> Result<Database, OpenError> {
     // What is read is to be what a power cut would leave, after a sync that failed or a process that ended
     // before its sync did.
-    file.confirm().map_err(unavailable)?;
+    file.confirm().map_err(from_io)?;
     let database = guarded(|| create(file)).map_err(OpenError::Unavailable)?;
     match make_ready(&database) {
         Ok(()) => Ok(database),
@@ -164,26 +182,12 @@ fn discard(database: Database) {
     drop(catch_unwind(AssertUnwindSafe(|| drop(database))));
 }
 
-/// Opens the file for its owner only; one with wider permissions is narrowed.
-fn private_file(path: &Path) -> std::io::Result<File> {
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(MODE)
-        .open(path)?;
+/// Takes wider permissions away: it may have been copied without care.
+fn narrow(file: &File) -> io::Result<()> {
     if file.metadata()?.permissions().mode() & 0o777 != MODE {
         file.set_permissions(Permissions::from_mode(MODE))?;
     }
-    // A new file is on stable storage only when its name is.
-    if let Some(parent) = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-    {
-        File::open(parent)?.sync_all()?;
-    }
-    Ok(file)
+    Ok(())
 }
 
 fn create_tables(database: &Database) -> Result<(), BoxError> {
@@ -276,6 +280,61 @@ mod tests {
         std::fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
         drop(RedbRows::open(&path).unwrap());
         assert_eq!(mode(&path), 0o600);
+    }
+
+    /// Opens a new file on a disk; what a power cut would have left when it got its name, if it did.
+    fn made_on(disk: &Forgetful) -> Option<Forgetful> {
+        let mut named = None;
+        drop(RedbRows::make(Arc::new(disk.clone()), || {
+            named = disk.after_power_cuts().last();
+            Ok(())
+        }));
+        named
+    }
+
+    #[test]
+    fn a_new_file_gets_its_name_when_a_power_cut_leaves_it_whole() {
+        for syncs in 0.. {
+            let disk = Forgetful::default();
+            disk.fail_sync_after(syncs);
+            let named = made_on(&disk);
+            let is_failed = !disk.is_failure_ahead();
+            assert!(named.is_some() || is_failed);
+            if let Some(named) = named {
+                let mut rows = RedbRows::over(Arc::new(named)).unwrap();
+                let found = form(rows.database.as_ref().unwrap()).unwrap();
+                assert_eq!(found, Some(FORM), "sync {syncs}");
+                assert_eq!(keys(&mut rows), [""; 0]);
+            }
+            if !is_failed {
+                assert!(syncs > 2, "it is synced more often than that");
+                return;
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_first_start_that_was_cut_off_has_left_is_made_anew() {
+        let disk = Forgetful::default();
+        made_on(&disk).unwrap();
+        let whole = disk.on_disk();
+        // Its end never reached the disk, or its beginning, where redb says last that it is one.
+        let half = |range: std::ops::Range<usize>| {
+            let mut octets = whole.clone();
+            octets[range].fill(0);
+            octets
+        };
+        let end = whole.len();
+        for left in [Vec::new(), half(0..4_096), half(4_096..end), half(0..end)] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("directory.redb");
+            std::fs::write(folder.path().join("directory.redb.new"), left).unwrap();
+            let mut rows = RedbRows::open(&path).unwrap();
+            rows.write(&[change("ann", Some(b"a user"))]).unwrap();
+            drop(rows);
+            assert_eq!(keys(&mut RedbRows::open(&path).unwrap()), ["ann"]);
+            assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        }
     }
 
     #[test]
