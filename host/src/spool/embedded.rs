@@ -172,7 +172,8 @@ impl Embedded {
             metrics,
         });
         common.rebuild().map_err(StartFailure::Rows)?;
-        let writer = Writer::new(Arc::clone(&common), pace);
+        let mut writer = Writer::new(Arc::clone(&common), pace);
+        writer.ask_for_room();
         std::thread::Builder::new()
             .name("outpost-spool".to_owned())
             .spawn(move || writer.run())?;

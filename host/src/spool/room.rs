@@ -45,7 +45,8 @@ impl Room {
         Ok(self.is_enough(common))
     }
 
-    fn is_enough(&mut self, common: &Common) -> bool {
+    /// Whether there is room for new mail as things are. Sets the reserve aside where there is none.
+    pub(super) fn is_enough(&mut self, common: &Common) -> bool {
         // A disk that does not tell is asked to write.
         let min = common.settings.disk_free_octets_min;
         let is_free = common.disk.free_octets().map_or(true, |free| free >= min);

@@ -356,6 +356,12 @@ impl Writer {
         self.look_for_room();
     }
 
+    /// Says from the beginning whether mail would be taken: whoever asks before there is any is told.
+    pub(super) fn ask_for_room(&mut self) {
+        let is_enough = self.room.is_enough(&self.common);
+        self.common.board().writable = is_enough;
+    }
+
     /// Sees whether mail that was refused would be taken again: whoever sends it elsewhere meanwhile
     /// waits to be told.
     fn look_for_room(&mut self) {

@@ -172,6 +172,26 @@ async fn room_that_is_made_is_seen_without_any_mail() {
     enqueue(&spool, small(0), b"").await.unwrap();
 }
 
+#[tokio::test]
+async fn a_spool_that_is_opened_without_room_says_so_from_the_first_moment() {
+    let disk = Simulated::new(5);
+    let settings = || Settings {
+        disk_free_octets_min: 128 << 10,
+        ..settings()
+    };
+    for free in [256 << 10, 0] {
+        disk.set_capacity(None, true);
+        start(&disk).unwrap().close().await.unwrap();
+        disk.keep_reserve().unwrap();
+        // The journal takes its room first.
+        let journal = settings().journal_octets_max;
+        disk.set_capacity(Some(disk.octets_used() + journal + free), true);
+        let spool = start_with(&disk, settings()).unwrap();
+        assert_eq!(spool.figures().writable, free > 0);
+        spool.close().await.unwrap();
+    }
+}
+
 /// A crash on a disk that is full to the last block, with more in the journal than fits in memory.
 async fn start_without_room(has_reserve: bool) {
     let disk = Simulated::new(2);
