@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// Why a file is not written. What was there before is as it was.
@@ -12,6 +12,14 @@ pub(super) enum AsideError {
     /// The file is there.
     #[error("{0} is there already: name another file, or replace it with --force")]
     Exists(PathBuf),
+    /// Something other than a regular file is there, and what it is. The name is somebody else's.
+    #[error("{path} is {what}: only a regular file is replaced; name another file")]
+    NotAFile {
+        /// The name.
+        path: PathBuf,
+        /// What has it.
+        what: &'static str,
+    },
     /// The system refused.
     #[error("{path}: {source}")]
     File {
@@ -31,11 +39,10 @@ pub(super) struct Aside {
 }
 
 impl Aside {
-    /// Begins a file that its owner alone can read; one of that name is replaced only by `force`.
+    /// Begins a file that its owner alone can read; one of that name is replaced only by `force`. Where the name is a
+    /// symbolic link the link stays, and the file that it leads to is replaced.
     pub(super) fn begin(file: &Path, force: bool) -> Result<Self, AsideError> {
-        if !force && fs::symlink_metadata(file).is_ok() {
-            return Err(AsideError::Exists(file.to_owned()));
-        }
+        let file = &replaceable(file, force)?;
         let mut aside = OsString::from(file);
         aside.push(".part");
         let aside = PathBuf::from(aside);
@@ -96,6 +103,37 @@ impl Aside {
     }
 }
 
+/// The name that the file will have, links followed; none where something has it that must stay.
+fn replaceable(file: &Path, force: bool) -> Result<PathBuf, AsideError> {
+    let Ok(own) = fs::symlink_metadata(file) else {
+        return Ok(file.to_owned());
+    };
+    let not_a_file = |what| AsideError::NotAFile {
+        path: file.to_owned(),
+        what,
+    };
+    let found = fs::metadata(file).map_err(|_| not_a_file("a symbolic link that leads nowhere"))?;
+    let kind = found.file_type();
+    if !kind.is_file() {
+        return Err(not_a_file(match kind {
+            _ if kind.is_dir() => "a folder",
+            _ if kind.is_fifo() => "a pipe",
+            _ if kind.is_socket() => "a socket",
+            _ => "a device",
+        }));
+    }
+    if !force {
+        return Err(AsideError::Exists(file.to_owned()));
+    }
+    if !own.is_symlink() {
+        return Ok(file.to_owned());
+    }
+    fs::canonicalize(file).map_err(|source| AsideError::File {
+        path: file.to_owned(),
+        source,
+    })
+}
+
 /// What keeps a file from being made beside that one: mostly the folder.
 fn at_fault(file: &Path, error: &io::Error) -> PathBuf {
     use io::ErrorKind::{NotADirectory, NotFound, PermissionDenied, ReadOnlyFilesystem};
@@ -139,6 +177,47 @@ mod tests {
                 .starts_with(&format!("{}: ", missing.display())),
             "{refused}"
         );
+    }
+
+    #[test]
+    fn only_a_regular_file_is_replaced_and_a_link_stays_one() {
+        use std::os::unix::fs::symlink;
+        use std::os::unix::net::UnixListener;
+
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let _listener = UnixListener::bind(at("socket")).unwrap();
+        symlink(at("socket"), at("to-socket")).unwrap();
+        symlink(at("nothing"), at("to-nothing")).unwrap();
+        for (name, what) in [
+            ("socket", "a socket"),
+            ("to-socket", "a socket"),
+            ("to-nothing", "a symbolic link that leads nowhere"),
+            ("", "a folder"),
+        ] {
+            for force in [false, true] {
+                let refused = Aside::begin(&at(name), force).err().unwrap().to_string();
+                let expected = format!("{} is {what}: ", at(name).display());
+                assert!(refused.starts_with(&expected), "{refused}");
+            }
+        }
+        assert!(
+            fs::metadata(at("socket")).unwrap().file_type().is_socket(),
+            "it is what it was"
+        );
+        fs::create_dir(at("elsewhere")).unwrap();
+        fs::write(at("elsewhere/f"), "before").unwrap();
+        symlink("elsewhere/f", at("link")).unwrap();
+        assert!(matches!(
+            Aside::begin(&at("link"), false),
+            Err(AsideError::Exists(_))
+        ));
+        let mut new = Aside::begin(&at("link"), true).unwrap();
+        new.out().write_all(b"after").unwrap();
+        new.keep().unwrap();
+        assert!(fs::symlink_metadata(at("link")).unwrap().is_symlink());
+        assert_eq!(fs::read(at("elsewhere/f")).unwrap(), b"after");
+        assert_eq!(fs::read_dir(at("elsewhere")).unwrap().count(), 1);
     }
 
     #[test]

@@ -44,6 +44,25 @@ async fn a_backup_is_a_private_file_that_is_replaced_only_on_demand() {
 }
 
 #[tokio::test]
+async fn what_is_no_regular_file_is_never_replaced() {
+    use std::os::unix::fs::FileTypeExt as _;
+
+    let running = Running::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("socket");
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let shown = socket.display();
+    for line in ["backup", "user export"] {
+        assert_eq!(
+            running.err(&format!("{line} {shown} --force")).await,
+            format!("{shown} is a socket: only a regular file is replaced; name another file\n")
+        );
+    }
+    let found = std::fs::metadata(&socket).unwrap();
+    assert!(found.file_type().is_socket());
+}
+
+#[tokio::test]
 async fn a_backup_that_is_refused_leaves_no_file() {
     let running = Running::start().await;
     let token = running.surface.operate.clone();
