@@ -307,7 +307,7 @@ mod tests {
         check_domains("日本。example", "xn--wgv71a.example");
         check_domains("localhost", "localhost");
         check_domains(
-            "[192.0.2.1];[ipv6:2001:DB8::1]",
+            "[192.0.2.1];[ipv6:2001:DB8:0::1];[IPv6:2001:db8:0:0:0:0:0:1]",
             "[192.0.2.1];[ipv6:2001:db8::1]",
         );
     }
@@ -378,6 +378,10 @@ mod tests {
         check_senders("a@a.example;a+b@a.example", "a+b@a.example;a@a.example");
         check_senders("o'neil+tag@a.example", "o'neil+tag@a.example");
         check_senders("x@[192.0.2.1]", "x@[192.0.2.1]");
+        check_senders(
+            "x@[IPv6:2001:DB8:0:0::1];X@[ipv6:2001:db8::1]",
+            "x@[ipv6:2001:db8::1]",
+        );
     }
 
     #[test]

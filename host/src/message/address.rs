@@ -5,11 +5,12 @@
 //! (RFC 5891), so that either written form of an internationalised domain is the same domain.
 
 use std::fmt;
+use std::net::Ipv6Addr;
 
 use outpost_smtp::Mailbox;
 
 /// A mailbox in comparable form: the local part as it was given, the domain in lower-case
-/// A-labels or an address literal such as `[192.0.2.1]`.
+/// A-labels or an address literal such as `[192.0.2.1]` or `[ipv6:2001:db8::1]`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Address {
     local: String,
@@ -69,13 +70,14 @@ impl fmt::Display for Address {
     }
 }
 
-/// A domain in lower-case A-labels without a trailing dot; address literals only in lower case.
+/// A domain in lower-case A-labels without a trailing dot, or an address literal in lower case, its IPv6 address in
+/// the one form that RFC 5952 has for it.
 ///
 /// # Errors
 /// [`AddressProblem::Domain`] for what IDNA or the host name rules of RFC 1123 §2.1 refuse.
 pub fn comparable_domain(domain: &str) -> Result<String, AddressProblem> {
     if domain.starts_with('[') && domain.ends_with(']') {
-        return Ok(domain.to_ascii_lowercase());
+        return Ok(comparable_literal(domain));
     }
     let domain = domain.strip_suffix('.').unwrap_or(domain);
     // Nearly every domain that comes by is plain: no need to ask IDNA about those.
@@ -87,6 +89,19 @@ pub fn comparable_domain(domain: &str) -> Result<String, AddressProblem> {
         Ok(ascii)
     } else {
         Err(AddressProblem::Domain)
+    }
+}
+
+/// An address literal of RFC 5321 §4.1.3. Only that of an IPv6 address can be written in several ways.
+fn comparable_literal(literal: &str) -> String {
+    let lower = literal.to_ascii_lowercase();
+    let address = lower
+        .strip_prefix("[ipv6:")
+        .and_then(|rest| rest.strip_suffix(']'))
+        .and_then(|address| address.parse::<Ipv6Addr>().ok());
+    match address {
+        Some(address) => format!("[ipv6:{address}]"),
+        None => lower,
     }
 }
 
@@ -155,6 +170,22 @@ mod tests {
         let ascii = Address::new("me", "XN--bcher-kva.EXAMPLE.").unwrap();
         assert_eq!(unicode, ascii);
         assert_eq!(ascii.domain(), "xn--bcher-kva.example");
+    }
+
+    #[test]
+    fn an_address_literal_is_the_address_in_it_however_it_is_written() {
+        for (written, comparable) in [
+            ("[192.0.2.1]", "[192.0.2.1]"),
+            ("[IPv6:2001:DB8:0:0::1]", "[ipv6:2001:db8::1]"),
+            ("[ipv6:2001:db8:0:0:0:0:0:1]", "[ipv6:2001:db8::1]"),
+            ("[IPV6:0000::0]", "[ipv6:::]"),
+            ("[IPv6:0::ffff:c000:201]", "[ipv6:::ffff:192.0.2.1]"),
+            // A reader of literals refuses it; here it stays another one than any address.
+            ("[IPv6:None]", "[ipv6:none]"),
+        ] {
+            assert_eq!(comparable_domain(written).as_deref(), Ok(comparable));
+            assert_eq!(comparable_domain(comparable).as_deref(), Ok(comparable));
+        }
     }
 
     #[test]
