@@ -20,6 +20,9 @@ const RESTORING: &str = ".restoring";
 /// What the system makes on a disk of its own.
 const LOST_AND_FOUND: &str = "lost+found";
 
+/// Links that are followed one after the other, as many as Linux follows.
+const LINKS_MAX: usize = 40;
+
 /// Why a backup is not put in place. The data folder is as it was.
 #[derive(Debug, thiserror::Error)]
 pub enum PlaceError {
@@ -52,8 +55,8 @@ pub enum PlaceError {
     },
 }
 
-/// Puts the backup's files into `data_dir`, which must be empty or missing; `is_usable` looks at the
-/// folder before it gets its name. Files are 0600 and the folder 0700; those that replace an empty
+/// Puts the backup's files into `data_dir`, which must be empty or missing; where it is a symbolic link, into the folder
+/// that it leads to. `is_usable` looks at the folder before it gets its name. Files are 0600 and the folder 0700; those that replace an empty
 /// folder belong to its owner. On stable storage when this returns.
 ///
 /// # Errors
@@ -63,6 +66,7 @@ pub fn place(
     data_dir: &Path,
     is_usable: impl FnOnce(&Path) -> Result<(), String>,
 ) -> Result<(), PlaceError> {
+    let data_dir = &followed(data_dir);
     let is_mount_point = is_mount_point(data_dir);
     if let Some(begun) = unfinished(data_dir) {
         return Err(PlaceError::Begun(begun));
@@ -104,6 +108,19 @@ pub fn place(
 pub fn unfinished(data_dir: &Path) -> Option<PathBuf> {
     let within = data_dir.join(RESTORING);
     within.exists().then_some(within)
+}
+
+/// The folder itself, missing or not: a link to it cannot be replaced by a folder.
+fn followed(data_dir: &Path) -> PathBuf {
+    // Without the slash behind a name, with which a link would be the folder.
+    let mut folder: PathBuf = data_dir.components().collect();
+    for _ in 0..LINKS_MAX {
+        match fs::read_link(&folder) {
+            Ok(target) => folder = folder.parent().unwrap_or(Path::new("")).join(target),
+            Err(_) => break,
+        }
+    }
+    folder
 }
 
 /// Whether the folder is there, and a disk of its own or a folder of another one. Where the system does not say, it is
@@ -313,6 +330,23 @@ mod tests {
             assert_eq!(mode(&data.join("directory.redb")), 0o600);
         }
         assert_eq!(names(top.path()), ["b.tar", "empty", "new"]);
+    }
+
+    #[test]
+    fn where_the_folder_is_a_link_what_it_leads_to_is_filled() {
+        let top = tempfile::tempdir().unwrap();
+        let mut backup = backup(top.path());
+        let disk = top.path().join("disk");
+        fs::create_dir_all(disk.join("empty")).unwrap();
+        for target in ["empty", "missing"] {
+            let link = top.path().join(target);
+            std::os::unix::fs::symlink(disk.join(target), &link).unwrap();
+            place(&mut backup, &link, |_| Ok(())).unwrap();
+            assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+            assert_eq!(names(&link), ["directory.redb", "self-signed-key.pem"]);
+        }
+        assert_eq!(names(&disk), ["empty", "missing"]);
+        assert_eq!(names(top.path()), ["b.tar", "disk", "empty", "missing"]);
     }
 
     #[test]
