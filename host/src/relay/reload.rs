@@ -191,6 +191,7 @@ fn log(outcome: &Outcome) {
             notes,
         }) => {
             for Remark { line, key, text } in notes {
+                let key = known(key);
                 tracing::warn!(line, key, "note: {text}");
             }
             for key in needs_restart {
@@ -208,6 +209,7 @@ fn log(outcome: &Outcome) {
             more,
         }) => {
             for Remark { line, key, text } in mistakes {
+                let key = known(key);
                 tracing::error!(file, line, key, "not reloaded, all stays as it was: {text}");
             }
             if *more > 0 {
@@ -215,6 +217,11 @@ fn log(outcome: &Outcome) {
             }
         }
     }
+}
+
+/// The key, where the remark has one and is not about the file.
+fn known(key: &str) -> Option<&str> {
+    Some(key).filter(|key| !key.is_empty())
 }
 
 fn not_read(config: &Config, error: &config::ConfigError) -> NotReloaded {
@@ -256,5 +263,60 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
         Ok(done) => done,
         // It was not cancelled: nobody else can do so.
         Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    /// What is logged of an outcome, a line as JSON.
+    fn logged(outcome: &Outcome) -> String {
+        #[derive(Clone, Default)]
+        struct Written(Arc<Mutex<Vec<u8>>>);
+
+        impl std::io::Write for Written {
+            fn write(&mut self, octets: &[u8]) -> std::io::Result<usize> {
+                self.0.lock().unwrap().write(octets)
+            }
+
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+
+        let written = Written::default();
+        let out = written.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .json()
+            .without_time()
+            .with_target(false)
+            .with_writer(move || out.clone())
+            .finish();
+        tracing::subscriber::with_default(subscriber, || log(outcome));
+        String::from_utf8(written.0.lock().unwrap().clone()).unwrap()
+    }
+
+    #[test]
+    fn a_mistake_is_logged_with_its_line_and_key_where_it_has_them() {
+        let remark = |line, key: &str| Remark {
+            line,
+            key: key.to_owned(),
+            text: "no".to_owned(),
+        };
+        let outcome = Err(NotReloaded {
+            file: Some("f".to_owned()),
+            mistakes: vec![remark(None, ""), remark(Some(3), "log.filter")],
+            more: 0,
+        });
+        assert_eq!(
+            logged(&outcome),
+            "{\"level\":\"ERROR\",\"fields\":{\"message\":\"not reloaded, all stays as it was: no\",\"file\":\"f\"}}\n\
+             {\"level\":\"ERROR\",\"fields\":{\"message\":\"not reloaded, all stays as it was: no\",\"file\":\"f\",\"line\":3,\
+             \"key\":\"log.filter\"}}\n"
+        );
     }
 }
