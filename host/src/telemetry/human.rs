@@ -1,7 +1,7 @@
 //! Fields of a log line as people read them: `name=value`, in quotes where a value has blanks.
 //!
-//! A value can come from a client or a peer: what would begin a new line, or speak to a terminal,
-//! is escaped. A field that says nothing (`-`) is left out.
+//! A value can come from a client or a peer: what would begin a new line, speak to a terminal, turn the text
+//! around or not be seen is escaped. A field that says nothing (`-`) is left out.
 
 use std::fmt::{self, Debug};
 
@@ -65,7 +65,7 @@ impl Visit for Line<'_> {
 
 /// The value as one word.
 fn quoted(value: &str) -> String {
-    let is_plain = |c: char| !(c.is_whitespace() || c.is_control() || matches!(c, '"' | '='));
+    let is_plain = |c: char| !(c.is_whitespace() || is_unseen(c) || matches!(c, '"' | '='));
     if !value.is_empty() && value.chars().all(is_plain) {
         value.to_owned()
     } else {
@@ -73,11 +73,17 @@ fn quoted(value: &str) -> String {
     }
 }
 
+/// Whether a character is not what a reader sees of it: controls, what turns the direction of the text, and what
+/// has no width.
+fn is_unseen(c: char) -> bool {
+    !matches!(c, '"' | '\'' | '\\') && c.escape_debug().len() > 1
+}
+
 fn on_one_line(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for c in text.chars() {
-        if c.is_control() {
-            line.extend(c.escape_default());
+        if is_unseen(c) {
+            line.extend(c.escape_debug());
         } else {
             line.push(c);
         }
@@ -148,6 +154,30 @@ mod tests {
              reply=\"451 4.4.1 it \\\"refuses\\\" connections\" filter=\"\" octets=5 \
              took_milliseconds=0.3 dry_run=true next_hop=[192.0.2.10]\n"
         );
+    }
+
+    #[test]
+    fn what_is_not_seen_or_turns_the_line_around_is_escaped() {
+        for (unseen, escaped) in [
+            ('\u{202e}', "\\u{202e}"),
+            ('\u{2066}', "\\u{2066}"),
+            ('\u{200b}', "\\u{200b}"),
+            ('\u{ad}', "\\u{ad}"),
+            ('\u{feff}', "\\u{feff}"),
+            ('\u{2028}', "\\u{2028}"),
+            ('\u{e000}', "\\u{e000}"),
+        ] {
+            assert_eq!(quoted(&format!("a{unseen}b")), format!("\"a{escaped}b\""));
+            assert_eq!(
+                on_one_line(&format!("a {unseen} b")),
+                format!("a {escaped} b")
+            );
+        }
+        for seen in ["b\u{fc}cher.example", "\u{65e5}\u{672c}", "o'neil", "a\\b"] {
+            assert_eq!(quoted(seen), seen);
+            let message = format!("{seen} \"{seen}\"");
+            assert_eq!(on_one_line(&message), message);
+        }
     }
 
     #[test]
