@@ -53,7 +53,7 @@ pub(super) struct Connection<S> {
     stream: Stream<S>,
     session: Session,
     dialogue: Dialogue,
-    implicit_tls: bool,
+    client: Client,
     deadlines: Deadlines,
     ending: watch::Receiver<Ending>,
     /// Work done since the client was last waited for.
@@ -106,7 +106,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             stream,
             session,
             dialogue,
-            implicit_tls: client.implicit_tls,
+            client,
             deadlines,
             ending,
             work: 0,
@@ -115,7 +115,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Serves the client until the connection ends.
     pub(super) async fn run(mut self) {
-        if self.implicit_tls && self.handshake().await.is_err() {
+        if self.client.implicit_tls && self.handshake().await.is_err() {
             return;
         }
         // Whatever was under way when a connection is lost is forgotten with it: the client has no
@@ -265,9 +265,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             // Nothing can be said in the middle of a handshake, and there is no transaction in one.
             _ = self.ending.wait_for(|ending| *ending > Ending::Nobody) => return Err(Lost),
         };
-        let Ok(Ok(mut stream)) = accepted else {
-            self.reception.metrics.failed_handshakes.inc();
-            return Err(Lost);
+        let late = || io::Error::new(io::ErrorKind::TimedOut, "it took too long");
+        let mut stream = match accepted.unwrap_or_else(|_| Err(late())) {
+            Ok(stream) => stream,
+            Err(error) => {
+                self.reception.metrics.failed_handshakes.inc();
+                let Client {
+                    address,
+                    listener_port,
+                    ..
+                } = self.client;
+                tracing::debug!(client = %address.ip(), port = listener_port, %error, "no TLS with this client");
+                return Err(Lost);
+            }
         };
         stream.get_mut().0.is_over();
         self.dialogue

@@ -3,8 +3,11 @@
 use std::io;
 use std::sync::{Arc, Mutex};
 
+use tracing::Level;
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::fmt::MakeWriter;
+
+use outpost_smtp::server::Security;
 
 use super::stage::{Stage, plain};
 
@@ -14,8 +17,13 @@ struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
     fn begin(&self) -> DefaultGuard {
+        self.begin_at(Level::INFO)
+    }
+
+    fn begin_at(&self, level: Level) -> DefaultGuard {
         let subscriber = tracing_subscriber::fmt()
             .with_ansi(false)
+            .with_max_level(level)
             .with_writer(self.clone());
         tracing::subscriber::set_default(subscriber.finish())
     }
@@ -94,4 +102,26 @@ async fn a_line_of_the_log_names_only_so_many_refused_senders() {
     let named = lines[0].matches("@b.example").count();
     assert_eq!(named, 2 * 20, "{lines:?}");
     assert!(lines[0].contains("senders=30"), "{lines:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handshake_that_fails_is_logged_with_its_cause() {
+    let stage = Stage::new().await;
+    let log = Log::default();
+    let _guard = log.begin_at(Level::DEBUG);
+    let mut in_clear = stage.connect_under(Security::Tls);
+    in_clear.send("EHLO client.test\r\n").await;
+    drop(in_clear.stream);
+    in_clear.task.await.unwrap();
+    stage.connect_under(Security::Tls).closed().await;
+    let lines = log.lines("DEBUG");
+    let failed = lines.iter().filter(|line| {
+        line.contains("no TLS with this client") && line.contains("client=192.0.2.1 port=587")
+    });
+    assert_eq!(failed.count(), 2, "{lines:?}");
+    assert!(
+        lines[0].contains("error=received corrupt message"),
+        "{lines:?}"
+    );
+    assert!(lines[1].contains("error=it took too long"), "{lines:?}");
 }
