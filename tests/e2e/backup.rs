@@ -203,6 +203,35 @@ fn a_data_folder_that_is_a_disk_of_its_own_is_restored_into() {
 }
 
 #[test]
+fn a_full_disk_is_named_and_keeps_nobody_from_a_backup() {
+    if !may_mount() {
+        return;
+    }
+    let mut relay = Relay::start_in_clear("");
+    assert!(relay.terminate().success());
+    // In a namespace of its own, where the disk is gone with the last process.
+    let script = "set -e; mount -t tmpfs -o size=96m none data
+        \"$0\" --config outpost.toml serve 2>log & serving=$!
+        trap 'kill $serving; wait $serving || true; cat log' EXIT
+        for _ in $(seq 200); do \"$0\" --config outpost.toml user ls && break; sleep 0.1; done
+        ! head -c 200m /dev/zero > data/fill
+        for _ in 1 2; do ! \"$0\" --config outpost.toml user add --name ann --note $(head -c 500 /dev/zero | tr '\\0' x); done
+        \"$0\" --config outpost.toml backup b.tar
+        rm data/fill
+        \"$0\" --config outpost.toml user add --name bob";
+    let output = run(Command::new("unshare")
+        .args(["--mount", "sh", "-c", script])
+        .arg(outpost())
+        .current_dir(relay.folder()));
+    let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    assert!(output.status.success(), "{said}");
+    let full = "outpost: the disk of the data folder is full: make room there, then try again";
+    assert_eq!(said.matches(full).count(), 2, "{said}");
+    assert!(said.contains("holds    0 users, "), "{said}");
+    assert!(said.contains("bob"), "{said}");
+}
+
+#[test]
 fn accounts_go_from_one_relay_to_another_without_secrets() {
     let from = Relay::start_in_clear("");
     let password = from.user("ann", "a.example");

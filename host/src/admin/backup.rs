@@ -4,6 +4,7 @@
 //! answer begins, so that a failure is told as a problem and not as an answer that breaks off. What
 //! the file looks like is `backup`'s business.
 
+use std::env;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Seek, Write};
 use std::path::PathBuf;
@@ -28,6 +29,8 @@ use super::extract::NoQuery;
 use super::openapi::Refused;
 use super::problem::{Kind, Problem};
 use crate::backup::{FORM, Header, Part, Writer, spare_file};
+use crate::directory::{BoxError, Copied, DirectoryError};
+use crate::stable;
 
 /// Octets that are sent at a time, and how many such pieces wait for a slow reader.
 const PIECE_OCTETS: usize = 64 * 1024;
@@ -101,9 +104,12 @@ pub(super) async fn make(
     })?;
     let prepared = tokio::task::spawn_blocking(move || Prepared::of(&api)).await;
     let prepared = prepared
-        .map_err(io::Error::other)
+        .map_err(|error| NotPrepared::from(io::Error::other(error)))
         .and_then(|prepared| prepared)
-        .map_err(|error| Problem::internal("making a backup", &error))?;
+        .map_err(|error| match error {
+            NotPrepared::NoRoom => Problem::new(Kind::Unavailable, error.to_string()),
+            NotPrepared::Failed(error) => Problem::internal("making a backup", &error),
+        })?;
     let (sender, receiver) = channel(PIECES_WAITING_MAX);
     tokio::task::spawn_blocking(move || send(prepared, sender, turn));
     let says = [
@@ -123,8 +129,22 @@ struct Prepared {
     parts: Vec<(Part, Vec<u8>)>,
 }
 
+/// Why there is nothing to send.
+#[derive(Debug, thiserror::Error)]
+enum NotPrepared {
+    /// Neither folder takes a copy of the directory.
+    #[error(
+        "the disk of the data folder is full, and the system's folder for temporary files takes no copy of the \
+         accounts either: make room in one of them, then try again"
+    )]
+    NoRoom,
+    /// Anything else; for the log.
+    #[error(transparent)]
+    Failed(#[from] io::Error),
+}
+
 impl Prepared {
-    fn of(api: &Api) -> io::Result<Self> {
+    fn of(api: &Api) -> Result<Self, NotPrepared> {
         let sources = &api.backup;
         let mut parts = Vec::new();
         let in_force = sources.in_force.load();
@@ -134,9 +154,8 @@ impl Prepared {
         for (part, path) in &in_force.files {
             parts.push((*part, fs::read(path)?));
         }
-        let mut directory = spare_file(&sources.data_dir)?;
-        let copied = api.directory.copy(directory.try_clone()?);
-        let copied = copied.map_err(io::Error::other)?;
+        let folders = [sources.data_dir.clone(), env::temp_dir()];
+        let (mut directory, copied) = aside(&folders, |file| api.directory.copy(file))?;
         directory.rewind()?;
         Ok(Self {
             header: Header {
@@ -162,6 +181,35 @@ impl Prepared {
         writer.add(Part::Directory, octets, &self.directory)?;
         writer.end().map(drop)
     }
+}
+
+/// Copies the directory into a file of the first folder that has room for it. A full disk is no reason to have no
+/// backup.
+fn aside(
+    folders: &[PathBuf],
+    copy: impl Fn(File) -> Result<Copied, DirectoryError>,
+) -> Result<(File, Copied), NotPrepared> {
+    for (number, folder) in folders.iter().enumerate() {
+        let copied = spare_file(folder)
+            .map_err(BoxError::from)
+            .and_then(|file| Ok((file.try_clone()?, copy(file)?)));
+        let error = match copied {
+            Ok(copied) => return Ok(copied),
+            Err(error) => error,
+        };
+        // What is wrong with the other folder is no more than a reason to have none.
+        if number == 0 && !is_no_room(&error) {
+            return Err(io::Error::other(error).into());
+        }
+        let folder = folder.display();
+        tracing::warn!(%folder, %error, "no copy of the accounts for a backup there");
+    }
+    Err(NotPrepared::NoRoom)
+}
+
+fn is_no_room(error: &BoxError) -> bool {
+    let of_directory = error.downcast_ref();
+    matches!(of_directory, Some(DirectoryError::NoRoom)) || stable::is_no_room(&**error)
 }
 
 /// Writes the backup to whoever reads the answer. One that stops reading ends it.
@@ -208,5 +256,51 @@ impl hyper::body::Body for Pieces {
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let piece = self.0.poll_recv(context);
         piece.map(|piece| piece.map(|piece| piece.map(Frame::data)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[test]
+    fn where_one_folder_has_no_room_for_a_copy_the_next_one_is_asked() {
+        let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+        let paths = folders.each_ref().map(|folder| folder.path().to_owned());
+        let copied = Copied {
+            users: 1,
+            lists: 1,
+            tokens: 1,
+        };
+        let asked = Cell::new(0);
+        let room_at = |wanted: usize| {
+            asked.set(0);
+            let asked = &asked;
+            move |_: File| {
+                asked.set(asked.get() + 1);
+                (asked.get() == wanted)
+                    .then_some(copied)
+                    .ok_or(DirectoryError::NoRoom)
+            }
+        };
+        assert_eq!(aside(&paths, room_at(1)).unwrap().1, copied);
+        assert_eq!(aside(&paths, room_at(2)).unwrap().1, copied);
+        let nowhere = aside(&paths, room_at(3)).err().unwrap();
+        assert!(matches!(nowhere, NotPrepared::NoRoom));
+        let missing = [paths[0].clone(), paths[1].join("missing")];
+        let nowhere = aside(&missing, room_at(2)).err().unwrap();
+        assert!(matches!(nowhere, NotPrepared::NoRoom));
+        // That is no matter of room.
+        let failed = aside(&[missing[1].clone(), paths[0].clone()], room_at(1));
+        assert!(matches!(failed, Err(NotPrepared::Failed(_))));
+        assert!(
+            folders
+                .iter()
+                .all(|folder| fs::read_dir(folder).unwrap().count() == 0),
+            "nothing is left there"
+        );
     }
 }

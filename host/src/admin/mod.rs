@@ -146,6 +146,10 @@ fn directory_problem(error: DirectoryError) -> Problem {
         | DirectoryError::Protected(_)
         | DirectoryError::LastAdmin(_)
         | DirectoryError::Full { .. } => Problem::new(Kind::Conflict, error.to_string()),
+        DirectoryError::NoRoom => Problem::new(
+            Kind::Unavailable,
+            "the disk of the data folder is full: make room there, then try again",
+        ),
         DirectoryError::Unavailable(_) => Problem::internal("writing the directory", &error),
     }
 }

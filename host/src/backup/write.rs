@@ -101,17 +101,12 @@ pub(super) fn hexadecimal(octets: &[u8]) -> String {
 /// # Errors
 /// What the system says.
 pub fn spare_file(folder: &Path) -> io::Result<File> {
-    let path = folder.join("backup.part");
+    let random = getrandom::u64().map_err(io::Error::other)?;
+    // In a folder of all users, a name that none of them can have taken before.
+    let path = folder.join(format!("outpost-backup-{random:016x}.part"));
     let mut options = File::options();
-    options.read(true).write(true).mode(0o600);
-    let file = match options.create_new(true).open(&path) {
-        // One that a crash has left between these two steps.
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            fs::remove_file(&path)?;
-            options.open(&path)?
-        }
-        opened => opened?,
-    };
+    options.read(true).write(true).create_new(true).mode(0o600);
+    let file = options.open(&path)?;
     fs::remove_file(&path)?;
     Ok(file)
 }

@@ -783,6 +783,23 @@ async fn a_failed_write_changes_nothing_and_the_next_one_is_made() {
 }
 
 #[tokio::test]
+async fn a_full_disk_is_told_apart_from_one_that_fails() {
+    let rows = MemoryRows::default();
+    let directory = Directory::on_memory(rows.clone(), THEN).unwrap();
+    rows.set_full(true);
+    // The second one meets it when the rows are read again.
+    for _ in 0..2 {
+        let refused = create(&directory, named("alice")).await;
+        assert!(
+            matches!(refused, Err(DirectoryError::NoRoom)),
+            "{refused:?}"
+        );
+    }
+    rows.set_full(false);
+    create(&directory, named("alice")).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_directory_that_fails_at_start_is_not_opened() {
     let rows = MemoryRows::default();
     rows.set_failing(true);

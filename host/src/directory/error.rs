@@ -51,6 +51,9 @@ pub enum DirectoryError {
         /// The limit.
         max: usize,
     },
+    /// The disk has no room, and nothing was changed.
+    #[error("the disk has no room")]
+    NoRoom,
     /// The backend failed and nothing was changed; the source is for the log.
     #[error("the directory cannot be written: {0}")]
     Unavailable(#[source] BoxError),

@@ -1,6 +1,7 @@
 //! Rows in memory: for tests, and for relays that are not meant to remember.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{BoxError, Kind, Row, RowChange, Rows};
@@ -13,13 +14,18 @@ pub struct MemoryRows(Arc<Mutex<Inner>>);
 #[derive(Debug, Default)]
 struct Inner {
     rows: BTreeMap<(Kind, String), Vec<u8>>,
-    is_failing: bool,
+    failure: Option<io::ErrorKind>,
 }
 
 impl MemoryRows {
     /// From now on, every read and write of the rows fails, or no longer does.
     pub fn set_failing(&self, is_failing: bool) {
-        self.inner().is_failing = is_failing;
+        self.inner().failure = is_failing.then_some(io::ErrorKind::Other);
+    }
+
+    /// The same, with the failure of a disk that has no room.
+    pub fn set_full(&self, is_full: bool) {
+        self.inner().failure = is_full.then_some(io::ErrorKind::StorageFull);
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -27,12 +33,19 @@ impl MemoryRows {
     }
 }
 
+impl Inner {
+    fn fail(&self) -> io::Result<()> {
+        match self.failure {
+            Some(kind) => Err(io::Error::new(kind, "told to fail")),
+            None => Ok(()),
+        }
+    }
+}
+
 impl Rows for MemoryRows {
     fn load(&mut self) -> Result<Vec<Row>, BoxError> {
         let inner = self.inner();
-        if inner.is_failing {
-            return Err("told to fail".into());
-        }
+        inner.fail()?;
         let row = |((kind, key), octets): (&(Kind, String), &Vec<u8>)| Row {
             kind: *kind,
             key: key.clone(),
@@ -43,9 +56,7 @@ impl Rows for MemoryRows {
 
     fn write(&mut self, changes: &[RowChange]) -> Result<(), BoxError> {
         let mut inner = self.inner();
-        if inner.is_failing {
-            return Err("told to fail".into());
-        }
+        inner.fail()?;
         for change in changes {
             let key = (change.kind, change.key.clone());
             match &change.octets {

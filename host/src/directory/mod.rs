@@ -34,6 +34,7 @@ use crate::account::{
     check_token_name,
 };
 use crate::message::Timestamp;
+use crate::stable;
 
 pub use error::{BoxError, DirectoryError, OpenError};
 pub use memory::MemoryRows;
@@ -362,10 +363,16 @@ impl Directory {
     /// been answered is in it. Changes go on meanwhile. Blocks.
     ///
     /// # Errors
-    /// What the file system says.
-    pub fn copy(&self, file: File) -> Result<Copied, BoxError> {
+    /// [`DirectoryError::NoRoom`] where the file is, [`DirectoryError::Unavailable`].
+    pub fn copy(&self, file: File) -> Result<Copied, DirectoryError> {
         let state = self.snapshot.load_full();
-        redb::write_new(file, state.rows())?;
+        redb::write_new(file, state.rows()).map_err(|error| {
+            if stable::is_no_room(&*error) {
+                DirectoryError::NoRoom
+            } else {
+                DirectoryError::Unavailable(error)
+            }
+        })?;
         Ok(Copied {
             users: state.users.len(),
             lists: state.lists.len(),

@@ -16,6 +16,7 @@ use tokio::sync::{Semaphore, oneshot};
 use super::state::{self, Edit, State};
 use super::{DirectoryError, Rows};
 use crate::message::Timestamp;
+use crate::stable;
 
 /// Most changes that wait for the writer; callers beyond it wait for their turn to wait.
 const WAITING_MAX: usize = 256;
@@ -40,7 +41,30 @@ enum Request {
 /// Applies a change to the copy; what it returns gives the answer once the rows are written, or
 /// could not be.
 type Apply = Box<dyn FnOnce(&mut Edit) -> Answer + Send>;
-type Answer = Box<dyn FnOnce(Result<(), &str>) + Send>;
+type Answer = Box<dyn FnOnce(Result<(), &NotWritten>) + Send>;
+
+/// Why the rows could not be written, for each who waits for that.
+struct NotWritten {
+    cause: String,
+    is_no_room: bool,
+}
+
+impl NotWritten {
+    fn new(error: &(dyn std::error::Error + 'static)) -> Self {
+        Self {
+            cause: error.to_string(),
+            is_no_room: stable::is_no_room(error),
+        }
+    }
+
+    fn error(&self) -> DirectoryError {
+        if self.is_no_room {
+            DirectoryError::NoRoom
+        } else {
+            DirectoryError::Unavailable(self.cause.as_str().into())
+        }
+    }
+}
 
 impl Writer {
     /// Starts the thread.
@@ -77,7 +101,7 @@ impl Writer {
             Box::new(move |written| {
                 let answer = match written {
                     Ok(()) => result,
-                    Err(cause) => Err(DirectoryError::Unavailable(cause.into())),
+                    Err(not_written) => Err(not_written.error()),
                 };
                 // A caller that went away does not want to know.
                 let _ = sender.send(answer);
@@ -160,28 +184,32 @@ impl Thread {
     }
 
     /// Gives the file back before it says so.
-    fn end(self, written: Result<(), String>, sender: oneshot::Sender<Result<(), DirectoryError>>) {
+    fn end(
+        self,
+        written: Result<(), NotWritten>,
+        sender: oneshot::Sender<Result<(), DirectoryError>>,
+    ) {
         drop(self.rows);
-        let _ = sender.send(written.map_err(|cause| DirectoryError::Unavailable(cause.into())));
+        let _ = sender.send(written.map_err(|not_written| not_written.error()));
     }
 
     fn write_logins(&mut self) {
-        if let Err(error) = self.write(Vec::new()) {
+        if let Err(NotWritten { cause: error, .. }) = self.write(Vec::new()) {
             tracing::warn!(error, "login times could not be written");
         }
     }
 
     /// One transaction for all the changes and the login times noted so far.
-    fn write(&mut self, changes: Vec<Apply>) -> Result<(), String> {
+    fn write(&mut self, changes: Vec<Apply>) -> Result<(), NotWritten> {
         if self.is_stale
-            && let Err(cause) = self.reload()
+            && let Err(not_written) = self.reload()
         {
             // Nothing can be decided on rows that cannot be read: each change is refused unseen.
             let mut nowhere = Edit::on(State::clone(&self.snapshot.load()));
             for apply in changes {
-                apply(&mut nowhere)(Err(&cause));
+                apply(&mut nowhere)(Err(&not_written));
             }
-            return Err(cause);
+            return Err(not_written);
         }
         let mut edit = Edit::on(State::clone(&self.snapshot.load()));
         let answers: Vec<Answer> = changes.into_iter().map(|apply| apply(&mut edit)).collect();
@@ -195,7 +223,7 @@ impl Thread {
         } else {
             self.rows
                 .write(&edit.rows)
-                .map_err(|error| error.to_string())
+                .map_err(|error| NotWritten::new(&*error))
         };
         match &written {
             Ok(()) => self.snapshot.store(Arc::new(edit.state)),
@@ -205,14 +233,14 @@ impl Thread {
             }
         }
         for answer in answers {
-            answer(written.as_ref().copied().map_err(String::as_str));
+            answer(written.as_ref().copied());
         }
         written
     }
 
-    fn reload(&mut self) -> Result<(), String> {
+    fn reload(&mut self) -> Result<(), NotWritten> {
         let state = state::load(self.rows.as_mut(), Timestamp::EPOCH);
-        let state = state.map_err(|error| error.to_string())?;
+        let state = state.map_err(|error| NotWritten::new(&error))?;
         self.snapshot.store(Arc::new(state));
         self.is_stale = false;
         Ok(())

@@ -1,9 +1,13 @@
-//! The file as redb takes it.
+//! The file as redb takes it, and what the system said in the errors that redb makes of it.
 
+use std::error::Error;
 use std::io;
 use std::ops::Bound;
 
-use redb::{BackendError, StorageBackend};
+use redb::{
+    BackendError, CommitError, DatabaseError, StorageBackend, StorageError, TableError,
+    TransactionError,
+};
 
 use super::{File, Remembered};
 
@@ -40,5 +44,67 @@ impl StorageBackend for Remembered {
 
     fn unlock_range(&self, _: Bound<u64>, _: Bound<u64>) -> Result<(), BackendError> {
         Ok(())
+    }
+}
+
+/// Whether the error, or what caused it, is that the disk has no room.
+pub(crate) fn is_no_room(error: &(dyn Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        let system = error.downcast_ref::<io::Error>();
+        if system.or_else(|| beneath(error)).is_some_and(is_full) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
+    )
+}
+
+/// What the system said to redb, whose errors name no source.
+fn beneath<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a io::Error> {
+    let storage = if let Some(CommitError::Storage(storage)) = error.downcast_ref() {
+        storage
+    } else if let Some(TableError::Storage(storage)) = error.downcast_ref() {
+        storage
+    } else if let Some(TransactionError::Storage(storage)) = error.downcast_ref() {
+        storage
+    } else if let Some(DatabaseError::Storage(storage)) = error.downcast_ref() {
+        storage
+    } else {
+        error.downcast_ref()?
+    };
+    match storage {
+        StorageError::Io(error) => Some(error),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_found_in_whatever_was_made_of_it() {
+        let storage = |kind: io::ErrorKind| StorageError::Io(kind.into());
+        let made = |kind| -> [Box<dyn Error>; 5] {
+            [
+                Box::new(storage(kind)),
+                Box::new(CommitError::Storage(storage(kind))),
+                Box::new(TableError::Storage(storage(kind))),
+                Box::new(TransactionError::Storage(storage(kind))),
+                Box::new(DatabaseError::Storage(storage(kind))),
+            ]
+        };
+        let all = |kind, is_full| made(kind).iter().all(|e| is_no_room(&**e) == is_full);
+        assert!(all(io::ErrorKind::StorageFull, true));
+        assert!(all(io::ErrorKind::QuotaExceeded, true));
+        assert!(all(io::ErrorKind::PermissionDenied, false));
     }
 }

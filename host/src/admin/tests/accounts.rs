@@ -623,4 +623,12 @@ async fn a_failing_disk_is_a_problem_that_tells_nothing_of_our_insides() {
     assert_eq!(failed.status, 500);
     assert_eq!(failed.json()["type"], "urn:outpost:problem:internal");
     assert!(!failed.text.contains("told to fail"));
+    surface.rows.set_full(true);
+    let full = surface.ask("POST /api/v1/users", Some("{}")).await;
+    assert_eq!(full.status, 503);
+    assert_eq!(full.json()["type"], "urn:outpost:problem:unavailable");
+    assert_eq!(
+        full.json()["detail"],
+        "the disk of the data folder is full: make room there, then try again"
+    );
 }
