@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 use super::backup::{BackupCommand, RestoreCommand};
@@ -169,6 +170,7 @@ pub enum ListCommand {
     #[command(group(ArgGroup::new("change").arg("notify").required(true)))]
     Set {
         /// Its name
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         name: String,
         /// What is set.
         #[command(flatten)]
@@ -198,6 +200,7 @@ pub struct ListFields {
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct Named {
     /// Its name
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     pub name: String,
     /// How it is printed.
     #[command(flatten)]
@@ -246,6 +249,7 @@ pub enum UserCommand {
     )]
     Set {
         /// Its name
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         name: String,
         /// Give it another name
         #[arg(long = "name", value_name = "NAME")]
@@ -279,6 +283,7 @@ pub enum UserCommand {
     /// Remove a user
     Rm {
         /// Its name
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         name: String,
         /// What becomes of its queued mail; needed when there is some
         #[arg(long)]
@@ -387,6 +392,7 @@ mod tests {
 
     fn read(line: &str) -> Result<Cli, ErrorKind> {
         let words = std::iter::once("outpost").chain(line.split_whitespace());
+        let words = words.map(|word| if word == "''" { "" } else { word });
         Cli::try_parse_from(words).map_err(|error| error.kind())
     }
 
@@ -580,6 +586,12 @@ mod tests {
             ("plugin new", ErrorKind::InvalidSubcommand),
             ("queue restore x", ErrorKind::InvalidSubcommand),
             ("serve --json", ErrorKind::UnknownArgument),
+            ("user show ''", ErrorKind::InvalidValue),
+            ("user set '' --active", ErrorKind::InvalidValue),
+            ("user rm ''", ErrorKind::InvalidValue),
+            ("list set '' --notify x", ErrorKind::InvalidValue),
+            ("queue show ''", ErrorKind::InvalidValue),
+            ("queue hold ''", ErrorKind::InvalidValue),
         ];
         for (line, kind) in cases {
             assert_eq!(read(line).unwrap_err(), kind, "{line}");

@@ -1,5 +1,6 @@
 //! The forms of `outpost queue`: which mail is meant, and what is done to it.
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgAction, Args, Subcommand, ValueEnum};
 
 use super::options::Output;
@@ -26,6 +27,7 @@ pub enum QueueCommand {
     /// Show a message with its whole trail
     Show {
         /// The id of the message
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         id: String,
         /// How it is printed.
         #[command(flatten)]
@@ -113,7 +115,8 @@ pub struct Change {
         args = ["id", "list", "user", "class", "state", "sender", "recipient", "domain", "all"])]
 pub struct Target {
     /// The id of one message
-    #[arg(conflicts_with_all = ["list", "user", "class", "state", "sender", "recipient", "domain", "all"])]
+    #[arg(value_parser = NonEmptyStringValueParser::new(),
+          conflicts_with_all = ["list", "user", "class", "state", "sender", "recipient", "domain", "all"])]
     pub id: Option<String>,
     /// All that match this.
     #[command(flatten)]
