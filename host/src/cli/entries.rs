@@ -86,6 +86,8 @@ pub(super) fn steps(text: &str, existing: &Existing) -> Result<Vec<Step>, Vec<St
     let mut problems = Vec::new();
     let mut lists: BTreeMap<String, (usize, ListInput)> = BTreeMap::new();
     let mut users: BTreeMap<String, (usize, UserInput)> = BTreeMap::new();
+    // As some editors begin a file.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     for (index, text) in text.lines().enumerate() {
         let line = index + 1;
         if text.trim().is_empty() {
@@ -97,9 +99,14 @@ pub(super) fn steps(text: &str, existing: &Existing) -> Result<Vec<Step>, Vec<St
         match serde_json::from_str(text) {
             Err(error) => {
                 // The line of the error is that of the entry, which is always 1.
+                let (is_json, column) = (error.is_data(), error.column());
                 let error = error.to_string();
                 let said = error.split(" at line ").next().unwrap_or(&error);
-                problems.push(format!("line {line}: {said}"));
+                problems.push(if is_json {
+                    format!("line {line}: {said}")
+                } else {
+                    format!("line {line}: is not JSON: {said} at column {column}")
+                });
             }
             Ok(Entry::List(list)) => match lists.get(&list.name.to_ascii_lowercase()) {
                 Some((first, _)) => problems.push(taken("list", &list.name, *first)),
@@ -374,6 +381,12 @@ mod tests {
     }
 
     #[test]
+    fn a_byte_order_mark_before_the_first_line_is_no_part_of_it() {
+        let marked = "\u{feff}{\"user\":{\"name\":\"new\"}}";
+        assert_eq!(deeds(marked), ["1: add user new"]);
+    }
+
+    #[test]
     fn every_bad_line_is_told_and_there_are_no_steps() {
         let text = r#"{"user":{"name":"good"}}
 {"user":{"name":"a","password":"secret"}}
@@ -383,7 +396,8 @@ mod tests {
 {"user":{"name":"GOOD"}}
 {"list":{"name":"-"}}
 {"host":{}}
-text"#;
+text
+{"user":"#;
         let problems = steps(text, &existing()).unwrap_err();
         let begins = [
             "line 2: unknown field `password`",
@@ -394,7 +408,8 @@ text"#;
             "line 6: the user \"GOOD\" stands on line 1 already",
             "line 7: name: ",
             "line 8: unknown variant `host`",
-            "line 9: expected value",
+            "line 9: is not JSON: expected value at column 1",
+            "line 10: is not JSON: EOF while parsing an object at column 8",
         ];
         assert_eq!(problems.len(), begins.len(), "{problems:#?}");
         for (problem, begin) in problems.iter().zip(begins) {
