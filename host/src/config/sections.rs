@@ -378,13 +378,17 @@ fn dns(root: &Section<'_, '_>) -> dns::Settings {
     let section = root.section("dns");
     let server = |text: &str| {
         let with_port = text.parse::<SocketAddr>().ok();
-        with_port
+        let address = with_port
             .or_else(|| {
                 text.parse::<IpAddr>()
                     .ok()
                     .map(|ip| SocketAddr::new(ip, 53))
             })
-            .ok_or_else(|| format!("`{text}` is not an IP address, with or without a port"))
+            .ok_or_else(|| format!("`{text}` is not an IP address, with or without a port"))?;
+        match address.port() {
+            0 => Err(format!("`{text}` has port 0, where nobody answers")),
+            _ => Ok(address),
+        }
     };
     let name_servers = section.value("servers", list(server)).unwrap_or_default();
     section.finish();

@@ -237,6 +237,17 @@ fn every_mistake_is_reported_at_once_with_its_line_and_what_would_be_right() {
 }
 
 #[test]
+fn what_the_system_could_never_use_is_told() {
+    assert_eq!(
+        mistakes("data_dir = \"a\\u0000\"\n[dns]\nservers = [\"192.0.2.1\", \"[::1]:0\"]\n"),
+        [
+            "line 1: data_dir: must not contain U+0000, which no name of a file and no login has",
+            "line 3: dns.servers: `[::1]:0` has port 0, where nobody answers",
+        ]
+    );
+}
+
+#[test]
 fn every_wrong_item_is_told_at_its_own_line() {
     assert_eq!(
         mistakes(

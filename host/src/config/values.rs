@@ -52,6 +52,8 @@ pub(super) fn plain(value: &DeValue<'_>) -> Result<String, Vec<Wrong>> {
     text(|text| {
         if text.is_empty() {
             Err("must not be empty".to_owned())
+        } else if text.contains('\0') {
+            Err("must not contain U+0000, which no name of a file and no login has".to_owned())
         } else {
             Ok(text.to_owned())
         }
