@@ -13,7 +13,18 @@ use outpost::relay::{self, Asked, Relay, Signals, Supervisor};
 use outpost::telemetry;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // Help, or the version.
+        Err(asked) if !asked.use_stderr() => {
+            let said = asked.print().and_then(|()| io::stdout().flush());
+            return match said.map_err(Unanswered::from) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => failed(&error),
+            };
+        }
+        Err(error) => error.exit(),
+    };
     let reading = || config::read(cli.config.as_deref());
     match cli.command {
         // A sink has no configuration.
@@ -153,14 +164,20 @@ enum Unanswered {
     Output(io::Error),
 }
 
+impl From<io::Error> for Unanswered {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Unanswered::Unheard,
+            _ => Unanswered::Output(error),
+        }
+    }
+}
+
 /// Says what was asked for, all of it, on standard output.
 fn say(answer: &str) -> Result<(), Unanswered> {
     let mut out = io::stdout().lock();
     let said = out.write_all(answer.as_bytes()).and_then(|()| out.flush());
-    said.map_err(|error| match error.kind() {
-        io::ErrorKind::BrokenPipe => Unanswered::Unheard,
-        _ => Unanswered::Output(error),
-    })
+    said.map_err(Unanswered::from)
 }
 
 async fn check(reading: Reading) -> Result<(), Unanswered> {

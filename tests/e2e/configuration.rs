@@ -246,6 +246,9 @@ fn an_answer_that_cannot_be_written_is_a_failure_and_nothing_worse() {
         &["check"][..],
         &["route", "bob@d.example"],
         &["route", "bob@d.example", "--json"],
+        &["--version"],
+        &["help"],
+        &["user", "--help"],
     ] {
         let into = |out: Stdio| {
             let child = Command::new(outpost())
