@@ -7,7 +7,7 @@
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, FromRequestParts, Request};
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
@@ -35,6 +35,13 @@ where
             return Err(Problem::new(
                 Kind::UnsupportedMediaType,
                 "send JSON, with `Content-Type: application/json`",
+            ));
+        }
+        // RFC 9110 §8.4: what it is before it is decoded is no JSON.
+        if !is_as_it_is(request.headers()) {
+            return Err(Problem::new(
+                Kind::UnsupportedMediaType,
+                "send the body as it is, without `Content-Encoding`",
             ));
         }
         let body = Bytes::from_request(request, state)
@@ -186,6 +193,13 @@ fn is_json(headers: &HeaderMap) -> bool {
         media_type == "application/json"
             || (media_type.starts_with("application/") && media_type.ends_with("+json"))
     })
+}
+
+fn is_as_it_is(headers: &HeaderMap) -> bool {
+    let codings = headers.get_all(CONTENT_ENCODING);
+    codings
+        .iter()
+        .all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
 fn unread_body(rejection: BytesRejection) -> Problem {

@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request, State};
+use axum::http::Version;
+use axum::http::header::HOST;
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use hyper::server::conn::http1;
@@ -145,6 +147,7 @@ impl Listener {
     pub async fn serve(self, router: Router, stop: CancellationToken) {
         let router = router
             .layer(from_fn_with_state(self.limits.request_within, in_time))
+            .layer(from_fn(to_a_host))
             .layer(from_fn(read_away));
         let slots = Arc::new(Semaphore::new(self.limits.connections_max));
         let connections = TaskTracker::new();
@@ -186,6 +189,17 @@ impl Listener {
             accepted = accepted => accepted,
         }
     }
+}
+
+/// Refuses a request that does not say which host it is for, or says it twice (RFC 9112 §3.2): proxies on the way may
+/// have taken it for another.
+async fn to_a_host(request: Request, next: Next) -> Response {
+    let hosts = request.headers().get_all(HOST).iter().count();
+    if hosts == 1 || hosts == 0 && request.version() < Version::HTTP_11 {
+        return next.run(request).await;
+    }
+    let text = format!("a request has one field `Host`, and this one has {hosts}");
+    Problem::new(Kind::Malformed, text).into_response()
 }
 
 /// Ends a request that takes too long, whatever it waits for: octet by octet it gets no further.
@@ -323,6 +337,28 @@ mod tests {
         );
         let answer = dialogue(served.address, request.as_bytes()).await;
         assert!(answer.starts_with("HTTP/1.1 431 "), "{answer:?}");
+    }
+
+    #[tokio::test]
+    async fn a_request_names_one_host_unless_it_is_of_http_1_0() {
+        let served = serve(Limits::default(), refusing()).await;
+        for (head, status) in [
+            ("HTTP/1.1\r\nHost: x", 401),
+            ("HTTP/1.1\r\nHost:", 401),
+            ("HTTP/1.0", 401),
+            ("HTTP/1.1", 400),
+            ("HTTP/1.1\r\nHost: x\r\nHost: x", 400),
+            ("HTTP/1.0\r\nHost: x\r\nHost: y", 400),
+        ] {
+            let request = format!("GET /shut {head}\r\nConnection: close\r\n\r\n");
+            let answer = dialogue(served.address, request.as_bytes()).await;
+            let expected = format!(" {status} ");
+            assert_eq!(
+                answer.get(8..13),
+                Some(expected.as_str()),
+                "{head}: {answer}"
+            );
+        }
     }
 
     #[tokio::test]

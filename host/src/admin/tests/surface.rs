@@ -156,6 +156,14 @@ async fn a_body_is_json_and_bounded() {
         assert_eq!(refused.status, 415, "{media:?}");
         assert_eq!(refused.header("content-type"), "application/problem+json");
     }
+    for (coding, status) in [("identity", 201), ("gzip", 415), ("identity, br", 415)] {
+        let request = Request::post("/api/v1/users")
+            .header("authorization", format!("Bearer {}", surface.admin))
+            .header("content-type", "application/json")
+            .header("content-encoding", coding);
+        let answered = surface.send(request.body(Body::from("{}")).unwrap()).await;
+        assert_eq!(answered.status, status, "{coding}");
+    }
     let large = format!("{{\"note\":\"{}\"}}", "x".repeat(256 * 1024)).into_bytes();
     let refused = post(Some("application/json"), large).await;
     assert_eq!(refused.status, 413);
