@@ -109,12 +109,21 @@ fn check_content(received: &Received) {
 
 #[test]
 fn exim_takes_mail_and_relays_with_a_login() {
-    with_peer(Peer::exim);
+    let Some(exim) = with_peer(Peer::exim) else {
+        return;
+    };
+    // It lists CHUNKING, and marks with K what came in chunks.
+    let arrivals = exim.exim_arrivals();
+    let of_the_relay = arrivals
+        .iter()
+        .filter(|line| line.contains("H=(relay.test)"));
+    let in_chunks = of_the_relay.filter(|line| line.contains(" K "));
+    assert_eq!(in_chunks.count(), 1, "{arrivals:?}");
 }
 
 #[test]
 fn opensmtpd_takes_mail_and_relays_with_a_login() {
-    with_peer(Peer::opensmtpd);
+    drop(with_peer(Peer::opensmtpd));
 }
 
 #[test]
@@ -128,11 +137,11 @@ fn postfix_relays_with_a_login() {
     case.peer_relays_with_a_login();
 }
 
-fn with_peer(start: fn(IpAddr, &str, &str) -> Option<Peer>) {
+/// The peer, when all of that is done.
+fn with_peer(start: fn(IpAddr, &str, &str) -> Option<Peer>) -> Option<Peer> {
     let case = Case::new();
-    let Some(_peer) = start(case.relay.ip, "ann", &case.password) else {
-        return;
-    };
+    let peer = start(case.relay.ip, "ann", &case.password)?;
     case.peer_relays_with_a_login();
     case.peer_takes_mail();
+    Some(peer)
 }

@@ -30,7 +30,7 @@ const SMTPQ: (&str, u32) = ("opensmtpq", 64_003);
 /// A mail server that runs until it is dropped.
 pub struct Peer {
     _program: Program,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Peer {
@@ -114,6 +114,13 @@ impl Peer {
         Some(Self::start(folder, &[SMTPD, SMTPQ], &start, ip))
     }
 
+    /// What Exim has logged of the messages that it took.
+    pub fn exim_arrivals(&self) -> Vec<String> {
+        let log = fs::read_to_string(self.folder.path().join("log/main")).unwrap();
+        let arrivals = log.lines().filter(|line| line.contains(" <= "));
+        arrivals.map(str::to_owned).collect()
+    }
+
     fn start(folder: TempDir, users: &[(&str, u32)], start: &str, ip: IpAddr) -> Peer {
         for (system, line) in [
             (
@@ -139,7 +146,7 @@ impl Peer {
         });
         Peer {
             _program: program,
-            _folder: folder,
+            folder,
         }
     }
 }

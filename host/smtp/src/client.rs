@@ -10,7 +10,8 @@
 //!
 //! Promises: a transaction ends with one report, unless the connection breaks or the peer cannot be
 //! understood; parameters are sent only if the peer lists their extension; nothing that arrives
-//! before a TLS handshake is believed after it; content never leaves with a bare CR or LF.
+//! before a TLS handshake is believed after it; content never leaves with a bare CR or LF; content is
+//! never read as commands, but for its first line by a peer that lists CHUNKING and does not know BDAT.
 
 mod content;
 mod envelope;
@@ -23,6 +24,7 @@ mod transaction;
 use std::time::Duration;
 
 use crate::auth::Credentials;
+use crate::content::BareLineEnd;
 use crate::limits::Timeouts;
 use crate::reply::Reply;
 use crate::reply::parser::ReplyParser;
@@ -44,6 +46,8 @@ pub struct Settings {
     pub tls: Tls,
     /// The login, where one is needed.
     pub credentials: Option<Credentials>,
+    /// Whether content goes in chunks to a peer that lists CHUNKING; else with DATA.
+    pub chunking: bool,
 }
 
 /// When TLS is used.
@@ -102,6 +106,10 @@ pub enum Closed {
     AuthRefused(Reply),
     /// The peer ends it: 421, or a refusal in the middle of the content.
     Peer(Reply),
+    /// The peer lists CHUNKING, and its reply to the first chunk says that it does not know BDAT or does not
+    /// take it. It has got no more than the first line of the content, so with DATA, on a new
+    /// connection, the message has every chance.
+    ChunkingUnknown(Reply),
     /// The peer does not speak SMTP; the text says where. What became of a transaction that was under
     /// way is not known: no report follows.
     Protocol(&'static str),
@@ -118,6 +126,8 @@ pub struct Session {
     parser: ReplyParser,
     extensions: Extensions,
     is_tls: bool,
+    /// The peer has taken a chunk.
+    is_chunking_proven: bool,
     state: State,
     report: Option<Report>,
     wait: u64,
@@ -133,6 +143,7 @@ impl Session {
             output: Vec::new(),
             parser: ReplyParser::default(),
             extensions: Extensions::default(),
+            is_chunking_proven: false,
             state: State::Greeting,
             report: None,
             wait: 0,
@@ -171,8 +182,8 @@ impl Session {
         self.is_tls
     }
 
-    /// Whether the end of the content has been written and the peer has not answered yet. If the
-    /// connection breaks now, the message may have been accepted (RFC 1047).
+    /// Whether the end of the content has been written into the output and the peer has not answered yet. If
+    /// the connection breaks once that has left, the message may have been accepted (RFC 1047).
     pub fn is_outcome_unknown(&self) -> bool {
         matches!(self.state, State::End(..))
     }
@@ -271,7 +282,8 @@ impl Session {
     }
 
     /// Writes the next piece of content into the output: dot-stuffed, or as a chunk to a peer that lists
-    /// CHUNKING. Only after [`Step::Content`].
+    /// CHUNKING. Only after [`Step::Content`]. Behind the first line of the first chunk it is held until
+    /// the peer has taken that.
     pub fn write_content(&mut self, piece: &[u8]) {
         if let State::Content(_, writer) = &mut self.state
             && writer.write(piece, &mut self.output).is_err()
@@ -280,17 +292,18 @@ impl Session {
         }
     }
 
-    /// Writes the end of the content. From here on nothing may be paused or aborted.
+    /// Writes the end of the content, or lets it follow what is held. From here on nothing may be paused
+    /// or aborted.
     pub fn finish_content(&mut self) {
         match std::mem::replace(&mut self.state, State::Closed(Closed::Quit)) {
-            State::Content(outcome, mut writer) => {
-                if let Ok(ending) = writer.finish(&mut self.output) {
-                    self.state = State::End(outcome, ending);
-                } else {
+            State::Content(outcome, mut writer) => match writer.finish(&mut self.output) {
+                Ok(Some(ending)) => self.state = State::End(outcome, ending),
+                Ok(None) => self.state = State::Content(outcome, writer),
+                Err(BareLineEnd) => {
                     self.state = State::Content(outcome, writer);
                     self.give_up();
                 }
-            }
+            },
             state => self.state = state,
         }
     }

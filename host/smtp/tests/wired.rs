@@ -46,6 +46,7 @@ impl Wire {
             timeouts: Timeouts::default(),
             tls,
             credentials: Some(Credentials::new("user", "secret")),
+            chunking: true,
         });
         let mut wire = Wire {
             client,
@@ -184,7 +185,7 @@ fn a_refused_content_is_nobodys_mail() {
         verdict: Verdict::Refuse,
         reply: "550 5.7.1 no".into(),
     });
-    let report = wire.send(&["a@b.example"], b"x\r\n");
+    let report = wire.send(&["a@b.example"], b"x\r\nx\r\n");
     assert_eq!(report.recipients[0].to_string(), "550 5.7.1 no");
     assert!(wire.relay.messages.is_empty());
     let report = wire.send(&["a@b.example"], b"y\r\n");

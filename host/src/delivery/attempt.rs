@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use outpost_smtp::Reply;
-use outpost_smtp::client::Report;
+use outpost_smtp::client::{Closed, Report};
 use tokio::time::Instant;
 
 use super::Deliverer;
@@ -71,6 +71,8 @@ enum End {
     Asked,
     /// The connection has served its share, and somebody is still pending.
     Share,
+    /// The host lists CHUNKING and does not take chunks. Somebody is still pending, for DATA on a new connection.
+    Chunkless(Failure),
     /// It broke off, and somebody is still pending.
     Broken(Failure),
 }
@@ -203,13 +205,16 @@ impl<'a> Course<'a> {
                 }
             }
         }
+        let mut is_chunkless = false;
         loop {
             let connection = self.connect(target, smarthost).await?;
             match self.converse(connection).await {
                 End::Asked => return Ok(()),
                 // Somebody was decided over, so this comes to an end.
                 End::Share => {}
-                End::Broken(failure) => return Err(failure),
+                // It is remembered, so this happens once, but for a connection that was handed over.
+                End::Chunkless(_) if !is_chunkless => is_chunkless = true,
+                End::Chunkless(failure) | End::Broken(failure) => return Err(failure),
             }
         }
     }
@@ -237,6 +242,7 @@ impl<'a> Course<'a> {
             settings: &deliverer.settings,
             smarthost,
             target,
+            chunking: !deliverer.chunkless.contains(target.address),
         };
         let opened = opening.connect().await;
         let is_reached = |failure: &Failure| failure.host.is_some();
@@ -320,21 +326,21 @@ impl<'a> Course<'a> {
                 false => self.pending.extend(foreign),
             }
             self.deliverer.metrics.transactions.inc();
-            let broken = match self.transact(&mut connection, &recipients).await {
+            let ended = match self.transact(&mut connection, &recipients).await {
                 Ok(report) => {
                     self.contact = Contact::Ready;
                     let ending = connection.ending();
                     let fates =
                         transaction::fates(self.next_hop, &recipients, report, ending.as_ref());
                     self.settle(fates, connection.host());
-                    ending.map(|closed| closed_by(connection.host(), closed))
+                    ending.map(|closed| self.ended(connection.host(), closed))
                 }
-                Err(broken) => Some(self.broken(recipients, broken, &connection)),
+                Err(broken) => Some(End::Broken(self.broken(recipients, broken, &connection))),
             };
-            if let Some(failure) = broken {
+            if let Some(end) = ended {
                 return match self.pending.is_empty() {
                     true => End::Asked,
-                    false => End::Broken(failure),
+                    false => end,
                 };
             }
             let has_served = connection.transactions() >= settings.transactions_per_connection_max;
@@ -346,6 +352,24 @@ impl<'a> Course<'a> {
         }
         self.deliverer.keep(self.next_hop, connection).await;
         End::Asked
+    }
+
+    /// A host has ended the conversation behind a transaction, or cannot be spoken to any more.
+    fn ended(&self, host: &RemoteHost, closed: Closed) -> End {
+        let is_chunkless = matches!(closed, Closed::ChunkingUnknown(_));
+        let failure = closed_by(host, closed);
+        if !is_chunkless {
+            return End::Broken(failure);
+        }
+        let address = SocketAddr::new(host.address, host.port);
+        self.deliverer.chunkless.remember(address);
+        tracing::info!(
+            host = host.name,
+            %address,
+            reply = %failure.outcome.reply(),
+            "this host lists CHUNKING and does not take it: its mail goes with DATA"
+        );
+        End::Chunkless(failure)
     }
 
     /// One transaction, with the message as this host can take it.

@@ -283,8 +283,7 @@ impl Connection {
                 };
                 self.send_piece(&piece, load).await;
             }
-            let is_last = next.is_none();
-            if is_last {
+            if next.is_none() {
                 if octets != load.octets {
                     // Without its end the host must forget what it has got.
                     return Err(Cause::Content(format!(
@@ -298,31 +297,44 @@ impl Connection {
                 }
                 self.session.finish_content();
             }
-            let flushed = self.flush().await;
+            if let Some(sent) = self.bring_out().await? {
+                return Ok(sent);
+            }
+        }
+    }
+
+    /// Writes what the session has got of the content, and waits until it wants more. Says so when there is
+    /// no more to be sent.
+    async fn bring_out(&mut self) -> Result<Option<Sent>, Cause> {
+        let mut flushed = self.flush().await;
+        loop {
             // The end may be on its way though the network failed behind it: whatever comes of it from here
             // on, the message may have been accepted.
-            if is_last && self.session.output().is_empty() {
-                return Ok(Sent::Whole);
+            if self.session.is_outcome_unknown() && self.session.output().is_empty() {
+                return Ok(Some(Sent::Whole));
             }
             if let Err(error) = flushed {
                 return match self.last_words().await {
-                    Some(report) => Ok(Sent::CutShort(report)),
+                    Some(report) => Ok(Some(Sent::CutShort(report))),
                     None => Err(Cause::Lost(error)),
                 };
             }
             self.overhear().map_err(Cause::Lost)?;
             loop {
                 match self.session.next() {
-                    Step::Content => break,
-                    // So many chunks are in flight that their replies come first.
+                    Step::Content => return Ok(None),
+                    // What was held until the first chunk was taken.
+                    Step::Send => break,
+                    // So many chunks are in flight that their replies come first; or the first one is.
                     Step::Receive { within, wait } => {
                         self.receive(within, wait).await.map_err(Cause::Lost)?;
                     }
-                    Step::Done(report) => return Ok(Sent::CutShort(report)),
+                    Step::Done(report) => return Ok(Some(Sent::CutShort(report))),
                     Step::Closed(closed) => return Err(Cause::Closed(closed)),
                     _ => return Err(Cause::Closed(Closed::Protocol("the content has no end"))),
                 }
             }
+            flushed = self.flush().await;
         }
     }
 

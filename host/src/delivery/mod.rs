@@ -8,10 +8,12 @@
 //!
 //! The parts: `hosts` finds addresses, `opening` makes a connection of one, `connection` does what
 //! the session asks, `transaction` says what a message needs and what replies mean, `fitting` makes a message
-//! fit what a host lists, `attempt` goes from host to host, `heard` keeps what they have said, `pool` keeps connections for the next message, `room` bounds those to one host, `gate` is where content waits, `path`
+//! fit what a host lists, `attempt` goes from host to host, `heard` keeps what they have said, `chunkless` which
+//! of them do not take chunks, `pool` keeps connections for the next message, `room` bounds those to one host, `gate` is where content waits, `path`
 //! tells where mail would go.
 
 mod attempt;
+mod chunkless;
 mod connection;
 mod fitting;
 mod gate;
@@ -33,6 +35,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use attempt::Course;
+use chunkless::Chunkless;
 use connection::Connection;
 use gate::Gate;
 use pool::Pool;
@@ -67,6 +70,7 @@ pub struct Deliverer {
     metrics: Metrics,
     pool: Arc<Pool>,
     room: Arc<Room>,
+    chunkless: Chunkless,
     gate: Gate,
 }
 
@@ -84,6 +88,7 @@ impl Deliverer {
             network,
             metrics,
             pool,
+            chunkless: Chunkless::default(),
             gate: Gate,
         })
     }

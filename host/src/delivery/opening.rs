@@ -52,6 +52,8 @@ pub(super) struct Opening<'a> {
     pub(super) settings: &'a Settings,
     pub(super) smarthost: &'a Smarthost,
     pub(super) target: &'a Target,
+    /// Whether content may go in chunks.
+    pub(super) chunking: bool,
 }
 
 /// How a try to open a connection failed.
@@ -119,6 +121,7 @@ impl Opening<'_> {
             timeouts: self.settings.timeouts.clone(),
             tls,
             credentials: login.map(|login| Credentials::new(&login.user, &login.password)),
+            chunking: self.chunking,
         });
         let piece_time_max = self.settings.timeouts.content_block;
         let mut connection = Connection::new(stream, session, self.host(), piece_time_max);
@@ -256,6 +259,7 @@ pub(super) fn closed_by(host: &RemoteHost, closed: Closed) -> Failure {
         | Closed::Hello(reply)
         | Closed::TlsRefused(reply)
         | Closed::AuthRefused(reply)
+        | Closed::ChunkingUnknown(reply)
         | Closed::Peer(reply)
             if reply.is_transient() || reply.is_permanent() =>
         {
@@ -266,6 +270,7 @@ pub(super) fn closed_by(host: &RemoteHost, closed: Closed) -> Failure {
         | Closed::Hello(reply)
         | Closed::TlsRefused(reply)
         | Closed::AuthRefused(reply)
+        | Closed::ChunkingUnknown(reply)
         | Closed::Peer(reply) => ours(
             (4, 5, 0),
             format!(

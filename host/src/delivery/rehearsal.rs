@@ -4,6 +4,8 @@
 //! line on purpose and not on the protocol core, so that it can break every rule, and it notes what
 //! it was sent and in which pieces.
 
+mod wire;
+
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
@@ -14,7 +16,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use outpost_smtp::{Body, Mailbox, ReversePath};
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+use tokio::io::duplex;
+
+use wire::Wire;
 
 use super::{Deliverer, Metrics, Network, OpenContent, Settings};
 use crate::dns::{Resolver, Table};
@@ -63,6 +67,7 @@ pub(super) struct Script {
     acts: Arc<Mutex<Vec<Cue>>>,
     acceptor: Option<tls::Server>,
     is_implicit: bool,
+    knows_bdat: bool,
     seen: Arc<Mutex<Seen>>,
 }
 
@@ -101,6 +106,7 @@ impl Script {
             acts: Arc::default(),
             acceptor: None,
             is_implicit: false,
+            knows_bdat: true,
             seen: Arc::default(),
         }
     }
@@ -119,6 +125,12 @@ impl Script {
     /// Lists this instead.
     pub(super) fn listing(mut self, extensions: &[&'static str]) -> Self {
         self.extensions = extensions.to_vec();
+        self
+    }
+
+    /// Knows no BDAT: what stands behind it are commands.
+    pub(super) fn without_bdat(mut self) -> Self {
+        self.knows_bdat = false;
         self
     }
 
@@ -199,7 +211,7 @@ impl Script {
                     self.answer(wire, &command, &reply).await?;
                 }
                 "DATA" => self.data(wire, &command).await?,
-                "BDAT" => self.chunk(wire, &command).await?,
+                "BDAT" if self.knows_bdat => self.chunk(wire, &command).await?,
                 "QUIT" => {
                     self.answer(wire, &command, "221 2.0.0 Bye\r\n").await?;
                     return Ok(());
@@ -215,7 +227,10 @@ impl Script {
                 "AUTH" => {
                     self.answer(wire, &command, "235 2.7.0 Welcome\r\n").await?;
                 }
-                _ => self.answer(wire, &command, "250 2.0.0 Ok\r\n").await?,
+                "HELO" | "MAIL" | "RCPT" | "RSET" => {
+                    self.answer(wire, &command, "250 2.0.0 Ok\r\n").await?;
+                }
+                _ => self.answer(wire, &command, "500 5.5.2 What?\r\n").await?,
             }
         }
     }
@@ -285,78 +300,6 @@ impl Script {
         wire.stream = Box::new(stream);
         wire.seen.lock().unwrap().handshakes += 1;
         Ok(())
-    }
-}
-
-/// A connection as a scripted host sees it.
-struct Wire {
-    stream: Box<dyn Stream>,
-    buffer: Vec<u8>,
-    seen: Arc<Mutex<Seen>>,
-}
-
-impl Wire {
-    async fn read(&mut self) -> io::Result<()> {
-        let before = self.buffer.len();
-        if self.stream.read_buf(&mut self.buffer).await? == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        let read = String::from_utf8_lossy(&self.buffer[before..]).into_owned();
-        self.seen.lock().unwrap().reads.push(read);
-        Ok(())
-    }
-
-    async fn line(&mut self) -> io::Result<String> {
-        loop {
-            if let Some(end) = self.buffer.windows(2).position(|pair| pair == b"\r\n") {
-                let line: Vec<u8> = self.buffer.drain(..end + 2).collect();
-                return Ok(String::from_utf8_lossy(&line[..end]).into_owned());
-            }
-            self.buffer.reserve(4096);
-            self.read().await?;
-        }
-    }
-
-    async fn content_up_to(&mut self, octets: usize) -> io::Result<()> {
-        while self.buffer.len() < octets {
-            self.buffer.reserve(4096);
-            self.read().await?;
-        }
-        Ok(())
-    }
-
-    async fn say(&mut self, text: &str) -> io::Result<()> {
-        self.stream.write_all(text.as_bytes()).await?;
-        self.stream.flush().await
-    }
-
-    async fn act(&mut self, act: Act) -> io::Result<()> {
-        match act {
-            Act::Say(text) => self.say(text).await,
-            Act::SayAndCut(text) => {
-                self.say(text).await?;
-                Err(io::ErrorKind::Other.into())
-            }
-            Act::Hang => std::future::pending().await,
-            Act::Late(pause, text) => {
-                tokio::time::sleep(pause).await;
-                self.say(text).await
-            }
-            Act::StopReading => {
-                self.say("354 Go on\r\n").await?;
-                std::future::pending().await
-            }
-            Act::Drip(text, pause) => {
-                for octet in text.chars() {
-                    tokio::time::sleep(pause).await;
-                    self.say(octet.encode_utf8(&mut [0; 4])).await?;
-                }
-                std::future::pending().await
-            }
-            Act::Usual | Act::Cut | Act::CutInContent(_) | Act::RefuseInContent(..) => {
-                Err(io::ErrorKind::Other.into())
-            }
-        }
     }
 }
 

@@ -86,7 +86,7 @@ pub(super) fn fates(
         // RFC 5321 §3.8: the host says nothing of the recipient, only that it will not go on.
         let is_broken_off = reply.code == 421;
         // Nobody has looked at the message: it has every chance with DATA.
-        let is_unread = report.is_chunking_unknown && matches!(reply.code, 500 | 502);
+        let is_unread = matches!(ending, Some(Closed::ChunkingUnknown(said)) if *said == reply);
         if is_one_too_many || is_broken_off || is_unread {
             fates.remaining.push(recipient);
             continue;

@@ -26,6 +26,7 @@ impl Session {
         if reply.is_positive() {
             if is_extended {
                 self.extensions = Extensions::parse(&reply.text);
+                self.extensions.chunking &= self.settings.chunking;
             }
             return self.secure();
         }

@@ -14,9 +14,6 @@ pub struct Report {
     pub content_sent: bool,
     /// The replies were made here, because the peer could not have taken the message.
     pub is_local: bool,
-    /// The peer lists CHUNKING and does not know BDAT. The next transaction on this connection uses DATA,
-    /// and has every chance.
-    pub is_chunking_unknown: bool,
 }
 
 impl Report {
@@ -26,7 +23,6 @@ impl Report {
             recipients,
             content_sent: false,
             is_local: false,
-            is_chunking_unknown: false,
         }
     }
 

@@ -66,8 +66,8 @@ impl Session {
             State::Envelope(envelope) => self.envelope_replied(envelope, reply),
             // Neither yes nor no: it stays unknown.
             State::End(..) if reply.is_intermediate() => protocol_error("3yz after the content"),
-            State::End(outcome, Ending::LastChunk { before, is_first }) => {
-                self.chunk_replied(outcome, reply, before, is_first)
+            State::End(outcome, Ending::LastChunk { before }) => {
+                self.chunk_replied(outcome, reply, before)
             }
             State::End(outcome, Ending::Dot) => {
                 self.report = Some(outcome.report(reply).after_content());
@@ -79,11 +79,19 @@ impl Session {
             }
             State::Content(outcome, Writer::Chunks(mut chunks)) => {
                 if reply.is_positive() && chunks.taken() {
-                    return State::Content(outcome, Writer::Chunks(chunks));
+                    // Who answers what stood behind the command as well has not taken it for content.
+                    if !self.is_chunking_proven && !self.input.is_empty() {
+                        return protocol_error("more than one reply to the first chunk");
+                    }
+                    self.is_chunking_proven = true;
+                    return match chunks.proven(&mut self.output) {
+                        Some(ending) => State::End(outcome, ending),
+                        None => State::Content(outcome, Writer::Chunks(chunks)),
+                    };
                 }
                 match chunks.rest() {
                     Some(rest) if reply.is_transient() || reply.is_permanent() => {
-                        self.chunk_refused(outcome, reply, chunks.is_first(), rest)
+                        self.chunk_refused(outcome, reply, rest)
                     }
                     _ => protocol_error("unexpected reply to a chunk"),
                 }
@@ -103,40 +111,30 @@ impl Session {
     }
 
     /// A reply to one of the last chunks; `before`: replies that come before the last one.
-    fn chunk_replied(
-        &mut self,
-        outcome: Outcome,
-        reply: Reply,
-        before: usize,
-        is_first: bool,
-    ) -> State {
+    fn chunk_replied(&mut self, outcome: Outcome, reply: Reply, before: usize) -> State {
         if !reply.is_positive() {
-            return self.chunk_refused(outcome, reply, is_first, before);
+            return self.chunk_refused(outcome, reply, before);
         }
+        self.is_chunking_proven = true;
         let Some(before) = before.checked_sub(1) else {
             self.report = Some(outcome.report(reply).after_content());
             return State::Ready;
         };
-        let is_first = false;
-        State::End(outcome, Ending::LastChunk { before, is_first })
+        State::End(outcome, Ending::LastChunk { before })
     }
 
     /// A chunk was refused, and the content with it (RFC 3030 §2). `rest`: replies that still come.
-    fn chunk_refused(
-        &mut self,
-        outcome: Outcome,
-        reply: Reply,
-        is_first: bool,
-        rest: usize,
-    ) -> State {
-        let mut report = outcome.report(reply.clone());
-        if is_first && is_unknown_command(&reply) {
-            // Somebody in between lists what the peer cannot do.
-            self.extensions.chunking = false;
-            report.is_chunking_unknown = true;
+    fn chunk_refused(&mut self, outcome: Outcome, reply: Reply, rest: usize) -> State {
+        self.report = Some(outcome.report(reply.clone()));
+        if self.is_chunking_proven {
+            return self.after_refusal(rest);
         }
-        self.report = Some(report);
-        self.after_refusal(rest)
+        // What stood behind the command may have been read as a command as well. So the replies that come
+        // cannot be told apart, and whatever is sent may be taken for something else: not even QUIT follows.
+        State::Closed(match is_about_the_command(&reply) {
+            true => Closed::ChunkingUnknown(reply),
+            false => Closed::Peer(reply),
+        })
     }
 
     fn after_refusal(&mut self, replies: usize) -> State {
@@ -160,7 +158,10 @@ impl Session {
                 envelope.send(&mut self.output);
                 State::Envelope(envelope)
             }
-            Next::Content(outcome) => State::Content(outcome, Writer::new(&self.extensions)),
+            Next::Content(outcome) => State::Content(
+                outcome,
+                Writer::new(&self.extensions, self.is_chunking_proven),
+            ),
             Next::EmptyContent(report) => {
                 self.send(".");
                 State::EmptyEnd(report)
@@ -178,9 +179,13 @@ impl Session {
     }
 }
 
-/// Whether BDAT is no command there (RFC 5321 §4.2.4).
-fn is_unknown_command(reply: &Reply) -> bool {
-    matches!(reply.code, 500 | 502)
+/// Whether a reply is about the command and not about the message: 500 to 504 are about syntax and sequence
+/// (RFC 5321 §4.2.1, §4.2.2), and so are X.5.1, X.5.2 and X.5.4 with whatever code (RFC 3463 §3.6).
+fn is_about_the_command(reply: &Reply) -> bool {
+    let is_protocol_status = reply
+        .enhanced
+        .is_some_and(|status| status.subject == 5 && matches!(status.detail, 1 | 2 | 4));
+    matches!(reply.code, 500..=504) || is_protocol_status
 }
 
 /// The peer cannot be understood any more; what it has decided about a transaction is not known.

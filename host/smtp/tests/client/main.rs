@@ -81,6 +81,7 @@ fn settings(tls: Tls, credentials: Option<Credentials>) -> Settings {
         timeouts: Timeouts::default(),
         tls,
         credentials,
+        chunking: true,
     }
 }
 

@@ -93,6 +93,7 @@ async fn transact(ending: Ending) -> Result<Report, Break> {
         timeouts,
         tls: Tls::Never,
         credentials: None,
+        chunking: true,
     });
     let target = Target {
         name: "mx.example".to_owned(),

@@ -17,13 +17,14 @@ const POINTS: [&str; 8] = [
 ];
 
 /// The same where content goes in chunks.
-const POINTS_WITH_CHUNKS: [&str; 8] = [
+const POINTS_WITH_CHUNKS: [&str; 9] = [
     "connect",
     "EHLO",
     "MAIL",
     "RCPT TO:<first",
     "RCPT TO:<refused",
     "RCPT TO:<last",
+    "BDAT 12",
     "BDAT 1000",
     "BDAT 90 LAST",
 ];
@@ -68,7 +69,7 @@ fn ways() -> Vec<Act> {
 #[tokio::test(start_paused = true)]
 async fn wherever_and_however_a_host_breaks_off_nobody_is_lost_and_duplicates_are_announced() {
     let chunking = [&EVERYTHING[..], &["CHUNKING"]].concat();
-    let dialogues: [(&[&'static str], &[&'static str; 8]); 4] = [
+    let dialogues: [(&[&'static str], &[&'static str]); 4] = [
         (&EVERYTHING, &POINTS),
         (&["8BITMIME"], &POINTS),
         (&chunking, &POINTS_WITH_CHUNKS),
