@@ -409,7 +409,7 @@ text
             "line 7: name: ",
             "line 8: unknown variant `host`",
             "line 9: is not JSON: expected value at column 1",
-            "line 10: is not JSON: EOF while parsing an object at column 8",
+            "line 10: is not JSON: EOF while parsing a value at column 8",
         ];
         assert_eq!(problems.len(), begins.len(), "{problems:#?}");
         for (problem, begin) in problems.iter().zip(begins) {
