@@ -132,9 +132,10 @@ impl<'a> Hosts<'a> {
             .await
             .map_err(no_exchange)?;
         let has_mx = !matches!(exchanges.as_slice(), [only] if only.host == domain);
-        let own_name = &settings.hostname;
+        // RFC 5321 §5.1 is about a host that finds itself among those that take the mail. Where another server
+        // does so on this machine it has our name, and is no circle.
         let exchanges = Exchange::before(exchanges, |exchange| {
-            exchange.host.eq_ignore_ascii_case(own_name)
+            settings.listens_on_mx_port && exchange.host.eq_ignore_ascii_case(&settings.hostname)
         });
         if exchanges.is_empty() {
             return Err(loops());

@@ -9,7 +9,7 @@ use outpost_smtp::Timeouts;
 /// How mail is delivered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Our name in EHLO, by which we know ourselves among MX hosts.
+    /// Our name in EHLO, by which we know ourselves among MX hosts where we listen on their port.
     pub hostname: String,
     /// How to speak to the smarthosts of the routes, by `host:port` as next hops name them.
     pub smarthosts: HashMap<String, Smarthost>,
@@ -19,7 +19,7 @@ pub struct Settings {
     pub connect_time_max: Duration,
     /// The port of MX hosts: 25, but in tests.
     pub mx_port: u16,
-    /// Whether this relay itself listens on that port. If it does, an MX host at one of this
+    /// Whether this relay itself listens on that port. If it does, an MX host of our name or at one of this
     /// machine's addresses is this relay; if not, it is another server on the same machine.
     pub listens_on_mx_port: bool,
     /// Which family of addresses is tried first.

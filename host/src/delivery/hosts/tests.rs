@@ -104,15 +104,11 @@ async fn a_search_without_a_host_says_what_becomes_of_the_mail() {
         .mx("hollow.example", 10, "nowhere.example")
         .mx("half.example", 10, "nowhere.example")
         .mx("half.example", 20, "lame.example")
-        .mx("circle.example", 10, "Relay.example")
-        .mx("circle.example", 20, "other.example")
         .mx("zero.example", 10, "zero-host.example")
         .address("zero-host.example", "0.0.0.0")
-        .address("other.example", "192.0.2.1")
         .alias("bare.example", "bare-target.example")
         .mx("bare-sibling.example", 1, "x")
         .failing("lame.example");
-    let table = table.address("relay.example", "192.0.2.77");
     for (domain, outcome) in [
         ("none.example", "bounced 550 5.1.2"),
         ("null.example", "bounced 556 5.1.10"),
@@ -120,8 +116,6 @@ async fn a_search_without_a_host_says_what_becomes_of_the_mail() {
         ("zero.example", "bounced 550 5.4.4"),
         ("half.example", "deferred 451 4.4.3"),
         ("lame.example", "deferred 451 4.4.3"),
-        ("circle.example", "bounced 554 5.4.6"),
-        ("relay.example", "bounced 554 5.4.6"),
         ("bare.example", "bounced 550 5.1.2"),
         ("[192.0.2]", "bounced 550 5.1.3"),
         ("[ipv6:192.0.2.1]", "bounced 550 5.1.3"),
@@ -171,25 +165,58 @@ async fn only_hosts_preferred_over_ourselves_are_tried() {
     };
     let named = Settings {
         hostname: "ours.example".to_owned(),
+        listens_on_mx_port: true,
         ..settings()
     };
     let addressed = Settings {
         listens_on_mx_port: true,
         ..settings()
     };
-    for settings in [named, addressed] {
+    // By our address alone, by our name alone, and by none where we do not listen.
+    let elsewhere = || {
+        let table = Table::new().mx("a.example", 10, "better.example");
+        let table = table.mx("a.example", 20, "Ours.example");
+        let table = table.address("better.example", "192.0.2.1");
+        table.address("ours.example", "192.0.2.77")
+    };
+    for (table, settings) in [(table(), addressed.clone()), (elsewhere(), named.clone())] {
         assert_eq!(
-            search(table(), settings.clone(), "a.example")
-                .await
-                .unwrap(),
+            search(table, settings, "a.example").await.unwrap(),
             ["better.example 192.0.2.1:25"]
         );
     }
-    let neighbour = settings();
-    assert_eq!(
-        search(table(), neighbour, "a.example").await.unwrap().len(),
-        4
-    );
+    let neighbour = Settings {
+        listens_on_mx_port: false,
+        ..named.clone()
+    };
+    let found = search(table(), neighbour, "a.example").await.unwrap();
+    assert_eq!(found.len(), 4);
+    let found = search(elsewhere(), addressed, "a.example").await.unwrap();
+    assert_eq!(found.len(), 2);
+}
+
+#[tokio::test]
+async fn our_name_is_a_loop_when_we_listen_there_and_another_server_when_we_do_not() {
+    let table = Table::new()
+        .mx("a.example", 10, "Relay.example")
+        .mx("a.example", 20, "other.example")
+        .address("other.example", "192.0.2.1")
+        .address("relay.example", "192.0.2.77");
+    for (domain, first) in [
+        ("a.example", "relay.example 192.0.2.77:25"),
+        ("relay.example", "relay.example 192.0.2.77:25"),
+    ] {
+        let listening = Settings {
+            listens_on_mx_port: true,
+            ..settings()
+        };
+        assert_eq!(
+            search(table.clone(), listening, domain).await.unwrap_err(),
+            "bounced 554 5.4.6"
+        );
+        let found = search(table.clone(), settings(), domain).await.unwrap();
+        assert_eq!(found[0], first);
+    }
 }
 
 #[tokio::test]
