@@ -188,6 +188,17 @@ impl Session {
         matches!(self.state, State::End(..))
     }
 
+    /// What was said to EHLO while the answer to HELO is awaited, but for 500 and 502, which say that it is not
+    /// known. If the connection breaks now, this is why.
+    pub fn ehlo_refusal(&self) -> Option<&Reply> {
+        match &self.state {
+            State::Hello { refusal } => refusal
+                .as_ref()
+                .filter(|reply| !matches!(reply.code, 500 | 502)),
+            _ => None,
+        }
+    }
+
     /// How the conversation has ended, if it has. What is still to be sent then is a farewell, on which
     /// nothing depends.
     pub fn ending(&self) -> Option<&Closed> {

@@ -177,6 +177,11 @@ impl Connection {
         *self.session.extensions() != Extensions::default()
     }
 
+    /// What the host has said to EHLO, if HELO has no answer yet.
+    pub(super) fn ehlo_refusal(&self) -> Option<Reply> {
+        self.session.ehlo_refusal().cloned()
+    }
+
     /// Whether the host lists STARTTLS, and has neither started nor refused to: where TLS is wanted, the
     /// command is under way.
     pub(super) fn is_starting_tls(&self) -> bool {

@@ -144,10 +144,21 @@ impl Opening<'_> {
                     return Err(Refusal::Final(self.closed(closed)));
                 }
                 // In TLS 1.3 a host can refuse a handshake after it is done for us.
-                Err(error) if connection.host().tls.is_some() && !connection.has_greeted() => {
+                Err(error)
+                    if connection.host().tls.is_some()
+                        && !connection.has_greeted()
+                        && connection.ehlo_refusal().is_none() =>
+                {
                     return Err(Refusal::Handshake(HandshakeError::Failed(error)));
                 }
-                Err(error) => return Err(self.refusal(tls, &connection, self.lost(&error))),
+                Err(error) => {
+                    // Who breaks off at HELO may have said why to EHLO.
+                    let failure = match connection.ehlo_refusal() {
+                        Some(reply) => self.closed(Closed::Hello(reply)),
+                        None => self.lost(&error),
+                    };
+                    return Err(self.refusal(tls, &connection, failure));
+                }
             }
         }
     }

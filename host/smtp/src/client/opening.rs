@@ -19,7 +19,7 @@ impl Session {
     pub(super) fn say_hello(&mut self) -> State {
         self.output
             .extend_from_slice(format!("EHLO {}\r\n", self.settings.ehlo).as_bytes());
-        State::Hello { is_extended: true }
+        State::Hello { refusal: None }
     }
 
     pub(super) fn hello_replied(&mut self, is_extended: bool, reply: Reply) -> State {
@@ -34,7 +34,9 @@ impl Session {
         if is_extended && reply.is_permanent() {
             self.output
                 .extend_from_slice(format!("HELO {}\r\n", self.settings.ehlo).as_bytes());
-            return State::Hello { is_extended: false };
+            return State::Hello {
+                refusal: Some(reply),
+            };
         }
         self.leave(Closed::Hello(reply))
     }

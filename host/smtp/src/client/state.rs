@@ -13,8 +13,9 @@ use super::{Closed, Report, Session};
 pub(super) enum State {
     /// The reply to something comes.
     Greeting,
+    /// To EHLO, or to HELO after this was said to EHLO.
     Hello {
-        is_extended: bool,
+        refusal: Option<Reply>,
     },
     StartTls,
     /// Responses that are still to be sent.
@@ -60,7 +61,7 @@ impl Session {
         match state {
             State::Greeting if reply.code == 220 => self.say_hello(),
             State::Greeting => self.leave(Closed::Greeting(reply)),
-            State::Hello { is_extended } => self.hello_replied(is_extended, reply),
+            State::Hello { refusal } => self.hello_replied(refusal.is_none(), reply),
             State::StartTls => self.starttls_replied(reply),
             State::Auth(responses) => self.auth_replied(responses, reply),
             State::Envelope(envelope) => self.envelope_replied(envelope, reply),

@@ -273,6 +273,24 @@ fn who_does_not_know_ehlo_is_greeted_with_helo() {
 }
 
 #[test]
+fn what_was_said_to_ehlo_is_known_until_helo_is_answered() {
+    let mut client = Client::new(settings(Tls::Never, None));
+    client.hears("220 mx|");
+    assert_eq!(client.session.ehlo_refusal(), None);
+    assert_eq!(client.hears("554 5.7.1 no|"), "HELO us.example|");
+    let refusal = Reply::new(554, (5, 7, 1), "no");
+    assert_eq!(client.session.ehlo_refusal(), Some(&refusal));
+    client.hears("250 mx|");
+    assert_eq!(client.session.ehlo_refusal(), None);
+    assert_eq!(client.last, Step::Ready);
+    // Who does not know EHLO has refused nobody.
+    let mut client = Client::new(settings(Tls::Never, None));
+    client.hears("220 mx|502 what|");
+    assert!(client.is_waiting());
+    assert_eq!(client.session.ehlo_refusal(), None);
+}
+
+#[test]
 fn a_refused_greeting_ends_it() {
     let (sent, closed) = closed_after(Tls::Never, None, &["554 no service|"]);
     assert_eq!(

@@ -149,6 +149,17 @@ async fn the_last_host_to_break_off_says_why_mail_waits() {
             Act::Say("451 4.3.0 Not now\r\n"),
             "deferred 451 4.3.0",
         ),
+        // Who closes before HELO has said why to EHLO, unless he did not know it.
+        (
+            "EHLO",
+            Act::SayAndCut("554 5.7.1 Your address is blocked\r\n"),
+            "deferred 554 5.7.1",
+        ),
+        (
+            "EHLO",
+            Act::SayAndCut("502 5.5.1 What?\r\n"),
+            "deferred 451 4.4.2 local",
+        ),
         // Who does not wait for our farewell is heard as well.
         (
             "connect",
