@@ -12,6 +12,7 @@ mod servers;
 mod table;
 
 use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +26,10 @@ use servers::Servers;
 /// Addresses kept of one host, of each family. A host that is named with more is reached by the
 /// first of them or is in no state to take mail.
 pub const ADDRESSES_MAX: usize = 8;
+
+/// How long the other family of addresses is waited for once one has been answered. Some name servers leave
+/// questions about AAAA without an answer; who knows both says both at once.
+const OTHER_FAMILY_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// Which name servers are asked, and for how long.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -155,13 +160,14 @@ impl Resolver {
     }
 
     async fn any_addresses(&self, host: &str, names: Names) -> Result<Vec<IpAddr>, Problem> {
-        let (ipv4, ipv6) = match self.servers.source()? {
+        match self.servers.source()? {
             Source::Network(client) => {
-                tokio::join!(client.ipv4(host, names), client.ipv6(host, names))
+                both_families(client.ipv4(host, names), client.ipv6(host, names)).await
             }
-            Source::Table(table) => (table.ipv4(host, names).await, table.ipv6(host, names).await),
-        };
-        join_families(ipv4, ipv6)
+            Source::Table(table) => {
+                both_families(table.ipv4(host, names), table.ipv6(host, names)).await
+            }
+        }
     }
 
     async fn mx(&self, domain: &str) -> Result<Vec<MxRecord>, Problem> {
@@ -179,6 +185,34 @@ impl Resolver {
             .await
             .unwrap_or_else(|_| Err(Problem::Temporary("timed out".to_owned())))
     }
+}
+
+/// The addresses of both families. Once one has been answered with some, the other has [`OTHER_FAMILY_TIME_MAX`].
+async fn both_families(
+    ipv4: impl Future<Output = Result<Vec<IpAddr>, Problem>>,
+    ipv6: impl Future<Output = Result<Vec<IpAddr>, Problem>>,
+) -> Result<Vec<IpAddr>, Problem> {
+    let (mut ipv4, mut ipv6) = (pin!(ipv4), pin!(ipv6));
+    let (ipv4, ipv6) = tokio::select! {
+        ipv4 = &mut ipv4 => {
+            let ipv6 = beside(&ipv4, ipv6).await;
+            (ipv4, ipv6)
+        }
+        ipv6 = &mut ipv6 => (beside(&ipv6, ipv4).await, ipv6),
+    };
+    join_families(ipv4, ipv6)
+}
+
+/// The answer about one family, beside that about the other.
+async fn beside(
+    other: &Result<Vec<IpAddr>, Problem>,
+    answer: impl Future<Output = Result<Vec<IpAddr>, Problem>>,
+) -> Result<Vec<IpAddr>, Problem> {
+    if other.is_err() {
+        return answer.await;
+    }
+    let in_time = timeout(OTHER_FAMILY_TIME_MAX, answer).await;
+    in_time.unwrap_or_else(|_| Err(Problem::Temporary("timed out".to_owned())))
 }
 
 /// The addresses of both families. One that answers is enough; a temporary failure of the other
@@ -313,6 +347,30 @@ mod tests {
             .unwrap();
         assert_eq!(addresses.len(), 2 * ADDRESSES_MAX);
         assert!(addresses[ADDRESSES_MAX].is_ipv6());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_family_without_an_answer_is_waited_for_no_longer_than_two_seconds() {
+        let some = || Ok(vec!["192.0.2.1".parse().unwrap()]);
+        let more = || Ok(vec!["2001:db8::1".parse().unwrap()]);
+        let after = async |seconds, answer| {
+            tokio::time::sleep(Duration::from_secs(seconds)).await;
+            answer
+        };
+        let both = || Ok([some().unwrap(), more().unwrap()].concat());
+        let none = || Err(Problem::NoRecord);
+        for (ipv4, ipv6, addresses, seconds) in [
+            (after(0, some()), after(30, more()), some(), 2),
+            (after(30, some()), after(3, more()), more(), 5),
+            (after(0, some()), after(1, more()), both(), 1),
+            // Where there is no address yet, the other one is needed.
+            (after(0, none()), after(15, more()), more(), 15),
+            (after(15, some()), after(0, none()), some(), 15),
+        ] {
+            let begun = tokio::time::Instant::now();
+            assert_eq!(both_families(ipv4, ipv6).await, addresses);
+            assert_eq!(begun.elapsed(), Duration::from_secs(seconds));
+        }
     }
 
     #[test]
