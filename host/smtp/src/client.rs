@@ -163,7 +163,7 @@ impl Session {
     /// Tells that the first `octets` of the output have been sent.
     pub fn sent(&mut self, octets: usize) {
         let octets = octets.min(self.output.len());
-        if let State::Auth(_) = self.state {
+        if let State::Auth(..) = self.state {
             self.output[..octets].fill(0);
         }
         self.output.drain(..octets);
@@ -269,7 +269,7 @@ impl Session {
             State::Quit | State::Closed(_) => timeouts.quit,
             State::Hello { .. }
             | State::StartTls
-            | State::Auth(_)
+            | State::Auth(..)
             | State::Refused { .. }
             | State::Reset
             | State::Handshake => timeouts.hello,

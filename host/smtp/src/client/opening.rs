@@ -79,6 +79,7 @@ impl Session {
             return State::Ready;
         };
         let mut responses = VecDeque::new();
+        let mut mechanism = Mechanism::Plain;
         let mut command = if self.extensions.auth.contains(&Mechanism::Plain) {
             let mut response = credentials.encode_plain();
             let command = format!("AUTH PLAIN {response}\r\n");
@@ -90,6 +91,7 @@ impl Session {
                 command
             }
         } else if self.extensions.auth.contains(&Mechanism::Login) {
+            mechanism = Mechanism::Login;
             responses.push_back(encode(&credentials.name));
             responses.push_back(encode(&credentials.password));
             "AUTH LOGIN\r\n".to_owned()
@@ -98,10 +100,15 @@ impl Session {
         };
         self.output.extend_from_slice(command.as_bytes());
         wipe(&mut command);
-        State::Auth(responses)
+        State::Auth(mechanism, responses)
     }
 
-    pub(super) fn auth_replied(&mut self, mut responses: VecDeque<String>, reply: Reply) -> State {
+    pub(super) fn auth_replied(
+        &mut self,
+        mechanism: Mechanism,
+        mut responses: VecDeque<String>,
+        reply: Reply,
+    ) -> State {
         if reply.code == 235 {
             return State::Ready;
         }
@@ -110,7 +117,14 @@ impl Session {
         {
             self.send(&response);
             wipe(&mut response);
-            return State::Auth(responses);
+            return State::Auth(mechanism, responses);
+        }
+        // RFC 4954 §4: 504 says that it does not take this mechanism, whatever it lists, and nothing of the login.
+        if reply.code == 504 {
+            self.extensions.auth.retain(|listed| *listed != mechanism);
+            if !self.extensions.auth.is_empty() {
+                return self.log_in();
+            }
         }
         if reply.is_transient() || reply.is_permanent() {
             return self.leave(Closed::AuthRefused(reply));

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use crate::auth::Mechanism;
 use crate::reply::Reply;
 
 use super::content::{Ending, Writer};
@@ -18,8 +19,8 @@ pub(super) enum State {
         refusal: Option<Reply>,
     },
     StartTls,
-    /// Responses that are still to be sent.
-    Auth(VecDeque<String>),
+    /// To AUTH with this mechanism, or to a response. The responses are still to be sent.
+    Auth(Mechanism, VecDeque<String>),
     Envelope(Envelope),
     /// The reply to the end of the content comes, after those to chunks before it.
     End(Outcome, Ending),
@@ -63,7 +64,7 @@ impl Session {
             State::Greeting => self.leave(Closed::Greeting(reply)),
             State::Hello { refusal } => self.hello_replied(refusal.is_none(), reply),
             State::StartTls => self.starttls_replied(reply),
-            State::Auth(responses) => self.auth_replied(responses, reply),
+            State::Auth(mechanism, responses) => self.auth_replied(mechanism, responses, reply),
             State::Envelope(envelope) => self.envelope_replied(envelope, reply),
             // Neither yes nor no: it stays unknown.
             State::End(..) if reply.is_intermediate() => protocol_error("3yz after the content"),

@@ -392,6 +392,29 @@ fn a_login_uses_plain_or_else_login() {
 }
 
 #[test]
+fn a_mechanism_that_is_listed_and_not_taken_leaves_the_login_to_the_other() {
+    for list in ["PLAIN LOGIN", "LOGIN PLAIN"] {
+        let (mut client, sent) = logging_in(list, Credentials::new("u", "p"));
+        assert_eq!(sent, "AUTH PLAIN AHUAcA==|");
+        assert_eq!(client.hears("504 5.5.4 not that|"), "AUTH LOGIN|");
+        assert_eq!(client.hears("334 VXNlcm5hbWU6|"), "dQ==|");
+        assert_eq!(client.hears("334 UGFzc3dvcmQ6|"), "cA==|");
+        client.hears("235 2.7.0 ok|");
+        assert_eq!(client.last, Step::Ready);
+    }
+    // There is no other, or none that is left.
+    for (list, heard) in [("PLAIN", "504 no|"), ("PLAIN LOGIN", "504 no|504 no|")] {
+        let (mut client, _) = logging_in(list, Credentials::new("u", "p"));
+        client.hears(heard);
+        let refused = Closed::AuthRefused(Reply::plain(504, "no"));
+        assert_eq!(client.last, Step::Closed(refused), "{list}");
+    }
+    // The password is wrong, with whatever mechanism.
+    let (mut client, _) = logging_in("PLAIN LOGIN", Credentials::new("u", "p"));
+    assert_eq!(client.hears("535 5.7.8 no|"), "QUIT|");
+}
+
+#[test]
 fn a_long_password_does_not_go_into_the_command() {
     let (mut client, sent) = logging_in("PLAIN", Credentials::new("u", "p".repeat(500)));
     assert_eq!(sent, "AUTH PLAIN|");
