@@ -159,13 +159,15 @@ impl Reply {
 }
 
 impl fmt::Display for Reply {
-    /// One line for a log or a report: `550 5.7.1 text`.
+    /// One line for a log or a trail: `550 5.7.1 text`. Letters of any script stay; what is no letter, such as
+    /// controls and what turns the reading direction, does not.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.code)?;
         if let Some(enhanced) = self.enhanced {
             write!(f, " {enhanced}")?;
         }
-        for line in printable(&self.text).split('\n') {
+        let text = self.text.chars().take(REPLY_TEXT_OCTETS_MAX).map(readable);
+        for line in text.collect::<String>().split('\n') {
             write!(f, " {line}")?;
         }
         Ok(())
@@ -174,14 +176,27 @@ impl fmt::Display for Reply {
 
 /// The text in ASCII without controls but `\n`, cut at [`REPLY_TEXT_OCTETS_MAX`].
 fn printable(text: &str) -> String {
-    text.chars()
-        .take(REPLY_TEXT_OCTETS_MAX)
-        .map(|character| match character {
-            '\n' | ' '..='~' => character,
-            _ if character.is_ascii() => ' ',
-            _ => '?',
-        })
-        .collect()
+    let characters = text.chars().take(REPLY_TEXT_OCTETS_MAX);
+    let ascii = characters.map(|character| match readable(character) {
+        readable if readable.is_ascii() => readable,
+        _ => '?',
+    });
+    ascii.collect()
+}
+
+/// The character, or what stands for it where it would not be read as one: controls but `\n`, and the marks of
+/// Unicode that are not seen, break a line or turn the reading direction.
+fn readable(character: char) -> char {
+    match character {
+        '\n' | ' '..='~' => character,
+        _ if character.is_ascii() => ' ',
+        '\u{80}'..='\u{9f}'
+        | '\u{200b}'..='\u{200f}'
+        | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}'
+        | '\u{feff}' => '?',
+        _ => character,
+    }
 }
 
 /// Parts of an ASCII line that are at most `room` long, broken at the last blank that fits.
@@ -235,6 +250,17 @@ mod tests {
     fn controls_and_characters_beyond_ascii_never_leave() {
         let reply = Reply::new(550, (5, 7, 1), "a\r250 Ok\u{0}\u{7f}\tb \u{e9}");
         assert_eq!(written(&reply), "550 5.7.1 a 250 Ok   b ?\r\n");
+    }
+
+    #[test]
+    fn a_log_has_the_letters_of_a_reply_and_nothing_that_misleads() {
+        let reply = Reply::new(550, (5, 1, 1), "f\u{fc}r \u{44f}\u{65e5}\nunbekannt");
+        assert_eq!(
+            reply.to_string(),
+            "550 5.1.1 f\u{fc}r \u{44f}\u{65e5} unbekannt"
+        );
+        let reply = Reply::plain(550, "a\u{1b}b\u{9b}c\u{202e}d\u{2028}e\u{200b}f\r\tg");
+        assert_eq!(reply.to_string(), "550 a b?c?d?e?f  g");
     }
 
     #[test]
