@@ -14,9 +14,10 @@ use tokio::task::JoinHandle;
 
 use crate::message::MessageId;
 
-use super::disk::{Disk, is_full, is_read_only};
+use super::disk::{Disk, is_read_only};
 use super::{Content, PIECE_OCTETS_MAX, Pending, SpoolError};
 use crate::stable::File;
+use crate::stable::is_full;
 
 /// Octets that are written at once: large enough that the disk, not the hand-over, sets the pace.
 const WRITTEN_OCTETS: usize = 256 << 10;

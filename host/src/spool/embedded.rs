@@ -20,7 +20,7 @@ use super::board::Board;
 use super::budget::Budget;
 use super::common::{Common, Opening};
 use super::contents::Contents;
-use super::disk::{Disk, is_full};
+use super::disk::Disk;
 use super::folder::{DATABASE, Folder, JOURNAL};
 use super::inbox::{ChangeRequest, Enqueue, Inbox, Settle};
 use super::intake::{EmbeddedIntake, Received};
@@ -37,6 +37,7 @@ use super::{
     PageRequest, Pending, Record, Selection, Settings, Settlement, Spool, SpoolError, claims,
     queries,
 };
+use crate::stable::is_full;
 
 /// Opens the spool in a data folder, or makes a new one there. Waits for the disk.
 ///

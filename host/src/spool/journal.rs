@@ -17,9 +17,9 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use super::BoxError;
-use super::disk::is_full;
 use super::entries::{self, Entries, Entry};
 use crate::stable::File;
+use crate::stable::is_full;
 
 /// The frames begin at multiples of this, and are filled up to one: whole sectors go to the disk past the
 /// page cache.

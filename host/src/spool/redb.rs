@@ -19,11 +19,12 @@ use redb::{
 use crate::stable::Remembered;
 
 use super::BoxError;
-use super::disk::{is_full, is_read_only};
+use super::disk::is_read_only;
 use super::entries::Entry;
 use super::memtable::{Memtable, Row};
 use super::sheet;
 use super::view::Scan;
+use crate::stable::is_full;
 
 type Octets = &'static [u8];
 

@@ -53,7 +53,7 @@ impl Room {
         if !self.has_reserve && is_free {
             self.has_reserve = match common.disk.keep_reserve() {
                 Ok(()) => true,
-                Err(error) if super::disk::is_full(&error) => false,
+                Err(error) if crate::stable::is_full(&error) => false,
                 Err(error) => {
                     tracing::warn!(%error, "no room can be set aside for a full disk");
                     true

@@ -15,7 +15,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
 use crate::message::MessageId;
 use crate::stable::{File, Remembered};
 
-use super::disk::{Disk, is_full};
+use super::disk::Disk;
 use super::entries::{Entries, Entry};
 use super::journal::{Journal, Mark, ReplayFailure};
 use super::memtable::Memtable;
@@ -25,6 +25,7 @@ use super::sheet::Sheet;
 use super::stored::FORM;
 use super::transaction::Transaction;
 use super::view::View;
+use crate::stable::is_full;
 
 /// A checkpoint is due when so many rows have changed, though the journal has room: bringing a row up
 /// writes a page in the worst case, and all pages are remembered until their sync.

@@ -60,7 +60,8 @@ pub(crate) fn is_no_room(error: &(dyn Error + 'static)) -> bool {
     false
 }
 
-fn is_full(error: &io::Error) -> bool {
+/// Whether the system says that the disk has no room.
+pub(crate) fn is_full(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge

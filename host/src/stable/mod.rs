@@ -13,7 +13,7 @@ mod remembered;
 use std::fmt::Debug;
 use std::io;
 
-pub(crate) use backend::is_no_room;
+pub(crate) use backend::{is_full, is_no_room};
 pub(crate) use remembered::Remembered;
 
 /// An open file.
