@@ -167,7 +167,7 @@ fn mx_relay(names: Names) -> Relay {
         ip,
         &format!(
             "# in clear\n# mx\n[dns]\nservers = [\"{server}\"]\n[delivery]\nmx_port = {SINK}\n\
-             retry = [\"1h\"]\n"
+             retry = [\"1h\"]\n[log]\nfilter = \"info,outpost=debug\"\n"
         ),
         &[],
     )
@@ -176,7 +176,7 @@ fn mx_relay(names: Names) -> Relay {
 #[test]
 fn the_mx_host_of_best_preference_takes_the_mail_and_the_next_when_it_is_down() {
     let [first, second, third] = [(); 3].map(|()| Address::of_this_test());
-    let relay = mx_relay(
+    let mut relay = mx_relay(
         Names::default()
             .mx("d.example", 10, "mx1.d.example")
             .mx("d.example", 20, "mx2.d.example")
@@ -194,6 +194,8 @@ fn the_mx_host_of_best_preference_takes_the_mail_and_the_next_when_it_is_down() 
     wait_until("it is finished", || relay.queued().is_empty());
     let said = trail(&relay, &id);
     assert!(said.contains("mx2.d.example"), "{said}");
+    let passed_over = relay.program().wait_for_line("this host was not asked");
+    assert!(passed_over.contains("mx1.d.example"), "{passed_over}");
     let best = Sink::start(first, &[]);
     // The idle connection to the second ends with it.
     drop(backup);

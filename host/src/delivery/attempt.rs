@@ -170,6 +170,14 @@ impl<'a> Course<'a> {
             if !self.pending.is_empty()
                 && let Err(failure) = self.visit(&target, smarthost).await
             {
+                tracing::debug!(
+                    message_id = %self.message.id,
+                    next_hop = %self.next_hop,
+                    host = target.name,
+                    address = %target.address,
+                    reply = %failure.outcome.reply(),
+                    "this host was not asked about all recipients: the next one is"
+                );
                 self.heard.failed(&target.name, failure);
             }
             self.turn_away();
