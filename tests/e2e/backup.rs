@@ -162,6 +162,17 @@ fn a_backup_that_is_not_whole_is_named_and_restores_nothing() {
     assert!(relay.data().join("directory.redb").exists());
 }
 
+/// What a script says that succeeds in the folder of a relay. Its mounts are its own, and gone with its last process.
+fn said_among_mounts(relay: &Relay, script: &str) -> String {
+    let output = run(Command::new("unshare")
+        .args(["--mount", "sh", "-c", script])
+        .arg(outpost())
+        .current_dir(relay.folder()));
+    let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    assert!(output.status.success(), "{said}");
+    said
+}
+
 #[test]
 fn a_data_folder_that_is_a_disk_of_its_own_is_restored_into() {
     if !may_mount() {
@@ -182,12 +193,7 @@ fn a_data_folder_that_is_a_disk_of_its_own_is_restored_into() {
         ! \"$0\" --config outpost.toml serve
         rmdir data/.restoring data/lost+found; cp -a data/. copy";
     fs::create_dir(relay.folder().join("copy")).unwrap();
-    let output = run(Command::new("unshare")
-        .args(["--mount", "sh", "-c", script])
-        .arg(outpost())
-        .current_dir(relay.folder()));
-    let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
-    assert!(output.status.success(), "{said}");
+    let said = said_among_mounts(&relay, script);
     for line in [
         "restored  ",
         "\ndirectory.redb\nlost+found\nself-signed-cert.pem\nself-signed-key.pem\n700\n",
@@ -209,7 +215,6 @@ fn a_full_disk_is_named_and_keeps_nobody_from_a_backup() {
     }
     let mut relay = Relay::start_in_clear("");
     assert!(relay.terminate().success());
-    // In a namespace of its own, where the disk is gone with the last process.
     let script = "set -e; mount -t tmpfs -o size=96m none data
         \"$0\" --config outpost.toml serve 2>log & serving=$!
         trap 'kill $serving; wait $serving || true; cat log' EXIT
@@ -219,12 +224,7 @@ fn a_full_disk_is_named_and_keeps_nobody_from_a_backup() {
         \"$0\" --config outpost.toml backup b.tar
         rm data/fill
         \"$0\" --config outpost.toml user add --name bob";
-    let output = run(Command::new("unshare")
-        .args(["--mount", "sh", "-c", script])
-        .arg(outpost())
-        .current_dir(relay.folder()));
-    let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
-    assert!(output.status.success(), "{said}");
+    let said = said_among_mounts(&relay, script);
     let full = "outpost: the disk of the data folder is full: make room there, then try again";
     assert_eq!(said.matches(full).count(), 2, "{said}");
     assert!(said.contains("holds    0 users, "), "{said}");
