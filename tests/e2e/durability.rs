@@ -152,16 +152,24 @@ fn syncs(relay: &Relay, password: &str, connections: usize, messages: usize) -> 
     calls.iter().filter(|line| is_sync(line)).count()
 }
 
+/// How often the syncs are counted anew when there were too many.
+const SYNC_COUNTS_MAX: usize = 3;
+
 #[test]
 fn connections_share_their_syncs() {
     let relay = Relay::start_in_clear("");
     let password = relay.user("ann", "a.example");
-    // At most so many syncs for a hundred messages that come and go; half as many are usual.
-    for (connections, messages, most) in [(1, 40, 200), (10, 400, 40), (100, 1_000, 20)] {
-        let syncs = syncs(&relay, &password, connections, messages);
+    // At most so many syncs for a hundred messages that come and go; half as many are usual. Whatever else keeps
+    // the machine busy holds clients back, so that fewer share a sync, and never makes more of them share one.
+    for (connections, messages, most) in [(1, 40, 200), (10, 400, 40), (100, 1_000, 10)] {
+        let is_shared = (0..SYNC_COUNTS_MAX).any(|_| {
+            let syncs = syncs(&relay, &password, connections, messages);
+            eprintln!("{syncs} syncs for {messages} messages over {connections} connections");
+            syncs > 0 && syncs * 100 <= messages * most
+        });
         assert!(
-            syncs > 0 && syncs * 100 <= messages * most,
-            "{syncs} syncs for {messages} messages over {connections} connections"
+            is_shared,
+            "more than {most} syncs for a hundred messages over {connections} connections"
         );
     }
 }
