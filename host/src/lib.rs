@@ -2,7 +2,7 @@
 //!
 //! The modules stand in layers and import downwards only (ARCHITECTURE.md has the map, the tidy
 //! test keeps it): plain types (`message`, `account`, `policy`), one module per outside thing
-//! (`spool`, `directory`, `stable`, `backup`, `plugin`, `net`, `tls`, `dns`, `auth`, `clock`, `telemetry`), tasks
+//! (`spool`, `directory`, `stable`, `regular`, `backup`, `plugin`, `net`, `tls`, `dns`, `auth`, `clock`, `telemetry`), tasks
 //! (`reception`, `queue`, `delivery`, `admin`), and what assembles them (`relay`, `cli`, `config`).
 
 pub mod account;
@@ -21,6 +21,7 @@ pub mod plugin;
 pub mod policy;
 pub mod queue;
 pub mod reception;
+mod regular;
 pub mod relay;
 pub mod sink;
 pub mod spool;

@@ -4,8 +4,11 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::process::Command;
 
-use crate::support::{Client, Relay, Sink, mail, message_id, wait_until};
+use crate::support::{
+    Address, Client, Program, Relay, Sink, mail, message_id, outpost, run, wait_until,
+};
 
 /// Writes a certificate for `relay.test` and its key under names that stay the same.
 fn certify(folder: &Path) {
@@ -356,4 +359,41 @@ fn the_log_follows_its_filter_at_once() {
     relay.program().wait_for_line(said);
     let printed = relay.printed();
     assert_eq!(printed.matches(said).count(), 1, "{printed}");
+}
+
+#[test]
+fn a_configuration_that_came_through_a_pipe_or_is_emptied_stays_in_force() {
+    let folder = tempfile::tempdir().unwrap();
+    let ip = Address::of_this_test();
+    Relay::write_configuration(folder.path(), ip, "# in clear\n");
+    let file = folder.path().join("outpost.toml");
+    let mut piped = Command::new("bash");
+    piped
+        .args(["-c", "exec \"$0\" --config <(cat \"$1\")"])
+        .arg(outpost())
+        .arg(&file)
+        .current_dir(folder.path());
+    let mut relay = Program::start(&mut piped);
+    relay.wait_for_line("user add --domains");
+    let signal = |relay: &Program| {
+        let sent = run(Command::new("kill").args(["-s", "HUP", &relay.id().to_string()]));
+        assert!(sent.status.success(), "{sent:?}");
+    };
+    signal(&relay);
+    let said = relay.wait_for_line("not reloaded, all stays as it was");
+    assert!(said.contains("it is a pipe, not a regular file"), "{said}");
+    assert!(relay.terminate().success());
+
+    let mut relay = Relay::start_in_clear("");
+    let sink = Sink::start(relay.ip, &[]);
+    let password = relay.user("ann", "a.example");
+    let file = relay.folder().join("outpost.toml");
+    fs::write(&file, "").unwrap();
+    relay.signal("HUP");
+    let said = relay
+        .program()
+        .wait_for_line("not reloaded, all stays as it was");
+    assert!(said.contains("nothing is set in it any more"), "{said}");
+    submit(&mut relay.logged_in("ann", &password), "its old way");
+    sink.wait_for(1);
 }

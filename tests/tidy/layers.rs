@@ -12,6 +12,7 @@ const LAYERS: [(u8, &[&str]); 4] = [
             "spool",
             "directory",
             "stable",
+            "regular",
             "backup",
             "plugin",
             "net",

@@ -13,7 +13,7 @@ mod values;
 
 use std::fmt;
 use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +29,7 @@ use crate::net;
 use crate::plugin;
 use crate::queue;
 use crate::reception;
+use crate::regular::{self, ReadError};
 use crate::spool;
 use crate::telemetry;
 use crate::tls;
@@ -165,22 +166,60 @@ impl Reading {
 /// # Errors
 /// [`ConfigError::Unreadable`].
 pub fn read(file: Option<&Path>) -> Result<Reading, ConfigError> {
-    let found = file.map(Path::to_owned).or_else(|| {
-        DEFAULT_FILES
-            .iter()
-            .map(PathBuf::from)
-            .find(|path| is_there(path))
-    });
-    let Some(path) = found else {
+    let found = file.map(Path::to_owned).or_else(default_file);
+    read_by(found, |path| {
+        regular::within(File::open(path)?, FILE_OCTETS_MAX)
+    })
+}
+
+/// Reads it once more for a relay that runs. What stood in the place of a file at the start and is read up, as a pipe
+/// is, would be taken for an empty one now; so would a file that somebody is about to write.
+///
+/// # Errors
+/// [`ConfigError::Unreadable`].
+pub fn read_again(in_force: &Config) -> Result<Reading, ConfigError> {
+    let file = in_force.file.clone().or_else(default_file);
+    let mut reading = read_by(file, |path| regular::read(path, FILE_OCTETS_MAX))?;
+    if reading.config.places.is_empty() && !in_force.places.is_empty() {
+        let text = "nothing is set in it any more; where the defaults are meant, restart the relay";
+        reading.mistakes.push(Mistake {
+            line: None,
+            key: String::new(),
+            text: text.to_owned(),
+        });
+        reading.mistakes.sort();
+    }
+    Ok(reading)
+}
+
+/// The first of [`DEFAULT_FILES`] that is there.
+fn default_file() -> Option<PathBuf> {
+    let mut files = DEFAULT_FILES.iter().map(PathBuf::from);
+    files.find(|path| is_there(path))
+}
+
+fn read_by(
+    file: Option<PathBuf>,
+    octets_of: impl FnOnce(&Path) -> Result<Vec<u8>, ReadError>,
+) -> Result<Reading, ConfigError> {
+    let Some(path) = file else {
         return Ok(Reading {
             config: defaults(),
             mistakes: Vec::new(),
             notes: Vec::new(),
         });
     };
-    let octets = octets_of(&path).map_err(|source| ConfigError::Unreadable {
+    let octets = octets_of(&path).map_err(|error| ConfigError::Unreadable {
         path: path.clone(),
-        source,
+        source: match error {
+            ReadError::System(error) => error,
+            ReadError::NotRegular(_) => io::Error::other(format!(
+                "{error}: it can be read at the start only; restart the relay"
+            )),
+            ReadError::TooLarge(_) => {
+                io::Error::other(format!("{error}: this is no configuration"))
+            }
+        },
     })?;
     let mut reading = read_octets(&octets);
     reading.config.file = Some(path);
@@ -191,19 +230,6 @@ pub fn read(file: Option<&Path>) -> Result<Reading, ConfigError> {
 /// Whether there is something of that name. A link into nowhere is: somebody meant a file to be served.
 fn is_there(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok()
-}
-
-fn octets_of(path: &Path) -> io::Result<Vec<u8>> {
-    let mut octets = Vec::new();
-    let file = File::open(path)?;
-    file.take(FILE_OCTETS_MAX + 1).read_to_end(&mut octets)?;
-    if octets.len() as u64 > FILE_OCTETS_MAX {
-        return Err(io::Error::new(
-            io::ErrorKind::FileTooLarge,
-            format!("it has more than {FILE_OCTETS_MAX} octets: this is no configuration"),
-        ));
-    }
-    Ok(octets)
 }
 
 /// Reads the octets of a file. What is not UTF-8 is told, and the rest is read all the same.

@@ -52,6 +52,11 @@ impl Places {
         }
     }
 
+    /// Whether the file has no key at all.
+    pub(super) fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
     /// Whether the file has that key.
     pub(super) fn has(&self, key: &str) -> bool {
         self.lines.contains_key(key)

@@ -360,3 +360,44 @@ fn a_port_is_either_in_clear_or_tls() {
         found[0].starts_with("line 2: submission.ports: port 465 is in implicit_tls_ports too")
     );
 }
+
+/// A configuration in force that came from this file.
+fn in_force(file: &Path, text: &str) -> Config {
+    fs::write(file, text).unwrap();
+    read(Some(file)).unwrap().into_config().unwrap()
+}
+
+#[test]
+fn a_file_that_says_nothing_any_more_is_no_configuration_for_a_relay_that_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("outpost.toml");
+    let again = |before: &Config, text: &str| {
+        fs::write(&file, text).unwrap();
+        read_again(before).unwrap().into_config().map(drop)
+    };
+    let before = in_force(&file, "hostname = \"a.example\"\n");
+    for text in ["", "# to be written\n"] {
+        let refused = again(&before, text).unwrap_err().to_string();
+        let expected = "outpost.toml: nothing is set in it any more; where the defaults are meant, restart the relay";
+        assert!(refused.ends_with(expected), "{refused}");
+        assert!(
+            read(Some(&file)).unwrap().mistakes.is_empty(),
+            "as at the start"
+        );
+    }
+    again(&before, "hostname = \"b.example\"\n").unwrap();
+    let empty = in_force(&file, "");
+    again(&empty, "# still nothing\n").unwrap();
+}
+
+#[test]
+fn what_can_be_read_once_only_is_not_read_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("outpost.toml");
+    let before = in_force(&file, "hostname = \"a.example\"\n");
+    fs::remove_file(&file).unwrap();
+    regular::tests::pipe(&file);
+    let refused = read_again(&before).unwrap_err().to_string();
+    let expected = "outpost.toml: it is a pipe, not a regular file: it can be read at the start only; restart the relay";
+    assert!(refused.ends_with(expected), "{refused}");
+}

@@ -76,8 +76,8 @@ impl admin::Reload for Reloader {
 
 impl Parts {
     async fn reload(&self, in_force: &mut Config) -> Outcome {
-        let file = in_force.file.clone();
-        let reading = blocking(move || config::read(file.as_deref())).await;
+        let before = in_force.clone();
+        let reading = blocking(move || config::read_again(&before)).await;
         let reading = reading.map_err(|error| not_read(in_force, &error))?;
         let chain = self.plugins.prepare(&reading.config.plugin.chain).await;
         let (chain, loaded) = match chain {
