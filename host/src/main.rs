@@ -4,6 +4,7 @@ mod allocator;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use outpost::cli::{self, Cli, Command, Remote};
@@ -221,6 +222,10 @@ async fn route(config: Config, command: cli::RouteCommand) -> Result<(), Unanswe
     }
 }
 
+/// Longest time for what is under way on threads when all is done: passwords that are checked take a tenth of it, and
+/// a file that never answers must not keep the program from ending.
+const END_WITHIN: Duration = Duration::from_secs(5);
+
 /// Runs a task to its end on the runtime of this program.
 fn run<E: std::fmt::Display>(task: impl Future<Output = Result<(), E>>) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread()
@@ -231,7 +236,10 @@ fn run<E: std::fmt::Display>(task: impl Future<Output = Result<(), E>>) -> ExitC
         Err(error) => return failed(&error),
     };
     match runtime.block_on(task) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => {
+            runtime.shutdown_timeout(END_WITHIN);
+            ExitCode::SUCCESS
+        }
         Err(error) => {
             // What is under way on threads is not waited for: nothing of it is of use any more.
             runtime.shutdown_background();

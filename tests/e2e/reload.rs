@@ -397,3 +397,22 @@ fn a_configuration_that_came_through_a_pipe_or_is_emptied_stays_in_force() {
     submit(&mut relay.logged_in("ann", &password), "its old way");
     sink.wait_for(1);
 }
+
+#[test]
+fn a_certificate_that_never_answers_is_refused_and_later_reloads_and_the_end_come_all_the_same() {
+    let mut relay = Relay::start("");
+    certify(&relay.folder());
+    let pipe = relay.folder().join("pipe.pem");
+    assert!(run(Command::new("mkfifo").arg(&pipe)).status.success());
+    relay.configure("[tls]\ncertificate = \"pipe.pem\"\nkey = \"key.pem\"\n");
+    for command in ["check", "reload"] {
+        let said = relay.complaint_of(&[command]);
+        assert!(
+            said.contains("tls.certificate: pipe.pem: it is a pipe, not a regular file"),
+            "{said}"
+        );
+    }
+    relay.configure("[tls]\ncertificate = \"cert.pem\"\nkey = \"key.pem\"\n");
+    assert_eq!(relay.json(&["reload"])["changed"][0], "tls");
+    assert!(relay.terminate().success());
+}

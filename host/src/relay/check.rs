@@ -15,17 +15,20 @@ use crate::tls::{self, CertificateError, Part};
 /// what its operator should know.
 pub async fn check(reading: Reading) -> Reading {
     let loaded = load(&reading.config).await;
-    examine(reading, loops::planned, loaded)
+    let certificate = tls::problems(&reading.config.tls);
+    examine(reading, loops::planned, loaded, &certificate)
 }
 
-/// The same, where it is known what becomes of the components, and how routes are found that lead back.
+/// The same, where it is known what becomes of the components and of the certificate, and how routes are found that
+/// lead back.
 pub(super) fn examine(
     mut reading: Reading,
     loops: impl FnOnce(&Config) -> Vec<Loop>,
     loaded: Result<Vec<ComponentStatus>, Vec<LoadProblem>>,
+    certificate: &[CertificateError],
 ) -> Reading {
     let config = &reading.config;
-    let mut found: Vec<Mistake> = tls::problems(&config.tls)
+    let mut found: Vec<Mistake> = certificate
         .iter()
         .map(|error| of_certificate(config, error))
         .collect();

@@ -8,15 +8,17 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use outpost_smtp::{Timeouts, server};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
+use tokio::time::timeout;
 
 use super::deliver::{Along, Way};
 use super::{check, loops, start};
 use crate::admin::{self, BackupSources, ConnectionFacts, NotReloaded, Reloaded, Remark};
-use crate::config::{self, Change, Config, Mistake, Reading};
+use crate::config::{self, Change, Config, ConfigError, Mistake, Reading};
 use crate::delivery;
 use crate::message::Routes;
 use crate::plugin::Plugins;
@@ -47,6 +49,7 @@ pub(super) struct Parts {
     pub listening: Vec<SocketAddr>,
     /// How many files the relay may have open.
     pub files_max: u64,
+    pub files: Files,
 }
 
 type Outcome = Result<Reloaded, NotReloaded>;
@@ -77,8 +80,14 @@ impl admin::Reload for Reloader {
 impl Parts {
     async fn reload(&self, in_force: &mut Config) -> Outcome {
         let before = in_force.clone();
-        let reading = blocking(move || config::read_again(&before)).await;
-        let reading = reading.map_err(|error| not_read(in_force, &error))?;
+        let read = move || {
+            let reading = config::read_again(&before)?;
+            let certificate = tls::problems(&reading.config.tls);
+            Ok::<_, ConfigError>((reading, certificate))
+        };
+        let read = self.files.read(read).await;
+        let read = read.map_err(|error| not_read(in_force, &error))?;
+        let (reading, certificate) = read.map_err(|error| not_read(in_force, &error))?;
         let chain = self.plugins.prepare(&reading.config.plugin.chain).await;
         let (chain, loaded) = match chain {
             Ok(chain) => {
@@ -92,7 +101,7 @@ impl Parts {
             config,
             mistakes,
             notes,
-        } = check::examine(reading, bound, loaded);
+        } = check::examine(reading, bound, loaded, &certificate);
         // Without a mistake it is there.
         let Some(chain) = chain.filter(|_| mistakes.is_empty()) else {
             return Err(refused(&config, &mistakes));
@@ -132,7 +141,8 @@ impl Parts {
             return Ok(false);
         }
         let (server, settings) = (self.tls.clone(), config.tls.clone());
-        let replaced = blocking(move || server.replace(&settings)).await;
+        let replaced = self.files.read(move || server.replace(&settings)).await;
+        let replaced = replaced.map_err(|error| not_read(config, &error))?;
         replaced.map_err(|error| refused(config, &[check::of_certificate(config, &error)]))
     }
 
@@ -224,7 +234,7 @@ fn known(key: &str) -> Option<&str> {
     Some(key).filter(|key| !key.is_empty())
 }
 
-fn not_read(config: &Config, error: &config::ConfigError) -> NotReloaded {
+fn not_read(config: &Config, error: &dyn std::error::Error) -> NotReloaded {
     NotReloaded {
         file: shown(config.file.as_deref()),
         mistakes: vec![Remark {
@@ -257,12 +267,47 @@ fn owned(keys: &[&str]) -> Vec<String> {
     keys.iter().map(ToString::to_string).collect()
 }
 
-/// Runs what reads files where it may wait for them.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done,
-        // It was not cancelled: nobody else can do so.
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
+/// Longest time in which the files are read. A disk has them in milliseconds; a file system over a network whose
+/// server has gone may never.
+const READ_WITHIN: Duration = Duration::from_secs(10);
+
+/// Where files are read that may never answer. Whoever waits for them gives up in time, and what still reads keeps
+/// one thread at most.
+pub(super) struct Files(Arc<Semaphore>);
+
+/// Why files are not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+enum Unread {
+    #[error("the files were not read within {} s: what they stand on does not answer", READ_WITHIN.as_secs())]
+    Late,
+    #[error("an earlier reload still reads its files: what they stand on does not answer")]
+    Busy,
+}
+
+impl Default for Files {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(1)))
+    }
+}
+
+impl Files {
+    async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Unread> {
+        let turn = Arc::clone(&self.0).try_acquire_owned();
+        let turn = turn.map_err(|_| Unread::Busy)?;
+        let reading = tokio::task::spawn_blocking(move || {
+            let done = work();
+            drop(turn);
+            done
+        });
+        match timeout(READ_WITHIN, reading).await {
+            Ok(Ok(done)) => Ok(done),
+            // It was not cancelled: nobody else can do so.
+            Ok(Err(error)) => std::panic::resume_unwind(error.into_panic()),
+            Err(_) => Err(Unread::Late),
+        }
     }
 }
 
@@ -298,6 +343,24 @@ mod tests {
             .finish();
         tracing::subscriber::with_default(subscriber, || log(outcome));
         String::from_utf8(written.0.lock().unwrap().clone()).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn files_that_do_not_answer_keep_no_later_reload_from_its_turn() {
+        let files = Files::default();
+        let (answer, answered) = std::sync::mpsc::channel::<()>();
+        let stuck = files.read(move || answered.recv().is_ok());
+        // Time stands still while a thread works, so it is moved by hand.
+        let late = async {
+            tokio::time::advance(READ_WITHIN).await;
+        };
+        let (stuck, ()) = tokio::join!(stuck, late);
+        assert_eq!(stuck, Err(Unread::Late));
+        assert_eq!(files.read(|| ()).await, Err(Unread::Busy));
+        answer.send(()).unwrap();
+        let back = Arc::clone(&files.0).acquire_owned().await.unwrap();
+        drop(back);
+        assert_eq!(files.read(|| 5).await, Ok(5));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::deliver::{Along, Way};
 use super::greeting::{self, Greeting};
 use super::loops::{self, Loop};
-use super::reload::{self, Parts, Reloader};
+use super::reload::{self, Files, Parts, Reloader};
 use super::{Relay, StartError, check, files, journal, program, readings, secrets};
 use crate::admin::{self, Api, BackupSources, Certificate, ConnectionFacts, Readiness};
 use crate::auth::Authenticator;
@@ -131,6 +131,7 @@ impl Relay {
                 backup: backup.clone(),
                 listening: listeners.map(|listener| listener.address).collect(),
                 files_max,
+                files: Files::default(),
             }),
         });
         let retried = Box::new(move || impatience.notify_one());

@@ -17,6 +17,8 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::{CertifiedKey, SigningKey};
 use tokio_rustls::TlsAcceptor;
 
+use crate::regular;
+
 /// Where the certificate is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Settings {
@@ -289,11 +291,14 @@ fn generated(hostname: &str) -> Result<(String, String), rcgen::Error> {
     Ok((certificate.pem(), key.serialize_pem()))
 }
 
+/// Largest file that is read: a chain of ten certificates with their texts has a tenth of it.
+const FILE_OCTETS_MAX: u64 = 1 << 20;
+
 fn read(part: Part, path: &Path) -> Result<Vec<u8>, CertificateError> {
-    fs::read(path).map_err(|source| CertificateError::File {
+    regular::read(path, FILE_OCTETS_MAX).map_err(|error| CertificateError::File {
         part,
         path: path.to_owned(),
-        source,
+        source: error.into(),
     })
 }
 
@@ -389,6 +394,30 @@ mod tests {
                 .map(CertificateError::part)
                 .collect();
             assert_eq!(found, parts, "{files:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_never_ends_or_never_begins_is_no_certificate() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        regular::tests::pipe(&pipe);
+        for (path, expected) in [
+            (pipe.as_path(), "pipe: it is a pipe, not a regular file"),
+            (
+                Path::new("/dev/zero"),
+                "/dev/zero: it is a device, not a regular file",
+            ),
+        ] {
+            let configured = Settings::Configured {
+                certificate: path.to_owned(),
+                key: path.to_owned(),
+            };
+            let found = problems(&configured);
+            assert_eq!(found.len(), 2);
+            for error in found {
+                assert!(error.to_string().ends_with(expected), "{error}");
+            }
         }
     }
 
