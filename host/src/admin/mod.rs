@@ -33,6 +33,7 @@ mod extract;
 mod metrics;
 mod openapi;
 mod page;
+mod progress;
 mod routes;
 mod server;
 #[cfg(test)]

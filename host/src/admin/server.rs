@@ -1,8 +1,8 @@
 //! The admin listener: connections in, requests to the router, within named limits.
 //!
 //! HTTP/1.1 with keep-alive. A client cannot hold a connection by being slow: headers have a
-//! deadline that also ends idle connections, a request with its body and its answer has another,
-//! and a connection as a whole has a third. What a request means is the router's business.
+//! deadline that also ends idle connections, a request with its body and its answer has another, an answer that is
+//! not read a third, and a connection as a whole a fourth. What a request means is the router's business.
 
 use std::io;
 use std::net::SocketAddr;
@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::problem::{Kind, Problem};
+use super::progress::Progress;
 use super::unread::read_away;
 
 /// Where the admin surface listens, and within which limits.
@@ -46,6 +47,9 @@ pub struct Limits {
     pub headers_within: Duration,
     /// Longest time for a request: its body, the work and the start of the answer.
     pub request_within: Duration,
+    /// Longest time in which an answer does not get on since nobody reads it. Those that take the last quarter of the
+    /// places have a tenth of it.
+    pub read_within: Duration,
     /// Longest life of a connection. Bounds what a client can hold that reads its answers slowly.
     pub connection_within: Duration,
     /// Octets of a request's headers; sixteen times what our own client sends.
@@ -53,11 +57,12 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// For one that takes one of the last places: a tenth of the time for headers, so that who is served within
-    /// seconds, as health checks are, is not kept waiting by connections that do nothing.
+    /// For one that takes one of the last places: a tenth of the time for headers and for reading, so that who is
+    /// served within seconds, as health checks are, is not kept waiting by connections that do nothing.
     fn among(mut self, places_left: usize) -> Self {
         if places_left < self.connections_max / 4 {
             self.headers_within /= 10;
+            self.read_within /= 10;
         }
         self
     }
@@ -69,6 +74,7 @@ impl Default for Limits {
             connections_max: 256,
             headers_within: Duration::from_secs(30),
             request_within: Duration::from_secs(30),
+            read_within: Duration::from_secs(30),
             connection_within: Duration::from_secs(600),
             header_octets_max: 16 * 1024,
         }
@@ -222,6 +228,7 @@ async fn connection(stream: TcpStream, router: Router, limits: Limits, stop: Can
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "an admin connection stays without TCP_NODELAY");
     }
+    let stream = Progress::new(stream, limits.read_within);
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.headers_within)
@@ -495,6 +502,31 @@ mod tests {
         // The others have the time that they always have.
         let nothing = idle[0].try_read(&mut [0; 1]).unwrap_err();
         assert_eq!(nothing.kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[tokio::test]
+    async fn connections_that_read_no_answers_keep_nobody_waiting_for_long() {
+        let limits = Limits {
+            connections_max: 4,
+            read_within: Duration::from_secs(2),
+            ..Limits::default()
+        };
+        let long = || async { "x".repeat(1 << 20) };
+        let router = Router::new()
+            .route("/long", get(long))
+            .route("/", get(|| async { "here" }));
+        let served = serve(limits, router).await;
+        let mut unread = Vec::new();
+        for _ in 0..4 {
+            let mut client = TcpStream::connect(served.address).await.unwrap();
+            let requests = b"GET /long HTTP/1.1\r\nHost: x\r\n\r\n".repeat(100);
+            client.write_all(&requests).await.unwrap();
+            unread.push(client);
+        }
+        let request = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+        let answer =
+            tokio::time::timeout(Duration::from_secs(60), dialogue(served.address, request));
+        assert!(answer.await.unwrap().ends_with("here"));
     }
 
     #[tokio::test]
