@@ -1,10 +1,12 @@
 //! A file that is there whole, or not at all: written beside its name, private, then renamed.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io;
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+use crate::regular;
 
 /// Why a file is not written. What was there before is as it was.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +22,9 @@ pub(super) enum AsideError {
         /// What has it.
         what: &'static str,
     },
+    /// Somebody else is at it.
+    #[error("another command is writing {0}")]
+    Busy(PathBuf),
     /// The system refused.
     #[error("{path}: {source}")]
     File {
@@ -30,7 +35,8 @@ pub(super) enum AsideError {
     },
 }
 
-/// A file that has not got its name yet; it is removed when it never gets it.
+/// A file that has not got its name yet; it is removed when it never gets it. It is locked until then, and whoever
+/// removes or renames what stands beside a name has it locked: so of two that write the same file one is told.
 pub(super) struct Aside {
     file: PathBuf,
     aside: PathBuf,
@@ -46,27 +52,40 @@ impl Aside {
         let mut aside = OsString::from(file);
         aside.push(".part");
         let aside = PathBuf::from(aside);
-        let mut options = File::options();
-        options.write(true).create_new(true).mode(0o600);
-        let out = match options.open(&aside) {
-            // One that was cut off has left it.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                fs::remove_file(&aside).and_then(|()| options.open(&aside))
-            }
-            opened => opened,
+        let refused = |source| AsideError::File {
+            path: at_fault(file, &source),
+            source,
         };
-        match out {
-            Ok(out) => Ok(Self {
+        for _ in 0..TURNS_MAX {
+            let out = match File::options()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(&aside)
+            {
+                Ok(out) => out,
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    remove_left(&aside, file)?;
+                    continue;
+                }
+                Err(error) => return Err(refused(error)),
+            };
+            // It had no lock for a moment, and may have been taken for one that was left.
+            lock(&out, file)?;
+            if !has_name(&out, &aside).map_err(refused)? {
+                continue;
+            }
+            let begun = Self {
                 file: file.to_owned(),
                 aside,
                 out,
                 is_kept: false,
-            }),
-            Err(source) => Err(AsideError::File {
-                path: at_fault(file, &source),
-                source,
-            }),
+            };
+            // Who was at it before may have just given it its name.
+            replaceable(file, force)?;
+            return Ok(begun);
         }
+        Err(AsideError::Busy(file.to_owned()))
     }
 
     /// Where it is until it gets its name.
@@ -103,6 +122,57 @@ impl Aside {
     }
 }
 
+/// How often a name is tried for: each turn is lost to another command that came and went at that moment.
+const TURNS_MAX: u32 = 10;
+
+/// Removes what a command that was killed has left beside the name of a file.
+fn remove_left(aside: &Path, file: &Path) -> Result<(), AsideError> {
+    let failed = |source| AsideError::File {
+        path: aside.to_owned(),
+        source,
+    };
+    let gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+    let left = match fs::symlink_metadata(aside) {
+        Ok(found) if !found.is_file() => {
+            return Err(AsideError::NotAFile {
+                path: aside.to_owned(),
+                what: regular::named(found.file_type()),
+            });
+        }
+        Ok(_) => File::open(aside),
+        Err(error) => Err(error),
+    };
+    let left = match left {
+        Ok(left) => left,
+        Err(error) if gone(&error) => return Ok(()),
+        Err(error) => return Err(failed(error)),
+    };
+    lock(&left, file)?;
+    if !has_name(&left, aside).map_err(failed)? {
+        return Ok(());
+    }
+    fs::remove_file(aside).map_err(failed)
+}
+
+fn lock(out: &File, file: &Path) -> Result<(), AsideError> {
+    match out.try_lock() {
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => Err(AsideError::Busy(file.to_owned())),
+        // A file system without locks takes files all the same.
+        Err(TryLockError::Error(_)) => Ok(()),
+    }
+}
+
+/// Whether the open file is the one of that name.
+fn has_name(open: &File, path: &Path) -> io::Result<bool> {
+    let own = open.metadata()?;
+    match fs::symlink_metadata(path) {
+        Ok(named) => Ok((named.dev(), named.ino()) == (own.dev(), own.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// The name that the file will have, links followed; none where something has it that must stay.
 fn replaceable(file: &Path, force: bool) -> Result<PathBuf, AsideError> {
     let Ok(own) = fs::symlink_metadata(file) else {
@@ -113,14 +183,8 @@ fn replaceable(file: &Path, force: bool) -> Result<PathBuf, AsideError> {
         what,
     };
     let found = fs::metadata(file).map_err(|_| not_a_file("a symbolic link that leads nowhere"))?;
-    let kind = found.file_type();
-    if !kind.is_file() {
-        return Err(not_a_file(match kind {
-            _ if kind.is_dir() => "a folder",
-            _ if kind.is_fifo() => "a pipe",
-            _ if kind.is_socket() => "a socket",
-            _ => "a device",
-        }));
+    if !found.is_file() {
+        return Err(not_a_file(regular::named(found.file_type())));
     }
     if !force {
         return Err(AsideError::Exists(file.to_owned()));
@@ -181,7 +245,7 @@ mod tests {
 
     #[test]
     fn only_a_regular_file_is_replaced_and_a_link_stays_one() {
-        use std::os::unix::fs::symlink;
+        use std::os::unix::fs::{FileTypeExt, symlink};
         use std::os::unix::net::UnixListener;
 
         let folder = tempfile::tempdir().unwrap();
@@ -218,6 +282,26 @@ mod tests {
         assert!(fs::symlink_metadata(at("link")).unwrap().is_symlink());
         assert_eq!(fs::read(at("elsewhere/f")).unwrap(), b"after");
         assert_eq!(fs::read_dir(at("elsewhere")).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn of_two_that_write_the_same_file_one_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("f");
+        fs::write(&file, "good").unwrap();
+        // As a process that was killed leaves it.
+        fs::write(folder.path().join("f.part"), "half").unwrap();
+        let mut first = Aside::begin(&file, true).unwrap();
+        first.out().write_all(b"first").unwrap();
+        for _ in 0..2 {
+            let refused = Aside::begin(&file, true).err().unwrap().to_string();
+            let expected = format!("another command is writing {}", file.display());
+            assert_eq!(refused, expected);
+        }
+        assert_eq!(first.keep().unwrap(), 5);
+        assert_eq!(fs::read_to_string(&file).unwrap(), "first");
+        drop(Aside::begin(&file, true).unwrap());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[test]
