@@ -12,7 +12,11 @@ use crate::support::{
 
 /// Writes a certificate for `relay.test` and its key under names that stay the same.
 fn certify(folder: &Path) {
-    let certified = rcgen::generate_simple_self_signed(vec!["relay.test".to_owned()]).unwrap();
+    certify_for("relay.test", folder);
+}
+
+fn certify_for(name: &str, folder: &Path) {
+    let certified = rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
     fs::write(folder.join("cert.pem"), certified.cert.pem()).unwrap();
     fs::write(
         folder.join("key.pem"),
@@ -415,4 +419,43 @@ fn a_certificate_that_never_answers_is_refused_and_later_reloads_and_the_end_com
     relay.configure("[tls]\ncertificate = \"cert.pem\"\nkey = \"key.pem\"\n");
     assert_eq!(relay.json(&["reload"])["changed"][0], "tls");
     assert!(relay.terminate().success());
+}
+
+#[test]
+fn a_smarthost_is_verified_by_the_roots_that_the_machine_has_now() {
+    let (folder, ip) = (tempfile::tempdir().unwrap(), Address::of_this_test());
+    let (certificate, key) = (
+        folder.path().join("cert.pem"),
+        folder.path().join("key.pem"),
+    );
+    let roots = folder.path().join("roots.pem");
+    certify(folder.path());
+    fs::copy(&certificate, &roots).unwrap();
+    certify_for(&ip.to_string(), folder.path());
+    let smarthost = Relay::start_at(
+        ip,
+        &format!(
+            "[tls]\ncertificate = \"{}\"\nkey = \"{}\"\n",
+            certificate.display(),
+            key.display()
+        ),
+        &[],
+    );
+    let sink = Sink::start(ip, &[]);
+    let upstream = smarthost.user("upstream", "a.example");
+    let mut relay = Relay::start_at(
+        Address::of_this_test(),
+        &format!(
+            "# in clear\n[delivery]\nretry = [\"1h\"]\n[[delivery.route]]\nrecipients = \"*\"\n\
+             smarthost = \"{ip}:2525\"\nuser = \"upstream\"\npassword = \"{upstream}\"\ntls = \"required\"\n"
+        ),
+        &[("SSL_CERT_FILE", roots.to_str().unwrap())],
+    );
+    let password = relay.user("ann", "a.example");
+    submit(&mut relay.logged_in("ann", &password), "waits");
+    relay.program().wait_for_line("deferred");
+    fs::copy(&certificate, &roots).unwrap();
+    relay.printed_by(&["reload"]);
+    relay.printed_by(&["queue", "retry", "--all", "--yes"]);
+    assert_eq!(sink.wait_for(1)[0].field("Subject").unwrap(), "waits");
 }

@@ -122,9 +122,10 @@ impl Deliverer {
         attempt
     }
 
-    /// Finds out anew which name servers there are.
-    pub fn refresh_names(&self) {
+    /// Finds out anew what the system says: which name servers there are, and whom to trust.
+    pub fn follow_system(&self) {
         self.network.resolver.refresh();
+        self.network.tls.forget_roots();
     }
 
     /// Closes the connections that are kept, and waits until they are closed. Attempts that are

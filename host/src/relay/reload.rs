@@ -164,7 +164,7 @@ impl Parts {
         let way = self.along.way();
         let deliverer = if before.delivery == config.delivery && before.dns == config.dns {
             // The system may have got others, and nothing in our file says so.
-            way.deliverer.refresh_names();
+            way.deliverer.follow_system();
             Arc::clone(&way.deliverer)
         } else {
             let loops = loops::bound(config, &self.listening);

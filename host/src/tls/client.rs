@@ -95,6 +95,13 @@ impl Connector {
         Ok((stream, parameters.expect("the handshake is done")))
     }
 
+    /// Reads the roots of the machine anew when they are needed next: they may be others now. Sessions that were
+    /// verified by those of before are not resumed.
+    pub fn forget_roots(&self) {
+        let mut verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
+        *verified = None;
+    }
+
     fn verified(&self) -> Result<Arc<ClientConfig>, HandshakeError> {
         // A poisoned lock guards nothing half-done here: the value is set whole or not at all.
         let mut verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
@@ -271,6 +278,16 @@ mod tests {
                 "{host}: {error}"
             );
         }
+    }
+
+    #[test]
+    fn the_roots_are_read_once_until_they_are_to_be_read_anew() {
+        let (_, root) = server();
+        let connector = Connector::new(vec![root]);
+        let first = connector.verified().unwrap();
+        assert!(Arc::ptr_eq(&first, &connector.verified().unwrap()));
+        connector.forget_roots();
+        assert!(!Arc::ptr_eq(&first, &connector.verified().unwrap()));
     }
 
     #[tokio::test(start_paused = true)]
