@@ -4,6 +4,7 @@
 //! What comes out are the `Settings` that the modules declare; the file's form stays in here.
 
 mod document;
+mod filter;
 mod places;
 mod running;
 mod sections;

@@ -9,6 +9,7 @@ use outpost_smtp::Limits;
 
 use super::Config;
 use super::document::Section;
+use super::filter::log_filter;
 use super::places::Places;
 use super::values::{duration, durations, list, number, plain, show_duration, text, texts, truth};
 use crate::admin;
@@ -527,9 +528,6 @@ fn admin(root: &Section<'_, '_>) -> admin::Settings {
     }
 }
 
-/// What a filter of the log can say.
-const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
-
 fn log(root: &Section<'_, '_>) -> telemetry::Settings {
     let section = root.section("log");
     let mut settings = telemetry::Settings::default();
@@ -541,27 +539,7 @@ fn log(root: &Section<'_, '_>) -> telemetry::Settings {
     if let Some(format) = section.value("format", text(format)) {
         settings.format = format;
     }
-    let filter = |text: &str| {
-        let settings = telemetry::Settings {
-            filter: text.to_owned(),
-            ..telemetry::Settings::default()
-        };
-        // The log library takes any word for the name of a module, and would log nothing else then.
-        let is_level = |word: &str| LEVELS.contains(&word.to_ascii_lowercase().as_str());
-        let directives = text.split(',').map(str::trim);
-        for directive in directives.filter(|directive| !directive.is_empty()) {
-            let level = directive.rsplit('=').next().unwrap_or_default();
-            if !is_level(level) {
-                let levels = LEVELS.join(", ");
-                return Err(format!(
-                    "`{level}` is not one of {levels}; for a part of the relay write \
-                     \"info,outpost=debug\""
-                ));
-            }
-        }
-        settings.check().map(|()| text.to_owned())
-    };
-    if let Some(filter) = section.value("filter", text(filter)) {
+    if let Some(filter) = section.value("filter", text(log_filter)) {
         settings.filter = filter;
     }
     section.finish();

@@ -315,14 +315,26 @@ fn what_would_do_something_else_than_it_says_is_refused() {
             "line 2: log.filter: `outpost` is not one of off, error, warn, info, debug, trace; for a \
              part of the relay write \"info,outpost=debug\"",
         ),
+        (
+            "[log]\nfilter = \"info outpost=debug\"\n",
+            "line 2: log.filter: `info outpost=debug` has a blank in it: commas stand between \
+             directives, as in \"info,outpost=debug\"",
+        ),
+        (
+            "[log]\nfilter = \" ,\"\n",
+            "line 2: log.filter: says nothing: one of off, error, warn, info, debug, trace is expected",
+        ),
     ] {
         assert_eq!(mistakes(text), [expected]);
     }
-    for filter in ["INFO", "warn,outpost::queue=trace", "off", ""] {
-        assert!(
-            parse(&format!("[log]\nfilter = \"{filter}\"\n")).is_ok(),
-            "{filter}"
-        );
+    for (filter, read) in [
+        ("INFO", "INFO"),
+        ("warn,outpost::queue=trace", "warn,outpost::queue=trace"),
+        ("off", "off"),
+        (" info, outpost=debug,", "info,outpost=debug"),
+    ] {
+        let config = parse(&format!("[log]\nfilter = \"{filter}\"\n")).unwrap();
+        assert_eq!(config.log.filter, read);
     }
     let twice = parse("[submission]\naddresses = [\"::1\", \"127.0.0.1\", \"::1\"]\n").unwrap();
     assert_eq!(twice.listen.addresses.len(), 2);
