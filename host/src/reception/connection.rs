@@ -76,12 +76,17 @@ struct Deadlines {
     login: Instant,
 }
 
-/// The connection is over; nothing more can be said to the client.
-struct Lost;
+/// The connection is over.
+enum Over {
+    /// The client says no more. It may be told of our end all the same.
+    Closed,
+    /// Nothing more can be said to the client.
+    Lost,
+}
 
-impl From<io::Error> for Lost {
+impl From<io::Error> for Over {
     fn from(_: io::Error) -> Self {
-        Lost
+        Over::Lost
     }
 }
 
@@ -120,12 +125,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         // Whatever was under way when a connection is lost is forgotten with it: the client has no
         // 250, so the message is still the client's.
-        if self.converse().await.is_ok() {
-            let _ = timeout(CLOSE_WITHIN, self.close()).await;
+        match self.converse().await {
+            // RFC 8446 §6.1: who is told of the end of one direction tells of that of the other.
+            Ok(()) | Err(Over::Closed) => {
+                let _ = timeout(CLOSE_WITHIN, self.close()).await;
+            }
+            Err(Over::Lost) => {}
         }
     }
 
-    async fn converse(&mut self) -> Result<(), Lost> {
+    async fn converse(&mut self) -> Result<(), Over> {
         loop {
             let step = self.session.next();
             self.take_turns(&step).await;
@@ -174,7 +183,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    async fn send(&mut self) -> Result<(), Lost> {
+    async fn send(&mut self) -> Result<(), Over> {
         let ended_by = self.ended_by();
         let output = self.session.output();
         let octets = output.len();
@@ -193,9 +202,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             // A client that does not read cannot be told of an end, and has as much time as for a farewell.
             let sent = match sent {
                 Some(sent) => sent,
-                None => timeout(CLOSE_WITHIN, sending).await.map_err(|_| Lost)?,
+                None => timeout(CLOSE_WITHIN, sending)
+                    .await
+                    .map_err(|_| Over::Lost)?,
             };
-            sent.map_err(|_| Lost)??;
+            sent.map_err(|_| Over::Lost)??;
         }
         self.session.sent(octets);
         Ok(())
@@ -211,7 +222,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// Waits for the client, for as long as what is awaited may take.
-    async fn receive(&mut self, within: Duration, wait: u64) -> Result<(), Lost> {
+    async fn receive(&mut self, within: Duration, wait: u64) -> Result<(), Over> {
         let mut until = self.deadlines.for_wait(wait, within);
         if !self.session.is_authenticated() {
             until = until.min(self.deadlines.login);
@@ -226,9 +237,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         tokio::select! {
             biased;
             read = timeout_at(until, read) => match read {
-                Ok(Ok(0)) => return Err(Lost),
+                Ok(Ok(0)) => return Err(Over::Closed),
                 Ok(Ok(_)) => {}
-                Ok(Err(_)) => return Err(Lost),
+                Ok(Err(_)) => return Err(Over::Lost),
                 Err(_) => self.session.end(replies::timed_out()),
             },
             _ = self.ending.wait_for(|ending| *ending >= ended_by) => {
@@ -248,9 +259,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Ok(())
     }
 
-    async fn handshake(&mut self) -> Result<(), Lost> {
+    async fn handshake(&mut self) -> Result<(), Over> {
         let Stream::Clear(stream) = std::mem::replace(&mut self.stream, Stream::Gone) else {
-            return Err(Lost);
+            return Err(Over::Lost);
         };
         let stream = Handshaking::new(stream);
         let accepting = self.reception.tls.acceptor().accept(stream);
@@ -263,7 +274,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             biased;
             accepted = accepting => accepted,
             // Nothing can be said in the middle of a handshake, and there is no transaction in one.
-            _ = self.ending.wait_for(|ending| *ending > Ending::Nobody) => return Err(Lost),
+            _ = self.ending.wait_for(|ending| *ending > Ending::Nobody) => return Err(Over::Lost),
         };
         let late = || io::Error::new(io::ErrorKind::TimedOut, "it took too long");
         let mut stream = match accepted.unwrap_or_else(|_| Err(late())) {
@@ -276,7 +287,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     ..
                 } = self.client;
                 tracing::debug!(client = %address.ip(), port = listener_port, %error, "no TLS with this client");
-                return Err(Lost);
+                return Err(Over::Lost);
             }
         };
         stream.get_mut().0.is_over();

@@ -178,3 +178,19 @@ async fn after_a_late_starttls_there_is_as_much_time_for_the_login_as_ever() {
     assert_eq!(waited, Timeouts::default().login.as_secs());
     task.await.unwrap();
 }
+
+#[tokio::test]
+async fn a_client_that_closes_its_side_of_tls_is_told_of_the_end_of_ours() {
+    let stage = Stage::new().await;
+    let mut peer = stage.logged_in().await;
+    peer.say("STARTTLS", "220 2.0.0 ").await;
+    let Peer { stream, task } = peer;
+    let (mut stream, _) = Connector::new(Vec::new())
+        .handshake(stream, "relay.test", Trust::Anybody, Duration::MAX)
+        .await
+        .unwrap();
+    // What is told so is told by an alert; without one the end is an error.
+    stream.shutdown().await.unwrap();
+    assert_eq!(stream.read(&mut [0; 100]).await.unwrap(), 0);
+    task.await.unwrap();
+}
