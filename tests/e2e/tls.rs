@@ -1,6 +1,7 @@
 //! TLS on submission ports: what is offered, what is forgotten, what is refused.
 
-use std::process::Command;
+use std::io::Write;
+use std::process::{Command, Stdio};
 
 use crate::support::{Client, Relay, Sink, mail, run};
 
@@ -126,6 +127,27 @@ fn tls_1_2_and_1_3_are_spoken_and_nothing_older() {
         // It is an alert of the relay, not a complaint of the client about itself.
         assert!(said.contains("SSL alert number "), "{version}: {said}");
     }
+}
+
+#[test]
+fn a_client_that_wants_to_negotiate_anew_writes_nothing_into_the_log() {
+    let mut relay = Relay::start("");
+    let mut client = Command::new("openssl");
+    client.args(["s_client", "-connect", &relay.tls().to_string(), "-tls1_2"]);
+    let mut client = client
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A line that begins so is a command to this client, which waits for nothing before it.
+    client.stdin.take().unwrap().write_all(b"R\n").unwrap();
+    let output = client.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("RENEGOTIATING"), "{said}");
+    assert!(relay.terminate().success());
+    let printed = relay.printed();
+    assert!(!printed.contains(" WARN "), "{printed}");
 }
 
 #[test]
