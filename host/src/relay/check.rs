@@ -9,13 +9,13 @@ use crate::config::{Config, Mistake, Reading};
 use crate::plugin::{self, ComponentStatus, LoadProblem, LoadProblemKind, Plugins};
 use crate::policy::Question;
 use crate::telemetry::Registry;
-use crate::tls::{self, CertificateError, Part};
+use crate::tls::{self, CertificateError, Examined, Part};
 
 /// Adds to what was read from the file everything else that would keep the relay from starting, and
 /// what its operator should know.
 pub async fn check(reading: Reading) -> Reading {
     let loaded = load(&reading.config).await;
-    let certificate = tls::problems(&reading.config.tls);
+    let certificate = tls::examine(&reading.config.tls, &reading.config.hostname);
     examine(reading, loops::planned, loaded, &certificate)
 }
 
@@ -25,10 +25,12 @@ pub(super) fn examine(
     mut reading: Reading,
     loops: impl FnOnce(&Config) -> Vec<Loop>,
     loaded: Result<Vec<ComponentStatus>, Vec<LoadProblem>>,
-    certificate: &[CertificateError],
+    certificate: &Examined,
 ) -> Reading {
     let config = &reading.config;
+    reading.notes.extend(about_certificate(config, certificate));
     let mut found: Vec<Mistake> = certificate
+        .problems
         .iter()
         .map(|error| of_certificate(config, error))
         .collect();
@@ -94,6 +96,15 @@ pub(super) fn of_chain(config: &Config, chain: &[ComponentStatus]) -> Option<Mis
              `authorized-senders` ships",
         )
     })
+}
+
+/// What the operator should know about a certificate that can be served.
+pub(super) fn about_certificate(
+    config: &Config,
+    certificate: &Examined,
+) -> impl Iterator<Item = Mistake> {
+    let notes = certificate.notes.iter();
+    notes.map(|note| config.places.mistake("tls.certificate", note.as_str()))
 }
 
 /// What is wrong with a certificate, at its key.

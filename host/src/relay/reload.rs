@@ -82,7 +82,7 @@ impl Parts {
         let before = in_force.clone();
         let read = move || {
             let reading = config::read_again(&before)?;
-            let certificate = tls::problems(&reading.config.tls);
+            let certificate = tls::examine(&reading.config.tls, &reading.config.hostname);
             Ok::<_, ConfigError>((reading, certificate))
         };
         let read = self.files.read(read).await;

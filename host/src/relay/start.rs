@@ -259,8 +259,9 @@ impl Foundation {
             .map_err(|error| StartError::one(format!("{}: {error}", directory_file.display())))?;
         let authenticator = Authenticator::new(&config.auth).map_err(StartError::one)?;
         readings::register(&mut registry, &spool, &authenticator);
-        let certificate = tls::problems(&config.tls);
+        let certificate = tls::examine(&config.tls, &config.hostname);
         let mut mistakes: Vec<Mistake> = certificate
+            .problems
             .iter()
             .map(|error| check::of_certificate(config, error))
             .collect();
@@ -270,8 +271,9 @@ impl Foundation {
         }
         let plugins = match loaded {
             Ok(plugins) if mistakes.is_empty() => {
-                let chain = check::of_chain(config, &plugins.status());
-                if let Some(Mistake { line, key, text }) = chain {
+                let notes = check::about_certificate(config, &certificate)
+                    .chain(check::of_chain(config, &plugins.status()));
+                for Mistake { line, key, text } in notes {
                     tracing::warn!(line, key, "{text}");
                 }
                 plugins

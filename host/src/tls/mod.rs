@@ -3,6 +3,7 @@
 //! Which connection uses TLS, and whether it must, is decided by reception and delivery.
 
 pub mod client;
+mod pair;
 mod server;
 
 use std::sync::Arc;
@@ -12,7 +13,8 @@ use rustls::{CommonState, ProtocolVersion};
 
 use crate::message::TlsParameters;
 
-pub use server::{CertificateError, Part, Server, Settings, problems, self_signed_files};
+pub use pair::{CertificateError, Examined, Part};
+pub use server::{Server, Settings, examine, self_signed_files};
 pub use tokio_rustls::server::TlsStream as ServerStream;
 
 /// The cryptography for both sides.

@@ -1,23 +1,23 @@
 //! The server's side of TLS: the certificate, and what a handshake may agree on.
 //!
 //! TLS 1.2 and 1.3 with authenticated suites only. Where no certificate is configured, a
-//! self-signed one is made at the first start and kept, so that clients that pinned it go on.
+//! self-signed one is made at the first start and kept, so that clients that pinned it go on. What the two files
+//! hold is `pair`'s business.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::UnixTime;
 use rustls::server::{ClientHello, ResolvesServerCert};
-use rustls::sign::{CertifiedKey, SigningKey};
+use rustls::sign::CertifiedKey;
 use tokio_rustls::TlsAcceptor;
 
-use crate::regular;
+use super::pair::{self, CertificateError, Examined, Part, content};
 
 /// Where the certificate is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,61 +38,14 @@ pub enum Settings {
     },
 }
 
-/// Why there is no certificate to serve.
-#[derive(Debug, thiserror::Error)]
-pub enum CertificateError {
-    /// A file cannot be read or written.
-    #[error("{path}: {source}")]
-    File {
-        /// What it should hold.
-        part: Part,
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// A file does not hold what it should.
-    #[error("{path}: {problem}")]
-    Content {
-        /// What it should hold.
-        part: Part,
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        problem: String,
-    },
-}
-
-/// One of the two files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
-    /// The certificate chain.
-    Certificate,
-    /// The private key.
-    Key,
-}
-
-impl CertificateError {
-    /// Which of the two files is at fault.
-    pub fn part(&self) -> Part {
-        match self {
-            CertificateError::File { part, .. } | CertificateError::Content { part, .. } => *part,
+/// Looks at a configured certificate, which should be one for that name. A self-signed one is not looked at: it is made at
+/// the start.
+pub fn examine(settings: &Settings, hostname: &str) -> Examined {
+    match settings {
+        Settings::Configured { certificate, key } => {
+            pair::examine(certificate, key, hostname, UnixTime::now())
         }
-    }
-}
-
-/// Everything that is wrong with a configured certificate. A self-signed one is not looked at: it is made
-/// at the start.
-pub fn problems(settings: &Settings) -> Vec<CertificateError> {
-    let Settings::Configured { certificate, key } = settings else {
-        return Vec::new();
-    };
-    match (chain(certificate), signer(key, &super::provider())) {
-        (Ok(chain), Ok(signer)) => certified(chain, signer, certificate, key)
-            .err()
-            .into_iter()
-            .collect(),
-        (chain, signer) => chain.err().into_iter().chain(signer.err()).collect(),
+        Settings::SelfSigned { .. } => Examined::default(),
     }
 }
 
@@ -159,67 +112,7 @@ fn load(settings: &Settings, provider: &CryptoProvider) -> Result<CertifiedKey, 
         Settings::Configured { certificate, key } => (certificate.clone(), key.clone()),
         Settings::SelfSigned { hostname, folder } => self_signed(hostname, folder)?,
     };
-    let (chain, signer) = (chain(&certificate)?, signer(&key, provider)?);
-    certified(chain, signer, &certificate, &key)
-}
-
-fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
-    let pem = read(Part::Certificate, path)?;
-    let wrong = |problem: &str| content(Part::Certificate, path, problem);
-    let mut chain = Vec::new();
-    for certificate in CertificateDer::pem_slice_iter(&pem) {
-        match certificate {
-            Ok(certificate) => chain.push(certificate),
-            Err(_) if chain.is_empty() => break,
-            // As it is while it is being written.
-            Err(_) => {
-                let number = chain.len() + 1;
-                return Err(wrong(&format!(
-                    "certificate {number} in it is cut short or damaged"
-                )));
-            }
-        }
-    }
-    if chain.is_empty() {
-        return Err(wrong("no certificate in PEM form"));
-    }
-    Ok(chain)
-}
-
-fn signer(path: &Path, provider: &CryptoProvider) -> Result<Arc<dyn SigningKey>, CertificateError> {
-    let wrong = |problem| content(Part::Key, path, problem);
-    let der = PrivateKeyDer::from_pem_slice(&read(Part::Key, path)?)
-        .map_err(|_| wrong("no private key in PEM form"))?;
-    let signer = provider.key_provider.load_private_key(der);
-    signer.map_err(|_| wrong("not a private key that can be used"))
-}
-
-/// The two as one, when they belong together.
-fn certified(
-    chain: Vec<CertificateDer<'static>>,
-    signer: Arc<dyn SigningKey>,
-    certificate: &Path,
-    key: &Path,
-) -> Result<CertifiedKey, CertificateError> {
-    let certified = CertifiedKey::new(chain, signer);
-    match certified.keys_match() {
-        Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => {
-            Ok(certified)
-        }
-        Err(rustls::Error::InconsistentKeys(_)) => Err(content(
-            Part::Key,
-            key,
-            &format!(
-                "the key does not belong to the certificate in {}",
-                certificate.display()
-            ),
-        )),
-        Err(_) => Err(content(
-            Part::Certificate,
-            certificate,
-            "not a certificate that can be used",
-        )),
-    }
+    pair::load(&certificate, &key, provider)
 }
 
 /// Where the certificate that is made at the first start and its key are; none where another is
@@ -291,17 +184,6 @@ fn generated(hostname: &str) -> Result<(String, String), rcgen::Error> {
     Ok((certificate.pem(), key.serialize_pem()))
 }
 
-/// Largest file that is read: a chain of ten certificates with their texts has a tenth of it.
-const FILE_OCTETS_MAX: u64 = 1 << 20;
-
-fn read(part: Part, path: &Path) -> Result<Vec<u8>, CertificateError> {
-    regular::read(path, FILE_OCTETS_MAX).map_err(|error| CertificateError::File {
-        part,
-        path: path.to_owned(),
-        source: error.into(),
-    })
-}
-
 fn write(part: Part, path: &Path, octets: &[u8], mode: u32) -> Result<(), CertificateError> {
     use std::os::unix::fs::OpenOptionsExt;
     let mut options = fs::OpenOptions::new();
@@ -317,17 +199,13 @@ fn write(part: Part, path: &Path, octets: &[u8], mode: u32) -> Result<(), Certif
     })
 }
 
-fn content(part: Part, path: &Path, problem: &str) -> CertificateError {
-    CertificateError::Content {
-        part,
-        path: path.to_owned(),
-        problem: problem.to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use rustls::pki_types::CertificateDer;
+    use rustls::pki_types::pem::PemObject;
+
     use super::*;
+    use crate::regular;
 
     fn settings(folder: &Path) -> Settings {
         Settings::SelfSigned {
@@ -389,7 +267,8 @@ mod tests {
                 certificate: path(files.0),
                 key: path(files.1),
             };
-            let found: Vec<Part> = problems(&configured)
+            let found: Vec<Part> = examine(&configured, "relay.example")
+                .problems
                 .iter()
                 .map(CertificateError::part)
                 .collect();
@@ -413,7 +292,7 @@ mod tests {
                 certificate: path.to_owned(),
                 key: path.to_owned(),
             };
-            let found = problems(&configured);
+            let found = examine(&configured, "relay.example").problems;
             assert_eq!(found.len(), 2);
             for error in found {
                 assert!(error.to_string().ends_with(expected), "{error}");
