@@ -22,6 +22,9 @@ pub(super) enum AsideError {
         /// What has it.
         what: &'static str,
     },
+    /// As other programs call standard output.
+    #[error("- is no file: name one; ./- where it is to have that name")]
+    Dash,
     /// Somebody else is at it.
     #[error("another command is writing {0}")]
     Busy(PathBuf),
@@ -48,6 +51,9 @@ impl Aside {
     /// Begins a file that its owner alone can read; one of that name is replaced only by `force`. Where the name is a
     /// symbolic link the link stays, and the file that it leads to is replaced.
     pub(super) fn begin(file: &Path, force: bool) -> Result<Self, AsideError> {
+        if file == Path::new("-") {
+            return Err(AsideError::Dash);
+        }
         let file = &replaceable(file, force)?;
         let mut aside = OsString::from(file);
         aside.push(".part");
@@ -241,6 +247,12 @@ mod tests {
                 .starts_with(&format!("{}: ", missing.display())),
             "{refused}"
         );
+    }
+
+    #[test]
+    fn a_dash_is_no_name() {
+        let refused = Aside::begin(Path::new("-"), true).err().unwrap();
+        assert!(matches!(refused, AsideError::Dash), "{refused}");
     }
 
     #[test]

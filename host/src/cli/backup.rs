@@ -5,8 +5,10 @@
 
 use std::fs;
 use std::io::{self, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
 use serde::{Deserialize, Serialize};
@@ -187,7 +189,8 @@ pub fn restore(command: &RestoreCommand, config: &Config) -> Result<(), RestoreE
     ]);
     // It is done, whether or not anybody reads that.
     drop(io::stdout().write_all(text.as_bytes()));
-    if let Some(note) = foreign(&config.data_dir) {
+    let notes = [foreign(&config.data_dir), unnoticed(config.admin.address)];
+    for note in notes.into_iter().flatten() {
         drop(writeln!(io::stderr(), "outpost: note: {note}"));
     }
     if has(Part::Configuration)
@@ -201,6 +204,20 @@ pub fn restore(command: &RestoreCommand, config: &Config) -> Result<(), RestoreE
     }
     Ok(())
 }
+
+/// What to know where a relay runs, as it seems, whose data folder has another name now.
+fn unnoticed(admin: SocketAddr) -> Option<String> {
+    let answers = TcpStream::connect_timeout(&admin, ANSWERED_WITHIN).is_ok();
+    answers.then(|| {
+        format!(
+            "something answers at the admin address {admin}: a relay that runs goes on with the folder that it has \
+             opened, so restart it"
+        )
+    })
+}
+
+/// A relay on the same machine answers in much less.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(1);
 
 /// What to know about a data folder that root has restored for somebody else, as it seems.
 fn foreign(data_dir: &Path) -> Option<String> {
@@ -266,6 +283,17 @@ fn is_usable(folder: &Path) -> Result<(), String> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn a_relay_that_runs_on_beside_a_restored_folder_is_noted() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let admin = listener.local_addr().unwrap();
+        let note = unnoticed(admin).unwrap();
+        let expected = format!("something answers at the admin address {admin}: ");
+        assert!(note.starts_with(&expected), "{note}");
+        drop(listener);
+        assert_eq!(unnoticed(admin), None);
+    }
 
     #[test]
     fn what_was_saved_is_counted() {

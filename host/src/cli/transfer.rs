@@ -26,7 +26,7 @@ const IMPORT_OCTETS_MAX: u64 = 512 << 20;
 /// `outpost user export …`
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct ExportCommand {
-    /// The file; printed when left out
+    /// The file; printed when left out, and for -
     pub file: Option<PathBuf>,
     /// Replace the file if it is there
     #[arg(long, requires = "file")]
@@ -60,7 +60,8 @@ pub(super) async fn export(
     person: &mut dyn Person,
 ) -> Result<(), Failure> {
     let told = |error: &dyn std::fmt::Display| Failure::Said(vec![error.to_string()]);
-    let mut aside = match &command.file {
+    let file = command.file.as_ref();
+    let mut aside = match file.filter(|file| *file != Path::new("-")) {
         Some(file) => Some(Aside::begin(file, command.force).map_err(|error| told(&error))?),
         None => None,
     };

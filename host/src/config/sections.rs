@@ -1,5 +1,6 @@
 //! The sections of the file, one function each: which keys there are and what they become.
 
+use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -391,12 +392,33 @@ fn dns(root: &Section<'_, '_>) -> dns::Settings {
             _ => Ok(address),
         }
     };
+    let looks_odd = RefCell::new(Vec::new());
+    let server = |text: &str| {
+        let address = server(text)?;
+        if seems_to_have_a_port(text) {
+            looks_odd.borrow_mut().push(text.to_owned());
+        }
+        Ok(address)
+    };
     let name_servers = section.value("servers", list(server)).unwrap_or_default();
+    for text in looks_odd.take() {
+        let note = format!(
+            "has `{text}`, which is read as an address alone; with a port it is written \"[ADDRESS]:PORT\""
+        );
+        section.note("servers", note);
+    }
     section.finish();
     dns::Settings {
         name_servers,
         ..dns::Settings::default()
     }
+}
+
+/// Whether an IPv6 address that ends like a port for DNS was perhaps meant as one with it.
+fn seems_to_have_a_port(text: &str) -> bool {
+    let address = text.strip_suffix(":53");
+    address.is_some_and(|address| address.parse::<Ipv6Addr>().is_ok())
+        && text.parse::<Ipv6Addr>().is_ok()
 }
 
 fn spool(root: &Section<'_, '_>, content_octets_max: u64) -> spool::Settings {

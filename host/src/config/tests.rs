@@ -299,6 +299,24 @@ fn a_setting_without_effect_is_noted_unless_it_is_the_default() {
 }
 
 #[test]
+fn an_address_that_ends_like_one_with_a_port_is_noted() {
+    let notes = |server: &str| {
+        let notes = read_text(&format!("[dns]\nservers = [\"{server}\"]\n")).notes;
+        notes.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        notes("::1:53"),
+        [
+            "line 2: dns.servers: has `::1:53`, which is read as an address alone; with a port it is written \
+             \"[ADDRESS]:PORT\""
+        ]
+    );
+    for server in ["::1", "[::1]:53", "2001:db8::53", "192.0.2.1:53"] {
+        assert!(notes(server).is_empty(), "{server}");
+    }
+}
+
+#[test]
 fn what_would_do_something_else_than_it_says_is_refused() {
     for (text, expected) in [
         (

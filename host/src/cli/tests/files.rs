@@ -63,6 +63,18 @@ async fn what_is_no_regular_file_is_never_replaced() {
 }
 
 #[tokio::test]
+async fn a_dash_is_standard_output_for_accounts_and_no_file_for_a_backup() {
+    let running = Running::start().await;
+    running.out("user add --name app").await;
+    let printed = running.out("user export -").await;
+    assert_eq!(printed, running.out("user export").await);
+    assert_eq!(
+        running.err("backup -").await,
+        "- is no file: name one; ./- where it is to have that name\n"
+    );
+}
+
+#[tokio::test]
 async fn a_backup_that_is_refused_leaves_no_file() {
     let running = Running::start().await;
     let token = running.surface.operate.clone();
