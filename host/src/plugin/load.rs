@@ -134,7 +134,7 @@ async fn component(
     if let Some(same) = known.iter().find(same) {
         return Ok(Arc::clone(same));
     }
-    let component = Arc::new(prepare(workshop, settings, known, draft).await?);
+    let component = Arc::new(prepare(workshop, settings, draft).await?);
     start(workshop, &component).await?;
     Ok(component)
 }
@@ -208,7 +208,6 @@ fn read_file(path: &Path) -> io::Result<Vec<u8>> {
 async fn prepare(
     workshop: &Arc<Workshop>,
     settings: &ComponentSettings,
-    known: &[Arc<Component>],
     draft: Draft,
 ) -> Result<Component, Vec<LoadProblemKind>> {
     let compiled = blocking({
@@ -231,12 +230,6 @@ async fn prepare(
     };
     let pre = linker.instantiate_pre(&compiled).map_err(mismatch)?;
     let exports = Exports::find(&pre, &draft.fit).map_err(mismatch)?;
-    // A new version of a component goes on counting where the one before it was.
-    let before = known.iter().find(|other| **other.name() == *settings.name);
-    let metrics = before.map_or_else(
-        || workshop.metrics.component(&settings.name),
-        |before| Arc::clone(&before.shared.metrics),
-    );
     Ok(Component {
         digest: draft.digest.into(),
         octets,
@@ -249,7 +242,8 @@ async fn prepare(
             config: settings.config.clone(),
             limits: settings.limits,
             wasi: settings.wasi,
-            metrics,
+            // A new version of a component goes on counting where the one before it was.
+            metrics: workshop.metrics.component(&settings.name),
             clock: workshop.clock.clone(),
             turns: Arc::clone(&workshop.turns),
             breaker: Breaker::default(),

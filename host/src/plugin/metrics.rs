@@ -4,7 +4,7 @@
 //! more. What a component leaves behind when it leaves the chain is removed.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::breaker::{BreakerState, BreakerStatus};
@@ -24,9 +24,17 @@ const VALUE_OCTETS_MAX: usize = 64;
 type Labels = Vec<(String, String)>;
 type NewHistogram = fn() -> Histogram;
 
+/// The numbers of all components that count.
+#[derive(Debug)]
+pub struct Metrics {
+    families: Families,
+    /// One for each name, so that whoever leaves takes along all that was counted under it.
+    components: Mutex<HashMap<String, Arc<ComponentMetrics>>>,
+}
+
 /// The families that all components share.
 #[derive(Clone, Debug)]
-pub struct Metrics {
+struct Families {
     answers: Family<Labels, Counter>,
     failures: Family<Labels, Counter>,
     seconds: Family<Labels, Histogram, NewHistogram>,
@@ -41,7 +49,7 @@ pub struct Metrics {
 #[derive(Debug)]
 pub struct ComponentMetrics {
     name: String,
-    families: Metrics,
+    families: Families,
     answers: [Counter; ANSWERS.len()],
     failures: [[Counter; FAILURES.len()]; 2],
     seconds: [Histogram; 2],
@@ -105,7 +113,7 @@ const FAILURES: [&str; 8] = [
 impl Metrics {
     /// Registers the families.
     pub fn register(registry: &mut Registry) -> Self {
-        let metrics = Self {
+        let families = Families {
             answers: Family::default(),
             failures: Family::default(),
             seconds: Family::new_with_constructor(seconds_histogram),
@@ -118,50 +126,82 @@ impl Metrics {
         registry.register(
             "outpost_policy_answers",
             "Answers of policy components, by component, question and answer",
-            metrics.answers.clone(),
+            families.answers.clone(),
         );
         registry.register(
             "outpost_policy_failures",
             "Failures of policy components, by component, question and kind",
-            metrics.failures.clone(),
+            families.failures.clone(),
         );
         registry.register(
             "outpost_policy_seconds",
             "Time that a policy component took to answer, by component and question",
-            metrics.seconds.clone(),
+            families.seconds.clone(),
         );
         registry.register(
             "outpost_policy_suspended",
             "1 while a policy component is not asked for anybody after repeated failures, by component \
              and question",
-            metrics.suspended.clone(),
+            families.suspended.clone(),
         );
         registry.register(
             "outpost_policy_suspended_users",
             "Users for whom alone a policy component is not asked after repeated failures, by \
              component and question",
-            metrics.users_suspended.clone(),
+            families.users_suspended.clone(),
         );
         registry.register(
             "outpost_policy_dropped",
             "Log lines and metric values of policy components beyond their bounds",
-            metrics.dropped.clone(),
+            families.dropped.clone(),
         );
         registry.register(
             "outpost_component_counts",
             "Counters that policy components keep, by component and name",
-            metrics.own_counters.clone(),
+            families.own_counters.clone(),
         );
         registry.register(
             "outpost_component_values",
             "Histograms that policy components keep, by component and name",
-            metrics.own_histograms.clone(),
+            families.own_histograms.clone(),
         );
-        metrics
+        Self {
+            families,
+            components: Mutex::default(),
+        }
     }
 
     /// The numbers of one component, which go on from where they were.
     pub fn component(&self, name: &str) -> Arc<ComponentMetrics> {
+        let mut components = self.components();
+        let component = components
+            .entry(name.to_owned())
+            .or_insert_with(|| Arc::new(self.families.component(name)));
+        Arc::clone(component)
+    }
+
+    /// Takes everything off the metrics page of those that are not among `names`.
+    pub fn keep<'n>(&self, names: impl IntoIterator<Item = &'n str>) {
+        let names: Vec<_> = names.into_iter().collect();
+        self.components().retain(|name, component| {
+            let stays = names.contains(&name.as_str());
+            if !stays {
+                component.remove();
+            }
+            stays
+        });
+    }
+
+    fn components(&self) -> MutexGuard<'_, HashMap<String, Arc<ComponentMetrics>>> {
+        self.components
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Families {
+    /// The numbers of a component that begins to count.
+    fn component(&self, name: &str) -> ComponentMetrics {
         let labels = |key: &str, value: &str| labels(name, &[(key, value)]);
         let seconds = |question: Question| {
             self.seconds
@@ -177,7 +217,7 @@ impl Metrics {
             family.get_or_create_owned(&labels("question", question.name()))
         };
         let dropped = |what| self.dropped.get_or_create_owned(&labels("what", what));
-        Arc::new(ComponentMetrics {
+        ComponentMetrics {
             name: name.to_owned(),
             families: self.clone(),
             answers: ANSWERS.map(|answer| {
@@ -191,7 +231,7 @@ impl Metrics {
             users_suspended: Question::ALL.map(|question| gauge(&self.users_suspended, question)),
             dropped: [dropped("lines"), dropped("values")],
             own: Mutex::default(),
-        })
+        }
     }
 }
 
@@ -308,7 +348,7 @@ impl ComponentMetrics {
     }
 
     /// Takes everything of a component that has left the chain off the metrics page.
-    pub fn remove(&self) {
+    fn remove(&self) {
         let families = &self.families;
         for answer in ANSWERS {
             families.answers.remove(&answer_labels(&self.name, answer));
@@ -448,13 +488,24 @@ mod tests {
     #[test]
     fn series_are_bounded_and_go_when_the_component_goes() {
         let mut registry = Registry::default();
-        let component = Metrics::register(&mut registry).component("x");
+        let metrics = Metrics::register(&mut registry);
+        let component = metrics.component("x");
         for n in 0..1000 {
             component.count("seen", 1, vec![label("n", &n.to_string())]);
         }
         let series = |page: &str| page.matches("outpost_component_counts_total{").count();
         assert_eq!(series(&exposition(&registry)), SERIES_MAX);
-        component.remove();
+        metrics.keep(["y"]);
         assert!(!exposition(&registry).contains("component=\"x\""));
+        // Its last transaction goes on beside the next component of that name.
+        metrics.component("x").count("seen", 1, vec![]);
+        component.count("seen", 1, vec![]);
+        component.count("late", 1, vec![]);
+        let page = exposition(&registry);
+        assert_eq!(series(&page), 1, "{page}");
+        assert!(
+            page.contains("{component=\"x\",name=\"seen\"} 1\n"),
+            "{page}"
+        );
     }
 }

@@ -34,7 +34,7 @@ impl Plugins {
                 _one_at_a_time: one_at_a_time,
             }),
             Err(problems) => {
-                self.forget(settings.iter().map(|component| component.name.as_str()));
+                self.forget_others();
                 Err(problems)
             }
         }
@@ -50,13 +50,10 @@ impl Plugins {
     }
 
     /// Takes those that are not in force off the metrics page.
-    fn forget<'n>(&self, names: impl Iterator<Item = &'n str>) {
+    fn forget_others(&self) {
         let chain = self.chain.load();
-        for name in names {
-            if !chain.iter().any(|component| **component.name() == *name) {
-                self.workshop.metrics.component(name).remove();
-            }
-        }
+        let names = chain.iter().map(|component| component.name().as_ref());
+        self.workshop.metrics.keep(names);
     }
 }
 
@@ -83,15 +80,13 @@ impl Replacement<'_> {
             component.show_breakers();
         }
         let chain = Arc::new(std::mem::take(&mut self.chain));
-        let before = self.plugins.chain.swap(chain);
-        let names = before.iter().map(|component| component.name().as_ref());
-        self.plugins.forget(names);
+        // Who is no longer part of it is forgotten at the drop.
+        self.plugins.chain.store(chain);
     }
 }
 
 impl Drop for Replacement<'_> {
     fn drop(&mut self) {
-        let names = self.chain.iter().map(|component| component.name().as_ref());
-        self.plugins.forget(names);
+        self.plugins.forget_others();
     }
 }

@@ -38,8 +38,12 @@ async fn a_chain_that_does_not_load_changes_nothing() {
 async fn a_component_that_stays_keeps_its_breaker_and_one_that_goes_takes_its_numbers_along() {
     let mut registry = Registry::default();
     let faulty = || answering("panic");
-    let other = || named("other", "components/tests/misbehaving", &[]);
-    let settings = settings(vec![faulty(), other()]);
+    let other = named(
+        "other",
+        "components/tests/misbehaving",
+        &[("behaviour", "metrics-flood"), ("calls", "3")],
+    );
+    let settings = settings(vec![other, faulty()]);
     let plugins = Plugins::load(settings, clock(), &mut registry)
         .await
         .unwrap();
@@ -47,6 +51,8 @@ async fn a_component_that_stays_keeps_its_breaker_and_one_that_goes_takes_its_nu
     for _ in 0..5 {
         plugins.begin().authorize(&mail).await;
     }
+    let page = crate::telemetry::exposition(&registry);
+    assert!(page.contains("outpost_component_counts_total{component=\"other\""));
     plugins.replace(&[faulty()]).await.unwrap();
     assert_eq!(breaker(&plugins, Question::Sender).users, 1);
     let page = crate::telemetry::exposition(&registry);
