@@ -328,6 +328,8 @@ impl ComponentMetrics {
         for (_, value) in &mut labels {
             *value = clean_text(value, VALUE_OCTETS_MAX);
         }
+        // A series is a set of labels: in another order it would be the same sample twice.
+        labels.sort_unstable();
         let key = (name.to_owned(), labels);
         let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = own.series.get(&key) {
@@ -461,6 +463,25 @@ mod tests {
             "outpost_component_counts_total{component=\"x\",name=\"seen\",domain=\"a\u{fffd}\\\"b\"} 3"
         ), "{page}");
         assert!(page.contains("outpost_component_values_count{component=\"x\",name=\"size\"} 1"));
+    }
+
+    #[test]
+    fn the_order_of_labels_makes_no_other_series() {
+        let mut registry = Registry::default();
+        let component = Metrics::register(&mut registry).component("x");
+        let labels = || vec![label("b", "2"), label("a", "1")];
+        component.count("seen", 1, labels());
+        component.count("seen", 1, labels().into_iter().rev().collect());
+        component.observe("size", 5.0, labels());
+        component.observe("size", 5.0, labels().into_iter().rev().collect());
+        let page = exposition(&registry);
+        for line in [
+            "outpost_component_counts_total{component=\"x\",name=\"seen\",a=\"1\",b=\"2\"} 2\n",
+            "outpost_component_values_count{component=\"x\",name=\"size\",a=\"1\",b=\"2\"} 2\n",
+        ] {
+            assert!(page.contains(line), "{page}");
+        }
+        assert!(!page.contains("b=\"2\",a=\"1\""), "{page}");
     }
 
     #[test]
