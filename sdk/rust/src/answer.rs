@@ -1,9 +1,10 @@
 //! What a policy answers: decisions about the sender, placements by priority, and the reasons.
 //!
-//! Builders keep texts within the limits of the contract (control characters are replaced, long
-//! texts cut), so that a long address in a reason never makes an answer invalid. What they cannot
-//! mend, such as the class of a reply, [`testing::assert_valid`](crate::testing::assert_valid)
-//! finds in a test and the relay finds for certain.
+//! Builders keep texts within the limits of the contract, so that an address in a reason or a reply
+//! never makes an answer invalid: long texts are cut, characters that have no place in them are
+//! replaced, and what would be empty is left out or gets a name. What they cannot mend, which are
+//! the codes of a reply, [`testing::assert_valid`](crate::testing::assert_valid) finds in a test and
+//! the relay finds for certain.
 
 use crate::{Attribute, Priority, Value};
 
@@ -19,6 +20,8 @@ pub const DETAIL_BYTES_MAX: usize = 512;
 pub const NOTE_BYTES_MAX: usize = 1024;
 /// The most octets of a reply's text.
 pub const REPLY_BYTES_MAX: usize = 400;
+/// The rule of a reason that names none: the relay takes no reason without one.
+const UNNAMED: &str = "unnamed";
 
 /// The answer to: may this user send as this sender?
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,7 +91,8 @@ impl Decision {
     }
 
     /// Tells the client that sentence: 451 4.7.1 with `defer`, 550 5.7.1 with `refuse`. One general
-    /// sentence that helps the sender; never echo what the client sent.
+    /// sentence that helps the sender; never echo what the client sent. What is not printable ASCII
+    /// becomes a question mark; with an empty text the relay words the reply.
     pub fn saying(self, text: impl Into<String>) -> Self {
         let text = text.into();
         let reply = match self.verdict {
@@ -98,17 +102,22 @@ impl Decision {
         self.replying(reply)
     }
 
-    /// Tells the client that. Nothing happens to `pass` and `permit`, which have no reply.
+    /// Tells the client that; the relay words a reply without text itself. Nothing happens to `pass`
+    /// and `permit`, which have no reply.
     pub fn replying(mut self, reply: Reply) -> Self {
+        let reply = Reply::new(reply.code, reply.enhanced, reply.text);
         match &mut self.verdict {
-            Verdict::Defer(slot) | Verdict::Refuse(slot) => *slot = Some(reply),
+            Verdict::Defer(slot) | Verdict::Refuse(slot) => {
+                *slot = (!reply.text.is_empty()).then_some(reply);
+            }
             Verdict::Pass | Verdict::Permit => {}
         }
         self
     }
 
     /// Leaves a note for components later in the chain and for the trail; beyond [`NOTES_MAX`] none
-    /// is added.
+    /// is added, nor is one without a key. Letters of the key become small ones, and what is not
+    /// a-z, 0-9, `-` or `.` becomes `-`.
     pub fn noting(mut self, key: impl Into<String>, value: impl Into<Value>) -> Self {
         push_note(&mut self.notes, key.into(), value.into());
         self
@@ -152,7 +161,7 @@ impl Placement {
         self
     }
 
-    /// Leaves a note; beyond [`NOTES_MAX`] none is added.
+    /// Leaves a note, as [`Decision::noting`] does.
     pub fn noting(mut self, key: impl Into<String>, value: impl Into<Value>) -> Self {
         push_note(&mut self.notes, key.into(), value.into());
         self
@@ -171,12 +180,14 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// A reply of those codes with that text.
+    /// A reply of those codes with that text, cut to [`REPLY_BYTES_MAX`] octets; what is not
+    /// printable ASCII becomes a question mark.
     pub fn new(code: u16, enhanced: (u8, u16, u16), text: impl Into<String>) -> Self {
+        let is_printable = |c| matches!(c, ' '..='~');
         Self {
             code,
             enhanced,
-            text: text.into(),
+            text: cut(mended(text.into(), is_printable, |_| '?'), REPLY_BYTES_MAX),
         }
     }
 }
@@ -211,6 +222,11 @@ impl Problem {
 
 fn push_reason(reasons: &mut Vec<Reason>, rule: String, detail: String) {
     if reasons.len() < REASONS_MAX {
+        let rule = if rule.is_empty() {
+            UNNAMED.into()
+        } else {
+            rule
+        };
         reasons.push(Reason {
             rule: tidy(rule, NAME_BYTES_MAX),
             detail: tidy(detail, DETAIL_BYTES_MAX),
@@ -219,29 +235,52 @@ fn push_reason(reasons: &mut Vec<Reason>, rule: String, detail: String) {
 }
 
 fn push_note(notes: &mut Vec<Attribute>, key: String, value: Value) {
-    if notes.len() < NOTES_MAX {
+    if notes.len() < NOTES_MAX && !key.is_empty() {
         let value = match value {
             Value::Text(text) => Value::Text(cut(text, NOTE_BYTES_MAX)),
+            Value::Octets(mut octets) => {
+                octets.truncate(NOTE_BYTES_MAX);
+                Value::Octets(octets)
+            }
             other => other,
         };
+        let in_small = |c: char| match c.to_ascii_lowercase() {
+            c @ 'a'..='z' => c,
+            _ => '-',
+        };
+        let key = mended(
+            key,
+            |c| matches!(c, 'a'..='z' | '0'..='9' | '-' | '.'),
+            in_small,
+        );
         notes.push(Attribute {
-            key: tidy(key, NAME_BYTES_MAX),
+            key: cut(key, NAME_BYTES_MAX),
             value,
         });
     }
 }
 
-/// The text without control characters and within the limit.
+/// The text within the limit and without what steers a terminal: the relay refuses the name of a
+/// rule that has control characters, line separators or changes of writing direction.
 fn tidy(text: String, bytes_max: usize) -> String {
-    let text = cut(text, bytes_max);
-    if text.chars().any(char::is_control) {
-        // A question mark and not U+FFFD, which takes more room than a control character.
-        text.chars()
-            .map(|c| if c.is_control() { '?' } else { c })
-            .collect()
-    } else {
-        text
+    // A question mark and not U+FFFD, which takes more room than a control character.
+    mended(cut(text, bytes_max), |c| !is_unfit(c), |_| '?')
+}
+
+pub(crate) fn is_unfit(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}')
+        || matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// The text with what does not fit replaced.
+fn mended(text: String, fits: impl Fn(char) -> bool, instead: impl Fn(char) -> char) -> String {
+    if text.chars().all(&fits) {
+        return text;
     }
+    text.chars()
+        .map(|c| if fits(c) { c } else { instead(c) })
+        .collect()
 }
 
 /// The text cut to that many octets, at the boundary of a character.
@@ -288,16 +327,62 @@ mod tests {
         assert_eq!(decision.reasons[0].rule.len(), NAME_BYTES_MAX);
         assert_eq!(decision.reasons[0].detail, "ü".repeat(256));
         assert_eq!(refuse("r", "a\r\nb\u{85}c").reasons[0].detail, "a??b?c");
+        assert_eq!(refuse("a\u{202e}b\0", "").reasons[0].rule, "a?b?");
+        assert_eq!(refuse("", "why").reasons[0].rule, "unnamed");
         let decision = (0..40).fold(pass(), |decision, _| decision.noting("k", "v".repeat(2000)));
         assert_eq!(decision.notes.len(), NOTES_MAX);
         assert_eq!(
             decision.notes[0].value,
             Value::Text("v".repeat(NOTE_BYTES_MAX))
         );
+        let decision = pass().noting("octets", vec![0; 2000]).noting("", 1);
+        assert_eq!(decision.notes.len(), 1);
+        assert_eq!(
+            decision.notes[0].value,
+            Value::Octets(vec![0; NOTE_BYTES_MAX])
+        );
+        for (key, kept) in [
+            ("key.a-1", "key.a-1"),
+            ("Bad Key", "bad-key"),
+            ("a_b", "a-b"),
+            ("ü\n", "--"),
+        ] {
+            assert_eq!(pass().noting(key, 1).notes[0].key, kept, "{key:?}");
+        }
+        let note = place(crate::Priority::Low, "r", "").noting("K".repeat(70), 1);
+        assert_eq!(note.notes[0].key, "k".repeat(NAME_BYTES_MAX));
         let odd = "a".to_owned() + &"ü".repeat(300);
         assert_eq!(
             refuse("r", odd).reasons[0].detail.len(),
             DETAIL_BYTES_MAX - 1
         );
+    }
+
+    #[test]
+    fn a_reply_is_one_line_of_printable_ascii_or_the_relay_s_own() {
+        for (text, said) in [
+            ("No.", Some("No.")),
+            ("two\nlines", Some("two?lines")),
+            ("a\tb\0c\u{7f}", Some("a?b?c?")),
+            ("ünïcode", Some("?n?code")),
+            ("", None),
+        ] {
+            let said = said.map(|text| Reply::new(550, (5, 7, 1), text));
+            let decision = refuse("r", "").saying(text);
+            assert_eq!(decision.verdict, Verdict::Refuse(said.clone()), "{text:?}");
+            crate::testing::assert_valid(&decision);
+            let reply = Reply {
+                text: text.into(),
+                ..Reply::new(550, (5, 7, 1), "")
+            };
+            assert_eq!(
+                refuse("r", "").replying(reply).verdict,
+                Verdict::Refuse(said)
+            );
+        }
+        for text in ["x".repeat(500), "ü".repeat(500)] {
+            let long = Reply::new(451, (4, 7, 1), text);
+            assert_eq!(long.text.len(), REPLY_BYTES_MAX);
+        }
     }
 }

@@ -11,6 +11,7 @@ pub use crate::Transaction;
 pub use facts::Builder;
 pub use relay::{LogLine, Relay};
 
+use crate::answer::is_unfit;
 use crate::{
     Decision, NAME_BYTES_MAX, NOTE_BYTES_MAX, NOTES_MAX, Placement, REPLY_BYTES_MAX, Reason, Reply,
     Value, Verdict,
@@ -86,7 +87,7 @@ fn reply_faults(reply: &Reply, class: u8, faults: &mut Vec<String>) {
 fn text_faults(reasons: &[Reason], notes: &[crate::Attribute], faults: &mut Vec<String>) {
     // Details are for people: the relay cuts and cleans them, and drops what exceeds their number.
     for Reason { rule, .. } in reasons {
-        if !(1..=NAME_BYTES_MAX).contains(&rule.len()) || rule.chars().any(char::is_control) {
+        if !(1..=NAME_BYTES_MAX).contains(&rule.len()) || rule.chars().any(is_unfit) {
             faults.push(format!(
                 "the rule {rule:?} is not a name of 1 to {NAME_BYTES_MAX} octets"
             ));
@@ -120,7 +121,7 @@ fn text_faults(reasons: &[Reason], notes: &[crate::Attribute], faults: &mut Vec<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Priority, defer, pass, permit, place, refuse};
+    use crate::{Attribute, Priority, defer, pass, permit, place, refuse};
 
     fn faults(answer: impl Answer) -> String {
         answer.faults().join("; ")
@@ -156,28 +157,53 @@ mod tests {
             replying(550, (5, 7, 1000), "No."),
             "the enhanced code 5.7.1000 is not of class 5"
         );
+    }
+
+    #[test]
+    fn faults_of_what_was_put_together_by_hand_are_named() {
+        let replying = |text: &str| {
+            let reply = Reply {
+                text: text.into(),
+                ..Reply::new(550, (5, 7, 1), "No.")
+            };
+            faults(Decision {
+                verdict: Verdict::Refuse(Some(reply)),
+                ..pass()
+            })
+        };
         assert_eq!(
-            replying(550, (5, 7, 1), ""),
+            replying(""),
             "the text of the reply is not 1 to 400 octets long"
         );
+        for text in ["a\r\nb", "nö"] {
+            assert_eq!(
+                replying(text),
+                "the text of the reply is not printable ASCII"
+            );
+        }
+        for rule in ["", "a\u{202e}b"] {
+            let reasons = vec![Reason {
+                rule: rule.into(),
+                detail: String::new(),
+            }];
+            assert_eq!(
+                faults(Decision { reasons, ..pass() }),
+                format!("the rule {rule:?} is not a name of 1 to 64 octets")
+            );
+        }
+        let noting = |key: &str, value| {
+            let notes = vec![Attribute {
+                key: key.into(),
+                value,
+            }];
+            faults(Decision { notes, ..pass() })
+        };
         assert_eq!(
-            replying(550, (5, 7, 1), "a\r\nb"),
-            "the text of the reply is not printable ASCII"
-        );
-        assert_eq!(
-            replying(550, (5, 7, 1), "nö"),
-            "the text of the reply is not printable ASCII"
-        );
-        assert_eq!(
-            faults(permit("", "")),
-            "the rule \"\" is not a name of 1 to 64 octets"
-        );
-        assert_eq!(
-            faults(pass().noting("Key_1", true)),
+            noting("Key_1", Value::Truth(true)),
             "the key \"Key_1\" is not 1 to 64 octets of a-z, 0-9, - and ."
         );
         assert_eq!(
-            faults(pass().noting("octets", vec![0; 1025])),
+            noting("octets", Value::Octets(vec![0; 1025])),
             "the note \"octets\" is longer than 1024 octets"
         );
     }
