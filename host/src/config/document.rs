@@ -12,6 +12,7 @@ use toml::de::{DeTable, DeValue};
 use super::places;
 use super::syntax::{self, Syntax};
 use super::values::Wrong;
+use crate::message::wording::printable;
 
 /// Something wrong in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,15 +25,16 @@ pub struct Mistake {
     pub text: String,
 }
 
+/// In one line that steers no terminal: keys and texts may have escapes of the file in them.
 impl fmt::Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(line) = self.line {
             write!(f, "line {line}: ")?;
         }
         if !self.key.is_empty() {
-            write!(f, "{}: ", self.key)?;
+            write!(f, "{}: ", printable(&self.key))?;
         }
-        f.write_str(&self.text)
+        f.write_str(&printable(&self.text))
     }
 }
 

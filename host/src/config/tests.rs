@@ -367,6 +367,18 @@ fn what_would_do_something_else_than_it_says_is_refused() {
 }
 
 #[test]
+fn a_key_with_escapes_is_told_in_one_line_that_steers_no_terminal() {
+    let mistakes = parse("\"a\\nb\\u001b[2J\" = 1\nhostname = \"\\u001b\\n\"\n")
+        .map(drop)
+        .unwrap_err();
+    assert_eq!(mistakes.len(), 2);
+    for mistake in mistakes {
+        let told = mistake.to_string();
+        assert!(!told.contains(char::is_control), "{told:?}");
+    }
+}
+
+#[test]
 fn a_file_that_is_no_configuration_is_not_read_or_told_to_its_end() {
     let large = read(Some(Path::new("/dev/zero"))).unwrap_err().to_string();
     assert!(

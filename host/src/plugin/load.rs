@@ -39,6 +39,8 @@ const NAME_OCTETS_MAX: usize = 64;
 const SETTING_PROBLEMS_MAX: usize = 32;
 /// Octets of one such problem, as the contract says.
 const SETTING_OCTETS_MAX: usize = 512;
+/// Octets of what the compiler says about a component.
+const COMPILER_OCTETS_MAX: usize = 1024;
 /// Below ten ticks a deadline strikes because of the machine, not because of the component.
 const CPU_TIME_MIN: Duration = TICK.saturating_mul(10);
 
@@ -220,7 +222,11 @@ async fn prepare(
     });
     let (compiled, octets) = compiled.await;
     let compiled = compiled.map_err(|error| match error {
-        CacheError::Compile(error) => vec![LoadProblemKind::Invalid(error)],
+        // The engine may name what it found in the file.
+        CacheError::Compile(error) => vec![LoadProblemKind::Invalid(clean_text(
+            &error,
+            COMPILER_OCTETS_MAX,
+        ))],
         CacheError::Folder(_) => vec![LoadProblemKind::Engine(error.to_string())],
     })?;
     let mismatch = |error: wasmtime::Error| vec![mismatch::of_error(&draft.fit, &error)];

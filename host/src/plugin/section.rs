@@ -4,6 +4,8 @@
 use serde::Deserialize;
 use wasmparser::{Encoding, Parser, Payload};
 
+use crate::policy::clean_text;
+
 /// The section that the SDK writes.
 const SECTION: &str = "outpost:component";
 /// What every WebAssembly file begins with.
@@ -11,7 +13,12 @@ const MAGIC: &[u8] = b"\0asm";
 /// Octets of the section that are read: a few names and versions.
 const SECTION_OCTETS_MAX: usize = 16 << 10;
 
-/// The outside of a component.
+/// Octets of the name of an import or export that are kept: those of the contract and of WASI have half as many.
+const NAME_OCTETS_MAX: usize = 128;
+/// Octets of what the reader says about octets that are no component: it may name what it found there.
+const ERROR_OCTETS_MAX: usize = 512;
+
+/// The outside of a component. Its names are fit to be shown.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Outline {
     /// Names of what it imports, in its order.
@@ -48,7 +55,7 @@ impl Outline {
         let mut outline = Self::default();
         let mut depth = 0_u32;
         for payload in Parser::new(0).parse_all(octets) {
-            match payload.map_err(|error| format!("not a component: {error}"))? {
+            match payload.map_err(|error| invalid(&error))? {
                 Payload::Version { encoding, .. } => {
                     if depth == 0 && encoding != Encoding::Component {
                         return Err(
@@ -62,14 +69,14 @@ impl Outline {
                 Payload::End(_) => depth -= 1,
                 Payload::ComponentImportSection(section) if depth == 1 => {
                     for import in section {
-                        let import = import.map_err(|error| error.to_string())?;
-                        outline.imports.push(import.name.name.to_owned());
+                        let name = import.map_err(|error| invalid(&error))?.name.name;
+                        outline.imports.push(clean_text(name, NAME_OCTETS_MAX));
                     }
                 }
                 Payload::ComponentExportSection(section) if depth == 1 => {
                     for export in section {
-                        let export = export.map_err(|error| error.to_string())?;
-                        outline.exports.push(export.name.name.to_owned());
+                        let name = export.map_err(|error| invalid(&error))?.name.name;
+                        outline.exports.push(clean_text(name, NAME_OCTETS_MAX));
                     }
                 }
                 // The linker leaves the section in the core module inside.
@@ -83,6 +90,10 @@ impl Outline {
         }
         Ok(outline)
     }
+}
+
+fn invalid(error: &wasmparser::BinaryReaderError) -> String {
+    clean_text(&format!("not a component: {error}"), ERROR_OCTETS_MAX)
 }
 
 #[cfg(test)]
@@ -117,6 +128,30 @@ mod tests {
     fn a_core_module_is_told_apart() {
         let error = Outline::read(b"\0asm\x01\0\0\0").unwrap_err();
         assert!(error.contains("core module"), "{error}");
+    }
+
+    #[test]
+    fn names_that_steer_a_terminal_or_never_end_are_shown_harmless_and_cut() {
+        // A component whose import section has one function of that name.
+        let importing = |name: &str| {
+            let mut section = vec![1, 0];
+            section.extend(length(name.len()));
+            section.extend(name.as_bytes());
+            section.extend([1, 0]);
+            let mut octets = b"\0asm\x0d\0\x01\0\x0a".to_vec();
+            octets.extend(length(section.len()));
+            octets.extend(section);
+            octets
+        };
+        let outline = Outline::read(&importing("env\n\u{1b}[2J")).unwrap();
+        assert_eq!(outline.imports, ["env\u{fffd}\u{fffd}[2J"]);
+        let outline = Outline::read(&importing(&"n".repeat(3000))).unwrap();
+        assert_eq!(outline.imports, ["n".repeat(NAME_OCTETS_MAX)]);
+    }
+
+    /// Two octets of LEB128.
+    fn length(n: usize) -> [u8; 2] {
+        [(n & 0x7f) as u8 | 0x80, (n >> 7) as u8]
     }
 
     #[test]

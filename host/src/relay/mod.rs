@@ -31,8 +31,9 @@ use tokio_util::sync::CancellationToken;
 use self::deliver::Along;
 use self::reload::Reloader;
 use crate::admin::{NotReloaded, Readiness, Reload as _, Reloaded};
-use crate::config::{Config, Mistake};
+use crate::config::{Config, MISTAKES_SHOWN_MAX, Mistake};
 use crate::directory::Directory;
+use crate::message::wording::printable;
 use crate::reception::{self, Drained};
 use crate::spool::Spool;
 
@@ -50,19 +51,27 @@ impl StartError {
         Self(vec![line.to_string()])
     }
 
-    /// What is wrong with the configuration, each at its line of the file.
+    /// What is wrong with the configuration, each at its line of the file, as far as anybody reads.
     fn of(config: &Config, mistakes: &[Mistake]) -> Self {
-        let line = |mistake: &Mistake| match &config.file {
-            Some(file) => format!("{}: {mistake}", file.display()),
-            None => mistake.to_string(),
+        let line = |said: &dyn fmt::Display| match &config.file {
+            Some(file) => format!("{}: {said}", file.display()),
+            None => said.to_string(),
         };
-        Self(mistakes.iter().map(line).collect())
+        let shown = mistakes.iter().take(MISTAKES_SHOWN_MAX);
+        let mut lines: Vec<_> = shown.map(|mistake| line(mistake)).collect();
+        match mistakes.len().saturating_sub(MISTAKES_SHOWN_MAX) {
+            0 => {}
+            more => lines.push(line(&format_args!("and {more} more mistakes"))),
+        }
+        Self(lines)
     }
 }
 
+/// What others have named, such as a file, does not steer the terminal.
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.join("\n"))
+        let lines: Vec<_> = self.0.iter().map(|line| printable(line)).collect();
+        f.write_str(&lines.join("\n"))
     }
 }
 
@@ -153,4 +162,33 @@ impl Relay {
 /// A file or folder, and what the system says about it.
 fn file_error(path: PathBuf, error: &io::Error) -> StartError {
     StartError::one(format!("{}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_start_tells_as_many_mistakes_as_anybody_reads_and_steers_no_terminal() {
+        let mut config = crate::config::parse("").unwrap();
+        config.file = Some("outpost.toml".into());
+        let mistake = |number: usize| Mistake {
+            line: Some(number),
+            key: "plugin[1].component".into(),
+            text: format!("it imports number {number}\n\u{1b}[2J"),
+        };
+        let mistakes: Vec<_> = (1..=20_000).map(mistake).collect();
+        let told = StartError::of(&config, &mistakes).to_string();
+        assert_eq!(told.lines().count(), MISTAKES_SHOWN_MAX + 1);
+        assert!(
+            told.ends_with("\noutpost.toml: and 19900 more mistakes"),
+            "{told}"
+        );
+        assert!(!told.contains('\u{1b}'));
+        let told = StartError::of(&config, &mistakes[..2]).to_string();
+        assert_eq!(told.lines().count(), 2, "{told}");
+        let told = StartError::one("a\nb").to_string();
+        assert_eq!(told.lines().count(), 1, "{told}");
+    }
 }
