@@ -13,6 +13,7 @@ use axum::extract::{FromRequestParts, MatchedPath, Request};
 use axum::http::Method;
 use axum::http::request::Parts;
 
+use crate::directory::holds_secret;
 use crate::message::wording::printable;
 use crate::spool::Selection;
 
@@ -80,8 +81,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Deed {
     }
 }
 
-/// A name as the log shows it: on one line, and not longer than one.
+/// A name as the log shows it: on one line, not longer than one, and no token in its place.
 pub(super) fn shown(name: &str) -> String {
+    if holds_secret(name) {
+        return "(a token)".to_owned();
+    }
     let mut shown: String = printable(name).chars().take(SHOWN_CHARACTERS_MAX).collect();
     if shown.len() < name.len() && name.chars().count() > SHOWN_CHARACTERS_MAX {
         shown.push('…');

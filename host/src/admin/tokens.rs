@@ -17,7 +17,8 @@ use super::extract::{Json, NoBody, NoQuery, Segment};
 use super::openapi::{Conflicts, Missing, Refused, RefusedBody};
 use super::problem::Problem;
 use super::{Api, Removed, directory_problem, within_path};
-use crate::account::{Scope, Token};
+use crate::account::{Scope, Token, same_name};
+use crate::directory::holds_secret;
 
 /// A token without its secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -148,6 +149,12 @@ pub(super) async fn add(
         noted.token = Some(audit::shown(&input.name));
         noted.scope = Some(input.scope.name());
     });
+    if holds_secret(&input.name) {
+        return Err(Problem::field(
+            "name",
+            "has the form of a token: names are shown and logged, so give it another",
+        ));
+    }
     let issued = api
         .directory
         .create_token(&input.name, input.scope.into(), api.clock.now())
@@ -170,8 +177,8 @@ pub(super) async fn add(
 }
 
 /// Removes a token; it stops at once.
-#[utoipa::path(delete, path = "/api/v1/tokens/{token}", operation_id = "remove_token", tag = "admin secrets",
-    params(("token" = String, Path, description = "The name of the token.")),
+#[utoipa::path(delete, path = "/api/v1/tokens/{name}", operation_id = "remove_token", tag = "admin secrets",
+    params(("name" = String, Path, description = "The name of the token, not what is sent as one.")),
     security(("token" = ["admin"])),
     responses((status = 200, description = "It is gone.", body = Removed), Refused, Missing, Conflicts))]
 pub(super) async fn remove(
@@ -181,10 +188,21 @@ pub(super) async fn remove(
     State(api): State<Arc<Api>>,
     Segment(name): Segment,
 ) -> Result<axum::Json<Removed>, Problem> {
+    let is_known = api
+        .directory
+        .tokens()
+        .iter()
+        .any(|token| same_name(&token.name, &name));
     deed.note(|noted| {
         noted.action = Some("remove-token");
-        noted.token = Some(audit::shown(&name));
+        // What is none may be a part of a secret.
+        noted.token = is_known.then(|| audit::shown(&name));
     });
+    if !is_known && holds_secret(&name) {
+        return Err(Problem::not_found(
+            "token of that name: it is a token itself, and `outpost admin token ls` shows the names",
+        ));
+    }
     let token = api
         .directory
         .delete_token(&name)

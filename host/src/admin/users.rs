@@ -305,7 +305,7 @@ pub(super) async fn add(
         .await
         .map_err(directory_problem)?;
     deed.note(|noted| {
-        noted.user = Some(user.name.clone());
+        noted.user = Some(audit::shown(&user.name));
         noted.list = Some(user.list.clone());
     });
     let location = format!("/api/v1/users/{}", within_path(&user.name));

@@ -39,7 +39,7 @@ use crate::stable;
 pub use error::{BoxError, DirectoryError, OpenError};
 pub use memory::MemoryRows;
 pub use state::{LISTS_MAX, Population, TOKENS_MAX, USERS_MAX};
-pub use tokens::IssuedToken;
+pub use tokens::{IssuedToken, holds_secret};
 
 use state::State;
 use writer::Writer;

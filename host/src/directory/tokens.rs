@@ -22,8 +22,20 @@ use crate::account::{Scope, Token};
 /// What a secret starts with, so that one in the wrong place can be recognised for what it is.
 const PREFIX: &str = "outpost_";
 
+/// Octets of a secret behind [`PREFIX`]: 256 bits, six in each.
+const ENCODED_OCTETS: usize = 43;
+
 /// Longest secret that is looked at; ours have 51 octets.
 const SECRET_OCTETS_MAX: usize = 256;
+
+/// Whether a text has a secret in it, one that is known or not: whoever logs or keeps it asks before.
+pub fn holds_secret(text: &str) -> bool {
+    let is_encoded = |octet: &u8| octet.is_ascii_alphanumeric() || b"-_".contains(octet);
+    text.match_indices(PREFIX).any(|(at, _)| {
+        let encoded = text.as_bytes()[at + PREFIX.len()..].iter();
+        encoded.take_while(|octet| is_encoded(octet)).count() >= ENCODED_OCTETS
+    })
+}
 
 /// A token as it was just made.
 pub struct IssuedToken {

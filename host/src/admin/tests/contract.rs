@@ -70,7 +70,7 @@ const REQUESTS: &[(&str, &str, &str)] = &[
         r#"{"name":"t","scope":"read"}"#,
     ),
     ("GET /api/v1/tokens", "/api/v1/tokens", ""),
-    ("DELETE /api/v1/tokens/{token}", "/api/v1/tokens/t", ""),
+    ("DELETE /api/v1/tokens/{name}", "/api/v1/tokens/t", ""),
     ("GET /api/v1/backup", "/api/v1/backup", ""),
     ("POST /api/v1/admin/password", "/api/v1/admin/password", ""),
 ];

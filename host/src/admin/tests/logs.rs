@@ -121,6 +121,59 @@ async fn a_change_is_logged_with_its_author_and_without_secrets_or_content() {
 }
 
 #[tokio::test]
+async fn a_token_in_the_place_of_a_name_is_neither_logged_nor_kept() {
+    let log = Log::default();
+    let _guard = tracing::subscriber::set_default(log.clone());
+    let surface = Surface::start().await;
+    let secret = &surface.read;
+    let named = format!(r#"{{"name":"{secret}","scope":"read"}}"#);
+    let of_user = format!(r#"{{"user":"{secret}"}}"#);
+    for (request, body, status, said) in [
+        (
+            format!("DELETE /api/v1/tokens/{secret}"),
+            None,
+            404,
+            r#"action="remove-token" method="#,
+        ),
+        (
+            format!("DELETE /api/v1/tokens/{}", &secret[..40]),
+            None,
+            404,
+            r#"action="remove-token" method="#,
+        ),
+        (
+            "POST /api/v1/tokens".to_owned(),
+            Some(named.as_str()),
+            422,
+            r#"action="add-token" token="(a token)""#,
+        ),
+        (
+            format!("POST /api/v1/users/Bearer%20{secret}/password"),
+            None,
+            404,
+            r#"user="(a token)""#,
+        ),
+        (
+            "POST /api/v1/queue/hold".to_owned(),
+            Some(&of_user),
+            200,
+            r#"filter="(a token)""#,
+        ),
+    ] {
+        let answered = surface.ask(&request, body).await;
+        assert_eq!(answered.status, status, "{request}: {}", answered.text);
+        assert!(log.last().contains(said), "{}", log.last());
+    }
+    let removed = surface.ask("DELETE /api/v1/tokens/GRAFANA", None).await;
+    assert_eq!(removed.status, 200);
+    let said = r#"action="remove-token" token="GRAFANA" method="#;
+    assert!(log.last().contains(said), "{}", log.last());
+    assert!(!log.text().contains(&secret[..40]), "{}", log.text());
+    let tokens = surface.ask("GET /api/v1/tokens", None).await.text;
+    assert!(!tokens.contains(secret.as_str()), "{tokens}");
+}
+
+#[tokio::test]
 async fn whoever_takes_a_backup_is_logged_though_it_changes_nothing() {
     let log = Log::default();
     let _guard = tracing::subscriber::set_default(log.clone());
