@@ -7,16 +7,14 @@
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
-use axum::http::header::AUTHORIZATION;
+use axum::http::header::{AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE};
 use axum::http::request::Parts;
+use axum::response::{IntoResponse, Response};
 
 use super::Api;
 use super::audit::Deed;
 use super::problem::{Kind, Problem};
 use crate::account::Scope;
-
-/// Longest token that is looked at; ours are much shorter.
-const TOKEN_OCTETS_MAX: usize = 512;
 
 /// Somebody with a valid token.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,53 +38,74 @@ pub struct Operator(pub Caller);
 pub struct Administrator(pub Caller);
 
 impl FromRequestParts<Arc<Api>> for Reader {
-    type Rejection = Problem;
+    type Rejection = Refusal;
 
-    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Refusal> {
         caller(parts, api, Scope::Read).map(Reader)
     }
 }
 
 impl FromRequestParts<Arc<Api>> for Operator {
-    type Rejection = Problem;
+    type Rejection = Refusal;
 
-    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Refusal> {
         caller(parts, api, Scope::Operate).map(Operator)
     }
 }
 
 impl FromRequestParts<Arc<Api>> for Administrator {
-    type Rejection = Problem;
+    type Rejection = Refusal;
 
-    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Refusal> {
         caller(parts, api, Scope::Admin).map(Administrator)
     }
 }
 
-fn caller(parts: &Parts, api: &Api, needed: Scope) -> Result<Caller, Problem> {
+/// Why a caller may not, with the challenge that belongs to it (RFC 6750 §3).
+#[derive(Debug)]
+pub struct Refusal {
+    problem: Problem,
+    challenge: &'static str,
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let mut response = self.problem.into_response();
+        let challenge = HeaderValue::from_static(self.challenge);
+        response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+        response
+    }
+}
+
+fn caller(parts: &Parts, api: &Api, needed: Scope) -> Result<Caller, Refusal> {
     let Some(token) = bearer(parts) else {
-        return Err(Problem::new(
-            Kind::Unauthenticated,
-            "send `Authorization: Bearer TOKEN`; `outpost admin token` prints the token of the data folder",
-        ));
+        // RFC 6750 §3.1: no error code for whoever has sent no token.
+        return Err(Refusal {
+            problem: Problem::new(
+                Kind::Unauthenticated,
+                "send `Authorization: Bearer TOKEN`; `outpost admin token` prints the token of the data folder",
+            ),
+            challenge: "Bearer realm=\"outpost\"",
+        });
     };
     let Some(token) = api.directory.check_token(token) else {
-        return Err(Problem::new(
-            Kind::Unauthenticated,
-            "this token is not known",
-        ));
+        return Err(Refusal {
+            problem: Problem::new(Kind::Unauthenticated, "this token is not known"),
+            challenge: "Bearer realm=\"outpost\", error=\"invalid_token\"",
+        });
     };
     if let Some(deed) = parts.extensions.get::<Deed>() {
         deed.note(|noted| noted.by = Some(token.name.clone()));
     }
     if !token.scope.covers(needed) {
-        return Err(Problem::new(
-            Kind::Forbidden,
-            format!(
-                "this needs a token of scope {needed}; {} has scope {}",
-                token.name, token.scope
-            ),
-        ));
+        let detail = format!(
+            "this needs a token of scope {needed}; {} has scope {}",
+            token.name, token.scope
+        );
+        return Err(Refusal {
+            problem: Problem::new(Kind::Forbidden, detail),
+            challenge: "Bearer realm=\"outpost\", error=\"insufficient_scope\"",
+        });
     }
     Ok(Caller {
         name: token.name.clone(),
@@ -99,7 +118,7 @@ fn bearer(parts: &Parts) -> Option<&str> {
     let mut headers = parts.headers.get_all(AUTHORIZATION).iter();
     let value = headers.next()?.to_str().ok()?;
     // Two headers could be read as two callers.
-    if headers.next().is_some() || value.len() > TOKEN_OCTETS_MAX {
+    if headers.next().is_some() {
         return None;
     }
     let (scheme, token) = value.split_once(' ')?;

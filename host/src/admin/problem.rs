@@ -5,7 +5,7 @@
 //! the caller is pointed to the log.
 
 use axum::http::StatusCode;
-use axum::http::header::{CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
+use axum::http::header::{CONTENT_TYPE, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -235,17 +235,8 @@ impl IntoResponse for Problem {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let body = serde_json::to_vec(&self).expect("strings and numbers always serialize");
         let mut response = (status, body).into_response();
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
-        // RFC 6750 §3: how to authenticate, and what was lacking.
-        let challenge = match status {
-            StatusCode::UNAUTHORIZED => Some("Bearer realm=\"outpost\""),
-            StatusCode::FORBIDDEN => Some("Bearer realm=\"outpost\", error=\"insufficient_scope\""),
-            _ => None,
-        };
-        if let Some(challenge) = challenge {
-            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
-        }
+        let media_type = HeaderValue::from_static(MEDIA_TYPE);
+        response.headers_mut().insert(CONTENT_TYPE, media_type);
         response
     }
 }
@@ -298,13 +289,9 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_token_is_answered_with_a_challenge() {
-        let response = Problem::new(Kind::Unauthenticated, "send one").into_response();
-        assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
-        assert_eq!(
-            response.headers()[WWW_AUTHENTICATE],
-            "Bearer realm=\"outpost\""
-        );
+    fn a_problem_document_says_that_it_is_one() {
+        let response = Problem::new(Kind::Conflict, "no").into_response();
+        assert_eq!(response.status(), StatusCode::CONFLICT);
         assert_eq!(response.headers()[CONTENT_TYPE], MEDIA_TYPE);
     }
 }

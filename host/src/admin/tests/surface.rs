@@ -36,7 +36,18 @@ async fn without_a_known_token_nothing_of_the_api_answers() {
         }
         let refused = surface.send(request.body(Body::empty()).unwrap()).await;
         assert_eq!(refused.status, 401, "{authorization:?}");
-        assert!(refused.header("www-authenticate").starts_with("Bearer "));
+        // RFC 6750 §3.1: an error for a token that is not known, none where there is no token.
+        let has_token = authorization.is_some_and(|value| value.trim().starts_with("Bearer "));
+        let error = if has_token {
+            ", error=\"invalid_token\""
+        } else {
+            ""
+        };
+        assert_eq!(
+            refused.header("www-authenticate"),
+            format!("Bearer realm=\"outpost\"{error}"),
+            "{authorization:?}"
+        );
         assert_eq!(
             refused.json()["type"],
             "urn:outpost:problem:unauthenticated"
