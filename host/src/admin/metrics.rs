@@ -106,18 +106,35 @@ pub(super) async fn show(State(api): State<Arc<Api>>, headers: HeaderMap) -> imp
     }
 }
 
-/// Whether OpenMetrics is named among what is accepted, and not as what is not.
+/// Whether OpenMetrics is asked for by name, and liked no less than plain text (RFC 9110 §12.5.1). Who accepts
+/// anything gets the text.
 fn accepts_openmetrics(headers: &HeaderMap) -> bool {
     let values = headers.get_all(ACCEPT).iter();
-    let mut ranges = values
+    let ranges: Vec<(&str, f32)> = values
         .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','));
-    ranges.any(|range| {
-        let mut parts = range.split(';').map(str::trim);
-        let is_named = parts
-            .next()
-            .is_some_and(|media_type| media_type.eq_ignore_ascii_case(OPENMETRICS));
-        let weight = parts.find_map(|part| part.strip_prefix("q="));
-        is_named && weight.and_then(|weight| weight.parse().ok()) != Some(0.0)
-    })
+        .flat_map(|value| value.split(','))
+        .map(range_and_weight)
+        .collect();
+    let weight = |media_type: &str| {
+        let named = ranges.iter();
+        let named = named.filter(|(range, _)| range.eq_ignore_ascii_case(media_type));
+        // Of several versions of a type the one that is liked best.
+        named.map(|(_, weight)| *weight).reduce(f32::max)
+    };
+    // The most specific range counts for a type.
+    let plain = ["text/plain", "text/*", "*/*"].into_iter().find_map(weight);
+    weight(OPENMETRICS).is_some_and(|weight| weight > 0.0 && weight >= plain.unwrap_or(0.0))
+}
+
+/// A media range without its parameters, and its weight; 1 where it has none that is one (RFC 9110 §12.4.2).
+fn range_and_weight(item: &str) -> (&str, f32) {
+    let mut parts = item.split(';').map(str::trim);
+    let range = parts.next().unwrap_or_default();
+    let weight = parts.find_map(|part| {
+        let (name, weight) = part.split_once('=')?;
+        name.eq_ignore_ascii_case("q").then_some(weight)
+    });
+    let weight = weight.and_then(|weight| weight.parse().ok());
+    let weight = weight.filter(|weight| (0.0..=1.0).contains(weight));
+    (range, weight.unwrap_or(1.0))
 }

@@ -374,6 +374,21 @@ async fn metrics_come_as_openmetrics_to_those_who_accept_it() {
 #[tokio::test]
 async fn the_connection_page_says_how_mail_clients_connect() {
     let surface = Surface::start().await;
+        ("application/openmetrics-text;Q=0", false),
+        (
+            "application/openmetrics-text;q=0.2, text/plain;q=0.9",
+            false,
+        ),
+        ("application/openmetrics-text; q=0.2, */*; q=0.9", false),
+        (
+            "application/openmetrics-text;q=0.2, text/*;q=0.1, */*",
+            true,
+        ),
+        (
+            "application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,\
+             text/plain;version=1.0.0;q=0.3,text/plain;version=0.0.4;q=0.2,*/*;q=0.1",
+            true,
+        ),
     assert_eq!(
         surface.get("/api/v1/connection").await,
         json!({
