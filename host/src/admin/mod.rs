@@ -62,7 +62,6 @@ use crate::auth::{AuthError, Authenticator, generate_password};
 use crate::clock::Clock;
 use crate::directory::{Directory, DirectoryError};
 use crate::message::Timestamp;
-use crate::message::wording::printable;
 use crate::spool::{Spool, SpoolError};
 use crate::telemetry::Registry;
 use problem::{FieldError, Kind, Problem};
@@ -173,7 +172,7 @@ fn spool_problem(error: &SpoolError) -> Problem {
 }
 
 fn no_such(what: &str, name: &str) -> Problem {
-    Problem::not_found(format!("{what} named \"{}\"", printable(name)))
+    Problem::not_found(format!("{what} named \"{}\"", audit::shown(name)))
 }
 
 /// A name as a segment of a path: everything but unreserved characters in percent form (RFC 3986 §2).

@@ -10,6 +10,8 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::audit::shown;
+
 /// The media type of a problem document (RFC 9457 §6.1).
 pub const MEDIA_TYPE: &str = "application/problem+json";
 
@@ -247,7 +249,7 @@ pub async fn nothing_here(uri: axum::http::Uri) -> Problem {
         Kind::NotFound,
         format!(
             "nothing is at {}; /api/v1/openapi.json lists what is",
-            uri.path()
+            shown(uri.path())
         ),
     )
 }
@@ -257,8 +259,9 @@ pub async fn method_not_allowed(method: axum::http::Method, uri: axum::http::Uri
     Problem::new(
         Kind::MethodNotAllowed,
         format!(
-            "{} does not know {method}; the Allow header says what it knows",
-            uri.path()
+            "{} does not know {}; the Allow header says what it knows",
+            shown(uri.path()),
+            shown(method.as_str())
         ),
     )
 }

@@ -319,6 +319,23 @@ async fn health_is_told_without_a_token() {
 }
 
 #[tokio::test]
+async fn a_refusal_repeats_no_more_of_a_path_than_a_line_has() {
+    let surface = Surface::start().await;
+    let long = "x".repeat(15_000);
+    for ask in [
+        format!("GET /{long}"),
+        format!("GET /api/v1/users/{long}"),
+        format!("DELETE /api/v1/tokens/{long}"),
+        format!("PUT /api/v1/users/{long}"),
+    ] {
+        let refused = surface.ask(&ask, None).await;
+        assert!([404, 405].contains(&refused.status), "{}", refused.status);
+        assert!(refused.text.len() < 600, "{}", refused.text);
+        assert!(refused.text.contains("xxx…"), "{}", refused.text);
+    }
+}
+
+#[tokio::test]
 async fn metrics_are_exposed_without_a_token_and_name_nobody() {
     let surface = Surface::start().await;
     surface
@@ -357,6 +374,21 @@ async fn metrics_come_as_openmetrics_to_those_who_accept_it() {
         ("text/html,*/*;q=0.8", false),
         ("text/plain;version=0.0.4", false),
         ("application/openmetrics-text;q=0, text/plain", false),
+        ("application/openmetrics-text;Q=0", false),
+        (
+            "application/openmetrics-text;q=0.2, text/plain;q=0.9",
+            false,
+        ),
+        ("application/openmetrics-text; q=0.2, */*; q=0.9", false),
+        (
+            "application/openmetrics-text;q=0.2, text/*;q=0.1, */*",
+            true,
+        ),
+        (
+            "application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,\
+             text/plain;version=1.0.0;q=0.3,text/plain;version=0.0.4;q=0.2,*/*;q=0.1",
+            true,
+        ),
     ] {
         let request = Request::get("/metrics").header("accept", accept);
         let metrics = surface.send(request.body(Body::empty()).unwrap()).await;
@@ -374,21 +406,6 @@ async fn metrics_come_as_openmetrics_to_those_who_accept_it() {
 #[tokio::test]
 async fn the_connection_page_says_how_mail_clients_connect() {
     let surface = Surface::start().await;
-        ("application/openmetrics-text;Q=0", false),
-        (
-            "application/openmetrics-text;q=0.2, text/plain;q=0.9",
-            false,
-        ),
-        ("application/openmetrics-text; q=0.2, */*; q=0.9", false),
-        (
-            "application/openmetrics-text;q=0.2, text/*;q=0.1, */*",
-            true,
-        ),
-        (
-            "application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,\
-             text/plain;version=1.0.0;q=0.3,text/plain;version=0.0.4;q=0.2,*/*;q=0.1",
-            true,
-        ),
     assert_eq!(
         surface.get("/api/v1/connection").await,
         json!({
