@@ -4,12 +4,15 @@
 
 use std::collections::BTreeMap;
 
+use utoipa::openapi::path::ParameterIn;
 use utoipa::openapi::response::{Response, ResponseBuilder};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
-use utoipa::openapi::{ContentBuilder, OpenApi as Document, Ref, RefOr};
+use utoipa::openapi::{ContentBuilder, OpenApi as Document, Ref, RefOr, Schema};
 use utoipa::{IntoResponses, Modify, OpenApi};
 
 use super::problem::{MEDIA_TYPE, Problem};
+use crate::account::{NAME_OCTETS_MAX, NOTE_OCTETS_MAX};
+use crate::plugin::NAME_OCTETS_MAX as COMPONENT_NAME_OCTETS_MAX;
 
 /// What the document says besides paths.
 #[derive(OpenApi)]
@@ -39,12 +42,111 @@ impl Modify for Token {
     }
 }
 
+/// What a text may be: the bounds that the layers below keep, for whoever writes a client by the document.
+struct Bounds {
+    octets_max: usize,
+    pattern: Option<&'static str>,
+}
+
+/// The name of a list or a token.
+const PLAIN_NAME: Bounds = Bounds {
+    octets_max: NAME_OCTETS_MAX,
+    pattern: Some("^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$"),
+};
+/// The name of a user, which may look like an address.
+const USER_NAME: Bounds = Bounds {
+    octets_max: NAME_OCTETS_MAX,
+    pattern: Some("^[A-Za-z0-9]([A-Za-z0-9._+=@-]*[A-Za-z0-9])?$"),
+};
+/// The name of a component in the configuration.
+const COMPONENT_NAME: Bounds = Bounds {
+    octets_max: COMPONENT_NAME_OCTETS_MAX,
+    pattern: Some("^[a-z0-9_-]+$"),
+};
+/// The id of a message: a ULID, its letters in any case.
+const MESSAGE_ID: Bounds = Bounds {
+    octets_max: 26,
+    pattern: Some("^[0-7][0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{25}$"),
+};
+/// A note, which may be empty and of several lines.
+const NOTE: Bounds = Bounds {
+    octets_max: NOTE_OCTETS_MAX,
+    pattern: None,
+};
+
+/// Parameters of paths, by their names.
+const PARAMETERS: [(&str, Bounds); 5] = [
+    ("list", PLAIN_NAME),
+    ("user", USER_NAME),
+    ("name", PLAIN_NAME),
+    ("plugin", COMPONENT_NAME),
+    ("id", MESSAGE_ID),
+];
+/// Fields of documents that are sent.
+const FIELDS: [(&str, &str, Bounds); 6] = [
+    ("ListInput", "name", PLAIN_NAME),
+    ("TokenInput", "name", PLAIN_NAME),
+    ("UserInput", "name", USER_NAME),
+    ("UserInput", "list", PLAIN_NAME),
+    ("UserInput", "note", NOTE),
+    ("QueueChange", "id", MESSAGE_ID),
+];
+
+impl Bounds {
+    fn put_on(&self, schema: Option<&mut RefOr<Schema>>) {
+        if let Some(RefOr::T(Schema::Object(text))) = schema {
+            text.min_length = self.pattern.map(|_| 1);
+            text.max_length = Some(self.octets_max);
+            text.pattern = self.pattern.map(str::to_owned);
+        }
+    }
+}
+
+/// Says of names, ids and notes what they may be. A macro takes literals only, so that each place would say it
+/// in its own way.
+pub(super) fn bound(document: &mut Document) {
+    for path in document.paths.paths.values_mut() {
+        let operations = [
+            &mut path.get,
+            &mut path.post,
+            &mut path.patch,
+            &mut path.delete,
+        ];
+        for operation in operations.into_iter().flatten() {
+            for parameter in operation.parameters.iter_mut().flatten() {
+                let RefOr::T(parameter) = parameter else {
+                    continue;
+                };
+                let known = PARAMETERS.iter();
+                let mut known = known.filter(|(name, _)| parameter.name == *name);
+                if let Some((_, bounds)) = known.next()
+                    && parameter.parameter_in == ParameterIn::Path
+                {
+                    bounds.put_on(parameter.schema.as_mut());
+                }
+            }
+        }
+    }
+    let schemas = document.components.as_mut().map(|all| &mut all.schemas);
+    let Some(schemas) = schemas else { return };
+    for (schema, field, bounds) in &FIELDS {
+        if let Some(RefOr::T(Schema::Object(schema))) = schemas.get_mut(*schema) {
+            bounds.put_on(schema.properties.get_mut(*field));
+        }
+    }
+}
+
 /// What every operation that needs a token may also answer.
 pub(super) struct Refused;
 
 impl IntoResponses for Refused {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         refusals(&[
+            (
+                "400",
+                "The request cannot be read: its path or query is not UTF-8, or its body is not well-formed \
+                 JSON; the detail says where.",
+            ),
             ("401", "There is no token, or it is not known."),
             ("403", "The token's scope is too small."),
             ("422", "Fields are not valid: `errors` names them."),
@@ -59,10 +161,6 @@ pub(super) struct RefusedBody;
 impl IntoResponses for RefusedBody {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         refusals(&[
-            (
-                "400",
-                "The body is not well-formed JSON: the detail names line and column.",
-            ),
             ("413", "The body is too large."),
             ("415", "The body is not declared as JSON."),
         ])

@@ -29,7 +29,8 @@ const DESCRIPTION: &str = "/api/v1/openapi.json";
 /// The whole surface. Time is bounded where it is served.
 pub fn router(api: impl Into<Arc<Api>>) -> Router {
     let api = api.into();
-    let (router, document) = described().split_for_parts();
+    let (router, mut document) = described().split_for_parts();
+    openapi::bound(&mut document);
     // Written once: it cannot change while the relay runs.
     let description = document.to_json().unwrap_or_default();
     router

@@ -34,7 +34,7 @@ const CHAIN_MAX: usize = 32;
 /// Octets of a component: the largest language runtimes have a third of it.
 const COMPONENT_OCTETS_MAX: u64 = 64 << 20;
 /// Octets of a component's name: it is a label of metrics and a word in every line of the log.
-const NAME_OCTETS_MAX: usize = 64;
+pub const NAME_OCTETS_MAX: usize = 64;
 /// Problems of its settings that a component may report, as the contract says.
 const SETTING_PROBLEMS_MAX: usize = 32;
 /// Octets of one such problem, as the contract says.

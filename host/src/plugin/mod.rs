@@ -72,6 +72,7 @@ pub use self::breaker::{BreakerState, BreakerStatus};
 pub use self::contract::VERSION as CONTRACT_VERSION;
 pub use self::engine::Allocation;
 pub use self::latency::LatencySummary;
+pub use self::load::NAME_OCTETS_MAX;
 pub use self::problem::{LoadProblem, LoadProblemKind};
 pub use self::replacement::Replacement;
 pub use self::section::About;

@@ -249,6 +249,61 @@ async fn every_answer_has_a_described_status_and_shape() {
     }
 }
 
+#[tokio::test]
+async fn names_and_ids_are_described_with_the_bounds_that_are_kept() {
+    let surface = Surface::start().await;
+    let document = described(&surface).await;
+    for (name, called, _) in REQUESTS {
+        for parameter in operation(&document, name)["parameters"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter(|parameter| parameter["in"] == "path" && parameter["name"] != "action")
+        {
+            for bound in ["minLength", "maxLength", "pattern"] {
+                let bound = &parameter["schema"][bound];
+                assert!(!bound.is_null(), "{name}: {parameter}");
+            }
+        }
+        // What is no text is refused before anything is looked up, and the description says so.
+        let Some((path, _)) = name.split_once('{').filter(|_| name.contains("/api/")) else {
+            continue;
+        };
+        let kept = path.split_once(' ').unwrap().1.len();
+        let (_, after) = called[kept..].split_once('/').unwrap_or_default();
+        let slash = if after.is_empty() { "" } else { "/" };
+        let method = path.split(' ').next().unwrap();
+        let ask = format!("{method} {}%ff{slash}{after}", &called[..kept]);
+        let refused = surface.ask(&ask, None).await;
+        assert_eq!(refused.status, 400, "{ask}: {}", refused.text);
+        assert!(operation(&document, name)["responses"]["400"].is_object());
+    }
+    let schemas = &document["components"]["schemas"];
+    let text = |length: usize| "x".repeat(length);
+    for (schema, field, request) in [
+        ("ListInput", "name", "POST /api/v1/lists"),
+        ("TokenInput", "name", "POST /api/v1/tokens"),
+        ("UserInput", "name", "POST /api/v1/users"),
+        ("UserInput", "note", "POST /api/v1/users"),
+    ] {
+        let longest = schemas[schema]["properties"][field]["maxLength"].as_u64();
+        let longest = usize::try_from(longest.unwrap()).unwrap();
+        for (length, is_taken) in [(longest, true), (longest + 1, false)] {
+            let mut body = json!({field: text(length)});
+            if schema == "TokenInput" {
+                body["scope"] = "read".into();
+            }
+            let answered = surface.ask(request, Some(&body.to_string())).await;
+            let expected = if is_taken { 201 } else { 422 };
+            assert_eq!(answered.status, expected, "{schema}.{field} of {length}");
+        }
+    }
+    for (schema, field) in [("UserInput", "list"), ("QueueChange", "id")] {
+        let described = &schemas[schema]["properties"][field];
+        assert!(described["pattern"].is_string(), "{described}");
+    }
+}
+
 /// Whether a value has the shape that is described: no property too many, none too few, right types.
 fn fits(document: &Value, schema: &Value, value: &Value, at: &str) {
     if let Err(problem) = check(document, schema, value) {
