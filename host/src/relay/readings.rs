@@ -12,7 +12,7 @@ pub fn register(registry: &mut Registry, spool: &Arc<dyn Spool>, auth: &Authenti
     read_gauge(
         registry,
         "outpost_spool_writable",
-        "1 while the last write of the spool succeeded",
+        "1 while the last write of the spool succeeded and there is room for mail",
         move || kept.figures().writable.into(),
     );
     let kept = auth.clone();
