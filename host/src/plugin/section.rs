@@ -15,6 +15,8 @@ const SECTION_OCTETS_MAX: usize = 16 << 10;
 
 /// Octets of the name of an import or export that are kept: those of the contract and of WASI have half as many.
 const NAME_OCTETS_MAX: usize = 128;
+/// Imports, and exports, that are read: contract and WASI together have not fifty.
+const NAMES_MAX: usize = 1_000;
 /// Octets of what the reader says about octets that are no component: it may name what it found there.
 const ERROR_OCTETS_MAX: usize = 512;
 
@@ -70,13 +72,13 @@ impl Outline {
                 Payload::ComponentImportSection(section) if depth == 1 => {
                     for import in section {
                         let name = import.map_err(|error| invalid(&error))?.name.name;
-                        outline.imports.push(clean_text(name, NAME_OCTETS_MAX));
+                        push(&mut outline.imports, name)?;
                     }
                 }
                 Payload::ComponentExportSection(section) if depth == 1 => {
                     for export in section {
                         let name = export.map_err(|error| invalid(&error))?.name.name;
-                        outline.exports.push(clean_text(name, NAME_OCTETS_MAX));
+                        push(&mut outline.exports, name)?;
                     }
                 }
                 // The linker leaves the section in the core module inside.
@@ -90,6 +92,16 @@ impl Outline {
         }
         Ok(outline)
     }
+}
+
+fn push(names: &mut Vec<String>, name: &str) -> Result<(), String> {
+    if names.len() >= NAMES_MAX {
+        return Err(format!(
+            "it has more than {NAMES_MAX} imports or exports, which no policy component needs"
+        ));
+    }
+    names.push(clean_text(name, NAME_OCTETS_MAX));
+    Ok(())
 }
 
 fn invalid(error: &wasmparser::BinaryReaderError) -> String {
@@ -132,21 +144,32 @@ mod tests {
 
     #[test]
     fn names_that_steer_a_terminal_or_never_end_are_shown_harmless_and_cut() {
-        // A component whose import section has one function of that name.
-        let importing = |name: &str| {
-            let mut section = vec![1, 0];
+        let outline = Outline::read(&importing(&["env\n\u{1b}[2J"])).unwrap();
+        assert_eq!(outline.imports, ["env\u{fffd}\u{fffd}[2J"]);
+        let outline = Outline::read(&importing(&[&"n".repeat(3000)])).unwrap();
+        assert_eq!(outline.imports, ["n".repeat(NAME_OCTETS_MAX)]);
+    }
+
+    #[test]
+    fn more_names_than_any_component_needs_are_refused_in_one_line() {
+        assert!(Outline::read(&importing(&["n"; NAMES_MAX])).is_ok());
+        let error = Outline::read(&importing(&["n"; NAMES_MAX + 1])).unwrap_err();
+        assert!(error.contains("more than 1000 imports"), "{error}");
+    }
+
+    /// A component that imports functions of those names.
+    fn importing(names: &[&str]) -> Vec<u8> {
+        let mut section = length(names.len()).to_vec();
+        for name in names {
+            section.push(0);
             section.extend(length(name.len()));
             section.extend(name.as_bytes());
             section.extend([1, 0]);
-            let mut octets = b"\0asm\x0d\0\x01\0\x0a".to_vec();
-            octets.extend(length(section.len()));
-            octets.extend(section);
-            octets
-        };
-        let outline = Outline::read(&importing("env\n\u{1b}[2J")).unwrap();
-        assert_eq!(outline.imports, ["env\u{fffd}\u{fffd}[2J"]);
-        let outline = Outline::read(&importing(&"n".repeat(3000))).unwrap();
-        assert_eq!(outline.imports, ["n".repeat(NAME_OCTETS_MAX)]);
+        }
+        let mut octets = b"\0asm\x0d\0\x01\0\x0a".to_vec();
+        octets.extend(length(section.len()));
+        octets.extend(section);
+        octets
     }
 
     /// Two octets of LEB128.
