@@ -18,6 +18,7 @@ use axum::response::{IntoResponse, Response};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -223,10 +224,17 @@ async fn in_time(State(within): State<Duration>, request: Request, next: Next) -
     }
 }
 
+/// Octets of answers that wait in the system for a client to read them.
+const UNREAD_OCTETS_MAX: usize = 128 << 10;
+
 async fn connection(stream: TcpStream, router: Router, limits: Limits, stop: CancellationToken) {
     // Answers are small and whole; waiting to fill a packet only delays them.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "an admin connection stays without TCP_NODELAY");
+    }
+    // The system's own limit is some megabytes each, for answers that nobody reads.
+    if let Err(error) = SockRef::from(&stream).set_send_buffer_size(UNREAD_OCTETS_MAX) {
+        tracing::debug!(%error, "an admin connection keeps the system's buffer");
     }
     let stream = Progress::new(stream, limits.read_within);
     let served = http1::Builder::new()
@@ -259,6 +267,8 @@ async fn connection(stream: TcpStream, router: Router, limits: Limits, stop: Can
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use axum::routing::get;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -527,6 +537,36 @@ mod tests {
         let answer =
             tokio::time::timeout(Duration::from_secs(60), dialogue(served.address, request));
         assert!(answer.await.unwrap().ends_with("here"));
+    }
+
+    #[tokio::test]
+    async fn answers_that_are_not_read_are_not_piled_up() {
+        let limits = Limits {
+            connections_max: 1,
+            read_within: Duration::from_secs(2),
+            ..Limits::default()
+        };
+        let made = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&made);
+        let long = || async move {
+            counted.fetch_add(1, Ordering::Relaxed);
+            "x".repeat(64 << 10)
+        };
+        let router = Router::new()
+            .route("/long", get(long))
+            .route("/", get(|| async { "here" }));
+        let served = serve(limits, router).await;
+        let mut unread = TcpStream::connect(served.address).await.unwrap();
+        SockRef::from(&unread)
+            .set_recv_buffer_size(64 << 10)
+            .unwrap();
+        let requests = b"GET /long HTTP/1.1\r\nHost: x\r\n\r\n".repeat(100);
+        unread.write_all(&requests).await.unwrap();
+        // Its place is free when it has been dropped.
+        let request = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+        assert!(dialogue(served.address, request).await.ends_with("here"));
+        let made = made.load(Ordering::Relaxed);
+        assert!((1..=12).contains(&made), "{made}");
     }
 
     #[tokio::test]
