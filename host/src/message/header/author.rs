@@ -52,8 +52,7 @@ impl Authors {
     /// # Errors
     /// See [`AuthorProblem`]; the message must be refused then.
     pub fn read(fields: &Fields<'_>) -> Result<Self, AuthorProblem> {
-        let from =
-            only(fields, "From", AuthorProblem::RepeatedFrom)?.ok_or(AuthorProblem::MissingFrom)?;
+        let from = from_field(fields)?;
         let from = mailbox_list(from).ok_or(AuthorProblem::UnparsableFrom)?;
         let mut senders = Vec::new();
         if let Some(sender) = only(fields, "Sender", AuthorProblem::RepeatedSender)? {
@@ -76,6 +75,17 @@ impl Authors {
         let mut addresses = self.from;
         addresses.extend(self.senders);
         addresses
+    }
+}
+
+/// The one From field. A field named `>From` is a From field that a mailbox file has quoted, and to some readers
+/// (the c-client library) a From field as it is.
+fn from_field<'s, 'a>(fields: &'s Fields<'a>) -> Result<&'s Field<'a>, AuthorProblem> {
+    let from = only(fields, "From", AuthorProblem::RepeatedFrom)?;
+    let is_quoted = fields.named(">From").next().is_some();
+    match from {
+        Some(_) if is_quoted => Err(AuthorProblem::RepeatedFrom),
+        from => from.ok_or(AuthorProblem::MissingFrom),
     }
 }
 

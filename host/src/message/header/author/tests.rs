@@ -192,6 +192,17 @@ fn exactly_one_from_is_needed() {
     assert_eq!(read("To: a@b.example\r\n"), Err(AuthorProblem::MissingFrom));
     let twice = "From: a@b.example\r\nSubject: x\r\nfRoM: a@b.example\r\n";
     assert_eq!(read(twice), Err(AuthorProblem::RepeatedFrom));
+    // Some readers take it for the field that a mailbox file has quoted.
+    for quoted in [">From", ">from", ">FROM"] {
+        let field = format!("{quoted}: c@d.example\r\n");
+        let with = format!("{field}From: a@b.example\r\n");
+        assert_eq!(read(&with), Err(AuthorProblem::RepeatedFrom), "{quoted}");
+        let with = format!("From: a@b.example\r\n{field}");
+        assert_eq!(read(&with), Err(AuthorProblem::RepeatedFrom), "{quoted}");
+        assert_eq!(read(&field), Err(AuthorProblem::MissingFrom), "{quoted}");
+    }
+    let others = "X>From: c@d.example\r\n>>From: c@d.example\r\nFrom: a@b.example\r\n";
+    assert_eq!(read(others), Ok(vec![String::from("a@b.example")]));
 }
 
 #[test]
