@@ -22,6 +22,11 @@ def decoded(text):
     return re.sub(r"\\u([0-9a-f]{4})", lambda escape: chr(int(escape[1], 16)), text)
 
 
+def big_endian(text):
+    """The text with its words of UTF-16 and its older names as they are read where there is no byte order mark."""
+    return re.sub(r"=\?(utf-?16|ucs-?2|unicode)(?=[?*])", "=?utf-16be", text, flags=re.IGNORECASE)
+
+
 def of_today(section):
     """policy.default, which parses a field when it is looked at."""
     message = message_from_bytes(section, policy=policy.default)
@@ -44,7 +49,7 @@ def of_before(section):
         # As a Header, a field beyond ASCII has lost what its octets were; as raw text it has not.
         written = str(raw).encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
         texts = [written, written.replace("\r\n", ""), " ".join(written.splitlines())]
-        for text in list(texts):
+        for text in texts + [big_endian(text) for text in texts]:
             try:
                 texts.append(decoded(text))
             except TROUBLE:

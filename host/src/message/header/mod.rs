@@ -5,6 +5,7 @@
 
 mod author;
 mod carrier;
+mod charset;
 mod field;
 mod words;
 

@@ -10,9 +10,7 @@
 use super::AUTHORS_MAX;
 use crate::message::Address;
 use crate::message::header::Field;
-use crate::message::header::words::{
-    are_charsets_known, are_words_exact, decoded, with_blanks_joined,
-};
+use crate::message::header::words::{Word, decoded, with_blanks_joined, words};
 
 /// Stands for a fold while a field is read.
 const FOLD: &str = "\n";
@@ -379,15 +377,13 @@ fn is_twice(name: &str, address: &Address) -> bool {
 
 /// The name with its encoded words decoded; none when readers differ about what they say.
 fn shown(name: &str) -> Option<String> {
-    // UTF-7 writes an @ in letters; no reader needs it.
-    let lower = name.to_ascii_lowercase();
-    if lower.contains("=?utf-7") || lower.contains("=?unicode-1-1-utf-7") {
-        return None;
-    }
     let joined = with_blanks_joined(name);
     let shown = decoded(&joined);
     // A word that never ends, or that lacks its padding, is one to a more forgiving reader, and may go on
     // into the address.
-    let is_clear = !shown.contains("=?") && are_words_exact(&joined) && are_charsets_known(name);
+    let words = words(&joined)?;
+    // Without either an `@` makes no address of it, and honest names have such letters.
+    let may_be_address = shown.contains(['.', ':']) && words.iter().any(Word::may_hold_at);
+    let is_clear = !shown.contains("=?") && words.iter().all(Word::is_clear) && !may_be_address;
     is_clear.then(|| shown.into_owned())
 }
