@@ -29,6 +29,12 @@ pub(super) fn is_allowed(charset: &str, octets: &[u8]) -> bool {
     }
 }
 
+/// Whether every reader of mail decodes the set: those that RFC 2049 §2 names, and UTF-8.
+pub(super) fn is_common(charset: &str) -> bool {
+    let lower = charset.to_ascii_lowercase();
+    matches!(lower.as_str(), "utf-8" | "us-ascii") || lower.starts_with("iso-8859-")
+}
+
 /// Whether an octet may be an `@` to another reader of the set, while here it is the second one of a letter: the
 /// first one begins no such letter in a smaller table that goes by the same name, so that it alone is replaced
 /// or left out.

@@ -77,6 +77,11 @@ impl Word<'_> {
         charset::is_known(self.charset) && charset::is_allowed(self.charset, &self.octets)
     }
 
+    /// Whether every reader decodes it.
+    pub(super) fn is_common(&self) -> bool {
+        charset::is_common(self.charset)
+    }
+
     /// Whether another reader may see an `@` in it where half of a letter is seen here.
     pub(super) fn may_hold_at(&self) -> bool {
         charset::may_hold_at(self.charset, &self.octets)

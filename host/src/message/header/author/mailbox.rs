@@ -58,9 +58,10 @@ pub(super) fn mailbox_list(field: &Field<'_>) -> Option<Vec<Address>> {
 }
 
 /// Whether quotes are the same to all readers, in the whole field, where an `@` stands in them. To some
-/// a fold ends them, to some a quote behind a backslash does; in a character set of two octets
-/// a backslash may be half of a letter; and who decodes words before anything else sees what they hold as
-/// quotes and commas. What was inside is outside then.
+/// a fold ends them, to some a quote behind a backslash does, be that escaped itself; in a character set of two
+/// octets a backslash may be half of a letter; who decodes words before anything else sees what they hold as
+/// quotes and commas; and one who does not know the character set of a word leaves out the quotes around others.
+/// What was inside is outside then.
 fn are_quotes_plain(text: &str, is_legacy: bool) -> bool {
     let (mut is_quoted, mut is_escaped) = (false, false);
     let (mut is_odd, mut has_at) = (is_legacy, false);
@@ -68,7 +69,7 @@ fn are_quotes_plain(text: &str, is_legacy: bool) -> bool {
         match c {
             _ if is_escaped => {
                 is_escaped = false;
-                is_odd |= c == '"';
+                is_odd |= matches!(c, '"' | '\\');
             }
             '\\' if is_legacy => return false,
             '\\' => is_escaped = is_quoted,
@@ -78,18 +79,21 @@ fn are_quotes_plain(text: &str, is_legacy: bool) -> bool {
             _ => {}
         }
     }
-    !has_at || !(is_odd || hides_specials(text))
+    !has_at || !(is_odd || change_quotes(text))
 }
 
-/// Whether encoded words hold any of the characters that part a field.
-fn hides_specials(text: &str) -> bool {
+/// Whether the encoded words of a field may change what its quotes are around: they are none by the letter, not
+/// every reader knows their character set, or they hold any of the characters that part a field.
+fn change_quotes(text: &str) -> bool {
     let text = text.replace(FOLD, "");
+    let joined = with_blanks_joined(&text);
     let specials = |text: &str| -> String {
         text.chars()
             .filter(|c| "\"\\(),:;<>@[]".contains(*c))
             .collect()
     };
-    specials(&decoded(&with_blanks_joined(&text))) != specials(&text)
+    words(&joined).is_none_or(|words| !words.iter().all(Word::is_common))
+        || specials(&decoded(&joined)) != specials(&text)
 }
 
 /// Characters that are not seen, and white space beyond the blank. They may stand in a name, where
