@@ -223,16 +223,21 @@ impl<'a> Reader<'a> {
         Some(literal)
     }
 
-    /// Atoms, dots, blanks, quoted strings and comments in front of `<`. What of it must be harmless.
+    /// Atoms, dots, blanks, quoted strings and comments in front of `<`, an atom or a quoted string before the
+    /// first dot (RFC 5322 §4.1): some readers see nothing otherwise. What of it must be harmless.
     fn display_name(&mut self) -> Option<String> {
-        let mut name = String::new();
+        let (mut name, mut has_word) = (String::new(), false);
         loop {
             if self.blanks() {
                 name.push(' ');
             }
             match self.0.chars().next()? {
                 '<' => return Some(name),
-                '"' => self.quoted_string(&mut name)?,
+                '"' => {
+                    self.quoted_string(&mut name)?;
+                    has_word = true;
+                }
+                '.' if !has_word => return None,
                 '(' => {
                     name.push('(');
                     name.push_str(&self.comment()?);
@@ -241,6 +246,7 @@ impl<'a> Reader<'a> {
                 c if is_atext(c) || c == '.' || is_invisible(c) => {
                     name.push(c);
                     self.0 = &self.0[c.len_utf8()..];
+                    has_word = true;
                 }
                 _ => return None,
             }
