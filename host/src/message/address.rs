@@ -125,7 +125,7 @@ pub fn mapped_domain(domain: &str) -> Result<String, AddressProblem> {
 
 /// Whether the mapping before the conversion (UTS 46) changed nothing but case. A domain with full
 /// stops, wide letters or invisible characters that it takes away is another one to a reader that
-/// does not map, and no domain by RFC 5891 §4.
+/// does not map, and no domain by RFC 5891 §4. So is one with the Kelvin sign, whose lower case is a letter.
 fn is_as_written(domain: &str, ascii: &str) -> bool {
     let labels = domain.split('.').zip(ascii.split('.'));
     domain.split('.').count() == ascii.split('.').count()
@@ -133,11 +133,19 @@ fn is_as_written(domain: &str, ascii: &str) -> bool {
             .filter(|(written, _)| !written.is_ascii())
             .all(|(written, ascii)| {
                 let (unicode, _) = idna::domain_to_unicode(ascii);
-                written
-                    .chars()
-                    .flat_map(char::to_lowercase)
-                    .eq(unicode.chars())
+                written.chars().all(is_letter_of_its_case)
+                    && written
+                        .chars()
+                        .flat_map(char::to_lowercase)
+                        .eq(unicode.chars())
             })
+}
+
+/// Whether a character is in lower case, or the upper case of that. Signs such as U+212A have the lower case of a
+/// letter, and are not that letter in upper case: RFC 5892 §2 has no place for them.
+fn is_letter_of_its_case(c: char) -> bool {
+    let is_lower = c.to_lowercase().eq([c]);
+    is_lower || c.to_lowercase().flat_map(char::to_uppercase).eq([c])
 }
 
 /// Letters, digits, inner hyphens and dots only, no label that IDNA would have to look into. Hosts are
@@ -205,6 +213,9 @@ mod tests {
                 "xn--bcher-kva.xn--bcher-kva.example",
             ),
             ("stra\u{df}e.example", "xn--strae-oqa.example"),
+            ("\u{c5}S.example", "xn--s-1fa.example"),
+            ("\u{3a9}.example", "xn--bya.example"),
+            ("\u{1c90}.example", "xn--lod.example"),
             (
                 "\u{43f}\u{440}\u{438}\u{43c}\u{435}\u{440}.example",
                 "xn--e1afmkfd.example",
@@ -223,6 +234,12 @@ mod tests {
             "a.exam\u{ad}ple",
             "a.example\u{200b}",
             "b\u{75}\u{308}cher.example",
+            // Signs that have the lower case of a letter, and are another character (RFC 5892 §2).
+            "\u{212a}ing.example",
+            "\u{212b}s.example",
+            "\u{2126}.example",
+            "\u{3f4}.example",
+            "b\u{fc}\u{212a}.example",
         ] {
             assert_eq!(
                 comparable_domain(domain),
