@@ -7,6 +7,9 @@ use super::replies;
 use crate::message::header::header_end;
 use crate::spool::{Intake, SpoolError};
 
+/// What ends a header section.
+const EMPTY_LINE: &[u8] = b"\r\n";
+
 /// A content that is being received.
 pub(super) struct Receiving {
     /// None when it is refused: what it took is given back at once, however long the rest takes.
@@ -107,10 +110,7 @@ impl Receiving {
             return Err(failure);
         }
         let intake = self.intake.ok_or_else(|| ("room", replies::try_again()))?;
-        let header = match self.header {
-            // A message may be all header (RFC 5322 §3.5: the body is optional).
-            Header::Gathering { section, .. } | Header::Whole(section) => section,
-        };
+        let header = self.header.finish().map_err(|reply| ("header", reply))?;
         Ok(Received {
             intake,
             header,
@@ -129,20 +129,31 @@ impl Header {
         else {
             return Ok(());
         };
-        // Only so much is copied as could still belong to a header of the permitted size.
-        let room = (*octets_max + 1)
-            .saturating_sub(section.len())
-            .min(piece.len());
+        // Only so much is copied as could still belong to a header of the permitted size, and the empty line behind it.
+        let most = *octets_max + EMPTY_LINE.len();
+        let room = (most - section.len()).min(piece.len());
         section.extend_from_slice(&piece[..room]);
         if let Some(end) = header_end(section, *searched) {
             section.truncate(end);
             *self = Header::Whole(std::mem::take(section));
-        } else if section.len() > *octets_max {
+        } else if section.len() == most {
             return Err(replies::header_too_large());
         } else {
             *searched = section.len();
         }
         Ok(())
+    }
+
+    /// The section. A message may be all header (RFC 5322 §3.5: the body is optional).
+    fn finish(self) -> Result<Vec<u8>, Reply> {
+        match self {
+            Header::Gathering {
+                section,
+                octets_max,
+                ..
+            } if section.len() > octets_max => Err(replies::header_too_large()),
+            Header::Gathering { section, .. } | Header::Whole(section) => Ok(section),
+        }
     }
 }
 
@@ -154,5 +165,39 @@ pub(super) fn refusal(error: &SpoolError) -> Reply {
             tracing::error!(error = %error, "the spool does not take mail");
             replies::try_again()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What becomes of a header in a content that comes in pieces of so many octets.
+    fn section(content: &[u8], piece: usize, octets_max: usize) -> Result<Vec<u8>, Reply> {
+        let mut header = Header::Gathering {
+            section: Vec::new(),
+            searched: 0,
+            octets_max,
+        };
+        for piece in content.chunks(piece) {
+            header.take(piece)?;
+        }
+        header.finish()
+    }
+
+    #[test]
+    fn a_header_may_have_as_many_octets_as_the_limit_says_and_not_one_more() {
+        let header = b"From: a@b.example\r\nX: y\r\n";
+        for behind in [&b""[..], b"\r\n", b"\r\nbody\r\n\r\n"] {
+            let content = [header, behind].concat();
+            for piece in 1..=content.len() {
+                let with = |octets_max| section(&content, piece, octets_max);
+                assert_eq!(with(header.len()).as_deref(), Ok(&header[..]), "{piece}");
+                let too_large = Err(replies::header_too_large());
+                assert_eq!(with(header.len() - 1), too_large, "{piece}");
+                assert_eq!(with(header.len() - 2), too_large, "{piece}");
+            }
+        }
+        assert_eq!(section(b"\r\nbody", 1, 0).as_deref(), Ok(&b""[..]));
     }
 }
