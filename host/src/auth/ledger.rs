@@ -1,5 +1,5 @@
 //! What is remembered between verifications: successes, failures, guesses under way, wrong guesses
-//! of each network. All of it bounded, none of it on disk.
+//! of each network and site. All of it bounded, none of it on disk.
 //!
 //! A guess is known by a keyed hash over name, password and stored hash. The key is made at start and
 //! never leaves the process, so that what is remembered is of no use elsewhere; and since the stored
@@ -21,7 +21,8 @@ use super::{AuthError, Figures, Settings};
 use crate::account::PasswordHash;
 use crate::message::Timestamp;
 
-/// Networks, and networks and users, that wrong guesses are counted for; about 100 octets each.
+/// Networks, networks and users, and sites that wrong guesses are counted for, and networks from which somebody
+/// has logged in; about 100 octets each.
 const BUCKETS_MAX: usize = 100_000;
 
 /// Most guesses of one network that wait for argon2 at once, so that one network cannot fill the queue.
@@ -53,7 +54,8 @@ pub(super) enum Step {
     Join(watch::Receiver<Option<Outcome>>),
     /// Argon2 has to decide; then [`Ledger::settle`], or [`Ledger::turn_away`].
     Compute {
-        /// The guesses that the network has to answer for, those under way included.
+        /// The guesses that the site has to answer for, those under way included, and one more where nobody has
+        /// logged in from that network yet: whoever has many addresses comes from fresh ones.
         rank: u32,
         sender: watch::Sender<Option<Outcome>>,
         receiver: watch::Receiver<Option<Outcome>>,
@@ -76,9 +78,14 @@ pub(super) struct Ledger {
     /// Bounded by the queue of the hashing threads, as are those still to be settled.
     under_way: HashMap<Digest, watch::Receiver<Option<Outcome>>>,
     pending_of_network: HashMap<Network, u32>,
+    pending_of_site: HashMap<Network, u32>,
     pending_of_pair: HashMap<(Network, [u8; 16]), u32>,
     networks: Bounded<Network, Bucket>,
     pairs: Bounded<(Network, [u8; 16]), Bucket>,
+    /// Wrong guesses of sites: what they have to answer for, not what they are refused for.
+    sites: Bounded<Network, Bucket>,
+    /// Networks from which somebody has logged in.
+    proven: Bounded<Network, ()>,
     pub(super) figures: Figures,
 }
 
@@ -93,9 +100,12 @@ impl Ledger {
             failures: Bounded::new(settings.remembered_max),
             under_way: HashMap::new(),
             pending_of_network: HashMap::new(),
+            pending_of_site: HashMap::new(),
             pending_of_pair: HashMap::new(),
             networks: Bounded::new(BUCKETS_MAX),
             pairs: Bounded::new(BUCKETS_MAX),
+            sites: Bounded::new(BUCKETS_MAX),
+            proven: Bounded::new(BUCKETS_MAX),
             figures: Figures::default(),
         })
     }
@@ -152,11 +162,9 @@ impl Ledger {
         if *pending >= PENDING_PER_NETWORK_MAX {
             return Step::Throttled(PENDING_RETRY_AFTER);
         }
-        let network = self.networks.get_mut(&guess.network);
-        let wrong = network.map_or(0, |bucket| bucket.guesses(NETWORK, now));
-        let rank = wrong.saturating_add(*pending);
         *pending += 1;
         *self.pending_of_pair.entry(guess.pair).or_default() += 1;
+        let rank = self.rank(guess.network, now);
         let (sender, receiver) = watch::channel(None);
         self.under_way.insert(guess.digest, receiver.clone());
         Step::Compute {
@@ -164,6 +172,20 @@ impl Ledger {
             sender,
             receiver,
         }
+    }
+
+    /// The rank of one more guess from a network, which is under way from now on.
+    fn rank(&mut self, network: Network, now: Timestamp) -> u32 {
+        let site = network.site();
+        let bucket = self.sites.get_mut(&site);
+        let wrong = bucket.map_or(0, |bucket| bucket.guesses(NETWORK, now));
+        let pending = self.pending_of_site.entry(site).or_default();
+        let is_fresh = self.proven.get_mut(&network).is_none();
+        let rank = wrong
+            .saturating_add(*pending)
+            .saturating_add(u32::from(is_fresh));
+        *pending += 1;
+        rank
     }
 
     /// Books what argon2 found.
@@ -175,6 +197,7 @@ impl Ledger {
                 // Whoever knows the password was not guessing it. The network's own count stays: one
                 // account must not buy guesses at others.
                 self.pairs.remove(&guess.pair);
+                self.proven.insert(guess.network, ());
                 self.successes.insert(
                     guess.digest,
                     Success {
@@ -187,6 +210,9 @@ impl Ledger {
             Outcome::Wrong => {
                 self.failures.insert(guess.digest, now);
                 fill(&mut self.networks, guess.network, |b| b.fill(NETWORK, now));
+                fill(&mut self.sites, guess.network.site(), |b| {
+                    b.fill(NETWORK, now)
+                });
                 fill(&mut self.pairs, guess.pair, |b| {
                     b.fill(NETWORK_AND_USER, now)
                 });
@@ -205,6 +231,7 @@ impl Ledger {
     fn end(&mut self, guess: &Guess) {
         self.under_way.remove(&guess.digest);
         count_down(&mut self.pending_of_network, guess.network);
+        count_down(&mut self.pending_of_site, guess.network.site());
         count_down(&mut self.pending_of_pair, guess.pair);
     }
 
@@ -259,6 +286,7 @@ impl Ledger {
         }
         success.networks[success.next] = guess.network;
         success.next = (success.next + 1) % NETWORKS_OF_SUCCESS;
+        self.proven.insert(guess.network, ());
         true
     }
 
@@ -290,6 +318,7 @@ impl Ledger {
     pub(super) fn is_idle(&self) -> bool {
         self.under_way.is_empty()
             && self.pending_of_network.is_empty()
+            && self.pending_of_site.is_empty()
             && self.pending_of_pair.is_empty()
     }
 }

@@ -14,8 +14,8 @@
 //! 3. A wrong guess that is remembered is wrong again, after a delay, and does not count twice: a
 //!    device that keeps trying the password of before the reset does not shut out its whole office.
 //! 4. A verification of the same guess that is under way is joined.
-//! 5. Otherwise argon2 decides, those first whose network has the fewest wrong guesses. A wrong guess is
-//!    answered after a delay that grows.
+//! 5. Otherwise argon2 decides, those first whose site has the fewest wrong guesses, and among those who come from
+//!    where somebody has logged in. A wrong guess is answered after a delay that grows.
 //!
 //! Unknown user, inactive user and wrong password take the same way and the same time.
 

@@ -406,6 +406,60 @@ async fn a_login_from_elsewhere_has_room_however_many_guesses_wait() {
     assert!(scene.auth.ledger().is_idle());
 }
 
+/// Fills the queue with guesses, one from each client, and more of them than have room.
+async fn flood(scene: &Arc<Scene>, client: impl Fn(u32) -> String) -> tokio::task::JoinSet<()> {
+    let mut guesses = tokio::task::JoinSet::new();
+    for n in 0..200 {
+        let (scene, client) = (Arc::clone(scene), client(n));
+        guesses.spawn(async move {
+            scene.verify(&format!("u{n}"), "wrong", &client).await;
+        });
+    }
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
+    }
+    let waiting_max = Settings::default().waiting_max;
+    assert_eq!(scene.auth.figures().waiting, waiting_max);
+    guesses
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_comes_from_where_somebody_has_logged_in_goes_before_fresh_addresses() {
+    let scene = Arc::new(Scene::new().await);
+    assert_eq!(scene.verify("bob", "right", HOME).await, Verified);
+    scene.auth.ledger().forget_successes();
+    let blocker = scene.block();
+    let guesses = flood(&scene, |n| format!("203.0.113.{n}")).await;
+    // Nothing tells a fresh one from the others.
+    assert!(is_throttled(scene.verify("bob", "right", WORK).await));
+    let login = scene.verify("bob", "right", HOME);
+    let (login, ()) = tokio::join!(login, async { drop(blocker) });
+    assert_eq!(login, Verified);
+    guesses.join_all().await;
+    assert!(scene.auth.ledger().is_idle());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_networks_of_one_site_wait_behind_who_comes_from_elsewhere() {
+    let scene = Arc::new(Scene::new().await);
+    let blocker = scene.block();
+    let guesses = flood(&scene, |n| format!("2001:db8:0:{n:x}::1")).await;
+    for client in [HOME, "2001:db8:1::1"] {
+        let scene = Arc::clone(&scene);
+        assert!(
+            tokio::time::timeout(Duration::ZERO, scene.verify("bob", client, client))
+                .await
+                .is_err(),
+            "{client} is not told to come back"
+        );
+    }
+    let login = scene.verify("bob", "right", WORK);
+    let (login, ()) = tokio::join!(login, async { drop(blocker) });
+    assert_eq!(login, Verified);
+    guesses.join_all().await;
+    assert!(scene.auth.ledger().is_idle());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_guess_counts_although_its_client_left() {
     let scene = Scene::new().await;

@@ -105,6 +105,18 @@ impl Network {
             }
         }
     }
+
+    /// The site that it belongs to, the same for all networks that one customer may have: of IPv6 a /48
+    /// (RFC 6177 §2).
+    pub(super) fn site(self) -> Self {
+        match self.0 {
+            IpAddr::V4(_) => self,
+            IpAddr::V6(address) => {
+                let prefix = address.to_bits() >> 80 << 80;
+                Self(IpAddr::V6(Ipv6Addr::from_bits(prefix)))
+            }
+        }
+    }
 }
 
 /// Stands for no network.
@@ -204,11 +216,17 @@ mod tests {
     }
 
     #[test]
-    fn a_network_is_an_address_or_a_64() {
+    fn a_network_is_an_address_or_a_64_and_a_site_all_of_a_48() {
         let network = |text: &str| Network::of(text.parse().unwrap());
         assert_eq!(network("2001:db8::1"), network("2001:db8::ffff:0:0:1"));
         assert_ne!(network("2001:db8::1"), network("2001:db8:0:1::1"));
         assert_ne!(network("192.0.2.1"), network("192.0.2.2"));
         assert_eq!(network("192.0.2.1"), network("::ffff:192.0.2.1"));
+        assert_eq!(
+            network("2001:db8::").site(),
+            network("2001:db8:0:ffff::").site()
+        );
+        assert_ne!(network("2001:db8::").site(), network("2001:db8:1::").site());
+        assert_ne!(network("192.0.2.1").site(), network("192.0.2.2").site());
     }
 }

@@ -2,9 +2,10 @@
 //!
 //! Anybody can ask for a verification, and each costs 30 ms of a processor. In order of arrival, three
 //! networks that guess without pause made a login from elsewhere wait for 9 s, and four kept it out. So
-//! each has a rank, the guesses that its network has to answer for: a smaller one goes first, the first
-//! come first among equals, and whoever comes last in that order gives way when there is no room. What has
-//! waited for too long is turned away, so that nobody waits for ever behind those that keep coming.
+//! each has a rank, the guesses that it has to answer for: a smaller one goes first, the first come first
+//! among equals, and whoever comes last in that order gives way when there is no room. Among equals that is
+//! told at once; lots would let no more of them through and tell them later. What has waited for too long is
+//! turned away, so that nobody waits for ever behind those that keep coming.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
