@@ -19,75 +19,64 @@ pub(super) fn is_known(charset: &str) -> bool {
         .is_some_and(|decode| decode(&printable).as_bytes() == printable)
 }
 
-/// Whether octets are what the set allows, where readers make very different things of what it does not. That is
-/// ISO-2022-JP: a line end or an escape sequence of a later set leaves two readers in different states, and
+/// Whether octets are what the set allows, where readers make very different things of what it does not. In
+/// ISO-2022-JP a line end or an escape sequence of a later set leaves two readers in different states, and
 /// one takes octets above 127 for another set.
 pub(super) fn is_allowed(charset: &str, octets: &[u8]) -> bool {
-    match Family::of(charset) {
-        Some(Family::Iso2022Jp) => is_iso_2022_jp(octets),
-        _ => true,
+    (!charset.contains("2022") || is_iso_2022_jp(octets)) && !may_be_ebcdic(charset, octets)
+}
+
+/// Whether a reader that guesses a set, as flanker does where octets are none of the set that is named, may see an
+/// address. Only in EBCDIC are all its letters other octets: `|` is the `@` and `K` the dot, between octets above 127.
+fn may_be_ebcdic(charset: &str, octets: &[u8]) -> bool {
+    let holds = |character: u8| {
+        octets
+            .windows(3)
+            .any(|three| three[1] == character && !three[0].is_ascii() && !three[2].is_ascii())
+    };
+    if !(holds(b'|') && holds(b'K')) {
+        return false;
+    }
+    match charset_decoder(charset.as_bytes()) {
+        // Tables of other readers have gaps where the library has none.
+        Some(decode) => decode(octets).contains(['|', char::REPLACEMENT_CHARACTER]),
+        None => std::str::from_utf8(octets).is_err(),
     }
 }
 
 /// Whether every reader of mail decodes the set: those that RFC 2049 §2 names, and UTF-8.
 pub(super) fn is_common(charset: &str) -> bool {
     let lower = charset.to_ascii_lowercase();
-    matches!(lower.as_str(), "utf-8" | "us-ascii") || lower.starts_with("iso-8859-")
+    let is_iso_8859 = lower
+        .strip_prefix("iso-8859-")
+        .is_some_and(|part| part.bytes().all(|octet| octet.is_ascii_digit()));
+    is_iso_8859 || matches!(lower.as_str(), "utf-8" | "us-ascii")
 }
 
-/// Whether an octet may be an `@` to another reader of the set, while here it is the second one of a letter: the
-/// first one begins no such letter in a smaller table that goes by the same name, so that it alone is replaced
-/// or left out.
+/// Whether an octet may be an `@` to another reader of the set, while here it is the second one of a letter. Readers
+/// differ about the first one where a smaller table goes by the same name (GB2312 has not the letters of GBK), and
+/// about all where they do not know the name: they replace what they do not know, or leave it out.
 pub(super) fn may_hold_at(charset: &str, octets: &[u8]) -> bool {
-    let Some(family) = Family::of(charset) else {
+    let Some(decode) = charset_decoder(charset.as_bytes()) else {
         return false;
     };
-    octets
-        .windows(2)
-        .any(|pair| pair[1] == b'@' && !pair[0].is_ascii() && !family.has_lead(pair[0]))
+    octets.windows(2).any(|pair| {
+        pair[1] == b'@'
+            && !pair[0].is_ascii()
+            && !begins_letters(charset, pair[0])
+            && !decode(pair).contains('@')
+    })
 }
 
-/// Sets whose readers differ.
-enum Family {
-    Big5,
-    Gb2312,
-    Iso2022Jp,
-    ShiftJis,
-}
-
-impl Family {
-    fn of(charset: &str) -> Option<Self> {
-        let name: String = charset
-            .chars()
-            .filter(char::is_ascii_alphanumeric)
-            .map(|c| c.to_ascii_lowercase())
-            .collect();
-        if name.contains("2022") {
-            Some(Self::Iso2022Jp)
-        } else if name.contains("big5") {
-            Some(Self::Big5)
-        } else if name.contains("2312") || matches!(name.as_str(), "chinese" | "isoir58") {
-            Some(Self::Gb2312)
-        } else if name.contains("jis")
-            || matches!(name.as_str(), "ms932" | "mskanji" | "windows31j")
-        {
-            Some(Self::ShiftJis)
-        } else {
-            None
-        }
-    }
-
-    /// Whether that octet begins letters whose second octet is US-ASCII, to every reader.
-    fn has_lead(&self, octet: u8) -> bool {
-        match self {
-            // Beyond them are the letters of Hong Kong and of vendors.
-            Self::Big5 => matches!(octet, 0xa1..=0xc7 | 0xc9..=0xf9),
-            // Those of GBK go by this name too. Of GB 2312 itself both octets are above 127.
-            Self::Gb2312 => false,
-            Self::Iso2022Jp => true,
-            // The rows of JIS X 0208; beyond them are the letters of vendors.
-            Self::ShiftJis => matches!(octet, 0x81 | 0x83 | 0x84 | 0x89..=0x9f | 0xe0..=0xea),
-        }
+/// Whether that octet begins letters of two octets to every reader of the set.
+fn begins_letters(charset: &str, octet: u8) -> bool {
+    match charset.to_ascii_lowercase().as_str() {
+        "gbk" | "gb18030" => true,
+        // Beyond them are the letters of Hong Kong and of vendors.
+        "big5" => matches!(octet, 0xa1..=0xc7 | 0xc9..=0xf9),
+        // The rows of JIS X 0208; beyond them are the letters of vendors.
+        "shift_jis" => matches!(octet, 0x81 | 0x83 | 0x84 | 0x89..=0x9f | 0xe0..=0xea),
+        _ => false,
     }
 }
 
@@ -199,6 +188,35 @@ mod tests {
     }
 
     #[test]
+    fn what_is_an_address_in_ebcdic_is_allowed_where_nobody_has_to_guess() {
+        let address = b"\xa7|\xa8K\xa9";
+        for charset in [
+            "utf-8",
+            "us-ascii",
+            "windows-1252",
+            "euc-kr",
+            "koi8-r",
+            "big5",
+            "GBK",
+        ] {
+            assert!(!is_allowed(charset, address), "{charset}");
+            assert!(is_allowed(charset, b"\xa7 | K\xa9"), "{charset}");
+        }
+        assert!(is_allowed("utf-8", "\u{e9}|\u{e9}K\u{e9}".as_bytes()));
+        assert!(is_allowed("shift_jis", b"\x83|\x83K\x83A"));
+    }
+
+    #[test]
+    fn what_every_reader_decodes() {
+        for charset in ["UTF-8", "us-ascii", "ISO-8859-1", "iso-8859-15"] {
+            assert!(is_common(charset), "{charset}");
+        }
+        for charset in ["gb18030", "l10", "iso-8859-8-i", "windows-1252", ""] {
+            assert!(!is_common(charset), "{charset}");
+        }
+    }
+
+    #[test]
     fn a_second_octet_may_be_an_at_to_readers_of_a_smaller_table() {
         for (charset, octets, is_so) in [
             ("gb2312", &b"\x81@"[..], true),
@@ -209,7 +227,11 @@ mod tests {
             ("gb2312", b"\xb0\xa1", false),
             ("gb2312", b"\x81A", false),
             ("gbk", b"\x81@", false),
-            ("gb18030", b"\x81@", false),
+            ("GB18030", b"\x81@", false),
+            ("csgbk", b"\x81@", true),
+            ("csgb18030", b"\x81@", true),
+            ("cn-big5", b"\xa4@", true),
+            ("utf-8", b"\xc3\xbc@", false),
             ("big5", b"\xa4@", false),
             ("big5", b"\x87@", true),
             ("Big5-HKSCS", b"\xfe@", true),
@@ -218,6 +240,7 @@ mod tests {
             ("windows-31j", b"\xfa@", true),
             ("iso-8859-1", b"\x81@", false),
             ("euc-jp", b"\xb0@", false),
+            ("iso-2022-jp", b"\x1b$B!@\x1b(B", false),
         ] {
             assert_eq!(may_hold_at(charset, octets), is_so, "{charset}");
         }
