@@ -120,8 +120,17 @@ fn same_but_for_case(a: &str, b: &str) -> bool {
 /// its place, and both forms become one: knowing the place would bring 14 KB of tables into each
 /// component.
 fn folded(text: &str) -> impl Iterator<Item = char> {
-    let letters = text.chars().flat_map(char::to_lowercase);
+    let letters = text.chars().flat_map(lower_case);
     letters.map(|letter| if letter == 'ς' { 'σ' } else { letter })
+}
+
+/// A letter in lower case. Signs that have the lower case of a letter and are not that letter stay as they are:
+/// theta, ohm, kelvin and angstrom.
+fn lower_case(letter: char) -> impl Iterator<Item = char> {
+    let is_sign = matches!(letter, '\u{3f4}' | '\u{2126}' | '\u{212a}' | '\u{212b}');
+    let sign = is_sign.then_some(letter);
+    let lower = (!is_sign).then(|| letter.to_lowercase());
+    sign.into_iter().chain(lower.into_iter().flatten())
 }
 
 /// Prints `local@domain`, for a person: the local part stands without quotes.
@@ -275,6 +284,12 @@ mod tests {
         check("jürgen@a.example", "JÜRGEN", "a.example", true);
         check("jürgen@a.example", "jurgen", "a.example", false);
         check("οδος@a.example", "ΟΔΟΣ", "a.example", true);
+        check("ålk@a.example", "Ålk", "a.example", true);
+        check("king@a.example", "\u{212a}ing", "a.example", false);
+        check("ålk@a.example", "\u{212b}lk", "a.example", false);
+        check("ω@a.example", "\u{2126}", "a.example", false);
+        check("θ@a.example", "\u{3f4}", "a.example", false);
+        check("\u{212a}@a.example", "\u{212a}", "a.example", true);
         check(r#""a b"@c.example"#, "A b", "c.example", true);
         check(r#""a b"@c.example"#, r#""a b""#, "c.example", false);
         check(r#""a@b"@c.example"#, "a@b", "c.example", true);
