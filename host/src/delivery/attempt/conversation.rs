@@ -1,0 +1,212 @@
+//! What is said to a host over one connection in an attempt, and what its replies decide.
+//!
+//! Transaction after transaction until everybody has been asked or the connection is of no more use. Which host
+//! that is and where those go who are still pending then is said in `attempt`.
+
+use std::net::SocketAddr;
+
+use outpost_smtp::Reply;
+use outpost_smtp::client::{Closed, Report};
+
+use super::Course;
+use crate::delivery::connection::{Break, Cause, Connection};
+use crate::delivery::fitting::{Misfit, fit, split_by_address};
+use crate::delivery::opening::{Failure, closed_by, lost};
+use crate::delivery::transaction::{self, Fates};
+use crate::message::{Contact, Outcome, RecipientOutcome, RemoteHost};
+
+/// How a conversation ended.
+pub(super) enum End {
+    /// The host has been asked about everybody.
+    Asked,
+    /// The connection has served its share, and somebody is still pending.
+    Share,
+    /// The host lists CHUNKING and does not take chunks. Somebody is still pending, for DATA on a new connection.
+    Chunkless(Failure),
+    /// It broke off, and somebody is still pending.
+    Broken(Failure),
+}
+
+impl Course<'_> {
+    /// Sends to the pending recipients over a connection as long as it is good, and keeps it for the next
+    /// message if it still is then.
+    pub(super) async fn converse(&mut self, mut connection: Connection) -> End {
+        let settings = &self.deliverer.settings;
+        while !self.pending.is_empty() {
+            let before = self.pending.len();
+            let count = before.min(settings.recipients_per_transaction_max.max(1));
+            let rest = self.pending.split_off(count);
+            let chosen = std::mem::replace(&mut self.pending, rest);
+            let (mut recipients, foreign) =
+                split_by_address(self.message, chosen, connection.extensions());
+            match recipients.is_empty() {
+                true => recipients = foreign,
+                false => self.pending.extend(foreign),
+            }
+            self.deliverer.metrics.transactions.inc();
+            let ended = match self.transact(&mut connection, &recipients).await {
+                Ok(report) => {
+                    self.contact = Contact::Ready;
+                    let ending = connection.ending();
+                    let fates =
+                        transaction::fates(self.next_hop, &recipients, report, ending.as_ref());
+                    self.settle(fates, connection.host());
+                    ending.map(|closed| self.ended(connection.host(), closed))
+                }
+                Err(broken) => Some(End::Broken(self.broken(recipients, broken, &connection))),
+            };
+            if let Some(end) = ended {
+                return match self.pending.is_empty() {
+                    true => End::Asked,
+                    false => end,
+                };
+            }
+            let has_served = connection.transactions() >= settings.transactions_per_connection_max;
+            // One that has decided over nobody is repeated on the same connection, where that helps.
+            if has_served && (1..before).contains(&self.pending.len()) {
+                self.deliverer.pool.dismiss(connection);
+                return End::Share;
+            }
+        }
+        self.deliverer.keep(self.next_hop, connection).await;
+        End::Asked
+    }
+
+    /// A host has ended the conversation behind a transaction, or cannot be spoken to any more.
+    fn ended(&self, host: &RemoteHost, closed: Closed) -> End {
+        let is_chunkless = matches!(closed, Closed::ChunkingUnknown(_));
+        let failure = closed_by(host, closed);
+        if !is_chunkless {
+            return End::Broken(failure);
+        }
+        let address = SocketAddr::new(host.address, host.port);
+        self.deliverer.chunkless.remember(address);
+        tracing::info!(
+            host = host.name,
+            %address,
+            reply = %failure.outcome.reply(),
+            "this host lists CHUNKING and does not take it: its mail goes with DATA"
+        );
+        End::Chunkless(failure)
+    }
+
+    /// One transaction, with the message as this host can take it.
+    async fn transact(
+        &self,
+        connection: &mut Connection,
+        recipients: &[u32],
+    ) -> Result<Report, Break> {
+        let extensions = connection.extensions();
+        let (look, open) = (&self.load.look, self.load.open);
+        let fitted = match fit(self.message, recipients, extensions, look, open).await {
+            Ok(fitted) => fitted,
+            Err(Misfit::Reply(reply)) => return Ok(Report::local(reply, recipients.len())),
+            Err(Misfit::Content(reason)) => {
+                return Err(Break::early(Cause::Content(reason)));
+            }
+        };
+        if fitted.conversion.is_some() {
+            tracing::info!(
+                message_id = %self.message.id,
+                next_hop = %self.next_hop,
+                host = connection.host().name,
+                "converted to seven bits"
+            );
+        }
+        connection.transact(fitted, &self.load).await
+    }
+
+    /// Takes the replies to a transaction.
+    fn settle(&mut self, fates: Fates, host: &RemoteHost) {
+        self.pending.splice(..0, fates.remaining);
+        let outcomes = fates.outcomes;
+        let is_put_off = |outcome: &&RecipientOutcome| {
+            fates.is_misfit || matches!(outcome.outcome, Outcome::Deferred(_))
+        };
+        let put_off = outcomes.iter().filter(is_put_off);
+        let put_off = put_off.map(|outcome| outcome.recipient);
+        let before = self.put_off.len();
+        self.put_off.extend(put_off);
+        if fates.is_misfit {
+            // The trail has it only if it decides.
+            let reply = outcomes.first().map(|of| of.outcome.reply().to_string());
+            tracing::info!(
+                message_id = %self.message.id,
+                next_hop = %self.next_hop,
+                host = host.name,
+                reply,
+                "this host cannot take the message as it is"
+            );
+            self.reached
+                .remove(&SocketAddr::new(host.address, host.port));
+            self.heard.cannot_take(host, outcomes);
+        } else {
+            self.heard.put_off(host, &self.put_off[before..]);
+            self.record(Some(host.clone()), outcomes, false);
+        }
+    }
+
+    /// Takes what was said to some recipients before a break. Returns the others.
+    fn settle_refused(
+        &mut self,
+        recipients: Vec<u32>,
+        mut refusals: Vec<Option<Reply>>,
+        host: &RemoteHost,
+    ) -> Vec<u32> {
+        refusals.resize(recipients.len(), None);
+        let (mut refused, mut replies, mut rest) = (Vec::new(), Vec::new(), Vec::new());
+        for (recipient, refusal) in recipients.into_iter().zip(refusals) {
+            match refusal {
+                Some(reply) => {
+                    refused.push(recipient);
+                    replies.push(reply);
+                }
+                None => rest.push(recipient),
+            }
+        }
+        if !refused.is_empty() {
+            self.contact = Contact::Ready;
+        }
+        let report = Report::of_refusals(replies);
+        let fates = transaction::fates(self.next_hop, &refused, report, None);
+        self.settle(fates, host);
+        rest
+    }
+
+    /// A transaction has ended without replies. Says why.
+    fn broken(&mut self, recipients: Vec<u32>, broken: Break, connection: &Connection) -> Failure {
+        let host = connection.host();
+        let recipients = self.settle_refused(recipients, broken.refusals, host);
+        let failure = match broken.cause {
+            Cause::Lost(error) => lost(host, &error),
+            Cause::Closed(closed) => closed_by(host, closed),
+            Cause::Content(reason) => {
+                tracing::error!(
+                    message_id = %self.message.id,
+                    reason,
+                    "the content of a message cannot be read"
+                );
+                let reply = Reply::new(451, (4, 3, 0), "the message cannot be read at the moment");
+                let failure = Failure {
+                    host: Some(host.clone()),
+                    ..Failure::of_ours(Outcome::Deferred(reply))
+                };
+                self.contact = Contact::Ready;
+                self.pending.splice(..0, recipients);
+                // No other host would get it either.
+                self.turn_away();
+                self.fail_rest(failure.clone());
+                return failure;
+            }
+        };
+        if broken.is_unknown {
+            self.contact = Contact::Ready;
+            // It has to be tried again, at the risk of a duplicate (RFC 1047). Not at another host and
+            // not at once, which would make the duplicate certain where a host is merely overloaded.
+            self.record_failure(failure.clone(), recipients, true);
+        } else {
+            self.pending.splice(..0, recipients);
+        }
+        failure
+    }
+}
