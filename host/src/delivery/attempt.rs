@@ -23,7 +23,7 @@ use super::fitting::Look;
 use super::heard::Heard;
 use super::hosts::{Hosts, Target};
 use super::opening::{Failure, Opening};
-use super::room::{Given, NoPlace};
+use super::room::{Given, NoPlace, Place};
 use super::settings::Smarthost;
 use crate::message::{
     Attempt, Contact, Delivery, HostPort, Message, NextHop, Outcome, RecipientOutcome, RemoteHost,
@@ -59,6 +59,10 @@ pub(super) struct Course<'a> {
     /// Hosts that were reached, without those that list too little for the message.
     reached: HashSet<SocketAddr>,
     contact: Contact,
+    /// A connection that had carried mail was left: none of those that are kept is taken any more.
+    wants_new: bool,
+    /// The place that it had.
+    place: Option<Place>,
     /// A host that takes mail has no room for this now: those behind it are not asked.
     is_crowded_out: bool,
     visits: Vec<Visit>,
@@ -91,6 +95,8 @@ impl<'a> Course<'a> {
             heard: Heard::default(),
             reached: HashSet::new(),
             contact: Contact::Missed,
+            wants_new: false,
+            place: None,
             is_crowded_out: false,
             visits: Vec::new(),
             patience: deliverer.settings.connect_time_max,
@@ -128,7 +134,7 @@ impl<'a> Course<'a> {
             // A kept connection that has died says nothing about the host.
             self.converse(connection).await;
             self.turn_away();
-            if self.heard.has_put_off() {
+            if self.wants_new || self.heard.has_put_off() {
                 break;
             }
         }
@@ -197,6 +203,9 @@ impl<'a> Course<'a> {
     async fn visit(&mut self, target: &Target, smarthost: &Smarthost) -> Result<(), Failure> {
         if let NextHop::Domain(_) = self.next_hop {
             for _ in 0..KEPT_CONNECTIONS_TRIED_MAX {
+                if self.wants_new {
+                    break;
+                }
                 let kept = self.deliverer.pool.take_to(&target.name, target.address);
                 let Some(connection) = kept else { break };
                 if let End::Asked = self.converse(connection).await {
@@ -211,6 +220,8 @@ impl<'a> Course<'a> {
                 End::Asked => return Ok(()),
                 // Somebody was decided over, so this comes to an end.
                 End::Share => {}
+                // Once for each that had carried mail: the one that follows is new.
+                End::Worn => {}
                 // It is remembered, so this happens once, but for a connection that was handed over.
                 End::Chunkless(_) if !is_chunkless => is_chunkless = true,
                 End::Chunkless(failure) | End::Broken(failure) => return Err(failure),
@@ -267,6 +278,9 @@ impl<'a> Course<'a> {
     async fn place_at(&mut self, target: &Target) -> Result<Given, Failure> {
         let deliverer = self.deliverer;
         let host = target.address.ip();
+        if let Some(place) = self.place.take().filter(|place| place.is_at(host)) {
+            return Ok(Given::Place(place));
+        }
         if deliverer.room.is_full(host) {
             deliverer.pool.make_room_at(host);
         }

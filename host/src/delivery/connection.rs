@@ -142,6 +142,11 @@ impl Connection {
         self.place = place;
     }
 
+    /// Whether a transaction came before the one that was begun last.
+    pub(super) fn is_used(&self) -> bool {
+        self.transactions > 1
+    }
+
     /// The host at the other end.
     pub(super) fn host(&self) -> &RemoteHost {
         &self.host
@@ -402,6 +407,16 @@ impl Connection {
         };
         // Whatever comes of it, the connection ends here.
         drop(timeout(FAREWELL_TIME_MAX, farewell).await);
+    }
+
+    /// The same, and leaves its place to another connection to the host.
+    pub(super) async fn leave(mut self) -> Option<Place> {
+        let mut place = self.place.take();
+        self.close().await;
+        if let Some(place) = &mut place {
+            place.closed();
+        }
+        place
     }
 
     async fn flush(&mut self) -> io::Result<()> {

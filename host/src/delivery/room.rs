@@ -132,6 +132,13 @@ impl Room {
         self.lock().get_mut(&host)?.waiting.pop_front()
     }
 
+    /// A connection to the host is not open any more.
+    fn closed(&self, host: IpAddr) {
+        if let Some(at) = self.lock().get_mut(&host) {
+            at.open = at.open.saturating_sub(1);
+        }
+    }
+
     fn place(self: &Arc<Self>, host: IpAddr) -> Place {
         Place {
             host,
@@ -147,6 +154,19 @@ impl Room {
 }
 
 impl Place {
+    /// Whether it is one at this host.
+    pub(super) fn is_at(&self, host: IpAddr) -> bool {
+        self.host == host.to_canonical()
+    }
+
+    /// Its connection is closed, and another one may have it.
+    pub(super) fn closed(&mut self) {
+        if self.is_open {
+            self.is_open = false;
+            self.room.closed(self.host);
+        }
+    }
+
     /// Its connection is open: the host takes mail.
     pub(super) fn opened(&mut self) {
         if let Some(at) = self.room.lock().get_mut(&self.host)
@@ -160,11 +180,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if self.is_open
-            && let Some(at) = self.room.lock().get_mut(&self.host)
-        {
-            at.open = at.open.saturating_sub(1);
-        }
+        self.closed();
         while let Some(waiting) = self.room.next_waiting(self.host) {
             if waiting.is_closed() {
                 continue;

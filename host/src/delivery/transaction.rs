@@ -121,6 +121,23 @@ pub(super) fn outcome(reply: Reply) -> Outcome {
     }
 }
 
+/// Whether a host that says this over a connection that has carried mail may mean the connection: so many
+/// messages or recipients in one session and no more, or a session that has lost its way. Over a new one it
+/// says what it thinks of the message.
+pub(super) fn may_mean_the_connection(report: &Report) -> bool {
+    let says_too_many = |reply: &Reply| match reply.enhanced {
+        Some(status) => (status.subject, status.detail) == (5, 3),
+        None => matches!(reply.code, 452 | 552),
+    };
+    is_mail_refused(report)
+        || (!report.content_sent && !report.is_local && report.recipients.iter().all(says_too_many))
+}
+
+/// Whether the host has refused MAIL.
+pub(super) fn is_mail_refused(report: &Report) -> bool {
+    !report.is_local && !report.mail.is_positive()
+}
+
 /// Whether a recipient was refused because there were too many of them, when others were taken.
 /// RFC 5321 §4.5.3.1.10 has 452 for it, and wants 552 to be taken for the same.
 fn is_too_many(reply: &Reply) -> bool {

@@ -21,6 +21,8 @@ pub(super) enum End {
     Asked,
     /// The connection has served its share, and somebody is still pending.
     Share,
+    /// The connection was left: over a new one the host may take what it has refused. Somebody is still pending.
+    Worn,
     /// The host lists CHUNKING and does not take chunks. Somebody is still pending, for DATA on a new connection.
     Chunkless(Failure),
     /// It broke off, and somebody is still pending.
@@ -44,9 +46,14 @@ impl Course<'_> {
                 false => self.pending.extend(foreign),
             }
             self.deliverer.metrics.transactions.inc();
+            let mut is_refused = false;
             let ended = match self.transact(&mut connection, &recipients).await {
                 Ok(report) => {
                     self.contact = Contact::Ready;
+                    if connection.is_used() && transaction::may_mean_the_connection(&report) {
+                        return self.leave(connection, recipients, &report).await;
+                    }
+                    is_refused = transaction::is_mail_refused(&report);
                     let ending = connection.ending();
                     let fates =
                         transaction::fates(self.next_hop, &recipients, report, ending.as_ref());
@@ -63,13 +70,34 @@ impl Course<'_> {
             }
             let has_served = connection.transactions() >= settings.transactions_per_connection_max;
             // One that has decided over nobody is repeated on the same connection, where that helps.
-            if has_served && (1..before).contains(&self.pending.len()) {
+            if is_refused || (has_served && (1..before).contains(&self.pending.len())) {
                 self.deliverer.pool.dismiss(connection);
-                return End::Share;
+                return match self.pending.is_empty() {
+                    true => End::Asked,
+                    false => End::Share,
+                };
             }
         }
         self.deliverer.keep(self.next_hop, connection).await;
         End::Asked
+    }
+
+    /// Leaves a connection that has carried mail, since the refusal may concern nothing else. Those that are
+    /// kept are no younger than their host allows either, so a new one follows.
+    async fn leave(&mut self, connection: Connection, asked: Vec<u32>, report: &Report) -> End {
+        let host = connection.host();
+        tracing::debug!(
+            message_id = %self.message.id,
+            next_hop = %self.next_hop,
+            host = host.name,
+            reply = report.recipients.first().map(tracing::field::display),
+            transactions = connection.transactions(),
+            "refused over a connection that has carried mail: it is left for a new one"
+        );
+        self.pending.splice(..0, asked);
+        self.wants_new = true;
+        self.place = connection.leave().await;
+        End::Worn
     }
 
     /// A host has ended the conversation behind a transaction, or cannot be spoken to any more.

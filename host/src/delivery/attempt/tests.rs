@@ -7,6 +7,7 @@ mod chunks;
 mod extensions;
 mod hosts;
 mod places;
+mod used;
 
 use std::time::Duration;
 

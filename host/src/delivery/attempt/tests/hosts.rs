@@ -330,7 +330,7 @@ async fn a_cut_in_the_middle_of_the_content_leaves_the_mail_to_the_next_host() {
 }
 
 /// 150 recipients: two transactions.
-fn many() -> Vec<String> {
+pub(super) fn many() -> Vec<String> {
     (0..150)
         .map(|number| format!("r{number}@b.example"))
         .collect()

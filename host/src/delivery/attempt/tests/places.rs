@@ -73,3 +73,19 @@ async fn who_finds_enough_waiting_at_a_host_asks_those_of_equal_preference() {
         (1, 1)
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_leaves_a_connection_that_was_handed_over_has_its_place() {
+    let host = Script::new().at(".", Act::Late(seconds(5), "250 2.0.0 Taken\r\n"));
+    // One message a session.
+    let full = Act::Say("452 4.5.3 Too many messages\r\n");
+    let host = host.times(1, "MAIL", Act::Usual).times(1, "MAIL", full);
+    let world = World::of(&host).with(|settings| settings.connections_per_host_max = 1);
+    let deliverer = world.deliverer();
+    let mail = Mail::to(&["a@b.example"]);
+    let (first, second) = tokio::join!(mail.deliver(&deliverer), mail.deliver(&deliverer));
+    for attempt in [first, second] {
+        assert_eq!(brief(&attempt), ["delivered 250 2.0.0"]);
+    }
+    assert_eq!((host.seen().connections, host.seen().most_at_once), (2, 1));
+}
