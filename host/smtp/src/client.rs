@@ -126,6 +126,7 @@ pub struct Session {
     parser: ReplyParser,
     extensions: Extensions,
     is_tls: bool,
+    tls_refusal: Option<Reply>,
     /// The peer has taken a chunk.
     is_chunking_proven: bool,
     state: State,
@@ -143,6 +144,7 @@ impl Session {
             output: Vec::new(),
             parser: ReplyParser::default(),
             extensions: Extensions::default(),
+            tls_refusal: None,
             is_chunking_proven: false,
             state: State::Greeting,
             report: None,
@@ -180,6 +182,11 @@ impl Session {
     /// Whether the connection is under TLS.
     pub fn is_tls(&self) -> bool {
         self.is_tls
+    }
+
+    /// What was said to STARTTLS, if TLS was offered and refused and the conversation goes on in clear.
+    pub fn tls_refusal(&self) -> Option<&Reply> {
+        self.tls_refusal.as_ref()
     }
 
     /// Whether the end of the content has been written into the output and the peer has not answered yet. If

@@ -46,6 +46,8 @@ pub(super) struct Connection {
     /// How long a piece of content may take to be written (RFC 5321 §4.5.3.2.5).
     piece_time_max: Duration,
     transactions: u32,
+    /// Why it is in clear although the host offers TLS, in words for the sender.
+    tls_failure: Option<String>,
     /// The place that it has at its host, where those are counted.
     place: Option<Place>,
 }
@@ -125,6 +127,7 @@ impl Connection {
             deadline: None,
             piece_time_max,
             transactions: 0,
+            tls_failure: None,
             place: None,
         }
     }
@@ -175,6 +178,19 @@ impl Connection {
     /// The session is ready for messages: what the host can do is known now.
     pub(super) fn note_extensions(&mut self) {
         self.host.dsn = self.session.extensions().dsn;
+        if let Some(reply) = self.session.tls_refusal() {
+            self.tls_failure = Some(format!("{} does not start TLS ({reply})", self.host.name));
+        }
+    }
+
+    /// It was opened in clear because TLS with this host had failed.
+    pub(super) fn fell_back(&mut self, tls_failure: String) {
+        self.tls_failure = Some(tls_failure);
+    }
+
+    /// Why it is in clear although the host offers TLS.
+    pub(super) fn tls_failure(&self) -> Option<&str> {
+        self.tls_failure.as_deref()
     }
 
     /// Whether the host has told what it can do; after STARTTLS it has to tell anew.

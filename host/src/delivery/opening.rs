@@ -83,14 +83,22 @@ impl Opening<'_> {
             return Err(self.unprotected(refusal));
         }
         let host = &self.target.name;
-        match &refusal {
+        let tls_failure = match &refusal {
             Refusal::Handshake(error) => {
                 tracing::debug!(host, %error, "no TLS with this host: the mail goes in clear");
+                handshake_failed(host)
             }
-            _ => tracing::debug!(host, "no TLS with this host: the mail goes in clear"),
-        }
+            Refusal::StartTls(failure) | Refusal::Final(failure) => {
+                let reply = failure.outcome.reply();
+                tracing::debug!(host, %reply, "no TLS with this host: the mail goes in clear");
+                format!("{host} does not start TLS ({reply})")
+            }
+            Refusal::TlsMissing => tls_missing(host),
+        };
         let opened = self.attempt(Tls::Never).await;
-        opened.map_err(|refusal| self.unprotected(refusal))
+        let mut connection = opened.map_err(|refusal| self.unprotected(refusal))?;
+        connection.fell_back(tls_failure);
+        Ok(connection)
     }
 
     fn tls(&self) -> Tls {
@@ -218,17 +226,14 @@ impl Opening<'_> {
         let name = &self.target.name;
         let (enhanced, text) = match refusal {
             Refusal::StartTls(failure) | Refusal::Final(failure) => return failure,
-            Refusal::TlsMissing => (
-                (4, 7, 4),
-                format!("{name} does not offer the TLS that is needed"),
-            ),
+            Refusal::TlsMissing => ((4, 7, 4), tls_missing(name)),
             Refusal::Handshake(error) => {
                 tracing::warn!(host = %self.target, %error, "no protected connection");
                 let text = match error {
                     HandshakeError::NotTrusted(_) => {
                         format!("the certificate of {name} cannot be trusted")
                     }
-                    HandshakeError::Failed(_) => format!("the TLS handshake with {name} failed"),
+                    HandshakeError::Failed(_) => handshake_failed(name),
                 };
                 ((4, 7, 5), text)
             }
@@ -239,6 +244,14 @@ impl Opening<'_> {
             host: Some(self.host()),
         }
     }
+}
+
+fn tls_missing(name: &str) -> String {
+    format!("{name} does not offer the TLS that is needed")
+}
+
+fn handshake_failed(name: &str) -> String {
+    format!("the TLS handshake with {name} failed")
 }
 
 /// The network broke in the middle of a conversation.
@@ -289,10 +302,7 @@ pub(super) fn closed_by(host: &RemoteHost, closed: Closed) -> Failure {
                 reply.code
             ),
         ),
-        Closed::TlsMissing => ours(
-            (4, 7, 4),
-            format!("{name} does not offer the TLS that is needed"),
-        ),
+        Closed::TlsMissing => ours((4, 7, 4), tls_missing(name)),
         Closed::AuthMissing => ours((4, 7, 0), format!("{name} offers no login that we know")),
         Closed::Protocol(what) => ours((4, 5, 0), format!("{name} does not speak SMTP: {what}")),
         Closed::Quit | Closed::BadContent => ours(

@@ -61,24 +61,30 @@ pub(super) struct Fates {
     pub(super) remaining: Vec<u32>,
     /// The outcomes are ours: the host lists too little for this message. Another one may list more.
     pub(super) is_misfit: bool,
+    /// The host may have refused somebody because the connection is in clear: another one may be under TLS.
+    pub(super) wants_tls: bool,
 }
 
 /// Reads the report of a transaction with a host of that next hop for `recipients`, and how the
-/// conversation ended with it, if it did.
+/// conversation ended with it, if it did. `tls_failure` says why it was spoken to in clear although it
+/// offers TLS.
 pub(super) fn fates(
     next_hop: &NextHop,
+    tls_failure: Option<&str>,
     recipients: &[u32],
     report: Report,
     ending: Option<&Closed>,
 ) -> Fates {
     let is_smarthost = matches!(next_hop, NextHop::Smarthost(_));
     let is_taken = report.recipients.iter().any(Reply::is_positive);
+    let (is_read, is_mail_refused) = (report.content_sent, is_mail_refused(&report));
     // Our own content had a bare line end: the reply is the core's.
     let remote = !report.is_local && ending != Some(&Closed::BadContent);
     let mut fates = Fates {
         outcomes: Vec::with_capacity(recipients.len()),
         remaining: Vec::new(),
         is_misfit: report.is_local,
+        wants_tls: false,
     };
     for (recipient, reply) in recipients.iter().copied().zip(report.recipients) {
         // RFC 5321 §4.5.3.1.10. Only as long as each transaction gets somebody through.
@@ -91,13 +97,19 @@ pub(super) fn fates(
             fates.remaining.push(recipient);
             continue;
         }
+        let (outcome, remote) = match tls_failure {
+            Some(failure) if !is_read && wants_tls(&reply, is_mail_refused) => {
+                fates.wants_tls = true;
+                let text = format!("{failure}, and in clear it says: {reply}");
+                let reply = Reply::new(451, (4, 7, 5), text);
+                (Outcome::Deferred(reply), false)
+            }
+            _ if is_smarthost && wants_login(&reply) => (Outcome::Deferred(reply), remote),
+            _ => (outcome(reply), remote),
+        };
         fates.outcomes.push(RecipientOutcome {
             recipient,
-            outcome: if is_smarthost && wants_login(&reply) {
-                Outcome::Deferred(reply)
-            } else {
-                outcome(reply)
-            },
+            outcome,
             remote,
         });
     }
@@ -108,6 +120,17 @@ pub(super) fn fates(
 /// about the route, which the operator can mend, and nothing about the message.
 fn wants_login(reply: &Reply) -> bool {
     reply.code == 530
+}
+
+/// Whether a host that offers TLS and does not bring it about may refuse what comes in clear for that reason:
+/// it says so (RFC 3207 §4), or a matter of policy (X.7), or of MAIL not what the matter is. What it says may be
+/// for good; that its TLS fails is not.
+fn wants_tls(reply: &Reply, is_mail_refused: bool) -> bool {
+    let is_policy = match reply.enhanced {
+        Some(status) => status.subject == 7,
+        None => is_mail_refused,
+    };
+    reply.is_permanent() && (reply.code == 530 || is_policy)
 }
 
 /// The outcome that a reply of the next hop stands for.

@@ -71,6 +71,7 @@ impl Session {
             return self.leave(Closed::TlsRefused(reply));
         }
         self.extensions.starttls = false;
+        self.tls_refusal = Some(reply);
         self.secure()
     }
 

@@ -55,8 +55,14 @@ impl Course<'_> {
                     }
                     is_refused = transaction::is_mail_refused(&report);
                     let ending = connection.ending();
-                    let fates =
-                        transaction::fates(self.next_hop, &recipients, report, ending.as_ref());
+                    let fates = transaction::fates(
+                        self.next_hop,
+                        connection.tls_failure(),
+                        &recipients,
+                        report,
+                        ending.as_ref(),
+                    );
+                    is_refused |= fates.wants_tls;
                     self.settle(fates, connection.host());
                     ending.map(|closed| self.ended(connection.host(), closed))
                 }
@@ -179,7 +185,7 @@ impl Course<'_> {
         &mut self,
         recipients: Vec<u32>,
         mut refusals: Vec<Option<Reply>>,
-        host: &RemoteHost,
+        connection: &Connection,
     ) -> Vec<u32> {
         refusals.resize(recipients.len(), None);
         let (mut refused, mut replies, mut rest) = (Vec::new(), Vec::new(), Vec::new());
@@ -196,15 +202,16 @@ impl Course<'_> {
             self.contact = Contact::Ready;
         }
         let report = Report::of_refusals(replies);
-        let fates = transaction::fates(self.next_hop, &refused, report, None);
-        self.settle(fates, host);
+        let tls_failure = connection.tls_failure();
+        let fates = transaction::fates(self.next_hop, tls_failure, &refused, report, None);
+        self.settle(fates, connection.host());
         rest
     }
 
     /// A transaction has ended without replies. Says why.
     fn broken(&mut self, recipients: Vec<u32>, broken: Break, connection: &Connection) -> Failure {
         let host = connection.host();
-        let recipients = self.settle_refused(recipients, broken.refusals, host);
+        let recipients = self.settle_refused(recipients, broken.refusals, connection);
         let failure = match broken.cause {
             Cause::Lost(error) => lost(host, &error),
             Cause::Closed(closed) => closed_by(host, closed),

@@ -96,6 +96,52 @@ async fn opportunistic_tls_that_fails_is_done_without_on_a_new_connection() {
 }
 
 #[tokio::test]
+async fn a_host_that_wants_tls_and_does_not_bring_it_about_makes_mail_wait() {
+    let certificate = Certificate::new();
+    let listing = || Script::new().with_tls(&certificate.server);
+    let failing: [fn(Script) -> Script; 3] = [
+        |host| host.times(1, "STARTTLS", Act::Say("454 4.7.0 TLS not available\r\n")),
+        |host| host.times(1, "STARTTLS", Act::Cut),
+        |host| host.times(1, "STARTTLS", Act::SayAndCut("220 2.0.0 Go on\r\n")),
+    ];
+    let waits = "deferred 451 4.7.5 local";
+    for fail in failing {
+        for (command, reply, outcome) in [
+            (
+                "MAIL",
+                "530 5.7.0 Must issue a STARTTLS command first\r\n",
+                waits,
+            ),
+            ("MAIL", "554 5.7.1 Encryption needed\r\n", waits),
+            ("MAIL", "550 5.7.10 Encryption needed\r\n", waits),
+            ("MAIL", "550 Encryption needed\r\n", waits),
+            ("RCPT", "550 5.7.10 Encryption needed\r\n", waits),
+            // These have nothing to do with it.
+            ("MAIL", "451 4.7.1 Greylisted\r\n", "deferred 451 4.7.1"),
+            ("MAIL", "550 5.1.8 Nobody sends so\r\n", "bounced 550 5.1.8"),
+            ("RCPT", "550 5.1.1 Nobody\r\n", "bounced 550 5.1.1"),
+            ("RCPT", "550 Nobody\r\n", "bounced 550 -"),
+            (".", "554 5.7.1 Spam\r\n", "bounced 554 5.7.1"),
+        ] {
+            let host = fail(listing()).times(1, command, Act::Say(reply));
+            let deliverer = World::of(&host).deliverer();
+            let mail = Mail::to(&["a@b.example"]);
+            let attempt = mail.deliver(&deliverer).await;
+            assert_eq!(brief(&attempt), [outcome], "{command} {reply}");
+            if outcome == waits {
+                let text = attempt.outcomes()[0].0.outcome.reply().text.clone();
+                let names_both = text.contains("TLS") && text.ends_with(reply.trim_end());
+                assert!(names_both, "{text}");
+                // A new connection follows, and TLS comes about.
+                let attempt = mail.deliver(&deliverer).await;
+                assert_eq!(brief(&attempt), ["delivered 250 2.0.0"]);
+                assert!(last_host(&attempt).unwrap().tls.is_some(), "{reply}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn required_tls_wants_a_certificate_that_is_valid_for_the_name() {
     let certificate = Certificate::new();
     let host = Script::new().with_tls(&certificate.server);
