@@ -225,6 +225,15 @@ impl Session {
         }
     }
 
+    /// The recipient of the transaction under way whose RCPT is the oldest command without an answer, by
+    /// number. If the connection breaks now, that may be why.
+    pub fn awaited_recipient(&self) -> Option<usize> {
+        match &self.state {
+            State::Envelope(envelope) => envelope.awaited_recipient(),
+            _ => None,
+        }
+    }
+
     /// Says what has to happen next.
     #[expect(
         clippy::should_implement_trait,

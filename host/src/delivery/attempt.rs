@@ -41,6 +41,10 @@ const KEPT_CONNECTIONS_TRIED_MAX: usize = 3;
 /// say so at once and do not count: were one left that was not asked, it might have taken what bounces.
 const HOSTS_REACHED_MAX: usize = 4;
 
+/// Recipients at whose RCPT a conversation ended in one attempt and who cost a new connection. Were there more, the
+/// next attempts begin with others.
+const SUSPECTS_MAX: usize = 4;
+
 /// Characters kept of a reply. A hundred lines of two thousand octets for each recipient are a reply as well,
 /// and every attempt of every one of them stands in the trail.
 const REPLY_CHARACTERS_MAX: usize = 1_000;
@@ -55,6 +59,12 @@ pub(super) struct Course<'a> {
     pending: Vec<u32>,
     /// Recipients whom the host that is spoken to does not take now: another one may.
     put_off: Vec<u32>,
+    /// Those at whose RCPT a conversation has ended.
+    suspects: Vec<u32>,
+    /// It happened over a new connection at the one who came first.
+    broke_at_first: bool,
+    /// So many of the pending, the first ones, were taken before that happened.
+    proven: usize,
     heard: Heard,
     /// Hosts that were reached, without those that list too little for the message.
     reached: HashSet<SocketAddr>,
@@ -90,8 +100,11 @@ impl<'a> Course<'a> {
                 gate: &deliverer.gate,
                 sent: &deliverer.metrics.content_octets,
             },
-            pending: delivery.recipients.clone(),
+            pending: in_turn(delivery),
             put_off: Vec::new(),
+            suspects: Vec::new(),
+            broke_at_first: false,
+            proven: 0,
             heard: Heard::default(),
             reached: HashSet::new(),
             contact: Contact::Missed,
@@ -188,6 +201,7 @@ impl<'a> Course<'a> {
         let pending = std::mem::take(&mut self.pending);
         let has_said = |recipient: &u32| self.heard.has_said(target, *recipient);
         (self.put_off, self.pending) = pending.into_iter().partition(has_said);
+        self.proven = 0;
     }
 
     /// Those whom the host has put off are pending again, for another one.
@@ -220,7 +234,7 @@ impl<'a> Course<'a> {
                 End::Asked => return Ok(()),
                 // Somebody was decided over, so this comes to an end.
                 End::Share => {}
-                // Once for each that had carried mail: the one that follows is new.
+                // Once for each that had carried mail, and for a few recipients: the one that follows is new.
                 End::Worn => {}
                 // It is remembered, so this happens once, but for a connection that was handed over.
                 End::Chunkless(_) if !is_chunkless => is_chunkless = true,
@@ -396,6 +410,16 @@ impl<'a> Course<'a> {
             }),
         }
     }
+}
+
+/// The recipients, another one of them first at each attempt: those at whom hosts break off must not stand in
+/// the way of the same others for ever.
+fn in_turn(delivery: &Delivery) -> Vec<u32> {
+    let mut recipients = delivery.recipients.clone();
+    let attempts = usize::try_from(delivery.attempts).unwrap_or(0);
+    let first = attempts.checked_rem(recipients.len()).unwrap_or(0);
+    recipients.rotate_left(first);
+    recipients
 }
 
 fn cut(reply: &mut Reply) {

@@ -88,6 +88,8 @@ pub(super) struct Break {
     pub(super) is_unknown: bool,
     /// What was said to each recipient before, as far as it was a refusal.
     pub(super) refusals: Vec<Option<Reply>>,
+    /// The recipient at whose RCPT it broke, by number.
+    pub(super) at: Option<usize>,
 }
 
 impl Break {
@@ -97,6 +99,7 @@ impl Break {
             cause,
             is_unknown: false,
             refusals: Vec::new(),
+            at: None,
         }
     }
 }
@@ -283,6 +286,7 @@ impl Connection {
             cause,
             is_unknown,
             refusals: self.session.refusals(),
+            at: self.session.awaited_recipient(),
         })
     }
 

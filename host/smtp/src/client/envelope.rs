@@ -163,12 +163,24 @@ impl Envelope {
         }
     }
 
+    /// The recipient whose RCPT is the oldest command without an answer.
+    pub(super) fn awaited_recipient(&self) -> Option<usize> {
+        let at = self.recipients.len();
+        let is_mail_taken = self.mail.as_ref().is_some_and(Reply::is_positive);
+        let is_sent = at < self.transaction.recipients.len() && self.sent > at + 1;
+        (is_mail_taken && is_sent).then_some(at)
+    }
+
     /// The peer has closed: its reply is the fate of everybody who had none.
     pub(super) fn close(mut self, reply: Reply) -> Report {
+        let closed_at = self.awaited_recipient();
         let total = self.transaction.recipients.len();
         self.mail.get_or_insert_with(|| reply.clone());
         self.recipients.resize(total, reply.clone());
-        self.outcome().report(reply)
+        Report {
+            closed_at,
+            ..self.outcome().report(reply)
+        }
     }
 
     /// The replies; those of recipients that were never tried are that to MAIL.

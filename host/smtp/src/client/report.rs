@@ -12,6 +12,8 @@ pub struct Report {
     pub recipients: Vec<Reply>,
     /// Whether the content has been sent to its end.
     pub content_sent: bool,
+    /// The recipient at whose RCPT the peer ended the conversation, by number.
+    pub closed_at: Option<usize>,
     /// The replies were made here, because the peer could not have taken the message.
     pub is_local: bool,
 }
@@ -22,6 +24,7 @@ impl Report {
             mail,
             recipients,
             content_sent: false,
+            closed_at: None,
             is_local: false,
         }
     }

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use outpost_smtp::Reply;
 use outpost_smtp::client::{Closed, Report};
 
-use super::Course;
+use super::{Course, SUSPECTS_MAX};
 use crate::delivery::connection::{Break, Cause, Connection};
 use crate::delivery::fitting::{Misfit, fit, split_by_address};
 use crate::delivery::opening::{Failure, closed_by, lost};
@@ -36,9 +36,7 @@ impl Course<'_> {
         let settings = &self.deliverer.settings;
         while !self.pending.is_empty() {
             let before = self.pending.len();
-            let count = before.min(settings.recipients_per_transaction_max.max(1));
-            let rest = self.pending.split_off(count);
-            let chosen = std::mem::replace(&mut self.pending, rest);
+            let chosen = self.choose();
             let (mut recipients, foreign) =
                 split_by_address(self.message, chosen, connection.extensions());
             match recipients.is_empty() {
@@ -47,6 +45,7 @@ impl Course<'_> {
             }
             self.deliverer.metrics.transactions.inc();
             let mut is_refused = false;
+            let broke_at;
             let ended = match self.transact(&mut connection, &recipients).await {
                 Ok(report) => {
                     self.contact = Contact::Ready;
@@ -54,6 +53,7 @@ impl Course<'_> {
                         return self.leave(connection, recipients, &report).await;
                     }
                     is_refused = transaction::is_mail_refused(&report);
+                    broke_at = report.closed_at;
                     let ending = connection.ending();
                     let fates = transaction::fates(
                         self.next_hop,
@@ -66,12 +66,21 @@ impl Course<'_> {
                     self.settle(fates, connection.host());
                     ending.map(|closed| self.ended(connection.host(), closed))
                 }
-                Err(broken) => Some(End::Broken(self.broken(recipients, broken, &connection))),
+                Err(broken) => {
+                    broke_at = broken.at;
+                    let failure = self.broken(&recipients, broken, &connection);
+                    Some(End::Broken(failure))
+                }
             };
             if let Some(end) = ended {
-                return match self.pending.is_empty() {
-                    true => End::Asked,
-                    false => end,
+                let suspect = broke_at.and_then(|at| Some((at, *recipients.get(at)?)));
+                return match suspect {
+                    _ if self.pending.is_empty() => End::Asked,
+                    Some((at, suspect)) if self.goes_on_without(suspect, at, &connection) => {
+                        self.place = connection.leave().await;
+                        End::Worn
+                    }
+                    _ => end,
                 };
             }
             let has_served = connection.transactions() >= settings.transactions_per_connection_max;
@@ -86,6 +95,52 @@ impl Course<'_> {
         }
         self.deliverer.keep(self.next_hop, connection).await;
         End::Asked
+    }
+
+    /// Takes those of the next transaction from the pending: as many as may go in one. Each at whose RCPT a
+    /// conversation has ended goes alone, behind all others.
+    fn choose(&mut self) -> Vec<u32> {
+        let suspects = &self.suspects;
+        self.pending
+            .sort_by_key(|recipient| suspects.contains(recipient));
+        let mut pending = self.pending.iter();
+        let count = pending.position(|recipient| suspects.contains(recipient));
+        let count = count.unwrap_or(self.pending.len()).max(1);
+        let proven = std::mem::take(&mut self.proven);
+        let count = if proven > 0 { count.min(proven) } else { count };
+        let settings = &self.deliverer.settings;
+        let count = count.min(settings.recipients_per_transaction_max.max(1));
+        let rest = self.pending.split_off(count);
+        std::mem::replace(&mut self.pending, rest)
+    }
+
+    /// A conversation has ended at the RCPT of somebody, and `before` him others were answered. Says whether
+    /// the host is asked again at once, over a new connection: those who were taken before him first, and he
+    /// last. Were all asked in the same way again, they would share his fate each time.
+    fn goes_on_without(&mut self, suspect: u32, before: usize, connection: &Connection) -> bool {
+        if self.suspects.contains(&suspect) || self.suspects.len() >= SUSPECTS_MAX {
+            return false;
+        }
+        if connection.is_used() {
+            // It may have been the connection.
+            self.wants_new = true;
+        } else if self.pending.len() == 1 || (before == 0 && self.broke_at_first) {
+            // Where it ends at the first one again, it is not for his sake.
+            return false;
+        } else {
+            self.broke_at_first |= before == 0;
+        }
+        let place = self.pending.iter().position(|pending| *pending == suspect);
+        self.proven = place.unwrap_or(0);
+        self.suspects.push(suspect);
+        tracing::debug!(
+            message_id = %self.message.id,
+            next_hop = %self.next_hop,
+            host = connection.host().name,
+            recipient = suspect,
+            "the conversation ended at one recipient: the others go first over a new connection"
+        );
+        true
     }
 
     /// Leaves a connection that has carried mail, since the refusal may concern nothing else. Those that are
@@ -183,13 +238,13 @@ impl Course<'_> {
     /// Takes what was said to some recipients before a break. Returns the others.
     fn settle_refused(
         &mut self,
-        recipients: Vec<u32>,
+        recipients: &[u32],
         mut refusals: Vec<Option<Reply>>,
         connection: &Connection,
     ) -> Vec<u32> {
         refusals.resize(recipients.len(), None);
         let (mut refused, mut replies, mut rest) = (Vec::new(), Vec::new(), Vec::new());
-        for (recipient, refusal) in recipients.into_iter().zip(refusals) {
+        for (recipient, refusal) in recipients.iter().copied().zip(refusals) {
             match refusal {
                 Some(reply) => {
                     refused.push(recipient);
@@ -209,7 +264,7 @@ impl Course<'_> {
     }
 
     /// A transaction has ended without replies. Says why.
-    fn broken(&mut self, recipients: Vec<u32>, broken: Break, connection: &Connection) -> Failure {
+    fn broken(&mut self, recipients: &[u32], broken: Break, connection: &Connection) -> Failure {
         let host = connection.host();
         let recipients = self.settle_refused(recipients, broken.refusals, connection);
         let failure = match broken.cause {

@@ -105,6 +105,22 @@ async fn breaks_off(extensions: &[&'static str], point: &'static str, act: Act) 
     }
     let outcomes = brief(&attempt);
     assert_eq!(outcomes.len(), 3, "one outcome for each: {case}");
+    let is_understood = is_said
+        || matches!(
+            act,
+            Act::Cut | Act::Hang | Act::Drip(..) | Act::SayAndCut(_)
+        );
+    if point.starts_with("RCPT") && is_understood {
+        // It may have been for the sake of that recipient: everybody is asked again at once.
+        let taken = "delivered 250 2.0.0";
+        assert_eq!(outcomes, [taken, "bounced 550 5.1.1", taken], "{case}");
+        // An empty one ends a transaction without recipients: the script says 354 all the same.
+        let contents = host.seen().contents;
+        let copies = contents.iter().filter(|content| !content.is_empty());
+        assert!(copies.clone().all(|copy| *copy == mail.content), "{case}");
+        assert_eq!(copies.count(), 2, "one for each: {case}");
+        return;
+    }
     for taken in [0, 2] {
         assert!(
             outcomes[taken].starts_with("deferred"),
@@ -116,11 +132,6 @@ async fn breaks_off(extensions: &[&'static str], point: &'static str, act: Act) 
         point,
         "connect" | "EHLO" | "MAIL" | "RCPT TO:<first" | "RCPT TO:<refused"
     );
-    let is_understood = is_said
-        || matches!(
-            act,
-            Act::Cut | Act::Hang | Act::Drip(..) | Act::SayAndCut(_)
-        );
     if is_told && is_understood {
         assert_eq!(outcomes[1], "bounced 550 5.1.1", "{case}");
     } else {
@@ -199,4 +210,47 @@ async fn the_outcome_is_unknown_of_those_alone_who_were_taken_before_the_break()
     let mut outcomes: Vec<_> = outcomes.collect();
     outcomes.sort();
     assert_eq!(outcomes, [(0, true), (1, false), (2, false)]);
+}
+
+#[tokio::test]
+async fn one_recipient_at_whom_a_host_ends_the_connection_takes_nobody_with_him() {
+    let (taken, bad) = ("delivered 250 2.0.0", "deferred 421 4.7.0");
+    for (recipients, outcomes, connections) in [
+        (["bad", "a", "c", "d"], [bad, taken, taken, taken], 2),
+        (["a", "bad", "c", "d"], [taken, bad, taken, taken], 2),
+        (["a", "c", "d", "bad"], [taken, taken, taken, bad], 2),
+        (["a", "bad1", "c", "bad2"], [taken, bad, taken, bad], 3),
+        (["bad1", "a", "bad2", "c"], [bad, taken, bad, taken], 3),
+    ] {
+        for extensions in [&EVERYTHING[..], &["8BITMIME"]] {
+            let reply = "421 4.7.0 Not him\r\n";
+            let host = Script::new()
+                .listing(extensions)
+                .at("RCPT TO:<bad", Act::SayAndCut(reply));
+            let addresses = recipients.map(|name| format!("{name}@b.example"));
+            let attempt = Mail::to(&addresses.each_ref().map(String::as_str))
+                .deliver(&World::of(&host).deliverer())
+                .await;
+            assert_eq!(brief(&attempt), outcomes, "{recipients:?}");
+            assert_eq!(host.seen().connections, connections, "{recipients:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn those_at_whom_a_host_breaks_off_stand_in_nobodys_way_for_ever() {
+    let host = Script::new().at("RCPT TO:<bad", Act::Cut);
+    let deliverer = World::of(&host).deliverer();
+    let mut addresses: Vec<String> = (0..8).map(|n| format!("bad{n}@b.example")).collect();
+    addresses.push("a@b.example".to_owned());
+    let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
+    let mut mail = Mail::to(&addresses);
+    while host.seen().contents.is_empty() && mail.delivery.attempts < 9 {
+        let before = host.seen().connections;
+        mail.deliver(&deliverer).await;
+        let connections = host.seen().connections - before;
+        assert!(connections <= 6, "{connections}");
+        mail.delivery.attempts += 1;
+    }
+    assert_eq!(host.seen().contents, [CONTENT]);
 }

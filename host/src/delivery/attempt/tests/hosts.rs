@@ -120,7 +120,11 @@ async fn a_host_that_breaks_off_leaves_the_mail_to_the_next_one() {
             assert_eq!(brief(&attempt), [delivered, delivered], "{command} {act:?}");
             assert_eq!(last_host(&attempt).unwrap().name, "mx2.example");
             assert!(!attempt.is_unknown());
-            assert_eq!((host.seen().connections, other.seen().connections), (1, 1));
+            // At RCPT it may have been for the sake of that recipient.
+            let is_odd = matches!(act, Act::SayAndCut("nonsense\r\n"));
+            let connections = if command == "RCPT" && !is_odd { 2 } else { 1 };
+            assert_eq!(host.seen().connections, connections, "{command} {act:?}");
+            assert_eq!(other.seen().connections, 1);
         }
     }
 }
