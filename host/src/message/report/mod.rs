@@ -16,6 +16,7 @@ mod text;
 
 use outpost_smtp::{Body, EnhancedStatus, Mailbox, Reply};
 
+use super::seven_bit::Survey;
 use super::{Message, MessageId, Recipient, RemoteHost, Timestamp};
 use returned::Returned;
 
@@ -105,7 +106,15 @@ impl Report<'_> {
     /// Composes the message.
     pub fn compose(&self) -> Composed {
         let smtputf8 = !self.to.is_ascii();
-        let returned = Returned::choose(self, smtputf8);
+        let composed = self.compose_with(&Returned::choose(self, smtputf8), smtputf8);
+        // A host without 8BITMIME would have it bounced, and nobody hears of a report that bounces.
+        if composed.body == Body::EightBitMime && !smtputf8 && !is_convertible(&composed.content) {
+            return self.compose_with(&Returned::header(self, smtputf8), smtputf8);
+        }
+        composed
+    }
+
+    fn compose_with(&self, returned: &Returned<'_>, smtputf8: bool) -> Composed {
         let eight_bit = smtputf8 || returned.is_eight_bit();
         // The id has 80 bits of randomness that nobody knew when the content was written, so the
         // content cannot contain the boundary.
@@ -189,6 +198,13 @@ impl Report<'_> {
         };
         status::write(self, script, out);
     }
+}
+
+/// Whether the content can be made to have seven bits where a host takes no more.
+fn is_convertible(content: &[u8]) -> bool {
+    let mut survey = Survey::new();
+    survey.feed(content);
+    survey.finish().plan.is_ok()
 }
 
 /// RFC 2046 §5.1.1: the CRLF before a delimiter belongs to it.

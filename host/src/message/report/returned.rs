@@ -2,7 +2,8 @@
 //!
 //! The whole message is returned when the sender asked for it, when the report is about a failure
 //! (RFC 3461 §4.3 wants no more than the header otherwise) and when it can be returned without
-//! changing an octet within the limits. In all other cases the header is.
+//! changing an octet within the limits. In all other cases the header is; so it is where the whole would make a
+//! report that cannot reach a host without 8BITMIME.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -32,15 +33,14 @@ impl<'a> Returned<'a> {
     /// Decides for a report; `smtputf8` says that the report itself travels with SMTPUTF8.
     pub(super) fn choose(report: &Report<'a>, smtputf8: bool) -> Self {
         let content = report.content;
-        let header = header_of(content);
         let complete = u64::try_from(content.len()) == Ok(report.about.content_octets);
         let full = report.kind == Kind::Failure
             && report.about.envelope.ret == Some(Ret::Full)
             && complete
             && has_short_lines(content);
         match full {
-            true => Self::full(content, header, smtputf8),
-            false => Self::header(header, smtputf8),
+            true => Self::full(content, header_of(content), smtputf8),
+            false => Self::header(report, smtputf8),
         }
     }
 
@@ -59,7 +59,9 @@ impl<'a> Returned<'a> {
         }
     }
 
-    fn header(header: &'a [u8], smtputf8: bool) -> Self {
+    /// The header alone, for a report that must not have the whole.
+    pub(super) fn header(report: &Report<'a>, smtputf8: bool) -> Self {
+        let header = header_of(report.content);
         let (media_type, encoding) = match (header.is_ascii() && has_short_lines(header), smtputf8)
         {
             (true, _) => ("text/rfc822-headers", Encoding::SevenBit),

@@ -347,6 +347,54 @@ fn the_message_comes_back_as_its_sender_asked_within_the_limits() {
 }
 
 #[test]
+fn a_message_comes_back_whole_only_if_its_report_can_reach_every_host() {
+    let with = |header: &str, body: &str| format!("Subject: x\r\n{header}\r\n\r\n{body}\r\n");
+    let parts = |kind: &str, part: &str| {
+        with(
+            &format!("Content-Type: multipart/{kind}; boundary=b"),
+            &format!("--b\r\n{part}\r\n--b--"),
+        )
+    };
+    let eight_bit = "Content-Type: text/plain; charset=utf-8\r\n\r\nb\u{f6}dy";
+    for (content, returned) in [
+        (parts("mixed", eight_bit), "message/rfc822"),
+        (parts("signed", eight_bit), "text/rfc822-headers"),
+        (
+            parts(
+                "mixed",
+                "Content-Transfer-Encoding: base64\r\n\r\nb\u{f6}dy",
+            ),
+            "text/rfc822-headers",
+        ),
+        (
+            parts(
+                "mixed",
+                "Content-Type: message/rfc822\r\n\r\nSubject: b\u{f6}\r\n\r\nx",
+            ),
+            "text/rfc822-headers",
+        ),
+        (
+            with("Content-Type: multipart/mixed; boundary=never", "b\u{f6}dy"),
+            "text/rfc822-headers",
+        ),
+    ] {
+        let mut about = message(&content, &["you@b.example"]);
+        about.envelope.ret = Some(Ret::Full);
+        let reply = Reply::new(550, (5, 1, 1), "No");
+        let composed = compose(Kind::Failure, &about, &reply, &content);
+        let text = text(&composed);
+        assert!(
+            text.contains(&format!("\r\nContent-Type: {returned}\r\n")),
+            "{text}"
+        );
+        assert!(text.contains("\r\n\r\nSubject: x\r\n"), "{text}");
+        let is_whole = returned == "message/rfc822";
+        assert_eq!(composed.body == Body::EightBitMime, is_whole, "{text}");
+        assert_eq!(composed.content.is_ascii(), !is_whole, "{text}");
+    }
+}
+
+#[test]
 fn a_sender_beyond_ascii_gets_a_report_in_utf8_and_others_get_ascii() {
     let mut about = message(CONTENT, &["m\u{fc}ller@b\u{fc}cher.example"]);
     let reply = Reply::new(550, (5, 1, 1), "Unbekannt: m\u{fc}ller");
