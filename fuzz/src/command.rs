@@ -40,6 +40,7 @@ fn check_mail_parameters(text: &str) {
     };
     if let Some(envid) = parameters.envid {
         check_xtext(&envid);
+        assert!(envid.is_ascii(), "{envid}");
     }
 }
 
@@ -54,6 +55,9 @@ fn check_rcpt_parameters(text: &str) {
     if let Some(orcpt) = parameters.orcpt {
         assert!(!orcpt.address_type.is_empty());
         check_xtext(&orcpt.address);
+        let is_utf8 = orcpt.address_type.eq_ignore_ascii_case("utf-8");
+        assert!(is_utf8 || orcpt.address.is_ascii(), "{text}");
+        assert!(!orcpt.address.contains(char::is_control), "{text}");
     }
 }
 
@@ -64,5 +68,6 @@ fn check_xtext(text: &str) {
         encoded.bytes().all(|octet| octet.is_ascii_graphic()),
         "{encoded}"
     );
-    assert_eq!(xtext::decode(&encoded).as_deref(), Some(text));
+    let decoded = xtext::decode_octets(&encoded);
+    assert_eq!(decoded.as_deref(), Some(text.as_bytes()));
 }

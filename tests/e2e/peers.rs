@@ -135,6 +135,18 @@ fn postfix_relays_with_a_login() {
     let case = Case::new();
     let _postfix = Postfix::start_as_client(case.relay.ip, "ann", &case.password);
     case.peer_relays_with_a_login();
+    // It hands on the recipient beyond ASCII as the original one too, in xtext of the type rfc822.
+    let mut client = Client::connect((case.relay.ip, SINK).into());
+    client.expect("EHLO client.test", "250");
+    client.expect("MAIL FROM:<ann@a.example> SMTPUTF8", "250");
+    client.expect("RCPT TO:<jürgen@x.example>", "250");
+    client.expect("DATA", "354");
+    client.send(
+        "From: <ann@a.example>\r\nTo: <jürgen@x.example>\r\nSubject: ü\r\n\r\nx\r\n".as_bytes(),
+    );
+    client.expect(".", "250");
+    let received = case.elsewhere.wait_for(2).remove(1);
+    assert_eq!(received.recipients(), ["jürgen@x.example"]);
 }
 
 /// The peer, when all of that is done.

@@ -21,7 +21,8 @@ pub struct Notify {
 /// The recipient that the sender first named (RFC 3461 §4.2).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Orcpt {
-    /// `rfc822`, `utf-8` or another type, as it was given.
+    /// `rfc822`, `utf-8` or another type, as it was given; but `utf-8` where an address of the type `rfc822`
+    /// was beyond ASCII.
     pub address_type: String,
     /// The address, decoded.
     pub address: String,
@@ -116,16 +117,38 @@ fn parse_orcpt(value: &str) -> Option<Orcpt> {
     if !is_atom {
         return None;
     }
-    let address = if address_type.eq_ignore_ascii_case("utf-8") {
-        decode_unicode(address)?
+    let orcpt = if address_type.eq_ignore_ascii_case("utf-8") {
+        Orcpt {
+            address_type: address_type.to_owned(),
+            address: decode_unicode(address)?,
+        }
     } else {
-        xtext::decode(address)?
+        decode_xtext(address_type, address)?
     };
-    Some(Orcpt {
-        address_type: address_type.to_owned(),
+    Some(orcpt).filter(|orcpt| !orcpt.address.is_empty())
+}
+
+/// An address of another type than `utf-8`. Postfix writes one beyond ASCII as xtext of the type `rfc822`, octet by
+/// octet, which RFC 3461 §4 allows. It goes on as what it is (RFC 6533 §3): a report may have it in UTF-8 only
+/// under that type.
+fn decode_xtext(address_type: &str, text: &str) -> Option<Orcpt> {
+    let address = String::from_utf8(xtext::decode_octets(text)?).ok()?;
+    if address.contains(char::is_control) {
+        return None;
+    }
+    if address.is_ascii() {
+        return Some(Orcpt {
+            address_type: address_type.to_owned(),
+            address,
+        });
+    }
+    let orcpt = Orcpt {
+        address_type: "utf-8".to_owned(),
         address,
-    })
-    .filter(|orcpt| !orcpt.address.is_empty())
+    };
+    // The other coding has more octets for some characters.
+    let is_short = orcpt.encode(false).len() <= ORCPT_OCTETS_MAX;
+    (address_type.eq_ignore_ascii_case("rfc822") && is_short).then_some(orcpt)
 }
 
 /// `utf-8-addr-xtext` and `utf-8-addr-unitext` of RFC 6533 §3: `\x{HEX}` stands for a character.
@@ -229,7 +252,13 @@ mod tests {
             orcpt("ORCPT=x400;/S+3Db"),
             Ok(("x400".into(), "/S=b".into()))
         );
+        // As Postfix writes it.
+        assert_eq!(
+            orcpt("ORCPT=rfc822;j+C3+BCrgen@x.test"),
+            Ok(("utf-8".into(), "j\u{fc}rgen@x.test".into()))
+        );
         let long = format!("ORCPT=rfc822;{}", "a".repeat(494));
+        let longer = format!("ORCPT=rfc822;+C3+BC{}", "\\".repeat(90));
         for text in [
             "ORCPT",
             "ORCPT=",
@@ -239,6 +268,10 @@ mod tests {
             "ORCPT=rfc822;a+b",
             "ORCPT=rfc822;\u{e9}",
             "ORCPT=rfc822;+0D+0A",
+            "ORCPT=rfc822;+FC",
+            "ORCPT=rfc822;+C2+85",
+            "ORCPT=rfc822;+7F",
+            "ORCPT=x400;j+C3+BCrgen",
             "ORCPT=r(c;a",
             "ORCPT=utf-8;\\x{0A}",
             "ORCPT=utf-8;\\x{D800}",
@@ -248,6 +281,7 @@ mod tests {
             "ORCPT=utf-8;a+2B",
             "ORCPT=rfc822;a ORCPT=rfc822;a",
             &long,
+            &longer,
         ] {
             assert_eq!(orcpt(text), Err(ParameterError::Malformed), "{text}");
         }

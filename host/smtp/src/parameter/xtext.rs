@@ -1,21 +1,23 @@
 //! xtext, the coding of RFC 3461 §4: `+` and two upper-case hexadecimal digits stand for an octet.
 
-/// Decodes xtext whose meaning is printable ASCII, as ENVID, ORCPT and AUTH demand; anything else is
-/// `None`.
+/// Decodes xtext whose meaning is printable ASCII, as ENVID and AUTH demand; anything else is `None`.
 pub fn decode(text: &str) -> Option<String> {
-    let mut decoded = String::with_capacity(text.len());
+    let decoded = String::from_utf8(decode_octets(text)?).ok()?;
+    let is_printable = decoded.bytes().all(|octet| matches!(octet, b' '..=b'~'));
+    is_printable.then_some(decoded)
+}
+
+/// Decodes xtext: a `hexchar` may stand for any octet.
+pub fn decode_octets(text: &str) -> Option<Vec<u8>> {
+    let mut decoded = Vec::with_capacity(text.len());
     let mut octets = text.bytes();
     while let Some(octet) = octets.next() {
-        let octet = match octet {
+        decoded.push(match octet {
             b'+' => hexadecimal(octets.next()?)? * 16 + hexadecimal(octets.next()?)?,
             b'=' => return None,
             b'!'..=b'~' => octet,
             _ => return None,
-        };
-        if !(b' '..=b'~').contains(&octet) {
-            return None;
-        }
-        decoded.push(char::from(octet));
+        });
     }
     Some(decoded)
 }
@@ -67,6 +69,10 @@ mod tests {
         ] {
             assert_eq!(decode(text), None, "{text}");
         }
+        for text in ["+", "+3", "+3d", "+ZZ", "a=b", "a b", "\u{e9}", "a\n"] {
+            assert_eq!(decode_octets(text), None, "{text}");
+        }
+        assert_eq!(decode_octets("a+00+E9").unwrap(), b"a\0\xe9");
     }
 
     proptest! {
