@@ -3,7 +3,7 @@
 use outpost_smtp::EnhancedStatus;
 
 use super::status::{mta_name, spoken};
-use super::text::{Script, one_line, paragraph};
+use super::text::{Script, exact, one_line, paragraph};
 use super::{Kind, Report, Reported};
 
 /// The explanation, with CRLF line ends.
@@ -56,7 +56,7 @@ fn what_happened(kind: Kind) -> String {
 }
 
 fn explain_recipient(report: &Report<'_>, reported: &Reported<'_>, out: &mut String) {
-    let address = one_line(&reported.recipient.mailbox.to_string(), Script::Any);
+    let address = exact(&reported.recipient.mailbox.to_string(), Script::Any);
     paragraph(out, 0, &format!("<{address}>"));
     let spoken = one_line(&spoken(reported.reply), Script::Any);
     let said = match reported.host {

@@ -146,7 +146,7 @@ impl Report<'_> {
 
     fn write_header(&self, out: &mut Vec<u8>, boundary: &str, eight_bit: bool) {
         let host = text::one_line(self.hostname, text::Script::Ascii);
-        let to = text::one_line(&self.to.to_string(), text::Script::Any);
+        let to = text::exact(&self.to.to_string(), text::Script::Any);
         text::field(out, "Date", &self.at.to_rfc5322());
         text::field(
             out,

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use outpost_smtp::{Mailbox, Orcpt, Reply};
 
-use super::text::{Script, field, one_line, push_escaped};
+use super::text::{Script, exact, field, one_line, push_escaped};
 use super::{Kind, RemoteHost, Report, Reported};
 
 /// Appends the fields: those of the message, then those of each recipient after a blank line.
@@ -17,7 +17,7 @@ pub(super) fn write(report: &Report<'_>, script: Script, out: &mut Vec<u8>) {
     );
     if let Some(envid) = &report.about.envelope.envid {
         // RFC 3461 §6.3: as the sender gave it, without the xtext of the MAIL command.
-        field(out, "Original-Envelope-Id", &one_line(envid, Script::Ascii));
+        field(out, "Original-Envelope-Id", &exact(envid, Script::Ascii));
     }
     field(out, "Arrival-Date", &report.about.accepted.to_rfc5322());
     for reported in &report.recipients {
@@ -99,7 +99,7 @@ fn original_recipient(orcpt: &Orcpt, script: Script) -> String {
     let address_type = one_line(&orcpt.address_type, Script::Ascii);
     let address = match address_type.eq_ignore_ascii_case("utf-8") {
         true => utf8_address(&orcpt.address, script),
-        false => one_line(&orcpt.address, script),
+        false => exact(&orcpt.address, script),
     };
     format!("{address_type}; {address}")
 }
@@ -107,14 +107,14 @@ fn original_recipient(orcpt: &Orcpt, script: Script) -> String {
 fn final_recipient(mailbox: &Mailbox, script: Script) -> String {
     let address = mailbox.to_string();
     match mailbox.is_ascii() {
-        true => format!("rfc822; {}", one_line(&address, Script::Ascii)),
+        true => format!("rfc822; {}", exact(&address, Script::Ascii)),
         false => format!("utf-8; {}", utf8_address(&address, script)),
     }
 }
 
 /// An address of the type `utf-8`: as it is, or as utf-8-addr-xtext (RFC 6533 §3).
 fn utf8_address(address: &str, script: Script) -> String {
-    let line = one_line(address, Script::Any);
+    let line = exact(address, Script::Any);
     if script == Script::Any {
         return line;
     }
@@ -176,7 +176,7 @@ mod tests {
         };
         assert_eq!(
             original_recipient(&orcpt, Script::Ascii),
-            "rfc822; a@b.example Action: delivered"
+            "rfc822; a@b.example  Action: delivered"
         );
     }
 }

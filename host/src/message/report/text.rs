@@ -17,6 +17,8 @@ pub(super) enum Script {
 const LINE_OCTETS: usize = 76;
 /// A word of more octets is broken (RFC 5322 §2.1.1 ends a line at 998).
 const WORD_OCTETS_MAX: usize = 900;
+/// Blanks kept in a row: a local part may have 64 octets (RFC 5321 §4.5.3.1.1).
+const BLANKS_MAX: usize = 64;
 /// More characters than this of one text tell a reader nothing new.
 const TEXT_CHARACTERS_MAX: usize = 1_000;
 
@@ -25,17 +27,36 @@ const TEXT_CHARACTERS_MAX: usize = 1_000;
 pub(super) fn one_line(text: &str, script: Script) -> String {
     let mut line = String::with_capacity(text.len());
     for character in text.trim().chars().take(TEXT_CHARACTERS_MAX) {
-        if character.is_whitespace() || is_unprintable(character) {
-            if !line.ends_with(' ') {
-                line.push(' ');
-            }
-        } else if character.is_ascii() || script == Script::Any {
-            line.push(character);
-        } else {
-            push_escaped(&mut line, character);
+        if !is_blank(character) || !line.ends_with(' ') {
+            push(&mut line, character, script);
         }
     }
     line
+}
+
+/// The same of an address or a name, in which each blank counts: what cannot be printed becomes a blank, one by
+/// one.
+pub(super) fn exact(text: &str, script: Script) -> String {
+    let mut line = String::with_capacity(text.len());
+    for character in text.chars().take(TEXT_CHARACTERS_MAX) {
+        push(&mut line, character, script);
+    }
+    line
+}
+
+fn push(line: &mut String, character: char, script: Script) {
+    if is_blank(character) {
+        line.push(' ');
+    } else if character.is_ascii() || script == Script::Any {
+        line.push(character);
+    } else {
+        push_escaped(line, character);
+    }
+}
+
+/// Whether a blank stands for it.
+fn is_blank(character: char) -> bool {
+    character.is_whitespace() || is_unprintable(character)
 }
 
 /// RFC 6533 §3: EmbeddedUnicodeChar.
@@ -54,15 +75,16 @@ pub(super) fn field(out: &mut Vec<u8>, name: &str, value: &str) {
     out.extend_from_slice(name.as_bytes());
     out.push(b':');
     let mut column = name.len() + 1;
-    for word in value.split(' ').flat_map(pieces) {
+    for (blanks, word) in words(value) {
+        let blanks = blanks.max(1);
         // The first word stays beside the name: a field whose first line is empty trips old readers.
-        if column + 1 + word.len() > LINE_OCTETS && column > name.len() + 1 {
+        if column + blanks + word.len() > LINE_OCTETS && column > name.len() + 1 {
             out.extend_from_slice(b"\r\n");
             column = 0;
         }
-        out.push(b' ');
+        out.extend(std::iter::repeat_n(b' ', blanks));
         out.extend_from_slice(word.as_bytes());
-        column += 1 + word.len();
+        column += blanks + word.len();
     }
     out.extend_from_slice(b"\r\n");
 }
@@ -70,35 +92,34 @@ pub(super) fn field(out: &mut Vec<u8>, name: &str, value: &str) {
 /// Appends a paragraph, wrapped and indented. The text is a line already.
 pub(super) fn paragraph(out: &mut String, indent: usize, text: &str) {
     let mut column = 0;
-    for word in text.split(' ').flat_map(pieces) {
-        if column > 0 && column + 1 + word.len() > LINE_OCTETS {
+    for (blanks, word) in words(text) {
+        let blanks = blanks.max(1);
+        if column > 0 && column + blanks + word.len() > LINE_OCTETS {
             out.push_str("\r\n");
             column = 0;
         }
-        if column == 0 {
-            out.extend(std::iter::repeat_n(' ', indent));
-            column = indent;
-        } else {
-            out.push(' ');
-            column += 1;
-        }
+        let blanks = if column == 0 { indent } else { blanks };
+        out.extend(std::iter::repeat_n(' ', blanks));
         out.push_str(word);
-        column += word.len();
+        column += blanks + word.len();
     }
     out.push_str("\r\n");
 }
 
-/// A word in pieces that fit on a line; nothing for an empty one.
-fn pieces(word: &str) -> impl Iterator<Item = &str> {
-    let mut rest = word;
+/// The words of a line, in pieces that fit on one, and the blanks before each; those at the end are left out.
+fn words(line: &str) -> impl Iterator<Item = (usize, &str)> {
+    let mut rest = line.trim_end_matches(' ');
     std::iter::from_fn(move || {
-        if rest.is_empty() {
+        let word = rest.trim_start_matches(' ');
+        if word.is_empty() {
             return None;
         }
-        let end = rest.floor_char_boundary(WORD_OCTETS_MAX.min(rest.len()));
-        let (piece, after) = rest.split_at(end);
+        // No more than an address has; who writes more has no say in how long a line is.
+        let blanks = (rest.len() - word.len()).min(BLANKS_MAX);
+        let end = word.find(' ').unwrap_or(word.len()).min(WORD_OCTETS_MAX);
+        let (word, after) = word.split_at(word.floor_char_boundary(end));
         rest = after;
-        Some(piece)
+        Some((blanks, word))
     })
 }
 
@@ -163,6 +184,26 @@ mod tests {
             one_line(&"x".repeat(5_000), Script::Any).len(),
             TEXT_CHARACTERS_MAX
         );
+    }
+
+    #[test]
+    fn of_an_address_each_blank_is_kept() {
+        let address = exact("\"a  b\r\n \u{202e}c\"@x.example ", Script::Ascii);
+        assert_eq!(address, "\"a  b    c\"@x.example ");
+        for column in 0..80 {
+            let mut out = Vec::new();
+            field(&mut out, &"n".repeat(column), &format!("rfc822; {address}"));
+            let text = String::from_utf8(out).unwrap_or_default();
+            let unfolded = text.replace("\r\n ", " ");
+            assert!(unfolded.ends_with(": rfc822; \"a  b    c\"@x.example\r\n"));
+            assert!(
+                text.split_terminator("\r\n")
+                    .all(|line| !line.trim().is_empty())
+            );
+        }
+        let mut out = String::new();
+        paragraph(&mut out, 4, &address);
+        assert_eq!(out, "    \"a  b    c\"@x.example\r\n");
     }
 
     #[test]
