@@ -167,7 +167,8 @@ impl fmt::Display for Reply {
             write!(f, " {enhanced}")?;
         }
         let text = self.text.chars().take(REPLY_TEXT_OCTETS_MAX).map(readable);
-        for line in text.collect::<String>().split('\n') {
+        let text = text.collect::<String>();
+        for line in text.split('\n').filter(|line| !line.is_empty()) {
             write!(f, " {line}")?;
         }
         Ok(())
@@ -244,6 +245,7 @@ mod tests {
         );
         assert_eq!(written(&Reply::plain(334, "")), "334 \r\n");
         assert_eq!(reply.to_string(), "550 5.7.1 Not yours Ask the list");
+        assert_eq!(Reply::plain(550, "").to_string(), "550");
     }
 
     #[test]
