@@ -113,6 +113,9 @@ pub enum Closed {
     /// The peer does not speak SMTP; the text says where. What became of a transaction that was under
     /// way is not known: no report follows.
     Protocol(&'static str),
+    /// The peer has refused MAIL and wants content all the same, for recipients that it has taken: an end without
+    /// content would be a message to it.
+    Unbegun,
     /// The content has a bare CR or LF and was not ended.
     BadContent,
 }

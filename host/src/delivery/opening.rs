@@ -305,7 +305,7 @@ pub(super) fn closed_by(host: &RemoteHost, closed: Closed) -> Failure {
         Closed::TlsMissing => ours((4, 7, 4), tls_missing(name)),
         Closed::AuthMissing => ours((4, 7, 0), format!("{name} offers no login that we know")),
         Closed::Protocol(what) => ours((4, 5, 0), format!("{name} does not speak SMTP: {what}")),
-        Closed::Quit | Closed::BadContent => ours(
+        Closed::Quit | Closed::Unbegun | Closed::BadContent => ours(
             (4, 4, 2),
             format!("the conversation with {name} ended early"),
         ),

@@ -33,6 +33,8 @@ pub(super) enum Next {
     Content(Outcome),
     /// The peer wants content although no recipient was accepted: it gets none (RFC 2920 §3.1).
     EmptyContent(Report),
+    /// It wants content although it has refused MAIL, and has taken recipients: whatever is ended is a message.
+    Unbegun(Report),
     /// No content is wanted. `is_open`: the peer may still think that it is in the transaction.
     Failed { report: Report, is_open: bool },
     /// A reply of a kind that the command does not have.
@@ -148,10 +150,11 @@ impl Envelope {
                 is_open,
             };
         }
-        if outcome.has_recipients() {
-            Next::Content(outcome)
-        } else {
-            Next::EmptyContent(outcome.refused())
+        let is_anybody_taken = outcome.recipients.iter().any(Reply::is_positive);
+        match (outcome.mail.is_positive(), is_anybody_taken) {
+            (true, true) => Next::Content(outcome),
+            (false, true) => Next::Unbegun(outcome.refused()),
+            (_, false) => Next::EmptyContent(outcome.refused()),
         }
     }
 

@@ -168,6 +168,10 @@ impl Session {
                 self.send(".");
                 State::EmptyEnd(report)
             }
+            Next::Unbegun(report) => {
+                self.report = Some(report);
+                State::Closed(Closed::Unbegun)
+            }
             Next::Failed { report, is_open } => {
                 self.report = Some(report);
                 if !is_open {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod chunks;
+mod refusals;
 
 use outpost_smtp::client::{
     Closed, Report, Session, Settings, Step, Tls, Transaction, TransactionRecipient,

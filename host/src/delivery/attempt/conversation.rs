@@ -64,6 +64,8 @@ impl Course<'_> {
                     );
                     is_refused |= fates.wants_tls;
                     self.settle(fates, connection.host());
+                    // Then MAIL was refused, and that is all there is to it.
+                    let ending = ending.filter(|closed| *closed != Closed::Unbegun);
                     ending.map(|closed| self.ended(connection.host(), closed))
                 }
                 Err(broken) => {

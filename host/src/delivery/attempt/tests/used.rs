@@ -74,6 +74,22 @@ async fn what_is_refused_over_a_used_connection_is_asked_once_more_over_a_new_on
 }
 
 #[tokio::test]
+async fn where_mail_is_refused_no_empty_message_arrives() {
+    // The script says 250 to RCPT and 354 to DATA whatever came before.
+    let host = Script::new().at("MAIL", Act::Say("550 5.7.1 Not you\r\n"));
+    let all = many();
+    let all: Vec<&str> = all.iter().map(String::as_str).collect();
+    let attempt = Mail::to(&all).deliver(&World::of(&host).deliverer()).await;
+    assert_eq!(brief(&attempt), ["bounced 550 5.7.1"; 150]);
+    assert!(
+        host.seen().contents.is_empty(),
+        "{:?}",
+        host.seen().contents
+    );
+    assert_eq!(host.seen().connections, 2);
+}
+
+#[tokio::test]
 async fn a_limit_of_messages_in_one_session_stops_nothing() {
     let host = Script::new();
     let deliverer = World::of(&host).deliverer();
