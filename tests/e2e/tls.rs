@@ -1,6 +1,6 @@
 //! TLS on submission ports: what is offered, what is forgotten, what is refused.
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 
 use crate::support::{Client, Relay, Sink, mail, run};
@@ -133,19 +133,23 @@ fn tls_1_2_and_1_3_are_spoken_and_nothing_older() {
 fn a_client_that_wants_to_negotiate_anew_writes_nothing_into_the_log() {
     let mut relay = Relay::start("");
     let mut client = Command::new("openssl");
-    client.args(["s_client", "-connect", &relay.tls().to_string(), "-tls1_2"]);
+    client.args(["s_client", "-tls1_2", "-msg", "-connect"]);
     let mut client = client
+        .arg(relay.tls().to_string())
         .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    // A line that begins so is a command to this client, which waits for nothing before it.
-    client.stdin.take().unwrap().write_all(b"R\n").unwrap();
-    let output = client.wait_with_output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains("RENEGOTIATING"), "{said}");
+    // A line that begins so is a command to this client, which waits for nothing before it. To its second hello it
+    // gets no answer, and it waits for one until the connection ends.
+    let mut commands = client.stdin.take().unwrap();
+    commands.write_all(b"R\n").unwrap();
+    let said = BufReader::new(client.stdout.take().unwrap()).lines();
+    let hellos = said.filter(|line| line.as_ref().unwrap().contains(", ClientHello"));
+    assert_eq!(hellos.take(2).count(), 2);
     assert!(relay.terminate().success());
+    let _ = client.wait().unwrap();
     let printed = relay.printed();
     assert!(!printed.contains(" WARN "), "{printed}");
 }
