@@ -6,9 +6,6 @@
 //! one function of octets, so that a child process can do it instead.
 
 use std::collections::HashSet;
-use std::fs::{self, File};
-use std::io::{self, Read};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +25,7 @@ use super::shipped::{self, SHIPPED};
 use super::stock::Stock;
 use super::ticker::TICK;
 use crate::policy::clean_text;
+use crate::regular;
 
 /// Components in a chain: each is asked at every message.
 const CHAIN_MAX: usize = 32;
@@ -181,29 +179,13 @@ fn read(source: &Source) -> Result<Vec<u8>, LoadProblemKind> {
                 shipped: SHIPPED.map(|shipped| shipped.name).join(", "),
             }),
         },
-        Source::File(path) => read_file(path).map_err(|error| LoadProblemKind::Unreadable {
-            path: path.display().to_string(),
-            error,
-        }),
+        Source::File(path) => {
+            regular::read(path, COMPONENT_OCTETS_MAX).map_err(|error| LoadProblemKind::Unreadable {
+                path: path.display().to_string(),
+                error: error.into(),
+            })
+        }
     }
-}
-
-fn read_file(path: &Path) -> io::Result<Vec<u8>> {
-    let mut octets = Vec::new();
-    // A pipe that nobody writes to would be waited for without end.
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("it is not a file"));
-    }
-    let file = File::open(path)?;
-    file.take(COMPONENT_OCTETS_MAX + 1)
-        .read_to_end(&mut octets)?;
-    if octets.len() as u64 > COMPONENT_OCTETS_MAX {
-        return Err(io::Error::new(
-            io::ErrorKind::FileTooLarge,
-            format!("it has more than {COMPONENT_OCTETS_MAX} octets"),
-        ));
-    }
-    Ok(octets)
 }
 
 /// Compiles it, or finds it compiled, and links it.

@@ -210,14 +210,20 @@ async fn a_folder_that_cannot_be_used_is_named() {
 #[tokio::test]
 async fn what_is_no_file_is_not_waited_for() {
     let folder = tempfile::tempdir().unwrap();
-    let socket = folder.path().join("mine.wasm");
+    let [socket, pipe] = ["socket", "pipe"].map(|name| folder.path().join(name));
     let _listening = std::os::unix::net::UnixListener::bind(&socket).unwrap();
-    for path in [folder.path(), &socket, Path::new("/dev/zero")] {
+    crate::regular::tests::pipe(&pipe);
+    for (path, what) in [
+        (folder.path(), "a folder"),
+        (&socket, "a socket"),
+        (&pipe, "a pipe"),
+        (Path::new("/dev/zero"), "a device"),
+    ] {
         let component = ComponentSettings::new("mine", Source::File(path.to_owned()));
         assert_eq!(
             problems(vec![component]).await,
             [format!(
-                "plugin \"mine\": {} cannot be read: it is not a file",
+                "plugin \"mine\": {} cannot be read: it is {what}, not a regular file",
                 path.display()
             )]
         );
