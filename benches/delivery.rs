@@ -183,6 +183,8 @@ fn mail(to: SocketAddr, octets: usize) -> Result<(Message, Delivery), Box<dyn Er
             smtputf8: false,
             ret: None,
             envid: None,
+            mt_priority: None,
+            deliver_by: None,
         },
         class: Class::Normal,
         priorities: Priorities {
@@ -191,6 +193,7 @@ fn mail(to: SocketAddr, octets: usize) -> Result<(Message, Delivery), Box<dyn Er
         },
         accepted: Timestamp::EPOCH,
         deliver_until: None,
+        scheduled: None,
         content_octets: octets as u64,
         eight_bit: false,
         subject: "Bench".to_owned(),
@@ -207,6 +210,7 @@ fn mail(to: SocketAddr, octets: usize) -> Result<(Message, Delivery), Box<dyn Er
         sequence: 0,
         state: DeliveryState::Waiting,
         delay_reported: false,
+        lateness_reported: false,
         last_reply: String::new(),
     };
     Ok((message, delivery))

@@ -390,6 +390,8 @@ fn message(producer: u64, content_octets: u64) -> NewMessage {
                 smtputf8: false,
                 ret: None,
                 envid: None,
+                mt_priority: None,
+                deliver_by: None,
             },
             class: Class::Normal,
             priorities: Priorities {
@@ -398,6 +400,7 @@ fn message(producer: u64, content_octets: u64) -> NewMessage {
             },
             accepted: now,
             deliver_until: None,
+            scheduled: None,
             content_octets,
             eight_bit: false,
             subject: "a message of the bench".to_owned(),

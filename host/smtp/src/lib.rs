@@ -26,6 +26,6 @@ pub use address::{AddressError, ForwardPath, Mailbox, ReversePath};
 pub use auth::{Credentials, Mechanism};
 pub use limits::{Limits, Timeouts};
 pub use parameter::{
-    AuthIdentity, Body, MailParameters, Notify, Orcpt, ParameterError, RcptParameters, Ret,
+    AuthIdentity, Body, ByMode, MailParameters, Notify, Orcpt, ParameterError, RcptParameters, Ret,
 };
 pub use reply::{EnhancedStatus, Reply};

@@ -12,7 +12,7 @@ pub(crate) use mail::parse_size;
 
 use std::fmt;
 
-pub use mail::{AuthIdentity, Body, MailParameters, Ret};
+pub use mail::{AuthIdentity, Body, ByMode, MailParameters, Ret};
 pub use rcpt::{Notify, Orcpt, RcptParameters};
 
 /// Why parameters were refused.

@@ -447,6 +447,8 @@ impl Mail {
                 smtputf8: false,
                 ret: None,
                 envid: None,
+                mt_priority: None,
+                deliver_by: None,
             },
             class: Class::Normal,
             priorities: Priorities {
@@ -455,6 +457,7 @@ impl Mail {
             },
             accepted: Timestamp::EPOCH,
             deliver_until: None,
+            scheduled: None,
             content_octets: CONTENT.len() as u64,
             eight_bit: false,
             subject: "Hello".to_owned(),
@@ -471,6 +474,7 @@ impl Mail {
             sequence: 0,
             state: DeliveryState::Waiting,
             delay_reported: false,
+            lateness_reported: false,
             last_reply: String::new(),
         };
         Self {

@@ -1,6 +1,8 @@
 //! The envelope: where a message comes from, where it goes, and which reports are wanted.
 
-use outpost_smtp::{Body, Mailbox, Notify, Orcpt, Ret, ReversePath};
+use outpost_smtp::{Body, ByMode, Mailbox, Notify, Orcpt, Ret, ReversePath};
+
+use super::Timestamp;
 
 /// The envelope as it was accepted (RFC 5321 §2.3.1, RFC 3461).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +20,21 @@ pub struct Envelope {
     pub ret: Option<Ret>,
     /// The sender's own name for this message in reports, decoded (RFC 3461 §4.4).
     pub envid: Option<String>,
+    /// The priority that MAIL asked for, as it is handed on (RFC 6710 §4): -9 to 9.
+    pub mt_priority: Option<i8>,
+    /// By when it was to be delivered (RFC 2852).
+    pub deliver_by: Option<DeliverBy>,
+}
+
+/// By when a message is to be delivered, and what follows when it is not (RFC 2852 §4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct DeliverBy {
+    /// The time.
+    pub until: Timestamp,
+    /// What follows.
+    pub mode: ByMode,
+    /// Whether the sender wants to hear of each relay that takes it on.
+    pub trace: bool,
 }
 
 /// One accepted recipient.

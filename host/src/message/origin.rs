@@ -23,6 +23,8 @@ pub struct Message {
     /// From when on delivery makes no sense any more, as a policy component said; none: the queue's own
     /// expiry counts.
     pub deliver_until: Option<Timestamp>,
+    /// Not to be sent before this, as its sender asked (RFC 4865, or the `Schedule` of X-SMTPAPI).
+    pub scheduled: Option<Timestamp>,
     /// Octets of the content, trace header included.
     pub content_octets: u64,
     /// Whether the content has octets above 127 (it needs 8BITMIME at the next hop).

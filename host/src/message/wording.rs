@@ -298,6 +298,7 @@ mod tests {
             sequence: 0,
             state: DeliveryState::Waiting,
             delay_reported: false,
+            lateness_reported: false,
             last_reply: String::new(),
         }
     }

@@ -62,6 +62,8 @@ pub(super) fn message(number: u128, accepted: Timestamp, recipients: &[&str]) ->
             smtputf8: false,
             ret: None,
             envid: None,
+            mt_priority: None,
+            deliver_by: None,
         },
         class: Class::Normal,
         priorities: Priorities {
@@ -70,6 +72,7 @@ pub(super) fn message(number: u128, accepted: Timestamp, recipients: &[&str]) ->
         },
         accepted,
         deliver_until: None,
+        scheduled: None,
         content_octets: CONTENT.len() as u64,
         eight_bit: false,
         subject: "Hello".to_owned(),
@@ -93,6 +96,7 @@ pub(super) fn delivery(message: &Message) -> Delivery {
         sequence: 0,
         state: DeliveryState::Waiting,
         delay_reported: false,
+        lateness_reported: false,
         last_reply: String::new(),
     }
 }
@@ -113,6 +117,7 @@ pub(super) fn submission(message: Message) -> NewMessage {
                 due: message.accepted,
                 attempts: 0,
                 delay_reported: false,
+                lateness_reported: false,
                 last_reply: String::new(),
             }),
         }

@@ -82,6 +82,8 @@ impl Writer<'_> {
                 smtputf8: composed.smtputf8,
                 ret: None,
                 envid: None,
+                mt_priority: None,
+                deliver_by: None,
             },
             class,
             priorities: Priorities {
@@ -90,6 +92,7 @@ impl Writer<'_> {
             },
             accepted: self.at,
             deliver_until: None,
+            scheduled: None,
             content_octets: u64::try_from(composed.content.len()).unwrap_or(u64::MAX),
             eight_bit: !composed.content.is_ascii(),
             subject: composed.subject.to_owned(),
@@ -102,6 +105,7 @@ impl Writer<'_> {
                 due: self.at,
                 attempts: 0,
                 delay_reported: false,
+                lateness_reported: false,
                 last_reply: String::new(),
             }],
             trail: vec![TrailEntry {

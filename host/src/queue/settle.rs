@@ -176,6 +176,7 @@ impl Rules {
                     due: until,
                     attempts,
                     delay_reported: delivery.delay_reported || self.is_delayed(ended),
+                    lateness_reported: delivery.lateness_reported,
                     last_reply: last_reply.chars().take(LAST_REPLY_CHARACTERS_MAX).collect(),
                 })
             }

@@ -183,6 +183,8 @@ impl Notifier {
             body: Body::SevenBit,
             ret: None,
             envid: None,
+            mt_priority: None,
+            deliver_by: None,
         };
         let source = Source {
             reverse_path: &envelope.reverse_path,
@@ -216,6 +218,7 @@ impl Notifier {
                 },
                 accepted: now,
                 deliver_until: None,
+                scheduled: None,
                 content_octets: intake.octets(),
                 eight_bit: !content.is_ascii(),
                 subject,

@@ -398,6 +398,8 @@ impl Transaction {
             smtputf8: self.parameters.smtputf8,
             ret: self.parameters.ret,
             envid: self.parameters.envid.clone(),
+            mt_priority: None,
+            deliver_by: None,
         };
         let source = Source {
             reverse_path: &envelope.reverse_path,
@@ -425,6 +427,7 @@ impl Transaction {
                 },
                 accepted: now,
                 deliver_until: deliver_within.map(|within| now.plus(within)),
+                scheduled: None,
                 content_octets,
                 eight_bit,
                 subject: subject(fields),

@@ -330,6 +330,8 @@ mod tests {
                 smtputf8: false,
                 ret: None,
                 envid: Some("e1".to_owned()),
+                mt_priority: None,
+                deliver_by: None,
             },
             class: Class::Normal,
             priorities: Priorities {
@@ -338,6 +340,7 @@ mod tests {
             },
             accepted: Timestamp::EPOCH,
             deliver_until: None,
+            scheduled: None,
             content_octets: content.len() as u64,
             eight_bit: false,
             subject: String::new(),
@@ -354,6 +357,7 @@ mod tests {
             sequence: 0,
             state: DeliveryState::Waiting,
             delay_reported: false,
+            lateness_reported: false,
             last_reply: String::new(),
         };
         (message, delivery)

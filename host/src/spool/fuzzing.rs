@@ -33,7 +33,7 @@ fn check_message(octets: &[u8]) {
     let (Ok(message), Ok(trail)) = (record.message(id), record.trail()) else {
         return;
     };
-    let written = stored::write(&MessageRecord::of(&message, &trail, record.deliveries));
+    let written = stored::write(&MessageRecord::of(&message, &trail, record.deliveries()));
     let mut written = written.expect("what was read can be written");
     if let Some(end) = &end {
         written = stored::with_end(&written, end).expect("what was read can be written");
@@ -41,7 +41,7 @@ fn check_message(octets: &[u8]) {
     let (again, same_end) = stored::read_message(&written).expect("what was written can be read");
     assert_eq!(again.message(id), Ok(message));
     assert_eq!(again.trail(), Ok(trail));
-    assert_eq!(again.deliveries, record.deliveries);
+    assert_eq!(again.deliveries(), record.deliveries());
     let parts = |end: Option<TrailRecord<'_>>| {
         end.map(|end| (end.entries(), end.finished(), end.next_number))
     };

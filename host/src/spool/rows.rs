@@ -261,7 +261,7 @@ pub(super) fn begun(rows: &View, id: MessageId) -> Result<Option<Begun>, Fault> 
     Ok(Some(Begun {
         message: record.message(id)?,
         trail: record.trail()?,
-        deliveries: record.deliveries,
+        deliveries: record.deliveries(),
         end,
     }))
 }

@@ -5,11 +5,11 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use outpost_smtp::{Body, EnhancedStatus, Mailbox, Notify, Orcpt, Reply, Ret, ReversePath};
+use outpost_smtp::{Body, ByMode, EnhancedStatus, Mailbox, Notify, Orcpt, Reply, Ret, ReversePath};
 
 use crate::message::{
-    Class, Envelope, Event, Line, Message, MessageId, NextHop, Origin, Priorities, Recipient,
-    RemoteHost, Submission, Timestamp, TlsParameters, TrailEntry,
+    Class, DeliverBy, Envelope, Event, Line, Message, MessageId, NextHop, Origin, Priorities,
+    Recipient, RemoteHost, Submission, Timestamp, TlsParameters, TrailEntry,
 };
 
 use super::{Content, Intake, NewDelivery, NewMessage, Spool, SpoolError};
@@ -63,6 +63,8 @@ pub(super) fn message(number: u64, user: &str, class: Class, domains: &[&str]) -
             smtputf8: false,
             ret: None,
             envid: None,
+            mt_priority: None,
+            deliver_by: None,
         },
         class,
         priorities: Priorities {
@@ -71,6 +73,7 @@ pub(super) fn message(number: u64, user: &str, class: Class, domains: &[&str]) -
         },
         accepted: at(number),
         deliver_until: None,
+        scheduled: None,
         content_octets: 0,
         eight_bit: false,
         subject: format!("message {number}"),
@@ -95,6 +98,13 @@ pub(super) fn full_message(number: u64) -> Message {
         address: "first@b.example".to_owned(),
     });
     message.priorities.message = Some(Class::High);
+    message.envelope.mt_priority = Some(-3);
+    message.envelope.deliver_by = Some(DeliverBy {
+        until: at(9),
+        mode: ByMode::Return,
+        trace: true,
+    });
+    message.scheduled = Some(at(5));
     message.eight_bit = true;
     message.subject = "Grüße".to_owned();
     message

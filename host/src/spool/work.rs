@@ -32,6 +32,8 @@ pub struct NewDelivery {
     pub attempts: u32,
     /// Whether a delay warning has been sent for these recipients.
     pub delay_reported: bool,
+    /// Whether their sender has been told that they are later than he wanted.
+    pub lateness_reported: bool,
     /// The reply or reason of the last failed attempt.
     pub last_reply: String,
 }
@@ -45,6 +47,7 @@ impl NewDelivery {
             due,
             attempts: 0,
             delay_reported: false,
+            lateness_reported: false,
             last_reply: String::new(),
         }
     }
@@ -65,6 +68,7 @@ impl NewDelivery {
             sequence,
             state,
             delay_reported: self.delay_reported,
+            lateness_reported: self.lateness_reported,
             last_reply: self.last_reply,
         }
     }

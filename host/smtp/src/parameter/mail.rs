@@ -28,6 +28,15 @@ pub enum Ret {
     Headers,
 }
 
+/// What is done when a message cannot be delivered by the time that its sender gave (RFC 2852 §4.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ByMode {
+    /// Delivery goes on, and the sender is told.
+    Notify,
+    /// It is returned.
+    Return,
+}
+
 /// Who first submitted the message, as a trusted client says (RFC 4954 §5).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum AuthIdentity {

@@ -327,6 +327,8 @@ impl Surface {
                 smtputf8: false,
                 ret: None,
                 envid: None,
+                mt_priority: None,
+                deliver_by: None,
             },
             class,
             priorities: Priorities {
@@ -335,6 +337,7 @@ impl Surface {
             },
             accepted: NOW,
             deliver_until: None,
+            scheduled: None,
             content_octets: 5,
             eight_bit: false,
             subject: "Your <b>password</b>".to_owned(),
@@ -353,6 +356,7 @@ impl Surface {
                     due: NOW,
                     attempts: 0,
                     delay_reported: false,
+                    lateness_reported: false,
                     last_reply: String::new(),
                 }),
             }

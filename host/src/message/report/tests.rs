@@ -40,6 +40,8 @@ fn message(content: &str, recipients: &[&str]) -> Message {
             smtputf8: false,
             ret: None,
             envid: None,
+            mt_priority: None,
+            deliver_by: None,
         },
         class: Class::Normal,
         priorities: Priorities {
@@ -48,6 +50,7 @@ fn message(content: &str, recipients: &[&str]) -> Message {
         },
         accepted: at(0),
         deliver_until: None,
+        scheduled: None,
         content_octets: content.len() as u64,
         eight_bit: !content.is_ascii(),
         subject: "Hello".to_owned(),

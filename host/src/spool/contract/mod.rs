@@ -165,6 +165,7 @@ fn later(delivery: &crate::message::Delivery, due: u64) -> NewDelivery {
         due: at(due),
         attempts: delivery.attempts + 1,
         delay_reported: true,
+        lateness_reported: true,
         last_reply: "451 later".to_owned(),
     }
 }

@@ -6,11 +6,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::message::{Class, Delivery, DeliveryId, DeliveryState, Timestamp};
 
-use super::{Damage, Hop, class};
+use super::{Damage, Hop, Stored, behind, class, take};
 
 /// A delivery, with what its line is called besides the lane.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 pub(in crate::spool) struct DeliveryRecord<'a> {
+    first: First<'a>,
+    third: Third,
+}
+
+/// What the record has had from the first form on.
+#[derive(Serialize, Deserialize)]
+struct First<'a> {
     #[serde(borrow)]
     next_hop: Hop<'a>,
     class: u8,
@@ -26,9 +33,23 @@ pub(in crate::spool) struct DeliveryRecord<'a> {
     last_reply: Cow<'a, str>,
 }
 
+/// What the third form has behind that.
+#[derive(Default, Serialize, Deserialize)]
+struct Third {
+    lateness_reported: bool,
+}
+
+impl<'a> Stored<'a> for DeliveryRecord<'a> {
+    fn take(form: u8, octets: &'a [u8]) -> Result<(Self, &'a [u8]), Damage> {
+        let (first, rest) = take(octets)?;
+        let (third, rest) = behind(3, form, rest)?;
+        Ok((Self { first, third }, rest))
+    }
+}
+
 impl<'a> DeliveryRecord<'a> {
     pub(in crate::spool) fn of(delivery: &'a Delivery, class: Class, user: &'a str) -> Self {
-        Self {
+        let first = First {
             next_hop: Hop::of(&delivery.next_hop),
             class: class.number(),
             user: Cow::Borrowed(user),
@@ -39,7 +60,11 @@ impl<'a> DeliveryRecord<'a> {
             held: delivery.state == DeliveryState::Held,
             delay_reported: delivery.delay_reported,
             last_reply: Cow::Borrowed(&delivery.last_reply),
-        }
+        };
+        let third = Third {
+            lateness_reported: delivery.lateness_reported,
+        };
+        Self { first, third }
     }
 
     /// The delivery, which is stored under `id`, and the class and user of its line.
@@ -47,22 +72,24 @@ impl<'a> DeliveryRecord<'a> {
         self,
         id: DeliveryId,
     ) -> Result<(Delivery, Class, String), Damage> {
-        let class = class(self.class)?;
+        let Self { first, third } = self;
+        let class = class(first.class)?;
         let delivery = Delivery {
             id,
-            next_hop: self.next_hop.read(),
-            recipients: self.recipients,
-            attempts: self.attempts,
-            due: Timestamp::from_unix_milliseconds(self.due),
-            sequence: self.sequence,
-            state: if self.held {
+            next_hop: first.next_hop.read(),
+            recipients: first.recipients,
+            attempts: first.attempts,
+            due: Timestamp::from_unix_milliseconds(first.due),
+            sequence: first.sequence,
+            state: if first.held {
                 DeliveryState::Held
             } else {
                 DeliveryState::Waiting
             },
-            delay_reported: self.delay_reported,
-            last_reply: self.last_reply.into_owned(),
+            delay_reported: first.delay_reported,
+            lateness_reported: third.lateness_reported,
+            last_reply: first.last_reply.into_owned(),
         };
-        Ok((delivery, class, self.user.into_owned()))
+        Ok((delivery, class, first.user.into_owned()))
     }
 }

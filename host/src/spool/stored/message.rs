@@ -3,17 +3,24 @@
 use std::borrow::Cow;
 use std::net::SocketAddr;
 
-use outpost_smtp::{Body, Mailbox, Notify, Orcpt, Ret, ReversePath};
+use outpost_smtp::{Body, ByMode, Mailbox, Notify, Orcpt, Ret, ReversePath};
 use serde::{Deserialize, Serialize};
 
 use crate::message::{self, Class, MessageId, Timestamp};
 
 use super::trail::Entry;
-use super::{Damage, Tls, class};
+use super::{Damage, Stored, Tls, behind, class, take};
 
 /// A message and what had happened to it when it was enqueued.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 pub(in crate::spool) struct MessageRecord<'a> {
+    first: First<'a>,
+    third: Third,
+}
+
+/// What the record has had from the first form on.
+#[derive(Serialize, Deserialize)]
+struct First<'a> {
     #[serde(borrow)]
     origin: Origin<'a>,
     #[serde(borrow)]
@@ -30,7 +37,30 @@ pub(in crate::spool) struct MessageRecord<'a> {
     #[serde(borrow)]
     trail: Vec<Entry<'a>>,
     /// How many deliveries it was enqueued with.
-    pub(in crate::spool) deliveries: u32,
+    deliveries: u32,
+}
+
+/// What the third form has behind that.
+#[derive(Default, Serialize, Deserialize)]
+struct Third {
+    mt_priority: Option<i8>,
+    scheduled: Option<u64>,
+    deliver_by: Option<DeliverBy>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct DeliverBy {
+    until: u64,
+    is_returned: bool,
+    is_traced: bool,
+}
+
+impl<'a> Stored<'a> for MessageRecord<'a> {
+    fn take(form: u8, octets: &'a [u8]) -> Result<(Self, &'a [u8]), Damage> {
+        let (first, rest) = take(octets)?;
+        let (third, rest) = behind(3, form, rest)?;
+        Ok((Self { first, third }, rest))
+    }
 }
 
 impl<'a> MessageRecord<'a> {
@@ -39,7 +69,7 @@ impl<'a> MessageRecord<'a> {
         trail: &'a [message::TrailEntry],
         deliveries: u32,
     ) -> Self {
-        Self {
+        let first = First {
             origin: Origin::of(&message.origin),
             envelope: Envelope::of(&message.envelope),
             class: message.class.number(),
@@ -52,34 +82,73 @@ impl<'a> MessageRecord<'a> {
             subject: Cow::Borrowed(&message.subject),
             trail: trail.iter().map(Entry::of).collect(),
             deliveries,
-        }
+        };
+        let third = Third {
+            mt_priority: message.envelope.mt_priority,
+            scheduled: message.scheduled.map(Timestamp::unix_milliseconds),
+            deliver_by: message.envelope.deliver_by.map(DeliverBy::of),
+        };
+        Self { first, third }
     }
 
     /// The message, which is stored under `id`.
     pub(in crate::spool) fn message(&self, id: MessageId) -> Result<message::Message, Damage> {
+        let Self { first, third } = self;
         Ok(message::Message {
             id,
-            origin: self.origin.read(),
-            envelope: self.envelope.read(),
-            class: class(self.class)?,
+            origin: first.origin.read(),
+            envelope: first.envelope.read(third),
+            class: class(first.class)?,
             priorities: message::Priorities {
-                user: class(self.user_class)?,
-                message: self.message_class.map(class).transpose()?,
+                user: class(first.user_class)?,
+                message: first.message_class.map(class).transpose()?,
             },
-            accepted: Timestamp::from_unix_milliseconds(self.accepted),
-            deliver_until: self.deliver_until.map(Timestamp::from_unix_milliseconds),
-            content_octets: self.content_octets,
-            eight_bit: self.eight_bit,
-            subject: self.subject.to_string(),
+            accepted: Timestamp::from_unix_milliseconds(first.accepted),
+            deliver_until: first.deliver_until.map(Timestamp::from_unix_milliseconds),
+            scheduled: third.scheduled.map(Timestamp::from_unix_milliseconds),
+            content_octets: first.content_octets,
+            eight_bit: first.eight_bit,
+            subject: first.subject.to_string(),
         })
     }
 
     pub(in crate::spool) fn trail(&self) -> Result<Vec<message::TrailEntry>, Damage> {
-        self.trail.iter().map(Entry::read).collect()
+        self.first.trail.iter().map(Entry::read).collect()
+    }
+
+    #[cfg(test)]
+    pub(super) fn first(&self) -> &impl Serialize {
+        &self.first
+    }
+
+    /// How many deliveries it was enqueued with.
+    pub(in crate::spool) fn deliveries(&self) -> u32 {
+        self.first.deliveries
     }
 
     pub(in crate::spool) fn set_class(&mut self, class: Class) {
-        self.class = class.number();
+        self.first.class = class.number();
+    }
+}
+
+impl DeliverBy {
+    fn of(by: message::DeliverBy) -> Self {
+        Self {
+            until: by.until.unix_milliseconds(),
+            is_returned: by.mode == ByMode::Return,
+            is_traced: by.trace,
+        }
+    }
+
+    fn read(&self) -> message::DeliverBy {
+        message::DeliverBy {
+            until: Timestamp::from_unix_milliseconds(self.until),
+            mode: match self.is_returned {
+                true => ByMode::Return,
+                false => ByMode::Notify,
+            },
+            trace: self.is_traced,
+        }
     }
 }
 
@@ -181,7 +250,7 @@ impl<'a> Envelope<'a> {
         }
     }
 
-    fn read(&self) -> message::Envelope {
+    fn read(&self, third: &Third) -> message::Envelope {
         message::Envelope {
             reverse_path: match &self.reverse_path {
                 None => ReversePath::Null,
@@ -198,6 +267,8 @@ impl<'a> Envelope<'a> {
                 .ret_full
                 .map(|full| if full { Ret::Full } else { Ret::Headers }),
             envid: self.envid.as_ref().map(Cow::to_string),
+            mt_priority: third.mt_priority,
+            deliver_by: third.deliver_by.as_ref().map(DeliverBy::read),
         }
     }
 }

@@ -23,11 +23,17 @@ pub(super) use trail::TrailRecord;
 /// it alone.
 ///
 /// 1: the first. 2: behind the record of a finished message stands the end of its trail, where nothing else of it
-/// is kept.
-pub(super) const FORM: u8 = 2;
+/// is kept. 3: messages and deliveries say more, behind what they have always said.
+pub(super) const FORM: u8 = 3;
 
 /// The first form, which is read as well.
 const FORM_MIN: u8 = 1;
+
+/// A record in any of its forms.
+pub(super) trait Stored<'a>: Sized {
+    /// A record of that form, and the octets behind it.
+    fn take(form: u8, octets: &'a [u8]) -> Result<(Self, &'a [u8]), Damage>;
+}
 
 /// A record that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -52,8 +58,9 @@ pub(super) fn write(record: &impl Serialize) -> Result<Vec<u8>, Damage> {
 }
 
 /// The record that was stored.
-pub(super) fn read<'a, T: Deserialize<'a>>(octets: &'a [u8]) -> Result<T, Damage> {
-    match take(behind_form(octets)?)? {
+pub(super) fn read<'a, T: Stored<'a>>(octets: &'a [u8]) -> Result<T, Damage> {
+    let (form, octets) = form(octets)?;
+    match T::take(form, octets)? {
         (record, []) => Ok(record),
         _ => Err(Damage::of("more octets than a record")),
     }
@@ -61,11 +68,13 @@ pub(super) fn read<'a, T: Deserialize<'a>>(octets: &'a [u8]) -> Result<T, Damage
 
 /// The row of a finished message: its record as it stands in `row`, and behind it the end of its trail.
 pub(super) fn with_end(row: &[u8], end: &TrailRecord<'_>) -> Result<Vec<u8>, Damage> {
-    let record = behind_form(row)?;
     // Room for a usual end.
     let mut octets = Vec::with_capacity(row.len() + 512);
-    octets.push(FORM);
-    octets.extend_from_slice(record);
+    octets.extend_from_slice(row);
+    if form(row)?.0 < FORM {
+        let (record, _) = MessageRecord::take(row[0], &row[1..])?;
+        octets = write(&record)?;
+    }
     postcard::to_extend(end, octets).map_err(|error| Damage::Octets(error.to_string()))
 }
 
@@ -73,7 +82,8 @@ pub(super) fn with_end(row: &[u8], end: &TrailRecord<'_>) -> Result<Vec<u8>, Dam
 pub(super) fn read_message(
     row: &[u8],
 ) -> Result<(MessageRecord<'_>, Option<TrailRecord<'_>>), Damage> {
-    let (record, rest) = take(behind_form(row)?)?;
+    let (form, octets) = form(row)?;
+    let (record, rest) = MessageRecord::take(form, octets)?;
     let end = match rest {
         [] => None,
         rest => match take(rest)? {
@@ -88,16 +98,28 @@ pub(super) fn read_message(
     Ok((record, end))
 }
 
-/// What stands behind the number of the form.
-fn behind_form(octets: &[u8]) -> Result<&[u8], Damage> {
+/// The number of the form, and what stands behind it.
+fn form(octets: &[u8]) -> Result<(u8, &[u8]), Damage> {
     match octets.split_first() {
-        Some((FORM_MIN..=FORM, record)) => Ok(record),
+        Some((form @ FORM_MIN..=FORM, record)) => Ok((*form, record)),
         Some((form, _)) => Err(Damage::Form(*form)),
         None => Err(Damage::of("empty")),
     }
 }
 
-/// A record, and the octets behind it.
+/// What a record has had `since` a form, where it is of that form or a later one.
+fn behind<'a, T: Deserialize<'a> + Default>(
+    since: u8,
+    form: u8,
+    octets: &'a [u8],
+) -> Result<(T, &'a [u8]), Damage> {
+    match form < since {
+        true => Ok((T::default(), octets)),
+        false => take(octets),
+    }
+}
+
+/// Octets that are read alike in every form, and those behind them.
 fn take<'a, T: Deserialize<'a>>(octets: &'a [u8]) -> Result<(T, &'a [u8]), Damage> {
     postcard::take_from_bytes(octets).map_err(|error| Damage::Octets(error.to_string()))
 }
@@ -115,6 +137,12 @@ pub(super) struct Counters {
     pub(super) inline_octets: u64,
 }
 
+impl Stored<'_> for Counters {
+    fn take(_form: u8, octets: &[u8]) -> Result<(Self, &[u8]), Damage> {
+        take(octets)
+    }
+}
+
 /// What a process that did not close the spool may have been at: all that was due by then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Interruption {
@@ -122,6 +150,12 @@ pub(super) struct Interruption {
     pub(super) opened: u64,
     /// What was placed since then has this sequence or a later one.
     pub(super) next_sequence: u64,
+}
+
+impl Stored<'_> for Interruption {
+    fn take(_form: u8, octets: &[u8]) -> Result<(Self, &[u8]), Damage> {
+        take(octets)
+    }
 }
 
 fn class(number: u8) -> Result<Class, Damage> {

@@ -26,16 +26,41 @@ fn a_finished_message_is_read_with_the_end_of_its_trail() {
     }
 }
 
+/// The row of a message of the second form: without what the third has behind it.
+fn row_of_the_second_form(row: &[u8], end: &[u8]) -> Vec<u8> {
+    let (record, _) = read_message(row).unwrap();
+    let third = postcard::to_stdvec(&record).unwrap().len()
+        - postcard::to_stdvec(record.first()).unwrap().len();
+    let record = row.len() - end.len() - third;
+    let mut older = [&row[..record], end].concat();
+    older[0] = 2;
+    older
+}
+
 #[test]
-fn a_row_of_the_first_form_is_read_and_ends_in_this_one() {
-    let (mut queued, finished) = rows();
-    queued[0] = 1;
-    let (record, end) = read_message(&queued).unwrap();
-    assert_eq!(record.message(id(1)).unwrap(), full_message(1));
-    assert!(end.is_none());
-    let end = trail();
-    let end = TrailRecord::of(&end, Some(at(7)), None);
-    assert_eq!(with_end(&queued, &end).unwrap(), finished);
+fn a_row_of_an_older_form_is_read_and_ends_in_this_one() {
+    let (queued, finished) = rows();
+    let end = &finished[queued.len()..];
+    let mut expected = full_message(1);
+    expected.envelope.mt_priority = None;
+    expected.envelope.deliver_by = None;
+    expected.scheduled = None;
+    let done = row_of_the_second_form(&finished, end);
+    let mut waits = row_of_the_second_form(&queued, &[]);
+    for form in 1..3 {
+        waits[0] = form;
+        let (record, found) = read_message(&waits).unwrap();
+        assert_eq!(record.message(id(1)).unwrap(), expected);
+        assert!(found.is_none());
+        let trail = trail();
+        let end = TrailRecord::of(&trail, Some(at(7)), None);
+        let ended = with_end(&waits, &end).unwrap();
+        for row in [&done, &ended] {
+            let (record, end) = read_message(row).unwrap();
+            assert_eq!(record.message(id(1)).unwrap(), expected);
+            assert_eq!(end.unwrap().entries().unwrap(), trail);
+        }
+    }
     assert_eq!(
         read_message(&[FORM + 1]).err(),
         Some(Damage::Form(FORM + 1))

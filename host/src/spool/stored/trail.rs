@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::message::{self, MessageId, RemoteHost, Timestamp, TrailEntry};
 
-use super::{Damage, Hop, Tls, class};
+use super::{Damage, Hop, Stored, Tls, class, take};
 
 /// What was added to the trail of a message at once.
 #[derive(Serialize, Deserialize)]
@@ -20,6 +20,12 @@ pub(in crate::spool) struct TrailRecord<'a> {
     finished: Option<u64>,
     /// The next number for a delivery of the message, when numbers were taken.
     pub(in crate::spool) next_number: Option<u32>,
+}
+
+impl<'a> Stored<'a> for TrailRecord<'a> {
+    fn take(_form: u8, octets: &'a [u8]) -> Result<(Self, &'a [u8]), Damage> {
+        take(octets)
+    }
 }
 
 impl<'a> TrailRecord<'a> {
