@@ -12,7 +12,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use outpost::clock::Clock;
-use outpost::delivery::{Deliverer, Metrics, Network, Settings, Smarthost};
+use outpost::delivery::{
+    Deliverer, Gate, GateMetrics, GateRules, Metrics, Network, Settings, Smarthost,
+};
 use outpost::dns::{Resolver, Table};
 use outpost::message::{
     Class, Delivery, DeliveryId, DeliveryState, Envelope, Message, MessageId, NextHop, Origin,
@@ -139,7 +141,8 @@ fn deliverer(address: SocketAddr, share: u32) -> Arc<Deliverer> {
         tls: Connector::new(Vec::new()),
         random: || 0,
     };
-    Deliverer::new(settings, network, Metrics::unregistered())
+    let gate = Gate::new(GateRules::default(), GateMetrics::default());
+    Deliverer::new(settings, network, Metrics::unregistered(), gate)
 }
 
 /// Lines of 72 octets behind a small header.

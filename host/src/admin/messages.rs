@@ -18,7 +18,7 @@ use super::selection::DeliveryStateName;
 use super::{Api, spool_problem};
 use crate::message::wording::{self, Activity};
 use crate::message::{
-    Class, Delivery, Event, Message, MessageId, Origin, TlsParameters, TrailEntry,
+    Class, Delivery, Event, Message, MessageId, Origin, PauseEnd, TlsParameters, TrailEntry,
 };
 use crate::spool::Record;
 use outpost_smtp::ReversePath;
@@ -167,6 +167,20 @@ pub enum EventDocument {
         recipients: Vec<OutcomeDocument>,
         /// The answer to the final dot never came.
         unknown: bool,
+    },
+    /// An attempt was paused for very-high mail.
+    Paused {
+        /// Where to.
+        next_hop: String,
+        /// The very-high message that was being sent; of several pauses that of the last.
+        cause: String,
+        /// How many pauses are told together.
+        times: u32,
+        /// How long they took.
+        took_microseconds: u64,
+        /// How the last of them ended: `resumed`, `ceiling` (it may be paused for no longer and goes on) or `broken`
+        /// (the attempt ended in it).
+        end: String,
     },
     /// The relay had ended without being told to when the delivery was due: an attempt may have been under
     /// way, so that the next one may deliver twice.
@@ -327,6 +341,24 @@ fn trail(entry: &TrailEntry) -> TrailDocument {
                 })
                 .collect(),
             unknown: *unknown,
+        },
+        Event::Paused {
+            next_hop,
+            cause,
+            times,
+            took,
+            end,
+        } => EventDocument::Paused {
+            next_hop: next_hop.to_string(),
+            cause: cause.to_string(),
+            times: *times,
+            took_microseconds: microseconds(*took),
+            end: match end {
+                PauseEnd::Resumed => "resumed",
+                PauseEnd::Ceiling => "ceiling",
+                PauseEnd::Broken => "broken",
+            }
+            .to_owned(),
         },
         Event::Interrupted { next_hop } => EventDocument::Interrupted {
             next_hop: next_hop.to_string(),

@@ -10,6 +10,7 @@ mod running;
 mod sections;
 mod syntax;
 mod together;
+mod urgency;
 mod values;
 
 use std::fmt;
@@ -78,6 +79,8 @@ pub struct Config {
     pub dns: dns::Settings,
     /// When attempts are made.
     pub queue: queue::Settings,
+    /// How sends give way to more urgent ones.
+    pub gate: delivery::GateRules,
     /// The store.
     pub spool: spool::Settings,
     /// Passwords.

@@ -194,6 +194,24 @@ impl Config {
             &before.per_next_hop_interval,
             &mut queue.per_next_hop_interval,
         );
+        compared.keeps("delivery.class_shares", &before.classes, &mut queue.classes);
+        let (before, gate) = (&self.gate, &mut next.gate);
+        gate.classes = queue.classes;
+        compared.changes(
+            "delivery.capacity_bytes_per_second",
+            &before.capacity,
+            &gate.capacity,
+        );
+        compared.changes(
+            "delivery.pause_ceiling",
+            &before.pause_ceiling,
+            &gate.pause_ceiling,
+        );
+        compared.changes(
+            "delivery.pause_trickle_bytes_per_second",
+            &before.trickle_octets,
+            &gate.trickle_octets,
+        );
     }
 
     fn stores(&self, next: &mut Config, compared: &mut Comparison) {
@@ -248,7 +266,7 @@ mod tests {
     }
 
     /// A value other than the default for each key, and whether it can change at once.
-    const OTHERS: [(&str, &str, bool); 30] = [
+    const OTHERS: [(&str, &str, bool); 34] = [
         ("data_dir", "data_dir = \"elsewhere\"", false),
         ("shutdown_grace", "shutdown_grace = \"1s\"", false),
         (
@@ -324,6 +342,26 @@ mod tests {
             true,
         ),
         ("delivery.retry", "[delivery]\nretry = [\"7s\"]", true),
+        (
+            "delivery.class_shares",
+            "[delivery]\nclass_shares = \"strict\"",
+            false,
+        ),
+        (
+            "delivery.capacity_bytes_per_second",
+            "[delivery]\ncapacity_bytes_per_second = 7",
+            true,
+        ),
+        (
+            "delivery.pause_ceiling",
+            "[delivery]\npause_ceiling = \"7s\"",
+            true,
+        ),
+        (
+            "delivery.pause_trickle_bytes_per_second",
+            "[delivery]\npause_trickle_bytes_per_second = 7",
+            true,
+        ),
         (
             "delivery.expire_after",
             "[delivery]\nexpire_after = \"7s\"",
@@ -411,10 +449,6 @@ mod tests {
             let found = read_text(&format!("[{section}]\nzzz = 1\n")).mistakes;
             let known = found[0].text.split_once("known here: ").unwrap().1;
             for key in known.split(", ") {
-                // Those have no effect yet.
-                if ["pause_ceiling", "capacity_bytes_per_second"].contains(&key) {
-                    continue;
-                }
                 let key = format!("{section}.{key}");
                 let mut named = OTHERS.iter().chain(&MORE);
                 assert!(named.any(|(named, ..)| *named == key), "{key}");

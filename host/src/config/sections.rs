@@ -12,7 +12,8 @@ use super::Config;
 use super::document::Section;
 use super::filter::log_filter;
 use super::places::Places;
-use super::values::{duration, durations, list, number, plain, show_duration, text, texts, truth};
+use super::urgency;
+use super::values::{duration, durations, list, number, plain, text, texts, truth};
 use crate::admin;
 use crate::auth;
 use crate::delivery;
@@ -31,14 +32,8 @@ use crate::tls;
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// Until very-high mail pauses other sends, this is only read.
-const PAUSE_CEILING: Duration = Duration::from_secs(60);
-
 /// More than a trace field has.
 pub(super) const TRACE_OCTETS: u64 = 1 << 20;
-
-/// What is told about a key that is read for later.
-const NO_EFFECT: &str = "has no effect in this version";
 
 /// Reads the whole file. Where something is wrong the default stands in, so that reading goes on.
 pub(super) fn config(root: &Section<'_, '_>) -> Config {
@@ -66,20 +61,9 @@ pub(super) fn config(root: &Section<'_, '_>) -> Config {
     let mut delivery = delivery(&delivery_section, &hostname);
     delivery.smarthosts = smarthosts;
     delivery.listens_on_mx_port = listen.ports.contains(delivery.mx_port);
-    let queue = queue(&delivery_section, shutdown_grace);
-    // Read for the day on which they are honoured: see the manual.
-    let ceiling = delivery_section.value("pause_ceiling", duration(SECOND, SECOND * 240));
-    if ceiling.is_some_and(|ceiling| ceiling != PAUSE_CEILING) {
-        let default = show_duration(PAUSE_CEILING);
-        delivery_section.note("pause_ceiling", format!("{NO_EFFECT} (default: {default})"));
-    }
-    let capacity = delivery_section.value("capacity_bytes_per_second", number(0, u64::MAX));
-    if capacity.is_some_and(|capacity| capacity > 0) {
-        delivery_section.note(
-            "capacity_bytes_per_second",
-            format!("{NO_EFFECT}: mail is sent as fast as it can be"),
-        );
-    }
+    let mut queue = queue(&delivery_section, shutdown_grace);
+    let gate = urgency::gate(&delivery_section);
+    queue.classes = gate.classes;
     delivery_section.finish();
 
     Config {
@@ -94,6 +78,7 @@ pub(super) fn config(root: &Section<'_, '_>) -> Config {
         delivery,
         dns: dns(root),
         queue,
+        gate,
         spool: spool(root, content_octets_max),
         auth: auth(root),
         plugin: plugin(root, &data_dir, &mut places),

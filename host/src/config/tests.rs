@@ -281,24 +281,6 @@ fn what_is_not_utf_8_is_named_by_its_line_and_the_rest_is_read() {
 }
 
 #[test]
-fn a_setting_without_effect_is_noted_unless_it_is_the_default() {
-    let notes = |text: &str| {
-        let notes = read_text(text).notes;
-        notes.iter().map(ToString::to_string).collect::<Vec<_>>()
-    };
-    assert_eq!(
-        notes("[delivery]\npause_ceiling = \"10s\"\ncapacity_bytes_per_second = 5\n"),
-        [
-            "line 2: delivery.pause_ceiling: has no effect in this version (default: 1m)",
-            "line 3: delivery.capacity_bytes_per_second: has no effect in this version: mail is \
-             sent as fast as it can be",
-        ]
-    );
-    let defaults = "[delivery]\npause_ceiling = \"60s\"\ncapacity_bytes_per_second = 0\n";
-    assert!(notes(defaults).is_empty());
-}
-
-#[test]
 fn an_address_that_ends_like_one_with_a_port_is_noted() {
     let notes = |server: &str| {
         let notes = read_text(&format!("[dns]\nservers = [\"{server}\"]\n")).notes;

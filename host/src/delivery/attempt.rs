@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use super::Deliverer;
 use super::connection::{Connection, Load, OpenContent};
 use super::fitting::Look;
+use super::gate::Passage;
 use super::heard::Heard;
 use super::hosts::{Hosts, Target};
 use super::opening::{Failure, Opening};
@@ -88,6 +89,7 @@ impl<'a> Course<'a> {
         message: &'a Message,
         delivery: &'a Delivery,
         open: &'a OpenContent<'a>,
+        passage: &'a Passage,
     ) -> Self {
         Self {
             deliverer,
@@ -97,7 +99,7 @@ impl<'a> Course<'a> {
                 open,
                 octets: message.content_octets,
                 look: Look::default(),
-                gate: &deliverer.gate,
+                passage,
                 sent: &deliverer.metrics.content_octets,
             },
             pending: in_turn(delivery),
@@ -128,6 +130,7 @@ impl<'a> Course<'a> {
         Attempt {
             visits: self.visits,
             contact: self.contact,
+            pauses: Vec::new(),
         }
     }
 

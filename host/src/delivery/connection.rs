@@ -9,13 +9,14 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use bytes::Bytes;
 use outpost_smtp::Reply;
 use outpost_smtp::client::{Closed, Extensions, Report, Session, Step};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::fitting::{Fitted, Look};
-use super::gate::Gate;
+use super::gate::{Passage, Pulse};
 use super::room::Place;
 use crate::message::RemoteHost;
 use crate::message::seven_bit::{Barrier, Converter, Plan};
@@ -50,6 +51,8 @@ pub(super) struct Connection {
     tls_failure: Option<String>,
     /// The place that it has at its host, where those are counted.
     place: Option<Place>,
+    /// Feels each octet that comes or goes in a transaction, where somebody watches it.
+    pulse: Option<Pulse>,
 }
 
 /// What a session wants from somebody else than its socket.
@@ -68,7 +71,7 @@ pub(super) struct Load<'a> {
     pub(super) octets: u64,
     /// What is known of how it can be changed.
     pub(super) look: Look,
-    pub(super) gate: &'a Gate,
+    pub(super) passage: &'a Passage,
     pub(super) sent: &'a Counter,
 }
 
@@ -132,6 +135,7 @@ impl Connection {
             transactions: 0,
             tls_failure: None,
             place: None,
+            pulse: None,
         }
     }
 
@@ -260,6 +264,14 @@ impl Connection {
         if let Some(cause) = cause {
             return Err(Break::early(cause));
         }
+        let _transacting = load.passage.begin();
+        self.pulse = load.passage.pulse();
+        let transacted = self.transact_begun(fitted, load).await;
+        self.pulse = None;
+        transacted
+    }
+
+    async fn transact_begun(&mut self, fitted: Fitted, load: &Load<'_>) -> Result<Report, Break> {
         self.session.begin(fitted.transaction);
         let conversion = fitted.conversion.as_deref();
         let mut began_content = false;
@@ -311,7 +323,9 @@ impl Connection {
                     Some(converter) => converter.feed(&piece).map_err(changed)?.into(),
                     None => piece,
                 };
-                self.send_piece(&piece, load).await;
+                if let Some(sent) = self.send_piece(piece, load).await? {
+                    return Ok(sent);
+                }
             }
             if next.is_none() {
                 if octets != load.octets {
@@ -323,7 +337,12 @@ impl Connection {
                 }
                 if let Some(converter) = converter.take() {
                     let rest = converter.finish().map_err(changed)?;
-                    self.send_piece(&rest, load).await;
+                    if let Some(sent) = self.bring_out().await? {
+                        return Ok(sent);
+                    }
+                    if let Some(sent) = self.send_piece(rest.into(), load).await? {
+                        return Ok(sent);
+                    }
                 }
                 self.session.finish_content();
             }
@@ -368,10 +387,27 @@ impl Connection {
         }
     }
 
-    async fn send_piece(&mut self, piece: &[u8], load: &Load<'_>) {
-        load.gate.permit(piece.len()).await;
-        self.session.write_content(piece);
-        load.sent.inc_by(u64::try_from(piece.len()).unwrap_or(0));
+    /// Gives a piece of the content to the session, as the gate lets it pass. All but the last part of it is
+    /// brought out: the end of the content is to leave together with that. Says so when there is no more to be sent.
+    async fn send_piece(
+        &mut self,
+        mut piece: Bytes,
+        load: &Load<'_>,
+    ) -> Result<Option<Sent>, Cause> {
+        while !piece.is_empty() {
+            let octets = load.passage.permit(piece.len()).await;
+            self.session.write_content(&piece.split_to(octets));
+            load.sent.inc_by(u64::try_from(octets).unwrap_or(0));
+            if piece.is_empty() {
+                break;
+            }
+            let begun = Instant::now();
+            if let Some(sent) = self.bring_out().await? {
+                return Ok(Some(sent));
+            }
+            load.passage.sent(octets, begun.elapsed());
+        }
+        Ok(None)
     }
 
     /// Takes what has come unasked, without waiting: a host may refuse a content that it has not
@@ -447,6 +483,7 @@ impl Connection {
                 0 => return Err(io::ErrorKind::WriteZero.into()),
                 octets => self.session.sent(octets),
             }
+            self.moved();
         }
         timeout_at(deadline, self.stream.flush()).await?
     }
@@ -461,8 +498,16 @@ impl Connection {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),
             octets => {
                 self.session.feed(&self.buffer[..octets]);
+                self.moved();
                 Ok(())
             }
+        }
+    }
+
+    /// Octets have come or gone.
+    fn moved(&self) {
+        if let Some(pulse) = &self.pulse {
+            pulse.beat();
         }
     }
 

@@ -1,17 +1,321 @@
 //! The gate that content passes on its way out.
 //!
-//! Every piece of content asks for a permit before it is written. This is the one place where a
-//! send can be made to wait between two pieces: after the permit of the last piece nothing stops
-//! the final dot. The gate is open now.
+//! Every send enters it, and asks for a permit before each piece of its content is written. This is the one place
+//! where a send can be made to wait, between two pieces: while a very-high message moves, and where a capacity is
+//! to be shared. After the permit of the last piece nothing stops the final dot. Who has to wait, and for
+//! how long, is arithmetic in `traffic`; the capacity is a `bucket`, and who gets it next is known to `queue`. Here
+//! are the waiting itself, the clock, and a view of what is under way.
 
-/// Decides when the next piece of content may leave.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Gate;
+mod bucket;
+mod metrics;
+mod queue;
+mod traffic;
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
+
+pub use metrics::Metrics;
+pub use traffic::Rules;
+
+use queue::SendId;
+use traffic::{Sending, Traffic, Turn};
+
+use crate::message::{Class, Delivery, DeliveryId, Message, MessageId, Pause};
+
+/// A send asks for a permit at least so often: where its host takes less than a piece in this time, its pieces
+/// become smaller, so that it can be stopped soon.
+const PIECE_TIME_MAX: Duration = Duration::from_millis(25);
+
+/// The first piece of a send, before it is known how fast its host is.
+const FIRST_PIECE_OCTETS: usize = 16 * 1024;
+
+/// The smallest piece that is worth a system call and a record of TLS.
+const PIECE_OCTETS_MIN: usize = 1024;
+
+/// The largest piece: as contents come from the spool.
+const PIECE_OCTETS_MAX: usize = crate::spool::PIECE_OCTETS_MAX;
+
+/// How exactly it is known when a very-high send moved last.
+const BEAT: Duration = Duration::from_millis(50);
+
+/// Decides when the next piece of content may leave. Clones share what is behind them.
+#[derive(Clone, Debug)]
+pub struct Gate(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    /// Whether anybody has to ask at all.
+    is_busy: AtomicBool,
+    traffic: Mutex<Traffic<Arc<Live>>>,
+    /// Told when nothing very high is being sent any more.
+    eased: Arc<Notify>,
+    metrics: Metrics,
+    begun: Instant,
+}
+
+/// What others see of a send.
+#[derive(Debug)]
+struct Live {
+    wake: Notify,
+    delivery: DeliveryId,
+    octets: u64,
+    sent: AtomicU64,
+}
+
+/// A send that is under way, as an operator sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnderWay {
+    /// The delivery.
+    pub delivery: DeliveryId,
+    /// Its class.
+    pub class: Class,
+    /// Octets of the content.
+    pub octets: u64,
+    /// Octets of the content that have been handed to the network in this transaction.
+    pub sent: u64,
+    /// For how long it has been paused, and for which message, if it is paused.
+    pub paused: Option<(Duration, MessageId)>,
+}
 
 impl Gate {
-    /// Waits until `octets` more octets of content may be written.
-    pub async fn permit(&self, octets: usize) {
-        // Capacity and urgency will be weighed here.
-        let _ = octets;
+    /// A gate that nothing has passed yet.
+    pub fn new(rules: Rules, metrics: Metrics) -> Self {
+        let now = Instant::now();
+        let traffic = Traffic::new(rules, now);
+        Self(Arc::new(Shared {
+            is_busy: AtomicBool::new(traffic.is_busy()),
+            traffic: Mutex::new(traffic),
+            eased: Arc::default(),
+            metrics,
+            begun: now,
+        }))
+    }
+
+    /// Goes on by other rules; sends that wait are asked at once.
+    pub fn follow(&self, rules: Rules) {
+        self.change(|traffic, now| ((), traffic.follow(rules, now)));
+    }
+
+    /// A send begins: it is under way until what is returned is finished or dropped.
+    pub(super) fn enter(&self, message: &Message, delivery: &Delivery) -> Passage {
+        let live = Arc::new(Live {
+            wake: Notify::new(),
+            delivery: delivery.id,
+            octets: message.content_octets,
+            sent: AtomicU64::new(0),
+        });
+        let what = Sending {
+            message: message.id,
+            class: message.class,
+            user: message.origin.user().into(),
+            sequence: delivery.sequence,
+        };
+        let id = self
+            .0
+            .traffic()
+            .enter(what, Arc::clone(&live), Instant::now());
+        Passage {
+            gate: self.clone(),
+            id,
+            live,
+            is_very_high: message.class == Class::VeryHigh,
+            is_paused: AtomicBool::new(false),
+            piece_octets: AtomicUsize::new(FIRST_PIECE_OCTETS),
+            has_left: false,
+        }
+    }
+
+    /// Until when nothing of a lower class may start, unless what is very high ends or moves on; none when nothing
+    /// very high moves.
+    pub fn held_until(&self) -> Option<Instant> {
+        if !self.0.is_busy.load(Ordering::Acquire) {
+            return None;
+        }
+        let held = self.0.traffic().held(Instant::now());
+        held.map(|(until, _)| until)
+    }
+
+    /// Notified when nothing very high is being sent any more.
+    pub fn eased(&self) -> Arc<Notify> {
+        Arc::clone(&self.0.eased)
+    }
+
+    /// The sends that are under way, in order of their deliveries.
+    pub fn under_way(&self) -> Vec<UnderWay> {
+        let traffic = self.0.traffic();
+        let now = Instant::now();
+        let sends = traffic.all_sends().map(|(live, what, pause)| UnderWay {
+            delivery: live.delivery,
+            class: what.class,
+            octets: live.octets,
+            sent: live.sent.load(Ordering::Relaxed),
+            paused: pause.map(|open| (now - open.since, open.cause)),
+        });
+        let mut sends: Vec<_> = sends.collect();
+        drop(traffic);
+        sends.sort_by_key(|send| send.delivery);
+        sends
+    }
+
+    /// Does something to the traffic, wakes whom it concerns, and counts what has happened to pauses.
+    fn change<T>(
+        &self,
+        change: impl FnOnce(&mut Traffic<Arc<Live>>, Instant) -> (T, Vec<Arc<Live>>),
+    ) -> T {
+        let mut traffic = self.0.traffic();
+        let was_held = traffic.has_urgent();
+        let (result, wake) = change(&mut traffic, Instant::now());
+        self.0.is_busy.store(traffic.is_busy(), Ordering::Release);
+        let is_eased = was_held && !traffic.has_urgent();
+        let notes = traffic.take_notes();
+        drop(traffic);
+        self.0.metrics.note(&notes);
+        for live in wake {
+            live.wake.notify_one();
+        }
+        if is_eased {
+            self.0.eased.notify_one();
+        }
+        result
     }
 }
+
+impl Shared {
+    fn traffic(&self) -> MutexGuard<'_, Traffic<Arc<Live>>> {
+        self.traffic.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One send on its way through the gate.
+#[derive(Debug)]
+pub(super) struct Passage {
+    gate: Gate,
+    id: SendId,
+    live: Arc<Live>,
+    is_very_high: bool,
+    /// It is to ask again though nobody has to.
+    is_paused: AtomicBool,
+    piece_octets: AtomicUsize,
+    has_left: bool,
+}
+
+/// A transaction that is under way: it ends when this is dropped.
+#[must_use]
+pub(super) struct Transacting<'a>(&'a Passage);
+
+impl Drop for Transacting<'_> {
+    fn drop(&mut self) {
+        let Passage { gate, id, .. } = self.0;
+        if self.0.is_very_high {
+            gate.change(|traffic, _| ((), traffic.end(*id)));
+        }
+    }
+}
+
+/// Feels whether a very-high send moves.
+#[derive(Debug)]
+pub(super) struct Pulse {
+    gate: Gate,
+    id: SendId,
+    /// When it was told last, in milliseconds since the gate is there.
+    told: AtomicU64,
+}
+
+impl Pulse {
+    /// Octets have come or gone.
+    pub(super) fn beat(&self) {
+        let now = Instant::now();
+        let since = now.duration_since(self.gate.0.begun).as_millis();
+        let since = u64::try_from(since).unwrap_or(u64::MAX);
+        let told = self.told.load(Ordering::Relaxed);
+        if u128::from(since.saturating_sub(told)) >= BEAT.as_millis() {
+            self.told.store(since, Ordering::Relaxed);
+            self.gate.0.traffic().moved(self.id, now);
+        }
+    }
+}
+
+impl Passage {
+    /// A transaction begins.
+    pub(super) fn begin(&self) -> Transacting<'_> {
+        self.live.sent.store(0, Ordering::Relaxed);
+        if self.is_very_high {
+            self.gate
+                .change(|traffic, now| ((), traffic.begin(self.id, now)));
+        }
+        Transacting(self)
+    }
+
+    /// Who is to be told that it moves, where that matters to others.
+    pub(super) fn pulse(&self) -> Option<Pulse> {
+        self.is_very_high.then(|| Pulse {
+            gate: self.gate.clone(),
+            id: self.id,
+            told: AtomicU64::new(0),
+        })
+    }
+
+    /// Waits until some of these octets may be written: so many. Not all at once, so that there is soon a place to
+    /// stop at.
+    pub(super) async fn permit(&self, octets: usize) -> usize {
+        let octets = octets.min(self.piece_octets.load(Ordering::Relaxed));
+        if !self.gate.0.is_busy.load(Ordering::Acquire) && !self.is_paused.load(Ordering::Relaxed) {
+            return octets;
+        }
+        loop {
+            let turn = self.gate.change(|traffic, now| {
+                let (turn, wake) = traffic.ask(self.id, octets, now);
+                let is_paused = traffic.pause_of(self.id).is_some();
+                self.is_paused.store(is_paused, Ordering::Relaxed);
+                (turn, Vec::from_iter(wake))
+            });
+            let woken = self.live.wake.notified();
+            match turn {
+                Turn::Go(octets) => return octets,
+                Turn::Wait(None) => woken.await,
+                // Woken or not, it asks again.
+                Turn::Wait(Some(until)) => drop(timeout_at(until, woken).await),
+            }
+        }
+    }
+
+    /// So many octets of the content were written, and the network has taken them in that time.
+    pub(super) fn sent(&self, octets: usize, took: Duration) {
+        let sent = u64::try_from(octets).unwrap_or(u64::MAX);
+        self.live.sent.fetch_add(sent, Ordering::Relaxed);
+        let piece = self.piece_octets.load(Ordering::Relaxed);
+        let next = if took > PIECE_TIME_MAX {
+            (octets / 2).clamp(PIECE_OCTETS_MIN, piece)
+        } else if took < PIECE_TIME_MAX / 2 && octets == piece {
+            piece.saturating_mul(2).min(PIECE_OCTETS_MAX)
+        } else {
+            return;
+        };
+        self.piece_octets.store(next, Ordering::Relaxed);
+    }
+
+    /// The send is over: when it was paused.
+    pub(super) fn finish(mut self) -> Vec<Pause> {
+        self.leave()
+    }
+
+    fn leave(&mut self) -> Vec<Pause> {
+        if std::mem::replace(&mut self.has_left, true) {
+            return Vec::new();
+        }
+        self.gate.change(|traffic, now| traffic.leave(self.id, now))
+    }
+}
+
+impl Drop for Passage {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+#[cfg(test)]
+mod tests;

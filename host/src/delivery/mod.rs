@@ -37,11 +37,11 @@ use tokio::time::Instant;
 use attempt::Course;
 use chunkless::Chunkless;
 use connection::Connection;
-use gate::Gate;
 use pool::Pool;
 use room::Room;
 
 pub use connection::OpenContent;
+pub use gate::{Gate, Metrics as GateMetrics, Rules as GateRules, UnderWay};
 pub use metrics::Metrics;
 pub use settings::{AddressOrder, Login, Settings, Smarthost, TlsPolicy};
 
@@ -76,7 +76,7 @@ pub struct Deliverer {
 
 impl Deliverer {
     /// A deliverer without connections.
-    pub fn new(settings: Settings, network: Network, metrics: Metrics) -> Arc<Self> {
+    pub fn new(settings: Settings, network: Network, metrics: Metrics, gate: Gate) -> Arc<Self> {
         let pool = Pool::new(
             settings.idle_connections_max,
             settings.idle_time_max,
@@ -89,7 +89,7 @@ impl Deliverer {
             metrics,
             pool,
             chunkless: Chunkless::default(),
-            gate: Gate,
+            gate,
         })
     }
 
@@ -107,7 +107,10 @@ impl Deliverer {
         open: &OpenContent<'_>,
     ) -> Attempt {
         let begun = Instant::now();
-        let attempt = Course::new(self, message, delivery, open).run().await;
+        let passage = self.gate.enter(message, delivery);
+        let course = Course::new(self, message, delivery, open, &passage);
+        let mut attempt = course.run().await;
+        attempt.pauses = passage.finish();
         if attempt.contact == Contact::Crowded {
             // No host was ready, and one has no room. It may be so several times a second.
             return attempt;

@@ -20,7 +20,7 @@ use tokio::io::duplex;
 
 use wire::Wire;
 
-use super::{Deliverer, Metrics, Network, OpenContent, Settings};
+use super::{Deliverer, Gate, GateMetrics, GateRules, Metrics, Network, OpenContent, Settings};
 use crate::dns::{Resolver, Table};
 use crate::message::{
     Attempt, Class, Delivery, DeliveryId, DeliveryState, Envelope, Message, MessageId, NextHop,
@@ -374,7 +374,8 @@ impl World {
             tls: Connector::new(self.roots),
             random: || 7,
         };
-        Deliverer::new(self.settings, network, Metrics::unregistered())
+        let gate = Gate::new(GateRules::default(), GateMetrics::default());
+        Deliverer::new(self.settings, network, Metrics::unregistered(), gate)
     }
 }
 

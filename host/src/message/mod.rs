@@ -15,6 +15,7 @@ mod outcome;
 pub mod report;
 mod route;
 pub mod seven_bit;
+mod share;
 mod time;
 mod trail;
 pub mod wording;
@@ -25,10 +26,13 @@ pub use delivery::{Delivery, DeliveryId, DeliveryState, Line, NextHop};
 pub use envelope::{DeliverBy, Envelope, Recipient};
 pub use id::MessageId;
 pub use origin::{Message, Origin, Priorities, Submission, TlsParameters};
-pub use outcome::{Attempt, Contact, Outcome, RecipientOutcome, RemoteHost, Visit};
+pub use outcome::{
+    Attempt, Contact, Outcome, Pause, PauseEnd, RecipientOutcome, RemoteHost, Visit,
+};
 pub use route::{
     HostPort, NotAHostPort, NotAPattern, NotSenders, Pattern, Route, Routes, SMTP_PORT, Senders,
     Source,
 };
+pub use share::{ClassRule, ClassShares, Turns, WEIGHT_MAX};
 pub use time::Timestamp;
 pub use trail::{Event, TrailEntry};

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use outpost_smtp::Reply;
 
-use super::TlsParameters;
+use super::{MessageId, TlsParameters};
 
 /// What became of one recipient in one attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,6 +71,45 @@ pub struct Attempt {
     pub visits: Vec<Visit>,
     /// How far it got, whatever came of it.
     pub contact: Contact,
+    /// When it was paused for more urgent mail, in their order.
+    pub pauses: Vec<Pause>,
+}
+
+/// A time in which an attempt was paused, since a very-high message was being sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pause {
+    /// That message; of several pauses that of the last.
+    pub cause: MessageId,
+    /// How many pauses are told together.
+    pub times: u32,
+    /// How long before the end of the attempt it ended; of several pauses the last.
+    pub ago: Duration,
+    /// How long it took; of several pauses all together.
+    pub took: Duration,
+    /// How it ended; of several pauses the last.
+    pub end: PauseEnd,
+}
+
+impl Pause {
+    /// Tells another pause together with this one.
+    pub fn merge(&mut self, next: &Pause) {
+        self.cause = next.cause;
+        self.ago = next.ago;
+        self.times = self.times.saturating_add(next.times);
+        self.took += next.took;
+        self.end = next.end;
+    }
+}
+
+/// How a pause ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PauseEnd {
+    /// Nothing more urgent was being sent any more.
+    Resumed,
+    /// It had been paused for as long as it may be: it goes on, and is paused no more.
+    Ceiling,
+    /// The attempt ended in it.
+    Broken,
 }
 
 /// How far an attempt got with the hosts of its next hop.

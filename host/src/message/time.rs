@@ -41,6 +41,12 @@ impl Timestamp {
         Self::from_unix_milliseconds(self.0.saturating_add(milliseconds))
     }
 
+    /// The point `duration` earlier, never before [`Timestamp::EPOCH`].
+    pub fn minus(self, duration: Duration) -> Timestamp {
+        let milliseconds = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_sub(milliseconds))
+    }
+
     /// The date as a message header carries it (RFC 5322 §3.3), in UTC.
     pub fn to_rfc5322(self) -> String {
         self.to_jiff()

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use outpost_smtp::Reply;
 
-use super::{Class, NextHop, RemoteHost, Timestamp};
+use super::{Class, NextHop, PauseEnd, RemoteHost, Timestamp};
 
 /// Something that happened to a message, and when.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,6 +88,19 @@ pub enum Event {
     Unreported {
         /// `failure`.
         report: &'static str,
+    },
+    /// An attempt was paused for very-high mail.
+    Paused {
+        /// The lane.
+        next_hop: NextHop,
+        /// The message that was being sent; of several pauses that of the last.
+        cause: super::MessageId,
+        /// How many pauses are told together.
+        times: u32,
+        /// How long they took.
+        took: Duration,
+        /// How the last of them ended.
+        end: PauseEnd,
     },
     /// An operator did something.
     Operated {

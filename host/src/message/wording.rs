@@ -11,8 +11,8 @@ use std::time::Duration;
 use outpost_smtp::{Reply, ReversePath};
 
 use super::{
-    Class, Delivery, DeliveryState, Event, Message, Origin, RemoteHost, Timestamp, TlsParameters,
-    TrailEntry,
+    Class, Delivery, DeliveryState, Event, Message, Origin, PauseEnd, RemoteHost, Timestamp,
+    TlsParameters, TrailEntry,
 };
 
 /// The text with everything replaced that could steer a terminal or turn the reading direction.
@@ -191,6 +191,28 @@ impl fmt::Display for Event {
                     )?;
                 }
                 Ok(())
+            }
+            Event::Paused {
+                next_hop,
+                cause,
+                times,
+                took,
+                end,
+            } => {
+                let (next_hop, took) = (next_hop.to_string(), took_text(*took));
+                write!(f, "sending to {} was paused ", printable(&next_hop))?;
+                match times {
+                    0 | 1 => write!(f, "for {took}")?,
+                    more => write!(f, "{more} more times, for {took} in all, the last time")?,
+                }
+                write!(f, " while very-high message {cause} was sent")?;
+                f.write_str(match end {
+                    PauseEnd::Resumed => ", and went on at the same octet",
+                    PauseEnd::Ceiling => {
+                        ", and went on: it had been paused for as long as a send may be"
+                    }
+                    PauseEnd::Broken => "; the attempt ended meanwhile",
+                })
             }
             Event::Interrupted { next_hop } => write!(
                 f,
@@ -384,6 +406,29 @@ mod tests {
                     until: AT,
                 },
                 "deferred: smarthost 127.0.0.1:2500 is tried again at 2023-11-14T22:13:20.123Z",
+            ),
+            (
+                Event::Paused {
+                    next_hop: lane(),
+                    cause: MessageId::from_bits(0),
+                    times: 1,
+                    took: Duration::from_millis(12_340),
+                    end: PauseEnd::Resumed,
+                },
+                "sending to smarthost 127.0.0.1:2500 was paused for 12.3 s while very-high message \
+                 00000000000000000000000000 was sent, and went on at the same octet",
+            ),
+            (
+                Event::Paused {
+                    next_hop: lane(),
+                    cause: MessageId::from_bits(0),
+                    times: 31,
+                    took: Duration::from_millis(60_000),
+                    end: PauseEnd::Ceiling,
+                },
+                "sending to smarthost 127.0.0.1:2500 was paused 31 more times, for 60.0 s in all, the last time \
+                 while very-high message 00000000000000000000000000 was sent, and went on: it had been paused for \
+                 as long as a send may be",
             ),
             (
                 Event::Interrupted { next_hop: lane() },

@@ -21,7 +21,7 @@ use super::settle::{Ended, Plan};
 use super::trouble::{Backoff, Trouble};
 use crate::clock::Clock;
 use crate::message::{
-    Attempt, Contact, Event, MessageId, NextHop, Outcome, RecipientOutcome, Timestamp, TrailEntry,
+    Attempt, Contact, Event, Line, MessageId, Outcome, RecipientOutcome, Timestamp, TrailEntry,
     Visit,
 };
 use crate::spool::{Claim, Settlement, Spool, SpoolError};
@@ -51,21 +51,24 @@ pub(super) struct Shared {
 /// an abrupt one, keeps a lease.
 pub(super) struct Held {
     claim: Claim,
+    /// The line that it was claimed from.
+    line: Arc<Line>,
     spool: Arc<dyn Spool>,
     is_settled: bool,
 }
 
 impl Held {
-    pub(super) fn new(claim: Claim, spool: Arc<dyn Spool>) -> Self {
+    pub(super) fn new(claim: Claim, line: Arc<Line>, spool: Arc<dyn Spool>) -> Self {
         Self {
             claim,
+            line,
             spool,
             is_settled: false,
         }
     }
 
-    pub(super) fn next_hop(&self) -> &NextHop {
-        &self.claim.delivery.next_hop
+    pub(super) fn line(&self) -> &Line {
+        &self.line
     }
 
     pub(super) fn due(&self) -> Timestamp {
@@ -118,6 +121,7 @@ impl Attempted {
             attempt: Attempt {
                 visits: vec![visit],
                 contact: Contact::Missed,
+                pauses: Vec::new(),
             },
             at,
             told: Some(answer),
@@ -179,6 +183,7 @@ pub(super) async fn attempt(shared: Arc<Shared>, held: Held) -> Returned {
             unknown: true,
         }],
         contact: Contact::Ready,
+        pauses: Vec::new(),
     };
     let attempt = tokio::select! {
         biased;

@@ -4,6 +4,9 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
 use crate::message::{Attempt, Delivery, Message};
 use crate::spool::{Content, Pending};
 
@@ -23,4 +26,15 @@ pub trait Deliver: Send + Sync + 'static {
         delivery: Delivery,
         content: OpenContent,
     ) -> Pin<Box<dyn Future<Output = Attempt> + Send>>;
+
+    /// Until when nothing below very high is to be started, since something very high is being sent; none when
+    /// that is not so. It may be over sooner, and that is notified; or last longer: ask again then.
+    fn held_until(&self) -> Option<Instant> {
+        None
+    }
+
+    /// Notified when nothing very high is being sent any more. One reader: the queue.
+    fn eased(&self) -> Arc<Notify> {
+        Arc::default()
+    }
 }

@@ -1,13 +1,13 @@
-//! Order: which class goes next, and which place a delivery has inside its class.
+//! Order: which class goes next, whose turn it is in it, and which place a delivery has among those of its user.
 //!
-//! The scheduler knows what is due and where there is room; this file alone says who goes first
-//! among them. Classes are served strictly by urgency. Shares between the classes below very
-//! high, and turns between users, are two more answers of the same questions and belong here.
+//! The scheduler knows what is due and where there is room; this file alone says who goes first among them. Very
+//! high goes first, in order of acceptance. The other classes share what it leaves, and inside each the users take
+//! turns: each delivery that starts is one turn. Inside a user, due time counts, then acceptance.
 
-use crate::message::{Class, Timestamp};
+use crate::message::{Class, ClassRule, ClassShares, Line, Timestamp, Turns};
 use crate::spool::Head;
 
-/// A place among the due deliveries of one class: due time, then acceptance.
+/// A place among the due deliveries of one user in one class: due time, then acceptance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Place {
     /// When it fell due.
@@ -25,13 +25,50 @@ impl From<Head> for Place {
     }
 }
 
-/// Decides between classes.
-#[derive(Debug, Default)]
-pub(super) struct Order;
+/// A rank among the due deliveries of one class. It may fall while its user is served elsewhere, and never rises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Rank {
+    /// The turn of its user.
+    turn: u64,
+    /// Its place among those of its user.
+    pub(super) place: Place,
+}
+
+/// Decides between classes and between users.
+#[derive(Clone, Debug)]
+pub(super) struct Order {
+    classes: ClassShares,
+    /// By class; those of very high take no turns.
+    users: [Turns<String>; Class::ALL.len()],
+}
 
 impl Order {
+    pub(super) fn new(rule: ClassRule) -> Self {
+        Self {
+            classes: ClassShares::new(rule),
+            users: Default::default(),
+        }
+    }
+
     /// The class to serve next among those that have a delivery which can go now.
     pub(super) fn choose(&self, can_go: impl Fn(Class) -> bool) -> Option<Class> {
-        Class::ALL.into_iter().find(|class| can_go(*class))
+        self.classes.choose(can_go)
+    }
+
+    /// The rank that a head of a line has now.
+    pub(super) fn rank(&self, line: &Line, place: Place) -> Rank {
+        let turn = match line.class {
+            Class::VeryHigh => 0,
+            class => self.users[super::scheduler::index(class)].start(line.user.as_str()),
+        };
+        Rank { turn, place }
+    }
+
+    /// A delivery of that line starts.
+    pub(super) fn serve(&mut self, line: &Line) {
+        self.classes.serve(line.class, 1);
+        if line.class != Class::VeryHigh {
+            self.users[super::scheduler::index(line.class)].serve(&line.user, 1);
+        }
     }
 }

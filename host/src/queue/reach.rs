@@ -71,7 +71,11 @@ impl Reach {
     }
 
     /// An attempt reached nothing. `first_due`: since when the first of those that are due has been.
-    pub(super) fn miss(&mut self, now: Timestamp, first_due: Option<Timestamp>) -> Option<Turn> {
+    pub(super) fn miss(
+        &mut self,
+        now: Timestamp,
+        first_due: impl FnOnce() -> Option<Timestamp>,
+    ) -> Option<Turn> {
         match *self {
             Self::Open { misses } if misses + 1 < MISSES_MAX => {
                 *self = Self::Open { misses: misses + 1 };
@@ -84,11 +88,11 @@ impl Reach {
             // Begun before it was shut.
             Self::Shut { .. } => None,
             Self::Trial { trials } => {
-                self.tell(now, trials, now, first_due);
+                self.tell(now, trials, now, first_due());
                 None
             }
             Self::Telling { since, trials } => {
-                self.tell(since, trials, now, first_due);
+                self.tell(since, trials, now, first_due());
                 None
             }
         }
@@ -183,10 +187,10 @@ mod tests {
     fn shut(now: Timestamp) -> Reach {
         let mut reach = Reach::default();
         for _ in 1..MISSES_MAX {
-            assert_eq!(reach.miss(now, None), None);
+            assert_eq!(reach.miss(now, || None), None);
             assert!(reach.has_room(3, 4, now, || None));
         }
-        assert_eq!(reach.miss(now, None), Some(Turn::Shut));
+        assert_eq!(reach.miss(now, || None), Some(Turn::Shut));
         reach
     }
 
@@ -198,12 +202,12 @@ mod tests {
         for _ in 0..7 {
             let until = reach.shut_until().unwrap();
             assert!(!reach.has_room(0, 4, at(0), || None));
-            assert_eq!(reach.miss(now, None), None, "begun before");
+            assert_eq!(reach.miss(now, || None), None, "begun before");
             waits.push(until.since(now).as_secs());
             now = until;
             reach.try_again();
             assert!(reach.has_room(0, 4, now, || None) && !reach.has_room(1, 4, now, || None));
-            assert_eq!(reach.miss(now, Some(now)), None);
+            assert_eq!(reach.miss(now, || Some(now)), None);
         }
         assert_eq!(waits, [1, 2, 4, 8, 16, 30, 30]);
         assert_eq!(reach.hit(), Some(Turn::Open));
@@ -216,7 +220,7 @@ mod tests {
         let mut reach = Reach::default();
         for _ in 0..3 {
             for _ in 1..MISSES_MAX {
-                assert_eq!(reach.miss(at(1_000), None), None);
+                assert_eq!(reach.miss(at(1_000), || None), None);
             }
             assert_eq!(reach.hit(), None);
         }
@@ -231,7 +235,7 @@ mod tests {
         let overdue = at(10_100 - OVERDUE_AFTER.as_secs());
         assert!(reach.has_room(0, 4, overdue, || None) && !reach.has_room(1, 4, overdue, || None));
         assert!(!reach.is_told(overdue));
-        assert_eq!(reach.miss(at(10_100), Some(overdue)), None);
+        assert_eq!(reach.miss(at(10_100), || Some(overdue)), None);
         assert!(reach.is_told(overdue) && !reach.is_told(at(10_000)));
         assert!(reach.has_room(3, 4, overdue, || None) && !reach.has_room(4, 4, overdue, || None));
         let not_yet = overdue.plus(Duration::from_secs(1));
@@ -240,9 +244,9 @@ mod tests {
             reach.has_room(0, 4, not_yet, || Some(not_yet)),
             "none is left"
         );
-        assert_eq!(reach.miss(at(10_101), Some(overdue)), None);
+        assert_eq!(reach.miss(at(10_101), || Some(overdue)), None);
         assert!(reach.has_room(3, 4, overdue, || None));
-        assert_eq!(reach.miss(at(10_102), Some(at(10_000))), None);
+        assert_eq!(reach.miss(at(10_102), || Some(at(10_000))), None);
         assert_eq!(reach.shut_until(), Some(at(10_104)));
     }
 }

@@ -171,6 +171,7 @@ pub(super) fn attempt(delivery: &Delivery, outcomes: &[Outcome]) -> Attempt {
             unknown: false,
         }],
         contact: Contact::Ready,
+        pauses: Vec::new(),
     }
 }
 

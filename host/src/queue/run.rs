@@ -77,6 +77,8 @@ pub struct Queue {
     claiming: Trouble,
     backoff: Backoff,
     not_before: Option<Instant>,
+    /// Until when nothing below very high starts, unless it is eased before; none when it may.
+    held_until: Option<Instant>,
     stop_within: Duration,
     impatience: Arc<Notify>,
 }
@@ -95,6 +97,7 @@ impl Queue {
             claiming: Trouble::with("claiming a delivery"),
             backoff: Backoff::default(),
             not_before: None,
+            held_until: None,
             stop_within: settings.stop_within,
             impatience: Arc::default(),
             shared: Arc::new(Shared {
@@ -148,6 +151,7 @@ impl Queue {
         let mut changes = spool.changes();
         let mut claiming: Option<Claiming> = None;
         let impatience = self.impatience();
+        let eased = self.shared.deliver.eased();
         loop {
             if claiming.is_none() {
                 // What came in since the last claim may be more urgent than what is known.
@@ -165,6 +169,8 @@ impl Queue {
                 Some(ended) = self.attempts.join_next() => self.ended(ended),
                 Some(settled) = self.settlements.join_next() => note(settled),
                 () = impatience.notified() => self.scheduler.try_shut(),
+                // What waited for that may start.
+                () = eased.notified() => {}
                 (line, claimed) = ready(&mut claiming), if is_claiming => {
                     claiming = None;
                     self.claimed(&line, claimed);
@@ -200,6 +206,8 @@ impl Queue {
             return None;
         }
         let now = self.shared.clock.now();
+        self.held_until = self.shared.deliver.held_until();
+        self.scheduler.hold_below(self.held_until.is_some());
         let line = self.scheduler.next(now);
         // A lane without mail has been forgotten.
         let unreachable = self.scheduler.unreachable();
@@ -235,9 +243,9 @@ impl Queue {
             head,
         });
         if let Some(claim) = claim {
-            let held = Held::new(claim, self.shared.spool.clone());
+            let held = Held::new(claim, Arc::clone(line), self.shared.spool.clone());
             let now = self.shared.clock.now();
-            let answer = self.scheduler.started(held.next_hop(), held.due(), now);
+            let answer = self.scheduler.started(held.line(), held.due(), now);
             self.shared.metrics.set_active(self.scheduler.active());
             match answer {
                 Some(answer) => {
@@ -256,13 +264,14 @@ impl Queue {
     fn ended(&mut self, ended: Result<Returned, JoinError>) {
         match ended {
             Ok(Returned::Untried(held, until)) => {
-                self.scheduler.gave_way(held.next_hop(), until);
+                self.scheduler.gave_way(held.line(), until);
                 self.shared.metrics.set_active(self.scheduler.active());
             }
             Ok(Returned::Attempted(attempted)) => {
-                let next_hop = attempted.held.next_hop();
+                let line = attempted.held.line();
                 let now = self.shared.clock.now();
-                let turn = self.scheduler.finished(next_hop, attempted.missed(), now);
+                let turn = self.scheduler.finished(line, attempted.missed(), now);
+                let next_hop = &line.next_hop;
                 match turn {
                     Some(Turn::Shut) => {
                         tracing::warn!(%next_hop, "cannot be reached, or lets no mail in: what waits for it stays as it is, and it is tried now and then");
@@ -289,7 +298,10 @@ impl Queue {
             Some(not_before.saturating_duration_since(Instant::now()))
         } else {
             let due = self.scheduler.next_due();
-            due.map(|due| due.since(self.shared.clock.now()))
+            let due = due.map(|due| due.since(self.shared.clock.now()));
+            let held = self.held_until;
+            let held = held.map(|until| until.saturating_duration_since(Instant::now()));
+            due.into_iter().chain(held).min()
         };
         until.unwrap_or(SLEEP_MAX).min(SLEEP_MAX)
     }

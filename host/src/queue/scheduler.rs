@@ -10,16 +10,21 @@
 //! among the ready ones, so it costs the others nothing; so has one that is shut, since its next hop
 //! cannot be reached, and one that is *paced*: where deliveries to one next hop begin at most so often, it is
 //! closed for a moment behind each. One that gave way, since there was no room at its host, *rests*: for a moment no
-//! more go there at once than had room. What comes first is the business of `order`, when a lane is shut that of
-//! `reach`; what is done with a decision is the driver's.
+//! more go there at once than had room. Some places, in a lane and over all lanes, are only for very-high mail,
+//! so that a full house of slow sends cannot keep it out. What comes first is the business of `order`, when a lane is shut
+//! that of `reach`; what is done with a decision is the driver's.
+//!
+//! A rank falls when its user is served, in whatever lane. Whoever looks at the first line of a lane brings it up to
+//! date; the others keep one that is at least as good as what they should have. So a user with lines in ten thousand lanes
+//! costs no more than one with a line in one.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::order::{Order, Place};
+use super::order::{Order, Place, Rank};
 use super::reach::{Answer, LONGEST_WAIT, Reach, Turn};
-use crate::message::{Class, Line, NextHop, Timestamp};
+use crate::message::{Class, ClassRule, Line, NextHop, Timestamp};
 use crate::spool::LineChange;
 
 /// A lane that gave way does not rest for longer.
@@ -32,12 +37,21 @@ pub struct Limits {
     pub simultaneous_max: usize,
     /// In one lane.
     pub per_next_hop_max: usize,
+    /// How many of all are kept free for very-high mail.
+    pub very_high_slots: usize,
+    /// How many of those in one lane are.
+    pub very_high_slots_per_next_hop: usize,
     /// From one start to the next in one lane; zero: they may follow at once.
     pub per_next_hop_interval: Duration,
+    /// How the classes below very high share what very high leaves.
+    pub classes: ClassRule,
 }
 
-/// A line, in the order in which lines of one class are served.
-type Ranked = (Place, Arc<Line>);
+/// A line whose head is not known to be due, in the order in which they fall due.
+type Placed = (Place, Arc<Line>);
+
+/// A due line, in the order in which those of one class are served.
+type Ranked = (Rank, Arc<Line>);
 
 /// Chooses the next line to claim from.
 #[derive(Debug)]
@@ -45,11 +59,13 @@ pub struct Scheduler {
     limits: Limits,
     order: Order,
     /// Deliveries under way.
-    active: usize,
+    active: Active,
+    /// Nothing below very high starts.
+    is_held: bool,
     /// Every line that has a head, and where it stands.
     lines: HashMap<Arc<Line>, Standing>,
     /// The lines whose head is not known to be due.
-    waiting: BTreeSet<Ranked>,
+    waiting: BTreeSet<Placed>,
     /// Lanes with due lines or deliveries under way, and those that are paced or rest.
     lanes: HashMap<NextHop, Lane>,
     /// Lanes that may have become idle since the last look.
@@ -73,13 +89,41 @@ type ByClass<T> = [T; Class::ALL.len()];
 #[derive(Clone, Copy, Debug)]
 enum Standing {
     Waiting(Place),
-    Due(Place),
+    Due(Rank),
+}
+
+/// Deliveries under way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Active {
+    all: usize,
+    /// Those below very high.
+    below: usize,
+}
+
+impl Active {
+    fn begins(&mut self, class: Class) {
+        self.all += 1;
+        self.below += usize::from(class != Class::VeryHigh);
+    }
+
+    fn ends(&mut self, class: Class) {
+        self.all = self.all.saturating_sub(1);
+        let below = usize::from(class != Class::VeryHigh);
+        self.below = self.below.saturating_sub(below);
+    }
+
+    /// Whether another one of a class may begin where so many may be under way, and so many of them are kept free
+    /// for very high.
+    fn has_room(self, class: Class, max: usize, very_high_slots: usize) -> bool {
+        let most_below = max.saturating_sub(very_high_slots);
+        self.all < max && (class == Class::VeryHigh || self.below < most_below)
+    }
 }
 
 /// What is due and under way in one lane.
 #[derive(Debug, Default)]
 struct Lane {
-    active: usize,
+    active: Active,
     reach: Reach,
     /// What the last attempt that reached nothing was told.
     answer: Option<Arc<Answer>>,
@@ -104,8 +148,9 @@ impl Scheduler {
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
-            order: Order,
-            active: 0,
+            order: Order::new(limits.classes),
+            active: Active::default(),
+            is_held: false,
             lines: HashMap::new(),
             waiting: BTreeSet::new(),
             lanes: HashMap::new(),
@@ -145,9 +190,23 @@ impl Scheduler {
         let class = self
             .order
             .choose(|class| self.has_room(class) && !self.ready[index(class)].is_empty())?;
-        self.ready[index(class)]
-            .first()
-            .map(|(_, line)| line.clone())
+        loop {
+            let (rank, line) = self.ready[index(class)].first()?;
+            let lane = self.lanes.get(&line.next_hop);
+            if lane.is_some_and(|lane| lane.reach.is_telling())
+                || *rank == self.order.rank(line, rank.place)
+            {
+                return Some(Arc::clone(line));
+            }
+            // Its user has been served in another lane since.
+            let next_hop = line.next_hop.clone();
+            self.refresh(&next_hop, class);
+        }
+    }
+
+    /// From now on nothing below very high starts, or does again.
+    pub fn hold_below(&mut self, is_held: bool) {
+        self.is_held = is_held;
     }
 
     /// When the first of the heads that are not due yet falls due, a shut lane is to be tried, a paced one
@@ -161,19 +220,18 @@ impl Scheduler {
         all.into_iter().flatten().min()
     }
 
-    /// A delivery to `next_hop` that has been due since `due` is under way since `now`. Where an answer is returned it needs no attempt:
-    /// it would be told just that.
-    pub fn started(
-        &mut self,
-        next_hop: &NextHop,
-        due: Timestamp,
-        now: Timestamp,
-    ) -> Option<Arc<Answer>> {
-        self.active += 1;
+    /// A delivery of `line` that has been due since `due` is under way since `now`. Where an answer is returned it needs
+    /// no attempt: it would be told just that.
+    pub fn started(&mut self, line: &Line, due: Timestamp, now: Timestamp) -> Option<Arc<Answer>> {
+        let next_hop = &line.next_hop;
+        self.active.begins(line.class);
         let lane = self.lanes.entry(next_hop.clone()).or_default();
-        lane.active += 1;
+        lane.active.begins(line.class);
         let is_told = lane.reach.is_told(due);
         let answer = lane.answer.as_ref().filter(|_| is_told).cloned();
+        if answer.is_none() {
+            self.order.serve(line);
+        }
         let interval = self.limits.per_next_hop_interval;
         // Nobody dials for an answer that is known.
         match interval.is_zero() || answer.is_some() {
@@ -183,15 +241,16 @@ impl Scheduler {
         answer
     }
 
-    /// A delivery to `next_hop` was not tried after all, for want of room at its host. Until then no more go there
+    /// A delivery of `line` was not tried after all, for want of room at its host. Until then no more go there
     /// at once than are left: they would fare no better. The first to give way says until when, since those
     /// behind it had no room for the same reason.
-    pub fn gave_way(&mut self, next_hop: &NextHop, until: Timestamp) {
-        self.active = self.active.saturating_sub(1);
+    pub fn gave_way(&mut self, line: &Line, until: Timestamp) {
+        let next_hop = &line.next_hop;
+        self.active.ends(line.class);
         if let Some(lane) = self.lanes.get_mut(next_hop) {
-            lane.active = lane.active.saturating_sub(1);
+            lane.active.ends(line.class);
             let until = lane.rest.map_or(until, |rest| rest.until);
-            let active_max = lane.active;
+            let active_max = lane.active.all;
             lane.rest = Some(Rest { until, active_max });
             self.resting.insert((until, next_hop.clone()));
         }
@@ -211,18 +270,19 @@ impl Scheduler {
         self.refresh_lane(next_hop);
     }
 
-    /// A delivery to `next_hop` is over, however it ended; if it reached nothing, with what it was told.
+    /// A delivery of `line` is over, however it ended; if it reached nothing, with what it was told.
     pub fn finished(
         &mut self,
-        next_hop: &NextHop,
+        line: &Line,
         missed: Option<Arc<Answer>>,
         now: Timestamp,
     ) -> Option<Turn> {
-        self.active = self.active.saturating_sub(1);
+        let next_hop = &line.next_hop;
+        self.active.ends(line.class);
         // Nobody may have looked since the heads behind those under way were told.
         self.promote(now);
         let lane = self.lanes.get_mut(next_hop)?;
-        lane.active = lane.active.saturating_sub(1);
+        lane.active.ends(line.class);
         let was_until = lane.reach.shut_until();
         let was_open = lane.reach.is_open();
         let is_known =
@@ -231,7 +291,7 @@ impl Scheduler {
             None => lane.reach.hit(),
             // It was told what is known; the next trial may be due already.
             Some(answer) if is_known(answer) && !lane.reach.is_telling() => None,
-            Some(_) => lane.reach.miss(now, lane.first_due()),
+            Some(_) => lane.reach.miss(now, || first_due(&lane.due)),
         };
         lane.answer = missed;
         match (was_open, lane.reach.is_open()) {
@@ -274,13 +334,20 @@ impl Scheduler {
 
     /// Deliveries under way.
     pub fn active(&self) -> usize {
-        self.active
+        self.active.all
     }
 
-    /// Whether another delivery of `class` may start at all. Takes the class, because slots that
-    /// only the most urgent may use are a matter of this line and of [`Lane::has_room`].
-    fn has_room(&self, _class: Class) -> bool {
-        self.active < self.limits.simultaneous_max
+    /// Whether another delivery of `class` may start at all.
+    fn has_room(&self, class: Class) -> bool {
+        let Limits {
+            simultaneous_max,
+            very_high_slots,
+            ..
+        } = self.limits;
+        (class == Class::VeryHigh || !self.is_held)
+            && self
+                .active
+                .has_room(class, simultaneous_max, very_high_slots)
     }
 
     /// Opens the paced lanes whose time has come, and those that have rested.
@@ -314,11 +381,12 @@ impl Scheduler {
             let Some((place, line)) = self.waiting.pop_first() else {
                 break;
             };
-            self.lines.insert(line.clone(), Standing::Due(place));
+            let rank = self.order.rank(&line, place);
+            self.lines.insert(line.clone(), Standing::Due(rank));
             let class = line.class;
             let next_hop = line.next_hop.clone();
             let lane = self.lanes.entry(next_hop.clone()).or_default();
-            lane.due[index(class)].insert((place, line));
+            lane.due[index(class)].insert((rank, line));
             self.refresh(&next_hop, class);
         }
     }
@@ -328,10 +396,10 @@ impl Scheduler {
             Standing::Waiting(place) => {
                 self.waiting.remove(&(place, line.clone()));
             }
-            Standing::Due(place) => {
+            Standing::Due(rank) => {
                 let lane = self.lanes.get_mut(&line.next_hop);
                 let is_telling = lane.is_some_and(|lane| {
-                    lane.due[index(line.class)].remove(&(place, line.clone()));
+                    lane.due[index(line.class)].remove(&(rank, line.clone()));
                     lane.reach.is_telling()
                 });
                 if is_telling {
@@ -357,9 +425,24 @@ impl Scheduler {
             return;
         };
         let index = index(class);
-        let has_room =
-            |first: &&Ranked| lane.has_room(class, first.0.due, self.limits.per_next_hop_max);
-        let first = lane.due[index].first().filter(has_room);
+        // Those in front whose users have been served since take the ranks that they have now.
+        while let Some((known, line)) = lane.due[index].first() {
+            let rank = self.order.rank(line, known.place);
+            if rank == *known {
+                break;
+            }
+            if let Some((_, line)) = lane.due[index].pop_first() {
+                self.lines.insert(line.clone(), Standing::Due(rank));
+                lane.due[index].insert((rank, line));
+            }
+        }
+        let first = match lane.reach.is_telling() {
+            // Whoever is to be told goes before those who wait for that, whoever's turn it is.
+            true => lane.due[index].iter().min_by_key(|(rank, _)| rank.place),
+            false => lane.due[index].first(),
+        };
+        let has_room = |first: &&Ranked| lane.has_room(class, first.0.place.due, &self.limits);
+        let first = first.filter(has_room);
         if lane.ready[index].as_ref() == first {
             return;
         }
@@ -396,27 +479,37 @@ impl Scheduler {
 
 impl Lane {
     /// Whether another delivery of `class` that has been due since `due` may start in this lane.
-    fn has_room(&self, _class: Class, due: Timestamp, per_next_hop_max: usize) -> bool {
+    fn has_room(&self, class: Class, due: Timestamp, limits: &Limits) -> bool {
+        let Limits {
+            per_next_hop_max,
+            very_high_slots_per_next_hop: very_high_slots,
+            ..
+        } = *limits;
+        let all = self.active.all;
         let is_free = self.paced_until.is_none()
-            && self.rest.is_none_or(|rest| self.active < rest.active_max);
+            && self.rest.is_none_or(|rest| all < rest.active_max)
+            && self
+                .active
+                .has_room(class, per_next_hop_max, very_high_slots);
         (is_free || self.reach.is_told(due))
             && self
                 .reach
-                .has_room(self.active, per_next_hop_max, due, || self.first_due())
-    }
-
-    /// Since when the first of those that are due has been.
-    fn first_due(&self) -> Option<Timestamp> {
-        let firsts = self.due.iter().filter_map(BTreeSet::first);
-        firsts.map(|(place, _)| place.due).min()
+                .has_room(all, per_next_hop_max, due, || first_due(&self.due))
     }
 
     fn is_idle(&self) -> bool {
-        self.active == 0
+        self.active.all == 0
             && self.paced_until.is_none()
             && self.rest.is_none()
             && self.due.iter().all(BTreeSet::is_empty)
     }
+}
+
+/// Since when the first of those that are due has been. Looks at all of them: only who asks a lane that cannot be reached
+/// needs it.
+fn first_due(due: &ByClass<BTreeSet<Ranked>>) -> Option<Timestamp> {
+    let all = due.iter().flatten();
+    all.map(|(rank, _)| rank.place.due).min()
 }
 
 /// Takes out a lane whose time has come: also one that is longer away than any wait, and was closed before
@@ -437,7 +530,7 @@ fn pop_due(
     Some(next_hop)
 }
 
-fn index(class: Class) -> usize {
+pub(super) fn index(class: Class) -> usize {
     usize::from(class.number() - 1)
 }
 

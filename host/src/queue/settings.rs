@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use super::retry::Schedule;
 use super::scheduler::Limits;
 use super::settle::Rules;
+use crate::message::ClassRule;
 
 /// The queue's settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub struct Settings {
     pub per_next_hop_max: usize,
     /// From the start of one delivery to that of the next to the same next hop; zero: they may follow at once.
     pub per_next_hop_interval: Duration,
+    /// How the classes below very high share what very high leaves.
+    pub classes: ClassRule,
     /// The wait after the first failed attempt, after the second, and so on; the last repeats.
     pub retry: Vec<Duration>,
     /// How long after its acceptance a message is given up.
@@ -41,6 +44,7 @@ impl Default for Settings {
             simultaneous_max: 500,
             per_next_hop_max: 20,
             per_next_hop_interval: Duration::ZERO,
+            classes: ClassRule::default(),
             retry: [30, 2 * MINUTE, 10 * MINUTE, 30 * MINUTE, HOUR, 4 * HOUR]
                 .map(Duration::from_secs)
                 .to_vec(),
@@ -98,7 +102,10 @@ impl Settings {
         Limits {
             simultaneous_max: self.simultaneous_max,
             per_next_hop_max: self.per_next_hop_max,
+            very_high_slots: very_high_slots(self.simultaneous_max),
+            very_high_slots_per_next_hop: very_high_slots(self.per_next_hop_max),
             per_next_hop_interval: self.per_next_hop_interval,
+            classes: self.classes,
         }
     }
 
@@ -111,6 +118,15 @@ impl Settings {
             delay_warning_after: self.delay_warning_after,
             delay_warning_unasked: self.delay_warning_unasked,
         }
+    }
+}
+
+/// How many of so many places are kept free for very-high mail: a tenth and at least one, where that leaves the others
+/// one.
+fn very_high_slots(places: usize) -> usize {
+    match places {
+        0 | 1 => 0,
+        places => places.div_ceil(10),
     }
 }
 

@@ -111,6 +111,7 @@ impl Rules {
             let next_hop = ended.delivery.next_hop.clone();
             trail.push(entry(ended, Event::Interrupted { next_hop }));
         }
+        trail.extend(paused(ended));
         trail.extend(attempted(ended, &sorted));
         let mut tally = sorted.tally();
         let remaining = self.retry(ended, &mut sorted, &mut trail, &mut tally, random);
@@ -357,6 +358,20 @@ impl Affected {
             host: fate.host.filter(|_| outcome.remote).cloned(),
         }
     }
+}
+
+/// The pauses of the attempt, each when it ended.
+fn paused<'a>(ended: &'a Ended<'_>) -> impl Iterator<Item = TrailEntry> + 'a {
+    ended.attempt.pauses.iter().map(|pause| TrailEntry {
+        at: ended.at.minus(pause.ago),
+        event: Event::Paused {
+            next_hop: ended.delivery.next_hop.clone(),
+            cause: pause.cause,
+            times: pause.times,
+            took: pause.took,
+            end: pause.end,
+        },
+    })
 }
 
 /// The attempt as the trail tells it: one entry for each host, its recipients in the order of the

@@ -5,8 +5,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use tokio::sync::Notify;
+use tokio::time::Instant;
 
-use crate::delivery::Deliverer;
+use crate::delivery::{Deliverer, Gate};
 use crate::message::{Attempt, Contact, Delivery, Message, Routes, Source};
 use crate::queue::{Deliver, OpenContent};
 
@@ -18,21 +20,30 @@ pub(super) struct Way {
 }
 
 /// What makes the queue's attempts: the way that is in force.
-pub(super) struct Along(ArcSwap<Way>);
+pub(super) struct Along {
+    way: ArcSwap<Way>,
+    gate: Gate,
+}
 
 impl Along {
-    pub(super) fn new(way: Way) -> Arc<Self> {
-        Arc::new(Self(ArcSwap::from_pointee(way)))
+    pub(super) fn new(way: Way, gate: Gate) -> Arc<Self> {
+        let way = ArcSwap::from_pointee(way);
+        Arc::new(Self { way, gate })
+    }
+
+    /// The gate that all sends pass, whatever way they take.
+    pub(super) fn gate(&self) -> &Gate {
+        &self.gate
     }
 
     /// The way that is in force.
     pub(super) fn way(&self) -> Arc<Way> {
-        self.0.load_full()
+        self.way.load_full()
     }
 
     /// Attempts that begin from now on take this way; those under way keep theirs.
     pub(super) fn change(&self, way: Way) {
-        let before = self.0.swap(Arc::new(way));
+        let before = self.way.swap(Arc::new(way));
         if !Arc::ptr_eq(&before.deliverer, &self.way().deliverer) {
             // Its idle connections; those of attempts that are under way close when they end.
             drop(tokio::spawn(async move { before.deliverer.close().await }));
@@ -65,7 +76,7 @@ impl Deliver for Along {
             delivery.recipients.iter().copied(),
         );
         Box::pin(async move {
-            let (mut visits, mut contacts) = (Vec::new(), Vec::new());
+            let (mut visits, mut contacts, mut pauses) = (Vec::new(), Vec::new(), Vec::new());
             for (next_hop, recipients) in parts {
                 let part = Delivery {
                     next_hop,
@@ -75,10 +86,23 @@ impl Deliver for Along {
                 let made = deliverer.deliver(&message, &part, &content).await;
                 visits.extend(made.visits);
                 contacts.push(made.contact);
+                pauses.extend(made.pauses);
             }
             let contact = contact_elsewhere(&contacts);
-            Attempt { visits, contact }
+            Attempt {
+                visits,
+                contact,
+                pauses,
+            }
         })
+    }
+
+    fn held_until(&self) -> Option<Instant> {
+        self.gate.held_until()
+    }
+
+    fn eased(&self) -> Arc<Notify> {
+        self.gate.eased()
     }
 }
 

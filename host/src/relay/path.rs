@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::loops;
 use super::start::deliverer;
 use crate::config::Config;
-use crate::delivery::{self, Smarthost, TlsPolicy};
+use crate::delivery::{self, Gate, GateMetrics, Smarthost, TlsPolicy};
 use crate::message::{NextHop, Outcome, Source};
 
 /// Where mail for one recipient would go.
@@ -28,7 +28,8 @@ pub struct Path {
 /// Finds the path of mail from `source` to each recipient.
 pub async fn paths(config: &Config, source: Source<'_>, recipients: &[Mailbox]) -> Vec<Path> {
     let metrics = delivery::Metrics::unregistered();
-    let deliverer = deliverer(config, &loops::planned(config), metrics);
+    let gate = Gate::new(config.gate.clone(), GateMetrics::default());
+    let deliverer = deliverer(config, &loops::planned(config), metrics, gate);
     let mut paths = Vec::new();
     for recipient in recipients {
         let next_hop = config.routes.next_hop(source, recipient);

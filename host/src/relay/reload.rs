@@ -168,7 +168,12 @@ impl Parts {
             Arc::clone(&way.deliverer)
         } else {
             let loops = loops::bound(config, &self.listening);
-            start::deliverer(config, &loops, self.delivery_metrics.clone())
+            start::deliverer(
+                config,
+                &loops,
+                self.delivery_metrics.clone(),
+                self.along.gate().clone(),
+            )
         };
         let routes = Arc::new(config.routes.clone());
         self.along.change(Way {
@@ -177,6 +182,7 @@ impl Parts {
         });
         self.routes.store(routes);
         self.rules.change(&config.queue);
+        self.along.gate().follow(config.gate.clone());
     }
 }
 

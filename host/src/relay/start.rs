@@ -23,7 +23,7 @@ use crate::auth::Authenticator;
 use crate::backup::{self, Part};
 use crate::clock::Clock;
 use crate::config::{Config, Mistake};
-use crate::delivery::{self, Deliverer};
+use crate::delivery::{self, Deliverer, Gate};
 use crate::directory::{Directory, UserFilter};
 use crate::dns::Resolver;
 use crate::message::Routes;
@@ -79,10 +79,19 @@ impl Relay {
         .await?;
 
         let delivery_metrics = delivery::Metrics::register(&mut foundation.registry);
-        let along = Along::new(Way {
+        let gate_metrics = delivery::GateMetrics::default();
+        gate_metrics.register(&mut foundation.registry);
+        let gate = Gate::new(config.gate.clone(), gate_metrics);
+        let way = Way {
             routes: foundation.routes.load_full(),
-            deliverer: deliverer(&config, &doors.loops, delivery_metrics.clone()),
-        });
+            deliverer: deliverer(
+                &config,
+                &doors.loops,
+                delivery_metrics.clone(),
+                gate.clone(),
+            ),
+        };
+        let along = Along::new(way, gate);
         let stop_queue = CancellationToken::new();
         let queue = foundation.queue(&config, &along);
         let (rules, impatience) = (queue.rules(), queue.impatience());
@@ -498,6 +507,7 @@ pub(super) fn deliverer(
     config: &Config,
     loops: &[Loop],
     metrics: delivery::Metrics,
+    gate: Gate,
 ) -> Arc<Deliverer> {
     let mut settings = config.delivery.clone();
     for found in loops {
@@ -511,7 +521,7 @@ pub(super) fn deliverer(
         tls: tls::client::Connector::new(Vec::new()),
         random: || u64::try_from(random() >> 64).unwrap_or_default(),
     };
-    Deliverer::new(settings, network, metrics)
+    Deliverer::new(settings, network, metrics, gate)
 }
 
 /// Randomness for jitter and the ids of reports. The system's source does not fail once it has

@@ -211,7 +211,7 @@ mod tests {
     use tokio::task::JoinHandle;
 
     use super::*;
-    use crate::delivery::{Deliverer, Metrics, Network, Smarthost};
+    use crate::delivery::{Deliverer, Gate, GateMetrics, GateRules, Metrics, Network, Smarthost};
     use crate::dns::{Resolver, Table};
     use crate::message::{
         Attempt, Class, Delivery, DeliveryId, DeliveryState, Envelope, Message, MessageId, NextHop,
@@ -280,7 +280,8 @@ mod tests {
                 tls: Connector::new(Vec::new()),
                 random: || 0,
             };
-            Deliverer::new(settings, network, Metrics::unregistered())
+            let gate = Gate::new(GateRules::default(), GateMetrics::default());
+            Deliverer::new(settings, network, Metrics::unregistered(), gate)
         }
 
         /// One attempt at these recipients.

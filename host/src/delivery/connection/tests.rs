@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use outpost_smtp::client::{self, Tls};
 use tokio::io::AsyncWrite;
 
+use super::super::gate::{Gate, Metrics as GateMetrics, Rules as GateRules};
 use super::super::hosts::Target;
 use super::super::metrics::Metrics;
 use super::super::rehearsal::{Mail, Pieces};
@@ -108,11 +109,13 @@ async fn transact(ending: Ending) -> Result<Report, Break> {
         let pieces = vec![content.clone().into()];
         Box::pin(async { Ok(Box::new(Pieces(pieces)) as Box<dyn Content>) })
     };
+    let gate = Gate::new(GateRules::default(), GateMetrics::default());
+    let passage = gate.enter(&mail.message, &mail.delivery);
     let load = Load {
         open: &open,
         octets: mail.message.content_octets,
         look: Look::default(),
-        gate: &Gate,
+        passage: &passage,
         sent: &Metrics::unregistered().content_octets,
     };
     let fitted = Fitted {

@@ -39,11 +39,23 @@ fn answer() -> Option<Arc<Answer>> {
     }))
 }
 
+/// One delivery at a time; no place is kept for anybody.
+fn limits() -> Limits {
+    Limits {
+        simultaneous_max: 1,
+        per_next_hop_max: 1,
+        very_high_slots: 0,
+        very_high_slots_per_next_hop: 0,
+        per_next_hop_interval: Duration::ZERO,
+        classes: ClassRule::default(),
+    }
+}
+
 fn scheduler(simultaneous_max: usize, per_next_hop_max: usize) -> Scheduler {
     Scheduler::new(Limits {
         simultaneous_max,
         per_next_hop_max,
-        per_next_hop_interval: Duration::ZERO,
+        ..limits()
     })
 }
 
@@ -53,23 +65,24 @@ fn a_paced_lane_opens_in_time_and_delays_only_itself() {
         simultaneous_max: 10,
         per_next_hop_max: 10,
         per_next_hop_interval: Duration::from_millis(100),
+        ..limits()
     });
     let (paced, other) = (line(1, Class::VeryHigh, 1), line(2, Class::VeryLow, 1));
     scheduler.update(change(&paced, Some((1, 1))));
     scheduler.update(change(&other, Some((1, 2))));
     assert_eq!(*scheduler.next(at(5)).unwrap(), paced);
-    scheduler.started(&paced.next_hop, at(1), at(5));
+    scheduler.started(&paced, at(1), at(5));
     assert_eq!(*scheduler.next(at(5)).unwrap(), other);
     scheduler.update(change(&other, None));
     // That the delivery ends opens nothing.
-    scheduler.finished(&paced.next_hop, None, at(6));
+    scheduler.finished(&paced, None, at(6));
     assert_eq!(scheduler.next(at(104)), None);
     assert_eq!(scheduler.next_due(), Some(at(105)));
     assert_eq!(*scheduler.next(at(105)).unwrap(), paced);
     // A lane without mail is forgotten when its time has come, and not before.
-    scheduler.started(&paced.next_hop, at(1), at(105));
+    scheduler.started(&paced, at(1), at(105));
     scheduler.update(change(&paced, None));
-    scheduler.finished(&paced.next_hop, None, at(106));
+    scheduler.finished(&paced, None, at(106));
     assert_eq!(scheduler.lanes.len(), 1);
     assert_eq!(scheduler.next(at(205)), None);
     assert!(scheduler.lanes.is_empty() && scheduler.paced.is_empty());
@@ -82,12 +95,12 @@ fn a_lane_that_gave_way_is_closed_until_then_and_delays_only_itself() {
     scheduler.update(change(&full, Some((1, 1))));
     for _ in 0..2 {
         assert_eq!(*scheduler.next(at(5)).unwrap(), full);
-        scheduler.started(&full.next_hop, at(1), at(5));
+        scheduler.started(&full, at(1), at(5));
     }
     scheduler.update(change(&other, Some((1, 2))));
     // The rest does not grow with those who give way.
-    scheduler.gave_way(&full.next_hop, at(1_100));
-    scheduler.gave_way(&full.next_hop, at(1_150));
+    scheduler.gave_way(&full, at(1_100));
+    scheduler.gave_way(&full, at(1_150));
     assert_eq!(scheduler.active(), 0);
     assert_eq!(*scheduler.next(at(1_099)).unwrap(), other);
     scheduler.update(change(&other, None));
@@ -105,16 +118,16 @@ fn a_lane_that_gave_way_goes_on_with_as_many_as_had_room() {
     scheduler.update(change(&full, Some((1, 1))));
     for _ in 0..4 {
         assert_eq!(*scheduler.next(at(5)).unwrap(), full);
-        scheduler.started(&full.next_hop, at(1), at(5));
+        scheduler.started(&full, at(1), at(5));
     }
-    scheduler.gave_way(&full.next_hop, at(1_100));
-    scheduler.gave_way(&full.next_hop, at(1_100));
+    scheduler.gave_way(&full, at(1_100));
+    scheduler.gave_way(&full, at(1_100));
     // Where two had room, one that ends makes it for another one.
     for now in [10, 20, 30] {
         assert_eq!(scheduler.next(at(now)), None);
-        scheduler.finished(&full.next_hop, None, at(now));
+        scheduler.finished(&full, None, at(now));
         assert_eq!(*scheduler.next(at(now)).unwrap(), full);
-        scheduler.started(&full.next_hop, at(1), at(now));
+        scheduler.started(&full, at(1), at(now));
     }
     assert_eq!(scheduler.next(at(1_099)), None);
     assert_eq!(*scheduler.next(at(1_100)).unwrap(), full);
@@ -127,11 +140,11 @@ fn what_was_closed_before_the_clock_was_set_back_opens_behind_what_was_closed_si
     for line in &lines {
         scheduler.update(change(line, Some((1, 1))));
         assert_eq!(*scheduler.next(at(1_000_000)).unwrap(), *line);
-        scheduler.started(&line.next_hop, at(1), at(1_000_000));
+        scheduler.started(&line, at(1), at(1_000_000));
         scheduler.update(change(line, None));
     }
-    scheduler.gave_way(&lines[0].next_hop, at(1_001_000));
-    scheduler.gave_way(&lines[1].next_hop, at(501_000));
+    scheduler.gave_way(&lines[0], at(1_001_000));
+    scheduler.gave_way(&lines[1], at(501_000));
     scheduler.update(change(&lines[0], Some((1, 1))));
     assert_eq!(*scheduler.next(at(500_001)).unwrap(), lines[0]);
 }
@@ -142,6 +155,8 @@ fn what_is_told_waits_for_no_pace_and_a_wish_ends_it() {
         simultaneous_max: 10,
         per_next_hop_max: 10,
         per_next_hop_interval: Duration::from_secs(1),
+        classes: ClassRule::Strict,
+        ..limits()
     });
     let (down, fresh) = (line(1, Class::Normal, 1), line(1, Class::Low, 1));
     let mut now = 1_000_000;
@@ -150,23 +165,23 @@ fn what_is_told_waits_for_no_pace_and_a_wish_ends_it() {
     while scheduler.unreachable() == 0 {
         now += 1_000;
         scheduler.next(at(now)).unwrap();
-        scheduler.started(&down.next_hop, at(1), at(now));
-        scheduler.finished(&down.next_hop, answer(), at(now));
+        scheduler.started(&down, at(1), at(now));
+        scheduler.finished(&down, answer(), at(now));
     }
     now += 1_000;
     assert_eq!(*scheduler.next(at(now)).unwrap(), down);
-    assert_eq!(scheduler.started(&down.next_hop, at(1), at(now)), None);
-    scheduler.finished(&down.next_hop, answer(), at(now));
+    assert_eq!(scheduler.started(&down, at(1), at(now)), None);
+    scheduler.finished(&down, answer(), at(now));
     assert_eq!(scheduler.unreachable(), 1);
     let tell = |scheduler: &mut Scheduler| {
         assert_eq!(*scheduler.next(at(now)).unwrap(), down);
-        let told = scheduler.started(&down.next_hop, at(1), at(now));
+        let told = scheduler.started(&down, at(1), at(now));
         assert_eq!(told, answer());
         told
     };
     for _ in 0..3 {
         let told = tell(&mut scheduler);
-        scheduler.finished(&down.next_hop, told, at(now));
+        scheduler.finished(&down, told, at(now));
     }
     // Somebody wants it to be tried now; that one is told meanwhile says nothing of the trial.
     let told = tell(&mut scheduler);
@@ -176,11 +191,11 @@ fn what_is_told_waits_for_no_pace_and_a_wish_ends_it() {
         None,
         "the trial goes alone"
     );
-    scheduler.finished(&down.next_hop, told, at(now + 1_000));
+    scheduler.finished(&down, told, at(now + 1_000));
     assert_eq!(*scheduler.next(at(now + 1_000)).unwrap(), down);
-    let answer = scheduler.started(&down.next_hop, at(1), at(now + 1_000));
+    let answer = scheduler.started(&down, at(1), at(now + 1_000));
     assert_eq!((answer, scheduler.unreachable()), (None, 1));
-    scheduler.finished(&down.next_hop, None, at(now + 1_000));
+    scheduler.finished(&down, None, at(now + 1_000));
     assert_eq!(scheduler.unreachable(), 0);
 }
 
@@ -220,10 +235,10 @@ fn a_full_lane_delays_only_itself_and_a_finished_delivery_makes_room() {
     let (urgent, other) = (line(1, Class::VeryHigh, 1), line(2, Class::VeryLow, 1));
     scheduler.update(change(&urgent, Some((1, 1))));
     scheduler.update(change(&other, Some((1, 2))));
-    scheduler.started(&urgent.next_hop, at(1), at(5));
+    scheduler.started(&urgent, at(1), at(5));
     assert_eq!(*scheduler.next(at(5)).unwrap(), other);
     assert_eq!(scheduler.next_due(), None, "a full lane needs no timer");
-    scheduler.finished(&urgent.next_hop, None, at(5));
+    scheduler.finished(&urgent, None, at(5));
     assert_eq!(*scheduler.next(at(5)).unwrap(), urgent);
 }
 
@@ -236,10 +251,10 @@ fn nothing_starts_beyond_the_limit_over_all_lanes() {
             Some((1, lane.into())),
         ));
     }
-    scheduler.started(&line(1, Class::Normal, 1).next_hop, at(1), at(5));
-    scheduler.started(&line(2, Class::Normal, 1).next_hop, at(1), at(5));
+    scheduler.started(&line(1, Class::Normal, 1), at(1), at(5));
+    scheduler.started(&line(2, Class::Normal, 1), at(1), at(5));
     assert_eq!(scheduler.next(at(5)), None);
-    scheduler.finished(&line(2, Class::Normal, 1).next_hop, None, at(5));
+    scheduler.finished(&line(2, Class::Normal, 1), None, at(5));
     assert!(scheduler.next(at(5)).is_some());
 }
 
@@ -250,9 +265,9 @@ fn lanes_and_lines_without_mail_are_forgotten() {
         let line = line(lane, Class::Normal, lane);
         scheduler.update(change(&line, Some((1, 1))));
         scheduler.next(at(5)).unwrap();
-        scheduler.started(&line.next_hop, at(1), at(5));
+        scheduler.started(&line, at(1), at(5));
         scheduler.update(change(&line, None));
-        scheduler.finished(&line.next_hop, None, at(5));
+        scheduler.finished(&line, None, at(5));
         assert_eq!(scheduler.next(at(5)), None);
         assert!(scheduler.lanes.is_empty() && scheduler.idle.is_empty());
     }
@@ -270,9 +285,9 @@ fn a_lane_whose_next_hop_is_never_reached_is_shut_and_tried_now_and_then() {
     let mut misses = 0;
     while scheduler.unreachable() == 0 {
         assert_eq!(*scheduler.next(at(now)).unwrap(), down);
-        scheduler.started(&down.next_hop, at(1), at(0));
+        scheduler.started(&down, at(1), at(0));
         misses += 1;
-        let turn = scheduler.finished(&down.next_hop, answer(), at(now));
+        let turn = scheduler.finished(&down, answer(), at(now));
         assert_eq!(
             turn.is_some(),
             scheduler.unreachable() == 1,
@@ -288,10 +303,10 @@ fn a_lane_whose_next_hop_is_never_reached_is_shut_and_tried_now_and_then() {
     now += 1_000;
     assert_eq!(scheduler.next_due(), Some(at(now)));
     assert_eq!(*scheduler.next(at(now)).unwrap(), down);
-    scheduler.started(&down.next_hop, at(1), at(0));
+    scheduler.started(&down, at(1), at(0));
     assert_eq!(scheduler.next(at(now)), None);
     assert_eq!(scheduler.next_due(), None);
-    assert_eq!(scheduler.finished(&down.next_hop, answer(), at(now)), None);
+    assert_eq!(scheduler.finished(&down, answer(), at(now)), None);
     assert_eq!(scheduler.next_due(), Some(at(now + 2_000)));
 
     // What is overdue behind the next trial is told, and the wait begins when all are.
@@ -301,29 +316,29 @@ fn a_lane_whose_next_hop_is_never_reached_is_shut_and_tried_now_and_then() {
     now += 400_000;
     scheduler.update(change(&down, Some((now, 3))));
     assert_eq!(*scheduler.next(at(now)).unwrap(), down);
-    assert_eq!(scheduler.started(&down.next_hop, at(now), at(now)), None);
+    assert_eq!(scheduler.started(&down, at(now), at(now)), None);
     assert_eq!(scheduler.next(at(now)), None, "the trial goes alone");
-    scheduler.finished(&down.next_hop, answer(), at(now));
+    scheduler.finished(&down, answer(), at(now));
     for _ in 0..3 {
         assert_eq!(*scheduler.next(at(now)).unwrap(), overdue);
-        let told = scheduler.started(&down.next_hop, at(1), at(now));
+        let told = scheduler.started(&down, at(1), at(now));
         assert_eq!(told, answer());
     }
     assert_eq!(scheduler.next(at(now)), None, "the limit of the lane");
     scheduler.update(change(&overdue, None));
     for _ in 0..3 {
-        scheduler.finished(&down.next_hop, answer(), at(now));
+        scheduler.finished(&down, answer(), at(now));
     }
     assert_eq!(scheduler.next_due(), Some(at(now + 4_000)));
 
     // The clock is put back by more than any wait: it is tried at once, not in a while.
     assert_eq!(*scheduler.next(at(5)).unwrap(), down);
-    scheduler.started(&down.next_hop, at(1), at(0));
-    let turn = scheduler.finished(&down.next_hop, None, at(5));
+    scheduler.started(&down, at(1), at(0));
+    let turn = scheduler.finished(&down, None, at(5));
     assert_eq!(turn, Some(Turn::Open));
     for _ in 0..3 {
         assert_eq!(*scheduler.next(at(5)).unwrap(), down);
-        scheduler.started(&down.next_hop, at(1), at(0));
+        scheduler.started(&down, at(1), at(0));
     }
     assert_eq!(scheduler.next(at(5)), None, "the limit of the lane");
 }
@@ -335,8 +350,8 @@ fn a_shut_lane_without_mail_is_forgotten() {
     scheduler.update(change(&line, Some((1, 1))));
     while scheduler.unreachable() == 0 {
         scheduler.next(at(10)).unwrap();
-        scheduler.started(&line.next_hop, at(1), at(0));
-        scheduler.finished(&line.next_hop, answer(), at(10));
+        scheduler.started(&line, at(1), at(0));
+        scheduler.finished(&line, answer(), at(10));
     }
     scheduler.update(change(&line, None));
     assert_eq!(scheduler.next(at(10)), None);
@@ -344,25 +359,148 @@ fn a_shut_lane_without_mail_is_forgotten() {
     assert_eq!(scheduler.next_due(), None);
 }
 
+#[test]
+fn a_full_house_of_others_leaves_room_for_very_high() {
+    let mut scheduler = Scheduler::new(Limits {
+        simultaneous_max: 10,
+        per_next_hop_max: 4,
+        very_high_slots: 1,
+        very_high_slots_per_next_hop: 1,
+        ..limits()
+    });
+    for lane in 1..=4 {
+        scheduler.update(change(
+            &line(lane, Class::Normal, 1),
+            Some((1, lane.into())),
+        ));
+    }
+    let mut started = 0;
+    while let Some(next) = scheduler.next(at(5)) {
+        scheduler.started(&next, at(1), at(5));
+        started += 1;
+    }
+    assert_eq!(started, 9, "three in each of three lanes");
+    let urgent = line(1, Class::VeryHigh, 1);
+    scheduler.update(change(&urgent, Some((5, 9))));
+    assert_eq!(*scheduler.next(at(5)).unwrap(), urgent);
+    scheduler.started(&urgent, at(5), at(5));
+    assert_eq!(scheduler.next(at(5)), None);
+    assert_eq!(scheduler.active(), 10);
+}
+
+#[test]
+fn while_others_are_held_only_very_high_starts() {
+    let mut scheduler = scheduler(10, 10);
+    let (high, urgent) = (line(1, Class::High, 1), line(2, Class::VeryHigh, 1));
+    scheduler.update(change(&high, Some((1, 1))));
+    scheduler.hold_below(true);
+    assert_eq!(scheduler.next(at(5)), None);
+    scheduler.update(change(&urgent, Some((2, 2))));
+    assert_eq!(*scheduler.next(at(5)).unwrap(), urgent);
+    scheduler.update(change(&urgent, None));
+    scheduler.hold_below(false);
+    assert_eq!(*scheduler.next(at(5)).unwrap(), high);
+}
+
+#[test]
+fn very_high_goes_by_acceptance_whoever_sends_it() {
+    let mut scheduler = scheduler(100, 100);
+    let lines: Vec<Line> = (0..4)
+        .map(|user| line(user, Class::VeryHigh, user))
+        .collect();
+    let mut waiting: Vec<u64> = vec![3, 1, 2, 4];
+    for (line, sequence) in lines.iter().zip(&waiting) {
+        scheduler.update(change(line, Some((1, *sequence))));
+    }
+    waiting.sort_unstable();
+    for sequence in waiting {
+        let next = scheduler.next(at(5)).unwrap();
+        let user = [3, 1, 2, 4].iter().position(|it| *it == sequence).unwrap();
+        assert_eq!(*next, lines[user]);
+        scheduler.started(&next, at(1), at(5));
+        scheduler.update(change(&next, None));
+    }
+}
+
+#[test]
+fn a_backlog_of_one_user_does_not_delay_another_one_beyond_its_turn() {
+    let mut scheduler = scheduler(1_000, 1_000);
+    let bulk = line(1, Class::Normal, 1);
+    scheduler.update(change(&bulk, Some((1, 1))));
+    for _ in 0..500 {
+        scheduler.started(&bulk, at(1), at(5));
+    }
+    // Accepted long after the backlog, in a lane of its own or in the same one.
+    for single in [line(2, Class::Normal, 2), line(1, Class::Normal, 3)] {
+        scheduler.update(change(&single, Some((4, 20_000))));
+        assert_eq!(*scheduler.next(at(5)).unwrap(), single);
+        scheduler.started(&single, at(4), at(5));
+        scheduler.update(change(&single, None));
+        assert_eq!(*scheduler.next(at(5)).unwrap(), bulk);
+        scheduler.started(&bulk, at(1), at(5));
+    }
+}
+
+#[test]
+fn under_load_each_class_keeps_its_share_and_the_last_is_never_starved() {
+    let mut scheduler = scheduler(1, 1);
+    let lines = Class::ALL.map(|class| line(1, class, 1));
+    for line in &lines[1..] {
+        scheduler.update(change(line, Some((1, line.class.number().into()))));
+    }
+    let mut served = [0; 5];
+    for _ in 0..1_500 {
+        let next = scheduler.next(at(5)).unwrap();
+        scheduler.started(&next, at(1), at(5));
+        scheduler.finished(&next, None, at(5));
+        served[index(next.class)] += 1;
+    }
+    assert_eq!(served, [0, 800, 400, 200, 100]);
+}
+
 /// The same decisions, made by looking at everything.
 struct Naive {
     limits: Limits,
+    order: Order,
     heads: Vec<(Line, Place)>,
-    active: Vec<NextHop>,
+    active: Vec<Line>,
+    is_held: bool,
 }
 
 impl Naive {
+    fn has_room(&self, line: &Line, in_lane: bool) -> bool {
+        let (max, kept) = match in_lane {
+            true => (
+                self.limits.per_next_hop_max,
+                self.limits.very_high_slots_per_next_hop,
+            ),
+            false => (self.limits.simultaneous_max, self.limits.very_high_slots),
+        };
+        let among = |active: &&Line| !in_lane || active.next_hop == line.next_hop;
+        let all = self.active.iter().filter(among);
+        let below = all.clone().filter(|active| active.class != Class::VeryHigh);
+        all.count() < max
+            && (line.class == Class::VeryHigh || below.count() < max.saturating_sub(kept))
+    }
+
     fn next(&self, now: Timestamp) -> Option<Line> {
-        if self.active.len() >= self.limits.simultaneous_max {
-            return None;
-        }
-        let in_lane = |lane: &NextHop| self.active.iter().filter(|a| *a == lane).count();
-        self.heads
+        let can_go = |line: &Line| {
+            (line.class == Class::VeryHigh || !self.is_held)
+                && self.has_room(line, false)
+                && self.has_room(line, true)
+        };
+        let ready = self
+            .heads
             .iter()
-            .filter(|(_, place)| place.due <= now)
-            .filter(|(line, _)| in_lane(&line.next_hop) < self.limits.per_next_hop_max)
-            .min_by_key(|(line, place)| (line.class, *place, line.clone()))
-            .map(|(line, _)| line.clone())
+            .filter(|(line, place)| place.due <= now && can_go(line));
+        let ready: Vec<_> = ready.collect();
+        let class = self
+            .order
+            .choose(|class| ready.iter().any(|(line, _)| line.class == class))?;
+        let of_class = ready.into_iter().filter(|(line, _)| line.class == class);
+        let first =
+            of_class.min_by_key(|(line, place)| (self.order.rank(line, *place), line.clone()));
+        first.map(|(line, _)| line.clone())
     }
 
     fn next_due(&self, now: Timestamp) -> Option<Timestamp> {
@@ -385,6 +523,7 @@ enum Step {
     Finish {
         which: prop::sample::Index,
     },
+    Hold(bool),
     Pass {
         milliseconds: u64,
     },
@@ -397,6 +536,7 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(lane, class, user, head)| Step::Head { lane, class, user, head }),
         4 => prop::option::weighted(0.7, 0..200u64).prop_map(|then| Step::Claim { then }),
         2 => any::<prop::sample::Index>().prop_map(|which| Step::Finish { which }),
+        1 => any::<bool>().prop_map(Step::Hold),
         1 => (0..40u64).prop_map(|milliseconds| Step::Pass { milliseconds }),
     ]
 }
@@ -404,14 +544,22 @@ fn step() -> impl Strategy<Value = Step> {
 proptest! {
     #[test]
     fn decides_as_looking_at_everything_would(
-        simultaneous_max in 1..6usize,
-        per_next_hop_max in 1..4usize,
-        steps in prop::collection::vec(step(), 1..200),
+        (simultaneous_max, per_next_hop_max) in (1..6usize, 1..4usize),
+        (very_high_slots, very_high_slots_per_next_hop) in (0..3usize, 0..2usize),
+        is_strict in any::<bool>(),
+        steps in prop::collection::vec(step(), 1..300),
     ) {
-        let per_next_hop_interval = Duration::ZERO;
-        let limits = Limits { simultaneous_max, per_next_hop_max, per_next_hop_interval };
+        let limits = Limits {
+            simultaneous_max,
+            per_next_hop_max,
+            very_high_slots,
+            very_high_slots_per_next_hop,
+            per_next_hop_interval: Duration::ZERO,
+            classes: if is_strict { ClassRule::Strict } else { ClassRule::default() },
+        };
         let mut scheduler = Scheduler::new(limits);
-        let mut naive = Naive { limits, heads: Vec::new(), active: Vec::new() };
+        let order = Order::new(limits.classes);
+        let mut naive = Naive { limits, order, heads: Vec::new(), active: Vec::new(), is_held: false };
         let mut now = 0;
         let mut sequence = 0;
         let mut set = |scheduler: &mut Scheduler, naive: &mut Naive, line: &Line, due: Option<u64>| {
@@ -431,14 +579,19 @@ proptest! {
                     prop_assert_eq!(&next, &naive.next(at(now)));
                     prop_assert_eq!(scheduler.next_due(), naive.next_due(at(now)));
                     if let Some(line) = next {
-                        scheduler.started(&line.next_hop, at(1), at(now));
-                        naive.active.push(line.next_hop.clone());
+                        scheduler.started(&line, at(1), at(now));
+                        naive.order.serve(&line);
+                        naive.active.push(line.clone());
                         set(&mut scheduler, &mut naive, &line, then);
                     }
                 }
                 Step::Finish { which } if !naive.active.is_empty() => {
-                    let lane = naive.active.swap_remove(which.index(naive.active.len()));
-                    scheduler.finished(&lane, None, at(now));
+                    let line = naive.active.swap_remove(which.index(naive.active.len()));
+                    scheduler.finished(&line, None, at(now));
+                }
+                Step::Hold(is_held) => {
+                    naive.is_held = is_held;
+                    scheduler.hold_below(is_held);
                 }
                 Step::Finish { .. } => {}
                 Step::Pass { milliseconds } => now += milliseconds,

@@ -162,6 +162,39 @@ enum Event<'a> {
         #[serde(borrow)]
         next_hop: Hop<'a>,
     },
+    Paused {
+        #[serde(borrow)]
+        next_hop: Hop<'a>,
+        cause: u128,
+        times: u32,
+        took: Duration,
+        end: PauseEnd,
+    },
+}
+
+#[derive(Clone, Copy, Serialize, Deserialize)]
+enum PauseEnd {
+    Resumed,
+    Ceiling,
+    Broken,
+}
+
+impl PauseEnd {
+    fn of(end: message::PauseEnd) -> Self {
+        match end {
+            message::PauseEnd::Resumed => Self::Resumed,
+            message::PauseEnd::Ceiling => Self::Ceiling,
+            message::PauseEnd::Broken => Self::Broken,
+        }
+    }
+
+    fn read(self) -> message::PauseEnd {
+        match self {
+            Self::Resumed => message::PauseEnd::Resumed,
+            Self::Ceiling => message::PauseEnd::Ceiling,
+            Self::Broken => message::PauseEnd::Broken,
+        }
+    }
 }
 
 impl<'a> Host<'a> {
@@ -247,6 +280,19 @@ impl<'a> Event<'a> {
                     .collect(),
                 unknown: *unknown,
             },
+            message::Event::Paused {
+                next_hop,
+                cause,
+                times,
+                took,
+                end,
+            } => Self::Paused {
+                next_hop: Hop::of(next_hop),
+                cause: cause.to_bits(),
+                times: *times,
+                took: *took,
+                end: PauseEnd::of(*end),
+            },
             message::Event::Interrupted { next_hop } => Self::Interrupted {
                 next_hop: Hop::of(next_hop),
             },
@@ -315,6 +361,19 @@ impl<'a> Event<'a> {
                     })
                     .collect::<Result<_, Damage>>()?,
                 unknown: *unknown,
+            },
+            Self::Paused {
+                next_hop,
+                cause,
+                times,
+                took,
+                end,
+            } => message::Event::Paused {
+                next_hop: next_hop.read(),
+                cause: MessageId::from_bits(*cause),
+                times: *times,
+                took: *took,
+                end: end.read(),
             },
             Self::Interrupted { next_hop } => message::Event::Interrupted {
                 next_hop: next_hop.read(),
