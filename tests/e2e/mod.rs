@@ -16,6 +16,7 @@ mod metrics;
 mod misbehaving;
 mod notification;
 mod packaging;
+mod pausing;
 mod peers;
 mod policy;
 mod priority;

@@ -39,6 +39,14 @@ impl Postfix {
         Self::start_with(ip, more)
     }
 
+    /// One that is overloaded, and so waits for ten seconds, and for its whole request no longer than that and what
+    /// 500 octets a second add.
+    pub fn start_under_stress(ip: IpAddr) -> Postfix {
+        let more = "smtpd_timeout = 10s\nsmtpd_per_request_deadline = yes\n\
+                    smtpd_min_data_rate = 500\n";
+        Self::start_with(ip, more.to_owned())
+    }
+
     fn start_with(ip: IpAddr, more: String) -> Postfix {
         let folder = tempfile::tempdir().unwrap();
         // Its parts run as users of their own.
