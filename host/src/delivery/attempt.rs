@@ -298,12 +298,13 @@ impl<'a> Course<'a> {
         if let Some(place) = self.place.take().filter(|place| place.is_at(host)) {
             return Ok(Given::Place(place));
         }
-        if deliverer.room.is_full(host) {
+        let class = self.message.class;
+        if deliverer.room.is_full(host, class) {
             deliverer.pool.make_room_at(host);
         }
         let within = self.patience;
         let begun = Instant::now();
-        let given = deliverer.room.take(host, within).await;
+        let given = deliverer.room.take(host, class, within).await;
         self.patience = within.saturating_sub(begun.elapsed());
         let contact = match given {
             Ok(given) => return Ok(given),

@@ -3,7 +3,7 @@
 //! A large receiver takes the mail of thousands of domains, each of which is a lane of its own. What bounds the
 //! connections to its hosts stands here: a [`Place`] is had before a connection is opened, and given back when it
 //! is closed. Who waits for a place gets one that is given back, or a connection that somebody is done with,
-//! first come, first served. Only so many wait at a host as may have a place there, since each holds a delivery slot
+//! very-high mail first, then first come, first served; some places are only for very-high mail. Only so many wait at a host as may have a place there, since each holds a delivery slot
 //! that another host could use: the others are sent away at once, to come again. That all places are taken does not
 //! say that the host can be reached: a connection that is still being opened has a place as well, so those that are
 //! open are counted. Smarthosts have no need of it, since all mail of one is one lane.
@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::connection::Connection;
+use crate::message::{Class, kept_for_very_high};
 
 /// Places at hosts.
 pub(super) struct Room {
@@ -30,7 +31,13 @@ struct Host {
     taken: usize,
     /// Those of them whose connection is open.
     open: usize,
-    waiting: VecDeque<oneshot::Sender<Given>>,
+    /// With very-high mail, and below it.
+    waiting: [VecDeque<oneshot::Sender<Given>>; 2],
+}
+
+/// Which of those who wait, and may have how many places.
+fn rank(class: Class) -> usize {
+    usize::from(class != Class::VeryHigh)
 }
 
 /// What somebody gets who has waited.
@@ -72,24 +79,26 @@ impl Room {
     pub(super) async fn take(
         self: &Arc<Self>,
         host: IpAddr,
+        class: Class,
         within: Duration,
     ) -> Result<Given, NoPlace> {
         let host = host.to_canonical();
         let given = {
             let mut hosts = self.lock();
             let at = hosts.entry(host).or_default();
-            if at.taken < self.per_host_max {
+            if at.taken < self.places(class) {
                 at.taken += 1;
                 return Ok(Given::Place(self.place(host)));
             }
-            at.waiting.retain(|waiting| !waiting.is_closed());
+            let waiting = &mut at.waiting[rank(class)];
+            waiting.retain(|waiting| !waiting.is_closed());
             // These come to their turn when each of those before them has sent one message.
-            if at.waiting.len() >= self.per_host_max {
+            if waiting.len() >= self.per_host_max {
                 let takes_mail = at.open > 0;
                 return Err(NoPlace::Crowded { takes_mail });
             }
             let (sender, receiver) = oneshot::channel();
-            at.waiting.push_back(sender);
+            waiting.push_back(sender);
             receiver
         };
         match timeout(within, given).await {
@@ -101,11 +110,19 @@ impl Room {
         }
     }
 
-    /// Whether no place at the host is free.
-    pub(super) fn is_full(&self, host: IpAddr) -> bool {
+    /// Whether no place at the host is free for mail of that class.
+    pub(super) fn is_full(&self, host: IpAddr, class: Class) -> bool {
         let hosts = self.lock();
         let at = hosts.get(&host.to_canonical());
-        at.is_some_and(|at| at.taken >= self.per_host_max)
+        at.is_some_and(|at| at.taken >= self.places(class))
+    }
+
+    /// How many places there are for mail of a class, whatever class has those that are taken.
+    fn places(&self, class: Class) -> usize {
+        match class {
+            Class::VeryHigh => self.per_host_max,
+            _ => self.per_host_max - kept_for_very_high(self.per_host_max),
+        }
     }
 
     /// Hands a connection that is ready to who waits for one to its host; back, if nobody does.
@@ -129,7 +146,13 @@ impl Room {
     }
 
     fn next_waiting(&self, host: IpAddr) -> Option<oneshot::Sender<Given>> {
-        self.lock().get_mut(&host)?.waiting.pop_front()
+        let mut hosts = self.lock();
+        let at = hosts.get_mut(&host)?;
+        let [very_high, below] = &mut at.waiting;
+        // What is given to him is one of those that are taken.
+        let has_room = at.taken <= self.places(Class::VeryLow);
+        let next = very_high.pop_front();
+        next.or_else(|| has_room.then(|| below.pop_front()).flatten())
     }
 
     /// A connection to the host is not open any more.
@@ -214,26 +237,30 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn places_are_limited_per_host_and_come_back() {
         let room = Room::new(2);
-        let first = room.take(host(1), SECOND).await;
-        let second = room.take(host(1), SECOND).await;
+        let first = room.take(host(1), Class::VeryHigh, SECOND).await;
+        let second = room.take(host(1), Class::VeryHigh, SECOND).await;
         assert!(first.is_ok() && second.is_ok());
         let mapped = "::ffff:0.0.0.1".parse().unwrap();
         assert_eq!(
-            room.take(mapped, SECOND).await.err(),
+            room.take(mapped, Class::VeryHigh, SECOND).await.err(),
             Some(NoPlace::InVain { takes_mail: false })
         );
-        assert!(room.take(host(2), SECOND).await.is_ok());
+        assert!(room.take(host(2), Class::VeryHigh, SECOND).await.is_ok());
         // One that gave up before is passed over.
         let (given_up, given, ()) = tokio::join!(
-            room.take(host(1), Duration::ZERO),
-            room.take(host(1), SECOND),
+            room.take(host(1), Class::VeryHigh, Duration::ZERO),
+            room.take(host(1), Class::VeryHigh, SECOND),
             async {
                 tokio::time::sleep(SECOND / 2).await;
                 drop(first);
             }
         );
         assert!(given_up.is_err() && given.is_ok());
-        assert!(room.take(host(1), Duration::ZERO).await.is_err());
+        assert!(
+            room.take(host(1), Class::VeryHigh, Duration::ZERO)
+                .await
+                .is_err()
+        );
         drop((given, second));
         assert!(room.lock().is_empty(), "a host without places is forgotten");
     }
@@ -242,23 +269,23 @@ mod tests {
     async fn as_many_wait_as_may_have_a_place_and_the_others_are_sent_away_at_once() {
         let room = Room::new(2);
         let taken = [
-            room.take(host(1), SECOND).await,
-            room.take(host(1), SECOND).await,
+            room.take(host(1), Class::VeryHigh, SECOND).await,
+            room.take(host(1), Class::VeryHigh, SECOND).await,
         ];
         let begun = tokio::time::Instant::now();
         let sent_away = async {
             // Once the others wait.
             tokio::task::yield_now().await;
             assert_eq!(
-                room.take(host(1), SECOND).await.err(),
+                room.take(host(1), Class::VeryHigh, SECOND).await.err(),
                 Some(NoPlace::Crowded { takes_mail: false })
             );
             assert!(begun.elapsed().is_zero());
             drop(taken);
         };
         let (one, two, ()) = tokio::join!(
-            room.take(host(1), SECOND),
-            room.take(host(1), SECOND),
+            room.take(host(1), Class::VeryHigh, SECOND),
+            room.take(host(1), Class::VeryHigh, SECOND),
             sent_away
         );
         assert!(one.is_ok() && two.is_ok());
@@ -267,8 +294,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_host_takes_mail_as_long_as_a_connection_is_open() {
         let room = Room::new(1);
-        let sent_away = async || room.take(host(1), SECOND).await.err();
-        let Ok(Given::Place(mut place)) = room.take(host(1), SECOND).await else {
+        let sent_away = async || room.take(host(1), Class::VeryHigh, SECOND).await.err();
+        let Ok(Given::Place(mut place)) = room.take(host(1), Class::VeryHigh, SECOND).await else {
             panic!("no place");
         };
         let in_vain = |takes_mail| Some(NoPlace::InVain { takes_mail });
@@ -277,9 +304,41 @@ mod tests {
         place.opened();
         assert_eq!(sent_away().await, in_vain(true));
         // Who gets the place has yet to open a connection.
-        let (next, ()) = tokio::join!(room.take(host(1), SECOND), async { drop(place) });
+        let (next, ()) = tokio::join!(room.take(host(1), Class::VeryHigh, SECOND), async {
+            drop(place)
+        });
         assert_eq!(sent_away().await, in_vain(false));
         drop(next);
         assert!(room.lock().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn very_high_mail_has_a_place_when_all_others_have_theirs_and_is_given_the_next_one() {
+        let room = Room::new(4);
+        let take = |class| room.take(host(1), class, SECOND);
+        let mut below = Vec::new();
+        for _ in 0..3 {
+            below.push(take(Class::High).await);
+        }
+        assert!(below.iter().all(Result::is_ok) && room.is_full(host(1), Class::High));
+        assert!(take(Class::High).await.is_err());
+        let very_high = take(Class::VeryHigh).await;
+        assert!(very_high.is_ok());
+        // Who waits below it gives way to one that comes later, and gets no place that is kept.
+        let (first, second, ()) = tokio::join!(take(Class::High), take(Class::VeryHigh), async {
+            tokio::time::sleep(SECOND / 2).await;
+            below.pop();
+        });
+        assert!(first.is_err() && second.is_ok());
+        let (first, ()) = tokio::join!(take(Class::High), async {
+            tokio::task::yield_now().await;
+            drop(second);
+        });
+        assert!(first.is_err());
+        let (first, ()) = tokio::join!(take(Class::High), async {
+            tokio::task::yield_now().await;
+            drop(very_high);
+        });
+        assert!(first.is_ok());
     }
 }

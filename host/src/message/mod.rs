@@ -33,6 +33,6 @@ pub use route::{
     HostPort, NotAHostPort, NotAPattern, NotSenders, Pattern, Route, Routes, SMTP_PORT, Senders,
     Source,
 };
-pub use share::{ClassRule, ClassShares, Turns, WEIGHT_MAX};
+pub use share::{ClassRule, ClassShares, Turns, WEIGHT_MAX, kept_for_very_high};
 pub use time::Timestamp;
 pub use trail::{Event, TrailEntry};

@@ -31,6 +31,15 @@ impl Default for ClassRule {
     }
 }
 
+/// How many of so many places are kept free for very-high mail, so that a full house of slow sends cannot keep it out:
+/// a tenth and at least one, where that leaves the others one.
+pub fn kept_for_very_high(places: usize) -> usize {
+    match places {
+        0 | 1 => 0,
+        places => places.div_ceil(10),
+    }
+}
+
 /// Decides between classes: very high first, the others by their rule.
 #[derive(Clone, Debug, Default)]
 pub struct ClassShares {

@@ -14,6 +14,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+/// Octets that the system takes of a connection beyond what is on its way: with its usual megabytes a send that is to be
+/// paused would go on for as long as those take.
+#[cfg(target_os = "linux")]
+const UNSENT_OCTETS_MAX: u32 = 16 * 1024;
+
 /// A connection, whatever carries it.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
@@ -66,6 +71,8 @@ impl Dialer {
                 let stream = TcpStream::connect(address).await?;
                 // Commands are gathered before they are written: waiting for more only delays them.
                 stream.set_nodelay(true)?;
+                #[cfg(target_os = "linux")]
+                socket2::SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_OCTETS_MAX)?;
                 Ok(Box::new(stream))
             }
             Way::Memory(network) => match network(address) {

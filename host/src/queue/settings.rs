@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use super::retry::Schedule;
 use super::scheduler::Limits;
 use super::settle::Rules;
-use crate::message::ClassRule;
+use crate::message::{ClassRule, kept_for_very_high};
 
 /// The queue's settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,8 +102,8 @@ impl Settings {
         Limits {
             simultaneous_max: self.simultaneous_max,
             per_next_hop_max: self.per_next_hop_max,
-            very_high_slots: very_high_slots(self.simultaneous_max),
-            very_high_slots_per_next_hop: very_high_slots(self.per_next_hop_max),
+            very_high_slots: kept_for_very_high(self.simultaneous_max),
+            very_high_slots_per_next_hop: kept_for_very_high(self.per_next_hop_max),
             per_next_hop_interval: self.per_next_hop_interval,
             classes: self.classes,
         }
@@ -118,15 +118,6 @@ impl Settings {
             delay_warning_after: self.delay_warning_after,
             delay_warning_unasked: self.delay_warning_unasked,
         }
-    }
-}
-
-/// How many of so many places are kept free for very-high mail: a tenth and at least one, where that leaves the others
-/// one.
-fn very_high_slots(places: usize) -> usize {
-    match places {
-        0 | 1 => 0,
-        places => places.div_ceil(10),
     }
 }
 
