@@ -150,13 +150,13 @@ fn a_start_names_the_key_and_line_of_a_certificate_and_of_a_component() {
 }
 
 #[test]
-fn a_setting_that_has_no_effect_yet_is_noted_and_the_configuration_is_good() {
-    let check = with_configuration("[delivery]\npause_ceiling = \"10s\"\n", &["check"]);
+fn what_was_perhaps_not_meant_is_noted_and_the_configuration_is_good() {
+    let check = with_configuration("[dns]\nservers = [\"::1:53\"]\n", &["check"]);
     assert!(check.status.success());
     assert_eq!(
         said(&check),
-        "outpost: outpost.toml: note: line 2: delivery.pause_ceiling: has no effect in this \
-         version (default: 1m)\n"
+        "outpost: outpost.toml: note: line 2: dns.servers: has `::1:53`, which is read as an address alone; \
+         with a port it is written \"[ADDRESS]:PORT\"\n"
     );
 }
 

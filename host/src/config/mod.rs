@@ -104,7 +104,7 @@ pub struct Reading {
     pub config: Config,
     /// Everything that is wrong, in the order of the lines. It can be served when there is nothing.
     pub mistakes: Vec<Mistake>,
-    /// What is right and should be known all the same: keys that have no effect yet.
+    /// What is right and should be known all the same: what was perhaps not meant.
     pub notes: Vec<Mistake>,
 }
 
