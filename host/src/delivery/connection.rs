@@ -398,6 +398,7 @@ impl Connection {
             let octets = load.passage.permit(piece.len()).await;
             self.session.write_content(&piece.split_to(octets));
             load.sent.inc_by(u64::try_from(octets).unwrap_or(0));
+            load.passage.sent(octets);
             if piece.is_empty() {
                 break;
             }
@@ -405,7 +406,7 @@ impl Connection {
             if let Some(sent) = self.bring_out().await? {
                 return Ok(Some(sent));
             }
-            load.passage.sent(octets, begun.elapsed());
+            load.passage.took(octets, begun.elapsed());
         }
         Ok(None)
     }

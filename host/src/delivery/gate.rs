@@ -283,10 +283,14 @@ impl Passage {
         }
     }
 
-    /// So many octets of the content were written, and the network has taken them in that time.
-    pub(super) fn sent(&self, octets: usize, took: Duration) {
+    /// So many octets of the content are on their way.
+    pub(super) fn sent(&self, octets: usize) {
         let sent = u64::try_from(octets).unwrap_or(u64::MAX);
         self.live.sent.fetch_add(sent, Ordering::Relaxed);
+    }
+
+    /// The network has taken a piece of so many octets in that time.
+    pub(super) fn took(&self, octets: usize, took: Duration) {
         let piece = self.piece_octets.load(Ordering::Relaxed);
         let next = if took > PIECE_TIME_MAX {
             (octets / 2).clamp(PIECE_OCTETS_MIN, piece)

@@ -114,7 +114,7 @@ pub(super) fn submission(message: Message) -> NewMessage {
             None => deliveries.push(NewDelivery {
                 next_hop,
                 recipients: vec![index],
-                due: message.accepted,
+                due: message.scheduled.unwrap_or(message.accepted),
                 attempts: 0,
                 delay_reported: false,
                 lateness_reported: false,

@@ -107,6 +107,25 @@ impl Stage {
         id
     }
 
+    /// The same, not to be sent before a time has passed.
+    pub(super) async fn accept_due(
+        &self,
+        recipient: &str,
+        class: Class,
+        after: std::time::Duration,
+    ) -> MessageId {
+        let number = u128::from(self.random());
+        let now = self.clock.now();
+        let message = Message {
+            class,
+            scheduled: Some(now.plus(after)),
+            ..message(number, now, &[recipient])
+        };
+        let id = message.id;
+        self.accept(message).await;
+        id
+    }
+
     pub(super) fn fail_claims(&self, count: u32) {
         self.claims_to_fail.store(count, Ordering::Relaxed);
     }

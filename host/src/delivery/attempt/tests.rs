@@ -6,6 +6,7 @@ mod breaks;
 mod chunks;
 mod extensions;
 mod hosts;
+mod pauses;
 mod places;
 mod used;
 

@@ -31,11 +31,11 @@ async fn without_anything_urgent_nobody_waits_and_a_fast_host_gets_large_pieces(
     let mut pieces = Vec::new();
     for _ in 0..4 {
         let octets = passage.permit(1 << 20).await;
-        passage.sent(octets, Duration::ZERO);
+        passage.took(octets, Duration::ZERO);
         pieces.push(octets);
     }
     assert_eq!(pieces, [16_384, 32_768, 65_536, 65_536]);
-    passage.sent(65_536, Duration::from_millis(60));
+    passage.took(65_536, Duration::from_millis(60));
     assert_eq!(
         passage.permit(1 << 20).await,
         32_768,

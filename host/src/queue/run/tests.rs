@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod holds;
+
 use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,0 +1,93 @@
+//! Sends that are paused for a very-high message: what the host gets is what it gets without.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use crate::delivery::Deliverer;
+use crate::delivery::rehearsal::{Act, Certificate, EVERYTHING, Mail, Script, World, brief};
+use crate::message::{Attempt, Class, PauseEnd};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Lines that begin with dots now and then, and no two alike.
+fn long() -> String {
+    let lines = (0..2_000).map(|number| match number % 3 {
+        0 => format!(".{number} with a dot\r\n"),
+        _ => format!("{number} without\r\n"),
+    });
+    format!("Subject: Long\r\n\r\n{}", lines.collect::<String>())
+}
+
+/// Delivers while a very-high message is being sent elsewhere, which begins after a time and moves for five seconds.
+async fn beside_very_high(deliverer: &Deliverer, mail: &Mail, begins_after: Duration) -> Attempt {
+    let urgent = async {
+        sleep(begins_after).await;
+        let mut urgent = Mail::to(&["a@elsewhere.example"]);
+        urgent.message.class = Class::VeryHigh;
+        let passage = deliverer.gate.enter(&urgent.message, &urgent.delivery);
+        let transacting = passage.begin();
+        let pulse = passage.pulse().unwrap();
+        for _ in 0..5 {
+            sleep(SECOND).await;
+            pulse.beat();
+        }
+        drop(transacting);
+    };
+    let (attempt, ()) = tokio::join!(mail.deliver(deliverer), urgent);
+    attempt
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_content_arrives_as_it_is_whether_by_data_in_chunks_or_under_tls() {
+    let certificate = Certificate::new();
+    let with_chunks = [&EVERYTHING[..], &["CHUNKING"]].concat();
+    for (name, script) in [
+        ("DATA", Script::new()),
+        ("BDAT", Script::new().listing(&with_chunks)),
+        ("TLS", Script::new().with_tls(&certificate.server)),
+        (
+            "BDAT under TLS",
+            Script::new()
+                .listing(&with_chunks)
+                .with_tls(&certificate.server),
+        ),
+    ] {
+        let deliverer = World::of(&script).deliverer();
+        let mail = Mail::to(&["a@b.example"]).with_content(long(), 5_000);
+        let begun = Instant::now();
+        let attempt = beside_very_high(&deliverer, &mail, Duration::ZERO).await;
+        assert!(
+            begun.elapsed() >= 5 * SECOND,
+            "{name}: {:?}",
+            begun.elapsed()
+        );
+        assert_eq!(brief(&attempt), ["delivered 250 2.0.0"], "{name}");
+        let seen = script.seen();
+        assert!(seen.contents == [long()], "{name}: not as it was");
+        assert_eq!(seen.connections, 1, "{name}");
+        let [pause] = &attempt.pauses[..] else {
+            panic!("{name}: {:?}", attempt.pauses);
+        };
+        assert_eq!(pause.end, PauseEnd::Resumed, "{name}");
+        assert!(pause.took >= 5 * SECOND, "{name}: {pause:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_send_whose_final_dot_has_left_is_not_paused() {
+    let late = Act::Late(3 * SECOND, "250 2.0.0 Taken\r\n");
+    let script = Script::new().at(".", late);
+    let deliverer = World::of(&script).deliverer();
+    let mail = Mail::to(&["a@b.example"]);
+    let begun = Instant::now();
+    let taken = async {
+        let attempt = mail.deliver(&deliverer).await;
+        (attempt, begun.elapsed())
+    };
+    let other = Mail::to(&["a@b.example"]);
+    let urgent = beside_very_high(&deliverer, &other, SECOND);
+    let ((attempt, took), _) = tokio::join!(taken, urgent);
+    assert_eq!(brief(&attempt), ["delivered 250 2.0.0"]);
+    assert_eq!((attempt.pauses.len(), took), (0, 3 * SECOND));
+}
