@@ -88,9 +88,9 @@ def inflight():
     mail, names, sends = {}, {}, {}
     for event in events:
         at, connection = event["unix_us"] / 1e6, event["connection"]
-        if event["event"] == "command" and event["verb"] == "MAIL":
+        if event["event"] == "command" and event["verb"] == "mail":
             mail[connection] = at
-        elif event["event"] == "command" and event["verb"] == "RCPT":
+        elif event["event"] == "command" and event["verb"] == "rcpt":
             names[connection] = event["address"].strip("<>")
         elif event["event"] == "begin":
             key = (connection, event["message"])
