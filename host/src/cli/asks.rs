@@ -8,10 +8,10 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::options::{
-    AdminCommand, ListCommand, ListFields, PluginCommand, QueuedMail, Remote, ScopeName,
-    TokenCommand, UserCommand, UserFields,
+    AdminCommand, ListCommand, ListFields, PluginCommand, Remote, ScopeName, TokenCommand,
 };
 use super::queue_options::{Change, Filter, QueueCommand, State};
+use super::user_options::{QueuedMail, UserCommand, UserFields};
 use crate::account::Items;
 use crate::admin::client::Ask;
 use crate::admin::items::ItemsInput;

@@ -18,6 +18,7 @@ mod sink;
 mod tests;
 mod text;
 mod transfer;
+mod user_options;
 
 pub use backup::{BackupCommand, RestoreCommand, RestoreError, print_configuration, restore};
 pub use options::{Cli, Command, Remote};

@@ -7,9 +7,10 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::backup;
-use super::options::{AdminCommand, ListCommand, PluginCommand, Remote, TokenCommand, UserCommand};
+use super::options::{AdminCommand, ListCommand, PluginCommand, Remote, TokenCommand};
 use super::queue_options::{Change, Filter, QueueCommand};
 use super::text::{Table, cut, deliveries, facts, items};
+use super::user_options::UserCommand;
 use crate::admin::Removed;
 use crate::admin::connection::{Certificate, Connection};
 use crate::admin::lists::{ListDocument, ListsDocument};
