@@ -2,10 +2,14 @@
 
 use std::fmt;
 
+use super::allowance::check_class;
 use super::items::shown;
 use super::name::{check_plain_name, check_user_name};
 use super::rules::{parse_domains, parse_senders};
-use super::{DEFAULT_LIST, FieldProblem, Items, SenderRules, keep};
+use super::{
+    Allowance, AllowanceChange, AllowancePatch, DEFAULT_LIST, FieldProblem, Items, SenderRules,
+    Spent, keep,
+};
 use crate::message::{Address, Class, Timestamp};
 
 /// Longest note. It is kept in memory with its user.
@@ -48,6 +52,10 @@ pub struct User {
     pub note: String,
     /// What the user may send as.
     pub rules: SenderRules,
+    /// How urgent the user's mail may be.
+    pub allowance: Allowance,
+    /// What is spent of the user's very-high messages; nothing where they are not counted.
+    pub spent: Spent,
     /// The hash of the password.
     pub password_hash: PasswordHash,
     /// A number that no login of this name has had before. It changes when a login becomes void:
@@ -56,7 +64,7 @@ pub struct User {
     pub credential_epoch: u64,
     /// When the user was made.
     pub created: Timestamp,
-    /// When anything but the last login last changed.
+    /// When anything but the last login and what is spent last changed.
     pub changed: Timestamp,
     /// When the password was last set.
     pub password_changed: Timestamp,
@@ -85,6 +93,8 @@ impl User {
             priority: new.priority,
             note: new.note,
             rules: new.rules,
+            allowance: new.allowance,
+            spent: Spent::default(),
             password_hash,
             credential_epoch,
             created: now,
@@ -112,6 +122,8 @@ impl User {
             priority: change.priority.unwrap_or(self.priority),
             note: change.note.unwrap_or_else(|| self.note.clone()),
             rules: self.rules.replaced(change.domains, change.senders),
+            allowance: self.allowance.changed(change.allowance),
+            spent: self.spent,
             password_hash: self.password_hash.clone(),
             credential_epoch: if void {
                 next_epoch()
@@ -143,6 +155,12 @@ impl User {
         }
     }
 
+    /// How many very-high messages the user has left at `now`; none where they are not counted.
+    pub fn very_high_left(&self, now: Timestamp) -> Option<u32> {
+        let per_hour = self.allowance.very_high_per_hour()?;
+        Some(self.spent.left(per_hour, now))
+    }
+
     /// What a password is verified against: nothing for a user who may not log in.
     pub fn login_hash(&self) -> Option<&PasswordHash> {
         self.active.then_some(&self.password_hash)
@@ -166,6 +184,8 @@ pub struct UserDraft {
     pub authorized_domains: Items,
     /// Authorized senders.
     pub authorized_senders: Items,
+    /// How urgent its mail may be; any where nothing is said.
+    pub allowance: AllowancePatch,
 }
 
 /// An active user with a generated name, who may not send as anybody.
@@ -179,6 +199,7 @@ impl Default for UserDraft {
             note: String::new(),
             authorized_domains: Items::default(),
             authorized_senders: Items::default(),
+            allowance: AllowancePatch::default(),
         }
     }
 }
@@ -192,6 +213,7 @@ pub struct NewUser {
     priority: Class,
     note: String,
     rules: SenderRules,
+    allowance: Allowance,
 }
 
 impl UserDraft {
@@ -206,19 +228,22 @@ impl UserDraft {
         }
         let list = self.list.unwrap_or_else(|| DEFAULT_LIST.to_owned());
         problems.extend(check_plain_name("list", &list).err());
-        let priority = self.priority.map_or(Ok(Class::Normal), check_priority);
+        let class = |number| check_class(User::PRIORITY, number);
+        let priority = self.priority.map_or(Ok(Class::Normal), class);
         let priority = keep(priority, &mut problems);
         problems.extend(check_note(&self.note).err());
         let rules = SenderRules::parse(&self.authorized_domains, &self.authorized_senders);
         let rules = keep(rules, &mut problems);
-        match (priority, rules) {
-            (Some(priority), Some(rules)) if problems.is_empty() => Ok(NewUser {
+        let allowance = keep(self.allowance.check(), &mut problems);
+        match (priority, rules, allowance) {
+            (Some(priority), Some(rules), Some(change)) if problems.is_empty() => Ok(NewUser {
                 name: self.name,
                 list,
                 active: self.active,
                 priority,
                 note: self.note,
                 rules,
+                allowance: Allowance::default().changed(change),
             }),
             _ => Err(problems),
         }
@@ -262,6 +287,8 @@ pub struct UserPatch {
     pub authorized_domains: Option<Items>,
     /// Authorized senders, all of them.
     pub authorized_senders: Option<Items>,
+    /// How urgent its mail may be.
+    pub allowance: AllowancePatch,
 }
 
 /// A change to a user, checked.
@@ -274,6 +301,7 @@ pub struct UserChange {
     note: Option<String>,
     domains: Option<Vec<String>>,
     senders: Option<Vec<Address>>,
+    allowance: AllowanceChange,
 }
 
 impl UserPatch {
@@ -292,14 +320,18 @@ impl UserPatch {
         if let Some(note) = &self.note {
             problems.extend(check_note(note).err());
         }
-        let priority = self.priority.map(check_priority).transpose();
+        let class = |number| check_class(User::PRIORITY, number);
+        let priority = self.priority.map(class).transpose();
         let priority = keep(priority, &mut problems);
         let domains = self.authorized_domains.as_ref().map(parse_domains);
         let domains = keep(domains.transpose(), &mut problems);
         let senders = self.authorized_senders.as_ref().map(parse_senders);
         let senders = keep(senders.transpose(), &mut problems);
-        match (priority, domains, senders) {
-            (Some(priority), Some(domains), Some(senders)) if problems.is_empty() => {
+        let allowance = keep(self.allowance.check(), &mut problems);
+        match (priority, domains, senders, allowance) {
+            (Some(priority), Some(domains), Some(senders), Some(allowance))
+                if problems.is_empty() =>
+            {
                 Ok(UserChange {
                     name: self.name,
                     list: self.list,
@@ -308,6 +340,7 @@ impl UserPatch {
                     note: self.note,
                     domains,
                     senders,
+                    allowance,
                 })
             }
             _ => Err(problems),
@@ -341,16 +374,6 @@ impl UserChange {
             ..self
         }
     }
-}
-
-fn check_priority(number: i64) -> Result<Class, Option<FieldProblem>> {
-    u8::try_from(number)
-        .ok()
-        .and_then(Class::from_number)
-        .ok_or_else(|| {
-            let text = format!("{number} is not a priority: write 1 (very high) to 5 (very low)");
-            Some(FieldProblem::new(User::PRIORITY, text))
-        })
 }
 
 fn check_note(note: &str) -> Result<(), FieldProblem> {

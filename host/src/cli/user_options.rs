@@ -7,10 +7,21 @@ use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 
 use super::options::{Named, Output};
 use super::transfer::{ExportCommand, ImportCommand};
+use crate::account::VERY_HIGH_PER_HOUR_MAX;
 
 /// What `outpost user set` can change; without any of them it was not meant.
-const CHANGES: [&str; 8] = [
-    "rename", "list", "priority", "domains", "senders", "note", "inactive", "active",
+const CHANGES: [&str; 11] = [
+    "rename",
+    "list",
+    "priority",
+    "domains",
+    "senders",
+    "note",
+    "carriers",
+    "ceiling",
+    "very_high_per_hour",
+    "inactive",
+    "active",
 ];
 
 /// `outpost user …`
@@ -51,7 +62,7 @@ pub enum UserCommand {
     /// Change a user
     #[command(
         group(ArgGroup::new("change").args(CHANGES).required(true).multiple(true)),
-        after_help = "What is not named stays. --domains and --senders replace what was there; \"\" empties them."
+        after_help = "What is not named stays. --domains, --senders and --carriers replace what was there; \"\" empties them."
     )]
     Set {
         /// Its name
@@ -115,6 +126,36 @@ pub struct UserFields {
     /// A note for administrators; it never leaves the relay
     #[arg(long, value_name = "TEXT")]
     pub note: Option<String>,
+    /// Carriers of a priority that count, separated by ";": "MT-PRIORITY;X-Priority"; all for any of them, "" for none
+    #[arg(long, value_name = "CARRIERS|all")]
+    pub carriers: Option<String>,
+    /// The most urgent class that its mail may have: 1 to 5; none for any
+    #[arg(long, value_name = "1-5|none", value_parser = number_or_none::<1, 5>)]
+    pub ceiling: Option<Limit>,
+    /// How many very-high messages it has in an hour, and at once; more are accepted as high; none for any number
+    #[arg(long, value_name = "N|none", value_parser = number_or_none::<1, { VERY_HIGH_PER_HOUR_MAX }>)]
+    pub very_high_per_hour: Option<Limit>,
+}
+
+/// A limit that may be taken away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// None.
+    Unlimited,
+    /// So many.
+    To(u32),
+}
+
+/// `none`, or a number within these bounds.
+fn number_or_none<const MIN: u32, const MAX: u32>(text: &str) -> Result<Limit, String> {
+    if text == "none" {
+        return Ok(Limit::Unlimited);
+    }
+    text.parse()
+        .ok()
+        .filter(|number| (MIN..=MAX).contains(number))
+        .map(Limit::To)
+        .ok_or_else(|| format!("it is neither {MIN} to {MAX} nor none"))
 }
 
 /// What becomes of the queued mail of a user that is removed.

@@ -42,6 +42,11 @@ fn a_change_that_changes_nothing_leaves_the_time_of_the_last_change() {
             note: Some(String::new()),
             authorized_domains: Some(Items::default()),
             authorized_senders: Some(" ; ".into()),
+            allowance: AllowancePatch {
+                trusted_carriers: Some(None),
+                priority_ceiling: Some(None),
+                very_high_per_hour: Some(None),
+            },
         },
     ] {
         assert_eq!(user.changed(patch.check().unwrap(), || 8, NOW), user);
@@ -63,6 +68,11 @@ fn all_problems_of_a_draft_are_told_at_once() {
         note: "n".repeat(NOTE_OCTETS_MAX + 1),
         authorized_domains: "*".into(),
         authorized_senders: "x".into(),
+        allowance: AllowancePatch {
+            trusted_carriers: Some(Some("x".into())),
+            priority_ceiling: Some(Some(6)),
+            very_high_per_hour: Some(Some(0)),
+        },
     };
     let patch = UserPatch {
         name: draft.name.clone(),
@@ -72,6 +82,7 @@ fn all_problems_of_a_draft_are_told_at_once() {
         note: Some(draft.note.clone()),
         authorized_domains: Some(draft.authorized_domains.clone()),
         authorized_senders: Some(draft.authorized_senders.clone()),
+        allowance: draft.allowance.clone(),
     };
     let mut of_draft = draft.check().unwrap_err();
     let mut of_patch = patch.check().unwrap_err();
@@ -86,7 +97,10 @@ fn all_problems_of_a_draft_are_told_at_once() {
             "list",
             "name",
             "note",
-            "priority"
+            "priority",
+            "priority_ceiling",
+            "trusted_carriers",
+            "very_high_per_hour"
         ]
     );
     assert_eq!(of_draft, of_patch);
@@ -102,9 +116,9 @@ fn priorities_are_one_to_five() {
         (-1, None),
         (257, None),
     ] {
-        assert_eq!(check_priority(number).ok(), class, "{number}");
+        assert_eq!(check_class(User::PRIORITY, number).ok(), class, "{number}");
     }
-    let problem = check_priority(0).unwrap_err().unwrap();
+    let problem = check_class(User::PRIORITY, 0).unwrap_err().unwrap();
     assert_eq!(
         problem.to_string(),
         "priority: 0 is not a priority: write 1 (very high) to 5 (very low)"
@@ -213,5 +227,34 @@ fn a_hash_is_not_shown_by_debug() {
     assert!(
         text.contains("PasswordHash(…)") && !text.contains("argon2"),
         "{text}"
+    );
+}
+
+#[test]
+fn what_is_spent_stays_with_a_user_who_changes_and_a_new_one_has_spent_nothing() {
+    let budget = |per_hour| UserPatch {
+        allowance: AllowancePatch {
+            very_high_per_hour: Some(per_hour),
+            ..AllowancePatch::default()
+        },
+        ..UserPatch::default()
+    };
+    let counted = changed(budget(Some(3)));
+    assert_eq!(counted.very_high_left(NOW), Some(3));
+    let spent = counted.spent.with_one_more(3, NOW).unwrap();
+    let user = User { spent, ..counted };
+    let renamed = UserPatch {
+        name: Some(String::from("alice")),
+        ..UserPatch::default()
+    };
+    let user = user.changed(renamed.check().unwrap(), || 9, NOW);
+    assert_eq!(user.very_high_left(NOW), Some(2));
+    let user = user.changed(budget(None).check().unwrap(), || 9, NOW);
+    assert_eq!(user.very_high_left(NOW), None);
+    let user = user.changed(budget(Some(3)).check().unwrap(), || 9, NOW);
+    assert_eq!(
+        user.very_high_left(NOW),
+        Some(2),
+        "nothing is had anew that way"
     );
 }

@@ -7,7 +7,7 @@ use clap::error::ErrorKind;
 
 use super::*;
 use crate::cli::queue_options::State;
-use crate::cli::user_options::UserFields;
+use crate::cli::user_options::{Limit, UserFields};
 
 fn read(line: &str) -> Result<Cli, ErrorKind> {
     let words = std::iter::once("outpost").chain(line.split_whitespace());
@@ -145,7 +145,8 @@ fn a_user_is_described_by_options() {
     assert_eq!(
         remote(
             "user add --list ops --name app --priority 1 --domains a.example;*.b.example \
-             --senders x@c.example --note hers --inactive --json"
+             --senders x@c.example --note hers --carriers X-Priority;Importance --ceiling 2 \
+             --very-high-per-hour 100 --inactive --json"
         ),
         Remote::User(UserCommand::Add {
             name: Some("app".into()),
@@ -155,11 +156,47 @@ fn a_user_is_described_by_options() {
                 domains: Some("a.example;*.b.example".into()),
                 senders: Some("x@c.example".into()),
                 note: Some("hers".into()),
+                carriers: Some("X-Priority;Importance".into()),
+                ceiling: Some(Limit::To(2)),
+                very_high_per_hour: Some(Limit::To(100)),
             },
             inactive: true,
             output: Output { json: true },
         })
     );
+}
+
+#[test]
+fn each_limit_of_urgency_is_a_change_and_none_takes_it_away() {
+    for (option, expected) in [
+        (
+            "--ceiling none",
+            UserFields {
+                ceiling: Some(Limit::Unlimited),
+                ..UserFields::default()
+            },
+        ),
+        (
+            "--very-high-per-hour none",
+            UserFields {
+                very_high_per_hour: Some(Limit::Unlimited),
+                ..UserFields::default()
+            },
+        ),
+        (
+            "--carriers ''",
+            UserFields {
+                carriers: Some(String::new()),
+                ..UserFields::default()
+            },
+        ),
+    ] {
+        let Remote::User(UserCommand::Set { fields, .. }) = remote(&format!("user set x {option}"))
+        else {
+            panic!("{option}")
+        };
+        assert_eq!(fields, expected, "{option}");
+    }
 }
 
 #[test]
@@ -184,6 +221,21 @@ fn what_is_typed_wrongly_is_refused() {
     let cases = [
         ("user add --priority 6", ErrorKind::ValueValidation),
         ("user add --priority high", ErrorKind::ValueValidation),
+        ("user add --ceiling 0", ErrorKind::ValueValidation),
+        ("user add --ceiling 6", ErrorKind::ValueValidation),
+        ("user set x --ceiling all", ErrorKind::ValueValidation),
+        (
+            "user add --very-high-per-hour 0",
+            ErrorKind::ValueValidation,
+        ),
+        (
+            "user add --very-high-per-hour 100001",
+            ErrorKind::ValueValidation,
+        ),
+        (
+            "user set x --very-high-per-hour -1",
+            ErrorKind::UnknownArgument,
+        ),
         (
             "user set x --active --inactive",
             ErrorKind::ArgumentConflict,

@@ -89,3 +89,58 @@ async fn a_user_with_queued_mail_is_removed_with_a_choice() {
         "user app is removed\nqueued mail: 1 delivery, held until released\n"
     );
 }
+
+#[tokio::test]
+async fn limits_of_urgency_are_set_shown_and_taken_away() {
+    let running = Running::start().await;
+    running
+        .out("user add --name app --carriers importance;MT-PRIORITY --very-high-per-hour 7")
+        .await;
+    let shown = running.out("user show app").await;
+    assert!(
+        shown.contains(
+            "senders       none\n\
+             carriers      MT-PRIORITY;Importance\n\
+             very high     7 an hour, 7 left\n\
+             created "
+        ),
+        "{shown}"
+    );
+    let directory = &running.surface.api.directory;
+    let now = running.surface.api.clock.now();
+    assert!(directory.spend_very_high("app", now).await.unwrap());
+    let shown = running.out("user set app --ceiling 2 --note n").await;
+    for line in [
+        "ceiling       2 (high)\n",
+        "very high     7 an hour, 6 left\n",
+        "carriers      MT-PRIORITY;Importance\n",
+    ] {
+        assert!(shown.contains(line), "{line}: {shown}");
+    }
+    let mut person = Script::default();
+    let empty = ["user", "set", "app", "--carriers", ""];
+    assert!(running.typed_by(&empty, &mut person).await);
+    assert!(
+        person.out.contains("carriers      none\n"),
+        "{}",
+        person.out
+    );
+    let shown = running
+        .out("user set app --carriers all --ceiling none --very-high-per-hour none")
+        .await;
+    for word in ["carriers", "ceiling", "very high"] {
+        assert!(!shown.contains(word), "{shown}");
+    }
+    assert_eq!(
+        running
+            .err("user set app --carriers X-Prio,Importance")
+            .await,
+        "--carriers: \"X-Prio,Importance\" contains a comma: items are separated by a semicolon, \
+         write \"X-Prio;Importance\"\n"
+    );
+    assert_eq!(
+        running.err("user add --carriers X-Prio").await,
+        "--carriers: \"X-Prio\" is not a carrier of a priority: there are \
+         MT-PRIORITY;X-SMTPAPI;X-Priority;X-MSMail-Priority;Importance;Priority\n"
+    );
+}

@@ -10,6 +10,6 @@ mod field;
 mod words;
 
 pub use author::{AuthorProblem, Authors};
-pub use carrier::{Requested, requested_priorities};
+pub use carrier::{Carrier, Requested, requested_priorities};
 pub use field::{Field, Fields, HeaderProblem, header_end};
 pub use words::subject;
