@@ -3,6 +3,7 @@
 mod accounts;
 mod activation;
 mod admin;
+mod allowance;
 mod backup;
 mod clients;
 mod configuration;

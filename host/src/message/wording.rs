@@ -11,8 +11,8 @@ use std::time::Duration;
 use outpost_smtp::{Reply, ReversePath};
 
 use super::{
-    Class, Delivery, DeliveryState, Event, Message, Origin, PauseEnd, RemoteHost, Timestamp,
-    TlsParameters, TrailEntry,
+    Class, Delivery, DeliveryState, Demotion, Event, Message, Origin, PauseEnd, RemoteHost,
+    Timestamp, TlsParameters, TrailEntry,
 };
 
 /// The text with everything replaced that could steer a terminal or turn the reading direction.
@@ -245,6 +245,24 @@ impl fmt::Display for Event {
                 }
                 write!(f, "{} by {}", printable(action), printable(by))
             }
+            Event::UntrustedPriority { carrier } => {
+                write!(f, "{} does not count for this user", printable(carrier))
+            }
+            Event::Demoted { from, to, reason } => {
+                let (from, to) = (class_text(*from), class_text(*to));
+                match reason {
+                    Demotion::Ceiling => {
+                        write!(f, "class {from} is above the ceiling of this user")
+                    }
+                    Demotion::Budget => {
+                        f.write_str("this user has no very-high messages left for now")
+                    }
+                    Demotion::Uncounted => {
+                        f.write_str("the very-high messages of this user could not be counted")
+                    }
+                }?;
+                write!(f, ": class {to} is used")
+            }
         }
     }
 }
@@ -359,6 +377,36 @@ mod tests {
                     class: Class::VeryHigh,
                 },
                 "accepted in class 1 (very high)",
+            ),
+            (
+                Event::UntrustedPriority {
+                    carrier: "X-Priority".into(),
+                },
+                "X-Priority does not count for this user",
+            ),
+            (
+                Event::Demoted {
+                    from: Class::High,
+                    to: Class::Low,
+                    reason: Demotion::Ceiling,
+                },
+                "class 2 (high) is above the ceiling of this user: class 4 (low) is used",
+            ),
+            (
+                Event::Demoted {
+                    from: Class::VeryHigh,
+                    to: Class::High,
+                    reason: Demotion::Budget,
+                },
+                "this user has no very-high messages left for now: class 2 (high) is used",
+            ),
+            (
+                Event::Demoted {
+                    from: Class::VeryHigh,
+                    to: Class::High,
+                    reason: Demotion::Uncounted,
+                },
+                "the very-high messages of this user could not be counted: class 2 (high) is used",
             ),
             (
                 Event::MalformedPriority {

@@ -2,10 +2,11 @@
 //!
 //! The protocol is the core's (`outpost_smtp`); who may do what is the components' answer. Here is
 //! what stands between: the driver that moves octets and keeps deadlines (`connection`), the
-//! answers to what the core asks (`dialogue`), the content on its way to the spool (`content`), and
-//! the notification that a refused sender raises (`refusal`). Reception never waits for delivery.
+//! answers to what the core asks (`dialogue`), the content on its way to the spool (`content`), what an
+//! account allows of urgency (`allowance`), and the notification that a refused sender raises (`refusal`). Reception never waits for delivery.
 
 mod acceptor;
+mod allowance;
 mod connection;
 mod content;
 mod dialogue;

@@ -11,10 +11,10 @@ use outpost_smtp::{
     ReversePath,
 };
 
+use super::allowance::{Allowed, Asked};
 use super::content::{self, Received, Receiving, Refusal};
 use super::dialogue::Login;
-use super::metrics::ClassLabels;
-use super::refusal::RefusedSender;
+use super::refusal::raise;
 use super::shares::{Share, octets_of};
 use super::{Reception, replies, trace};
 use crate::account::User;
@@ -26,16 +26,13 @@ use crate::message::{
 use crate::plugin;
 use crate::policy::{
     AccountFacts, DecisionRecord, EnvelopeFacts, Facts, HeaderFacts, HeaderField, PlacementRuling,
-    Reason, RequestedPriority, SenderRuling, SessionFacts,
+    RequestedPriority, SenderRuling, SessionFacts,
 };
 use crate::spool::{self, Intake, NewDelivery, NewMessage};
 
 /// Received fields that a message may have before it is taken to go round in circles
 /// (RFC 5321 §6.3 asks for a limit of at least 100).
 const HOPS_MAX: usize = 100;
-
-/// Senders that one line of the log names, and reasons.
-const SHOWN_MAX: usize = 20;
 
 /// A mail transaction.
 pub(super) struct Transaction {
@@ -251,17 +248,7 @@ impl Transaction {
     /// stable storage before this returns.
     pub(super) async fn finish(mut self) -> Answer {
         match self.accept().await {
-            Ok(class) => {
-                self.reception
-                    .metrics
-                    .accepted
-                    .get_or_create(&ClassLabels {
-                        class: class.number(),
-                    })
-                    .inc();
-                let text = format!("Queued as {}", self.id);
-                Answer::AcceptWith(Reply::new(250, (2, 0, 0), &text))
-            }
+            Ok(reply) => Answer::AcceptWith(reply),
             Err((reason, reply)) => {
                 self.refused(reason, &reply);
                 Answer::Refuse(reply)
@@ -286,7 +273,7 @@ impl Transaction {
         );
     }
 
-    async fn accept(&mut self) -> Result<Class, Refusal> {
+    async fn accept(&mut self) -> Result<Reply, Refusal> {
         let receiving = self
             .receiving
             .take()
@@ -301,21 +288,22 @@ impl Transaction {
         if fields.named("Received").count() > HOPS_MAX {
             return Err(("header", replies::loops()));
         }
-        let requested = requested_priorities(&fields);
-        self.authorize_authors(&fields, &requested, intake.octets())
+        let asked = Asked::of(requested_priorities(&fields), &self.user.allowance);
+        self.authorize_authors(&fields, &asked.counted, intake.octets())
             .await?;
-        let (class, deliver_within) = self.place().await?;
+        let (placed, deliver_within) = self.place().await?;
+        let allowed = Allowed::of(&self.reception, &self.user, placed).await;
         self.parameters.smtputf8 &= self.is_international(&header);
         let message = self.message(
             &fields,
-            &requested,
-            class,
+            &asked,
+            &allowed,
             deliver_within,
             intake.octets(),
             eight_bit,
         );
-        self.enqueue(message, intake).await?;
-        Ok(class)
+        self.enqueue(message, intake, &allowed).await?;
+        Ok(allowed.accepted(&self.reception, self.id, &asked))
     }
 
     /// Whether the message needs SMTPUTF8 (RFC 6531 §3.5): not for its body, and a client that declares it
@@ -384,8 +372,8 @@ impl Transaction {
     fn message(
         &mut self,
         fields: &Fields<'_>,
-        requested: &[Requested],
-        class: Class,
+        asked: &Asked,
+        allowed: &Allowed,
         deliver_within: Option<Duration>,
         content_octets: u64,
         eight_bit: bool,
@@ -415,15 +403,15 @@ impl Transaction {
             .map(|(next_hop, recipients)| NewDelivery::first(next_hop, recipients, now));
         NewMessage {
             deliveries: deliveries.collect(),
-            trail: trail(std::mem::take(&mut self.records), requested, class, now),
+            trail: trail(std::mem::take(&mut self.records), asked, allowed, now),
             message: Message {
                 id: self.id,
                 origin: Origin::Submission(self.submission.clone()),
                 envelope,
-                class,
+                class: allowed.class,
                 priorities: Priorities {
                     user: self.user.priority,
-                    message: requested.iter().find_map(|requested| requested.class),
+                    message: asked.counted.iter().find_map(|asked| asked.class),
                 },
                 accepted: now,
                 deliver_until: deliver_within.map(|within| now.plus(within)),
@@ -440,12 +428,16 @@ impl Transaction {
         &mut self,
         message: NewMessage,
         intake: Box<dyn Intake>,
+        allowed: &Allowed,
     ) -> Result<(), Refusal> {
         let (class, octets) = (message.message.class, message.message.content_octets);
         let sender = wording::sender(&message.message.envelope.reverse_path);
         self.policy.prepare_others();
         let stored = self.reception.spool.enqueue(message, intake).await;
-        stored.map_err(|error| ("room", content::refusal(&error)))?;
+        if let Err(error) = stored {
+            allowed.unused(&self.reception, &self.user, &error).await;
+            return Err(("room", content::refusal(&error)));
+        }
         tracing::info!(
             message_id = %self.id,
             user = %self.submission.user,
@@ -497,63 +489,16 @@ fn requested_fact(requested: &Requested) -> RequestedPriority {
 
 fn trail(
     records: Vec<DecisionRecord>,
-    requested: &[Requested],
-    class: Class,
+    asked: &Asked,
+    allowed: &Allowed,
     at: Timestamp,
 ) -> Vec<TrailEntry> {
-    let malformed = requested
-        .iter()
-        .filter(|requested| requested.class.is_none())
-        .map(|requested| Event::MalformedPriority {
-            carrier: requested.carrier.to_owned(),
-        });
     let events = records
         .into_iter()
         .map(Event::from)
-        .chain(malformed)
-        .chain([Event::Accepted { class }]);
+        .chain(asked.events())
+        .chain(allowed.events());
     events.map(|event| TrailEntry { at, event }).collect()
-}
-
-/// Tells the operator that a sender was refused, in the log and by a notification.
-fn raise(
-    reception: &Reception,
-    submission: &Submission,
-    senders: Vec<Address>,
-    reasons: &[Reason],
-) {
-    let reasons: Vec<String> = reasons
-        .iter()
-        .map(|reason| format!("{}: {}", reason.rule(), reason.detail()))
-        .collect();
-    let now = reception.clock.now();
-    if let Some(left_out) = reception
-        .spared
-        .refused_senders
-        .admits(&submission.user, now)
-    {
-        let shown: Vec<String> = senders
-            .iter()
-            .take(SHOWN_MAX)
-            .map(Address::to_string)
-            .collect();
-        tracing::info!(
-            user = %submission.user,
-            client = %submission.client.ip(),
-            sender = shown.join(", "),
-            senders = senders.len(),
-            reasons = reasons[..reasons.len().min(SHOWN_MAX)].join("; "),
-            left_out,
-            "sender refused"
-        );
-    }
-    reception.notifier.raise(RefusedSender {
-        list: submission.list.clone(),
-        user: submission.user.clone(),
-        client: submission.client.ip(),
-        senders,
-        reasons,
-    });
 }
 
 fn new_id(at: Timestamp) -> Result<MessageId, Reply> {

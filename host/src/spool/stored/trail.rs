@@ -7,7 +7,7 @@ use std::time::Duration;
 use outpost_smtp::{EnhancedStatus, Reply};
 use serde::{Deserialize, Serialize};
 
-use crate::message::{self, MessageId, RemoteHost, Timestamp, TrailEntry};
+use crate::message::{self, Demotion, MessageId, RemoteHost, Timestamp, TrailEntry};
 
 use super::{Damage, Hop, Stored, Tls, class, take};
 
@@ -170,6 +170,16 @@ enum Event<'a> {
         took: Duration,
         end: PauseEnd,
     },
+    UntrustedPriority {
+        #[serde(borrow)]
+        carrier: Cow<'a, str>,
+    },
+    Demoted {
+        from: u8,
+        to: u8,
+        #[serde(borrow)]
+        reason: Cow<'a, str>,
+    },
 }
 
 #[derive(Clone, Copy, Serialize, Deserialize)]
@@ -314,6 +324,14 @@ impl<'a> Event<'a> {
                 action: Cow::Borrowed(action),
                 by: Cow::Borrowed(by),
             },
+            message::Event::UntrustedPriority { carrier } => Self::UntrustedPriority {
+                carrier: Cow::Borrowed(carrier),
+            },
+            message::Event::Demoted { from, to, reason } => Self::Demoted {
+                from: from.number(),
+                to: to.number(),
+                reason: Cow::Borrowed(reason.name()),
+            },
         }
     }
 
@@ -395,6 +413,17 @@ impl<'a> Event<'a> {
             Self::Operated { action, by } => message::Event::Operated {
                 action: action.to_string(),
                 by: by.to_string(),
+            },
+            Self::UntrustedPriority { carrier } => message::Event::UntrustedPriority {
+                carrier: carrier.to_string(),
+            },
+            Self::Demoted { from, to, reason } => message::Event::Demoted {
+                from: class(*from)?,
+                to: class(*to)?,
+                reason: Demotion::ALL
+                    .into_iter()
+                    .find(|known| known.name() == reason)
+                    .ok_or_else(|| Damage::of("a word that is not known"))?,
             },
         })
     }
