@@ -119,13 +119,15 @@ impl Relay {
             many => format!("serving as {} on {many} sockets", config.hostname),
         };
 
+        let listening = |listener: &Listener| listener.address;
+        let submission: Vec<_> = doors.listeners.iter().map(listening).collect();
+        let admin_address = doors.admin.address();
         let readiness = Readiness::default();
         let stop_admin = CancellationToken::new();
         let (spool, directory) = (Arc::clone(&foundation.spool), foundation.directory.clone());
         let connection = connection_facts(&config, &doors.listeners);
         let connection = Arc::new(ArcSwap::from_pointee(connection));
         let backup = backup_sources(&config);
-        let listeners = doors.listeners.iter();
         let reloader = Arc::new(Reloader {
             in_force: Arc::new(Mutex::new(config.clone())),
             parts: Arc::new(Parts {
@@ -138,7 +140,7 @@ impl Relay {
                 rules,
                 connection: Arc::clone(&connection),
                 backup: backup.clone(),
-                listening: listeners.map(|listener| listener.address).collect(),
+                listening: submission.clone(),
                 files_max,
                 files: Files::default(),
             }),
@@ -156,6 +158,8 @@ impl Relay {
         tracing::info!(hostname = %config.hostname, version = env!("CARGO_PKG_VERSION"), "started");
         Ok(Relay {
             config,
+            submission,
+            admin_address,
             acceptor,
             admin,
             queue,
