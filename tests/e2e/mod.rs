@@ -9,6 +9,7 @@ mod clients;
 mod configuration;
 mod crash;
 mod delivery;
+mod demo;
 mod durability;
 mod floods;
 mod install;

@@ -9,6 +9,7 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 use super::backup::{BackupCommand, RestoreCommand};
+use super::demo::DemoCommand;
 use super::queue_options::{Change, QueueCommand};
 use super::route::RouteCommand;
 use super::sink::SinkCommand;
@@ -46,6 +47,8 @@ pub enum Command {
     Restore(RestoreCommand),
     /// Receive mail as a next hop would, for tests: print, store, be slow, refuse, defer, hang
     Sink(SinkCommand),
+    /// See very-high mail pass a newsletter: relay and next hop in one process, drawn live
+    Demo(DemoCommand),
 }
 
 /// What the running relay does, asked over its admin API.
