@@ -166,6 +166,7 @@ impl Notifier {
             }
             match next {
                 Some(next) => tokio::select! {
+                    biased;
                     () = tokio::time::sleep_until(next) => {}
                     () = self.raised.notified() => {}
                 },
