@@ -71,6 +71,9 @@ impl Default for Settings {
     }
 }
 
+/// A good source of random numbers; none when the system has none to give.
+pub type Random = dyn Fn() -> Option<u128> + Send + Sync;
+
 /// What reception works with.
 pub struct Reception {
     /// Its own settings.
@@ -100,6 +103,8 @@ pub struct Reception {
     pub notifier: Arc<Notifier>,
     /// The time.
     pub clock: Clock,
+    /// Random numbers, for the ids of messages.
+    pub random: Arc<Random>,
     /// Figures.
     pub metrics: Metrics,
 }

@@ -90,7 +90,7 @@ impl Transaction {
             tls: session.tls.clone(),
         };
         let account = account_facts(&user, login);
-        let id = new_id(reception.clock.now())?;
+        let id = new_id(&reception)?;
         let facts = Arc::new(Facts::at_mail(
             id,
             session,
@@ -501,13 +501,9 @@ fn trail(
     events.map(|event| TrailEntry { at, event }).collect()
 }
 
-fn new_id(at: Timestamp) -> Result<MessageId, Reply> {
-    let mut random = [0; 16];
-    getrandom::fill(&mut random).map_err(|error| {
-        tracing::error!(%error, "the system gives no random numbers");
-        replies::try_again()
-    })?;
-    Ok(MessageId::new(at, u128::from_ne_bytes(random)))
+fn new_id(reception: &Reception) -> Result<MessageId, Reply> {
+    let random = (reception.random)().ok_or_else(replies::try_again)?;
+    Ok(MessageId::new(reception.clock.now(), random))
 }
 
 /// The parameters of MAIL as components see them.

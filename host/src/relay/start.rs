@@ -29,7 +29,7 @@ use crate::dns::Resolver;
 use crate::message::Routes;
 use crate::net::{self, Bound, Listener, Passed, Unbound, Unused};
 use crate::plugin::Plugins;
-use crate::queue::{self, Queue};
+use crate::queue::{self, Deliver, Queue};
 use crate::reception::{self, Connections, NotificationSettings, Notifier, Reception, Shares};
 use crate::spool::{self, Spool};
 use crate::telemetry::Registry;
@@ -46,15 +46,16 @@ struct Doors {
 }
 
 /// What everything else is built on.
-struct Foundation {
-    clock: Clock,
-    registry: Registry,
-    directory: Directory,
-    authenticator: Authenticator,
-    plugins: Arc<Plugins>,
-    spool: Arc<dyn Spool>,
-    tls: tls::Server,
-    routes: Arc<ArcSwap<Routes>>,
+pub(super) struct Foundation {
+    pub clock: Clock,
+    pub random: Arc<reception::Random>,
+    pub registry: Registry,
+    pub directory: Directory,
+    pub authenticator: Authenticator,
+    pub plugins: Arc<Plugins>,
+    pub spool: Arc<dyn Spool>,
+    pub tls: tls::Server,
+    pub routes: Arc<ArcSwap<Routes>>,
 }
 
 impl Relay {
@@ -93,7 +94,7 @@ impl Relay {
         };
         let along = Along::new(way, gate);
         let stop_queue = CancellationToken::new();
-        let queue = foundation.queue(&config, &along);
+        let queue = foundation.queue(&config, Arc::<Along>::clone(&along));
         let (rules, impatience) = (queue.rules(), queue.impatience());
         let queue = tokio::spawn(queue.run(stop_queue.clone().cancelled_owned()));
         let notifier = foundation.notifier(&config);
@@ -299,6 +300,7 @@ impl Foundation {
         let tls = tls::Server::new(&config.tls).map_err(StartError::one)?;
         Ok(Foundation {
             clock,
+            random: Arc::new(random),
             registry,
             directory,
             authenticator,
@@ -314,22 +316,24 @@ impl Foundation {
         !users.users.is_empty()
     }
 
-    fn queue(&mut self, config: &Config, along: &Arc<Along>) -> Queue {
+    pub(super) fn queue(&mut self, config: &Config, deliver: Arc<dyn Deliver>) -> Queue {
+        let random = Arc::clone(&self.random);
         let metrics = queue::Metrics::default();
         metrics.register(&mut self.registry);
         Queue::new(queue::Parts {
             settings: config.queue.clone(),
             hostname: config.hostname.clone(),
             spool: Arc::clone(&self.spool),
-            deliver: Arc::<Along>::clone(along),
+            deliver,
             next_hop: next_hops(&self.routes),
-            random: Box::new(random),
+            // Ids and jitter will do with what there is.
+            random: Box::new(move || random().unwrap_or_else(|| u128::from(std::process::id()))),
             clock: self.clock.clone(),
             metrics,
         })
     }
 
-    fn notifier(&self, config: &Config) -> Arc<Notifier> {
+    pub(super) fn notifier(&self, config: &Config) -> Arc<Notifier> {
         Notifier::new(
             NotificationSettings::new(config.hostname.clone()),
             self.directory.clone(),
@@ -339,7 +343,7 @@ impl Foundation {
         )
     }
 
-    fn reception(
+    pub(super) fn reception(
         &mut self,
         config: &Config,
         settings: reception::Settings,
@@ -359,6 +363,7 @@ impl Foundation {
             routes: Arc::clone(&self.routes),
             notifier,
             clock: self.clock.clone(),
+            random: Arc::clone(&self.random),
             metrics: reception::Metrics::register(&mut self.registry),
         })
     }
@@ -523,20 +528,20 @@ pub(super) fn deliverer(
         resolver: Resolver::new(&config.dns),
         dialer: net::Dialer::tcp(),
         tls: tls::client::Connector::new(Vec::new()),
-        random: || u64::try_from(random() >> 64).unwrap_or_default(),
+        random: || random().map_or(0, |random| random as u64),
     };
     Deliverer::new(settings, network, metrics, gate)
 }
 
-/// Randomness for jitter and the ids of reports. The system's source does not fail once it has
-/// worked, and it has: passwords and ids are made from it before.
-fn random() -> u128 {
+/// The system's random numbers. Its source does not fail once it has worked, and it has: keys are made from it
+/// before.
+fn random() -> Option<u128> {
     let mut octets = [0; 16];
     match getrandom::fill(&mut octets) {
-        Ok(()) => u128::from_ne_bytes(octets),
+        Ok(()) => Some(u128::from_ne_bytes(octets)),
         Err(error) => {
             tracing::error!(%error, "the system gives no random numbers");
-            u128::from(std::process::id())
+            None
         }
     }
 }

@@ -93,6 +93,7 @@ impl Stage {
             routes,
             notifier,
             clock,
+            random: Arc::new(|| getrandom::u64().ok().map(u128::from)),
             metrics: Metrics::default(),
         });
         let stage = Stage {
