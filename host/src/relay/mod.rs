@@ -16,6 +16,8 @@ mod readings;
 mod reload;
 mod secrets;
 mod signals;
+#[cfg(test)]
+mod simulation;
 mod start;
 mod supervisor;
 
