@@ -17,6 +17,7 @@ mod listeners;
 mod metrics;
 mod misbehaving;
 mod notification;
+mod operations;
 mod packaging;
 mod pausing;
 mod peers;

@@ -37,6 +37,8 @@ pub(super) struct Noted {
     pub(super) user: Option<String>,
     /// To which list.
     pub(super) list: Option<String>,
+    /// To which next hop.
+    pub(super) next_hop: Option<String>,
     /// To which token, by its name.
     pub(super) token: Option<String>,
     /// With which scope, when a token is made.
@@ -49,6 +51,8 @@ pub(super) struct Noted {
     pub(super) filter: Option<String>,
     /// The new priority of queued mail.
     pub(super) priority: Option<u8>,
+    /// The new time of queued mail.
+    pub(super) until: Option<String>,
     /// The names of the fields that are not what they were, or `nothing`.
     pub(super) changed: Option<String>,
     /// What becomes of the queued mail of a user that goes.
@@ -179,12 +183,14 @@ impl Drop for Line {
             action,
             user,
             list,
+            next_hop,
             token,
             scope,
             component,
             message_id,
             filter,
             priority,
+            until,
             changed,
             queued,
             deliveries,
@@ -200,12 +206,14 @@ impl Drop for Line {
                 action,
                 user,
                 list,
+                next_hop,
                 token,
                 scope,
                 component,
                 message_id,
                 filter,
                 priority,
+                until,
                 changed,
                 queued,
                 deliveries,

@@ -20,7 +20,7 @@ use crate::message::wording::{self, Activity};
 use crate::message::{
     Class, Delivery, Event, Message, MessageId, Origin, PauseEnd, TlsParameters, TrailEntry,
 };
-use crate::spool::Record;
+use crate::spool::{Record, Stop, Stops};
 use outpost_smtp::ReversePath;
 
 /// A message with its whole trail.
@@ -112,6 +112,8 @@ pub struct DeliveryDocument {
     pub attempts: u32,
     /// What the last failed attempt was told.
     pub last_reply: String,
+    /// What it is stopped with, so that it is not claimed; none when it is not stopped.
+    pub stopped: Option<String>,
     /// Why it is where it is, in words.
     pub standing: String,
 }
@@ -218,6 +220,29 @@ pub enum EventDocument {
         action: String,
         /// The name of the token.
         by: String,
+    },
+    /// An operator cancelled deliveries.
+    Cancelled {
+        /// The name of the token.
+        by: String,
+        /// An attempt was under way, which may have delivered: its outcome is in the log only.
+        during_attempt: bool,
+        /// They can be restored before then; none when they are gone.
+        until: Option<String>,
+    },
+    /// An operator moved deliveries to another time.
+    Rescheduled {
+        /// The name of the token.
+        by: String,
+        /// The time.
+        until: String,
+        /// An attempt was under way: what remains of it waits until then.
+        during_attempt: bool,
+    },
+    /// Cancelled deliveries were removed for good.
+    Removed {
+        /// Before their time, for the room that new mail needs.
+        for_room: bool,
     },
     /// A carrier of a priority did not count, since the user is not trusted with it.
     UntrustedPriority {
@@ -403,6 +428,27 @@ fn trail(entry: &TrailEntry) -> TrailDocument {
             action: action.clone(),
             by: by.clone(),
         },
+        Event::Cancelled {
+            by,
+            during_attempt,
+            until,
+        } => EventDocument::Cancelled {
+            by: by.clone(),
+            during_attempt: *during_attempt,
+            until: until.map(|until| until.to_string()),
+        },
+        Event::Rescheduled {
+            by,
+            until,
+            during_attempt,
+        } => EventDocument::Rescheduled {
+            by: by.clone(),
+            until: until.to_string(),
+            during_attempt: *during_attempt,
+        },
+        Event::Removed { for_room } => EventDocument::Removed {
+            for_room: *for_room,
+        },
     };
     TrailDocument {
         at: entry.at.to_string(),
@@ -410,12 +456,19 @@ fn trail(entry: &TrailEntry) -> TrailDocument {
     }
 }
 
-fn shown(record: &Record, now: crate::message::Timestamp) -> MessageDocument {
+fn shown(record: &Record, stops: &Stops, now: crate::message::Timestamp) -> MessageDocument {
     let message = &record.message;
-    let standings: Vec<(&Delivery, Activity)> = record
+    let stop = |delivery: &Delivery| stops.on(&delivery.next_hop, message.origin.user());
+    let stopped: Vec<Option<Stop>> = record.deliveries.iter().map(|(d, _)| stop(d)).collect();
+    let why: Vec<Option<String>> = stopped
+        .iter()
+        .map(|stop| stop.as_ref().map(Stop::to_string))
+        .collect();
+    let standings: Vec<(&Delivery, Activity<'_>)> = record
         .deliveries
         .iter()
-        .map(|(delivery, state)| (delivery, activity(*state)))
+        .zip(&why)
+        .map(|((delivery, state), why)| (delivery, activity(*state, why.as_deref())))
         .collect();
     let recipient = |index: &u32| {
         let recipient = message.envelope.recipients.get(*index as usize)?;
@@ -443,16 +496,21 @@ fn shown(record: &Record, now: crate::message::Timestamp) -> MessageDocument {
         deliveries: record
             .deliveries
             .iter()
-            .map(|(delivery, state)| DeliveryDocument {
-                delivery: delivery.id.number,
-                next_hop: delivery.next_hop.to_string(),
-                recipients: delivery.recipients.iter().filter_map(recipient).collect(),
-                state: (*state).into(),
-                due: delivery.due.to_string(),
-                attempts: delivery.attempts,
-                last_reply: delivery.last_reply.clone(),
-                standing: wording::standing(delivery, activity(*state), now),
-            })
+            .zip(&standings)
+            .zip(&stopped)
+            .map(
+                |(((delivery, state), (_, activity)), stop)| DeliveryDocument {
+                    delivery: delivery.id.number,
+                    next_hop: delivery.next_hop.to_string(),
+                    recipients: delivery.recipients.iter().filter_map(recipient).collect(),
+                    state: (*state).into(),
+                    due: delivery.due.to_string(),
+                    attempts: delivery.attempts,
+                    last_reply: delivery.last_reply.clone(),
+                    stopped: stop.as_ref().map(|stop| stop.of.to_string()),
+                    standing: wording::standing(delivery, *activity, now),
+                },
+            )
             .collect(),
         trail: record.trail.iter().map(trail).collect(),
         text: wording::story(message, &record.trail, &standings, record.finished, now),
@@ -478,5 +536,9 @@ pub(super) async fn show(
         .await
         .map_err(|error| spool_problem(&error))?;
     let record = record.ok_or_else(unknown)?;
-    Ok(axum::Json(shown(&record, api.clock.now())))
+    Ok(axum::Json(shown(
+        &record,
+        api.spool.stops(),
+        api.clock.now(),
+    )))
 }

@@ -24,6 +24,7 @@ pub mod queue;
 pub mod reload;
 pub mod removal;
 pub mod selection;
+pub mod stops;
 pub mod tokens;
 pub mod users;
 

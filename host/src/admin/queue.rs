@@ -12,10 +12,13 @@ use super::extract::{Json, NoQuery, QueryString, Segment};
 use super::openapi::{Missing, Refused, RefusedBody};
 use super::problem::{Kind, Problem};
 use super::selection::{DeliveryStateName, QueueAction, QueueChange, QueueQuery};
+use super::stops::{self, StopDocument};
 use super::{Api, spool_problem};
 use crate::message::wording::{self, Activity};
 use crate::message::{Class, MessageId, Timestamp};
-use crate::spool::{Change, PageRequest, QueueState, Row, SpoolError};
+use crate::spool::{
+    Change, ChangeAction, PageRequest, QueueState, Record, Row, SpoolError, Stop, Stops,
+};
 
 /// A page of the queue, in the order lane, class, user, due time. There may be fewer rows than asked
 /// for, even none, before the end: only a page without `cursor` is the last.
@@ -25,6 +28,8 @@ pub struct QueuePage {
     pub deliveries: Vec<QueuedDelivery>,
     /// To be sent for the next page; none at the end.
     pub cursor: Option<String>,
+    /// All that is stopped, whatever page this is.
+    pub stops: Vec<StopDocument>,
 }
 
 /// A delivery that is queued: one message to one next hop.
@@ -65,6 +70,8 @@ pub struct QueuedDelivery {
     pub attempts: u32,
     /// What the last failed attempt was told; empty before the first.
     pub last_reply: String,
+    /// What it is stopped with, `user app` for one, so that it is not claimed; none when it is not stopped.
+    pub stopped: Option<String>,
     /// Why it is where it is, in words.
     pub standing: String,
 }
@@ -81,19 +88,24 @@ pub struct QueueChanged {
 }
 
 /// Whether an attempt is going on in that state.
-pub(super) fn activity(state: QueueState) -> Activity {
+pub(super) fn activity(state: QueueState, stop: Option<&str>) -> Activity<'_> {
     match state {
         QueueState::Active => Activity::Active,
-        QueueState::Waiting | QueueState::Deferred | QueueState::Held => Activity::Resting,
+        QueueState::Waiting | QueueState::Deferred => {
+            stop.map_or(Activity::Resting, Activity::Stopped)
+        }
+        QueueState::Held | QueueState::Cancelled => Activity::Resting,
     }
 }
 
-fn shown(row: Row, now: Timestamp) -> QueuedDelivery {
+fn shown(row: Row, stops: &Stops, now: Timestamp) -> QueuedDelivery {
     let Row {
         delivery,
         message,
         state,
     } = row;
+    let stop = stops.on(&delivery.next_hop, message.origin.user());
+    let why = stop.as_ref().map(Stop::to_string);
     let recipients = delivery
         .recipients
         .iter()
@@ -118,7 +130,8 @@ fn shown(row: Row, now: Timestamp) -> QueuedDelivery {
         due: delivery.due.to_string(),
         attempts: delivery.attempts,
         last_reply: delivery.last_reply.clone(),
-        standing: wording::standing(&delivery, activity(state), now),
+        stopped: stop.map(|stop| stop.of.to_string()),
+        standing: wording::standing(&delivery, activity(state, why.as_deref()), now),
     }
 }
 
@@ -149,10 +162,13 @@ pub(super) async fn list(
             SpoolError::Unknown => Problem::field("cursor", "is not a cursor of this listing"),
             error => spool_problem(&error),
         })?;
-    let deliveries = page.rows.into_iter().map(|row| shown(row, now)).collect();
+    let rows = page.rows.into_iter();
+    let deliveries = rows.map(|row| shown(row, api.spool.stops(), now));
+    let deliveries = deliveries.collect();
     Ok(axum::Json(QueuePage {
         deliveries,
         cursor: page.cursor,
+        stops: stops::in_force(&api),
     }))
 }
 
@@ -173,19 +189,29 @@ pub(super) async fn change(
 ) -> Result<axum::Json<QueueChanged>, Problem> {
     let action = QueueAction::parse(&action)?;
     let priority = request.priority;
-    let (selection, change, dry_run) = request.read(action)?;
+    let now = api.clock.now();
+    let (selection, change, dry_run) = request.read(action, now)?;
     let message = selection.message;
     deed.note(|noted| {
         noted.action = Some(action.name());
         noted.message_id = message.map(|id| id.to_string());
         noted.filter = message.is_none().then(|| audit::filter(&selection));
         noted.priority = priority;
+        noted.until = match change {
+            ChangeAction::Reschedule(until) => Some(until.to_string()),
+            _ => None,
+        };
         noted.dry_run = dry_run.then_some(true);
     });
+    let is_to_be_tried = match change {
+        ChangeAction::Retry => true,
+        ChangeAction::Reschedule(at) => at <= now,
+        _ => false,
+    };
     let change = Change {
         action: change,
         by: caller.name,
-        at: api.clock.now(),
+        at: now,
     };
     let count = api
         .spool
@@ -193,13 +219,13 @@ pub(super) async fn change(
         .await
         .map_err(|error| spool_problem(&error))?;
     deed.note(|noted| noted.deliveries = Some(count));
-    if action == QueueAction::Retry && !dry_run && count > 0 {
+    if is_to_be_tried && !dry_run && count > 0 {
         (api.retried)();
     }
     if count == 0
         && let Some(id) = message
     {
-        still_queued(&api, id).await?;
+        still_there(&api, id, action).await?;
     }
     Ok(axum::Json(QueueChanged {
         action,
@@ -208,8 +234,8 @@ pub(super) async fn change(
     }))
 }
 
-/// Why nothing of that message was concerned, unless it is queued after all.
-async fn still_queued(api: &Api, id: MessageId) -> Result<(), Problem> {
+/// Why nothing of that message was concerned, unless it is where that is looked for.
+async fn still_there(api: &Api, id: MessageId, action: QueueAction) -> Result<(), Problem> {
     let record = api
         .spool
         .message(id)
@@ -218,11 +244,24 @@ async fn still_queued(api: &Api, id: MessageId) -> Result<(), Problem> {
     match record {
         None => Err(Problem::not_found(format!("message {id}"))),
         Some(record) => match record.finished {
+            None if action != QueueAction::Restore && is_all_cancelled(&record) => {
+                Err(Problem::new(
+                    Kind::Conflict,
+                    format!("message {id} was cancelled: restore it first"),
+                ))
+            }
             None => Ok(()),
             Some(at) => Err(Problem::new(
                 Kind::Conflict,
-                format!("message {id} was finished at {at}: nothing of it is queued"),
+                format!(
+                    "message {id} was finished at {at}: nothing of it is queued or can be restored"
+                ),
             )),
         },
     }
+}
+
+fn is_all_cancelled(record: &Record) -> bool {
+    let mut states = record.deliveries.iter().map(|(_, state)| *state);
+    states.all(|state| state == QueueState::Cancelled)
 }

@@ -12,7 +12,8 @@ use super::extract::{QueryString, Segment};
 use super::openapi::{Conflicts, Missing, Refused};
 use super::problem::{Kind, Problem};
 use super::{Api, directory_problem, no_such, spool_problem};
-use crate::spool::{Change, ChangeAction, Selection};
+use crate::account::same_name;
+use crate::spool::{Change, ChangeAction, Selection, Stop, StopOf};
 
 /// What becomes of queued mail when its user is removed.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
@@ -32,7 +33,7 @@ pub enum QueuedMailChoice {
     Deliver,
     /// It is held until somebody releases it.
     Hold,
-    /// It is cancelled.
+    /// It is cancelled, and can be restored like what is cancelled by itself: it is delivered then.
     Cancel,
 }
 
@@ -132,6 +133,7 @@ pub(super) async fn remove(
         .delete_user(&name)
         .await
         .map_err(directory_problem)?;
+    api.spool.lists_changed();
     if let Some(action) = action {
         let again = change_mail_of(&api, &user.name, action, &caller, false).await?;
         if action == ChangeAction::Cancel {
@@ -161,6 +163,17 @@ pub(super) async fn may_be_named(
     };
     if user.name == new_name {
         return Ok(());
+    }
+    let is_stopped =
+        |stop: &Stop| matches!(&stop.of, StopOf::User(name) if same_name(name, &user.name));
+    if api.spool.stops().all().iter().any(is_stopped) {
+        return Err(Problem::new(
+            Kind::Conflict,
+            format!(
+                "user {} is stopped by that name: start it before you give it another one",
+                user.name
+            ),
+        ));
     }
     match change_mail_of(api, &user.name, ChangeAction::Cancel, caller, true).await? {
         0 => Ok(()),

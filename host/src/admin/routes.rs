@@ -20,7 +20,7 @@ use super::extract::BODY_OCTETS_MAX;
 use super::problem::{method_not_allowed, nothing_here};
 use super::{
     Api, backup, connection, health, lists, messages, metrics, openapi, page, plugins, queue,
-    reload, removal, tokens, users,
+    reload, removal, stops, tokens, users,
 };
 
 /// Where the description of the API is.
@@ -59,6 +59,8 @@ pub(super) fn described() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(connection::show))
         .routes(routes!(queue::list))
         .routes(routes!(queue::change))
+        .routes(routes!(stops::stop))
+        .routes(routes!(stops::start))
         .routes(routes!(messages::show))
         .routes(routes!(plugins::list))
         .routes(routes!(plugins::reset))

@@ -2,14 +2,19 @@
 //!
 //! Everything that is wrong is told at once, field by field.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::extract::given;
 use super::problem::{FieldError, Kind, Problem};
 use crate::message::wording::printable;
-use crate::message::{Class, MessageId};
+use crate::message::{Class, MessageId, Timestamp};
 use crate::spool::{ChangeAction, QueueState, ROWS_MAX, Selection};
+
+/// Mail is moved no further than this: beyond it a year was mistyped, more likely than meant.
+const RESCHEDULED_WITHIN: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// Rows of a page when nothing is said: what a person looks at.
 const ROWS_DEFAULT: usize = 100;
@@ -110,9 +115,26 @@ pub struct QueueChange {
     )]
     #[schema(nullable = false, min_length = 1)]
     pub domain: Option<String>,
-    /// Everything that is queued; has to be said when nothing else is.
+    /// Everything that is queued, or everything that can be restored; has to be said when nothing else is.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub all: bool,
+    /// When to try, for `reschedule` only: a date with a time and an offset (RFC 3339), within 365 days. One that is
+    /// over means now.
+    #[serde(
+        default,
+        deserialize_with = "given",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schema(nullable = false, example = "2026-11-27T08:00:00Z")]
+    pub at: Option<String>,
+    /// In so many seconds to try, for `reschedule` only, in place of `at`; within 365 days.
+    #[serde(
+        default,
+        deserialize_with = "given",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schema(nullable = false, minimum = 0, maximum = 31536000)]
+    pub after_seconds: Option<u64>,
     /// The new priority, for `set-priority` only.
     #[serde(
         default,
@@ -136,20 +158,26 @@ pub enum QueueAction {
     Release,
     /// Try now.
     Retry,
-    /// Remove; nobody is told.
+    /// Take out of the queue; nobody is told. It can be restored for a while, `spool.cancelled_kept`.
     Cancel,
+    /// Put what was cancelled back where it was: its class, its place, its time, held if it was held.
+    Restore,
     /// Give another priority.
     SetPriority,
+    /// Try at another time. The time a message may wait is extended to it: it is tried then, whatever its expiry.
+    Reschedule,
 }
 
 impl QueueAction {
     /// All of them.
-    pub const ALL: [QueueAction; 5] = [
+    pub const ALL: [QueueAction; 7] = [
         QueueAction::Hold,
         QueueAction::Release,
         QueueAction::Retry,
         QueueAction::Cancel,
+        QueueAction::Restore,
         QueueAction::SetPriority,
+        QueueAction::Reschedule,
     ];
 
     /// The name in the path.
@@ -159,7 +187,9 @@ impl QueueAction {
             QueueAction::Release => "release",
             QueueAction::Retry => "retry",
             QueueAction::Cancel => "cancel",
+            QueueAction::Restore => "restore",
             QueueAction::SetPriority => "set-priority",
+            QueueAction::Reschedule => "reschedule",
         }
     }
 
@@ -193,14 +223,17 @@ pub enum DeliveryStateName {
     Held,
     /// Being delivered.
     Active,
+    /// Taken out of the queue, can be restored; listed only when it is asked for.
+    Cancelled,
 }
 
 impl DeliveryStateName {
-    const ALL: [DeliveryStateName; 4] = [
+    const ALL: [DeliveryStateName; 5] = [
         DeliveryStateName::Waiting,
         DeliveryStateName::Deferred,
         DeliveryStateName::Held,
         DeliveryStateName::Active,
+        DeliveryStateName::Cancelled,
     ];
 
     /// The name on every surface.
@@ -210,6 +243,7 @@ impl DeliveryStateName {
             DeliveryStateName::Deferred => "deferred",
             DeliveryStateName::Held => "held",
             DeliveryStateName::Active => "active",
+            DeliveryStateName::Cancelled => "cancelled",
         }
     }
 }
@@ -221,6 +255,7 @@ impl From<QueueState> for DeliveryStateName {
             QueueState::Deferred => DeliveryStateName::Deferred,
             QueueState::Held => DeliveryStateName::Held,
             QueueState::Active => DeliveryStateName::Active,
+            QueueState::Cancelled => DeliveryStateName::Cancelled,
         }
     }
 }
@@ -232,6 +267,7 @@ impl From<DeliveryStateName> for QueueState {
             DeliveryStateName::Deferred => QueueState::Deferred,
             DeliveryStateName::Held => QueueState::Held,
             DeliveryStateName::Active => QueueState::Active,
+            DeliveryStateName::Cancelled => QueueState::Cancelled,
         }
     }
 }
@@ -281,15 +317,18 @@ impl QueueQuery {
             sender: set(self.sender),
             recipient: set(self.recipient),
             domain: set(self.domain),
+            next_hop: None,
         };
         Ok((selection, set(self.cursor), limit))
     }
 }
 
 impl QueueChange {
+    /// Which deliveries are meant, what is done to them, and whether it is only counted.
     pub(super) fn read(
         self,
         action: QueueAction,
+        now: Timestamp,
     ) -> Result<(Selection, ChangeAction, bool), Problem> {
         let mut errors = Vec::new();
         let message = self.id.as_deref().map(str::parse::<MessageId>);
@@ -333,7 +372,8 @@ impl QueueChange {
                  `sender`, `recipient` or `domain`, or everything by `all`",
             ));
         }
-        let change = self.change(action, &mut errors);
+        errors.extend(self.state.and_then(|state| state_error(action, state)));
+        let change = self.change(action, now, &mut errors);
         let Some(change) = change.filter(|_| errors.is_empty()) else {
             return Err(Problem::fields(errors));
         };
@@ -346,29 +386,89 @@ impl QueueChange {
             sender: self.sender,
             recipient: self.recipient,
             domain: self.domain,
+            next_hop: None,
         };
         Ok((selection, change, self.dry_run))
     }
 
-    fn change(&self, action: QueueAction, errors: &mut Vec<FieldError>) -> Option<ChangeAction> {
-        let change = match action {
+    fn change(
+        &self,
+        action: QueueAction,
+        now: Timestamp,
+        errors: &mut Vec<FieldError>,
+    ) -> Option<ChangeAction> {
+        if self.priority.is_some() && action != QueueAction::SetPriority {
+            errors.push(FieldError::new("priority", "only goes with set-priority"));
+        }
+        for (field, is_given) in [
+            ("at", self.at.is_some()),
+            ("after_seconds", self.after_seconds.is_some()),
+        ] {
+            if is_given && action != QueueAction::Reschedule {
+                errors.push(FieldError::new(field, "only goes with reschedule"));
+            }
+        }
+        Some(match action {
             QueueAction::Hold => ChangeAction::Hold,
             QueueAction::Release => ChangeAction::Release,
             QueueAction::Retry => ChangeAction::Retry,
             QueueAction::Cancel => ChangeAction::Cancel,
+            QueueAction::Restore => ChangeAction::Restore,
             QueueAction::SetPriority => {
                 let class = self.priority.and_then(Class::from_number);
                 if class.is_none() {
                     errors.push(class_error("priority"));
                 }
-                return class.map(ChangeAction::SetClass);
+                ChangeAction::SetClass(class?)
             }
-        };
-        if self.priority.is_some() {
-            errors.push(FieldError::new("priority", "only goes with set-priority"));
-        }
-        Some(change)
+            QueueAction::Reschedule => {
+                let at = time(self.at.as_deref(), self.after_seconds, now);
+                ChangeAction::Reschedule(at.map_err(|error| errors.push(error)).ok()?)
+            }
+        })
     }
+}
+
+/// The time that mail is moved to.
+fn time(
+    at: Option<&str>,
+    after_seconds: Option<u64>,
+    now: Timestamp,
+) -> Result<Timestamp, FieldError> {
+    const EXAMPLE: &str = "a date with a time and an offset such as 2026-11-27T08:00:00Z";
+    let (field, at) = match (at, after_seconds) {
+        (Some(text), None) => ("at", Timestamp::from_rfc3339(text)),
+        (None, Some(seconds)) => (
+            "after_seconds",
+            Some(now.plus(Duration::from_secs(seconds))),
+        ),
+        (None, None) => {
+            let text = format!("is needed, {EXAMPLE}, or `after_seconds`");
+            return Err(FieldError::new("at", text));
+        }
+        (Some(_), Some(_)) => {
+            let text = "says the same as `at`: one of the two is needed";
+            return Err(FieldError::new("after_seconds", text));
+        }
+    };
+    let at = at.ok_or_else(|| FieldError::new(field, format!("must be {EXAMPLE}")))?;
+    match at <= now.plus(RESCHEDULED_WITHIN) {
+        true => Ok(at),
+        false => Err(FieldError::new(field, "is more than 365 days away")),
+    }
+}
+
+/// What was cancelled can be restored, and nothing else can: who names another state has something else in mind.
+fn state_error(action: QueueAction, state: DeliveryStateName) -> Option<FieldError> {
+    let text = match (action, state) {
+        (QueueAction::Restore, DeliveryStateName::Cancelled) => return None,
+        (QueueAction::Restore, _) => "can only be cancelled here: nothing else is restored",
+        (_, DeliveryStateName::Cancelled) => {
+            "cannot be cancelled here: what was cancelled can be restored, and nothing else"
+        }
+        _ => return None,
+    };
+    Some(FieldError::new("state", text))
 }
 
 fn class_error(field: &str) -> FieldError {

@@ -368,6 +368,8 @@ pub(super) async fn add(
         .create_user(new, hash, api.clock.now())
         .await
         .map_err(directory_problem)?;
+    // There may be mail of that name, of a user that was removed.
+    api.spool.lists_changed();
     deed.note(|noted| {
         noted.user = Some(audit::shown(&user.name));
         noted.list = Some(user.list.clone());
@@ -429,6 +431,9 @@ pub(super) async fn change(
         .change_user(&name, change, api.clock.now())
         .await
         .map_err(directory_problem)?;
+    if changed.before.list != changed.after.list {
+        api.spool.lists_changed();
+    }
     deed.note(|noted| {
         noted.list = Some(changed.after.list.clone());
         noted.changed = Some(differing(&changed.before, &changed.after));

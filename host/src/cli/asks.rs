@@ -10,13 +10,14 @@ use serde_json::Value;
 use super::options::{
     AdminCommand, ListCommand, ListFields, PluginCommand, Remote, ScopeName, TokenCommand,
 };
-use super::queue_options::{Change, Filter, QueueCommand, State};
+use super::queue_options::{Change, Filter, QueueCommand, State, Stoppable};
 use super::user_options::{Limit, QueuedMail, UserCommand, UserFields};
 use crate::account::Items;
 use crate::admin::client::Ask;
 use crate::admin::items::ItemsInput;
 use crate::admin::lists::{ListChangeInput, ListInput};
 use crate::admin::selection::{DeliveryStateName, QueueAction, QueueChange};
+use crate::admin::stops::StopInput;
 use crate::admin::tokens::{self, TokenInput};
 use crate::admin::users::UserInput;
 use crate::admin::within_path;
@@ -171,18 +172,52 @@ fn queue(command: &QueueCommand) -> Plan {
         QueueCommand::Show { id, .. } => {
             Plan::Ask(Ask::get(format!("/api/v1/messages/{}", within_path(id))))
         }
-        QueueCommand::Hold(how) => change(QueueAction::Hold, how, None),
-        QueueCommand::Release(how) => change(QueueAction::Release, how, None),
-        QueueCommand::Retry(how) => change(QueueAction::Retry, how, None),
-        QueueCommand::Cancel(how) => change(QueueAction::Cancel, how, None),
+        QueueCommand::Hold(how) => change(QueueAction::Hold, how, QueueChange::default()),
+        QueueCommand::Release(how) => change(QueueAction::Release, how, QueueChange::default()),
+        QueueCommand::Retry(how) => change(QueueAction::Retry, how, QueueChange::default()),
+        QueueCommand::Cancel(how) => change(QueueAction::Cancel, how, QueueChange::default()),
+        QueueCommand::Restore(how) => change(QueueAction::Restore, how, QueueChange::default()),
         QueueCommand::SetPriority {
             priority,
             change: how,
-        } => change(QueueAction::SetPriority, how, Some(*priority)),
+        } => {
+            let priority = Some(*priority);
+            let what = QueueChange {
+                priority,
+                ..QueueChange::default()
+            };
+            change(QueueAction::SetPriority, how, what)
+        }
+        QueueCommand::Stop(what) => Plan::Ask(stoppable("stop", what)),
+        QueueCommand::Start(what) => Plan::Ask(stoppable("start", what)),
+        QueueCommand::Reschedule {
+            at,
+            delay,
+            change: how,
+        } => {
+            let what = QueueChange {
+                at: at.map(|at| at.to_string()),
+                after_seconds: delay.map(|delay| delay.as_secs()),
+                ..QueueChange::default()
+            };
+            change(QueueAction::Reschedule, how, what)
+        }
     }
 }
 
-fn change(action: QueueAction, how: &Change, priority: Option<u8>) -> Plan {
+fn stoppable(action: &str, what: &Stoppable) -> Ask {
+    let input = StopInput {
+        next_hop: what.next_hop.clone(),
+        user: what.user.clone(),
+        list: what.list.clone(),
+        dry_run: what.dry_run,
+    };
+    let path = format!("/api/v1/queue/{action}");
+    Ask::post(path, Some(document(&input)))
+}
+
+/// A change, with `what` goes with its action alone.
+fn change(action: QueueAction, how: &Change, what: QueueChange) -> Plan {
     let Filter {
         list,
         user,
@@ -202,8 +237,8 @@ fn change(action: QueueAction, how: &Change, priority: Option<u8>) -> Plan {
         recipient,
         domain,
         all: how.target.all,
-        priority,
         dry_run: false,
+        ..what
     };
     let path = format!("/api/v1/queue/{}", action.name());
     let counting = QueueChange {
@@ -288,6 +323,7 @@ fn state_name(state: State) -> DeliveryStateName {
         State::Deferred => DeliveryStateName::Deferred,
         State::Held => DeliveryStateName::Held,
         State::Active => DeliveryStateName::Active,
+        State::Cancelled => DeliveryStateName::Cancelled,
     }
 }
 
@@ -455,6 +491,15 @@ mod tests {
                  &domain=b.example&limit=7&cursor=c",
             ),
             (&["queue", "show", "01ABC"], "GET /api/v1/messages/01ABC"),
+            (&["queue", "stop"], "POST /api/v1/queue/stop {}"),
+            (
+                &["queue", "stop", "--next-hop", "smarthost 127.0.0.1:2500"],
+                r#"POST /api/v1/queue/stop {"next_hop":"smarthost 127.0.0.1:2500"}"#,
+            ),
+            (
+                &["queue", "start", "--list", "news", "--dry-run"],
+                r#"POST /api/v1/queue/start {"dry_run":true,"list":"news"}"#,
+            ),
             (&["plugin", "ls"], "GET /api/v1/plugins"),
             (
                 &["plugin", "reset", "quota"],
@@ -518,6 +563,18 @@ mod tests {
             panic!()
         };
         assert_eq!(act.to_string(), r#"POST /api/v1/queue/cancel {"all":true}"#);
+        let at = ["--at", "2026-11-27T09:00:00+01:00"];
+        for (when, expected) in [
+            (at, r#""at":"2026-11-27T08:00:00.000Z","id":"01ABC""#),
+            (["--in", "90m"], r#""after_seconds":5400,"id":"01ABC""#),
+        ] {
+            let line = [&["queue", "reschedule", "01ABC"][..], &when].concat();
+            let Plan::Change { act, .. } = planned(&line) else {
+                panic!()
+            };
+            let expected = format!("POST /api/v1/queue/reschedule {{{expected}}}");
+            assert_eq!(act.to_string(), expected);
+        }
     }
 
     #[test]

@@ -102,6 +102,7 @@ impl Remote {
             Remote::Queue(QueueCommand::Ls { output, .. } | QueueCommand::Show { output, .. }) => {
                 *output
             }
+            Remote::Queue(QueueCommand::Stop(what) | QueueCommand::Start(what)) => what.output,
             Remote::Queue(_) => self.change()?.output,
             Remote::Plugin(
                 PluginCommand::Ls(output) | PluginCommand::Reset(Named { output, .. }),
@@ -136,7 +137,9 @@ impl Remote {
                 | QueueCommand::Release(change)
                 | QueueCommand::Retry(change)
                 | QueueCommand::Cancel(change)
-                | QueueCommand::SetPriority { change, .. },
+                | QueueCommand::Restore(change)
+                | QueueCommand::SetPriority { change, .. }
+                | QueueCommand::Reschedule { change, .. },
             ) => Some(change),
             _ => None,
         }

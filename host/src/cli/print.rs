@@ -1,35 +1,32 @@
 //! Answers of the relay as people read them.
 
+mod queue;
+
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+pub(super) use self::queue::question;
 use super::backup;
 use super::options::{AdminCommand, ListCommand, PluginCommand, Remote, TokenCommand};
-use super::queue_options::{Change, Filter, QueueCommand};
+use super::queue_options::QueueCommand;
 use super::text::{Table, cut, deliveries, facts, items};
 use super::user_options::UserCommand;
 use crate::admin::Removed;
 use crate::admin::connection::{Certificate, Connection};
 use crate::admin::lists::{ListDocument, ListsDocument};
-use crate::admin::messages::MessageDocument;
 use crate::admin::plugins::{
     BreakerName, CountDocument, PluginDocument, PluginsDocument, QuestionDocument,
 };
 use crate::admin::problem::{FieldError, Problem};
-use crate::admin::queue::{QueueChanged, QueuePage};
 use crate::admin::reload::{Reloaded, Remark};
 use crate::admin::removal::{QueuedMailChoice, RemovedUser};
-use crate::admin::selection::QueueAction;
 use crate::admin::tokens::{ConsolePasswordDocument, NewTokenDocument, TokensDocument};
 use crate::admin::users::{NewUserDocument, PasswordDocument, UserDocument, UsersDocument};
 use crate::message::Class;
 use crate::message::wording::{class_text, printable};
-
-/// How much of a subject a table shows.
-const SUBJECT_CHARACTERS_MAX: usize = 40;
 
 /// What the relay answered to `remote`, in words.
 ///
@@ -45,9 +42,11 @@ pub(super) fn answer(remote: &Remote, document: Value) -> Result<String, serde_j
         Remote::User(UserCommand::ResetPassword(_)) => new_password(&read(document)?),
         Remote::User(UserCommand::Rm { .. }) => removed_user(&read(document)?),
         Remote::User(_) => user(&read(document)?),
-        Remote::Queue(QueueCommand::Ls { filter, .. }) => queue(&read(document)?, filter),
-        Remote::Queue(QueueCommand::Show { .. }) => message(&read(document)?),
-        Remote::Queue(_) => changed(&read(document)?, remote.change()),
+        Remote::Queue(QueueCommand::Ls { filter, .. }) => queue::queue(&read(document)?, filter),
+        Remote::Queue(QueueCommand::Show { .. }) => queue::message(&read(document)?),
+        Remote::Queue(QueueCommand::Stop(_)) => queue::stopped(&read(document)?),
+        Remote::Queue(QueueCommand::Start(_)) => queue::started(&read(document)?),
+        Remote::Queue(_) => queue::changed(&read(document)?, remote.change()),
         Remote::Plugin(PluginCommand::Ls(_)) => {
             plugins(&read::<PluginsDocument>(document)?.plugins)
         }
@@ -104,23 +103,16 @@ fn option(field: &str) -> Cow<'_, str> {
     let name = match field {
         "authorized_domains" => "domains",
         "authorized_senders" => "senders",
+        "next_hop" => "next-hop",
+        "after_seconds" => "in",
         "trusted_carriers" => "carriers",
         "priority_ceiling" => "ceiling",
         "very_high_per_hour" => "very-high-per-hour",
-        "notify" | "priority" | "note" | "list" | "scope" | "cursor" | "user" | "class"
+        "at" | "notify" | "priority" | "note" | "list" | "scope" | "cursor" | "user" | "class"
         | "state" | "sender" | "recipient" | "domain" => field,
         _ => return printable(field),
     };
     Cow::Owned(format!("--{name}"))
-}
-
-/// What a change would do, as a question.
-pub(super) fn question(action: QueueAction, count: u64) -> String {
-    format!(
-        "{} would be {}. Go on? [y/N] ",
-        deliveries(count),
-        done(action)
-    )
 }
 
 fn read<T: DeserializeOwned>(document: Value) -> Result<T, serde_json::Error> {
@@ -287,139 +279,6 @@ fn removed_user(document: &RemovedUser) -> String {
     text
 }
 
-fn queue(page: &QueuePage, filter: &Filter) -> String {
-    let mut table = Table::new(&[
-        "ID",
-        "CLASS",
-        "STATE",
-        "DUE",
-        "TRIES",
-        "NEXT HOP",
-        "USER",
-        "SENDER",
-        "RECIPIENTS",
-        "SUBJECT",
-    ]);
-    for row in &page.deliveries {
-        let recipients = match row.recipients.as_slice() {
-            [] => String::new(),
-            [one] => one.clone(),
-            [first, rest @ ..] => format!("{first} and {} more", rest.len()),
-        };
-        table.row(vec![
-            row.id.clone(),
-            row.class.to_string(),
-            row.state.name().to_owned(),
-            row.due.clone(),
-            row.attempts.to_string(),
-            row.next_hop.clone(),
-            if row.user.is_empty() {
-                "(relay)".to_owned()
-            } else {
-                row.user.clone()
-            },
-            null_or(&row.sender),
-            recipients,
-            cut(&row.subject, SUBJECT_CHARACTERS_MAX),
-        ]);
-    }
-    let mut text = table.or(nothing(*filter == Filter::default()));
-    more(&mut text, page.cursor.as_deref());
-    text
-}
-
-fn message(message: &MessageDocument) -> String {
-    let asked = message
-        .message_priority
-        .map_or_else(|| "none".to_owned(), priority);
-    let mut text = facts(&[
-        ("id", message.id.clone()),
-        ("list", message.list.clone()),
-        (
-            "user",
-            if message.user.is_empty() {
-                "(relay)".to_owned()
-            } else {
-                message.user.clone()
-            },
-        ),
-        ("subject", message.subject.clone()),
-        ("sender", null_or(&message.sender)),
-        ("recipients", message.recipients.join("\n")),
-        ("octets", message.content_octets.to_string()),
-        (
-            "priority",
-            format!(
-                "{}: user {}, message {asked}",
-                priority(message.class),
-                priority(message.user_priority)
-            ),
-        ),
-        ("accepted", message.accepted.clone()),
-        (
-            "finished",
-            message
-                .finished
-                .clone()
-                .unwrap_or_else(|| "not yet".to_owned()),
-        ),
-    ]);
-    text.push('\n');
-    for line in &message.text {
-        text.push_str(&printable(line));
-        text.push('\n');
-    }
-    text
-}
-
-/// What is said where there is nothing: of the whole queue, or of a part of it.
-fn nothing(of_all: bool) -> &'static str {
-    if of_all {
-        "nothing is queued"
-    } else {
-        "nothing that is queued matches"
-    }
-}
-
-/// Why an action concerns nothing, though there may be mail that matches.
-fn or_else(action: QueueAction) -> &'static str {
-    match action {
-        QueueAction::Hold => ", or it is held already",
-        QueueAction::Release => ", or it is not held",
-        QueueAction::Retry => ", or it is held: release it first",
-        QueueAction::Cancel => "",
-        QueueAction::SetPriority => ", or it has this priority already",
-    }
-}
-
-/// Why an action concerns nothing of a message that is queued.
-fn why_not(action: QueueAction) -> &'static str {
-    match action {
-        QueueAction::Hold => "the message is held already",
-        QueueAction::Release => "nothing of the message is held",
-        QueueAction::Retry => "the message is held; release it first",
-        QueueAction::Cancel => "nothing of the message is queued",
-        QueueAction::SetPriority => "the message has this priority already",
-    }
-}
-
-fn changed(document: &QueueChanged, change: Option<&Change>) -> String {
-    if document.count == 0
-        && let Some(Change { target, .. }) = change
-    {
-        return match &target.id {
-            None => format!("{}{}\n", nothing(target.all), or_else(document.action)),
-            Some(_) => format!("nothing is changed: {}\n", why_not(document.action)),
-        };
-    }
-    let count = deliveries(document.count);
-    if document.dry_run {
-        format!("{count} would be {}\n", done(document.action))
-    } else {
-        format!("{count} {}\n", done(document.action))
-    }
-}
-
 fn plugins(plugins: &[PluginDocument]) -> String {
     let mut table = Table::new(&[
         "NAME",
@@ -578,15 +437,5 @@ fn null_or(sender: &str) -> String {
         "<>".to_owned()
     } else {
         sender.to_owned()
-    }
-}
-
-fn done(action: QueueAction) -> &'static str {
-    match action {
-        QueueAction::Hold => "held",
-        QueueAction::Release => "released",
-        QueueAction::Retry => "tried again now",
-        QueueAction::Cancel => "cancelled",
-        QueueAction::SetPriority => "given the new priority",
     }
 }

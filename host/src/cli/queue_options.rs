@@ -1,9 +1,12 @@
 //! The forms of `outpost queue`: which mail is meant, and what is done to it.
 
+use std::time::Duration;
+
 use clap::builder::NonEmptyStringValueParser;
-use clap::{ArgAction, Args, Subcommand, ValueEnum};
+use clap::{ArgAction, ArgGroup, Args, Subcommand, ValueEnum};
 
 use super::options::Output;
+use crate::message::Timestamp;
 
 /// `outpost queue …`
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
@@ -39,8 +42,10 @@ pub enum QueueCommand {
     Release(Change),
     /// Try deferred mail now
     Retry(Change),
-    /// Remove mail; nobody is told
+    /// Take mail out of the queue; nobody is told, and it can be restored for a while
     Cancel(Change),
+    /// Put cancelled mail back where it was
+    Restore(Change),
     /// Give mail another priority
     SetPriority {
         /// The new priority: 1 (very high) to 5 (very low)
@@ -50,6 +55,49 @@ pub enum QueueCommand {
         #[command(flatten)]
         change: Change,
     },
+    /// Send nothing more: of all mail, to a next hop, of a user or of a list; sends under way end
+    Stop(Stoppable),
+    /// Go on with what was stopped
+    Start(Stoppable),
+    /// Try mail at another time
+    #[command(group(ArgGroup::new("when").args(["at", "delay"]).required(true)))]
+    Reschedule {
+        /// When: a date with a time and an offset, 2026-11-27T08:00:00Z
+        #[arg(long, value_name = "TIME", value_parser = time)]
+        at: Option<Timestamp>,
+        /// In how long: 90s, 30m, 8h or 3d
+        #[arg(long = "in", value_name = "DURATION", value_parser = crate::config::read_duration)]
+        delay: Option<Duration>,
+        /// Which mail, and how.
+        #[command(flatten)]
+        change: Change,
+    },
+}
+
+/// What can be stopped. Nothing given is everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+#[group(id = "stoppable", multiple = false, args = ["next_hop", "user", "list"])]
+pub struct Stoppable {
+    /// This next hop, as `queue ls` shows it: a domain, or "smarthost host:port"
+    #[arg(long, value_name = "NEXT HOP", value_parser = NonEmptyStringValueParser::new())]
+    pub next_hop: Option<String>,
+    /// Mail of this user
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
+    pub user: Option<String>,
+    /// Mail of the users of this list
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
+    pub list: Option<String>,
+    /// Only count what is queued of it
+    #[arg(long)]
+    pub dry_run: bool,
+    /// How it is printed.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+fn time(text: &str) -> Result<Timestamp, String> {
+    let example = "a date with a time and an offset is expected, such as 2026-11-27T08:00:00Z";
+    Timestamp::from_rfc3339(text).ok_or_else(|| example.to_owned())
 }
 
 /// Mail by what it is. Everything given must match.
@@ -90,6 +138,8 @@ pub enum State {
     Held,
     /// Being delivered.
     Active,
+    /// Taken out of the queue, can be restored; shown only when it is asked for.
+    Cancelled,
 }
 
 /// A change to queued mail.
@@ -121,7 +171,7 @@ pub struct Target {
     /// All that match this.
     #[command(flatten)]
     pub filter: Filter,
-    /// Everything that is queued
+    /// Everything that is queued; for restore, everything that was cancelled
     #[arg(long, action = ArgAction::SetTrue,
           conflicts_with_all = ["list", "user", "class", "state", "sender", "recipient", "domain"])]
     pub all: bool,

@@ -175,12 +175,14 @@ async fn listed(client: &Client, command: &QueueCommand) -> Result<Value, Failur
     let mut whole = QueuePage {
         deliveries: Vec::new(),
         cursor: None,
+        stops: Vec::new(),
     };
     while let Plan::Ask(ask) = plan(&Remote::Queue(command.clone())) {
         let page: QueuePage = read(asked(client, &ask).await?)?;
         let rows = u16::try_from(page.deliveries.len()).unwrap_or(u16::MAX);
         whole.deliveries.extend(page.deliveries);
         whole.cursor = page.cursor;
+        whole.stops = page.stops;
         let QueueCommand::Ls { limit, cursor, .. } = &mut command else {
             break;
         };

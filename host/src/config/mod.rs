@@ -40,6 +40,7 @@ use document::Document;
 pub use document::Mistake;
 pub use places::Places;
 pub use running::Change;
+pub use values::read_duration;
 
 /// Where the configuration is looked for when no file is named.
 pub const DEFAULT_FILES: [&str; 2] = ["outpost.toml", "/etc/outpost/outpost.toml"];

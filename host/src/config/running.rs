@@ -227,6 +227,11 @@ impl Config {
             &mut spool.history_kept,
         );
         compared.keeps(
+            "spool.cancelled_kept",
+            &before.cancelled_kept,
+            &mut spool.cancelled_kept,
+        );
+        compared.keeps(
             "spool.history_messages_max",
             &before.history_records_max,
             &mut spool.history_records_max,
@@ -266,7 +271,7 @@ mod tests {
     }
 
     /// A value other than the default for each key, and whether it can change at once.
-    const OTHERS: [(&str, &str, bool); 34] = [
+    const OTHERS: [(&str, &str, bool); 35] = [
         ("data_dir", "data_dir = \"elsewhere\"", false),
         ("shutdown_grace", "shutdown_grace = \"1s\"", false),
         (
@@ -390,6 +395,11 @@ mod tests {
             false,
         ),
         ("spool.history", "[spool]\nhistory = \"7s\"", false),
+        (
+            "spool.cancelled_kept",
+            "[spool]\ncancelled_kept = \"7s\"",
+            false,
+        ),
         (
             "spool.history_messages_max",
             "[spool]\nhistory_messages_max = 7",

@@ -418,6 +418,9 @@ fn spool(root: &Section<'_, '_>, content_octets_max: u64) -> spool::Settings {
     if let Some(kept) = section.value("history", duration(Duration::ZERO, DAY * 365)) {
         settings.history_kept = kept;
     }
+    if let Some(kept) = section.value("cancelled_kept", duration(Duration::ZERO, DAY * 365)) {
+        settings.cancelled_kept = kept;
+    }
     if let Some(records) = section.value("history_messages_max", number(0, 100_000_000)) {
         settings.history_records_max = records;
     }

@@ -152,6 +152,11 @@ fn bounded_duration(text: &str, least: Duration, most: Duration) -> Result<Durat
     }
 }
 
+/// A duration that is typed: `30s`, `2m`, `1h`, `5d`.
+pub fn read_duration(text: &str) -> Result<Duration, String> {
+    bounded_duration(text, Duration::ZERO, Duration::MAX)
+}
+
 const UNITS: [(&str, u64); 5] = [
     ("ms", 1),
     ("s", 1_000),

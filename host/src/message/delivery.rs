@@ -51,6 +51,17 @@ pub enum DeliveryState {
     Waiting,
     /// Kept back until an operator releases it.
     Held,
+    /// Taken out of the queue by an operator, who may still want it back.
+    Cancelled(Cancelled),
+}
+
+/// A delivery that was cancelled and can be restored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Cancelled {
+    /// From then on it is removed for good.
+    pub until: Timestamp,
+    /// Whether it was held before, and is again when it is restored.
+    pub was_held: bool,
 }
 
 /// Where a delivery goes; all deliveries to one next hop form a lane.

@@ -22,7 +22,7 @@ pub mod wording;
 
 pub use address::{Address, AddressProblem, comparable_domain, mapped_domain};
 pub use class::Class;
-pub use delivery::{Delivery, DeliveryId, DeliveryState, Line, NextHop};
+pub use delivery::{Cancelled, Delivery, DeliveryId, DeliveryState, Line, NextHop};
 pub use envelope::{DeliverBy, Envelope, Recipient};
 pub use id::MessageId;
 pub use origin::{Message, Origin, Priorities, Submission, TlsParameters};

@@ -47,6 +47,21 @@ impl Timestamp {
         Self(self.0.saturating_sub(milliseconds))
     }
 
+    /// The point that a date with a time and an offset names (RFC 3339 §5.6), such as `2026-11-27T08:00:00Z`; none for
+    /// anything else, and for what is before the epoch or beyond [`Timestamp::NEVER`].
+    pub fn from_rfc3339(text: &str) -> Option<Timestamp> {
+        // A reader of more than that: a time zone in brackets, a blank or no offset would be taken by some.
+        let is_plain = |c: char| c.is_ascii_digit() || "-+:.TtZz".contains(c);
+        let (date, time) = text.split_at_checked(10)?;
+        let has_shape = text.chars().all(is_plain)
+            && date.split('-').map(str::len).eq([4, 2, 2])
+            && time.starts_with(['T', 't'])
+            && time.as_bytes().get(6) == Some(&b':');
+        let at: jiff::Timestamp = has_shape.then_some(text)?.parse().ok()?;
+        let milliseconds = u64::try_from(at.as_millisecond()).ok()?;
+        (milliseconds <= Self::NEVER.0).then_some(Self(milliseconds))
+    }
+
     /// The date as a message header carries it (RFC 5322 §3.3), in UTC.
     pub fn to_rfc5322(self) -> String {
         self.to_jiff()
@@ -76,6 +91,42 @@ mod tests {
         let at = Timestamp::from_unix_milliseconds(1_700_000_000_123);
         assert_eq!(at.to_string(), "2023-11-14T22:13:20.123Z");
         assert_eq!(at.to_rfc5322(), "Tue, 14 Nov 2023 22:13:20 +0000");
+    }
+
+    #[test]
+    fn a_date_with_a_time_and_an_offset_is_read_and_nothing_else() {
+        let at = Timestamp::from_unix_milliseconds(1_700_000_000_123);
+        for text in [
+            "2023-11-14T22:13:20.123Z",
+            "2023-11-14t22:13:20.123z",
+            "2023-11-14T23:13:20.123+01:00",
+            "2023-11-14T22:13:20.1234567Z",
+            "2023-11-14T22:13:20.123+00:00",
+        ] {
+            assert_eq!(Timestamp::from_rfc3339(text), Some(at), "{text}");
+        }
+        let printed = at.to_string();
+        assert_eq!(Timestamp::from_rfc3339(&printed), Some(at));
+        for text in [
+            "",
+            "tomorrow",
+            "2023-11-14",
+            "2023-11-14T22:13:20",
+            "2023-11-14 22:13:20Z",
+            "2023-11-14T22Z",
+            "2023-11-14T22:13Z",
+            "20231114T221320Z",
+            "2023-11-14T22:13:20Z[UTC]",
+            "2023-11-14T22:13:20+01:00[Europe/Berlin]",
+            "2023-11-31T22:13:20Z",
+            "2023-11-14T25:13:20Z",
+            "1969-12-31T23:59:59Z",
+            "-002023-11-14T22:13:20Z",
+            "2023-11-1\u{e4}T22:13:20Z",
+            "9999-12-31T23:59:59Z",
+        ] {
+            assert_eq!(Timestamp::from_rfc3339(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -134,6 +134,29 @@ pub enum Event {
         /// By whom: the name of the token.
         by: String,
     },
+    /// An operator cancelled deliveries.
+    Cancelled {
+        /// By whom: the name of the token.
+        by: String,
+        /// An attempt was under way, whose outcome comes too late to be written down.
+        during_attempt: bool,
+        /// They can be restored before then; none: they are gone.
+        until: Option<Timestamp>,
+    },
+    /// An operator moved deliveries to another time.
+    Rescheduled {
+        /// By whom: the name of the token.
+        by: String,
+        /// The time.
+        until: Timestamp,
+        /// An attempt was under way: what remains of it waits until then.
+        during_attempt: bool,
+    },
+    /// Cancelled deliveries were removed for good.
+    Removed {
+        /// Before their time, for the room that new mail needs.
+        for_room: bool,
+    },
     /// A carrier of a priority did not count, since the user is not trusted with it.
     UntrustedPriority {
         /// The carrier, such as `X-Priority`.

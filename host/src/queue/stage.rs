@@ -16,7 +16,8 @@ use crate::clock::Clock;
 use crate::message::{Class, Line, Message, MessageId, Timestamp};
 use crate::spool::{
     self, Change, Claimed, Content, Figures, Intake, Lease, LineChange, Memory, NewMessage, Page,
-    PageRequest, Pending, QueueState, Record, Selection, Settlement, Spool, SpoolError,
+    PageRequest, Pending, QueueState, Record, Selection, Settlement, Spool, SpoolError, Stop,
+    StopOf, Stopped, Stops,
 };
 
 /// A spool in memory whose claims fail when told, and whose next reader hears of all lines again.
@@ -259,6 +260,22 @@ impl Spool for Stage {
 
     fn change(&self, selection: Selection, change: Change, dry_run: bool) -> Pending<'_, u64> {
         self.memory.change(selection, change, dry_run)
+    }
+
+    fn stop(&self, stop: Stop) -> Pending<'_, Stopped> {
+        self.memory.stop(stop)
+    }
+
+    fn start(&self, of: StopOf) -> Pending<'_, Option<Stop>> {
+        self.memory.start(of)
+    }
+
+    fn stops(&self) -> &Stops {
+        self.memory.stops()
+    }
+
+    fn lists_changed(&self) {
+        self.memory.lists_changed();
     }
 
     fn list(&self, selection: Selection, page: PageRequest) -> Pending<'_, Page> {

@@ -13,8 +13,9 @@ use super::ledger::{Effect, Stowed};
 use super::lines::{Behind, First, Horizon, Lines};
 use super::place::Place;
 use super::recent::Recent;
+use super::stops::Stops;
 use super::stored::Counters;
-use super::{Head, Lease};
+use super::{Head, Lease, Stop, StopOf};
 
 /// What is in memory.
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub(super) struct Board {
     pub(super) recent: Recent,
     pub(super) counters: Counters,
     pub(super) ages: Ages,
+    /// What is stopped. Lines of it have no head for whoever asks.
+    pub(super) stops: Stops,
     pub(super) commits: u64,
     pub(super) writable: bool,
 }
@@ -52,20 +55,27 @@ pub(super) enum Taken {
 }
 
 impl Board {
-    pub(super) fn new(recent_octets_max: usize) -> Self {
+    pub(super) fn new(recent_octets_max: usize, stops: Stops) -> Self {
         Self {
             lines: Lines::default(),
             leases: Leases::default(),
             recent: Recent::new(recent_octets_max),
             counters: Counters::default(),
             ages: Ages::default(),
+            stops,
             commits: 0,
             writable: true,
         }
     }
 
     /// Starts anew from what is on the disk. Who has a lease keeps it.
-    pub(super) fn rebuild(&mut self, counters: Counters, heads: Vec<(Place, MessageId)>) {
+    pub(super) fn rebuild(
+        &mut self,
+        counters: Counters,
+        heads: Vec<(Place, MessageId)>,
+        stops: Vec<Stop>,
+    ) {
+        self.stops.replace(stops);
         let leases = &self.leases;
         self.lines.rebuild(heads, |id| leases.is_leased(id));
         self.recent.forget_all();
@@ -105,10 +115,18 @@ impl Board {
                     self.leases.end(lease);
                 }
                 Effect::LeaseRevoked(id) => self.leases.revoke(id),
-                Effect::Retried(id, at) => {
+                Effect::Asked(id, asked) => {
                     if let Some(leased) = self.leases.on(id) {
-                        leased.retry_at = Some(at);
+                        leased.asked = Some(asked);
                     }
+                }
+                Effect::Stopped(stop) => {
+                    aftermath.lines.extend(self.lines_of(&stop.of));
+                    self.stops.add(stop);
+                }
+                Effect::Started(of) => {
+                    aftermath.lines.extend(self.lines_of(&of));
+                    self.stops.remove(&of);
                 }
                 Effect::Changed(id) => self.recent.forget(id),
                 Effect::Finished { id, has_file } => {
@@ -120,6 +138,12 @@ impl Board {
             }
         }
         aftermath
+    }
+
+    /// The lines that a stop is about.
+    fn lines_of(&self, of: &StopOf) -> impl Iterator<Item = Line> {
+        let lines = self.lines.iter();
+        lines.filter(|line| self.stops.is_about(of, line)).cloned()
     }
 
     fn placed(&mut self, place: &Place, delivery: &Delivery, aftermath: &mut Aftermath) {
@@ -135,6 +159,9 @@ impl Board {
 
     /// Leases the first delivery of a line that is due.
     pub(super) fn take_due(&mut self, line: &Line, now: Timestamp) -> Taken {
+        if self.stops.has(line) {
+            return Taken::Nothing(None);
+        }
         if let First::Behind(horizon) = self.lines.first(line) {
             return Taken::Behind(horizon);
         }
@@ -169,8 +196,11 @@ impl Board {
             .extend(line, horizon, behind, |id| leases.is_leased(id))
     }
 
-    /// The head of a line, as far as memory knows it.
+    /// The head of a line, as far as memory knows it; none when it is stopped.
     pub(super) fn head(&self, line: &Line) -> Option<Head> {
+        if self.stops.has(line) {
+            return None;
+        }
         match self.lines.first(line) {
             First::At(spot, _) => Some(spot.head()),
             First::Behind(_) | First::Nothing => None,

@@ -1,6 +1,10 @@
-//! What an operator does to queued deliveries.
+//! What an operator does to deliveries.
 
-use crate::message::{Class, Delivery, DeliveryState, Event, Timestamp, TrailEntry};
+use std::time::Duration;
+
+use crate::message::{Cancelled, Class, Delivery, DeliveryState, Event, Timestamp, TrailEntry};
+
+use super::{QueueState, Selection};
 
 /// What an operator can do to deliveries.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,7 +17,7 @@ pub struct Change {
     pub at: Timestamp,
 }
 
-/// The operations on queued deliveries.
+/// The operations on deliveries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChangeAction {
     /// Keep back.
@@ -22,49 +26,156 @@ pub enum ChangeAction {
     Release,
     /// Make due now.
     Retry,
-    /// Remove; the message is finished when nothing of it remains. No report is sent.
+    /// Take out of the queue; the message is finished when nothing of it remains that is queued or can be restored. No
+    /// report is sent.
     Cancel,
+    /// Put what was cancelled back where it was.
+    Restore,
+    /// Make due then; a time that is over means now. What has not been tried counts as scheduled for it.
+    Reschedule(Timestamp),
     /// Give another class: to the whole message, since a class is a message's.
     SetClass(Class),
 }
 
-impl ChangeAction {
-    /// Whether it concerns a delivery that was selected, of a message of this class: a hold and a
-    /// retry those that are not held, a release those that are, a class those of another class.
-    pub fn concerns(self, delivery: &Delivery, class: Class) -> bool {
-        match self {
-            Self::Hold | Self::Retry => delivery.state == DeliveryState::Waiting,
-            Self::Release => delivery.state == DeliveryState::Held,
-            Self::Cancel => true,
-            Self::SetClass(wanted) => wanted != class,
+/// Among which deliveries is looked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Among {
+    /// Those that wait, are held or are being delivered.
+    Queued,
+    /// Those that were cancelled and can be restored.
+    Cancelled,
+}
+
+impl Among {
+    /// Where a listing looks.
+    pub(super) fn of_listing(selection: &Selection) -> Self {
+        match selection.state {
+            Some(QueueState::Cancelled) => Self::Cancelled,
+            _ => Self::Queued,
         }
+    }
+
+    /// Where a change looks.
+    pub(super) fn of_change(action: ChangeAction) -> Self {
+        match action {
+            ChangeAction::Restore => Self::Cancelled,
+            ChangeAction::Hold
+            | ChangeAction::Release
+            | ChangeAction::Retry
+            | ChangeAction::Cancel
+            | ChangeAction::Reschedule(_)
+            | ChangeAction::SetClass(_) => Self::Queued,
+        }
+    }
+
+    /// Whether a delivery is among them.
+    pub(super) fn has(self, delivery: &Delivery) -> bool {
+        let is_cancelled = matches!(delivery.state, DeliveryState::Cancelled(_));
+        is_cancelled == (self == Self::Cancelled)
+    }
+}
+
+impl ChangeAction {
+    /// Whether it concerns a delivery that was selected, of a message of this class: a hold, a
+    /// retry and another time those that are not held, a release those that are, a class those of another class, a restore those that
+    /// were cancelled and nothing else any of these.
+    pub fn concerns(self, delivery: &Delivery, class: Class) -> bool {
+        Among::of_change(self).has(delivery)
+            && match self {
+                Self::Hold | Self::Retry | Self::Reschedule(_) => {
+                    delivery.state == DeliveryState::Waiting
+                }
+                Self::Release => delivery.state == DeliveryState::Held,
+                Self::Cancel | Self::Restore => true,
+                Self::SetClass(wanted) => wanted != class,
+            }
     }
 }
 
 impl Change {
+    /// Until when what it cancels can be restored, where it is kept for so long; none when it is gone at once.
+    pub(super) fn cancelled_until(&self, cancelled_kept: Duration) -> Option<Timestamp> {
+        (!cancelled_kept.is_zero()).then(|| self.at.plus(cancelled_kept))
+    }
+
     /// What the trail of a message says of it, once for all of its deliveries: `is_told` already. But where an
     /// attempt was under way, whose outcome comes too late to be written down, that is said.
-    pub(super) fn trail_entry(&self, is_leased: bool, is_told: bool) -> Option<TrailEntry> {
+    pub(super) fn trail_entry(
+        &self,
+        is_leased: bool,
+        is_told: bool,
+        cancelled_kept: Duration,
+    ) -> Option<TrailEntry> {
         let is_cut_off = is_leased && self.action == ChangeAction::Cancel;
         if is_told && !is_cut_off {
             return None;
         }
-        let action = match self.action {
-            ChangeAction::Cancel if is_cut_off => {
-                "cancelled during an attempt, which may have delivered it".to_owned()
-            }
-            ChangeAction::Hold => "held".to_owned(),
-            ChangeAction::Release => "released".to_owned(),
-            ChangeAction::Retry => "retried".to_owned(),
-            ChangeAction::Cancel => "cancelled".to_owned(),
-            ChangeAction::SetClass(class) => format!("class {}", class.number()),
+        let operated = |action: &str| Event::Operated {
+            action: action.to_owned(),
+            by: self.by.clone(),
         };
-        Some(TrailEntry {
-            at: self.at,
-            event: Event::Operated {
-                action,
+        let event = match self.action {
+            ChangeAction::Hold => operated("held"),
+            ChangeAction::Release => operated("released"),
+            ChangeAction::Retry => operated("retried"),
+            ChangeAction::Restore => operated("restored"),
+            ChangeAction::SetClass(class) => operated(&format!("class {}", class.number())),
+            ChangeAction::Reschedule(to) => Event::Rescheduled {
                 by: self.by.clone(),
+                until: to.max(self.at),
+                during_attempt: is_leased,
             },
-        })
+            ChangeAction::Cancel => Event::Cancelled {
+                by: self.by.clone(),
+                during_attempt: is_cut_off,
+                until: self.cancelled_until(cancelled_kept),
+            },
+        };
+        Some(TrailEntry { at: self.at, event })
+    }
+}
+
+/// When a delivery is due that is moved to a time: one that is over means now, and what is due keeps its place.
+pub(super) fn moved(due: Timestamp, to: Timestamp, now: Timestamp) -> Timestamp {
+    match to > now {
+        true => to,
+        false => due.min(now),
+    }
+}
+
+/// When a message counts as scheduled for, one delivery of which is moved to a time before its first attempt; none
+/// where that stays as it is.
+pub(super) fn scheduled(
+    delivery: &Delivery,
+    is_leased: bool,
+    to: Timestamp,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    let is_untried = delivery.attempts == 0 && !is_leased;
+    is_untried.then(|| to.max(now))
+}
+
+/// What a delivery is when it is cancelled, and can be restored until then.
+pub(super) fn cancelled(state: DeliveryState, until: Timestamp) -> DeliveryState {
+    DeliveryState::Cancelled(Cancelled {
+        until,
+        was_held: state == DeliveryState::Held,
+    })
+}
+
+/// What a delivery is when it is restored.
+pub(super) fn restored(state: DeliveryState) -> DeliveryState {
+    match state {
+        DeliveryState::Cancelled(cancelled) if cancelled.was_held => DeliveryState::Held,
+        DeliveryState::Cancelled(_) => DeliveryState::Waiting,
+        state => state,
+    }
+}
+
+/// What the trail says when cancelled deliveries of a message are removed for good.
+pub(super) fn removed(at: Timestamp, for_room: bool) -> TrailEntry {
+    TrailEntry {
+        at,
+        event: Event::Removed { for_room },
     }
 }

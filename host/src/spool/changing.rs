@@ -6,6 +6,7 @@
 use crate::message::DeliveryId;
 
 use super::SpoolError;
+use super::change::Among;
 use super::common::Common;
 use super::inbox::{ChangeRequest, send};
 use super::settings::{CHANGE_SLICE_MAX, CHANGE_STRIDE_MAX};
@@ -50,6 +51,7 @@ impl Changing {
         } = &self.request;
         let walk = Walk {
             selection,
+            among: Among::of_change(change.action),
             now: change.at,
             is_leased: &|id| common.is_leased(id),
         };

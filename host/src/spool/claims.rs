@@ -90,6 +90,7 @@ fn known_changes(common: &Common) -> Vec<LineChange> {
     let mut changes = Vec::new();
     for line in common.announcements.take() {
         let head = match board.lines.first(&line) {
+            _ if board.stops.has(&line) => None,
             First::At(spot, _) => Some(spot.head()),
             First::Nothing => None,
             First::Behind(_) => {
@@ -166,7 +167,7 @@ async fn load(
 }
 
 fn read_delivery(rows: &View, id: DeliveryId) -> Result<Option<Loaded>, Fault> {
-    let Some(standing) = rows::standing(rows, id)? else {
+    let Some(standing) = rows::queued(rows, id)? else {
         return Ok(None);
     };
     let message = rows::message(rows, id.message)?

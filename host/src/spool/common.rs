@@ -18,6 +18,7 @@ use super::inbox::Inbox;
 use super::metrics::Metrics;
 use super::redb::StoreError;
 use super::rows::{self, Fault};
+use super::stops::Stops;
 use super::store::Store;
 use super::stored::Interruption;
 use super::view::View;
@@ -45,6 +46,8 @@ pub(super) struct Common {
     /// One counts the ages at a time, on a thread that may wait.
     pub(super) counting: Arc<tokio::sync::Mutex<()>>,
     pub(super) announcements: Announcements,
+    /// Those of the board, which changes them.
+    pub(super) stops: Stops,
     pub(super) opening: Opening,
     pub(super) metrics: Metrics,
     /// Where a process before this one ended in the middle of its work, the last one that did.
@@ -169,22 +172,23 @@ impl Common {
     /// with those who have them, as far as their deliveries are still there. Claims go on all the time: which
     /// delivery is leased is asked when the lines are replaced, not when their heads are read.
     pub(super) fn rebuild(&self) -> Result<(), Fault> {
-        let (counters, heads) = self
+        let (counters, heads, stops) = self
             .store
-            .read(|rows| Ok((rows::counters(rows), heads(rows)?)))?;
+            .read(|rows| Ok((rows::counters(rows), heads(rows)?, rows::stops(rows)?)))?;
         let counters = counters?;
-        self.metrics.show_queued(&counters.queued);
+        self.metrics.show(&counters);
         let mut board = self.board();
         let mut changed: HashSet<_> = board.lines.iter().cloned().collect();
         changed.extend(heads.iter().map(|(place, _)| place.line.clone()));
-        board.rebuild(counters, heads);
+        board.rebuild(counters, heads, stops);
         let mut leased: Vec<DeliveryId> = board.leases.deliveries().collect();
         leased.sort_unstable();
         drop(board);
         let gone = self.store.read(|rows| {
             let mut gone = Vec::new();
             for id in leased {
-                if !rows::is_delivery(rows, id)? {
+                // What cannot be read is told by those who need it.
+                if let Ok(None) = Fault::apart(rows::queued(rows, id))? {
                     gone.push(id);
                 }
             }

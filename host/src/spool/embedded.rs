@@ -23,7 +23,7 @@ use super::common::{Common, Opening};
 use super::contents::Contents;
 use super::disk::Disk;
 use super::folder::{DATABASE, Folder, JOURNAL};
-use super::inbox::{ChangeRequest, Enqueue, Inbox, Settle};
+use super::inbox::{ChangeRequest, Enqueue, Inbox, Settle, Stopping};
 use super::intake::{EmbeddedIntake, Received};
 use super::ledger::{Prepared, Settled, Stowed};
 use super::metrics::Metrics;
@@ -35,8 +35,8 @@ use super::stored::{Damage, FORM, Interruption};
 use super::writer::Writer;
 use super::{
     Change, Claimed, Content, Figures, Intake, Lease, LineChange, NewMessage, OpenError, Page,
-    PageRequest, Pending, Record, Selection, Settings, Settlement, Spool, SpoolError, claims,
-    queries,
+    PageRequest, Pending, Record, Selection, Settings, Settlement, Spool, SpoolError, Stop, StopOf,
+    Stopped, Stops, claims, queries,
 };
 use crate::stable::is_full;
 
@@ -62,6 +62,7 @@ pub fn open(
     )
     .map_err(|failure| failure.at(data_dir))?;
     Metrics::show_in_flight(registry, spool.budget.clone());
+    Metrics::show_stops(registry, spool.common.stops.clone());
     Ok(Arc::new(spool))
 }
 
@@ -170,9 +171,11 @@ impl Embedded {
             );
         }
         let interruption = interruption(&store, &clock).map_err(StartFailure::Rows)?;
+        let stops = Stops::default();
         let common = Arc::new(Common {
+            stops: stops.clone(),
             interruption,
-            board: Mutex::new(Board::new(settings.recent_octets_max)),
+            board: Mutex::new(Board::new(settings.recent_octets_max, stops.clone())),
             step: Mutex::default(),
             counting: Arc::default(),
             inbox: Inbox::new(pace.settlement_patience),
@@ -264,7 +267,7 @@ impl Embedded {
         self.common.inbox.settle(Settle {
             settled: Settled {
                 lease: settlement.lease,
-                retry_at: None,
+                asked: None,
                 remaining: settlement.remaining,
                 reports,
                 trail: settlement.trail,
@@ -365,6 +368,37 @@ impl Spool for Embedded {
         })
     }
 
+    fn stop(&self, stop: Stop) -> Pending<'_, Stopped> {
+        Box::pin(async move {
+            self.check_open()?;
+            let (reply, answer) = oneshot::channel();
+            self.common.inbox.stopping(Stopping::Stop(stop, reply));
+            answered(answer).await
+        })
+    }
+
+    fn start(&self, of: StopOf) -> Pending<'_, Option<Stop>> {
+        Box::pin(async move {
+            self.check_open()?;
+            let (reply, answer) = oneshot::channel();
+            self.common.inbox.stopping(Stopping::Start(of, reply));
+            answered(answer).await
+        })
+    }
+
+    fn stops(&self) -> &Stops {
+        &self.common.stops
+    }
+
+    fn lists_changed(&self) {
+        if self.common.stops.are_about_lists() {
+            let lines: Vec<Line> = self.common.board().lines.iter().cloned().collect();
+            for line in lines {
+                self.common.announcements.announce(line);
+            }
+        }
+    }
+
     fn list(&self, selection: Selection, page: PageRequest) -> Pending<'_, Page> {
         Box::pin(async move {
             self.check_open()?;
@@ -384,6 +418,7 @@ impl Spool for Embedded {
         let board = self.common.board();
         Figures {
             queued: board.counters.queued,
+            cancelled: board.counters.cancelled,
             octets_in_flight,
             octets_in_flight_max: self.budget.max(),
             commits: board.commits,

@@ -7,6 +7,8 @@ use crate::message::Class;
 pub struct Figures {
     /// Deliveries queued, by class (index 0 is class 1), leased and held ones included.
     pub queued: [u64; 5],
+    /// Deliveries that were cancelled and can be restored; they are not queued.
+    pub cancelled: u64,
     /// Octets of content in flight: being taken in, or waiting to be committed.
     pub octets_in_flight: u64,
     /// The limit for them.

@@ -5,10 +5,12 @@
 
 use crate::message::{DeliveryId, MessageId};
 
+use super::change::Among;
+use super::cursor::Cursor;
 use super::entries::{self, Entries};
 use super::journal::Mark;
 use super::place::Place;
-use super::stored::{self, Counters, DeliveryRecord, MessageRecord, TrailRecord};
+use super::stored::{self, Counters, DeliveryRecord, MessageRecord, StopRecord, TrailRecord};
 
 /// Reads `octets` as the record that `kind` chooses.
 ///
@@ -59,7 +61,9 @@ fn check_delivery(octets: &[u8]) {
     };
     let place = Place::of(&delivery, class, &user);
     assert_eq!(Place::from_key(&place.to_key()).as_ref(), Some(&place));
-    assert_eq!(Place::from_cursor(&place.to_cursor()), Some(place));
+    let cursor = Cursor::Queued(place);
+    let again = Cursor::from_text(&cursor.to_text(), Among::Queued);
+    assert_eq!(again, Some(cursor));
     let written = stored::write(&DeliveryRecord::of(&delivery, class, &user));
     let again = read(&written.expect("what was read can be written"));
     assert_eq!(again, Ok((delivery, class, user)));
@@ -86,6 +90,12 @@ fn check_counters(octets: &[u8]) {
         let written = stored::write(&counters).expect("what was read can be written");
         assert_eq!(stored::read(&written), Ok(counters));
     }
+    if let Ok(record) = stored::read::<StopRecord<'_>>(octets) {
+        let stop = record.read();
+        let written = stored::write(&StopRecord::of(&stop)).expect("what was read can be written");
+        let again: StopRecord<'_> = stored::read(&written).expect("what was written can be read");
+        assert_eq!(again.read(), stop);
+    }
     if let Some(mark) = Mark::from_row(octets) {
         assert_eq!(mark.to_row(), octets);
     }
@@ -105,9 +115,12 @@ fn check_keys(octets: &[u8]) {
     if let Some(place) = Place::from_key(octets) {
         assert_eq!(Place::from_key(&place.to_key()), Some(place));
     }
-    if let Ok(text) = std::str::from_utf8(octets)
-        && let Some(place) = Place::from_cursor(text)
-    {
-        assert_eq!(Place::from_cursor(&place.to_cursor()), Some(place));
+    if let Ok(text) = std::str::from_utf8(octets) {
+        for among in [Among::Queued, Among::Cancelled] {
+            if let Some(cursor) = Cursor::from_text(text, among) {
+                let again = Cursor::from_text(&cursor.to_text(), among);
+                assert_eq!(again, Some(cursor));
+            }
+        }
     }
 }

@@ -18,7 +18,7 @@ use super::company::{COMPANY_PATIENCE, Coming, Patience};
 use super::contents::Named;
 use super::ledger::{Prepared, Settled};
 use super::settings::{BATCH_OCTETS_MAX, BATCH_REQUESTS_MAX, SETTLEMENTS_WAITING_MAX};
-use super::{Change, Selection, SpoolError};
+use super::{Change, Selection, SpoolError, Stop, StopOf, Stopped};
 
 /// Where an answer goes. Nobody may be waiting for it any more.
 pub(super) type Reply<T> = oneshot::Sender<Result<T, SpoolError>>;
@@ -62,14 +62,45 @@ pub(super) struct ChangeRequest {
     pub(super) reply: Reply<u64>,
 }
 
+/// Something is to be stopped, or to be started again.
+#[derive(Debug)]
+pub(super) enum Stopping {
+    Stop(Stop, Reply<Stopped>),
+    Start(StopOf, Reply<Option<Stop>>),
+}
+
+impl Stopping {
+    /// It cannot be done.
+    pub(super) fn refuse(self, error: SpoolError) {
+        match self {
+            Self::Stop(_, reply) => send(reply, Err(error)),
+            Self::Start(_, reply) => send(reply, Err(error)),
+        }
+    }
+}
+
+/// What a commit does beside mail.
+#[derive(Debug, Default)]
+pub(super) struct Beside {
+    /// Keys of deliveries that cannot be read.
+    pub(super) set_aside: Vec<Vec<u8>>,
+    /// What is stopped and started.
+    pub(super) stopping: Vec<Stopping>,
+}
+
+impl Beside {
+    pub(super) fn is_empty(&self) -> bool {
+        self.set_aside.is_empty() && self.stopping.is_empty()
+    }
+}
+
 /// What the writer is to do next.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     pub(super) enqueues: Vec<Enqueue>,
     pub(super) settles: Vec<Settle>,
     pub(super) changes: Vec<ChangeRequest>,
-    /// Keys of deliveries that cannot be read.
-    pub(super) set_aside: Vec<Vec<u8>>,
+    pub(super) beside: Beside,
     /// Whether a read has failed.
     pub(super) is_suspect: bool,
     /// Whether it is the last one.
@@ -97,7 +128,7 @@ struct Waiting {
     /// When the first of them has waited long enough.
     settles_due: Option<Instant>,
     changes: Vec<ChangeRequest>,
-    set_aside: Vec<Vec<u8>>,
+    beside: Beside,
     is_suspect: bool,
     closers: Vec<Reply<()>>,
     is_closed: bool,
@@ -153,7 +184,11 @@ impl Inbox {
     }
 
     pub(super) fn set_aside(&self, key: Vec<u8>) {
-        self.put(|waiting| waiting.set_aside.push(key));
+        self.put(|waiting| waiting.beside.set_aside.push(key));
+    }
+
+    pub(super) fn stopping(&self, request: Stopping) {
+        self.put(|waiting| waiting.beside.stopping.push(request));
     }
 
     /// A read has failed: the writer is to see whether the database is still good.
@@ -349,7 +384,7 @@ impl Waiting {
         if self.is_closed
             || self.enqueues_are_due
             || !self.changes.is_empty()
-            || !self.set_aside.is_empty()
+            || !self.beside.is_empty()
             || self.is_suspect
             || self.settles.len() >= SETTLEMENTS_WAITING_MAX
         {
@@ -399,7 +434,7 @@ impl Waiting {
             enqueues,
             settles,
             changes: std::mem::take(&mut self.changes),
-            set_aside: std::mem::take(&mut self.set_aside),
+            beside: std::mem::take(&mut self.beside),
             is_suspect: std::mem::take(&mut self.is_suspect),
             is_last,
         }
@@ -411,7 +446,7 @@ impl Batch {
         self.enqueues.is_empty()
             && self.settles.is_empty()
             && self.changes.is_empty()
-            && self.set_aside.is_empty()
+            && self.beside.is_empty()
             && !self.is_suspect
     }
 }

@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 
-use crate::message::{DeliveryId, Timestamp};
+use crate::message::DeliveryId;
 
 use super::Lease;
+use super::work::Asked;
 
 /// The leases that are out, with what a backend keeps beside each.
 #[derive(Debug)]
@@ -17,8 +18,8 @@ pub(super) struct Leases<T> {
 #[derive(Debug)]
 pub(super) struct Leased<T> {
     number: u64,
-    /// An operator's retry that came meanwhile; it takes effect at the settlement.
-    pub(super) retry_at: Option<Timestamp>,
+    /// What an operator asked meanwhile, at last; it takes effect at the settlement.
+    pub(super) asked: Option<Asked>,
     /// An operator held it meanwhile: what remains of it stays back.
     pub(super) held: bool,
     /// What the backend keeps.
@@ -43,7 +44,7 @@ impl<T> Leases<T> {
             delivery,
             Leased {
                 number,
-                retry_at: None,
+                asked: None,
                 held: false,
                 kept,
             },

@@ -4,15 +4,17 @@
 //! transaction applies them once it is durable. A request that cannot be met (an id that is taken, a
 //! lost lease, a damaged record) touches no row and spares the others of its batch.
 
+mod cancelled;
 mod history;
+mod operated;
+mod stopping;
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::message::{
-    Class, Delivery, DeliveryId, DeliveryState, Message, MessageId, Timestamp, TrailEntry,
+    Cancelled, Delivery, DeliveryId, DeliveryState, Message, MessageId, Timestamp, TrailEntry,
 };
 
 use super::chunks;
@@ -24,9 +26,10 @@ use super::sheet::Sheet;
 use super::stored::{self, Counters, Damage, DeliveryRecord, MessageRecord, TrailRecord};
 use super::trails;
 use super::transaction::Transaction;
-use super::work::{keeps_name, remaining_deliveries};
-use super::{Change, ChangeAction, Lease, NewDelivery, NewMessage, SpoolError};
+use super::work::{Asked, keeps_name, remaining_deliveries};
+use super::{Lease, NewDelivery, NewMessage, SpoolError, Stop, StopOf};
 
+pub(super) use cancelled::Removed;
 pub(super) use history::Swept;
 
 /// A message ready to be enqueued: what does not need the transaction is done.
@@ -51,8 +54,8 @@ pub(super) enum Stowed {
 #[derive(Debug)]
 pub(super) struct Settled {
     pub(super) lease: Lease,
-    /// An operator's retry that came while it was leased.
-    pub(super) retry_at: Option<Timestamp>,
+    /// What an operator asked while it was leased.
+    pub(super) asked: Option<Asked>,
     pub(super) remaining: Vec<NewDelivery>,
     pub(super) reports: Vec<Prepared>,
     pub(super) trail: Vec<TrailEntry>,
@@ -73,8 +76,12 @@ pub(super) enum Effect {
     LeaseEnded(Lease),
     /// A delivery was cancelled; whoever has it loses it.
     LeaseRevoked(DeliveryId),
-    /// A leased delivery is to be due at once when it is settled.
-    Retried(DeliveryId, Timestamp),
+    /// What is asked of a leased delivery, for when it is settled.
+    Asked(DeliveryId, Asked),
+    /// Something is stopped.
+    Stopped(Stop),
+    /// Its stop is over.
+    Started(StopOf),
     /// An operator changed a message or its deliveries.
     Changed(MessageId),
     /// The last delivery of a message is gone, and its content with it.
@@ -120,6 +127,8 @@ pub(super) struct Ledger<'a, 't> {
     finished: u64,
     /// The first key under which a message was finished here.
     finished_first: Option<[u8; FINISHED_KEY_OCTETS]>,
+    /// Nothing that is cancelled here is to be removed before then.
+    cancelled_first: Timestamp,
 }
 
 /// What a request comes to: its own answer, or a fault that ends the transaction.
@@ -134,6 +143,7 @@ impl<'a, 't> Ledger<'a, 't> {
             effects: Vec::new(),
             finished: 0,
             finished_first: None,
+            cancelled_first: Timestamp::NEVER,
         }
     }
 
@@ -164,7 +174,7 @@ impl<'a, 't> Ledger<'a, 't> {
     }
 
     fn try_settle(&mut self, settled: &Settled) -> Result<Result<(), SpoolError>, Fault> {
-        let Some(claimed) = rows::standing(self.rows, settled.lease.delivery)? else {
+        let Some(claimed) = rows::queued(self.rows, settled.lease.delivery)? else {
             return Ok(Err(SpoolError::LeaseLost));
         };
         let id = claimed.delivery.id.message;
@@ -191,7 +201,7 @@ impl<'a, 't> Ledger<'a, 't> {
         let remaining = remaining_deliveries(
             &claimed.delivery,
             settled.remaining.clone(),
-            settled.retry_at,
+            settled.asked,
             first_number,
         );
         let next_number = (!keeps_name).then(|| {
@@ -221,68 +231,6 @@ impl<'a, 't> Ledger<'a, 't> {
         self.effects.push(Effect::Stands(standing));
     }
 
-    /// Applies an operator's change to deliveries. Those that are gone meanwhile, or that it does
-    /// not concern any more, are left out.
-    pub(super) fn change(
-        &mut self,
-        deliveries: &[DeliveryId],
-        change: &Change,
-        is_leased: &dyn Fn(DeliveryId) -> bool,
-    ) -> Result<(), StoreError> {
-        let mut told = HashSet::new();
-        for id in deliveries {
-            match self.change_one(*id, change, is_leased(*id), &mut told) {
-                Ok(()) => {}
-                Err(Fault::Store(error)) => return Err(error),
-                Err(Fault::Damaged(damage)) => {
-                    tracing::error!(message_id = %id.message, delivery = %id, %damage, "a queued delivery cannot be changed");
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn change_one(
-        &mut self,
-        id: DeliveryId,
-        change: &Change,
-        is_leased: bool,
-        told: &mut HashSet<MessageId>,
-    ) -> Result<(), Fault> {
-        let Some(standing) = rows::standing(self.rows, id)? else {
-            return Ok(());
-        };
-        if !change
-            .action
-            .concerns(&standing.delivery, standing.place.line.class)
-        {
-            return Ok(());
-        }
-        let is_told = !told.insert(id.message);
-        let trail = Vec::from_iter(change.trail_entry(is_leased, is_told));
-        match change.action {
-            ChangeAction::Cancel => self.cancel(standing, &trail)?,
-            ChangeAction::SetClass(class) => self.set_class(id.message, class, &trail)?,
-            ChangeAction::Retry if is_leased => {
-                self.effects.push(Effect::Retried(id, change.at));
-                self.add_trail(id.message, &trail, None)?;
-            }
-            action => {
-                self.restate(standing, action, change.at)?;
-                self.add_trail(id.message, &trail, None)?;
-            }
-        }
-        self.effects.push(Effect::Changed(id.message));
-        Ok(())
-    }
-
-    fn cancel(&mut self, standing: Standing, trail: &[TrailEntry]) -> Result<(), Fault> {
-        let id = standing.delivery.id;
-        self.effects.push(Effect::LeaseRevoked(id));
-        self.leave(standing)?;
-        self.end_or_add_trail(id.message, trail, None)
-    }
-
     /// A delivery is gone: with the last one the message is finished.
     fn end_or_add_trail(
         &mut self,
@@ -296,47 +244,6 @@ impl<'a, 't> Ledger<'a, 't> {
         } else {
             self.finish(id, trail, beside.has_trail)
         }
-    }
-
-    fn restate(
-        &mut self,
-        standing: Standing,
-        action: ChangeAction,
-        at: Timestamp,
-    ) -> Result<(), Fault> {
-        let line = standing.place.line.clone();
-        let mut delivery = standing.delivery.clone();
-        self.leave(standing)?;
-        match action {
-            ChangeAction::Hold => delivery.state = DeliveryState::Held,
-            ChangeAction::Release => delivery.state = DeliveryState::Waiting,
-            ChangeAction::Retry => delivery.due = delivery.due.min(at),
-            ChangeAction::Cancel | ChangeAction::SetClass(_) => {}
-        }
-        self.place(Standing::of(delivery, line.class, &line.user))
-    }
-
-    fn set_class(
-        &mut self,
-        id: MessageId,
-        class: Class,
-        trail: &[TrailEntry],
-    ) -> Result<(), Fault> {
-        let standings = rows::standings(self.rows, id)?;
-        let key = rows::message_key(id);
-        if let Some(record) = self.rows.get(Sheet::Messages, &key)? {
-            let mut record: MessageRecord<'_> = stored::read(&record)?;
-            record.set_class(class);
-            let record = stored::write(&record)?;
-            self.rows.put(Sheet::Messages, &key, &record);
-        }
-        for standing in standings {
-            let user = standing.place.line.user.clone();
-            let delivery = standing.delivery.clone();
-            self.leave(standing)?;
-            self.place(Standing::of(delivery, class, &user))?;
-        }
-        self.add_trail(id, trail, None)
     }
 
     /// Takes a message out as if it had never been enqueued, its deliveries with it.
@@ -396,7 +303,7 @@ impl<'a, 't> Ledger<'a, 't> {
         Ok(())
     }
 
-    /// Where none with that id stands.
+    /// Puts a delivery where its state has it stand: no other one with that id stands anywhere.
     fn place(&mut self, standing: Standing) -> Result<(), Fault> {
         let Delivery { id, state, .. } = standing.delivery;
         let line = &standing.place.line;
@@ -406,9 +313,18 @@ impl<'a, 't> Ledger<'a, 't> {
             &rows::delivery_key(id),
             &stored::write(&record)?,
         );
-        let key = standing.place.to_key();
-        self.rows
-            .add(sheet_of(state), &key, &rows::message_key(id.message));
+        let key = standing.key();
+        let sheet = match state {
+            DeliveryState::Waiting => Sheet::Waiting,
+            DeliveryState::Held => Sheet::Held,
+            DeliveryState::Cancelled(Cancelled { until, .. }) => {
+                self.rows.add(Sheet::Cancelled, &key, &[]);
+                self.counters.cancelled += 1;
+                self.cancelled_first = self.cancelled_first.min(until);
+                return Ok(());
+            }
+        };
+        self.rows.add(sheet, &key, &rows::message_key(id.message));
         self.counters.queued[class_index(line.class)] += 1;
         self.effects.push(Effect::Placed(standing));
         Ok(())
@@ -417,10 +333,22 @@ impl<'a, 't> Ledger<'a, 't> {
     fn leave(&mut self, standing: Standing) -> Result<(), Fault> {
         let Delivery { id, state, .. } = standing.delivery;
         self.rows.take(Sheet::Deliveries, &rows::delivery_key(id))?;
-        let key = standing.place.to_key();
-        if self.rows.take(sheet_of(state), &key)?.is_none() {
-            // One that was set aside stands among the held ones, whatever its record says.
-            self.rows.take(Sheet::Held, &key)?;
+        let key = standing.key();
+        match state {
+            DeliveryState::Cancelled(_) => {
+                self.rows.take(Sheet::Cancelled, &key)?;
+                self.counters.cancelled = self.counters.cancelled.saturating_sub(1);
+                return Ok(());
+            }
+            DeliveryState::Waiting => {
+                if self.rows.take(Sheet::Waiting, &key)?.is_none() {
+                    // One that was set aside stands among the held ones, whatever its record says.
+                    self.rows.take(Sheet::Held, &key)?;
+                }
+            }
+            DeliveryState::Held => {
+                self.rows.take(Sheet::Held, &key)?;
+            }
         }
         let queued = &mut self.counters.queued[class_index(standing.place.line.class)];
         *queued = queued.saturating_sub(1);
@@ -530,13 +458,6 @@ impl<'a, 't> Ledger<'a, 't> {
         let sequence = self.counters.next_sequence;
         self.counters.next_sequence += 1;
         sequence
-    }
-}
-
-fn sheet_of(state: DeliveryState) -> Sheet {
-    match state {
-        DeliveryState::Waiting => Sheet::Waiting,
-        DeliveryState::Held => Sheet::Held,
     }
 }
 

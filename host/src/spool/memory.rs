@@ -4,8 +4,10 @@
 //! happens at once, under one lock and without a thread of its own, so that it fits a runtime
 //! whose time stands still.
 
-use std::any::Any;
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+mod changes;
+mod intake;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::{Future, pending};
 use std::ops::Bound;
 use std::pin::Pin;
@@ -16,11 +18,14 @@ use bytes::Bytes;
 
 use crate::clock::Clock;
 use crate::message::{
-    Delivery, DeliveryId, DeliveryState, Line, Message, MessageId, Timestamp, TrailEntry,
+    Cancelled, Delivery, DeliveryId, DeliveryState, Line, Message, MessageId, Timestamp, TrailEntry,
 };
 
+use self::intake::MemoryIntake;
 use super::announcements::Announcements;
-use super::budget::{Budget, Share};
+use super::budget::Budget;
+use super::change::{Among, removed};
+use super::cursor::Cursor;
 use super::figures::class_index;
 use super::leases::Leases;
 use super::listing::Filling;
@@ -28,9 +33,9 @@ use super::pieces::Pieces;
 use super::place::{Place, Spot};
 use super::work::{keeps_name, remaining_deliveries};
 use super::{
-    Change, ChangeAction, Claim, Claimed, Content, Figures, Head, Intake, Lease, LineChange,
-    NewMessage, Page, PageRequest, Pending, QueueState, ROWS_EXAMINED_MAX, Record, Row, Selection,
-    Settings, Settlement, Spool, SpoolError,
+    Change, Claim, Claimed, Content, Figures, Head, Intake, Lease, LineChange, NewMessage, Page,
+    PageRequest, Pending, QueueState, ROWS_EXAMINED_MAX, Record, Row, Selection, Settings,
+    Settlement, Spool, SpoolError, Stop, StopOf, Stopped, Stops,
 };
 
 /// A spool that forgets everything when it is dropped.
@@ -40,6 +45,7 @@ pub struct Memory {
     clock: Clock,
     budget: Budget,
     shelf: Mutex<Shelf>,
+    stops: Stops,
     announcements: Announcements,
     closed: AtomicBool,
 }
@@ -49,7 +55,10 @@ struct Shelf {
     messages: BTreeMap<MessageId, Kept>,
     /// Waiting and held deliveries alike, in the order of the queue.
     queue: BTreeMap<Place, DeliveryId>,
+    /// What can be restored, by the time until then.
+    cancelled: BTreeSet<(Timestamp, DeliveryId)>,
     leases: Leases<()>,
+    stops: Stops,
     finished: BTreeSet<(Timestamp, MessageId)>,
     next_sequence: u64,
     commits: u64,
@@ -71,11 +80,16 @@ struct Kept {
 impl Memory {
     /// An empty spool.
     pub fn new(settings: Settings, clock: Clock) -> Arc<Self> {
+        let stops = Stops::default();
         Arc::new(Self {
             budget: Budget::new(settings.octets_in_flight_max),
             settings,
             clock,
-            shelf: Mutex::default(),
+            shelf: Mutex::new(Shelf {
+                stops: stops.clone(),
+                ..Shelf::default()
+            }),
+            stops,
             announcements: Announcements::default(),
             closed: AtomicBool::new(false),
         })
@@ -157,51 +171,20 @@ impl Memory {
         Ok(())
     }
 
-    fn changed(
-        &self,
-        selection: &Selection,
-        change: &Change,
-        dry_run: bool,
-    ) -> Result<u64, SpoolError> {
-        let mut shelf = self.open_shelf()?;
-        let concerned: Vec<DeliveryId> = shelf
-            .queue
-            .values()
-            .filter(|id| {
-                let (kept, delivery) = shelf.delivery(**id);
-                let state = QueueState::of(delivery, shelf.leases.is_leased(**id), change.at);
-                selection.matches(delivery, &kept.message, state)
-                    && change.action.concerns(delivery, kept.message.class)
-            })
-            .copied()
-            .collect();
-        let count = u64::try_from(concerned.len()).unwrap_or(u64::MAX);
-        if dry_run || count == 0 {
-            return Ok(count);
-        }
-        let now = self.clock.now();
-        let mut told = HashSet::new();
-        for id in concerned {
-            let is_leased = shelf.leases.is_leased(id);
-            let entry = change.trail_entry(is_leased, !told.insert(id.message));
-            shelf.kept_mut(id.message).trail.extend(entry);
-            let lines = shelf.apply(id, change, now);
-            self.announce(lines);
-        }
-        shelf.committed(&self.settings, now);
-        Ok(count)
-    }
-
     fn page(&self, selection: &Selection, request: &PageRequest) -> Result<Page, SpoolError> {
         let shelf = self.open_shelf()?;
+        let among = Among::of_listing(selection);
         let after = match &request.cursor {
-            Some(cursor) => Bound::Excluded(Place::from_cursor(cursor).ok_or(SpoolError::Unknown)?),
-            None => Bound::Unbounded,
+            Some(text) => Some(Cursor::from_text(text, among).ok_or(SpoolError::Unknown)?),
+            None => None,
         };
         let mut page = Filling::of(request);
-        for (examined, (place, id)) in shelf.queue.range((after, Bound::Unbounded)).enumerate() {
-            let (kept, delivery) = shelf.delivery(*id);
-            let state = QueueState::of(delivery, shelf.leases.is_leased(*id), request.now);
+        let mut rows = shelf.behind(among, after.as_ref()).peekable();
+        let mut examined = 0;
+        while let Some((id, cursor)) = rows.next() {
+            examined += 1;
+            let (kept, delivery) = shelf.delivery(id);
+            let state = QueueState::of(delivery, shelf.leases.is_leased(id), request.now);
             if selection.matches(delivery, &kept.message, state) {
                 page.push(Row {
                     delivery: delivery.clone(),
@@ -209,13 +192,8 @@ impl Memory {
                     state,
                 });
             }
-            if page.is_full() || examined + 1 == ROWS_EXAMINED_MAX {
-                let more = shelf
-                    .queue
-                    .range((Bound::Excluded(place), Bound::Unbounded))
-                    .next()
-                    .is_some();
-                let cursor = more.then(|| place.to_cursor());
+            if page.is_full() || examined == ROWS_EXAMINED_MAX {
+                let cursor = rows.peek().map(|_| cursor.to_text());
                 let rows = page.end();
                 return Ok(Page { rows, cursor });
             }
@@ -302,10 +280,17 @@ impl Shelf {
         let class = kept.message.class;
         let place = Place::of(&delivery, class, kept.message.origin.user());
         let line = place.line.clone();
-        let id = delivery.id;
+        let (id, state) = (delivery.id, delivery.state);
         kept.deliveries.insert(id.number, delivery);
-        self.queue.insert(place, id);
-        self.queued[class_index(class)] += 1;
+        match state {
+            DeliveryState::Cancelled(Cancelled { until, .. }) => {
+                self.cancelled.insert((until, id));
+            }
+            DeliveryState::Waiting | DeliveryState::Held => {
+                self.queue.insert(place, id);
+                self.queued[class_index(class)] += 1;
+            }
+        }
         line
     }
 
@@ -317,8 +302,15 @@ impl Shelf {
             .remove(&id.number)
             .expect("the delivery is queued");
         let place = Place::of(&delivery, class, kept.message.origin.user());
-        self.queue.remove(&place);
-        self.queued[class_index(class)] -= 1;
+        match delivery.state {
+            DeliveryState::Cancelled(Cancelled { until, .. }) => {
+                self.cancelled.remove(&(until, id));
+            }
+            DeliveryState::Waiting | DeliveryState::Held => {
+                self.queue.remove(&place);
+                self.queued[class_index(class)] -= 1;
+            }
+        }
         (delivery, place.line)
     }
 
@@ -329,7 +321,7 @@ impl Shelf {
         trail: Vec<TrailEntry>,
         now: Timestamp,
     ) -> Vec<Line> {
-        let retry_at = self.leases.end(lease).and_then(|leased| leased.retry_at);
+        let asked = self.leases.end(lease).and_then(|leased| leased.asked);
         let (claimed, line) = self.remove(lease.delivery);
         let kept = self.kept_mut(claimed.id.message);
         kept.trail.extend(trail);
@@ -337,54 +329,11 @@ impl Shelf {
         if !keeps_name(&claimed, &remaining) {
             kept.next_number += u32::try_from(remaining.len()).unwrap_or(u32::MAX);
         }
-        let deliveries = remaining_deliveries(&claimed, remaining, retry_at, first_number);
+        let deliveries = remaining_deliveries(&claimed, remaining, asked, first_number);
         let mut lines = vec![line];
         lines.extend(deliveries.into_iter().map(|delivery| self.insert(delivery)));
         self.finish_if_done(claimed.id.message, now);
         lines
-    }
-
-    /// Applies a change to one delivery; the lines that it touches.
-    fn apply(&mut self, id: DeliveryId, change: &Change, now: Timestamp) -> Vec<Line> {
-        if let Some(leased) = self.leases.on(id)
-            && change.action == ChangeAction::Retry
-        {
-            leased.retry_at = Some(change.at);
-            return Vec::new();
-        }
-        if let ChangeAction::SetClass(class) = change.action {
-            let numbers: Vec<u32> = self
-                .kept_mut(id.message)
-                .deliveries
-                .keys()
-                .copied()
-                .collect();
-            let (removed, mut lines): (Vec<Delivery>, Vec<Line>) = numbers
-                .into_iter()
-                .map(|number| {
-                    self.remove(DeliveryId {
-                        message: id.message,
-                        number,
-                    })
-                })
-                .unzip();
-            Arc::make_mut(&mut self.kept_mut(id.message).message).class = class;
-            lines.extend(removed.into_iter().map(|delivery| self.insert(delivery)));
-            return lines;
-        }
-        let (mut delivery, line) = self.remove(id);
-        match change.action {
-            ChangeAction::Hold => delivery.state = DeliveryState::Held,
-            ChangeAction::Release => delivery.state = DeliveryState::Waiting,
-            ChangeAction::Retry => delivery.due = delivery.due.min(change.at),
-            ChangeAction::Cancel => {
-                self.leases.revoke(id);
-                self.finish_if_done(id.message, now);
-                return vec![line];
-            }
-            ChangeAction::SetClass(_) => {}
-        }
-        vec![line, self.insert(delivery)]
     }
 
     fn finish_if_done(&mut self, id: MessageId, now: Timestamp) {
@@ -396,9 +345,42 @@ impl Shelf {
         }
     }
 
-    /// Counts a commit, and forgets what was finished too long ago.
+    /// The deliveries among these, behind that one, each with the cursor behind it.
+    fn behind(
+        &self,
+        among: Among,
+        after: Option<&Cursor>,
+    ) -> Box<dyn Iterator<Item = (DeliveryId, Cursor)> + '_> {
+        match among {
+            Among::Queued => {
+                let from = match after {
+                    Some(Cursor::Queued(place)) => Bound::Excluded(place.clone()),
+                    _ => Bound::Unbounded,
+                };
+                let rows = self.queue.range((from, Bound::Unbounded));
+                Box::new(rows.map(|(place, id)| (*id, Cursor::Queued(place.clone()))))
+            }
+            Among::Cancelled => {
+                let from = match after {
+                    Some(Cursor::Cancelled(until, id)) => Bound::Excluded((*until, *id)),
+                    _ => Bound::Unbounded,
+                };
+                let rows = self.cancelled.range((from, Bound::Unbounded));
+                Box::new(rows.map(|(until, id)| (*id, Cursor::Cancelled(*until, *id))))
+            }
+        }
+    }
+
+    /// Counts a commit, removes what was cancelled too long ago, and forgets what was finished too long ago.
     fn committed(&mut self, settings: &Settings, now: Timestamp) {
         self.commits += 1;
+        while let Some((until, id)) = self.cancelled.first().copied()
+            && until <= now
+        {
+            self.remove(id);
+            self.kept_mut(id.message).trail.push(removed(now, false));
+            self.finish_if_done(id.message, now);
+        }
         while let Some((at, id)) = self.finished.first().copied() {
             let count = u64::try_from(self.finished.len()).unwrap_or(u64::MAX);
             if now.since(at) <= settings.history_kept && count <= settings.history_records_max {
@@ -411,6 +393,9 @@ impl Shelf {
 
     /// The first delivery of a line that waits and is not leased.
     fn first(&self, line: &Line) -> Option<(Spot, DeliveryId)> {
+        if self.stops.has(line) {
+            return None;
+        }
         let start = Place {
             line: line.clone(),
             spot: Spot {
@@ -517,6 +502,24 @@ impl Spool for Memory {
         Box::pin(async move { self.changed(&selection, &change, dry_run) })
     }
 
+    fn stop(&self, stop: Stop) -> Pending<'_, Stopped> {
+        Box::pin(async move { self.stopped(stop) })
+    }
+
+    fn start(&self, of: StopOf) -> Pending<'_, Option<Stop>> {
+        Box::pin(async move { self.started(&of) })
+    }
+
+    fn stops(&self) -> &Stops {
+        &self.stops
+    }
+
+    fn lists_changed(&self) {
+        if self.stops.are_about_lists() {
+            self.announce(self.shelf().lines_of(&StopOf::All));
+        }
+    }
+
     fn list(&self, selection: Selection, page: PageRequest) -> Pending<'_, Page> {
         Box::pin(async move { self.page(&selection, &page) })
     }
@@ -529,6 +532,7 @@ impl Spool for Memory {
         let shelf = self.shelf();
         Figures {
             queued: shelf.queued,
+            cancelled: shelf.cancelled.len() as u64,
             octets_in_flight: self.budget.taken(),
             octets_in_flight_max: self.budget.max(),
             commits: shelf.commits,
@@ -553,30 +557,5 @@ impl Spool for Memory {
             self.closed.store(true, Ordering::Release);
             Ok(())
         })
-    }
-}
-
-#[derive(Debug)]
-struct MemoryIntake {
-    share: Share,
-    octets: Vec<u8>,
-}
-
-impl Intake for MemoryIntake {
-    fn write<'a>(&'a mut self, octets: &'a [u8]) -> Pending<'a, ()> {
-        Box::pin(async move {
-            self.share
-                .cover((self.octets.len() + octets.len()) as u64)?;
-            self.octets.extend_from_slice(octets);
-            Ok(())
-        })
-    }
-
-    fn octets(&self) -> u64 {
-        self.octets.len() as u64
-    }
-
-    fn into_any(self: Box<Self>) -> Box<dyn Any + Send> {
-        self
     }
 }

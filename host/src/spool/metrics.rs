@@ -7,6 +7,8 @@ use crate::telemetry::{Counter, Family, Gauge, Histogram, Registry, read_gauge};
 
 use super::budget::Budget;
 use super::figures::class_index;
+use super::stops::Stops;
+use super::stored::Counters;
 
 /// Upper bounds of a commit's duration in seconds: from a fast disk to one in trouble.
 const SECONDS: [f64; 10] = [
@@ -24,6 +26,7 @@ pub(super) struct Metrics {
     failures: Counter,
     refusals: Counter,
     queued: Family<[(&'static str, String); 1], Gauge>,
+    cancelled: Gauge,
 }
 
 impl Metrics {
@@ -34,6 +37,7 @@ impl Metrics {
             failures: Counter::default(),
             refusals: Counter::default(),
             queued: Family::default(),
+            cancelled: Gauge::default(),
         };
         registry.register(
             "outpost_spool_commit_seconds",
@@ -60,16 +64,25 @@ impl Metrics {
             "Deliveries queued, by class",
             metrics.queued.clone(),
         );
+        registry.register(
+            "outpost_spool_deliveries_cancelled",
+            "Deliveries that were cancelled and can be restored; they are not queued",
+            metrics.cancelled.clone(),
+        );
         metrics
     }
 
-    pub(super) fn committed(&self, took: Duration, requests: usize, queued: &[u64; 5]) {
+    pub(super) fn committed(&self, took: Duration, requests: usize, counters: &Counters) {
         self.commit_seconds.observe(took.as_secs_f64());
         self.commit_requests.observe(requests as f64);
-        self.show_queued(queued);
+        self.show(counters);
     }
 
-    pub(super) fn show_queued(&self, queued: &[u64; 5]) {
+    /// Shows how much is queued, and how much was cancelled.
+    pub(super) fn show(&self, counters: &Counters) {
+        let queued = &counters.queued;
+        self.cancelled
+            .set(i64::try_from(counters.cancelled).unwrap_or(i64::MAX));
         for class in Class::ALL {
             let count = i64::try_from(queued[class_index(class)]).unwrap_or(i64::MAX);
             self.queued
@@ -84,6 +97,16 @@ impl Metrics {
 
     pub(super) fn refused(&self) {
         self.refusals.inc();
+    }
+
+    /// Shows how many stops there are when the page is read.
+    pub(super) fn show_stops(registry: &mut Registry, stops: Stops) {
+        read_gauge(
+            registry,
+            "outpost_spool_stops",
+            "What an operator has stopped: everything, next hops, users, lists",
+            move || i64::try_from(stops.count()).unwrap_or(i64::MAX),
+        );
     }
 
     /// Shows the octets in flight as they are when the page is read.

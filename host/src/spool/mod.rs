@@ -19,6 +19,7 @@ mod company;
 mod contents;
 #[cfg(test)]
 mod contract;
+mod cursor;
 mod direct;
 mod disk;
 mod embedded;
@@ -54,6 +55,7 @@ mod settings;
 mod sheet;
 #[cfg(test)]
 pub(crate) mod stage;
+mod stops;
 mod store;
 mod stored;
 mod trails;
@@ -83,6 +85,7 @@ pub use listing::{
 pub use memory::Memory;
 pub use selection::{QueueState, Selection};
 pub use settings::{PIECE_OCTETS_MAX, Settings};
+pub use stops::{ListOf, STOPS_MAX, Stop, StopOf, Stopped, Stops};
 pub use work::{Claim, Claimed, Head, Lease, LineChange, NewDelivery, NewMessage, Settlement};
 
 /// A future that a backend returns.
@@ -137,11 +140,29 @@ pub trait Spool: Send + Sync + 'static {
     /// settled, cancel excepted, which takes the lease away. Returns how many deliveries it
     /// concerned; with `dry_run` nothing changes.
     ///
+    /// What was [cancelled](ChangeAction::Cancel) leaves the queue at once and stays, with its content, for as long as
+    /// the settings say, unless the disk has no room: then the oldest goes first. [Restore](ChangeAction::Restore)
+    /// selects among that, every other action among what is queued.
+    ///
     /// A change of many deliveries is applied in parts, each one atomic, so that mail that arrives
     /// meanwhile does not wait for all of it; a failure leaves the rest as it was.
     fn change(&self, selection: Selection, change: Change, dry_run: bool) -> Pending<'_, u64>;
 
-    /// A page of queued deliveries. Looks at no more than [`ROWS_EXAMINED_MAX`] of them.
+    /// Stops something. When this returns, nothing of it is claimed any more, also by a later process; what is under
+    /// way goes on. A line that is stopped has no head: none is told of it, and a claim of it finds nothing.
+    fn stop(&self, stop: Stop) -> Pending<'_, Stopped>;
+
+    /// Ends the stop of just this, and returns it; none when there is none. What another stop is about stays stopped.
+    fn start(&self, of: StopOf) -> Pending<'_, Option<Stop>>;
+
+    /// What is stopped.
+    fn stops(&self) -> &Stops;
+
+    /// A user may be in another list now: who was stopped with a list may not be any more, or the other way around.
+    fn lists_changed(&self);
+
+    /// A page of queued deliveries, or of cancelled ones where the selection names that state. Looks at no more than
+    /// [`ROWS_EXAMINED_MAX`] of them.
     fn list(&self, selection: Selection, page: PageRequest) -> Pending<'_, Page>;
 
     /// A message with its deliveries and its trail, queued or finished within the retention.

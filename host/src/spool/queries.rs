@@ -6,10 +6,11 @@ use std::sync::Arc;
 use crate::message::{Message, MessageId, Timestamp, TrailEntry};
 
 use super::ages::Counts;
+use super::change::Among;
 use super::common::Common;
+use super::cursor::Cursor;
 use super::listing::Filling;
 use super::pieces::Pieces;
-use super::place::Place;
 use super::rows::{self, Begun, Fault, Standing};
 use super::view::{Scan, View};
 use super::walk::Walk;
@@ -102,6 +103,7 @@ pub(super) async fn count(
             let is_leased = |id| reader.is_leased(id);
             let walk = Walk {
                 selection: &selection,
+                among: Among::of_change(change.action),
                 now: change.at,
                 is_leased: &is_leased,
             };
@@ -127,10 +129,11 @@ pub(super) async fn page(
     selection: Selection,
     request: PageRequest,
 ) -> Result<Page, SpoolError> {
+    let among = Among::of_listing(&selection);
     let after = match &request.cursor {
-        Some(cursor) => {
-            let place = Place::from_cursor(cursor).ok_or(SpoolError::Unknown)?;
-            Some(place.to_key())
+        Some(text) => {
+            let cursor = Cursor::from_text(text, among).ok_or(SpoolError::Unknown)?;
+            Some(cursor.key())
         }
         None => None,
     };
@@ -141,6 +144,7 @@ pub(super) async fn page(
             let is_leased = |id| reader.is_leased(id);
             let walk = Walk {
                 selection: &selection,
+                among,
                 now: request.now,
                 is_leased: &is_leased,
             };
@@ -159,10 +163,10 @@ pub(super) async fn page(
                     });
                     if page.is_full() { Scan::Stop } else { Scan::On }
                 })?;
-                let cursor = after.as_deref().and_then(Place::from_key);
+                let cursor = after.and_then(|key| Cursor::behind(among, &key));
                 Ok(Page {
                     rows: page.end(),
-                    cursor: cursor.map(|place| place.to_cursor()),
+                    cursor: cursor.map(|cursor| cursor.to_text()),
                 })
             })?;
             Ok(page)

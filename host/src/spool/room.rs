@@ -135,7 +135,7 @@ fn is_loose(common: &Common, share: u64) -> bool {
 fn in_use(counters: &Counters) -> u64 {
     /// A message's rows with its deliveries and its trail.
     const RECORD_OCTETS: u64 = 1 << 10;
-    let records = counters.queued.iter().sum::<u64>() + counters.finished;
+    let records = counters.queued.iter().sum::<u64>() + counters.cancelled + counters.finished;
     counters.inline_octets + RECORD_OCTETS * records
 }
 

@@ -2,15 +2,20 @@
 
 use std::ops::Bound;
 
-use crate::message::{Class, Delivery, DeliveryId, Message, MessageId, Timestamp, TrailEntry};
+use crate::message::{
+    Cancelled, Class, Delivery, DeliveryId, DeliveryState, Message, MessageId, Timestamp,
+    TrailEntry,
+};
 
-use super::SpoolError;
 use super::place::Place;
 use super::redb::StoreError;
 use super::settings::HISTORY_RECORD_OCTETS;
 use super::sheet::Sheet;
-use super::stored::{self, Counters, Damage, DeliveryRecord, Interruption, TrailRecord};
+use super::stored::{
+    self, Counters, Damage, DeliveryRecord, Interruption, StopRecord, TrailRecord,
+};
 use super::view::{Scan, View};
+use super::{SpoolError, Stop};
 
 /// Why a row could not be had.
 #[derive(Debug)]
@@ -93,6 +98,28 @@ pub(super) fn trail_key(id: MessageId, sequence: u64) -> [u8; 24] {
     key
 }
 
+/// Octets of a key of [`Sheet::Cancelled`].
+pub(super) const CANCELLED_KEY_OCTETS: usize = 28;
+
+pub(super) fn cancelled_key(until: Timestamp, id: DeliveryId) -> [u8; CANCELLED_KEY_OCTETS] {
+    let mut key = [0; CANCELLED_KEY_OCTETS];
+    key[..8].copy_from_slice(&until.unix_milliseconds().to_be_bytes());
+    key[8..].copy_from_slice(&delivery_key(id));
+    key
+}
+
+/// Until when which delivery can be restored; none for what is no key.
+pub(super) fn read_cancelled_key(key: &[u8]) -> Option<(Timestamp, DeliveryId)> {
+    let (until, id) = key.split_first_chunk()?;
+    let (message, number) = id.split_first_chunk::<16>()?;
+    let id = DeliveryId {
+        message: read_message_key(message)?,
+        number: u32::from_be_bytes(number.try_into().ok()?),
+    };
+    let until = u64::from_be_bytes(*until);
+    Some((Timestamp::from_unix_milliseconds(until), id))
+}
+
 /// Octets of a key of [`Sheet::Finished`].
 pub(super) const FINISHED_KEY_OCTETS: usize = 24;
 
@@ -168,6 +195,21 @@ pub(super) struct Standing {
 }
 
 impl Standing {
+    /// Its key among those that stand as it does.
+    pub(super) fn key(&self) -> Vec<u8> {
+        match self.delivery.state {
+            DeliveryState::Cancelled(Cancelled { until, .. }) => {
+                cancelled_key(until, self.delivery.id).to_vec()
+            }
+            DeliveryState::Waiting | DeliveryState::Held => self.place.to_key(),
+        }
+    }
+
+    /// Whether it was cancelled: it stands in no line then.
+    pub(super) fn is_cancelled(&self) -> bool {
+        matches!(self.delivery.state, DeliveryState::Cancelled(_))
+    }
+
     pub(super) fn of(delivery: Delivery, class: Class, user: &str) -> Self {
         Self {
             place: Place::of(&delivery, class, user),
@@ -308,15 +350,16 @@ pub(super) fn is_known(rows: &View, id: MessageId) -> Result<bool, StoreError> {
     Ok(rows.get(Sheet::Messages, &message_key(id))?.is_some())
 }
 
-/// Whether a delivery is queued.
-pub(super) fn is_delivery(rows: &View, id: DeliveryId) -> Result<bool, StoreError> {
-    Ok(rows.get(Sheet::Deliveries, &delivery_key(id))?.is_some())
+/// A delivery that waits or is held; none for one that was cancelled.
+pub(super) fn queued(rows: &View, id: DeliveryId) -> Result<Option<Standing>, Fault> {
+    let standing = standing(rows, id)?;
+    Ok(standing.filter(|standing| !standing.is_cancelled()))
 }
 
 /// What there is of a message beside its record and its content.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Beside {
-    /// Whether any of its deliveries is queued.
+    /// Whether any of its deliveries is queued, or can be restored.
     pub(super) is_queued: bool,
     /// Whether its trail has later parts. Not looked for while any is queued.
     pub(super) has_trail: bool,
@@ -336,7 +379,7 @@ pub(super) fn beside(rows: &View, id: MessageId) -> Result<Beside, StoreError> {
     Ok(found)
 }
 
-/// Whether any delivery of a message is queued.
+/// Whether any delivery of a message is queued, or can be restored: its content is kept then.
 pub(super) fn is_queued(rows: &View, id: MessageId) -> Result<bool, StoreError> {
     Ok(beside(rows, id)?.is_queued)
 }
@@ -369,6 +412,20 @@ fn trail_records(rows: &View, id: MessageId) -> Result<Vec<Vec<u8>>, StoreError>
         Scan::On
     })?;
     Ok(records)
+}
+
+/// The stops. One that cannot be read is told and passed over: nobody would know of what it is.
+pub(super) fn stops(rows: &View) -> Result<Vec<Stop>, StoreError> {
+    let mut stops = Vec::new();
+    let everything = (Bound::Unbounded, Bound::Unbounded);
+    rows.scan(Sheet::Stops, everything, &mut |_, row| {
+        match stored::read::<StopRecord<'_>>(row) {
+            Ok(record) => stops.push(record.read()),
+            Err(damage) => tracing::error!(%damage, "a stop cannot be read, and is not in force"),
+        }
+        Scan::On
+    })?;
+    Ok(stops)
 }
 
 /// When the message was finished that was finished first, of those that are remembered.

@@ -170,6 +170,17 @@ pub(super) fn trail() -> Vec<TrailEntry> {
             action: "held".to_owned(),
             by: "ops".to_owned(),
         },
+        Event::Cancelled {
+            by: "ops".to_owned(),
+            during_attempt: true,
+            until: Some(at(99)),
+        },
+        Event::Removed { for_room: true },
+        Event::Rescheduled {
+            by: "ops".to_owned(),
+            until: at(98),
+            during_attempt: true,
+        },
         Event::UntrustedPriority {
             carrier: "Importance".to_owned(),
         },

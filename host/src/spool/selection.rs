@@ -2,7 +2,7 @@
 
 use crate::account::same_name;
 use crate::message::{
-    Class, Delivery, DeliveryState, Message, MessageId, NextHop, Recipient, Timestamp,
+    Class, Delivery, DeliveryState, Line, Message, MessageId, NextHop, Recipient, Timestamp,
 };
 use outpost_smtp::ReversePath;
 
@@ -17,12 +17,14 @@ pub struct Selection {
     pub user: Option<String>,
     /// This class.
     pub class: Option<Class>,
-    /// This state.
+    /// This state. What was cancelled is meant only where it is named.
     pub state: Option<QueueState>,
     /// Reverse-path contains this, without regard to case.
     pub sender: Option<String>,
     /// A pending recipient contains this, without regard to case.
     pub recipient: Option<String>,
+    /// This lane.
+    pub next_hop: Option<NextHop>,
     /// The lane's domain, or a pending recipient's domain, is this.
     pub domain: Option<String>,
 }
@@ -38,19 +40,19 @@ pub enum QueueState {
     Held,
     /// Being delivered.
     Active,
+    /// Taken out of the queue by an operator; it can still be restored.
+    Cancelled,
 }
 
 impl QueueState {
     /// The state of a delivery at `now`. One that is leased is active, whatever else is true of it.
     pub fn of(delivery: &Delivery, leased: bool, now: Timestamp) -> Self {
-        if leased {
-            Self::Active
-        } else if delivery.state == DeliveryState::Held {
-            Self::Held
-        } else if delivery.due > now {
-            Self::Deferred
-        } else {
-            Self::Waiting
+        match delivery.state {
+            DeliveryState::Cancelled(_) => Self::Cancelled,
+            _ if leased => Self::Active,
+            DeliveryState::Held => Self::Held,
+            DeliveryState::Waiting if delivery.due > now => Self::Deferred,
+            DeliveryState::Waiting => Self::Waiting,
         }
     }
 }
@@ -68,6 +70,10 @@ impl Selection {
     pub fn matches(&self, delivery: &Delivery, message: &Message, state: QueueState) -> bool {
         self.message.is_none_or(|id| id == message.id)
             && self.class.is_none_or(|class| class == message.class)
+            && self
+                .next_hop
+                .as_ref()
+                .is_none_or(|lane| *lane == delivery.next_hop)
             && self.state.is_none_or(|wanted| wanted == state)
             && self
                 .user
@@ -92,12 +98,16 @@ impl Selection {
     }
 
     /// Whether a line can hold deliveries that are meant: what can be said without a look at them.
-    pub(super) fn admits(&self, class: Class, user: &str) -> bool {
-        self.class.is_none_or(|wanted| wanted == class)
+    pub(super) fn admits(&self, line: &Line) -> bool {
+        self.class.is_none_or(|wanted| wanted == line.class)
+            && self
+                .next_hop
+                .as_ref()
+                .is_none_or(|wanted| *wanted == line.next_hop)
             && self
                 .user
                 .as_deref()
-                .is_none_or(|wanted| same_name(wanted, user))
+                .is_none_or(|wanted| same_name(wanted, &line.user))
     }
 }
 

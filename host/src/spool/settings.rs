@@ -10,6 +10,8 @@ pub struct Settings {
     /// Contents up to this many octets are kept in the database, in the same transaction as their
     /// message; larger ones in a file of their own.
     pub inline_octets_max: usize,
+    /// How long a delivery that was cancelled can be restored, while the disk has room; zero: it is gone at once.
+    pub cancelled_kept: Duration,
     /// How long the record and the trail of a finished message are kept.
     pub history_kept: Duration,
     /// At most this many records of finished messages are kept, the latest ones; one of more than 4 KiB counts
@@ -34,6 +36,8 @@ impl Default for Settings {
             // Most mail that is not a report or an attachment. Beyond it a file of its own costs
             // less than carrying the octets through the database's pages.
             inline_octets_max: 32 << 10,
+            // A mistake is seen by the next working day, mostly.
+            cancelled_kept: Duration::from_secs(24 * 60 * 60),
             history_kept: Duration::from_secs(7 * 24 * 60 * 60),
             // About 100 MB on disk, and a tenth of a second more at a start after a crash.
             history_records_max: 100_000,
@@ -94,6 +98,10 @@ pub(super) const SWEEP_MAX: usize = 64;
 /// Most that it forgets for those that it adds, and what the records that it forgets count for at most: a large one
 /// has rows by the thousand.
 pub(super) const SWEEP_MORE_MAX: u64 = 1_024;
+
+/// Most cancelled deliveries that one transaction removes for good. Each may be the last of its message, whose
+/// content goes with it.
+pub(super) const REMOVED_MAX: usize = 64;
 
 /// A record of a finished message beyond this many octets counts as several: one with a thousand recipients or
 /// hundreds of attempts takes hundreds of times what a usual one does.

@@ -27,8 +27,13 @@ pub(super) enum Sheet {
     Waiting,
     /// Message ids of held deliveries, by place.
     Held,
+    /// Deliveries that were cancelled and can be restored, by the time until then, message id and number. Its rows
+    /// are empty.
+    Cancelled,
     /// Finished messages, by time and id.
     Finished,
+    /// Stops, by what they are of.
+    Stops,
     /// One row: the counters.
     Counters,
     /// One row: where the journal stands.
@@ -57,6 +62,8 @@ impl Sheet {
             Self::Chunks => (CONTENTS, b'c'),
             Self::Waiting => (QUEUE, b'w'),
             Self::Held => (QUEUE, b'h'),
+            Self::Cancelled => (QUEUE, b'x'),
+            Self::Stops => (QUEUE, b's'),
             Self::Finished => (QUEUE, b'f'),
             Self::Counters => (QUEUE, b'c'),
             // Beside the counters, so that a commit finds both in one page.

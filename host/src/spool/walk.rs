@@ -1,10 +1,11 @@
-//! Walking through the queue in its order: for listings, and for changes by an operator.
+//! Walking through the queue in its order, or through what was cancelled: for listings, and for changes by an operator.
 
 use std::ops::Bound;
 
 use crate::message::{DeliveryId, Message, MessageId, Timestamp};
 
-use super::place::Place;
+use super::change::Among;
+use super::cursor::Cursor;
 use super::redb::StoreError;
 use super::rows::{self, Fault, Standing};
 use super::sheet::Sheet;
@@ -20,6 +21,8 @@ const STRIDE: usize = 256;
 /// What is looked for, and with which eyes.
 pub(super) struct Walk<'a> {
     pub(super) selection: &'a Selection,
+    /// Among what.
+    pub(super) among: Among,
     /// For telling waiting from deferred.
     pub(super) now: Timestamp,
     /// For telling who is active.
@@ -73,7 +76,12 @@ impl Walk<'_> {
     /// The next rows in order, and whether they are the last ones.
     fn stride(&self, rows: &View, after: Option<&[u8]>) -> Result<(Vec<Keyed>, bool), StoreError> {
         if let Some(id) = self.selection.message {
-            return Ok((of_message(rows, id, after)?, true));
+            return Ok((of_message(rows, self.among, id, after)?, true));
+        }
+        if self.among == Among::Cancelled {
+            let stride = after_key(rows, Sheet::Cancelled, after)?;
+            let is_end = stride.len() < STRIDE;
+            return Ok((stride, is_end));
         }
         let waiting = after_key(rows, Sheet::Waiting, after)?;
         let held = after_key(rows, Sheet::Held, after)?;
@@ -95,16 +103,17 @@ impl Walk<'_> {
     }
 
     fn look_at(&self, rows: &View, key: &[u8], message: MessageId) -> Result<Option<Found>, Fault> {
-        let Some(place) = Place::from_key(key) else {
-            return Ok(None);
+        let number = match Cursor::behind(self.among, key) {
+            Some(Cursor::Queued(place)) => {
+                if !self.selection.admits(&place.line) {
+                    return Ok(None);
+                }
+                place.spot.number
+            }
+            Some(Cursor::Cancelled(_, id)) => id.number,
+            None => return Ok(None),
         };
-        if !self.selection.admits(place.line.class, &place.line.user) {
-            return Ok(None);
-        }
-        let id = DeliveryId {
-            message,
-            number: place.spot.number,
-        };
+        let id = DeliveryId { message, number };
         let Some(standing) = rows::standing(rows, id)? else {
             return Ok(None);
         };
@@ -123,6 +132,7 @@ impl Walk<'_> {
 
 fn of_message(
     rows: &View,
+    among: Among,
     id: MessageId,
     after: Option<&[u8]>,
 ) -> Result<Vec<(Vec<u8>, MessageId)>, StoreError> {
@@ -136,7 +146,8 @@ fn of_message(
     };
     let mut keys: Vec<_> = standings
         .iter()
-        .map(|standing| (standing.place.to_key(), id))
+        .filter(|standing| among.has(&standing.delivery))
+        .map(|standing| (standing.key(), id))
         .filter(|(key, _)| after.is_none_or(|after| key.as_slice() > after))
         .collect();
     keys.sort();
@@ -151,9 +162,11 @@ fn after_key(
     let from = after.map_or(Bound::Unbounded, Bound::Excluded);
     let mut found = Vec::new();
     rows.scan(sheet, (from, Bound::Unbounded), &mut |key, row| {
-        if let Some(message) = rows::read_message_key(row) {
-            found.push((key.to_vec(), message));
-        }
+        let message = match sheet {
+            Sheet::Cancelled => rows::read_cancelled_key(key).map(|(_, id)| id.message),
+            _ => rows::read_message_key(row),
+        };
+        found.extend(message.map(|message| (key.to_vec(), message)));
         if found.len() == STRIDE {
             Scan::Stop
         } else {

@@ -147,23 +147,34 @@ pub(super) fn keeps_name(claimed: &Delivery, remaining: &[NewDelivery]) -> bool 
     }
 }
 
+/// What an operator asked of a delivery while it was leased: it takes effect at the settlement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// Due at that time, or sooner.
+    Retry(Timestamp),
+    /// Due at that time, whatever the settlement says.
+    Reschedule(Timestamp),
+}
+
 /// What a settlement puts in place of the claimed delivery, numbered from `first_number` on when it
 /// does not [keep its name](keeps_name).
 ///
 /// All keep their place in the order of acceptance. A hold that came while it was leased holds
-/// what remains; a retry that came then (`retry_at`) makes it due at once.
+/// what remains; what was `asked` then decides when it is due.
 pub(super) fn remaining_deliveries(
     claimed: &Delivery,
     remaining: Vec<NewDelivery>,
-    retry_at: Option<Timestamp>,
+    asked: Option<Asked>,
     first_number: u32,
 ) -> Vec<Delivery> {
     let keeps_name = keeps_name(claimed, &remaining);
     (first_number..)
         .zip(remaining)
         .map(|(number, mut new)| {
-            if let Some(at) = retry_at {
-                new.due = new.due.min(at);
+            match asked {
+                Some(Asked::Retry(at)) => new.due = new.due.min(at),
+                Some(Asked::Reschedule(at)) => new.due = at,
+                None => {}
             }
             let id = DeliveryId {
                 message: claimed.id.message,

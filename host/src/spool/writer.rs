@@ -6,6 +6,8 @@
 //! rebuilt from it. How it goes from batch to batch, and how it ends, stands in `life`.
 
 mod life;
+mod shortage;
+mod stopping;
 
 use std::collections::HashSet;
 use std::sync::{Arc, MutexGuard};
@@ -13,17 +15,18 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::message::{DeliveryId, MessageId};
+use crate::message::{DeliveryId, MessageId, Timestamp};
 
+use self::stopping::{StoppingDone, refuse_stopping};
 use super::changing::{Changing, Slice};
 use super::common::Common;
 use super::contents::Named;
-use super::inbox::{Batch, Enqueue, Settle, kept_since, send};
-use super::ledger::{Effect, Ledger, Swept};
+use super::inbox::{Batch, Beside, Enqueue, Settle, Stopping, kept_since, send};
+use super::ledger::{Effect, Ledger, Removed, Swept};
 use super::redb::StoreError;
 use super::room::Room;
 use super::rows::{self, Fault};
-use super::settings::{Pace, SWEEP_MAX};
+use super::settings::{Pace, REMOVED_MAX, SWEEP_MAX};
 use super::stored::Counters;
 use super::{Lease, SpoolError};
 
@@ -51,6 +54,12 @@ pub(super) struct Writer {
     /// Up to which key there are none.
     swept_up_to: Vec<u8>,
     swept: Instant,
+    /// Nothing that was cancelled is to be removed before then.
+    remove_from: Timestamp,
+    /// More of what was cancelled is to be removed than one transaction did.
+    removal_waits: bool,
+    /// Cancelled mail is removed before its time, for the room that new mail needs.
+    removes_for_room: bool,
 }
 
 /// The state after a failure.
@@ -64,9 +73,13 @@ struct Broken {
 struct Done {
     enqueued: Vec<Result<(), SpoolError>>,
     settled: Vec<Result<(), SpoolError>>,
+    stopping: Vec<StoppingDone>,
     counters: Counters,
     effects: Vec<Effect>,
     swept: Option<Swept>,
+    removed: Option<Removed>,
+    /// Until when the first of what was cancelled can be restored.
+    cancelled_first: Option<Timestamp>,
 }
 
 impl Writer {
@@ -83,6 +96,9 @@ impl Writer {
             history_max: None,
             swept_up_to: Vec::new(),
             swept: Instant::now(),
+            remove_from: Timestamp::EPOCH,
+            removal_waits: false,
+            removes_for_room: false,
         }
     }
 
@@ -91,7 +107,7 @@ impl Writer {
             enqueues,
             settles,
             changes,
-            set_aside,
+            beside,
             is_suspect,
             is_last: _,
         } = batch;
@@ -103,11 +119,14 @@ impl Writer {
         }
         if let Err(error) = self.mend() {
             self.history_max = None;
+            self.removal_waits = false;
+            self.removes_for_room = false;
             refuse_all(enqueues, settles, &error);
             self.fail_change(&error);
             for change in changes {
                 send(change.reply, Err(error_again(&error)));
             }
+            refuse_stopping(beside, &error);
             return;
         }
         let mut waiting = changes.into_iter();
@@ -122,44 +141,7 @@ impl Writer {
         }
         let enqueues = self.with_room(enqueues);
         let settles = self.with_leases(settles);
-        self.commit(enqueues, settles, set_aside);
-    }
-
-    /// Refuses new messages when the disk is nearly full: what is left is for settling.
-    fn with_room(&mut self, enqueues: Vec<Enqueue>) -> Vec<Enqueue> {
-        if enqueues.is_empty() {
-            return enqueues;
-        }
-        match self.room.admits_mail(&self.common) {
-            Ok(true) => {}
-            Ok(false) => {
-                self.common.board().writable = false;
-                self.forget_for_room();
-                for enqueue in enqueues {
-                    self.common.metrics.refused();
-                    enqueue.answer(Err(SpoolError::Full));
-                }
-                return Vec::new();
-            }
-            Err(error) => {
-                self.failed(error, enqueues, Vec::new());
-                return Vec::new();
-            }
-        }
-        if enqueues.iter().all(|enqueue| enqueue.file.is_none()) {
-            return enqueues;
-        }
-        match self.common.disk.sync_names() {
-            Ok(()) => enqueues,
-            Err(error) => {
-                let (large, small) = enqueues
-                    .into_iter()
-                    .partition::<Vec<_>, _>(|enqueue| enqueue.file.is_some());
-                let error = SpoolError::unavailable(error);
-                refuse_all(large, Vec::new(), &error);
-                small
-            }
-        }
+        self.commit(enqueues, settles, beside);
     }
 
     /// Refuses settlements whose leases are lost, and tells the others what happened meanwhile.
@@ -171,7 +153,7 @@ impl Writer {
             let lease = settle.settled.lease;
             match board.leases.get(lease).filter(|_| served.insert(lease)) {
                 Some(leased) => {
-                    settle.settled.retry_at = leased.retry_at;
+                    settle.settled.asked = leased.asked;
                     good.push(settle);
                 }
                 None => send(settle.reply, Err(SpoolError::LeaseLost)),
@@ -181,7 +163,7 @@ impl Writer {
     }
 
     /// Commits all of it; when there is no room for all, at least the settlements.
-    fn commit(&mut self, enqueues: Vec<Enqueue>, settles: Vec<Settle>, set_aside: Vec<Vec<u8>>) {
+    fn commit(&mut self, enqueues: Vec<Enqueue>, settles: Vec<Settle>, beside: Beside) {
         let slice = match &self.changing {
             Some(changing) => match changing.next_slice(&self.common) {
                 Ok(slice) => Some(slice),
@@ -194,7 +176,8 @@ impl Writer {
         };
         let deliveries = slice.as_ref().map_or(&[][..], |slice| &slice.deliveries);
         let requests = enqueues.len() + settles.len() + usize::from(!deliveries.is_empty());
-        if requests == 0 && set_aside.is_empty() && !self.sweep_waits {
+        let has_time = !self.sweep_waits && !self.removal_waits && !self.removes_for_room;
+        if requests == 0 && beside.is_empty() && has_time {
             self.end_slice(slice);
             return;
         }
@@ -202,16 +185,22 @@ impl Writer {
         let mut done = Done::default();
         let common = Arc::clone(&self.common);
         let step = common.step();
-        match self.transact(&enqueues, &settles, deliveries, &set_aside, &mut done) {
+        match self.transact(&enqueues, &settles, deliveries, &beside, &mut done) {
             Ok(()) => {
                 let metrics = &self.common.metrics;
-                metrics.committed(began.elapsed(), requests, &done.counters.queued);
-                self.durable(enqueues, settles, done, step);
+                metrics.committed(began.elapsed(), requests, &done.counters);
+                self.durable(enqueues, settles, beside, done, step);
                 self.end_slice(slice);
             }
             Err(error) => {
                 drop(step);
                 let enqueues = self.doubt(enqueues, &done);
+                let told = match &error {
+                    StoreError::Full => SpoolError::Full,
+                    StoreError::ReadOnly => SpoolError::ReadOnly,
+                    StoreError::Failed(error) => SpoolError::unavailable(error.to_string()),
+                };
+                refuse_stopping(beside, &told);
                 self.failed(error, enqueues, settles);
             }
         }
@@ -223,7 +212,7 @@ impl Writer {
         enqueues: &[Enqueue],
         settles: &[Settle],
         change: &[DeliveryId],
-        set_aside: &[Vec<u8>],
+        beside: &Beside,
         done: &mut Done,
     ) -> Result<(), StoreError> {
         let common = &self.common;
@@ -237,8 +226,14 @@ impl Writer {
             for enqueue in enqueues {
                 done.enqueued.push(ledger.enqueue(&enqueue.new)?);
             }
-            for key in set_aside {
+            for key in &beside.set_aside {
                 ledger.set_aside(key)?;
+            }
+            for stopping in &beside.stopping {
+                done.stopping.push(match stopping {
+                    Stopping::Stop(stop, _) => StoppingDone::Stop(ledger.stop(stop)?),
+                    Stopping::Start(of, _) => StoppingDone::Start(ledger.start(of)?),
+                });
             }
             if let Some(changing) = &self.changing {
                 let settled: HashSet<DeliveryId> = settles
@@ -246,8 +241,14 @@ impl Writer {
                     .map(|settle| settle.settled.lease.delivery)
                     .collect();
                 let is_leased = |id| !settled.contains(&id) && common.is_leased(id);
-                ledger.change(change, &changing.request.change, &is_leased)?;
+                let kept = common.settings.cancelled_kept;
+                ledger.change(change, &changing.request.change, kept, &is_leased)?;
             }
+            if self.removes_for_room || self.remove_from <= now {
+                let removed = ledger.remove_cancelled(self.removes_for_room, REMOVED_MAX)?;
+                done.removed = Some(removed);
+            }
+            done.cancelled_first = Some(ledger.cancelled_first());
             done.swept = Some(
                 ledger.sweep(
                     &self.swept_up_to,
@@ -267,6 +268,7 @@ impl Writer {
         &mut self,
         enqueues: Vec<Enqueue>,
         settles: Vec<Settle>,
+        beside: Beside,
         done: Done,
         step: MutexGuard<'_, ()>,
     ) {
@@ -278,6 +280,7 @@ impl Writer {
                 self.room.gave_back();
             }
         }
+        self.has_removed(done.removed, done.cancelled_first);
         if !settles.is_empty() || self.changing.is_some() {
             self.room.gave_back();
         }
@@ -303,44 +306,13 @@ impl Writer {
         for (settle, result) in settles.into_iter().zip(done.settled) {
             send(settle.reply, result);
         }
+        for (stopping, result) in beside.stopping.into_iter().zip(done.stopping) {
+            result.answer(stopping);
+        }
         for id in aftermath.files {
             self.common.contents.remove(id);
         }
         self.look_for_room();
-    }
-
-    /// Says from the beginning whether mail would be taken: whoever asks before there is any is told.
-    pub(super) fn ask_for_room(&mut self) {
-        let is_enough = self.room.is_enough(&self.common);
-        self.common.board().writable = is_enough;
-    }
-
-    /// Sees whether mail that was refused would be taken again: whoever sends it elsewhere meanwhile
-    /// waits to be told.
-    fn look_for_room(&mut self) {
-        if self.common.board().writable || self.broken.is_some() {
-            return;
-        }
-        match self.room.admits_mail(&self.common) {
-            Ok(true) => self.common.board().writable = true,
-            Ok(false) => self.forget_for_room(),
-            Err(error) => self.failed(error, Vec::new(), Vec::new()),
-        }
-    }
-
-    /// There is no room for mail: where finished messages take it, the older half of them is forgotten, and
-    /// again, until there is.
-    fn forget_for_room(&mut self) {
-        if self.history_max.is_some() || !self.room.is_taken_by_history(&self.common) {
-            return;
-        }
-        let finished = self.common.board().counters.finished;
-        tracing::warn!(
-            finished,
-            "the older half of what is known of finished messages is forgotten, for the room that new mail needs"
-        );
-        self.history_max = Some(finished / 2);
-        self.sweep_waits = true;
     }
 
     /// Notes the messages of a failed commit that may be there after all. Their files stay until
@@ -369,13 +341,16 @@ impl Writer {
         self.broken = Some(Broken::now(error_again(&error)));
         self.swept_up_to.clear();
         self.history_max = None;
+        self.remove_from = Timestamp::EPOCH;
+        self.removal_waits = false;
+        self.removes_for_room = false;
         self.fail_change(&error);
         refuse_all(enqueues, Vec::new(), &error);
         let can_retry = is_full && (!was_alone || self.room.give_up_reserve(&self.common));
         match self.mend() {
             Ok(()) if can_retry && !settles.is_empty() => {
                 let settles = self.with_leases(settles);
-                self.commit(Vec::new(), settles, Vec::new());
+                self.commit(Vec::new(), settles, Beside::default());
             }
             _ => refuse_all(Vec::new(), settles, &error),
         }
@@ -448,12 +423,11 @@ impl Writer {
 
     /// Nothing to do: time for what can wait.
     fn idle(&mut self) {
-        self.common
-            .metrics
-            .show_queued(&self.common.board().counters.queued);
+        self.common.metrics.show(&self.common.board().counters);
         if self.mend().is_err() {
             return;
         }
+        self.see_whether_there_is_room();
         self.look_for_room();
         if !self.common.board().writable {
             // Forgetting writes too, and what it gives back is of no use to others before a checkpoint.
@@ -462,7 +436,7 @@ impl Writer {
         if self.sweep_waits || self.swept.elapsed() >= SWEEP_EVERY {
             self.swept = Instant::now();
             if self.sweep_is_due() {
-                self.commit(Vec::new(), Vec::new(), Vec::new());
+                self.commit(Vec::new(), Vec::new(), Beside::default());
                 return;
             }
         }
@@ -478,15 +452,15 @@ impl Writer {
         }
     }
 
-    /// Whether finished messages are to be forgotten now. Looking costs no commit.
+    /// Whether finished messages are to be forgotten now, or cancelled ones removed. Looking costs no commit.
     fn sweep_is_due(&mut self) -> bool {
         let settings = &self.common.settings;
         let since = kept_since(self.common.clock.now(), settings.history_kept);
         let surplus = self.common.board().counters.finished > settings.history_records_max;
         let oldest = self.common.store.read(rows::oldest_finished);
         let is_due = surplus || matches!(oldest, Ok(Some(at)) if at < since);
-        self.sweep_waits = is_due;
-        is_due
+        self.sweep_waits = is_due || self.remove_from <= self.common.clock.now();
+        self.sweep_waits
     }
 
     fn end_slice(&mut self, slice: Option<Slice>) {

@@ -58,6 +58,8 @@ const REQUESTS: &[(&str, &str, &str)] = &[
         "/api/v1/queue/hold",
         r#"{"all":true}"#,
     ),
+    ("POST /api/v1/queue/stop", "/api/v1/queue/stop", "{}"),
+    ("POST /api/v1/queue/start", "/api/v1/queue/start", "{}"),
     (
         "DELETE /api/v1/users/{user}",
         "/api/v1/users/u?queued=cancel",

@@ -1,5 +1,7 @@
 //! The queue and its messages.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::{NOW, Surface};
@@ -29,10 +31,11 @@ async fn a_row_says_all_that_an_operator_looks_for() {
                 "state": "waiting", "subject": "Your <b>password</b>", "sender": "app@a.example",
                 "recipients": ["x@b.example", "y@b.example"], "content_octets": 5,
                 "accepted": NOW.to_string(), "due": NOW.to_string(),
-                "attempts": 0, "last_reply": "",
+                "attempts": 0, "last_reply": "", "stopped": null,
                 "standing": "2 recipients to b.example: due, waits for its turn",
             }],
             "cursor": null,
+            "stops": [],
         })
     );
 }
@@ -197,8 +200,8 @@ async fn one_message_is_held_released_moved_and_cancelled() {
         "held by night-shift",
         "released by night-shift",
         "moved to class 1 by night-shift",
-        "cancelled by night-shift",
-        "finished: nothing of it is left",
+        "cancelled by night-shift; can be restored until 2023-11-15T22:13:20.123Z",
+        "1 recipient to c.example: cancelled by an operator, can be restored until 2023-11-15T22:13:20.123Z",
     ] {
         assert!(text.contains(line), "{line}: {text}");
     }
@@ -291,6 +294,15 @@ async fn what_is_not_queued_is_told_apart() {
         0
     );
     surface.ask("POST /api/v1/queue/cancel", Some(&body)).await;
+    let cancelled = surface.ask("POST /api/v1/queue/hold", Some(&body)).await;
+    assert_eq!(cancelled.status, 409);
+    assert!(
+        cancelled.text.contains("restore it first"),
+        "{}",
+        cancelled.text
+    );
+    surface.api.clock.set(NOW.plus(Duration::from_secs(86_400)));
+    surface.queue("app", Class::Normal, &["x@b.example"]).await;
     let finished = surface.ask("POST /api/v1/queue/hold", Some(&body)).await;
     assert_eq!(finished.status, 409);
     assert!(
@@ -308,13 +320,13 @@ async fn what_is_not_queued_is_told_apart() {
 #[tokio::test]
 async fn an_action_that_there_is_not_is_answered_with_those_there_are() {
     let surface = Surface::start().await;
-    for action in ["restore", "reschedule", "stop", "start", "HOLD", "%1b"] {
+    for action in ["stops", "HOLD", "%1b"] {
         let ask = format!("POST /api/v1/queue/{action}");
         let refused = surface.ask(&ask, Some(r#"{"all":true}"#)).await;
         assert_eq!(refused.status, 404, "{action}");
         let detail = refused.json()["detail"].as_str().unwrap().to_owned();
         assert!(
-            detail.contains("hold, release, retry, cancel, set-priority"),
+            detail.contains("hold, release, retry, cancel, restore, set-priority, reschedule"),
             "{detail}"
         );
         assert!(!detail.contains('\u{1b}'));
@@ -340,6 +352,7 @@ async fn a_message_is_shown_with_its_whole_trail() {
             "deliveries": [{
                 "delivery": 0, "next_hop": "b.example", "recipients": ["x@b.example"],
                 "state": "waiting", "due": at, "attempts": 0, "last_reply": "",
+                "stopped": null,
                 "standing": "1 recipient to b.example: due, waits for its turn",
             }],
             "trail": [

@@ -8,6 +8,7 @@ mod accounts;
 mod contract;
 mod logs;
 mod mail;
+mod operations;
 mod surface;
 
 use std::pin::Pin;

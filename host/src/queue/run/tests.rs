@@ -11,14 +11,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use outpost_smtp::ReversePath;
 
 use super::*;
-use crate::message::{Attempt, Class, Contact, Delivery, Event, Message, MessageId};
+use crate::message::{Attempt, Class, Contact, Delivery, Event, Message, MessageId, TrailEntry};
 use crate::queue::deliver::OpenContent;
 use crate::queue::rehearsal::{
     Act, START, Script, Seen, attempt as attempt_with, bounced, deferred, delivered, message,
     seconds,
 };
 use crate::queue::stage::Stage;
-use crate::spool::{Change, ChangeAction, Selection};
+use crate::spool::{Change, ChangeAction, Selection, Stop, StopOf, Stopped};
 
 fn one_at_a_time() -> Settings {
     Settings {
@@ -505,6 +505,70 @@ async fn the_outcome_of_a_cancelled_delivery_is_dropped() {
     pass(seconds(60)).await;
     assert_eq!(script.seen().len(), 1);
     assert_eq!(stage.queued(), 0);
+    queue.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_moved_beyond_its_expiry_is_tried_then_and_given_up_only_when_that_fails() {
+    let settings = Settings::default();
+    for (outcome, report) in [(delivered(), false), (deferred(), true)] {
+        let stage = Stage::new();
+        let id = stage.accept_to("you@b.example", Class::Normal).await;
+        let script = Script::new([
+            Act::End(Duration::ZERO, deferred()),
+            Act::End(Duration::ZERO, outcome),
+        ]);
+        let queue = stage.start(settings.clone(), script.clone());
+        pass(seconds(1)).await;
+        let to = stage.clock.now().plus(settings.expire_after * 2);
+        let change = Change {
+            action: ChangeAction::Reschedule(to),
+            by: "admin".to_owned(),
+            at: stage.clock.now(),
+        };
+        let all = Selection::default();
+        stage.memory.change(all, change, false).await.unwrap();
+        pass(settings.expire_after * 2 - seconds(1)).await;
+        assert_eq!(script.seen().len(), 1, "nothing happens at its expiry");
+        assert_eq!(stage.queued(), 1);
+        pass(seconds(2)).await;
+        let record = stage.record(id).await;
+        assert!(record.finished.is_some());
+        let is_reported = |entry: &TrailEntry| matches!(entry.event, Event::Reported { .. });
+        assert_eq!(record.trail.iter().any(is_reported), report);
+        queue.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_what_is_stopped_nothing_is_tried_until_it_is_started() {
+    let stage = Stage::new();
+    let mut accepted = Vec::new();
+    for recipient in ["a@b.example", "b@b.example", "c@c.example"] {
+        accepted.push(stage.accept_to(recipient, Class::Normal).await);
+    }
+    let script = Script::new(std::iter::repeat_n(slow(), 9));
+    let queue = stage.start(one_at_a_time(), script.clone());
+    pass(Duration::from_millis(500)).await;
+    let of = StopOf::NextHop(NextHop::Domain("b.example".to_owned()));
+    let stop = Stop {
+        of: of.clone(),
+        by: "admin".to_owned(),
+        at: stage.clock.now(),
+    };
+    assert_eq!(stage.memory.stop(stop).await.unwrap(), Stopped::Now);
+    pass(seconds(60)).await;
+    let under_way = ids(&script.seen())[0];
+    assert_ne!(under_way, accepted[2]);
+    assert_eq!(
+        ids(&script.seen())[1..],
+        accepted[2..],
+        "what was under way ended"
+    );
+    assert_eq!(stage.queued(), 1);
+    stage.memory.start(of).await.unwrap().unwrap();
+    pass(seconds(2)).await;
+    assert_eq!((script.seen().len(), stage.queued()), (3, 0));
     queue.stop().await;
 }
 

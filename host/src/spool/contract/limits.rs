@@ -152,6 +152,13 @@ pub(super) async fn after_its_end_a_spool_does_nothing(subject: Subject) {
     ));
     assert!(is_closed(spool.list(Selection::default(), request).await));
     assert!(is_closed(spool.message(id(1)).await));
+    let stop = Stop {
+        of: StopOf::All,
+        by: String::new(),
+        at: at(NOW),
+    };
+    assert!(is_closed(spool.stop(stop).await));
+    assert!(is_closed(spool.start(StopOf::All).await));
     assert!(!is_ready(spool.changes()).await);
     assert!(!spool.figures().writable);
 }

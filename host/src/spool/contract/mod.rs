@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod cancelled;
 mod contents;
 mod leases;
 mod limits;
@@ -9,6 +10,7 @@ mod listings;
 mod operator;
 mod order;
 mod settlements;
+mod stops;
 
 use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
@@ -63,6 +65,14 @@ impl Subject {
             clock,
             settings,
             folder: Some(folder),
+        }
+    }
+
+    /// Another one of its kind.
+    fn with(&self, settings: Settings) -> Self {
+        match self.is_durable() {
+            true => Self::embedded(settings),
+            false => Self::memory(settings),
         }
     }
 
@@ -237,10 +247,23 @@ on_every_backend! {
     operator::a_held_delivery_stays_back_until_it_is_released
     operator::a_hold_on_a_leased_delivery_holds_what_remains
     operator::a_release_of_a_leased_delivery_lets_what_remains_go
-    operator::a_cancelled_delivery_is_gone_and_its_lease_with_it
+    cancelled::a_cancelled_delivery_is_out_of_the_queue_and_its_lease_with_it
+    cancelled::what_was_cancelled_comes_back_as_it_was
+    cancelled::a_class_is_a_message_s_also_of_what_was_cancelled
+    cancelled::what_nobody_restores_is_removed_in_time
+    cancelled::without_a_time_to_restore_it_what_is_cancelled_is_gone_at_once
+    cancelled::what_was_cancelled_is_listed_in_the_order_in_which_it_goes
     operator::a_retried_delivery_is_due_now
+    operator::a_delivery_is_moved_to_another_time
+    operator::what_is_held_is_not_moved
+    operator::a_leased_delivery_is_moved_when_it_is_settled_or_given_back
     operator::another_class_moves_all_of_a_message
     operator::a_released_lease_of_a_moved_delivery_waits_where_it_stands_now
+    stops::nothing_of_what_is_stopped_is_claimed_until_it_is_started
+    stops::what_is_under_way_ends_and_what_remains_of_it_waits
+    stops::what_another_stop_is_about_stays_stopped
+    stops::something_is_stopped_once_and_there_are_so_many_stops
+    stops::a_user_who_changes_lists_is_stopped_with_the_one_that_he_is_in
     listings::a_selection_means_what_matches_all_of_it
     listings::states_are_told_apart
     listings::a_listing_has_each_delivery_once_in_the_order_of_the_queue

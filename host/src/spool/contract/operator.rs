@@ -97,51 +97,6 @@ pub(super) async fn a_release_of_a_leased_delivery_lets_what_remains_go(subject:
     assert!(subject.claim(&normal_line()).await.is_some());
 }
 
-pub(super) async fn a_cancelled_delivery_is_gone_and_its_lease_with_it(mut subject: Subject) {
-    subject
-        .enqueue(message(
-            1,
-            "user",
-            Class::Normal,
-            &["a.example", "b.example"],
-        ))
-        .await;
-    let claim = subject.claim(&normal_line()).await.unwrap();
-    let only_a = Selection {
-        domain: Some("A.example".to_owned()),
-        ..Selection::default()
-    };
-    assert_eq!(subject.change(only_a, ChangeAction::Cancel).await, 1);
-    let told = |record: &Record| match &record.trail.last().unwrap().event {
-        Event::Operated { action, .. } => action.clone(),
-        other => panic!("{other:?}"),
-    };
-    let during = "cancelled during an attempt, which may have delivered it";
-    assert_eq!(told(&subject.record(1).await), during);
-    let lost = subject
-        .settle(claim.lease, vec![later(&claim.delivery, 1)])
-        .await;
-    assert!(matches!(lost, Err(SpoolError::LeaseLost)));
-    subject.spool.release(claim.lease);
-    assert!(subject.claim(&normal_line()).await.is_none());
-    assert_eq!(subject.record(1).await.deliveries.len(), 1);
-    assert!(subject.spool.content(id(1)).await.is_ok());
-    assert_eq!(
-        subject
-            .change(Selection::default(), ChangeAction::Cancel)
-            .await,
-        1
-    );
-    subject.restart().await;
-    assert_eq!(subject.record(1).await.finished, Some(at(NOW)));
-    assert_eq!(told(&subject.record(1).await), "cancelled");
-    assert!(matches!(
-        subject.spool.content(id(1)).await,
-        Err(SpoolError::Unknown)
-    ));
-    assert_eq!(subject.spool.figures().queued, [0; 5]);
-}
-
 pub(super) async fn a_retried_delivery_is_due_now(mut subject: Subject) {
     let mut new = new_message(normal(1));
     new.deliveries[0].due = at(NOW + 100);
@@ -252,4 +207,103 @@ pub(super) async fn a_released_lease_of_a_moved_delivery_waits_where_it_stands_n
         subject.drain(&line("a.example", Class::Low, "user")).await,
         [1]
     );
+}
+
+fn moved(to: u64) -> ChangeAction {
+    ChangeAction::Reschedule(at(to))
+}
+
+pub(super) async fn a_delivery_is_moved_to_another_time(mut subject: Subject) {
+    let domains = ["a.example", "b.example"];
+    subject
+        .enqueue(message(1, "user", Class::Normal, &domains))
+        .await;
+    subject.enqueue(normal(2)).await;
+    let one = Selection::of_message(id(1));
+    assert_eq!(subject.change(one.clone(), moved(NOW + 100)).await, 2);
+    for _ in 0..2 {
+        let record = subject.record(1).await;
+        assert_eq!(record.message.scheduled, Some(at(NOW + 100)));
+        for (delivery, state) in &record.deliveries {
+            assert_eq!(
+                (delivery.due, *state),
+                (at(NOW + 100), QueueState::Deferred)
+            );
+        }
+        let told = Event::Rescheduled {
+            by: "ops".to_owned(),
+            until: at(NOW + 100),
+            during_attempt: false,
+        };
+        assert_eq!(record.trail.last().unwrap().event, told);
+        subject.restart().await;
+    }
+    assert_eq!(subject.drain(&normal_line()).await, [2]);
+    // A time that is over means now, and who is due keeps its place in the line.
+    subject.enqueue(normal(3)).await;
+    let only_b = Selection {
+        domain: Some("b.example".to_owned()),
+        ..Selection::default()
+    };
+    assert_eq!(subject.change(only_b, moved(NOW - 500)).await, 1);
+    let only_a = Selection {
+        domain: Some("a.example".to_owned()),
+        ..Selection::default()
+    };
+    assert_eq!(subject.change(only_a, moved(1)).await, 2);
+    subject.restart().await;
+    assert_eq!(subject.record(1).await.message.scheduled, Some(at(NOW)));
+    assert_eq!(subject.drain(&normal_line()).await, [3, 1]);
+    let b = line("b.example", Class::Normal, "user");
+    assert_eq!(subject.drain(&b).await, [1]);
+}
+
+pub(super) async fn what_is_held_is_not_moved(subject: Subject) {
+    subject.enqueue(normal(1)).await;
+    subject
+        .change(Selection::default(), ChangeAction::Hold)
+        .await;
+    assert_eq!(
+        subject.change(Selection::default(), moved(NOW + 9)).await,
+        0
+    );
+}
+
+pub(super) async fn a_leased_delivery_is_moved_when_it_is_settled_or_given_back(
+    mut subject: Subject,
+) {
+    let all = Selection::default;
+    subject.enqueue(normal(1)).await;
+    let claim = subject.claim(&normal_line()).await.unwrap();
+    subject.change(all(), ChangeAction::Retry).await;
+    assert_eq!(subject.change(all(), moved(NOW + 100)).await, 1);
+    let record = subject.record(1).await;
+    assert_eq!(record.message.scheduled, None, "it is being tried");
+    let told = Event::Rescheduled {
+        by: "ops".to_owned(),
+        until: at(NOW + 100),
+        during_attempt: true,
+    };
+    assert_eq!(record.trail.last().unwrap().event, told);
+    subject
+        .settle(claim.lease, vec![later(&claim.delivery, 1)])
+        .await
+        .unwrap();
+    subject.restart().await;
+    assert!(subject.claim(&normal_line()).await.is_none());
+    let (delivery, state) = subject.record(1).await.deliveries.remove(0);
+    assert_eq!((delivery.due, state), (at(NOW + 100), QueueState::Deferred));
+    assert_eq!(delivery.attempts, 1);
+    // Given back, it waits for its new time as well; and also when its owner has died.
+    for dies in [false, true] {
+        subject.change(all(), moved(NOW)).await;
+        let claim = subject.claim(&normal_line()).await.unwrap();
+        subject.change(all(), moved(NOW + 100)).await;
+        match dies {
+            false => subject.spool.release(claim.lease),
+            true if subject.is_durable() => subject.restart().await,
+            true => subject.spool.release(claim.lease),
+        }
+        assert!(subject.claim(&normal_line()).await.is_none());
+    }
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use crate::message::{Class, Delivery, DeliveryId, DeliveryState, Timestamp};
+use crate::message::{Cancelled, Class, Delivery, DeliveryId, DeliveryState, Timestamp};
 
 use super::{Damage, Hop, Stored, behind, class, take};
 
@@ -37,6 +37,8 @@ struct First<'a> {
 #[derive(Default, Serialize, Deserialize)]
 struct Third {
     lateness_reported: bool,
+    /// Until when it can be restored, when it was cancelled; `held` says whether it was held before.
+    cancelled_until: Option<u64>,
 }
 
 impl<'a> Stored<'a> for DeliveryRecord<'a> {
@@ -57,12 +59,20 @@ impl<'a> DeliveryRecord<'a> {
             attempts: delivery.attempts,
             due: delivery.due.unix_milliseconds(),
             sequence: delivery.sequence,
-            held: delivery.state == DeliveryState::Held,
+            held: match delivery.state {
+                DeliveryState::Waiting => false,
+                DeliveryState::Held => true,
+                DeliveryState::Cancelled(cancelled) => cancelled.was_held,
+            },
             delay_reported: delivery.delay_reported,
             last_reply: Cow::Borrowed(&delivery.last_reply),
         };
         let third = Third {
             lateness_reported: delivery.lateness_reported,
+            cancelled_until: match delivery.state {
+                DeliveryState::Cancelled(cancelled) => Some(cancelled.until.unix_milliseconds()),
+                DeliveryState::Waiting | DeliveryState::Held => None,
+            },
         };
         Self { first, third }
     }
@@ -81,10 +91,13 @@ impl<'a> DeliveryRecord<'a> {
             attempts: first.attempts,
             due: Timestamp::from_unix_milliseconds(first.due),
             sequence: first.sequence,
-            state: if first.held {
-                DeliveryState::Held
-            } else {
-                DeliveryState::Waiting
+            state: match (third.cancelled_until, first.held) {
+                (Some(until), was_held) => DeliveryState::Cancelled(Cancelled {
+                    until: Timestamp::from_unix_milliseconds(until),
+                    was_held,
+                }),
+                (None, true) => DeliveryState::Held,
+                (None, false) => DeliveryState::Waiting,
             },
             delay_reported: first.delay_reported,
             lateness_reported: third.lateness_reported,

@@ -126,6 +126,10 @@ impl<'a> MessageRecord<'a> {
         self.first.deliveries
     }
 
+    pub(in crate::spool) fn set_scheduled(&mut self, at: Timestamp) {
+        self.third.scheduled = Some(at.unix_milliseconds());
+    }
+
     pub(in crate::spool) fn set_class(&mut self, class: Class) {
         self.first.class = class.number();
     }

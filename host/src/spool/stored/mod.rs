@@ -6,16 +6,18 @@
 
 mod delivery;
 mod message;
+mod stop;
 mod trail;
 
 use std::borrow::Cow;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::message::{Class, NextHop, TlsParameters};
 
 pub(super) use delivery::DeliveryRecord;
 pub(super) use message::MessageRecord;
+pub(super) use stop::StopRecord;
 pub(super) use trail::TrailRecord;
 
 /// The form that this release writes, and the newest that it reads: of records, of the rows around them and of the
@@ -125,7 +127,7 @@ fn take<'a, T: Deserialize<'a>>(octets: &'a [u8]) -> Result<(T, &'a [u8]), Damag
 }
 
 /// The counters of a spool: one small row that every commit writes anew.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counters {
     /// The next sequence number.
     pub(super) next_sequence: u64,
@@ -135,11 +137,38 @@ pub(super) struct Counters {
     pub(super) finished: u64,
     /// Octets of content in the database.
     pub(super) inline_octets: u64,
+    /// Deliveries that were cancelled and can be restored. Since the third form.
+    pub(super) cancelled: u64,
+}
+
+/// What the counters have had from the first form on.
+type FirstCounters = (u64, [u64; 5], u64, u64);
+
+impl Serialize for Counters {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let first: FirstCounters = (
+            self.next_sequence,
+            self.queued,
+            self.finished,
+            self.inline_octets,
+        );
+        (first, self.cancelled).serialize(serializer)
+    }
 }
 
 impl Stored<'_> for Counters {
-    fn take(_form: u8, octets: &[u8]) -> Result<(Self, &[u8]), Damage> {
-        take(octets)
+    fn take(form: u8, octets: &[u8]) -> Result<(Self, &[u8]), Damage> {
+        let ((next_sequence, queued, finished, inline_octets), rest): (FirstCounters, _) =
+            take(octets)?;
+        let (cancelled, rest) = behind(3, form, rest)?;
+        let counters = Self {
+            next_sequence,
+            queued,
+            finished,
+            inline_octets,
+            cancelled,
+        };
+        Ok((counters, rest))
     }
 }
 

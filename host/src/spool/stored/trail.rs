@@ -170,6 +170,21 @@ enum Event<'a> {
         took: Duration,
         end: PauseEnd,
     },
+    Cancelled {
+        #[serde(borrow)]
+        by: Cow<'a, str>,
+        during_attempt: bool,
+        until: Option<u64>,
+    },
+    Removed {
+        for_room: bool,
+    },
+    Rescheduled {
+        #[serde(borrow)]
+        by: Cow<'a, str>,
+        until: u64,
+        during_attempt: bool,
+    },
     UntrustedPriority {
         #[serde(borrow)]
         carrier: Cow<'a, str>,
@@ -324,6 +339,27 @@ impl<'a> Event<'a> {
                 action: Cow::Borrowed(action),
                 by: Cow::Borrowed(by),
             },
+            message::Event::Cancelled {
+                by,
+                during_attempt,
+                until,
+            } => Self::Cancelled {
+                by: Cow::Borrowed(by),
+                during_attempt: *during_attempt,
+                until: until.map(Timestamp::unix_milliseconds),
+            },
+            message::Event::Removed { for_room } => Self::Removed {
+                for_room: *for_room,
+            },
+            message::Event::Rescheduled {
+                by,
+                until,
+                during_attempt,
+            } => Self::Rescheduled {
+                by: Cow::Borrowed(by),
+                until: until.unix_milliseconds(),
+                during_attempt: *during_attempt,
+            },
             message::Event::UntrustedPriority { carrier } => Self::UntrustedPriority {
                 carrier: Cow::Borrowed(carrier),
             },
@@ -413,6 +449,27 @@ impl<'a> Event<'a> {
             Self::Operated { action, by } => message::Event::Operated {
                 action: action.to_string(),
                 by: by.to_string(),
+            },
+            Self::Cancelled {
+                by,
+                during_attempt,
+                until,
+            } => message::Event::Cancelled {
+                by: by.to_string(),
+                during_attempt: *during_attempt,
+                until: until.map(Timestamp::from_unix_milliseconds),
+            },
+            Self::Removed { for_room } => message::Event::Removed {
+                for_room: *for_room,
+            },
+            Self::Rescheduled {
+                by,
+                until,
+                during_attempt,
+            } => message::Event::Rescheduled {
+                by: by.to_string(),
+                until: Timestamp::from_unix_milliseconds(*until),
+                during_attempt: *during_attempt,
             },
             Self::UntrustedPriority { carrier } => message::Event::UntrustedPriority {
                 carrier: carrier.to_string(),

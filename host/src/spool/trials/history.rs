@@ -104,10 +104,12 @@ async fn finish_in_all_ways(spool: &Embedded) -> usize {
 async fn of_what_is_forgotten_no_row_is_left() {
     let keeping = || Settings {
         history_records_max: 1_000,
+        cancelled_kept: Duration::ZERO,
         ..settings()
     };
     let forgetting = || Settings {
         history_records_max: 0,
+        cancelled_kept: Duration::ZERO,
         ..settings()
     };
     // Before anything of it has reached the database, and behind a checkpoint.

@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod bounds;
+mod cancelled;
 mod compaction;
 mod creation;
 mod damage;
@@ -31,8 +32,8 @@ use super::metrics::Metrics;
 use super::sample::{at, domain, gather, id, intake, message, new_message, octets, trail};
 use super::settings::Pace;
 use super::{
-    Change, ChangeAction, Claim, NewDelivery, NewMessage, PageRequest, Selection, Settings,
-    Settlement, Spool, SpoolError,
+    Change, ChangeAction, Claim, NewDelivery, NewMessage, PageRequest, QueueState, Selection,
+    Settings, Settlement, Spool, SpoolError, Stop, StopOf,
 };
 use crate::clock::Clock;
 use crate::message::{Class, Line, MessageId};
@@ -98,9 +99,13 @@ fn start_at(
 enum Fate {
     /// Still to be delivered.
     Open,
-    /// Settled or cancelled, and that was acknowledged.
+    /// Cancelled, to be restored or removed, and that was acknowledged.
+    Cancelled,
+    /// Still to be delivered, or cancelled: an operation on it failed, which may have happened.
+    There,
+    /// Settled, and that was acknowledged.
     Closed,
-    /// Settled or cancelled, and that failed: it may have happened.
+    /// Settled, and that failed: it may have happened.
     Unsure,
 }
 
@@ -121,6 +126,8 @@ struct Trial {
     known: BTreeMap<u64, Known>,
     next: u64,
     claims: Vec<Claim>,
+    /// Whether a lane is stopped; none where a stop or its end failed, and either may be.
+    stopped: BTreeMap<&'static str, Option<bool>>,
 }
 
 impl Trial {
@@ -131,17 +138,37 @@ impl Trial {
             known: BTreeMap::new(),
             next: 1,
             claims: Vec::new(),
+            stopped: BTreeMap::new(),
         }
     }
 
     /// One step of the workload; what comes of it is noted.
     async fn step(&mut self) {
-        match self.dice.below(10) {
-            0..4 => self.enqueue().await,
-            4..6 => self.claim().await,
-            6..9 => self.settle().await,
-            _ => self.change().await,
+        match self.dice.below(20) {
+            0..8 => self.enqueue().await,
+            8..12 => self.claim().await,
+            12..17 => self.settle().await,
+            17..19 => self.change().await,
+            _ => self.stop_or_start().await,
         }
+    }
+
+    async fn stop_or_start(&mut self) {
+        let lane = LANES[self.dice.below(3) as usize];
+        let of = StopOf::NextHop(domain(lane));
+        let wanted = self.dice.one_in(3);
+        let stop = Stop {
+            of: of.clone(),
+            by: "trial".to_owned(),
+            at: at(NOW),
+        };
+        let is_done = match wanted {
+            true => self.spool.stop(stop).await.is_ok(),
+            false => self.spool.start(of).await.is_ok(),
+        };
+        let before = self.stopped.get(lane).copied().unwrap_or(Some(false));
+        let is_clear = is_done || before == Some(wanted);
+        self.stopped.insert(lane, is_clear.then_some(wanted));
     }
 
     async fn enqueue(&mut self) {
@@ -174,14 +201,16 @@ impl Trial {
     }
 
     async fn claim(&mut self) {
+        let lane = LANES[self.dice.below(3) as usize];
         let line = Line {
-            next_hop: domain(LANES[self.dice.below(3) as usize]),
+            next_hop: domain(lane),
             class: CLASSES[self.dice.below(2) as usize],
             user: "user".to_owned(),
         };
         if let Ok(claimed) = self.spool.claim(&line, at(NOW)).await
             && let Some(claim) = claimed.claim
         {
+            assert_ne!(self.stopped.get(lane), Some(&Some(true)), "{lane}");
             self.claims.push(claim);
         }
     }
@@ -263,11 +292,13 @@ impl Trial {
             return;
         }
         let number = 1 + self.dice.below(self.next - 1);
-        let action = match self.dice.below(5) {
+        let action = match self.dice.below(8) {
+            7 => ChangeAction::Reschedule(at(NOW - self.dice.below(2))),
             0 => ChangeAction::Hold,
             1 | 2 => ChangeAction::Release,
             3 => ChangeAction::SetClass(CLASSES[self.dice.below(2) as usize]),
-            _ => ChangeAction::Cancel,
+            4 | 5 => ChangeAction::Cancel,
+            _ => ChangeAction::Restore,
         };
         let change = Change {
             action,
@@ -276,9 +307,18 @@ impl Trial {
         };
         let selection = Selection::of_message(id(number));
         let result = self.spool.change(selection, change, false).await;
-        if action == ChangeAction::Cancel {
-            let recipients: Vec<u32> = (0..self.known[&number].recipients.len() as u32).collect();
-            self.close(number, &recipients, &result.map(drop));
+        let becomes = match action {
+            ChangeAction::Cancel => Fate::Cancelled,
+            ChangeAction::Restore => Fate::Open,
+            _ => return,
+        };
+        for fate in &mut self.known.get_mut(&number).unwrap().recipients {
+            *fate = match (*fate, &result) {
+                (fate @ (Fate::Closed | Fate::Unsure), _) => fate,
+                (_, Ok(_)) => becomes,
+                (fate, Err(_)) if fate == becomes => fate,
+                (_, Err(_)) => Fate::There,
+            };
         }
     }
 
@@ -289,6 +329,8 @@ impl Trial {
                 (Fate::Closed, _) | (_, Ok(())) => Fate::Closed,
                 // Lost to a cancel: that one is noted by itself.
                 (fate, Err(SpoolError::LeaseLost)) => fate,
+                // What is cancelled has no lease, so that nothing can have happened to it.
+                (Fate::Cancelled, Err(_)) => Fate::Cancelled,
                 (_, Err(_)) => Fate::Unsure,
             };
         }
@@ -296,12 +338,13 @@ impl Trial {
 
     /// Everything that was acknowledged is there, and nothing is there twice or in part.
     async fn check(&self, spool: &Embedded, may_have_refused: bool) {
-        let mut queued = [0; 5];
+        let (mut queued, mut cancelled) = ([0; 5], 0);
         for (number, known) in &self.known {
             let record = spool.message(id(*number)).await.unwrap();
             let Some(record) = record else {
                 // Finished ones are forgotten after a while.
-                let is_open = known.recipients.contains(&Fate::Open);
+                let is_there = |fate: &Fate| !matches!(fate, Fate::Closed | Fate::Unsure);
+                let is_open = known.recipients.iter().any(is_there);
                 assert!(
                     !known.is_acknowledged || !is_open,
                     "message {number} is lost"
@@ -312,22 +355,30 @@ impl Trial {
                 known.is_acknowledged || known.is_unsure || may_have_refused,
                 "message {number} was refused and is there"
             );
-            let mut times = vec![0; known.recipients.len()];
-            for (delivery, _) in &record.deliveries {
-                queued[usize::from(record.message.class.number() - 1)] += 1;
+            let mut times = vec![(0, 0); known.recipients.len()];
+            for (delivery, state) in &record.deliveries {
+                let is_cancelled = *state == QueueState::Cancelled;
+                match is_cancelled {
+                    true => cancelled += 1,
+                    false => queued[usize::from(record.message.class.number() - 1)] += 1,
+                }
                 for recipient in &delivery.recipients {
-                    times[*recipient as usize] += 1;
+                    let (in_queue, outside) = &mut times[*recipient as usize];
+                    *if is_cancelled { outside } else { in_queue } += 1;
                 }
             }
             for (recipient, (fate, times)) in known.recipients.iter().zip(times).enumerate() {
+                let (in_queue, outside) = times;
                 let is_right = match fate {
-                    Fate::Open => times == 1,
-                    Fate::Closed => times == 0,
-                    Fate::Unsure => times <= 1,
+                    Fate::Open => times == (1, 0),
+                    Fate::Cancelled => times == (0, 1),
+                    Fate::There => in_queue + outside == 1,
+                    Fate::Closed => times == (0, 0),
+                    Fate::Unsure => in_queue + outside <= 1,
                 };
                 assert!(
                     is_right,
-                    "recipient {recipient} of {number} is {fate:?} and there {times} times"
+                    "recipient {recipient} of {number} is {fate:?} and there {times:?} times"
                 );
             }
             assert_eq!(record.finished.is_some(), record.deliveries.is_empty());
@@ -337,20 +388,34 @@ impl Trial {
                 assert!(content == octets(known.octets), "the content of {number}");
             }
         }
-        assert_eq!(spool.figures().queued, queued);
+        for lane in LANES {
+            let known = self.stopped.get(lane).copied().unwrap_or(Some(false));
+            let is_stopped = spool.stops().on(&domain(lane), "user").is_some();
+            assert!(known.is_none_or(|known| known == is_stopped), "{lane}");
+        }
+        let figures = spool.figures();
+        assert_eq!((figures.queued, figures.cancelled), (queued, cancelled));
     }
 
-    /// All that is queued can be delivered, and leaves nothing behind.
+    /// All that is queued, or was cancelled, can be delivered, and leaves nothing behind.
     async fn drain(&mut self, spool: &Embedded) {
-        let change = Change {
-            action: ChangeAction::Release,
-            by: "trial".to_owned(),
-            at: at(NOW),
-        };
-        spool
-            .change(Selection::default(), change, false)
-            .await
-            .unwrap();
+        for stop in spool.stops().all() {
+            spool.start(stop.of).await.unwrap();
+        }
+        let cancelled = spool.figures().cancelled;
+        for (action, count) in [
+            (ChangeAction::Restore, Some(cancelled)),
+            (ChangeAction::Release, None),
+        ] {
+            let change = Change {
+                action,
+                by: "trial".to_owned(),
+                at: at(NOW),
+            };
+            let changed = spool.change(Selection::default(), change, false).await;
+            let changed = changed.unwrap();
+            assert!(count.is_none_or(|count| count == changed));
+        }
         for claim in self.claims.drain(..) {
             spool.release(claim.lease);
         }
@@ -376,13 +441,19 @@ impl Trial {
             }
         }
         assert_eq!(spool.figures().queued, [0; 5]);
-        let request = PageRequest {
-            cursor: None,
-            rows_max: 10,
-            now: at(NOW),
-        };
-        let page = spool.list(Selection::default(), request).await.unwrap();
-        assert!(page.rows.is_empty());
+        for state in [None, Some(QueueState::Cancelled)] {
+            let selection = Selection {
+                state,
+                ..Selection::default()
+            };
+            let request = PageRequest {
+                cursor: None,
+                rows_max: 10,
+                now: at(NOW),
+            };
+            let page = spool.list(selection, request).await.unwrap();
+            assert!(page.rows.is_empty());
+        }
     }
 }
 

@@ -89,6 +89,10 @@ impl Trial {
     /// What was refused and is there all the same counts as acknowledged from now on; what is
     /// not there is nothing.
     async fn forget_refused(&mut self) {
+        for lane in LANES {
+            let is_stopped = self.spool.stops().on(&domain(lane), "user").is_some();
+            self.stopped.insert(lane, Some(is_stopped));
+        }
         for (number, known) in &mut self.known {
             let record = self.spool.message(id(*number)).await.unwrap();
             let Some(record) = record else {
@@ -98,9 +102,13 @@ impl Trial {
             };
             known.is_acknowledged = true;
             known.recipients.fill(Fate::Closed);
-            for (delivery, _) in record.deliveries {
+            for (delivery, state) in record.deliveries {
+                let fate = match state {
+                    QueueState::Cancelled => Fate::Cancelled,
+                    _ => Fate::Open,
+                };
                 for recipient in delivery.recipients {
-                    known.recipients[recipient as usize] = Fate::Open;
+                    known.recipients[recipient as usize] = fate;
                 }
             }
         }

@@ -49,7 +49,10 @@ impl Writer {
 
     /// Whether there is work that is done with the next batch, or without one.
     fn is_busy(&self) -> bool {
-        self.changing.is_some() || self.history_max.is_some()
+        self.changing.is_some()
+            || self.history_max.is_some()
+            || self.removal_waits
+            || self.removes_for_room
     }
 
     /// Does what a batch asks for; a break after the last one.

@@ -1,0 +1,229 @@
+//! The queue and its messages as people read them, and what is done to them.
+
+use super::super::queue_options::{Change, Filter, State};
+use super::super::text::{Table, cut, deliveries, facts};
+use super::{more, null_or, priority};
+use crate::admin::messages::MessageDocument;
+use crate::admin::queue::{QueueChanged, QueuePage};
+use crate::admin::selection::{DeliveryStateName, QueueAction};
+use crate::admin::stops::{StopChanged, StopDocument};
+use crate::message::wording::printable;
+
+/// How much of a subject a table shows.
+const SUBJECT_CHARACTERS_MAX: usize = 40;
+
+/// What a change would do, as a question.
+pub(in crate::cli) fn question(action: QueueAction, count: u64) -> String {
+    format!(
+        "{} would be {}. Go on? [y/N] ",
+        deliveries(count),
+        done(action)
+    )
+}
+
+pub(super) fn queue(page: &QueuePage, filter: &Filter) -> String {
+    let mut table = Table::new(&[
+        "ID",
+        "CLASS",
+        "STATE",
+        "DUE",
+        "TRIES",
+        "NEXT HOP",
+        "USER",
+        "SENDER",
+        "RECIPIENTS",
+        "SUBJECT",
+    ]);
+    for row in &page.deliveries {
+        let recipients = match row.recipients.as_slice() {
+            [] => String::new(),
+            [one] => one.clone(),
+            [first, rest @ ..] => format!("{first} and {} more", rest.len()),
+        };
+        table.row(vec![
+            row.id.clone(),
+            row.class.to_string(),
+            match (row.state, &row.stopped) {
+                (DeliveryStateName::Waiting | DeliveryStateName::Deferred, Some(_)) => {
+                    format!("{}, stopped", row.state.name())
+                }
+                (state, _) => state.name().to_owned(),
+            },
+            row.due.clone(),
+            row.attempts.to_string(),
+            row.next_hop.clone(),
+            if row.user.is_empty() {
+                "(relay)".to_owned()
+            } else {
+                row.user.clone()
+            },
+            null_or(&row.sender),
+            recipients,
+            cut(&row.subject, SUBJECT_CHARACTERS_MAX),
+        ]);
+    }
+    let mut text = table.or(match filter.state {
+        Some(State::Cancelled) => nothing_cancelled(
+            *filter
+                == Filter {
+                    state: filter.state,
+                    ..Filter::default()
+                },
+        ),
+        _ => nothing(*filter == Filter::default()),
+    });
+    more(&mut text, page.cursor.as_deref());
+    add_stops(&mut text, "stopped", &page.stops);
+    text
+}
+
+fn add_stops(text: &mut String, how: &str, stops: &[StopDocument]) {
+    for stop in stops {
+        text.push_str(&format!("{how}: {}\n", printable(&stop.text)));
+    }
+}
+
+/// What became of a stop.
+pub(super) fn stopped(document: &StopChanged) -> String {
+    let of = printable(&document.of);
+    match (document.count, &document.before) {
+        (Some(count), _) => format!("{} would be stopped\n", deliveries(count)),
+        (None, Some(before)) => {
+            let before = printable(&before.text);
+            format!("nothing is changed: it is stopped already: {before}\n")
+        }
+        (None, None) => {
+            format!("{of} is stopped: nothing more of it is sent until it is started\n")
+        }
+    }
+}
+
+/// What became of the end of a stop.
+pub(super) fn started(document: &StopChanged) -> String {
+    let of = printable(&document.of);
+    let mut text = match (document.count, document.changed) {
+        (Some(count), _) => return format!("{} would go on\n", deliveries(count)),
+        (None, true) => format!("{of} goes on\n"),
+        (None, false) => format!("nothing is changed: there is no stop of {of}\n"),
+    };
+    add_stops(&mut text, "still stopped", &document.stops);
+    text
+}
+
+pub(super) fn message(message: &MessageDocument) -> String {
+    let asked = message
+        .message_priority
+        .map_or_else(|| "none".to_owned(), priority);
+    let mut text = facts(&[
+        ("id", message.id.clone()),
+        ("list", message.list.clone()),
+        (
+            "user",
+            if message.user.is_empty() {
+                "(relay)".to_owned()
+            } else {
+                message.user.clone()
+            },
+        ),
+        ("subject", message.subject.clone()),
+        ("sender", null_or(&message.sender)),
+        ("recipients", message.recipients.join("\n")),
+        ("octets", message.content_octets.to_string()),
+        (
+            "priority",
+            format!(
+                "{}: user {}, message {asked}",
+                priority(message.class),
+                priority(message.user_priority)
+            ),
+        ),
+        ("accepted", message.accepted.clone()),
+        (
+            "finished",
+            message
+                .finished
+                .clone()
+                .unwrap_or_else(|| "not yet".to_owned()),
+        ),
+    ]);
+    text.push('\n');
+    for line in &message.text {
+        text.push_str(&printable(line));
+        text.push('\n');
+    }
+    text
+}
+
+/// What is said where there is nothing: of the whole queue, or of a part of it.
+fn nothing(of_all: bool) -> &'static str {
+    if of_all {
+        "nothing is queued"
+    } else {
+        "nothing that is queued matches"
+    }
+}
+
+/// The same of what was cancelled.
+fn nothing_cancelled(of_all: bool) -> &'static str {
+    if of_all {
+        "nothing that was cancelled can be restored"
+    } else {
+        "nothing that was cancelled and can be restored matches"
+    }
+}
+
+/// Why an action concerns nothing, though there may be mail that matches.
+fn or_else(action: QueueAction) -> &'static str {
+    match action {
+        QueueAction::Hold => ", or it is held already",
+        QueueAction::Release => ", or it is not held",
+        QueueAction::Retry => ", or it is held: release it first",
+        QueueAction::Cancel | QueueAction::Restore => "",
+        QueueAction::Reschedule => ", or it is held: release it first",
+        QueueAction::SetPriority => ", or it has this priority already",
+    }
+}
+
+/// Why an action concerns nothing of a message that is queued.
+fn why_not(action: QueueAction) -> &'static str {
+    match action {
+        QueueAction::Hold => "the message is held already",
+        QueueAction::Release => "nothing of the message is held",
+        QueueAction::Retry | QueueAction::Reschedule => "the message is held; release it first",
+        QueueAction::Cancel => "nothing of the message is queued",
+        QueueAction::Restore => "nothing of the message is cancelled",
+        QueueAction::SetPriority => "the message has this priority already",
+    }
+}
+
+pub(super) fn changed(document: &QueueChanged, change: Option<&Change>) -> String {
+    if document.count == 0
+        && let Some(Change { target, .. }) = change
+    {
+        return match &target.id {
+            None if document.action == QueueAction::Restore => {
+                format!("{}\n", nothing_cancelled(target.all))
+            }
+            None => format!("{}{}\n", nothing(target.all), or_else(document.action)),
+            Some(_) => format!("nothing is changed: {}\n", why_not(document.action)),
+        };
+    }
+    let count = deliveries(document.count);
+    if document.dry_run {
+        format!("{count} would be {}\n", done(document.action))
+    } else {
+        format!("{count} {}\n", done(document.action))
+    }
+}
+
+fn done(action: QueueAction) -> &'static str {
+    match action {
+        QueueAction::Hold => "held",
+        QueueAction::Release => "released",
+        QueueAction::Retry => "tried again now",
+        QueueAction::Cancel => "cancelled",
+        QueueAction::Restore => "restored",
+        QueueAction::Reschedule => "moved to the new time",
+        QueueAction::SetPriority => "given the new priority",
+    }
+}

@@ -1,0 +1,279 @@
+//! `outpost queue …` as it is typed.
+
+use super::*;
+
+#[tokio::test]
+async fn the_queue_is_looked_at_and_acted_on() {
+    let running = Running::start().await;
+    assert_eq!(running.out("queue ls").await, "nothing is queued\n");
+    let id = running
+        .surface
+        .queue("app", Class::High, &["x@b.example", "y@b.example"])
+        .await;
+    assert_eq!(
+        running.out("queue ls").await,
+        format!(
+            "ID                          CLASS  STATE    DUE                       TRIES  NEXT HOP   USER  \
+             SENDER         RECIPIENTS              SUBJECT\n\
+             {id}  2      waiting  2023-11-14T22:13:20.123Z  0      b.example  app   \
+             app@a.example  x@b.example and 1 more  Your <b>password</b>\n"
+        )
+    );
+    assert_eq!(
+        running.out(&format!("queue hold {id} --dry-run")).await,
+        "1 delivery would be held\n"
+    );
+    assert_eq!(
+        running.out(&format!("queue hold {id}")).await,
+        "1 delivery held\n"
+    );
+    assert_eq!(
+        running.out(&format!("queue hold {id}")).await,
+        "nothing is changed: the message is held already\n"
+    );
+    assert_eq!(
+        running.out(&format!("queue retry {id}")).await,
+        "nothing is changed: the message is held; release it first\n"
+    );
+    for said in [
+        "1 delivery given the new priority\n",
+        "nothing is changed: the message has this priority already\n",
+    ] {
+        let line = format!("queue set-priority {id} --priority 1");
+        assert_eq!(running.out(&line).await, said);
+    }
+    let shown = running.out(&format!("queue show {id}")).await;
+    assert!(
+        shown.starts_with(&format!("id          {id}\nlist        default\n")),
+        "{shown}"
+    );
+    for line in [
+        "recipients  x@b.example\n            y@b.example\n",
+        "priority    1 (very high): user 3 (normal), message 2 (high)\n",
+        "finished    not yet\n",
+        "  held by boss\n",
+        "  2 recipients to b.example: held by an operator, goes on when it is released\n",
+    ] {
+        assert!(shown.contains(line), "{line}: {shown}");
+    }
+    assert_eq!(
+        running.out("queue release --user app --yes").await,
+        "1 delivery released\n"
+    );
+    assert_eq!(
+        running.out("queue cancel --all --yes").await,
+        "1 delivery cancelled\n"
+    );
+    assert_eq!(
+        running.err(&format!("queue retry {id}")).await,
+        format!("message {id} was cancelled: restore it first\n")
+    );
+    assert_eq!(running.out("queue ls").await, "nothing is queued\n");
+    let listed = running.out("queue ls --state cancelled").await;
+    assert!(listed.contains(&id.to_string()), "{listed}");
+    assert_eq!(
+        running.out("queue restore --all --dry-run").await,
+        "1 delivery would be restored\n"
+    );
+    assert_eq!(
+        running.out(&format!("queue restore {id}")).await,
+        "1 delivery restored\n"
+    );
+    assert_eq!(
+        running.out(&format!("queue reschedule {id} --in 8h")).await,
+        "1 delivery moved to the new time\n"
+    );
+    let listed = running.out("queue ls --state deferred").await;
+    assert!(listed.contains("2023-11-15T06:13:20.123Z"), "{listed}");
+    assert_eq!(
+        running
+            .err(&format!("queue reschedule {id} --at 2033-11-15T06:00:00Z"))
+            .await,
+        "--at: is more than 365 days away\n"
+    );
+    assert_eq!(
+        running
+            .err(&format!("queue reschedule {id} --in 366d"))
+            .await,
+        "--in: is more than 365 days away\n"
+    );
+    assert_eq!(
+        running.out(&format!("queue restore {id}")).await,
+        "nothing is changed: nothing of the message is cancelled\n"
+    );
+}
+
+#[tokio::test]
+async fn a_bulk_change_is_counted_and_asked_about() {
+    let running = Running::start().await;
+    for _ in 0..2 {
+        running
+            .surface
+            .queue("app", Class::Normal, &["x@b.example"])
+            .await;
+    }
+    let words = ["queue", "cancel", "--user", "app"];
+    for (says, done) in [(None, false), (Some(false), false), (Some(true), true)] {
+        let mut person = Script {
+            says,
+            ..Script::default()
+        };
+        assert_eq!(running.typed_by(&words, &mut person).await, done);
+        assert_eq!(
+            person.asked,
+            ["2 deliveries would be cancelled. Go on? [y/N] "]
+        );
+        match says {
+            None => assert_eq!(
+                person.err,
+                "2 deliveries would be cancelled.\n\
+                 nothing was changed: --yes goes on without asking\n"
+            ),
+            Some(false) => assert_eq!(person.err, "nothing was changed\n"),
+            Some(true) => assert_eq!(person.out, "2 deliveries cancelled\n"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn where_there_is_nothing_to_change_nobody_is_asked() {
+    let running = Running::start().await;
+    for (line, said) in [
+        ("queue cancel --all", "nothing is queued\n"),
+        (
+            "queue cancel --user app",
+            "nothing that is queued matches\n",
+        ),
+        (
+            "queue hold --user app",
+            "nothing that is queued matches, or it is held already\n",
+        ),
+        (
+            "queue release --all",
+            "nothing is queued, or it is not held\n",
+        ),
+        ("queue ls --user app", "nothing that is queued matches\n"),
+        ("queue ls", "nothing is queued\n"),
+        (
+            "queue ls --state cancelled",
+            "nothing that was cancelled can be restored\n",
+        ),
+        (
+            "queue ls --state cancelled --user app",
+            "nothing that was cancelled and can be restored matches\n",
+        ),
+        (
+            "queue restore --all",
+            "nothing that was cancelled can be restored\n",
+        ),
+        (
+            "queue restore --user app",
+            "nothing that was cancelled and can be restored matches\n",
+        ),
+        (
+            "user ls --list default",
+            "the list \"default\" has no users\n",
+        ),
+    ] {
+        let mut person = Script::default();
+        let words: Vec<&str> = line.split(' ').collect();
+        assert!(running.typed_by(&words, &mut person).await, "{line}");
+        assert_eq!(person.out, said, "{line}");
+        assert!(person.asked.is_empty(), "{line}: {:?}", person.asked);
+    }
+}
+
+#[tokio::test]
+async fn what_matches_few_of_a_deep_queue_is_found() {
+    let running = Running::start().await;
+    for _ in 0..=crate::spool::ROWS_EXAMINED_MAX {
+        running
+            .surface
+            .queue("app", Class::Normal, &["x@b.example"])
+            .await;
+    }
+    let id = running
+        .surface
+        .queue("app", Class::Low, &["rare@b.example"])
+        .await;
+    let page = running.surface.get("/api/v1/queue?recipient=rare").await;
+    assert_eq!(page["deliveries"].as_array().unwrap().len(), 0);
+    assert!(page["cursor"].is_string());
+    let found = running.out("queue ls --recipient rare").await;
+    assert_eq!(found.lines().count(), 2, "{found}");
+    assert!(found.contains(&id.to_string()), "{found}");
+    let some = running.out("queue ls --limit 3").await;
+    assert_eq!(some.lines().count(), 5, "{some}");
+    assert!(some.contains("There is more: --cursor "), "{some}");
+}
+
+#[tokio::test]
+async fn what_is_stopped_is_said_and_so_is_what_stays_stopped() {
+    let running = Running::start().await;
+    running.out("user add --name app").await;
+    let id = running
+        .surface
+        .queue("app", Class::Normal, &["x@b.example"])
+        .await;
+    let since = "by boss since 2023-11-14T22:13:20.123Z";
+    for (line, said) in [
+        (
+            "queue stop --user app --dry-run",
+            "1 delivery would be stopped\n".to_owned(),
+        ),
+        (
+            "queue stop --user app",
+            "user app is stopped: nothing more of it is sent until it is started\n".to_owned(),
+        ),
+        (
+            "queue stop --user app",
+            format!("nothing is changed: it is stopped already: user app, {since}\n"),
+        ),
+        (
+            "queue stop",
+            "everything is stopped: nothing more of it is sent until it is started\n".to_owned(),
+        ),
+        (
+            "queue start --list default",
+            format!(
+                "nothing is changed: there is no stop of list default\n\
+                 still stopped: everything, {since}\nstill stopped: user app, {since}\n"
+            ),
+        ),
+        (
+            "queue start --dry-run",
+            "1 delivery would go on\n".to_owned(),
+        ),
+        (
+            "queue start",
+            format!("everything goes on\nstill stopped: user app, {since}\n"),
+        ),
+    ] {
+        assert_eq!(running.out(line).await, said, "{line}");
+    }
+    let listed = running.out("queue ls").await;
+    assert!(listed.contains("waiting, stopped"), "{listed}");
+    assert!(
+        listed.ends_with(&format!("\nstopped: user app, {since}\n")),
+        "{listed}"
+    );
+    let shown = running.out(&format!("queue show {id}")).await;
+    assert!(
+        shown.contains(&format!("that is started: user app, {since}")),
+        "{shown}"
+    );
+    assert_eq!(
+        running.out("queue start --user app").await,
+        "user app goes on\n"
+    );
+    assert_eq!(
+        running.err("queue stop --user ap").await,
+        "there is no user named \"ap\"\n"
+    );
+    assert!(
+        running
+            .err("queue stop --next-hop a..b")
+            .await
+            .starts_with("--next-hop: `a..b` is no next hop")
+    );
+}

@@ -1,0 +1,159 @@
+//! What an operator's change does to the rows of queued deliveries.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use crate::message::{Class, DeliveryId, DeliveryState, MessageId, Timestamp, TrailEntry};
+
+use super::{Effect, Ledger};
+use crate::spool::change::{cancelled, moved, restored, scheduled};
+use crate::spool::redb::StoreError;
+use crate::spool::rows::{self, Fault, Standing};
+use crate::spool::sheet::Sheet;
+use crate::spool::stored::{self, MessageRecord};
+use crate::spool::work::Asked;
+use crate::spool::{Change, ChangeAction};
+
+impl Ledger<'_, '_> {
+    /// Applies an operator's change to deliveries. Those that are gone meanwhile, or that it does
+    /// not concern any more, are left out.
+    pub(in crate::spool) fn change(
+        &mut self,
+        deliveries: &[DeliveryId],
+        change: &Change,
+        cancelled_kept: Duration,
+        is_leased: &dyn Fn(DeliveryId) -> bool,
+    ) -> Result<(), StoreError> {
+        let mut told = HashSet::new();
+        for id in deliveries {
+            match self.change_one(*id, change, cancelled_kept, is_leased(*id), &mut told) {
+                Ok(()) => {}
+                Err(Fault::Store(error)) => return Err(error),
+                Err(Fault::Damaged(damage)) => {
+                    tracing::error!(message_id = %id.message, delivery = %id, %damage, "a queued delivery cannot be changed");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn change_one(
+        &mut self,
+        id: DeliveryId,
+        change: &Change,
+        cancelled_kept: Duration,
+        is_leased: bool,
+        told: &mut HashSet<MessageId>,
+    ) -> Result<(), Fault> {
+        let Some(standing) = rows::standing(self.rows, id)? else {
+            return Ok(());
+        };
+        if !change
+            .action
+            .concerns(&standing.delivery, standing.place.line.class)
+        {
+            return Ok(());
+        }
+        let is_told = !told.insert(id.message);
+        let trail = Vec::from_iter(change.trail_entry(is_leased, is_told, cancelled_kept));
+        match change.action {
+            ChangeAction::Cancel => {
+                self.cancel(standing, change.cancelled_until(cancelled_kept), &trail)?;
+            }
+            ChangeAction::SetClass(class) => self.set_class(id.message, class, &trail)?,
+            ChangeAction::Retry if is_leased => {
+                let asked = Asked::Retry(change.at);
+                self.effects.push(Effect::Asked(id, asked));
+                self.add_trail(id.message, &trail, None)?;
+            }
+            ChangeAction::Reschedule(to) => {
+                let at = scheduled(&standing.delivery, is_leased, to, change.at);
+                // Its place says it too, so that it is not lost with the lease.
+                let asked = Asked::Reschedule(moved(standing.delivery.due, to, change.at));
+                self.restate(standing, change.action, change.at)?;
+                self.effects.push(Effect::Asked(id, asked));
+                if let Some(at) = at {
+                    self.change_message(id.message, |record| record.set_scheduled(at))?;
+                }
+                self.add_trail(id.message, &trail, None)?;
+            }
+            action => {
+                self.restate(standing, action, change.at)?;
+                self.add_trail(id.message, &trail, None)?;
+            }
+        }
+        self.effects.push(Effect::Changed(id.message));
+        Ok(())
+    }
+
+    /// Takes a delivery out of the queue: until that time it can be restored.
+    fn cancel(
+        &mut self,
+        standing: Standing,
+        until: Option<Timestamp>,
+        trail: &[TrailEntry],
+    ) -> Result<(), Fault> {
+        let id = standing.delivery.id;
+        self.effects.push(Effect::LeaseRevoked(id));
+        let mut kept = standing.clone();
+        self.leave(standing)?;
+        let Some(until) = until else {
+            return self.end_or_add_trail(id.message, trail, None);
+        };
+        kept.delivery.state = cancelled(kept.delivery.state, until);
+        self.place(kept)?;
+        self.add_trail(id.message, trail, None)
+    }
+
+    fn restate(
+        &mut self,
+        standing: Standing,
+        action: ChangeAction,
+        at: Timestamp,
+    ) -> Result<(), Fault> {
+        let line = standing.place.line.clone();
+        let mut delivery = standing.delivery.clone();
+        self.leave(standing)?;
+        match action {
+            ChangeAction::Hold => delivery.state = DeliveryState::Held,
+            ChangeAction::Release => delivery.state = DeliveryState::Waiting,
+            ChangeAction::Retry => delivery.due = delivery.due.min(at),
+            ChangeAction::Reschedule(to) => delivery.due = moved(delivery.due, to, at),
+            ChangeAction::Restore => delivery.state = restored(delivery.state),
+            ChangeAction::Cancel | ChangeAction::SetClass(_) => {}
+        }
+        self.place(Standing::of(delivery, line.class, &line.user))
+    }
+
+    fn change_message(
+        &mut self,
+        id: MessageId,
+        change: impl FnOnce(&mut MessageRecord<'_>),
+    ) -> Result<(), Fault> {
+        let key = rows::message_key(id);
+        if let Some(record) = self.rows.get(Sheet::Messages, &key)? {
+            let mut record: MessageRecord<'_> = stored::read(&record)?;
+            change(&mut record);
+            let record = stored::write(&record)?;
+            self.rows.put(Sheet::Messages, &key, &record);
+        }
+        Ok(())
+    }
+
+    fn set_class(
+        &mut self,
+        id: MessageId,
+        class: Class,
+        trail: &[TrailEntry],
+    ) -> Result<(), Fault> {
+        let standings = rows::standings(self.rows, id)?;
+        self.change_message(id, |record| record.set_class(class))?;
+        for standing in standings {
+            let user = standing.place.line.user.clone();
+            let delivery = standing.delivery.clone();
+            self.leave(standing)?;
+            self.place(Standing::of(delivery, class, &user))?;
+        }
+        self.add_trail(id, trail, None)
+    }
+}

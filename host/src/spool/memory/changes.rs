@@ -1,0 +1,151 @@
+//! What an operator's change does to what is in memory.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use crate::message::{Delivery, DeliveryId, DeliveryState, Line, Timestamp};
+
+use super::{Memory, Shelf};
+use crate::spool::change::{Among, cancelled, moved, restored, scheduled};
+use crate::spool::work::Asked;
+use crate::spool::{
+    Change, ChangeAction, QueueState, STOPS_MAX, Selection, SpoolError, Stop, StopOf, Stopped,
+};
+
+impl Memory {
+    pub(super) fn changed(
+        &self,
+        selection: &Selection,
+        change: &Change,
+        dry_run: bool,
+    ) -> Result<u64, SpoolError> {
+        let mut shelf = self.open_shelf()?;
+        let concerned: Vec<DeliveryId> = shelf
+            .behind(Among::of_change(change.action), None)
+            .map(|(id, _)| id)
+            .filter(|id| {
+                let (kept, delivery) = shelf.delivery(*id);
+                let state = QueueState::of(delivery, shelf.leases.is_leased(*id), change.at);
+                selection.matches(delivery, &kept.message, state)
+                    && change.action.concerns(delivery, kept.message.class)
+            })
+            .collect();
+        let count = u64::try_from(concerned.len()).unwrap_or(u64::MAX);
+        if dry_run || count == 0 {
+            return Ok(count);
+        }
+        let now = self.clock.now();
+        let mut told = HashSet::new();
+        for id in concerned {
+            let is_leased = shelf.leases.is_leased(id);
+            let kept = self.settings.cancelled_kept;
+            let entry = change.trail_entry(is_leased, !told.insert(id.message), kept);
+            shelf.kept_mut(id.message).trail.extend(entry);
+            let lines = shelf.apply(id, change, change.cancelled_until(kept), now);
+            self.announce(lines);
+        }
+        shelf.committed(&self.settings, now);
+        Ok(count)
+    }
+}
+
+impl Memory {
+    pub(super) fn stopped(&self, stop: Stop) -> Result<Stopped, SpoolError> {
+        let shelf = self.open_shelf()?;
+        if let Some(already) = self.stops.of(&stop.of) {
+            return Ok(Stopped::Already(already));
+        }
+        if self.stops.count() >= STOPS_MAX {
+            return Ok(Stopped::TooMany);
+        }
+        let lines = shelf.lines_of(&stop.of);
+        self.stops.add(stop);
+        self.announce(lines);
+        Ok(Stopped::Now)
+    }
+
+    pub(super) fn started(&self, of: &StopOf) -> Result<Option<Stop>, SpoolError> {
+        let shelf = self.open_shelf()?;
+        let stop = self.stops.of(of);
+        let lines = shelf.lines_of(of);
+        self.stops.remove(of);
+        self.announce(lines);
+        Ok(stop)
+    }
+}
+
+impl Shelf {
+    /// The lines that a stop is about.
+    pub(super) fn lines_of(&self, of: &StopOf) -> Vec<Line> {
+        let mut lines: Vec<Line> = self.queue.keys().map(|place| place.line.clone()).collect();
+        lines.dedup();
+        lines.retain(|line| self.stops.is_about(of, line));
+        lines
+    }
+
+    /// Applies a change to one delivery; the lines that it touches.
+    fn apply(
+        &mut self,
+        id: DeliveryId,
+        change: &Change,
+        cancelled_until: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Vec<Line> {
+        if let Some(leased) = self.leases.on(id)
+            && change.action == ChangeAction::Retry
+        {
+            leased.asked = Some(Asked::Retry(change.at));
+            return Vec::new();
+        }
+        if let ChangeAction::Reschedule(to) = change.action {
+            let is_leased = self.leases.is_leased(id);
+            let (_, delivery) = self.delivery(id);
+            let due = moved(delivery.due, to, change.at);
+            let at = scheduled(delivery, is_leased, to, change.at);
+            if let Some(leased) = self.leases.on(id) {
+                leased.asked = Some(Asked::Reschedule(due));
+            }
+            if let Some(at) = at {
+                Arc::make_mut(&mut self.kept_mut(id.message).message).scheduled = Some(at);
+            }
+        }
+        if let ChangeAction::SetClass(class) = change.action {
+            let numbers: Vec<u32> = self
+                .kept_mut(id.message)
+                .deliveries
+                .keys()
+                .copied()
+                .collect();
+            let (removed, mut lines): (Vec<Delivery>, Vec<Line>) = numbers
+                .into_iter()
+                .map(|number| {
+                    self.remove(DeliveryId {
+                        message: id.message,
+                        number,
+                    })
+                })
+                .unzip();
+            Arc::make_mut(&mut self.kept_mut(id.message).message).class = class;
+            lines.extend(removed.into_iter().map(|delivery| self.insert(delivery)));
+            return lines;
+        }
+        let (mut delivery, line) = self.remove(id);
+        match change.action {
+            ChangeAction::Hold => delivery.state = DeliveryState::Held,
+            ChangeAction::Release => delivery.state = DeliveryState::Waiting,
+            ChangeAction::Retry => delivery.due = delivery.due.min(change.at),
+            ChangeAction::Cancel => {
+                self.leases.revoke(id);
+                let Some(until) = cancelled_until else {
+                    self.finish_if_done(id.message, now);
+                    return vec![line];
+                };
+                delivery.state = cancelled(delivery.state, until);
+            }
+            ChangeAction::Reschedule(to) => delivery.due = moved(delivery.due, to, change.at),
+            ChangeAction::Restore => delivery.state = restored(delivery.state),
+            ChangeAction::SetClass(_) => {}
+        }
+        vec![line, self.insert(delivery)]
+    }
+}

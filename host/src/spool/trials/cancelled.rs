@@ -1,0 +1,204 @@
+//! What was cancelled is removed for good in time, or before it where the disk has no room.
+
+use super::super::sample::enqueue;
+use super::*;
+use crate::message::{Event, Timestamp};
+
+fn start_at(disk: &Simulated, settings: Settings, now: Timestamp) -> Embedded {
+    let metrics = Metrics::register(&mut Registry::default());
+    let clock = Clock::standing_at(now);
+    Embedded::start(
+        Arc::new(disk.clone()),
+        settings,
+        clock,
+        metrics,
+        pace(),
+        Aside::Threads,
+    )
+    .unwrap()
+}
+
+async fn change(
+    spool: &Embedded,
+    selection: Selection,
+    action: ChangeAction,
+    at: Timestamp,
+) -> u64 {
+    let change = Change {
+        action,
+        by: "trial".to_owned(),
+        at,
+    };
+    spool.change(selection, change, false).await.unwrap()
+}
+
+/// More than one transaction removes, so that the power is cut between two of them.
+const MESSAGES: u64 = 150;
+
+/// The power is cut while what was cancelled is removed: each message is there whole, or finished.
+async fn cut_while_it_is_removed(seed: u64) {
+    let mut dice = Dice::new(seed);
+    let disk = Simulated::new(seed);
+    let settings = || Settings {
+        history_records_max: 1_000,
+        ..settings()
+    };
+    let spool = start_at(&disk, settings(), at(NOW));
+    for number in 1..=MESSAGES {
+        let size = if number % 10 == 0 { 9_000 } else { 100 };
+        let new = new_message(message(number, "user", Class::Normal, &LANES[..1]));
+        enqueue(&spool, new, &octets(size)).await.unwrap();
+    }
+    let all = Selection::default;
+    assert_eq!(
+        change(&spool, all(), ChangeAction::Cancel, at(NOW)).await,
+        MESSAGES
+    );
+    spool.close().await.unwrap();
+    let until = at(NOW).plus(settings().cancelled_kept);
+    disk.cut_power_after(dice.below(40));
+    let metrics = Metrics::register(&mut Registry::default());
+    let clock = Clock::standing_at(until);
+    let started = Embedded::start(
+        Arc::new(disk.clone()),
+        settings(),
+        clock,
+        metrics,
+        pace(),
+        Aside::Threads,
+    );
+    if let Ok(spool) = started {
+        while spool.figures().cancelled > 0 && !disk.is_out() {
+            tokio::task::yield_now().await;
+        }
+    }
+    disk.cut_power_after(0);
+    let disk = disk.after_power_cut();
+    // By a clock that was put back nothing more is to be removed.
+    let spool = start_at(&disk, settings(), at(NOW));
+    let left = spool.figures().cancelled;
+    let mut cancelled = 0;
+    for number in 1..=MESSAGES {
+        let record = spool.message(id(number)).await.unwrap().unwrap();
+        let last = record.trail.last().map(|entry| entry.event.clone());
+        match record.finished {
+            Some(at) => {
+                assert_eq!(at, until);
+                assert_eq!(last, Some(Event::Removed { for_room: false }));
+                assert!(record.deliveries.is_empty());
+            }
+            None => {
+                cancelled += 1;
+                assert_eq!(record.deliveries[0].1, QueueState::Cancelled);
+                let content = spool.content(id(number)).await.unwrap();
+                gather(content).await.unwrap();
+            }
+        }
+    }
+    assert_eq!(cancelled, left);
+    assert_eq!(
+        change(&spool, all(), ChangeAction::Restore, at(NOW)).await,
+        left
+    );
+    assert_eq!(spool.figures().queued, [0, 0, left, 0, 0]);
+    spool.close().await.unwrap();
+}
+
+#[test]
+fn what_was_cancelled_is_whole_or_finished_when_the_power_is_cut_while_it_is_removed() {
+    with_seeds(0..20, cut_while_it_is_removed);
+}
+
+#[tokio::test]
+async fn what_was_cancelled_is_removed_though_nothing_else_happens() {
+    let disk = Simulated::new(6);
+    let spool = start_at(&disk, settings(), at(NOW));
+    for number in 1..=MESSAGES {
+        let new = new_message(message(number, "user", Class::Normal, &LANES[..1]));
+        enqueue(&spool, new, b"").await.unwrap();
+    }
+    let all = Selection::default();
+    change(&spool, all, ChangeAction::Cancel, at(NOW)).await;
+    spool.close().await.unwrap();
+    let until = at(NOW).plus(settings().cancelled_kept);
+    let spool = start_at(&disk, settings(), until);
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    while spool.figures().cancelled > 0 {
+        assert!(std::time::Instant::now() < deadline, "it stays");
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Large contents are refused before the writer knows of them.
+#[tokio::test]
+async fn a_disk_that_somebody_else_fills_is_seen_without_any_small_mail() {
+    let disk = Simulated::new(7);
+    let settings = Settings {
+        disk_free_octets_min: 256 << 10,
+        ..settings()
+    };
+    let spool = start_with(&disk, settings).unwrap();
+    let new = |number| new_message(message(number, "user", Class::Normal, &LANES[..1]));
+    for number in 1..=20 {
+        enqueue(&spool, new(number), &octets(50_000)).await.unwrap();
+    }
+    let all = Selection::default();
+    change(&spool, all, ChangeAction::Cancel, at(NOW)).await;
+    disk.set_capacity(Some(disk.octets_used() + (200 << 10)), true);
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    let mut number = 21;
+    while enqueue(&spool, new(number), &octets(50_000)).await.is_err() {
+        assert!(std::time::Instant::now() < deadline, "it stays full");
+        number += 1;
+        tokio::task::yield_now().await;
+    }
+}
+
+/// A disk that is full, most of it with what was cancelled.
+#[tokio::test]
+async fn what_was_cancelled_goes_first_and_the_oldest_of_it_where_new_mail_has_no_room() {
+    let disk = Simulated::new(5);
+    let settings = Settings {
+        disk_free_octets_min: 256 << 10,
+        history_records_max: 1_000,
+        ..settings()
+    };
+    let spool = start_with(&disk, settings).unwrap();
+    disk.set_capacity(Some(4 << 20), true);
+    let new = |number| new_message(message(number, "user", Class::Normal, &LANES[..1]));
+    let mut number = 1;
+    while enqueue(&spool, new(number), &octets(20_000)).await.is_ok() {
+        // One after the other, so that they go in this order.
+        let one = Selection::of_message(id(number));
+        change(&spool, one, ChangeAction::Cancel, at(NOW + number)).await;
+        number += 1;
+        assert!(number < 1_000, "the disk is never full");
+    }
+    let (full_at, mut tries) = (number, 0);
+    while enqueue(&spool, new(number), &octets(20_000)).await.is_err() {
+        number += 1;
+        tries += 1;
+        assert!(tries < 1_000, "no mail is taken any more");
+    }
+    let figures = spool.figures();
+    assert!(figures.writable);
+    assert!(figures.cancelled > 0, "no more than is needed goes");
+    let mut left = 0;
+    for number in 1..full_at {
+        let record = spool.message(id(number)).await.unwrap().unwrap();
+        let is_left = record.finished.is_none();
+        left += u64::from(is_left);
+        assert!(
+            is_left || left == 0,
+            "{number} is gone, and an older one is not"
+        );
+        let last = record.trail.last().map(|entry| entry.event.clone());
+        assert_eq!(is_left, last != Some(Event::Removed { for_room: true }));
+    }
+    assert_eq!(left, figures.cancelled);
+    let all = Selection::default();
+    assert_eq!(
+        change(&spool, all, ChangeAction::Restore, at(NOW)).await,
+        left
+    );
+}

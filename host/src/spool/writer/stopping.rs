@@ -1,0 +1,30 @@
+//! Answers to whoever stops and starts.
+
+use super::error_again;
+use crate::spool::inbox::{Beside, Stopping, send};
+use crate::spool::{SpoolError, Stop, Stopped};
+
+/// What became of a request, in a transaction.
+pub(super) enum StoppingDone {
+    Stop(Result<Stopped, SpoolError>),
+    Start(Result<Option<Stop>, SpoolError>),
+}
+
+impl StoppingDone {
+    /// Answers the request that it is of.
+    pub(super) fn answer(self, request: Stopping) {
+        match (self, request) {
+            (Self::Stop(result), Stopping::Stop(_, reply)) => send(reply, result),
+            (Self::Start(result), Stopping::Start(_, reply)) => send(reply, result),
+            // One is made for each, in order. Who is not answered sees that.
+            (Self::Stop(_), Stopping::Start(..)) | (Self::Start(_), Stopping::Stop(..)) => {}
+        }
+    }
+}
+
+/// Nothing can be stopped or started.
+pub(super) fn refuse_stopping(beside: Beside, error: &SpoolError) {
+    for request in beside.stopping {
+        request.refuse(error_again(error));
+    }
+}
