@@ -27,7 +27,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::message::Timestamp;
+use crate::message::{Event, Timestamp};
+use crate::spool::Record;
 use crate::spool::stage::Disk;
 
 use dice::Dice;
@@ -233,8 +234,35 @@ async fn course(world: &Arc<World>, life: &Arc<Life>) {
             Standing::Accepted(id) => life.spool.message(id).await.unwrap(),
             Standing::Void | Standing::Unsure => None,
         };
-        world.witness.seen().check_end(key, record.as_ref());
+        let is_given_up = match &record {
+            Some(record) => is_report_given_up(life, record).await,
+            None => false,
+        };
+        let mut seen = world.witness.seen();
+        seen.check_end(key, record.as_ref(), is_given_up);
     }
+}
+
+/// Whether a failure report could not be delivered before its own end: nobody is told of that.
+async fn is_report_given_up(life: &Life, record: &Record) -> bool {
+    for entry in &record.trail {
+        let Event::Reported {
+            report: "failure",
+            id,
+        } = entry.event
+        else {
+            continue;
+        };
+        let report = life.spool.message(id).await.unwrap();
+        let trail = report.into_iter().flat_map(|report| report.trail);
+        if trail
+            .map(|entry| entry.event)
+            .any(|event| matches!(event, Event::Unreported { .. }))
+        {
+            return true;
+        }
+    }
+    false
 }
 
 /// What was accepted in earlier lives is there, or has ended.

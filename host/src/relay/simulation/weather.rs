@@ -92,16 +92,16 @@ impl Weather {
             })
             .collect();
         hops[HOME] = Temper {
-            unreachable: hops[HOME].unreachable.min(100),
+            unreachable: hops[HOME].unreachable.min(30),
             unwelcoming: 0,
             spells: None,
             greylists: false,
             refusing: 0,
-            busy: hops[HOME].busy.min(100),
-            cutting: hops[HOME].cutting.min(100),
-            cutting_last: hops[HOME].cutting_last.min(100),
-            silent: hops[HOME].silent.min(50),
-            putting_off: hops[HOME].putting_off.min(100),
+            busy: hops[HOME].busy.min(30),
+            cutting: hops[HOME].cutting.min(30),
+            cutting_last: hops[HOME].cutting_last.min(30),
+            silent: hops[HOME].silent.min(10),
+            putting_off: hops[HOME].putting_off.min(30),
             slow: hops[HOME].slow.min(seconds(2)),
             ..hops[HOME].clone()
         };

@@ -342,8 +342,8 @@ impl Seen {
         }
     }
 
-    /// What must be true of a message when nothing is queued any more.
-    pub(super) fn check_end(&mut self, key: usize, record: Option<&Record>) {
+    /// What must be true of a message when nothing is queued any more. Its report may have been given up.
+    pub(super) fn check_end(&mut self, key: usize, record: Option<&Record>, is_given_up: bool) {
         let mail = self.mails[key].clone();
         let is_removed = mail.is_removed;
         let mut nobody = true;
@@ -357,7 +357,9 @@ impl Seen {
             let ends = (is_received, is_sure, recipient.failures);
             let is_right = match ends {
                 (true, _, 0) | (false, _, 1) | (true, false, 1) => true,
-                (false, _, 0) => is_removed || !matches!(mail.standing, Standing::Accepted(_)),
+                (false, _, 0) => {
+                    is_removed || is_given_up || !matches!(mail.standing, Standing::Accepted(_))
+                }
                 _ => false,
             };
             if !is_right {
