@@ -143,13 +143,19 @@ async fn serve(config: Config, passed: Passed) -> Result<(), Failure> {
 }
 
 /// A terminal that is closed ends it too, so that nothing stays behind.
-async fn demonstrate(options: cli::DemoCommand) -> Result<(), DemoError> {
-    let mut signals = Signals::listen().map_err(DemoError::Output)?;
+async fn demonstrate(options: cli::DemoCommand) -> Result<(), Unanswered> {
+    let signals = Signals::listen();
+    let deaf = |error| Unanswered::Wanting(format!("signals cannot be received: {error}"));
+    let mut signals = signals.map_err(deaf)?;
     let stop = async move {
         // Whatever is asked for: there is nothing to read again.
         let _ = signals.next().await;
     };
-    cli::demonstrate(options, stop).await
+    let demonstrated = cli::demonstrate(options, stop).await;
+    demonstrated.map_err(|error| match error {
+        DemoError::Output(error) => error.into(),
+        error => Unanswered::Demonstration(error),
+    })
 }
 
 /// Why the relay did not serve until it was told to stop.
@@ -168,6 +174,8 @@ enum Failure {
 enum Unanswered {
     #[error(transparent)]
     Configuration(#[from] ConfigError),
+    #[error(transparent)]
+    Demonstration(DemoError),
     /// The answer is given, and it is not the good one.
     #[error("{0}")]
     Wanting(String),

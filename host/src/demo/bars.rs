@@ -260,6 +260,14 @@ impl Bars {
     }
 }
 
+/// A rate, which is always as wide: `282 kB/s`. What trickles has a part of a kilobyte.
+fn rate_text(octets: u64) -> String {
+    match octets {
+        0..9_950 => format!("{:>3.1} kB/s", octets as f64 / 1e3),
+        _ => format!("{:>6}/s", octets_text(octets)),
+    }
+}
+
 /// What a letter does, as far as there is room for words.
 fn words(row: &Row<'_>, width: usize) -> (String, ContentStyle) {
     let quiet = coloured(Color::DarkGrey);
@@ -267,7 +275,7 @@ fn words(row: &Row<'_>, width: usize) -> (String, ContentStyle) {
         State::Unsubmitted => ("not yet".to_owned(), quiet),
         State::Submitted => ("waits".to_owned(), quiet),
         State::Going => {
-            let rate = format!("{:>6}/s", octets_text(row.rate));
+            let rate = rate_text(row.rate);
             let text = match width {
                 COLUMNS_USUAL.. => format!(
                     "{:>6} of {}  {rate}",

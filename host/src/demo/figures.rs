@@ -178,7 +178,7 @@ impl Figures {
                 "the reset was first",
                 self.very_high.is_first && !gaps.is_empty(),
                 format!(
-                    "the password reset passed {} that were being sent",
+                    "the password reset passed {} being sent",
                     letters_text(gaps.len())
                 ),
             ),
@@ -376,9 +376,9 @@ impl Gap {
 
 fn letters_text(letters: usize) -> String {
     match letters {
-        0 => "none".to_owned(),
-        1 => "one letter".to_owned(),
-        letters => format!("{letters} letters"),
+        0 => "nothing that was".to_owned(),
+        1 => "one letter that was".to_owned(),
+        letters => format!("{letters} letters that were"),
     }
 }
 

@@ -90,8 +90,8 @@ impl Plan {
         let newsletter = &self.letters[RESET + 1];
         format!(
             "A newsletter is sent, {} times {}, over a link of {}/s which its classes\n\
-             share. Then comes a password reset: very high, and {} large, so that it takes\n\
-             long enough to be seen. Relay and next hop run in this process, on loopback.",
+             share. Then comes a password reset: very high, and {} large, so that it\n\
+             takes long enough to be seen. Relay and next hop run in this process.",
             self.letters.len() - 1,
             octets_text(newsletter.octets()),
             octets_text(self.capacity.get()),

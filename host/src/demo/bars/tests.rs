@@ -180,6 +180,20 @@ fn a_terminal_that_becomes_narrower_or_wider_has_the_picture_once() {
 }
 
 #[test]
+fn rates_are_as_wide_as_one_another() {
+    for (octets, text) in [
+        (0, "0.0 kB/s"),
+        (600, "0.6 kB/s"),
+        (9_949, "9.9 kB/s"),
+        (9_950, " 10 kB/s"),
+        (282_000, "282 kB/s"),
+        (1_000_000, "1.0 MB/s"),
+    ] {
+        assert_eq!(rate_text(octets), text);
+    }
+}
+
+#[test]
 fn bars_are_as_long_as_what_has_arrived() {
     for (part, whole, unicode, filled, empty) in [
         (0, 8, true, "", "····"),
