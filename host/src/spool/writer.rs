@@ -6,6 +6,7 @@
 //! rebuilt from it. How it goes from batch to batch, and how it ends, stands in `life`.
 
 mod life;
+
 mod shortage;
 mod stopping;
 

@@ -126,6 +126,8 @@ impl Weather {
             spool: spool::Settings {
                 inline_octets_max: 2 << 10 << dice.below(4),
                 disk_free_octets_min: 0,
+                // What is cancelled is gone at once; what can be restored is for the trials of the spool.
+                cancelled_kept: Duration::ZERO,
                 page_cache_octets: 1 << 20,
                 journal_octets_max: 64 << 10 << dice.below(6),
                 recent_octets_max: 16 << 10 << dice.below(7),

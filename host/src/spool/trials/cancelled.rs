@@ -4,18 +4,8 @@ use super::super::sample::enqueue;
 use super::*;
 use crate::message::{Event, Timestamp};
 
-fn start_at(disk: &Simulated, settings: Settings, now: Timestamp) -> Embedded {
-    let metrics = Metrics::register(&mut Registry::default());
-    let clock = Clock::standing_at(now);
-    Embedded::start(
-        Arc::new(disk.clone()),
-        settings,
-        clock,
-        metrics,
-        pace(),
-        Aside::Threads,
-    )
-    .unwrap()
+fn start_then(disk: &Simulated, settings: Settings, now: Timestamp) -> Embedded {
+    start_at(disk, settings, Clock::standing_at(now)).unwrap()
 }
 
 async fn change(
@@ -43,7 +33,7 @@ async fn cut_while_it_is_removed(seed: u64) {
         history_records_max: 1_000,
         ..settings()
     };
-    let spool = start_at(&disk, settings(), at(NOW));
+    let spool = start_then(&disk, settings(), at(NOW));
     for number in 1..=MESSAGES {
         let size = if number % 10 == 0 { 9_000 } else { 100 };
         let new = new_message(message(number, "user", Class::Normal, &LANES[..1]));
@@ -57,17 +47,7 @@ async fn cut_while_it_is_removed(seed: u64) {
     spool.close().await.unwrap();
     let until = at(NOW).plus(settings().cancelled_kept);
     disk.cut_power_after(dice.below(40));
-    let metrics = Metrics::register(&mut Registry::default());
-    let clock = Clock::standing_at(until);
-    let started = Embedded::start(
-        Arc::new(disk.clone()),
-        settings(),
-        clock,
-        metrics,
-        pace(),
-        Aside::Threads,
-    );
-    if let Ok(spool) = started {
+    if let Ok(spool) = start_at(&disk, settings(), Clock::standing_at(until)) {
         while spool.figures().cancelled > 0 && !disk.is_out() {
             tokio::task::yield_now().await;
         }
@@ -75,7 +55,7 @@ async fn cut_while_it_is_removed(seed: u64) {
     disk.cut_power_after(0);
     let disk = disk.after_power_cut();
     // By a clock that was put back nothing more is to be removed.
-    let spool = start_at(&disk, settings(), at(NOW));
+    let spool = start_then(&disk, settings(), at(NOW));
     let left = spool.figures().cancelled;
     let mut cancelled = 0;
     for number in 1..=MESSAGES {
@@ -112,7 +92,7 @@ fn what_was_cancelled_is_whole_or_finished_when_the_power_is_cut_while_it_is_rem
 #[tokio::test]
 async fn what_was_cancelled_is_removed_though_nothing_else_happens() {
     let disk = Simulated::new(6);
-    let spool = start_at(&disk, settings(), at(NOW));
+    let spool = start_then(&disk, settings(), at(NOW));
     for number in 1..=MESSAGES {
         let new = new_message(message(number, "user", Class::Normal, &LANES[..1]));
         enqueue(&spool, new, b"").await.unwrap();
@@ -121,7 +101,7 @@ async fn what_was_cancelled_is_removed_though_nothing_else_happens() {
     change(&spool, all, ChangeAction::Cancel, at(NOW)).await;
     spool.close().await.unwrap();
     let until = at(NOW).plus(settings().cancelled_kept);
-    let spool = start_at(&disk, settings(), until);
+    let spool = start_then(&disk, settings(), until);
     let deadline = std::time::Instant::now() + Duration::from_secs(20);
     while spool.figures().cancelled > 0 {
         assert!(std::time::Instant::now() < deadline, "it stays");
