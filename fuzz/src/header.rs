@@ -1,6 +1,6 @@
 //! Header sections: fields are found without losing an octet, and what is read of them is bounded.
 
-use outpost::message::header::{Fields, header_end, requested_priorities, subject};
+use outpost::message::header::{Fields, header_end, requested_priorities, requested_time, subject};
 
 use crate::cut::pieces;
 
@@ -26,8 +26,9 @@ pub fn header(octets: &[u8]) {
     assert!(joined == section || joined.strip_suffix(b"\r\n") == Some(section));
     let subject = subject(&fields);
     assert!(subject.chars().count() <= 200 && !subject.contains(char::is_control));
-    let requested = requested_priorities(&fields);
+    let requested = requested_priorities(None, &fields);
     assert!(requested.iter().all(|one| one.value.chars().count() <= 64));
+    let _ = requested_time(&fields);
 }
 
 /// Where the header ends, as reception looks for it while the content arrives.

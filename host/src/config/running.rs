@@ -121,6 +121,20 @@ impl Config {
         ] {
             compared.changes(key, &before, &next);
         }
+        for (key, before, next) in [
+            (
+                "submission.future_release_max",
+                self.limits.future_release_max,
+                next.limits.future_release_max,
+            ),
+            (
+                "submission.deliver_by_min",
+                self.limits.deliver_by_min,
+                next.limits.deliver_by_min,
+            ),
+        ] {
+            compared.changes(key, &before, &next);
+        }
         let (before, next) = (&self.reception, &next.reception);
         compared.changes(
             "submission.connections_max",
@@ -266,7 +280,7 @@ mod tests {
     }
 
     /// A value other than the default for each key, and whether it can change at once.
-    const OTHERS: [(&str, &str, bool); 34] = [
+    const OTHERS: [(&str, &str, bool); 36] = [
         ("data_dir", "data_dir = \"elsewhere\"", false),
         ("shutdown_grace", "shutdown_grace = \"1s\"", false),
         (
@@ -303,6 +317,16 @@ mod tests {
         (
             "submission.recipients_max",
             "[submission]\nrecipients_max = 200",
+            true,
+        ),
+        (
+            "submission.future_release_max",
+            "[submission]\nfuture_release_max = \"1h\"",
+            true,
+        ),
+        (
+            "submission.deliver_by_min",
+            "[submission]\ndeliver_by_min = \"1m\"",
             true,
         ),
         (

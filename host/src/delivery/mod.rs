@@ -45,6 +45,7 @@ pub use gate::{Gate, Metrics as GateMetrics, Rules as GateRules, UnderWay};
 pub use metrics::Metrics;
 pub use settings::{AddressOrder, Login, Settings, Smarthost, TlsPolicy};
 
+use crate::clock::Clock;
 use crate::dns::Resolver;
 use crate::message::{Attempt, Contact, Delivery, Message, NextHop, Outcome, RecipientOutcome};
 use crate::net::Dialer;
@@ -61,6 +62,8 @@ pub struct Network {
     pub tls: Connector,
     /// Shuffles hosts of equal preference; any numbers will do.
     pub random: fn() -> u64,
+    /// The time, of which a next hop is told what is left (RFC 2852).
+    pub clock: Clock,
 }
 
 /// Makes attempts.

@@ -245,6 +245,38 @@ impl fmt::Display for Event {
                 }
                 write!(f, "{} by {}", printable(action), printable(by))
             }
+            Event::Scheduled { until, carrier } => write!(
+                f,
+                "waits for its time: not to be sent before {until}, as {} asks",
+                printable(carrier)
+            ),
+            Event::MalformedSchedule { carrier } => write!(
+                f,
+                "the schedule of {} is malformed and did not count",
+                printable(carrier)
+            ),
+            Event::Overruled { carrier, asked, by } => write!(
+                f,
+                "{} asks for {}, and {} comes before it",
+                printable(carrier),
+                printable(asked),
+                printable(by)
+            ),
+            Event::Late {
+                next_hop,
+                is_returned,
+            } => {
+                let next_hop = next_hop.to_string();
+                let what = match is_returned {
+                    true => "its recipients bounced",
+                    false => "its sender is told, and it is tried on",
+                };
+                write!(
+                    f,
+                    "late: {} did not take it by the time that its sender gave; {what}",
+                    printable(&next_hop)
+                )
+            }
         }
     }
 }
@@ -337,6 +369,7 @@ mod tests {
                 cipher: "TLS13_AES_256_GCM_SHA384".into(),
             }),
             dsn: true,
+            deliver_by: false,
         };
         let cases = [
             (
@@ -458,6 +491,43 @@ mod tests {
                     by: "admin".into(),
                 },
                 "moved to class 2 by admin",
+            ),
+            (
+                Event::Scheduled {
+                    until: AT,
+                    carrier: "HOLDFOR".into(),
+                },
+                "waits for its time: not to be sent before 2023-11-14T22:13:20.123Z, as HOLDFOR asks",
+            ),
+            (
+                Event::MalformedSchedule {
+                    carrier: "X-SMTPAPI".into(),
+                },
+                "the schedule of X-SMTPAPI is malformed and did not count",
+            ),
+            (
+                Event::Overruled {
+                    carrier: "X-Priority".into(),
+                    asked: "class 5 (very low)".into(),
+                    by: "MT-PRIORITY".into(),
+                },
+                "X-Priority asks for class 5 (very low), and MT-PRIORITY comes before it",
+            ),
+            (
+                Event::Late {
+                    next_hop: lane(),
+                    is_returned: true,
+                },
+                "late: smarthost 127.0.0.1:2500 did not take it by the time that its sender gave; \
+                 its recipients bounced",
+            ),
+            (
+                Event::Late {
+                    next_hop: lane(),
+                    is_returned: false,
+                },
+                "late: smarthost 127.0.0.1:2500 did not take it by the time that its sender gave; \
+                 its sender is told, and it is tried on",
             ),
         ];
         for (event, line) in cases {

@@ -16,9 +16,12 @@ mod refusal;
 mod replies;
 mod shares;
 mod sparing;
+mod stated;
 #[cfg(test)]
 mod tests;
+mod timing;
 mod trace;
+mod trail;
 mod transaction;
 
 use std::sync::Arc;

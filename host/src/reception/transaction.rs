@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use outpost_smtp::server::Answer;
 use outpost_smtp::{
-    Body, ForwardPath, MailParameters, Mailbox, Notify, Orcpt, RcptParameters, Reply, Ret,
-    ReversePath,
+    ForwardPath, MailParameters, Mailbox, Notify, Orcpt, RcptParameters, Reply, ReversePath,
 };
 
 use super::content::{self, Received, Receiving, Refusal};
@@ -16,12 +15,15 @@ use super::dialogue::Login;
 use super::metrics::ClassLabels;
 use super::refusal::RefusedSender;
 use super::shares::{Share, octets_of};
+use super::stated::stated;
+use super::timing::{Timing, held_until, timing};
+use super::trail::trail;
 use super::{Reception, replies, trace};
 use crate::account::User;
 use crate::message::header::{Authors, Fields, Requested, requested_priorities, subject};
 use crate::message::{
-    Address, Class, Envelope, Event, Message, MessageId, Origin, Priorities, Recipient, Source,
-    Submission, Timestamp, TrailEntry, wording,
+    Address, Class, Envelope, Message, MessageId, Origin, Priorities, Recipient, Source,
+    Submission, Timestamp, wording,
 };
 use crate::plugin;
 use crate::policy::{
@@ -53,6 +55,8 @@ pub(super) struct Transaction {
     /// What makes each recipient another one.
     known: HashSet<(Address, Option<Notify>, Option<Orcpt>)>,
     id: MessageId,
+    /// When MAIL came: what it says of time counts from here.
+    begun: Timestamp,
     receiving: Option<Receiving>,
     envelope_share: Share,
     content_share: Share,
@@ -93,13 +97,15 @@ impl Transaction {
             tls: session.tls.clone(),
         };
         let account = account_facts(&user, login);
-        let id = new_id(reception.clock.now())?;
+        let begun = reception.clock.now();
+        let id = new_id(begun)?;
+        let requested = parameters.mt_priority.map(Requested::by_mail);
         let facts = Arc::new(Facts::at_mail(
             id,
             session,
             Some(Arc::new(account)),
             envelope,
-            Vec::new(),
+            requested.iter().map(requested_fact).collect(),
         ));
         let mut policy = reception.plugins.begin();
         let plugin::Authorization { ruling, records } = policy.authorize(&facts).await;
@@ -132,6 +138,7 @@ impl Transaction {
             forward_paths: Vec::new(),
             known: HashSet::new(),
             id,
+            begun,
             receiving: None,
         })
     }
@@ -259,8 +266,8 @@ impl Transaction {
                         class: class.number(),
                     })
                     .inc();
-                let text = format!("Queued as {}", self.id);
-                Answer::AcceptWith(Reply::new(250, (2, 0, 0), &text))
+                let asked = self.parameters.mt_priority;
+                Answer::AcceptWith(replies::queued(self.id, class, asked))
             }
             Err((reason, reply)) => {
                 self.refused(reason, &reply);
@@ -301,21 +308,22 @@ impl Transaction {
         if fields.named("Received").count() > HOPS_MAX {
             return Err(("header", replies::loops()));
         }
-        let requested = requested_priorities(&fields);
+        let requested = requested_priorities(self.parameters.mt_priority, &fields);
         self.authorize_authors(&fields, &requested, intake.octets())
             .await?;
-        let (class, deliver_within) = self.place().await?;
+        let timing = self.timing(&fields).map_err(|reply| ("schedule", reply))?;
+        let placed = self.place().await?;
         self.parameters.smtputf8 &= self.is_international(&header);
         let message = self.message(
             &fields,
             &requested,
-            class,
-            deliver_within,
+            timing,
+            placed,
             intake.octets(),
             eight_bit,
         );
         self.enqueue(message, intake).await?;
-        Ok(class)
+        Ok(placed.0)
     }
 
     /// Whether the message needs SMTPUTF8 (RFC 6531 §3.5): not for its body, and a client that declares it
@@ -328,6 +336,13 @@ impl Transaction {
                 .iter()
                 .all(|recipient| recipient.mailbox.is_ascii());
         !is_ascii
+    }
+
+    /// When it is to be sent, and by when it is to be delivered.
+    fn timing(&self, fields: &Fields<'_>) -> Result<Timing, Reply> {
+        let longest = self.reception.protocol.load().limits.future_release_max;
+        let now = self.reception.clock.now();
+        timing(&self.parameters, fields, longest, self.begun, now)
     }
 
     /// Asks again, now that the authors are known.
@@ -385,8 +400,8 @@ impl Transaction {
         &mut self,
         fields: &Fields<'_>,
         requested: &[Requested],
-        class: Class,
-        deliver_within: Option<Duration>,
+        timing: Timing,
+        (class, deliver_within): (Class, Option<Duration>),
         content_octets: u64,
         eight_bit: bool,
     ) -> NewMessage {
@@ -398,8 +413,8 @@ impl Transaction {
             smtputf8: self.parameters.smtputf8,
             ret: self.parameters.ret,
             envid: self.parameters.envid.clone(),
-            mt_priority: None,
-            deliver_by: None,
+            mt_priority: self.parameters.mt_priority,
+            deliver_by: timing.deliver_by,
         };
         let source = Source {
             reverse_path: &envelope.reverse_path,
@@ -410,12 +425,15 @@ impl Transaction {
             .routes
             .load()
             .split(source, &envelope.recipients);
-        let deliveries = split
-            .into_iter()
-            .map(|(next_hop, recipients)| NewDelivery::first(next_hop, recipients, now));
+        let from = timing.scheduled.unwrap_or(now);
+        let deliveries = split.into_iter().map(|(next_hop, recipients)| NewDelivery {
+            lateness_reported: timing.is_late_already,
+            ..NewDelivery::first(next_hop, recipients, from)
+        });
+        let records = std::mem::take(&mut self.records);
         NewMessage {
             deliveries: deliveries.collect(),
-            trail: trail(std::mem::take(&mut self.records), requested, class, now),
+            trail: trail(records, requested, timing.events, class, now),
             message: Message {
                 id: self.id,
                 origin: Origin::Submission(self.submission.clone()),
@@ -426,8 +444,8 @@ impl Transaction {
                     message: requested.iter().find_map(|requested| requested.class),
                 },
                 accepted: now,
-                deliver_until: deliver_within.map(|within| now.plus(within)),
-                scheduled: None,
+                deliver_until: deliver_within.map(|within| from.plus(within)),
+                scheduled: timing.scheduled,
                 content_octets,
                 eight_bit,
                 subject: subject(fields),
@@ -470,6 +488,8 @@ impl Transaction {
             is_esmtp: self.is_esmtp,
             smtputf8: self.parameters.smtputf8,
             only_recipient,
+            mt_priority: self.parameters.mt_priority,
+            held_until: held_until(self.parameters.hold, self.begun),
             at: self.reception.clock.now(),
         }
         .field()
@@ -493,26 +513,6 @@ fn requested_fact(requested: &Requested) -> RequestedPriority {
         value: requested.value.clone(),
         class: requested.class,
     }
-}
-
-fn trail(
-    records: Vec<DecisionRecord>,
-    requested: &[Requested],
-    class: Class,
-    at: Timestamp,
-) -> Vec<TrailEntry> {
-    let malformed = requested
-        .iter()
-        .filter(|requested| requested.class.is_none())
-        .map(|requested| Event::MalformedPriority {
-            carrier: requested.carrier.to_owned(),
-        });
-    let events = records
-        .into_iter()
-        .map(Event::from)
-        .chain(malformed)
-        .chain([Event::Accepted { class }]);
-    events.map(|event| TrailEntry { at, event }).collect()
 }
 
 /// Tells the operator that a sender was refused, in the log and by a notification.
@@ -563,28 +563,4 @@ fn new_id(at: Timestamp) -> Result<MessageId, Reply> {
         replies::try_again()
     })?;
     Ok(MessageId::new(at, u128::from_ne_bytes(random)))
-}
-
-/// The parameters of MAIL as components see them.
-fn stated(parameters: &MailParameters) -> Vec<(String, String)> {
-    let mut stated = Vec::new();
-    let mut state = |keyword: &str, value: String| stated.push((keyword.to_owned(), value));
-    if let Some(octets) = parameters.size {
-        state("SIZE", octets.to_string());
-    }
-    if parameters.body == Body::EightBitMime {
-        state("BODY", "8BITMIME".to_owned());
-    }
-    if parameters.smtputf8 {
-        state("SMTPUTF8", String::new());
-    }
-    match parameters.ret {
-        Some(Ret::Full) => state("RET", "FULL".to_owned()),
-        Some(Ret::Headers) => state("RET", "HDRS".to_owned()),
-        None => {}
-    }
-    if let Some(envid) = &parameters.envid {
-        state("ENVID", envid.clone());
-    }
-    stated
 }

@@ -520,6 +520,7 @@ pub(super) fn deliverer(
         dialer: net::Dialer::tcp(),
         tls: tls::client::Connector::new(Vec::new()),
         random: || u64::try_from(random() >> 64).unwrap_or_default(),
+        clock: Clock::system(),
     };
     Deliverer::new(settings, network, metrics, gate)
 }

@@ -3,7 +3,10 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
-use outpost_smtp::{Body, ForwardPath, MailParameters, Notify, RcptParameters, Ret, ReversePath};
+use outpost_smtp::time::date_time;
+use outpost_smtp::{
+    Body, ForwardPath, Hold, MailParameters, Notify, RcptParameters, Ret, ReversePath,
+};
 use serde_json::{Value, json};
 
 use super::record::Digests;
@@ -55,6 +58,9 @@ impl Envelope {
             "smtputf8": self.parameters.smtputf8,
             "ret": self.parameters.ret.as_ref().map(ret),
             "envid": self.parameters.envid,
+            "mt_priority": self.parameters.mt_priority,
+            "by": self.parameters.by.map(|by| by.to_string()),
+            "hold": self.parameters.hold.map(hold),
             "recipients": recipients.collect::<Vec<Value>>(),
             "octets": digests.octets,
             "sha256": digests.content,
@@ -107,6 +113,14 @@ fn ret(ret: &Ret) -> &'static str {
     match ret {
         Ret::Full => "FULL",
         Ret::Headers => "HDRS",
+    }
+}
+
+/// `HOLDFOR=60`, or `HOLDUNTIL=` with the date and time in UTC.
+fn hold(hold: Hold) -> String {
+    match hold {
+        Hold::For(interval) => format!("HOLDFOR={}", interval.as_secs()),
+        Hold::Until(time) => format!("HOLDUNTIL={}", date_time(time)),
     }
 }
 

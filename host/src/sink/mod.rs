@@ -27,6 +27,7 @@ use tokio::time::sleep;
 pub use options::{Action, Misdeed, NotATrigger, SinkOptions, Stage, Trigger};
 
 use crate::clock::Clock;
+use crate::message::Timestamp;
 use connection::Connection;
 use record::Recorder;
 use store::Store;
@@ -73,6 +74,7 @@ struct Sink {
     options: SinkOptions,
     store: Option<Store>,
     recorder: Option<Recorder>,
+    clock: Clock,
     messages: AtomicU64,
 }
 
@@ -164,15 +166,21 @@ impl Sink {
             None => None,
         };
         let recorder = match &options.record {
-            Some(path) => Some(Recorder::create(path, clock).map_err(cannot_write(path))?),
+            Some(path) => Some(Recorder::create(path, clock.clone()).map_err(cannot_write(path))?),
             None => None,
         };
         Ok(Self {
             options,
             store,
             recorder,
+            clock,
             messages: AtomicU64::new(0),
         })
+    }
+
+    /// What time it is.
+    fn since_epoch(&self) -> Duration {
+        self.clock.now().since(Timestamp::EPOCH)
     }
 
     /// Whether somebody reads the digests of messages.
@@ -279,6 +287,7 @@ mod tests {
                 dialer: Dialer::tcp(),
                 tls: Connector::new(Vec::new()),
                 random: || 0,
+                clock: Clock::system(),
             };
             let gate = Gate::new(GateRules::default(), GateMetrics::default());
             Deliverer::new(settings, network, Metrics::unregistered(), gate)

@@ -189,7 +189,8 @@ impl Course<'_> {
     ) -> Result<Report, Break> {
         let extensions = connection.extensions();
         let (look, open) = (&self.load.look, self.load.open);
-        let fitted = match fit(self.message, recipients, extensions, look, open).await {
+        let now = self.deliverer.network.clock.now();
+        let fitted = match fit(self.message, recipients, extensions, look, open, now).await {
             Ok(fitted) => fitted,
             Err(Misfit::Reply(reply)) => return Ok(Report::local(reply, recipients.len())),
             Err(Misfit::Content(reason)) => {

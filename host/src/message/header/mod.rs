@@ -7,9 +7,11 @@ mod author;
 mod carrier;
 mod charset;
 mod field;
+mod schedule;
 mod words;
 
 pub use author::{AuthorProblem, Authors};
-pub use carrier::{Requested, requested_priorities};
+pub use carrier::{Requested, overruled, requested_priorities};
 pub use field::{Field, Fields, HeaderProblem, header_end};
+pub use schedule::{RequestedTime, requested_time};
 pub use words::subject;
