@@ -26,5 +26,6 @@ mod routes;
 mod senders;
 mod shutdown;
 mod submission;
+mod times;
 mod tls;
 mod upgrade;
