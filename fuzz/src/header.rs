@@ -26,7 +26,7 @@ pub fn header(octets: &[u8]) {
     assert!(joined == section || joined.strip_suffix(b"\r\n") == Some(section));
     let subject = subject(&fields);
     assert!(subject.chars().count() <= 200 && !subject.contains(char::is_control));
-    let requested = requested_priorities(None, &fields);
+    let requested = requested_priorities(None, true, &fields);
     assert!(requested.iter().all(|one| one.value.chars().count() <= 64));
     let _ = requested_time(&fields);
 }

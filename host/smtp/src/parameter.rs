@@ -16,7 +16,7 @@ use std::fmt;
 
 pub use by::{By, ByMode};
 pub use hold::Hold;
-pub use mail::{AuthIdentity, Body, MailParameters, Ret};
+pub use mail::{AuthIdentity, Body, MailParameters, Ret, parse_mt_priority};
 pub use rcpt::{Notify, Orcpt, RcptParameters};
 
 /// Why parameters were refused.

@@ -178,6 +178,7 @@ fn reception(section: &Section<'_, '_>) -> reception::Settings {
     if let Some(connections) = section.value("connections_per_address_max", number(1, 1_000_000)) {
         settings.connections_per_address_max = usize::try_from(connections).unwrap_or(usize::MAX);
     }
+    settings.mt_priority_field = section.value("mt_priority_field", truth).unwrap_or(false);
     settings
 }
 
@@ -331,6 +332,7 @@ fn delivery(section: &Section<'_, '_>, hostname: &str) -> delivery::Settings {
     if let Some(within) = section.value("connect_timeout", duration(SECOND, SECOND * 300)) {
         settings.connect_time_max = within;
     }
+    settings.mt_priority_tunnel = section.value("mt_priority_tunnel", truth).unwrap_or(false);
     settings
 }
 

@@ -8,7 +8,7 @@
 //!
 //! The parts: `hosts` finds addresses, `opening` makes a connection of one, `connection` does what
 //! the session asks, `transaction` says what a message needs and what replies mean, `fitting` makes a message
-//! fit what a host lists, `attempt` goes from host to host, `heard` keeps what they have said, `chunkless` which
+//! fit what a host lists, `tunnel` takes its priority along where a host does not, `attempt` goes from host to host, `heard` keeps what they have said, `chunkless` which
 //! of them do not take chunks, `pool` keeps connections for the next message, `room` bounds those to one host, `gate` is where content waits, `path`
 //! tells where mail would go.
 
@@ -28,13 +28,14 @@ mod rehearsal;
 mod room;
 mod settings;
 mod transaction;
+mod tunnel;
 
 use std::fmt;
 use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use attempt::Course;
+use attempt::{Course, Ways};
 use chunkless::Chunkless;
 use connection::Connection;
 use pool::Pool;
@@ -111,7 +112,12 @@ impl Deliverer {
     ) -> Attempt {
         let begun = Instant::now();
         let passage = self.gate.enter(message, delivery);
-        let course = Course::new(self, message, delivery, open, &passage);
+        let tunnel = tunnel::through(open, message.envelope.mt_priority);
+        let ways = Ways {
+            open,
+            tunnel: &tunnel,
+        };
+        let course = Course::new(self, message, delivery, ways, &passage);
         let mut attempt = course.run().await;
         attempt.pauses = passage.finish();
         if attempt.contact == Contact::Crowded {

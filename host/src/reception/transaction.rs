@@ -20,7 +20,9 @@ use super::timing::{Timing, held_until, timing};
 use super::trail::trail;
 use super::{Reception, replies, trace};
 use crate::account::User;
-use crate::message::header::{Authors, Fields, Requested, requested_priorities, subject};
+use crate::message::header::{
+    Authors, Fields, Requested, requested_priorities, subject, tunnelled,
+};
 use crate::message::{
     Address, Class, Envelope, Message, MessageId, Origin, Priorities, Recipient, Source,
     Submission, Timestamp, wording,
@@ -308,7 +310,13 @@ impl Transaction {
         if fields.named("Received").count() > HOPS_MAX {
             return Err(("header", replies::loops()));
         }
-        let requested = requested_priorities(self.parameters.mt_priority, &fields);
+        let believes_field = self.reception.settings.mt_priority_field;
+        let said = self.parameters.mt_priority;
+        let requested = requested_priorities(said, believes_field, &fields);
+        if believes_field && said.is_none() {
+            // RFC 6758 §3.1: as if MAIL had said it.
+            self.parameters.mt_priority = tunnelled(&fields);
+        }
         self.authorize_authors(&fields, &requested, intake.octets())
             .await?;
         let timing = self.timing(&fields).map_err(|reply| ("schedule", reply))?;

@@ -147,7 +147,7 @@ fn parse_auth(value: &str) -> Option<AuthIdentity> {
 }
 
 /// `priority-value` of RFC 6710 §3: `[-]DIGIT`, and nothing else means the same.
-fn parse_mt_priority(value: &str) -> Option<i8> {
+pub fn parse_mt_priority(value: &str) -> Option<i8> {
     let digit = value.strip_prefix('-').unwrap_or(value);
     match (digit.as_bytes(), value) {
         (_, "-0") => None,

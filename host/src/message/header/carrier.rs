@@ -5,7 +5,7 @@
 
 use serde::Deserialize;
 
-use super::Fields;
+use super::{Fields, tunnelled_priority};
 use crate::message::Class;
 
 /// One carrier of a priority.
@@ -50,8 +50,13 @@ const VALUE_CHARACTERS_MAX: usize = 64;
 /// Reads the value of a carrier.
 type Reader = fn(&str) -> Option<Class>;
 
-/// The carriers that are present, in order of precedence. `mt_priority` is what MAIL said; it comes first.
-pub fn requested_priorities(mt_priority: Option<i8>, fields: &Fields<'_>) -> Vec<Requested> {
+/// The carriers that are present, in order of precedence. `mt_priority` is what MAIL said; it comes first, and
+/// behind it the field that stands in for it, where that is believed.
+pub fn requested_priorities(
+    mt_priority: Option<i8>,
+    believes_field: bool,
+    fields: &Fields<'_>,
+) -> Vec<Requested> {
     let readers: [(&'static str, Reader); 4] = [
         ("X-Priority", x_priority),
         ("X-MSMail-Priority", importance),
@@ -60,6 +65,9 @@ pub fn requested_priorities(mt_priority: Option<i8>, fields: &Fields<'_>) -> Vec
     ];
     let mut requested = Vec::new();
     requested.extend(mt_priority.map(Requested::by_mail));
+    if believes_field {
+        requested.extend(tunnelled_priority(fields));
+    }
     requested.extend(fields.first("X-SMTPAPI").as_deref().and_then(x_smtpapi));
     for (carrier, read) in readers {
         if let Some(value) = fields.first(carrier) {
@@ -144,7 +152,7 @@ mod tests {
 
     fn requested(section: &str) -> Vec<(&'static str, Option<u8>)> {
         let fields = Fields::parse(section.as_bytes()).unwrap();
-        requested_priorities(None, &fields)
+        requested_priorities(None, false, &fields)
             .into_iter()
             .map(|requested| (requested.carrier, requested.class.map(Class::number)))
             .collect()
@@ -214,7 +222,7 @@ mod tests {
         let section = "Importance: high\r\nX-Priority: 9\r\nX-SMTPAPI: {\"Priority\":1}\r\n\
                        Priority: normal\r\n";
         let fields = Fields::parse(section.as_bytes()).unwrap();
-        let requested = requested_priorities(Some(2), &fields);
+        let requested = requested_priorities(Some(2), true, &fields);
         assert_eq!(requested[0], Requested::by_mail(2));
         assert_eq!(requested[0].class, Some(Class::High));
         let named: Vec<_> = overruled(&requested)

@@ -159,3 +159,31 @@ async fn a_deadline_is_kept_and_one_that_is_over_is_nobodys_news() {
     let (record, _) = submit(&stage, "BY=-5;N", CONTENT, "250 2.0.0").await;
     assert!(record.deliveries[0].0.lateness_reported);
 }
+
+#[tokio::test]
+async fn the_field_that_stands_in_for_mail_is_believed_only_where_that_is_configured() {
+    let content = format!("MT-Priority: 6\r\nX-Priority: 4\r\n{CONTENT}");
+    let stage = Stage::new().await;
+    let (record, _) = submit(&stage, "", &content, "250 2.0.0").await;
+    assert_eq!(record.message.envelope.mt_priority, None);
+    assert_eq!(record.message.priorities.message, Some(Class::Low));
+    let mut stage = Stage::new().await;
+    stage.believe_mt_priority_field();
+    let (record, _) = submit(&stage, "", &content, "250 2.0.0").await;
+    assert_eq!(record.message.envelope.mt_priority, Some(6));
+    assert_eq!(record.message.class, Class::VeryHigh);
+    // MAIL comes before it.
+    let (record, _) = submit(&stage, "MT-PRIORITY=2", &content, "250 2.0.0").await;
+    assert_eq!(record.message.envelope.mt_priority, Some(2));
+    assert_eq!(record.message.class, Class::High);
+    let malformed = content.replace("MT-Priority: 6", "MT-Priority: 60");
+    let (record, _) = submit(&stage, "", &malformed, "250 2.0.0").await;
+    assert_eq!(record.message.envelope.mt_priority, None);
+    let told = "MT-Priority is malformed and did not count";
+    assert!(
+        record
+            .trail
+            .iter()
+            .any(|entry| entry.event.to_string() == told)
+    );
+}
