@@ -68,6 +68,17 @@ impl Envelope {
         })
     }
 
+    /// What MAIL asked for beside the usual, as it is said.
+    fn asked(&self) -> String {
+        let parameters = &self.parameters;
+        let asked = [
+            parameters.mt_priority.map(|n| format!(" MT-PRIORITY={n}")),
+            parameters.by.map(|by| format!(" BY={by}")),
+            parameters.hold.map(|asked| format!(" {}", hold(asked))),
+        ];
+        asked.into_iter().flatten().collect()
+    }
+
     /// The whole message, for people; `content` is as much of its `octets` as was kept.
     pub(super) fn to_text(
         &self,
@@ -82,7 +93,7 @@ impl Envelope {
             readable(client.ehlo.as_bytes())
         );
         // Writing to a string does not fail.
-        let _ = writeln!(text, "MAIL FROM:{}", self.reverse_path);
+        let _ = writeln!(text, "MAIL FROM:{}{}", self.reverse_path, self.asked());
         for (forward_path, _) in &self.recipients {
             let _ = writeln!(text, "RCPT TO:{forward_path}");
         }
@@ -156,6 +167,23 @@ fn readable(content: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_mail_asks_for_is_shown_as_it_is_said() {
+        let parse = |text| MailParameters::parse(text).unwrap();
+        for (said, shown) in [
+            ("SIZE=7", ""),
+            ("BY=60;rt MT-PRIORITY=-3", " MT-PRIORITY=-3 BY=60;RT"),
+            ("HOLDFOR=60", " HOLDFOR=60"),
+            (
+                "HOLDUNTIL=2023-11-15T00:13:20+02:00",
+                " HOLDUNTIL=2023-11-14T22:13:20Z",
+            ),
+        ] {
+            let envelope = Envelope::new(ReversePath::Null, parse(said));
+            assert_eq!(envelope.asked(), shown);
+        }
+    }
 
     #[test]
     fn what_a_terminal_would_obey_is_made_visible() {
