@@ -17,7 +17,7 @@ FUZZ_SECONDS ?= 60
 CARGO_FUZZ = RUSTC_BOOTSTRAP=1 $(CARGO) fuzz
 FUZZ_FLAGS = --fuzz-dir fuzz/libfuzzer --dev --sanitizer none --target-dir target/fuzz
 
-.PHONY: help run test test-tools components check-components lint docs bench fuzz $(FUZZ_TARGETS:%=fuzz-%) crash deb stored-form audit authors changed
+.PHONY: help run test test-tools components check-components lint docs bench fuzz $(FUZZ_TARGETS:%=fuzz-%) crash deb stored-form audit authors changed simulate
 
 help:
 	@echo "make run               start the relay (as cargo run --release)"
@@ -28,6 +28,7 @@ help:
 	@echo "make check-components  rebuild them aside and compare"
 	@echo "make fuzz              fuzz every target for FUZZ_SECONDS (60); make fuzz-NAME fuzzes one"
 	@echo "make changed N=100000  change inputs of every corpus by chance, so many for each target"
+	@echo "make simulate N=1000000  send so many messages through the whole relay, simulated, and look for what is lost"
 	@echo "make authors N=1000000  compose so many header sections, and compare who their authors are with Python"
 	@echo "make bench             the benchmarks of the hot paths"
 	@echo "make deb               a Debian package, in target/debian; BINARY=FILE packages a program that is built"
@@ -86,6 +87,12 @@ SEED ?= 1
 changed: N = 100000
 changed:
 	OUTPOST_INPUTS=$(N) OUTPOST_SEED=$(SEED) $(CARGO) test --workspace --test changed -- --nocapture
+
+# The whole relay in no time, a thousand messages for each seed from SEED on. A seed that fails is printed.
+simulate: N = 1000000
+simulate:
+	OUTPOST_SEEDS=$(SEED)..$$(($(SEED) + $(N) / 1000)) OUTPOST_MESSAGES=1000 \
+		$(RUN_TESTS) --package outpost --lib relay::simulation::every
 
 authors: N = 1000000
 authors:

@@ -52,6 +52,7 @@ async fn run(messages: usize) -> Result<(), Box<dyn Error>> {
         print: false,
         store: None,
         record: None,
+        watcher: None,
         bytes_per_second: None,
         misdeeds: Vec::new(),
     };

@@ -3,7 +3,7 @@
 //! The modules stand in layers and import downwards only (ARCHITECTURE.md has the map, the tidy
 //! test keeps it): plain types (`message`, `account`, `policy`), one module per outside thing
 //! (`spool`, `directory`, `stable`, `regular`, `backup`, `plugin`, `net`, `tls`, `dns`, `auth`, `clock`, `telemetry`), tasks
-//! (`reception`, `queue`, `delivery`, `admin`), and what assembles them (`relay`, `cli`, `config`).
+//! (`reception`, `queue`, `delivery`, `admin`), and what assembles them (`relay`, `cli`, `config`, `sink`, `demo`).
 
 pub mod account;
 pub mod admin;
@@ -13,6 +13,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod delivery;
+pub mod demo;
 pub mod directory;
 pub mod dns;
 pub mod message;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::Parser;
 use outpost::cli::{self, Cli, Command, Remote};
 use outpost::config::{self, Config, ConfigError, Mistake, Reading};
+use outpost::demo::DemoError;
 use outpost::net::Passed;
 use outpost::relay::{self, Asked, Relay, Signals, Supervisor};
 use outpost::telemetry;
@@ -33,6 +34,8 @@ fn main() -> ExitCode {
             telemetry::start_logs(&telemetry::Settings::default());
             run(cli::receive(options, relay::wait_for_stop()))
         }
+        // Nor has a demonstration, and the screen is its own.
+        Some(Command::Demo(options)) => run(demonstrate(options)),
         Some(Command::Check) => match reading() {
             Ok(reading) => run(check(reading)),
             Err(error) => failed(&error),
@@ -137,6 +140,16 @@ async fn serve(config: Config, passed: Passed) -> Result<(), Failure> {
         () = relay.stop() => Ok(()),
         () = signals.stop() => Err(Failure::Hurried),
     }
+}
+
+/// A terminal that is closed ends it too, so that nothing stays behind.
+async fn demonstrate(options: cli::DemoCommand) -> Result<(), DemoError> {
+    let mut signals = Signals::listen().map_err(DemoError::Output)?;
+    let stop = async move {
+        // Whatever is asked for: there is nothing to read again.
+        let _ = signals.next().await;
+    };
+    cli::demonstrate(options, stop).await
 }
 
 /// Why the relay did not serve until it was told to stop.

@@ -50,7 +50,17 @@ const LABELS: [(&str, &[&str]); 15] = [
     ("question", &["sender", "priority"]),
     (
         "reason",
-        &["policy", "deferred", "header", "room", "login", "address"],
+        &[
+            "policy",
+            "deferred",
+            "header",
+            "room",
+            "login",
+            "address",
+            "ceiling",
+            "budget",
+            "uncounted",
+        ],
     ),
     ("report", &["failure", "delay", "success"]),
     (

@@ -3,11 +3,13 @@
 mod accounts;
 mod activation;
 mod admin;
+mod allowance;
 mod backup;
 mod clients;
 mod configuration;
 mod crash;
 mod delivery;
+mod demo;
 mod durability;
 mod floods;
 mod install;

@@ -4,7 +4,18 @@ use super::{assert_none, files};
 
 /// The modules by layer. Those of layer 3 never import one another.
 const LAYERS: [(u8, &[&str]); 4] = [
-    (4, &["main", "allocator", "cli", "relay", "config", "sink"]),
+    (
+        4,
+        &[
+            "main",
+            "allocator",
+            "cli",
+            "relay",
+            "config",
+            "sink",
+            "demo",
+        ],
+    ),
     (3, &["reception", "queue", "delivery", "admin"]),
     (
         2,

@@ -1,4 +1,4 @@
-//! Accounts: lists, users, admin tokens, and what a user may send as.
+//! Accounts: lists, users, admin tokens, what a user may send as, and how urgently.
 //!
 //! Plain values and pure functions. A draft or a patch comes in as an operator gave it, over
 //! whatever surface; `check` turns it into a value that the rest of the relay trusts, or says
@@ -6,6 +6,8 @@
 //! are kept is the directory's business, passwords are auth's, and whether a rule covers a sender is
 //! decided by a policy component: nothing here compares an address with a rule.
 
+mod allowance;
+mod budget;
 mod items;
 mod list;
 mod name;
@@ -15,6 +17,8 @@ mod user;
 
 use std::fmt;
 
+pub use allowance::{Allowance, AllowanceChange, AllowancePatch, VERY_HIGH_PER_HOUR_MAX};
+pub use budget::Spent;
 pub use items::Items;
 pub use list::{List, ListChange, ListDraft, ListPatch, NewList};
 pub use name::{DEFAULT_LIST, NAME_OCTETS_MAX, generated_user_name, same_name};

@@ -2,10 +2,14 @@
 
 use std::fmt;
 
+use super::allowance::check_class;
 use super::items::shown;
 use super::name::{check_plain_name, check_user_name};
 use super::rules::{parse_domains, parse_senders};
-use super::{DEFAULT_LIST, FieldProblem, Items, SenderRules, keep};
+use super::{
+    Allowance, AllowanceChange, AllowancePatch, DEFAULT_LIST, FieldProblem, Items, SenderRules,
+    Spent, keep,
+};
 use crate::message::{Address, Class, Timestamp};
 
 /// Longest note. It is kept in memory with its user.
@@ -48,6 +52,10 @@ pub struct User {
     pub note: String,
     /// What the user may send as.
     pub rules: SenderRules,
+    /// How urgent the user's mail may be.
+    pub allowance: Allowance,
+    /// What is spent of the user's very-high messages; nothing where they are not counted.
+    pub spent: Spent,
     /// The hash of the password.
     pub password_hash: PasswordHash,
     /// A number that no login of this name has had before. It changes when a login becomes void:
@@ -56,7 +64,7 @@ pub struct User {
     pub credential_epoch: u64,
     /// When the user was made.
     pub created: Timestamp,
-    /// When anything but the last login last changed.
+    /// When anything but the last login and what is spent last changed.
     pub changed: Timestamp,
     /// When the password was last set.
     pub password_changed: Timestamp,
@@ -85,6 +93,8 @@ impl User {
             priority: new.priority,
             note: new.note,
             rules: new.rules,
+            allowance: new.allowance,
+            spent: Spent::default(),
             password_hash,
             credential_epoch,
             created: now,
@@ -112,6 +122,8 @@ impl User {
             priority: change.priority.unwrap_or(self.priority),
             note: change.note.unwrap_or_else(|| self.note.clone()),
             rules: self.rules.replaced(change.domains, change.senders),
+            allowance: self.allowance.changed(change.allowance),
+            spent: self.spent,
             password_hash: self.password_hash.clone(),
             credential_epoch: if void {
                 next_epoch()
@@ -143,6 +155,12 @@ impl User {
         }
     }
 
+    /// How many very-high messages the user has left at `now`; none where they are not counted.
+    pub fn very_high_left(&self, now: Timestamp) -> Option<u32> {
+        let per_hour = self.allowance.very_high_per_hour()?;
+        Some(self.spent.left(per_hour, now))
+    }
+
     /// What a password is verified against: nothing for a user who may not log in.
     pub fn login_hash(&self) -> Option<&PasswordHash> {
         self.active.then_some(&self.password_hash)
@@ -166,6 +184,8 @@ pub struct UserDraft {
     pub authorized_domains: Items,
     /// Authorized senders.
     pub authorized_senders: Items,
+    /// How urgent its mail may be; any where nothing is said.
+    pub allowance: AllowancePatch,
 }
 
 /// An active user with a generated name, who may not send as anybody.
@@ -179,6 +199,7 @@ impl Default for UserDraft {
             note: String::new(),
             authorized_domains: Items::default(),
             authorized_senders: Items::default(),
+            allowance: AllowancePatch::default(),
         }
     }
 }
@@ -192,6 +213,7 @@ pub struct NewUser {
     priority: Class,
     note: String,
     rules: SenderRules,
+    allowance: Allowance,
 }
 
 impl UserDraft {
@@ -206,19 +228,22 @@ impl UserDraft {
         }
         let list = self.list.unwrap_or_else(|| DEFAULT_LIST.to_owned());
         problems.extend(check_plain_name("list", &list).err());
-        let priority = self.priority.map_or(Ok(Class::Normal), check_priority);
+        let class = |number| check_class(User::PRIORITY, number);
+        let priority = self.priority.map_or(Ok(Class::Normal), class);
         let priority = keep(priority, &mut problems);
         problems.extend(check_note(&self.note).err());
         let rules = SenderRules::parse(&self.authorized_domains, &self.authorized_senders);
         let rules = keep(rules, &mut problems);
-        match (priority, rules) {
-            (Some(priority), Some(rules)) if problems.is_empty() => Ok(NewUser {
+        let allowance = keep(self.allowance.check(), &mut problems);
+        match (priority, rules, allowance) {
+            (Some(priority), Some(rules), Some(change)) if problems.is_empty() => Ok(NewUser {
                 name: self.name,
                 list,
                 active: self.active,
                 priority,
                 note: self.note,
                 rules,
+                allowance: Allowance::default().changed(change),
             }),
             _ => Err(problems),
         }
@@ -262,6 +287,8 @@ pub struct UserPatch {
     pub authorized_domains: Option<Items>,
     /// Authorized senders, all of them.
     pub authorized_senders: Option<Items>,
+    /// How urgent its mail may be.
+    pub allowance: AllowancePatch,
 }
 
 /// A change to a user, checked.
@@ -274,6 +301,7 @@ pub struct UserChange {
     note: Option<String>,
     domains: Option<Vec<String>>,
     senders: Option<Vec<Address>>,
+    allowance: AllowanceChange,
 }
 
 impl UserPatch {
@@ -292,14 +320,18 @@ impl UserPatch {
         if let Some(note) = &self.note {
             problems.extend(check_note(note).err());
         }
-        let priority = self.priority.map(check_priority).transpose();
+        let class = |number| check_class(User::PRIORITY, number);
+        let priority = self.priority.map(class).transpose();
         let priority = keep(priority, &mut problems);
         let domains = self.authorized_domains.as_ref().map(parse_domains);
         let domains = keep(domains.transpose(), &mut problems);
         let senders = self.authorized_senders.as_ref().map(parse_senders);
         let senders = keep(senders.transpose(), &mut problems);
-        match (priority, domains, senders) {
-            (Some(priority), Some(domains), Some(senders)) if problems.is_empty() => {
+        let allowance = keep(self.allowance.check(), &mut problems);
+        match (priority, domains, senders, allowance) {
+            (Some(priority), Some(domains), Some(senders), Some(allowance))
+                if problems.is_empty() =>
+            {
                 Ok(UserChange {
                     name: self.name,
                     list: self.list,
@@ -308,6 +340,7 @@ impl UserPatch {
                     note: self.note,
                     domains,
                     senders,
+                    allowance,
                 })
             }
             _ => Err(problems),
@@ -343,16 +376,6 @@ impl UserChange {
     }
 }
 
-fn check_priority(number: i64) -> Result<Class, Option<FieldProblem>> {
-    u8::try_from(number)
-        .ok()
-        .and_then(Class::from_number)
-        .ok_or_else(|| {
-            let text = format!("{number} is not a priority: write 1 (very high) to 5 (very low)");
-            Some(FieldProblem::new(User::PRIORITY, text))
-        })
-}
-
 fn check_note(note: &str) -> Result<(), FieldProblem> {
     if note.len() > NOTE_OCTETS_MAX {
         let text = format!("is longer than {NOTE_OCTETS_MAX} octets");
@@ -370,219 +393,4 @@ fn check_note(note: &str) -> Result<(), FieldProblem> {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-    use crate::account::NO_SENDERS_WARNING;
-
-    const THEN: Timestamp = Timestamp::from_unix_milliseconds(1_000);
-    const NOW: Timestamp = Timestamp::from_unix_milliseconds(2_000);
-
-    fn user(draft: UserDraft) -> User {
-        let hash = PasswordHash::new(String::from("$argon2id$…"));
-        User::new(String::from("bob"), draft.check().unwrap(), hash, 7, THEN)
-    }
-
-    fn changed(patch: UserPatch) -> User {
-        user(UserDraft::default()).changed(patch.check().unwrap(), || 8, NOW)
-    }
-
-    #[test]
-    fn a_user_of_whom_nothing_is_said_is_active_normal_and_may_send_as_nobody() {
-        let user = user(UserDraft::default());
-        assert_eq!((user.active, user.priority), (true, Class::Normal));
-        assert_eq!((user.list.as_str(), user.note.as_str()), ("default", ""));
-        assert_eq!(user.rules.warning(), Some(NO_SENDERS_WARNING));
-        assert_eq!(
-            (user.created, user.changed, user.last_login),
-            (THEN, THEN, None)
-        );
-    }
-
-    #[test]
-    fn a_change_that_changes_nothing_leaves_the_time_of_the_last_change() {
-        let user = user(UserDraft::default());
-        for patch in [
-            UserPatch::default(),
-            UserPatch {
-                name: Some(String::from("bob")),
-                list: Some(String::from("default")),
-                active: Some(true),
-                priority: Some(3),
-                note: Some(String::new()),
-                authorized_domains: Some(Items::default()),
-                authorized_senders: Some(" ; ".into()),
-            },
-        ] {
-            assert_eq!(user.changed(patch.check().unwrap(), || 8, NOW), user);
-        }
-        let other = UserPatch {
-            active: Some(false),
-            ..UserPatch::default()
-        };
-        assert_eq!(user.changed(other.check().unwrap(), || 8, NOW).changed, NOW);
-    }
-
-    #[test]
-    fn all_problems_of_a_draft_are_told_at_once() {
-        let draft = UserDraft {
-            name: Some(String::from("b b")),
-            list: Some(String::new()),
-            active: true,
-            priority: Some(6),
-            note: "n".repeat(NOTE_OCTETS_MAX + 1),
-            authorized_domains: "*".into(),
-            authorized_senders: "x".into(),
-        };
-        let patch = UserPatch {
-            name: draft.name.clone(),
-            list: draft.list.clone(),
-            active: None,
-            priority: draft.priority,
-            note: Some(draft.note.clone()),
-            authorized_domains: Some(draft.authorized_domains.clone()),
-            authorized_senders: Some(draft.authorized_senders.clone()),
-        };
-        let mut of_draft = draft.check().unwrap_err();
-        let mut of_patch = patch.check().unwrap_err();
-        of_draft.sort_by_key(|problem| problem.field);
-        of_patch.sort_by_key(|problem| problem.field);
-        let fields: Vec<_> = of_draft.iter().map(|problem| problem.field).collect();
-        assert_eq!(
-            fields,
-            [
-                "authorized_domains",
-                "authorized_senders",
-                "list",
-                "name",
-                "note",
-                "priority"
-            ]
-        );
-        assert_eq!(of_draft, of_patch);
-    }
-
-    #[test]
-    fn priorities_are_one_to_five() {
-        for (number, class) in [
-            (1, Some(Class::VeryHigh)),
-            (5, Some(Class::VeryLow)),
-            (0, None),
-            (6, None),
-            (-1, None),
-            (257, None),
-        ] {
-            assert_eq!(check_priority(number).ok(), class, "{number}");
-        }
-        let problem = check_priority(0).unwrap_err().unwrap();
-        assert_eq!(
-            problem.to_string(),
-            "priority: 0 is not a priority: write 1 (very high) to 5 (very low)"
-        );
-    }
-
-    #[test]
-    fn notes_are_text_of_several_lines() {
-        assert_eq!(check_note("printer\r\n\tsecond floor ü <script>"), Ok(()));
-        assert_eq!(check_note(&"n".repeat(NOTE_OCTETS_MAX)), Ok(()));
-        assert_eq!(
-            check_note("a\u{1b}[2J").unwrap_err().to_string(),
-            "note: contains a control character: \"\\u{1b}\""
-        );
-    }
-
-    #[test]
-    fn a_change_replaces_what_it_names_only() {
-        let patch = UserPatch {
-            authorized_domains: Some("a.example".into()),
-            ..UserPatch::default()
-        };
-        let user = changed(patch);
-        assert_eq!(user.rules.domains_text(), "a.example");
-        let user = user.changed(
-            UserPatch {
-                authorized_senders: Some("x@b.example".into()),
-                priority: Some(1),
-                ..UserPatch::default()
-            }
-            .check()
-            .unwrap(),
-            || 9,
-            NOW,
-        );
-        assert_eq!(user.rules.domains_text(), "a.example");
-        assert_eq!(user.rules.senders_text(), "x@b.example");
-        assert_eq!(
-            (user.priority, user.created, user.changed),
-            (Class::VeryHigh, THEN, NOW)
-        );
-    }
-
-    #[test]
-    fn open_logins_are_void_after_a_reset_a_disable_and_a_new_name_and_nothing_else() {
-        let epoch = |patch: UserPatch| changed(patch).credential_epoch;
-        let note = Some(String::from("n"));
-        assert_eq!(
-            epoch(UserPatch {
-                note,
-                ..UserPatch::default()
-            }),
-            7
-        );
-        let active = Some(true);
-        assert_eq!(
-            epoch(UserPatch {
-                active,
-                ..UserPatch::default()
-            }),
-            7
-        );
-        let name = Some(String::from("bob"));
-        assert_eq!(
-            epoch(UserPatch {
-                name,
-                ..UserPatch::default()
-            }),
-            7
-        );
-        let active = Some(false);
-        assert_eq!(
-            epoch(UserPatch {
-                active,
-                ..UserPatch::default()
-            }),
-            8
-        );
-        let name = Some(String::from("alice"));
-        assert_eq!(
-            epoch(UserPatch {
-                name,
-                ..UserPatch::default()
-            }),
-            8
-        );
-        let hash = PasswordHash::new(String::from("$other"));
-        let reset = user(UserDraft::default()).with_password(hash.clone(), 8, NOW);
-        assert_eq!((reset.credential_epoch, reset.password_hash), (8, hash));
-        assert_eq!((reset.created, reset.password_changed), (THEN, NOW));
-    }
-
-    #[test]
-    fn an_inactive_user_has_no_hash_to_log_in_with() {
-        assert!(user(UserDraft::default()).login_hash().is_some());
-        let inactive = UserDraft {
-            active: false,
-            ..UserDraft::default()
-        };
-        assert_eq!(user(inactive).login_hash(), None);
-    }
-
-    #[test]
-    fn a_hash_is_not_shown_by_debug() {
-        let text = format!("{:?}", user(UserDraft::default()));
-        assert!(
-            text.contains("PasswordHash(…)") && !text.contains("argon2"),
-            "{text}"
-        );
-    }
-}
+mod tests;

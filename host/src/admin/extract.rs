@@ -162,6 +162,19 @@ where
     T::deserialize(deserializer).map(Some)
 }
 
+/// Reads a field that may be left out, and may be null, which takes away what was set. For
+/// `#[serde(default, deserialize_with = "given_or_null")]`.
+///
+/// # Errors
+/// What `T` refuses.
+pub fn given_or_null<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: serde::Deserialize<'de>,
+{
+    Option::deserialize(deserializer).map(Some)
+}
+
 /// Whether a query is text, its escapes read. Whoever reads it further puts a mark for what is none, and
 /// would look for that.
 fn is_utf_8(query: &str) -> bool {

@@ -219,6 +219,20 @@ pub enum EventDocument {
         /// The name of the token.
         by: String,
     },
+    /// A carrier of a priority did not count, since the user is not trusted with it.
+    UntrustedPriority {
+        /// The carrier.
+        carrier: String,
+    },
+    /// The message was accepted in a less urgent class than policy components said.
+    Demoted {
+        /// What they said.
+        from: u8,
+        /// The class that it got.
+        to: u8,
+        /// The limit of the account: `ceiling`, `budget`, or `uncounted` where what is spent could not be written.
+        reason: String,
+    },
     /// It is not to be sent before a time, as its sender asked.
     Scheduled {
         /// The time.
@@ -404,6 +418,14 @@ fn trail(entry: &TrailEntry) -> TrailDocument {
         },
         Event::Unreported { report } => EventDocument::Unreported {
             report: (*report).to_owned(),
+        },
+        Event::UntrustedPriority { carrier } => EventDocument::UntrustedPriority {
+            carrier: carrier.clone(),
+        },
+        Event::Demoted { from, to, reason } => EventDocument::Demoted {
+            from: from.number(),
+            to: to.number(),
+            reason: reason.name().to_owned(),
         },
         Event::Operated { action, by } => EventDocument::Operated {
             action: action.clone(),

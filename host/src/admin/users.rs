@@ -14,13 +14,15 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::access::{Administrator, Caller, Reader};
 use super::audit::{self, Deed};
-use super::extract::{Json, NoBody, NoQuery, QueryString, Segment, given};
+use super::extract::{Json, NoBody, NoQuery, QueryString, Segment, given, given_or_null};
 use super::items::ItemsInput;
 use super::openapi::{Conflicts, Missing, Refused, RefusedBody};
 use super::problem::{FieldError, Problem};
 use super::{Api, directory_problem, invalid, no_such, removal, within_path};
-use crate::account::{Scope, SenderRules, User, UserDraft, UserPatch};
+use crate::account::{Allowance, AllowancePatch, Scope, SenderRules, User, UserDraft, UserPatch};
 use crate::directory::UserFilter;
+use crate::message::header::Carrier;
+use crate::message::{Class, Timestamp};
 
 /// Rows of a page when nothing is said: most relays have fewer users, and see them all at once.
 const ROWS_DEFAULT: usize = 1_000;
@@ -47,6 +49,16 @@ pub struct UserDocument {
     pub authorized_domains: Vec<String>,
     /// The addresses that the user may send as, in lower case.
     pub authorized_senders: Vec<String>,
+    /// The carriers of a priority that count in the user's mail, in order of precedence; null for all.
+    pub trusted_carriers: Option<Vec<String>>,
+    /// The most urgent class that the user's mail may have; null for any.
+    #[schema(minimum = 1, maximum = 5)]
+    pub priority_ceiling: Option<u8>,
+    /// Very-high messages an hour; null for any number.
+    #[schema(minimum = 1, maximum = 100_000)]
+    pub very_high_per_hour: Option<u32>,
+    /// How many of them are left now; null where they are not counted.
+    pub very_high_left: Option<u32>,
     /// When the user was made.
     pub created: String,
     /// When anything but the last login last changed.
@@ -168,12 +180,38 @@ pub struct UserInput {
     )]
     #[schema(nullable = false)]
     pub authorized_senders: Option<ItemsInput>,
+    /// The carriers of a priority that count in the user's mail: `MT-PRIORITY`, `X-SMTPAPI`, `X-Priority`,
+    /// `X-MSMail-Priority`, `Importance`, `Priority`. Null for all; none of them when empty.
+    #[serde(
+        default,
+        deserialize_with = "given_or_null",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schema(value_type = Option<ItemsInput>)]
+    pub trusted_carriers: Option<Option<ItemsInput>>,
+    /// The most urgent class that the user's mail may have, 1 (very high) to 5 (very low); null for any.
+    #[serde(
+        default,
+        deserialize_with = "given_or_null",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schema(value_type = Option<i64>, minimum = 1, maximum = 5)]
+    pub priority_ceiling: Option<Option<i64>>,
+    /// Very-high messages an hour, that many at once; null for any number.
+    #[serde(
+        default,
+        deserialize_with = "given_or_null",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schema(value_type = Option<i64>, minimum = 1, maximum = 100_000)]
+    pub very_high_per_hour: Option<Option<i64>>,
 }
 
 impl UserInput {
     /// As a new user, before it is checked.
     pub fn draft(self) -> UserDraft {
         UserDraft {
+            allowance: self.allowance(),
             name: self.name,
             list: self.list,
             active: self.active.unwrap_or(true),
@@ -190,8 +228,21 @@ impl UserInput {
         }
     }
 
+    /// What is said about urgency, before it is checked.
+    pub fn allowance(&self) -> AllowancePatch {
+        AllowancePatch {
+            trusted_carriers: self
+                .trusted_carriers
+                .clone()
+                .map(|items| items.map(|items| items.0)),
+            priority_ceiling: self.priority_ceiling,
+            very_high_per_hour: self.very_high_per_hour,
+        }
+    }
+
     fn patch(self) -> UserPatch {
         UserPatch {
+            allowance: self.allowance(),
             name: self.name,
             list: self.list,
             active: self.active,
@@ -239,7 +290,15 @@ impl UsersQuery {
     }
 }
 
-fn shown(user: &User, caller: &Caller) -> UserDocument {
+/// The carriers as documents name them.
+pub fn carrier_names(carriers: &[Carrier]) -> Vec<String> {
+    carriers
+        .iter()
+        .map(|carrier| carrier.name().to_owned())
+        .collect()
+}
+
+fn shown(user: &User, caller: &Caller, now: Timestamp) -> UserDocument {
     UserDocument {
         name: user.name.clone(),
         list: user.list.clone(),
@@ -248,6 +307,10 @@ fn shown(user: &User, caller: &Caller) -> UserDocument {
         note: caller.scope.covers(Scope::Admin).then(|| user.note.clone()),
         authorized_domains: user.rules.domains().to_vec(),
         authorized_senders: user.rules.sender_texts().collect(),
+        trusted_carriers: user.allowance.trusted_carriers().map(carrier_names),
+        priority_ceiling: user.allowance.ceiling().map(Class::number),
+        very_high_per_hour: user.allowance.very_high_per_hour(),
+        very_high_left: user.very_high_left(now),
         created: user.created.to_string(),
         changed: user.changed.to_string(),
         password_changed: user.password_changed.to_string(),
@@ -273,9 +336,10 @@ pub(super) async fn list(
         return Err(Problem::fields(vec![FieldError::new("list", text)]));
     }
     let page = api.directory.users(&filter, after.as_deref(), rows_max);
-    let users = page.users.iter().map(|user| shown(user, &caller)).collect();
+    let now = api.clock.now();
+    let users = page.users.iter().map(|user| shown(user, &caller, now));
     Ok(axum::Json(UsersDocument {
-        users,
+        users: users.collect(),
         cursor: page.next,
     }))
 }
@@ -310,7 +374,7 @@ pub(super) async fn add(
     });
     let location = format!("/api/v1/users/{}", within_path(&user.name));
     let document = NewUserDocument {
-        user: shown(&user, &caller),
+        user: shown(&user, &caller, api.clock.now()),
         password: password.as_str().to_owned(),
     };
     let headers = [(LOCATION, location), (CACHE_CONTROL, "no-store".to_owned())];
@@ -332,7 +396,7 @@ pub(super) async fn show(
         .directory
         .user(&name)
         .ok_or_else(|| no_such("user", &name))?;
-    Ok(axum::Json(shown(&user, &caller)))
+    Ok(axum::Json(shown(&user, &caller, api.clock.now())))
 }
 
 /// Changes a user; what is left out stays. In force at the next MAIL of every open session.
@@ -369,7 +433,7 @@ pub(super) async fn change(
         noted.list = Some(changed.after.list.clone());
         noted.changed = Some(differing(&changed.before, &changed.after));
     });
-    Ok(axum::Json(shown(&changed.after, &caller)))
+    Ok(axum::Json(shown(&changed.after, &caller, api.clock.now())))
 }
 
 /// The names of the fields in which they differ; of another name that name too.
@@ -388,6 +452,18 @@ fn differing(before: &User, after: &User) -> String {
         (
             SenderRules::SENDERS,
             before.rules.senders() != after.rules.senders(),
+        ),
+        (
+            Allowance::TRUSTED_CARRIERS,
+            before.allowance.trusted_carriers() != after.allowance.trusted_carriers(),
+        ),
+        (
+            Allowance::CEILING,
+            before.allowance.ceiling() != after.allowance.ceiling(),
+        ),
+        (
+            Allowance::VERY_HIGH_PER_HOUR,
+            before.allowance.very_high_per_hour() != after.allowance.very_high_per_hour(),
         ),
     ])
 }

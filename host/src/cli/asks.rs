@@ -8,10 +8,10 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::options::{
-    AdminCommand, ListCommand, ListFields, PluginCommand, QueuedMail, Remote, ScopeName,
-    TokenCommand, UserCommand, UserFields,
+    AdminCommand, ListCommand, ListFields, PluginCommand, Remote, ScopeName, TokenCommand,
 };
 use super::queue_options::{Change, Filter, QueueCommand, State};
+use super::user_options::{Limit, QueuedMail, UserCommand, UserFields};
 use crate::account::Items;
 use crate::admin::client::Ask;
 use crate::admin::items::ItemsInput;
@@ -258,7 +258,20 @@ fn user_input(fields: &UserFields) -> UserInput {
         note: fields.note.clone(),
         authorized_domains: items(&fields.domains),
         authorized_senders: items(&fields.senders),
+        trusted_carriers: fields.carriers.as_ref().map(|text| {
+            let some = !text.eq_ignore_ascii_case("all");
+            some.then(|| ItemsInput(Items::Text(text.clone())))
+        }),
+        priority_ceiling: fields.ceiling.map(limit),
+        very_high_per_hour: fields.very_high_per_hour.map(limit),
         ..UserInput::default()
+    }
+}
+
+fn limit(limit: Limit) -> Option<i64> {
+    match limit {
+        Limit::Unlimited => None,
+        Limit::To(number) => Some(number.into()),
     }
 }
 
@@ -322,6 +335,22 @@ mod tests {
     #[test]
     fn a_command_is_one_request() {
         let cases: &[(&[&str], &str)] = &[
+            (
+                &["user", "set", "x", "--carriers", "all", "--ceiling", "none"],
+                r#"PATCH /api/v1/users/x {"priority_ceiling":null,"trusted_carriers":null}"#,
+            ),
+            (
+                &[
+                    "user",
+                    "set",
+                    "x",
+                    "--carriers",
+                    "",
+                    "--very-high-per-hour",
+                    "9",
+                ],
+                r#"PATCH /api/v1/users/x {"trusted_carriers":"","very_high_per_hour":9}"#,
+            ),
             (&["list", "ls"], "GET /api/v1/lists"),
             (
                 &["list", "add", "ops", "--notify", "a@x.example;b@x.example"],

@@ -9,10 +9,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::account::{Items, ListDraft, SenderRules};
+use crate::account::{Allowance, Items, ListDraft, SenderRules};
 use crate::admin::items::ItemsInput;
 use crate::admin::lists::{ListDocument, ListInput};
-use crate::admin::users::{UserDocument, UserInput};
+use crate::admin::users::{UserDocument, UserInput, carrier_names};
+use crate::message::Class;
 
 /// Most lines that are told to be wrong; with more of them it is another kind of file.
 const PROBLEMS_SHOWN_MAX: usize = 100;
@@ -46,6 +47,12 @@ impl From<UserDocument> for Entry {
             note: user.note,
             authorized_domains: Some(ItemsInput(Items::List(user.authorized_domains))),
             authorized_senders: Some(ItemsInput(Items::List(user.authorized_senders))),
+            trusted_carriers: Some(
+                user.trusted_carriers
+                    .map(|carriers| ItemsInput(Items::List(carriers))),
+            ),
+            priority_ceiling: Some(user.priority_ceiling.map(i64::from)),
+            very_high_per_hour: Some(user.very_high_per_hour.map(i64::from)),
         })
     }
 }
@@ -228,6 +235,8 @@ fn checked_user(
         &senders.clone().unwrap_or_default(),
     )
     .map_err(said)?;
+    let allowance = user.allowance().check().map_err(said)?;
+    let allowance = Allowance::default().changed(allowance);
     let list = user.list.as_deref();
     let differs = [
         (
@@ -254,6 +263,21 @@ fn checked_user(
                 && !rules
                     .sender_texts()
                     .eq(there.authorized_senders.iter().cloned()),
+        ),
+        (
+            Allowance::TRUSTED_CARRIERS,
+            user.trusted_carriers.is_some()
+                && allowance.trusted_carriers().map(carrier_names) != there.trusted_carriers,
+        ),
+        (
+            Allowance::CEILING,
+            user.priority_ceiling.is_some()
+                && allowance.ceiling().map(Class::number) != there.priority_ceiling,
+        ),
+        (
+            Allowance::VERY_HIGH_PER_HOUR,
+            user.very_high_per_hour.is_some()
+                && allowance.very_high_per_hour() != there.very_high_per_hour,
         ),
     ];
     let fields: Vec<&'static str> = differs
@@ -293,6 +317,10 @@ mod tests {
             note: Some("n".to_owned()),
             authorized_domains: vec!["a.example".to_owned(), "b.example".to_owned()],
             authorized_senders: vec!["x@c.example".to_owned()],
+            trusted_carriers: Some(vec!["MT-PRIORITY".to_owned(), "X-Priority".to_owned()]),
+            priority_ceiling: Some(2),
+            very_high_per_hour: None,
+            very_high_left: None,
             created: String::new(),
             changed: String::new(),
             password_changed: String::new(),
@@ -329,7 +357,7 @@ mod tests {
         assert_eq!(deeds(&lines.join("\n")), Vec::<String>::new());
         assert_eq!(
             lines[1],
-            r#"{"user":{"name":"Shop","list":"default","active":true,"priority":3,"note":"n","authorized_domains":["a.example","b.example"],"authorized_senders":["x@c.example"]}}"#
+            r#"{"user":{"name":"Shop","list":"default","active":true,"priority":3,"note":"n","authorized_domains":["a.example","b.example"],"authorized_senders":["x@c.example"],"trusted_carriers":["MT-PRIORITY","X-Priority"],"priority_ceiling":2,"very_high_per_hour":null}}"#
         );
     }
 
@@ -354,6 +382,28 @@ mod tests {
             Vec::<String>::new(),
             "what is not named stays"
         );
+    }
+
+    #[test]
+    fn limits_of_urgency_are_compared_as_the_relay_keeps_them() {
+        for (fields, differs) in [
+            (r#""trusted_carriers":"x-priority; mt-priority""#, ""),
+            (r#""trusted_carriers":null"#, "trusted_carriers"),
+            (r#""trusted_carriers":[]"#, "trusted_carriers"),
+            (r#""priority_ceiling":2,"very_high_per_hour":null"#, ""),
+            (r#""priority_ceiling":null"#, "priority_ceiling"),
+            (
+                r#""priority_ceiling":3,"very_high_per_hour":5"#,
+                "priority_ceiling,very_high_per_hour",
+            ),
+        ] {
+            let deeds = deeds(&format!(r#"{{"user":{{"name":"shop",{fields}}}}}"#));
+            let expected = match differs {
+                "" => vec![],
+                differs => vec![format!("1: change user Shop {differs}")],
+            };
+            assert_eq!(deeds, expected, "{fields}");
+        }
     }
 
     #[test]
@@ -390,7 +440,7 @@ mod tests {
     fn every_bad_line_is_told_and_there_are_no_steps() {
         let text = r#"{"user":{"name":"good"}}
 {"user":{"name":"a","password":"secret"}}
-{"user":{"name":"b","priority":9,"authorized_domains":["nodomain@x"]}}
+{"user":{"name":"b","priority":9,"authorized_domains":["nodomain@x"],"priority_ceiling":0}}
 {"user":{"name":"c","list":"none"}}
 {"user":{}}
 {"user":{"name":"GOOD"}}
@@ -403,6 +453,7 @@ text
             "line 2: unknown field `password`",
             "line 3: priority: ",
             "line 3: authorized_domains: ",
+            "line 3: priority_ceiling: ",
             "line 4: list: there is no list named \"none\"",
             "line 5: name: is needed",
             "line 6: the user \"GOOD\" stands on line 1 already",

@@ -1,12 +1,13 @@
 //! The command line: what can be typed, and how it is read.
 //!
-//! The forms are a contract: scripts rely on them. `serve`, `check`, `route` and `sink` are carried out by
+//! The forms are a contract: scripts rely on them. `serve`, `check`, `route`, `sink` and `demo` are carried out by
 //! whoever assembles the relay, `restore` by [`restore`] where no relay runs; everything else is asked of
 //! the running relay over its admin API, by [`administer`].
 
 mod aside;
 mod asks;
 mod backup;
+mod demo;
 mod entries;
 mod options;
 mod print;
@@ -18,8 +19,10 @@ mod sink;
 mod tests;
 mod text;
 mod transfer;
+mod user_options;
 
 pub use backup::{BackupCommand, RestoreCommand, RestoreError, print_configuration, restore};
+pub use demo::{DemoCommand, demonstrate};
 pub use options::{Cli, Command, Remote};
 pub use remote::{Access, administer};
 pub use route::RouteCommand;

@@ -7,9 +7,10 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::backup;
-use super::options::{AdminCommand, ListCommand, PluginCommand, Remote, TokenCommand, UserCommand};
+use super::options::{AdminCommand, ListCommand, PluginCommand, Remote, TokenCommand};
 use super::queue_options::{Change, Filter, QueueCommand};
 use super::text::{Table, cut, deliveries, facts, items};
+use super::user_options::UserCommand;
 use crate::admin::Removed;
 use crate::admin::connection::{Certificate, Connection};
 use crate::admin::lists::{ListDocument, ListsDocument};
@@ -103,6 +104,9 @@ fn option(field: &str) -> Cow<'_, str> {
     let name = match field {
         "authorized_domains" => "domains",
         "authorized_senders" => "senders",
+        "trusted_carriers" => "carriers",
+        "priority_ceiling" => "ceiling",
+        "very_high_per_hour" => "very-high-per-hour",
         "notify" | "priority" | "note" | "list" | "scope" | "cursor" | "user" | "class"
         | "state" | "sender" | "recipient" | "domain" => field,
         _ => return printable(field),
@@ -187,6 +191,7 @@ fn user(user: &UserDocument) -> String {
         ("domains", items(&user.authorized_domains)),
         ("senders", items(&user.authorized_senders)),
     ];
+    lines.extend(limits(user));
     if let Some(note) = user.note.as_ref().filter(|note| !note.is_empty()) {
         lines.push(("note", note.clone()));
     }
@@ -204,6 +209,19 @@ fn user(user: &UserDocument) -> String {
     let mut text = facts(&lines);
     warn(&mut text, user.warning.as_deref());
     text
+}
+
+/// What bounds the urgency of a user's mail; nothing where nothing does.
+fn limits(user: &UserDocument) -> Vec<(&'static str, String)> {
+    let carriers = user.trusted_carriers.as_ref();
+    let carriers = carriers.map(|carriers| ("carriers", items(carriers)));
+    let ceiling = user.priority_ceiling;
+    let ceiling = ceiling.map(|number| ("ceiling", priority(number)));
+    let budget = user.very_high_per_hour.map(|per_hour| {
+        let left = user.very_high_left.unwrap_or_default();
+        ("very high", format!("{per_hour} an hour, {left} left"))
+    });
+    [carriers, ceiling, budget].into_iter().flatten().collect()
 }
 
 fn new_user(document: &NewUserDocument) -> String {

@@ -11,10 +11,11 @@ use zeroize::Zeroizing;
 
 use super::asks::{Plan, plan};
 use super::backup::{self, BackupCommand, SaveError};
-use super::options::{Remote, UserCommand};
+use super::options::Remote;
 use super::print;
 use super::queue_options::QueueCommand;
 use super::transfer;
+use super::user_options::UserCommand;
 use crate::admin::client::{Answer, Ask, Client, ClientError};
 use crate::admin::problem::Problem;
 use crate::admin::queue::{QueueChanged, QueuePage};

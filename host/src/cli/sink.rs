@@ -65,6 +65,7 @@ impl From<SinkCommand> for SinkOptions {
             print: !command.quiet,
             store: command.store,
             record: command.record,
+            watcher: None,
             bytes_per_second: command.bytes_per_second,
             misdeeds: misdeeds.collect(),
         }

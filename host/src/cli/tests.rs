@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 
 use clap::Parser as _;
 mod files;
+mod users;
 
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -152,74 +153,6 @@ async fn lists_are_managed_by_command() {
 }
 
 #[tokio::test]
-async fn users_are_managed_by_command() {
-    let running = Running::start().await;
-    let made = running
-        .out("user add --name app --domains a.example;*.b.example")
-        .await;
-    let password = made
-        .lines()
-        .nth(1)
-        .unwrap()
-        .strip_prefix("password  ")
-        .unwrap()
-        .to_owned();
-    assert_eq!(
-        made,
-        format!(
-            "name      app\n\
-             password  {password}\n\
-             It is shown this once and kept nowhere; `outpost user reset-password app` makes another.\n"
-        )
-    );
-    assert_eq!(
-        running.out("user show app").await,
-        "name          app\n\
-         list          default\n\
-         state         active\n\
-         priority      3 (normal)\n\
-         domains       *.b.example;a.example\n\
-         senders       none\n\
-         created       2023-11-14T22:13:20.123Z\n\
-         changed       2023-11-14T22:13:20.123Z\n\
-         password set  2023-11-14T22:13:20.123Z\n\
-         last login    never\n"
-    );
-    let reset = running.out("user reset-password app").await;
-    assert!(reset.starts_with("name      app\npassword  "), "{reset}");
-    assert!(!reset.contains(&password));
-    assert!(
-        running
-            .out("user disable app")
-            .await
-            .contains("state         disabled\n")
-    );
-    running
-        .out("user set app --priority 1 --domains ; --note hers")
-        .await;
-    let shown = running.out("user show app").await;
-    assert!(shown.contains("priority      1 (very high)\n"), "{shown}");
-    assert!(shown.contains("note          hers\n"), "{shown}");
-    assert!(
-        shown.contains("warning: this user may not send as anybody"),
-        "{shown}"
-    );
-    assert_eq!(
-        running.out("user ls").await,
-        "NAME  LIST     STATE     PRIORITY       MAY SEND AS\n\
-         app   default  disabled  1 (very high)  nobody\n"
-    );
-    assert!(
-        running
-            .out("user enable app")
-            .await
-            .contains("state         active\n")
-    );
-    assert_eq!(running.out("user rm app").await, "user app is removed\n");
-    assert_eq!(running.out("user ls").await, "no users\n");
-}
-
-#[tokio::test]
 async fn json_is_what_the_api_returns() {
     let running = Running::start().await;
     let made: Value =
@@ -245,26 +178,6 @@ async fn a_refusal_is_a_line_for_each_field() {
     let problem: Value = serde_json::from_str(&person.out).unwrap();
     assert_eq!(problem["status"], 404);
     assert_eq!(person.err, "there is no user named \"nobody\"\n");
-}
-
-#[tokio::test]
-async fn a_user_with_queued_mail_is_removed_with_a_choice() {
-    let running = Running::start().await;
-    running.out("user add --name app").await;
-    running
-        .surface
-        .queue("app", Class::Normal, &["x@b.example"])
-        .await;
-    let refused = running.err("user rm app").await;
-    assert_eq!(
-        refused,
-        "1 delivery of this user is queued: say what becomes of the mail with --queued deliver, \
-         --queued hold, --queued cancel\n"
-    );
-    assert_eq!(
-        running.out("user rm app --queued hold").await,
-        "user app is removed\nqueued mail: 1 delivery, held until released\n"
-    );
 }
 
 #[tokio::test]

@@ -3,8 +3,8 @@
 //! Everything else is handed a [`Timestamp`] or asks a [`Clock`]. Tests use one that they set, or
 //! one that goes as the runtime's timers go, which may be paused.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
@@ -19,7 +19,14 @@ pub struct Clock(Hands);
 enum Hands {
     System,
     Set(Arc<AtomicU64>),
-    Timers { at: Timestamp, since: Instant },
+    Timers(Arc<Mutex<Shown>>),
+}
+
+/// What a clock showed at a moment of the timers.
+#[derive(Clone, Copy, Debug)]
+struct Shown {
+    at: Timestamp,
+    since: Instant,
 }
 
 /// The time of day and the day of the week, somewhere.
@@ -45,10 +52,7 @@ impl Clock {
     /// A clock that shows `at` now and goes as the runtime's timers go: where those are paused, it
     /// stands still, and where they are advanced, it follows.
     pub fn with_timers(at: Timestamp) -> Self {
-        Self(Hands::Timers {
-            at,
-            since: Instant::now(),
-        })
+        Self(Hands::Timers(Arc::new(Mutex::new(Shown::now(at)))))
     }
 
     /// The time now.
@@ -57,7 +61,7 @@ impl Clock {
             Hands::System => Timestamp::from_unix_milliseconds(
                 u64::try_from(since_epoch().as_millis()).unwrap_or(u64::MAX),
             ),
-            Hands::Timers { at, since } => at.plus(since.elapsed()),
+            Hands::Timers(shown) => lock(shown).time(),
             Hands::Set(at) => Timestamp::from_unix_milliseconds(at.load(Ordering::Relaxed)),
         }
     }
@@ -86,12 +90,30 @@ impl Clock {
         }
     }
 
-    /// Sets a standing clock; others are not ours to set and stay as they are.
+    /// Sets a clock of tests, which stands or goes on from there; the machine's is not ours to set and stays as it
+    /// is.
     pub fn set(&self, at: Timestamp) {
-        if let Hands::Set(hands) = &self.0 {
-            hands.store(at.unix_milliseconds(), Ordering::Relaxed);
+        match &self.0 {
+            Hands::System => {}
+            Hands::Set(hands) => hands.store(at.unix_milliseconds(), Ordering::Relaxed),
+            Hands::Timers(shown) => *lock(shown) = Shown::now(at),
         }
     }
+}
+
+impl Shown {
+    fn now(at: Timestamp) -> Self {
+        let since = Instant::now();
+        Self { at, since }
+    }
+
+    fn time(self) -> Timestamp {
+        self.at.plus(self.since.elapsed())
+    }
+}
+
+fn lock(shown: &Mutex<Shown>) -> MutexGuard<'_, Shown> {
+    shown.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// How long the Unix epoch is ago, by the machine's clock; zero when it stands before it.
@@ -108,6 +130,18 @@ fn since_epoch() -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_that_goes_with_the_timers_can_be_set_and_goes_on() {
+        let at = Timestamp::from_unix_milliseconds;
+        let clock = Clock::with_timers(at(5_000));
+        let same = clock.clone();
+        tokio::time::sleep(Duration::from_millis(70)).await;
+        assert_eq!(clock.now(), at(5_070));
+        clock.set(at(1_000));
+        tokio::time::sleep(Duration::from_millis(70)).await;
+        assert_eq!(same.now(), at(1_070));
+    }
 
     #[test]
     fn a_standing_clock_stands_in_utc() {

@@ -5,7 +5,7 @@
 use tempfile::TempDir;
 
 use super::*;
-use crate::account::{ListDraft, ListPatch, UserDraft, UserPatch};
+use crate::account::{AllowancePatch, ListDraft, ListPatch, UserDraft, UserPatch};
 
 const THEN: Timestamp = Timestamp::from_unix_milliseconds(1_000);
 const NOW: Timestamp = Timestamp::from_unix_milliseconds(2_000);
@@ -89,6 +89,9 @@ contract! {
     pages_hold_each_user_once_in_order,
     pages_hold_what_passes_the_filter,
     logins_are_written_with_the_next_change_and_at_the_end,
+    very_high_messages_are_spent_once_and_stay_spent,
+    very_high_messages_are_not_had_twice_by_many_who_ask_at_once,
+    a_row_of_the_first_version_is_read_and_changed,
     tokens_are_known_by_their_secret_until_removed,
     the_last_admin_token_stays_whoever_asks_at_once,
     a_token_is_replaced_in_any_case_and_beyond_the_limit,
@@ -173,6 +176,11 @@ async fn everything_survives_a_restart(medium: Medium) {
         note: String::from("the printer\non floor 2"),
         authorized_domains: "*.bücher.example;a.example".into(),
         authorized_senders: "X@b.example".into(),
+        allowance: AllowancePatch {
+            trusted_carriers: Some(Some("MT-PRIORITY;Importance".into())),
+            priority_ceiling: Some(Some(2)),
+            very_high_per_hour: Some(Some(7)),
+        },
         ..named("Printer-2")
     };
     let user = create(&directory, draft).await.unwrap();
@@ -589,6 +597,120 @@ async fn logins_are_written_with_the_next_change_and_at_the_end(medium: Medium) 
     directory.note_login("bob", THEN);
     let directory = medium.reopen(directory).await;
     assert_eq!(directory.user("bob").unwrap().last_login, Some(later));
+}
+
+/// A user with so many very-high messages an hour.
+fn counted(name: &str, per_hour: i64) -> UserDraft {
+    UserDraft {
+        allowance: AllowancePatch {
+            very_high_per_hour: Some(Some(per_hour)),
+            ..AllowancePatch::default()
+        },
+        ..named(name)
+    }
+}
+
+async fn very_high_messages_are_spent_once_and_stay_spent(medium: Medium) {
+    let directory = medium.open();
+    let bob = create(&directory, counted("Bob", 2)).await.unwrap();
+    assert!(directory.spend_very_high("bob", NOW).await.unwrap());
+    let directory = medium.reopen(directory).await;
+    let seen = directory.user("bob").unwrap();
+    assert_eq!(seen.very_high_left(NOW), Some(1));
+    assert_eq!(
+        (seen.changed, seen.credential_epoch),
+        (bob.changed, bob.credential_epoch)
+    );
+    let renamed = UserPatch {
+        name: Some(String::from("alice")),
+        ..UserPatch::default()
+    };
+    change(&directory, "bob", renamed).await.unwrap();
+    assert!(directory.spend_very_high("alice", NOW).await.unwrap());
+    let directory = medium.reopen(directory).await;
+    assert!(!directory.spend_very_high("alice", NOW).await.unwrap());
+    let later = NOW.plus(std::time::Duration::from_secs(1_800));
+    assert!(directory.spend_very_high("alice", later).await.unwrap());
+    assert!(!directory.spend_very_high("alice", later).await.unwrap());
+    let given = directory.give_back_very_high("alice", later, later).await;
+    given.unwrap();
+    let directory = medium.reopen(directory).await;
+    assert_eq!(
+        directory.user("alice").unwrap().very_high_left(later),
+        Some(1)
+    );
+    assert_eq!(
+        refusal(directory.spend_very_high("bob", NOW).await),
+        "there is no user named \"bob\""
+    );
+    // Who is gone meanwhile needs nothing back.
+    let given = directory.give_back_very_high("bob", NOW, NOW).await;
+    given.unwrap();
+    assert_eq!(directory.population("default").users, 1);
+}
+
+async fn very_high_messages_are_not_had_twice_by_many_who_ask_at_once(medium: Medium) {
+    let directory = medium.open();
+    create(&directory, counted("bob", 7)).await.unwrap();
+    create(&directory, counted("alice", 1)).await.unwrap();
+    let mut tasks = tokio::task::JoinSet::new();
+    for n in 0..200 {
+        let directory = directory.clone();
+        let name = if n % 2 == 0 { "bob" } else { "alice" };
+        tasks.spawn(async move { (name, directory.spend_very_high(name, NOW).await.unwrap()) });
+    }
+    let spent: Vec<&str> = tasks
+        .join_all()
+        .await
+        .into_iter()
+        .filter_map(|(name, is_spent)| is_spent.then_some(name))
+        .collect();
+    let of = |name: &str| spent.iter().filter(|spent| **spent == name).count();
+    assert_eq!((of("bob"), of("alice")), (7, 1));
+    let directory = medium.reopen(directory).await;
+    assert_eq!(directory.user("bob").unwrap().very_high_left(NOW), Some(0));
+}
+
+#[tokio::test]
+async fn very_high_messages_that_cannot_be_written_are_not_had() {
+    let rows = MemoryRows::default();
+    let directory = Directory::on_memory(rows.clone(), THEN).unwrap();
+    create(&directory, counted("bob", 1)).await.unwrap();
+    create(&directory, counted("spent", 1)).await.unwrap();
+    create(&directory, named("free")).await.unwrap();
+    assert!(directory.spend_very_high("spent", NOW).await.unwrap());
+    rows.set_failing(true);
+    refusal(directory.spend_very_high("bob", NOW).await);
+    assert_eq!(directory.user("bob").unwrap().very_high_left(NOW), Some(1));
+    // What needs no write is answered all the same.
+    assert!(directory.spend_very_high("free", NOW).await.unwrap());
+    assert!(!directory.spend_very_high("spent", NOW).await.unwrap());
+    rows.set_failing(false);
+    assert!(directory.spend_very_high("bob", NOW).await.unwrap());
+}
+
+async fn a_row_of_the_first_version_is_read_and_changed(medium: Medium) {
+    let directory = medium.open();
+    create(&directory, named("bob")).await.unwrap();
+    directory.close().await.unwrap();
+    drop(directory);
+    // As an earlier release has written it, without what the second version has behind the first.
+    let first = b"\x01\x03bob\x07default\x01\x03\0\0\0\x02$h\x01\xe8\x07\xe8\x07\xe8\x07\0";
+    medium.put(Kind::User, "bob", first);
+    let directory = medium.open();
+    let bob = directory.user("bob").unwrap();
+    assert_eq!(bob.allowance, crate::account::Allowance::default());
+    let patch = UserPatch {
+        allowance: AllowancePatch {
+            very_high_per_hour: Some(Some(5)),
+            ..AllowancePatch::default()
+        },
+        ..UserPatch::default()
+    };
+    let after = change(&directory, "bob", patch).await.unwrap().after;
+    assert_eq!((after.created, after.very_high_left(NOW)), (THEN, Some(5)));
+    let directory = medium.reopen(directory).await;
+    assert_eq!(directory.user("bob"), Some(after));
 }
 
 async fn tokens_are_known_by_their_secret_until_removed(medium: Medium) {

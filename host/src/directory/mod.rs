@@ -213,6 +213,49 @@ impl Directory {
         }
     }
 
+    /// Spends one of the very-high messages that a user has by the hour; false when none is left. Where they are not
+    /// counted, and where none is left, nothing is written and nobody waits. A message that is spent is on stable
+    /// storage when this returns, and is spent once, however many ask at the same time.
+    ///
+    /// # Errors
+    /// [`DirectoryError::Unknown`], [`DirectoryError::NoRoom`], [`DirectoryError::Unavailable`].
+    pub async fn spend_very_high(
+        &self,
+        name: &str,
+        now: Timestamp,
+    ) -> Result<bool, DirectoryError> {
+        let user = self.user(name);
+        let user = user.ok_or_else(|| state::unknown("user", name))?;
+        match user.very_high_left(now) {
+            None => return Ok(true),
+            Some(0) => return Ok(false),
+            Some(_) => {}
+        }
+        let name = name.to_owned();
+        self.writer
+            .write(move |edit| edit.spend_very_high(&name, now))
+            .await
+    }
+
+    /// Gives back a very-high message that was spent at `taken` and did not come to be.
+    ///
+    /// # Errors
+    /// [`DirectoryError::NoRoom`], [`DirectoryError::Unavailable`]: it stays spent, and comes back with time.
+    pub async fn give_back_very_high(
+        &self,
+        name: &str,
+        taken: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), DirectoryError> {
+        let name = name.to_owned();
+        self.writer
+            .write(move |edit| {
+                edit.give_back_very_high(&name, taken, now);
+                Ok(())
+            })
+            .await
+    }
+
     /// The list of that name, without regard to case.
     pub fn list(&self, name: &str) -> Option<Arc<List>> {
         self.snapshot.load().lists.get(name).cloned()

@@ -14,10 +14,17 @@ use zeroize::Zeroizing;
 use super::state::Secrets;
 use super::tokens::KeptToken;
 use super::{Kind, OpenError, Row};
-use crate::account::{FieldProblem, Items, List, PasswordHash, Scope, SenderRules, Token, User};
+use crate::account::{
+    Allowance, AllowancePatch, FieldProblem, Items, List, PasswordHash, Scope, SenderRules, Spent,
+    Token, User,
+};
 use crate::message::{Class, Timestamp};
 
-/// The only version so far, of every kind.
+/// The version of a user's row that this release writes. It reads every one before. 2: behind what a user has
+/// always had stands [`SecondUserRow`].
+const USER_VERSION: u8 = 2;
+
+/// The only version so far of every other kind.
 const VERSION: u8 = 1;
 
 #[derive(Serialize, Deserialize)]
@@ -35,6 +42,17 @@ struct UserRow {
     changed: u64,
     password_changed: u64,
     last_login: Option<u64>,
+}
+
+/// What the second version of a user's row has behind the first.
+#[derive(Default, Serialize, Deserialize)]
+struct SecondUserRow {
+    /// By name.
+    trusted_carriers: Option<Vec<String>>,
+    ceiling: Option<u8>,
+    very_high_per_hour: Option<u32>,
+    spent: u64,
+    spent_at: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -71,7 +89,7 @@ pub(super) enum Decoded {
 }
 
 pub(super) fn of_user(user: &User) -> Vec<u8> {
-    encode(&UserRow {
+    let first = UserRow {
         name: user.name.clone(),
         list: user.list.clone(),
         active: user.active,
@@ -85,7 +103,19 @@ pub(super) fn of_user(user: &User) -> Vec<u8> {
         changed: user.changed.unix_milliseconds(),
         password_changed: user.password_changed.unix_milliseconds(),
         last_login: user.last_login.map(Timestamp::unix_milliseconds),
-    })
+    };
+    let allowance = &user.allowance;
+    let second = SecondUserRow {
+        trusted_carriers: allowance.trusted_carriers().map(|carriers| {
+            let names = carriers.iter().map(|carrier| carrier.name().to_owned());
+            names.collect()
+        }),
+        ceiling: allowance.ceiling().map(Class::number),
+        very_high_per_hour: allowance.very_high_per_hour(),
+        spent: user.spent.parts,
+        spent_at: user.spent.at.unix_milliseconds(),
+    };
+    encode_as(USER_VERSION, &(first, second))
 }
 
 pub(super) fn of_list(list: &List) -> Vec<u8> {
@@ -137,14 +167,22 @@ pub(super) fn decode(row: &Row) -> Result<Decoded, OpenError> {
 
 fn read(row: &Row) -> Result<Decoded, String> {
     let (version, fields) = row.octets.split_first().ok_or("it is empty")?;
-    if *version != VERSION {
+    let known = match row.kind {
+        Kind::User => USER_VERSION,
+        Kind::List | Kind::Token | Kind::Secrets => VERSION,
+    };
+    if !(1..=known).contains(version) {
         return Err(format!(
-            "it has version {version}, and this relay reads version {VERSION}"
+            "it has version {version}, and this relay reads up to version {known}"
         ));
     }
     let (decoded, name) = match row.kind {
         Kind::User => {
-            let user = user(fields_of(fields)?)?;
+            let (first, second) = match version {
+                1 => (fields_of(fields)?, SecondUserRow::default()),
+                _ => fields_of(fields)?,
+            };
+            let user = user(first, second)?;
             let name = user.name.clone();
             (Decoded::User(user), name)
         }
@@ -172,9 +210,13 @@ fn read(row: &Row) -> Result<Decoded, String> {
     Ok(decoded)
 }
 
-fn user(row: UserRow) -> Result<User, String> {
+fn user(row: UserRow, second: SecondUserRow) -> Result<User, String> {
     let rules = SenderRules::parse(&Items::List(row.domains), &Items::List(row.senders))
         .map_err(|problems| all(&problems))?;
+    let spent = Spent {
+        parts: second.spent,
+        at: Timestamp::from_unix_milliseconds(second.spent_at),
+    };
     Ok(User {
         name: row.name,
         list: row.list,
@@ -182,6 +224,8 @@ fn user(row: UserRow) -> Result<User, String> {
         priority: Class::from_number(row.priority).ok_or("its priority is not one of 1 to 5")?,
         note: row.note,
         rules,
+        allowance: allowance(second)?,
+        spent,
         password_hash: PasswordHash::new(row.password_hash),
         credential_epoch: row.credential_epoch,
         created: Timestamp::from_unix_milliseconds(row.created),
@@ -189,6 +233,16 @@ fn user(row: UserRow) -> Result<User, String> {
         password_changed: Timestamp::from_unix_milliseconds(row.password_changed),
         last_login: row.last_login.map(Timestamp::from_unix_milliseconds),
     })
+}
+
+fn allowance(row: SecondUserRow) -> Result<Allowance, String> {
+    let patch = AllowancePatch {
+        trusted_carriers: row.trusted_carriers.map(|names| Some(Items::List(names))),
+        priority_ceiling: row.ceiling.map(|number| Some(number.into())),
+        very_high_per_hour: row.very_high_per_hour.map(|number| Some(number.into())),
+    };
+    let change = patch.check().map_err(|problems| all(&problems))?;
+    Ok(Allowance::default().changed(change))
 }
 
 fn list(row: ListRow) -> List {
@@ -233,7 +287,11 @@ const fn scope_number(scope: Scope) -> u8 {
 }
 
 fn encode(row: &impl Serialize) -> Vec<u8> {
-    postcard::to_extend(row, vec![VERSION]).expect("a vector takes whatever is written to it")
+    encode_as(VERSION, row)
+}
+
+fn encode_as(version: u8, row: &impl Serialize) -> Vec<u8> {
+    postcard::to_extend(row, vec![version]).expect("a vector takes whatever is written to it")
 }
 
 /// The fields, all of them: octets that are left over are damage too.
@@ -264,6 +322,11 @@ mod tests {
             note: String::from("n"),
             authorized_domains: "*.bücher.example;a.example".into(),
             authorized_senders: "\"a@b\"@c.example;x@a.example".into(),
+            allowance: AllowancePatch {
+                trusted_carriers: Some(Some("X-Priority;MT-PRIORITY".into())),
+                priority_ceiling: Some(Some(2)),
+                very_high_per_hour: Some(Some(300)),
+            },
             ..UserDraft::default()
         };
         let hash = PasswordHash::new(String::from("$h"));
@@ -271,6 +334,16 @@ mod tests {
         let user = User::new(String::from("Bob"), draft.check().unwrap(), hash, 300, at);
         User {
             last_login: Some(at),
+            spent: Spent { parts: 5, at },
+            ..user
+        }
+    }
+
+    /// Of which there is nothing in the first version.
+    fn without_the_second(user: User) -> User {
+        User {
+            allowance: Allowance::default(),
+            spent: Spent::default(),
             ..user
         }
     }
@@ -297,20 +370,40 @@ mod tests {
 
     /// What relays have on their disks. A change here needs a new version octet and a reader for
     /// the old rows.
+    const FIRST: &str = "<3>Bob<4>News<0><2><1>n<2><23>*.xn--bcher-kva.example<9>a.example\
+         <2><15>\"a@b\"@c.example<11>x@a.example<2>$h<172><2><232><7><232><7><232><7><1><232><7>";
+
+    fn shown(octets: &[u8]) -> String {
+        let text = octets.iter().map(|octet| match octet {
+            0x20..=0x7e => char::from(*octet).to_string(),
+            _ => format!("<{octet}>"),
+        });
+        text.collect()
+    }
+
     #[test]
-    fn version_1_of_a_user_is_stored_like_this() {
-        let text: Vec<String> = of_user(&user())
-            .iter()
-            .map(|octet| match octet {
-                0x20..=0x7e => char::from(*octet).to_string(),
-                _ => format!("<{octet}>"),
-            })
-            .collect();
+    fn version_2_of_a_user_is_stored_like_this() {
+        let second = "<1><2><11>MT-PRIORITY<10>X-Priority<1><2><1><172><2><5><232><7>";
+        assert_eq!(shown(&of_user(&user())), format!("<2>{FIRST}{second}"));
+        let nothing = without_the_second(user());
         assert_eq!(
-            text.concat(),
-            "<1><3>Bob<4>News<0><2><1>n<2><23>*.xn--bcher-kva.example<9>a.example\
-             <2><15>\"a@b\"@c.example<11>x@a.example<2>$h<172><2><232><7><232><7><232><7><1><232><7>"
+            shown(&of_user(&nothing)),
+            format!("<2>{FIRST}<0><0><0><0><0>")
         );
+    }
+
+    #[test]
+    fn version_1_of_a_user_is_read_and_allows_everything() {
+        let mut octets = of_user(&without_the_second(user()));
+        octets.truncate(octets.len() - 5);
+        octets[0] = 1;
+        assert_eq!(shown(&octets), format!("<1>{FIRST}"));
+        let Ok(Decoded::User(read)) = decode(&row(Kind::User, "bob", octets.clone())) else {
+            panic!("not a user");
+        };
+        assert_eq!(read, without_the_second(user()));
+        octets.extend([0; 5]);
+        assert!(problem(&row(Kind::User, "bob", octets)).ends_with("5 octets are left over"));
     }
 
     #[test]
@@ -371,8 +464,9 @@ mod tests {
         assert_eq!(
             damaged(vec![9, 1, 2]),
             "the user bob in the directory is damaged: \
-             it has version 9, and this relay reads version 1"
+             it has version 9, and this relay reads up to version 2"
         );
+        assert!(damaged(vec![0, 1]).contains("it has version 0"));
         for length in 1..whole.len() {
             assert!(
                 damaged(whole[..length].to_vec()).starts_with("the user bob"),
@@ -387,6 +481,10 @@ mod tests {
         let mut no_class = whole.clone();
         no_class[11] = 6;
         assert!(damaged(no_class).ends_with("its priority is not one of 1 to 5"));
+        let mut no_carrier = whole.clone();
+        let at = whole.windows(3).position(|three| three == b"MT-").unwrap();
+        no_carrier[at] = b'N';
+        assert!(damaged(no_carrier).contains("\"NT-PRIORITY\" is not a carrier of a priority"));
         // Any octet may be any other: an error or another user, never a panic.
         for (index, octet) in (0..whole.len()).flat_map(|i| (0..=255).map(move |o| (i, o))) {
             let mut octets = whole.clone();

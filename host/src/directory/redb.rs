@@ -36,8 +36,9 @@ const TABLES: [(Kind, Table); 4] = [
 ];
 
 /// The form of the whole file, in a table of its own. The rows have versions of their own; this one also covers what an
-/// older release would not look at.
-const FORM: u8 = 1;
+/// older release would not look at. 2: rows of users say how urgent their mail may be, which an older release would
+/// take for damage.
+const FORM: u8 = 2;
 
 const FORM_TABLE: Table = Table::new("form");
 
@@ -379,7 +380,7 @@ mod tests {
             let refused = RedbRows::open(&path).err().unwrap();
             assert_eq!(
                 refused.to_string(),
-                "written by a newer release (form 2, this release knows up to 1)"
+                "written by a newer release (form 3, this release knows up to 2)"
             );
         }
     }

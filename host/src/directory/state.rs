@@ -15,8 +15,8 @@ use super::{
     BoxError, Changed, DirectoryError, Kind, OpenError, Row, RowChange, Rows, UserFilter, UserPage,
 };
 use crate::account::{
-    DEFAULT_LIST, FieldProblem, List, ListChange, ListDraft, NewList, NewUser, PasswordHash, User,
-    UserChange, generated_user_name, same_name,
+    DEFAULT_LIST, FieldProblem, List, ListChange, ListDraft, NewList, NewUser, PasswordHash, Spent,
+    User, UserChange, generated_user_name, same_name,
 };
 use crate::message::Timestamp;
 
@@ -310,6 +310,38 @@ impl Edit {
                 });
             }
         }
+    }
+
+    /// Spends one of the very-high messages that a user has; false when none is left. Nothing is written for one
+    /// whose messages are not counted.
+    pub(super) fn spend_very_high(
+        &mut self,
+        name: &str,
+        now: Timestamp,
+    ) -> Result<bool, DirectoryError> {
+        let user = self.known_user(name)?;
+        let Some(per_hour) = user.allowance.very_high_per_hour() else {
+            return Ok(true);
+        };
+        let spent = user.spent.with_one_more(per_hour, now);
+        Ok(spent.map(|spent| self.put_spent(&user, spent)).is_some())
+    }
+
+    /// Gives back what was spent at `taken`; nobody who is gone, renamed or not counted any more needs it.
+    pub(super) fn give_back_very_high(&mut self, name: &str, taken: Timestamp, now: Timestamp) {
+        if let Some(user) = self.state.users.get(name).cloned()
+            && let Some(per_hour) = user.allowance.very_high_per_hour()
+        {
+            self.put_spent(&user, user.spent.without_one(taken, per_hour, now));
+        }
+    }
+
+    fn put_spent(&mut self, user: &User, spent: Spent) {
+        self.take_user(user);
+        self.put_user(User {
+            spent,
+            ..user.clone()
+        });
     }
 
     pub(super) fn create_list(

@@ -194,6 +194,7 @@ async fn both_families(
 ) -> Result<Vec<IpAddr>, Problem> {
     let (mut ipv4, mut ipv6) = (pin!(ipv4), pin!(ipv6));
     let (ipv4, ipv6) = tokio::select! {
+        biased;
         ipv4 = &mut ipv4 => {
             let ipv6 = beside(&ipv4, ipv6).await;
             (ipv4, ipv6)

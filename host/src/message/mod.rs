@@ -35,4 +35,4 @@ pub use route::{
 };
 pub use share::{ClassRule, ClassShares, Turns, WEIGHT_MAX, kept_for_very_high};
 pub use time::Timestamp;
-pub use trail::{Event, TrailEntry};
+pub use trail::{Demotion, Event, TrailEntry};

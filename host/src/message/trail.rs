@@ -17,6 +17,31 @@ pub struct TrailEntry {
     pub event: Event,
 }
 
+/// Which limit of an account makes a message less urgent than policy components said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Demotion {
+    /// It is more urgent than the account's mail may be.
+    Ceiling,
+    /// The account has no very-high messages left for now.
+    Budget,
+    /// The account's very-high messages could not be counted.
+    Uncounted,
+}
+
+impl Demotion {
+    /// All of them.
+    pub const ALL: [Demotion; 3] = [Demotion::Ceiling, Demotion::Budget, Demotion::Uncounted];
+
+    /// `ceiling`, `budget` or `uncounted`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Demotion::Ceiling => "ceiling",
+            Demotion::Budget => "budget",
+            Demotion::Uncounted => "uncounted",
+        }
+    }
+}
+
 /// What can happen to a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -108,6 +133,20 @@ pub enum Event {
         action: String,
         /// By whom: the name of the token.
         by: String,
+    },
+    /// A carrier of a priority did not count, since the user is not trusted with it.
+    UntrustedPriority {
+        /// The carrier, such as `X-Priority`.
+        carrier: String,
+    },
+    /// It was accepted in a less urgent class than policy components said.
+    Demoted {
+        /// What they said.
+        from: Class,
+        /// The class that it got.
+        to: Class,
+        /// Why.
+        reason: Demotion,
     },
     /// It is not to be sent before a time, as its sender asked.
     Scheduled {

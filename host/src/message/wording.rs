@@ -11,8 +11,8 @@ use std::time::Duration;
 use outpost_smtp::{Reply, ReversePath};
 
 use super::{
-    Class, Delivery, DeliveryState, Event, Message, Origin, PauseEnd, RemoteHost, Timestamp,
-    TlsParameters, TrailEntry,
+    Class, Delivery, DeliveryState, Demotion, Event, Message, Origin, PauseEnd, RemoteHost,
+    Timestamp, TlsParameters, TrailEntry,
 };
 
 /// The text with everything replaced that could steer a terminal or turn the reading direction.
@@ -245,6 +245,24 @@ impl fmt::Display for Event {
                 }
                 write!(f, "{} by {}", printable(action), printable(by))
             }
+            Event::UntrustedPriority { carrier } => {
+                write!(f, "{} does not count for this user", printable(carrier))
+            }
+            Event::Demoted { from, to, reason } => {
+                let (from, to) = (class_text(*from), class_text(*to));
+                match reason {
+                    Demotion::Ceiling => {
+                        write!(f, "class {from} is above the ceiling of this user")
+                    }
+                    Demotion::Budget => {
+                        f.write_str("this user has no very-high messages left for now")
+                    }
+                    Demotion::Uncounted => {
+                        f.write_str("the very-high messages of this user could not be counted")
+                    }
+                }?;
+                write!(f, ": class {to} is used")
+            }
             Event::Scheduled { until, carrier } => write!(
                 f,
                 "waits for its time: not to be sent before {until}, as {} asks",
@@ -333,263 +351,4 @@ fn took_text(took: Duration) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::message::{DeliveryId, MessageId, NextHop};
-
-    const AT: Timestamp = Timestamp::from_unix_milliseconds(1_700_000_000_123);
-
-    fn delivery() -> Delivery {
-        Delivery {
-            id: DeliveryId {
-                message: MessageId::from_bits(0),
-                number: 0,
-            },
-            next_hop: NextHop::Domain("b.example".to_owned()),
-            recipients: vec![0, 1],
-            attempts: 0,
-            due: AT,
-            sequence: 0,
-            state: DeliveryState::Waiting,
-            delay_reported: false,
-            lateness_reported: false,
-            last_reply: String::new(),
-        }
-    }
-
-    #[test]
-    fn every_event_reads_as_one_line() {
-        let lane = || NextHop::Smarthost("127.0.0.1:2500".to_owned());
-        let host = || RemoteHost {
-            name: "mx1.b.example".to_owned(),
-            address: "192.0.2.1".parse().unwrap(),
-            port: 25,
-            tls: Some(TlsParameters {
-                version: "TLSv1.3".into(),
-                cipher: "TLS13_AES_256_GCM_SHA384".into(),
-            }),
-            dsn: true,
-            deliver_by: false,
-        };
-        let cases = [
-            (
-                Event::Decided {
-                    component: "authorized-senders".into(),
-                    digest: "3f2a91b0c4d5e6f7".into(),
-                    question: "sender".into(),
-                    answer: "permit".into(),
-                    reasons: vec![
-                        ("domain".into(), "a.example".into()),
-                        ("listed".into(), String::new()),
-                    ],
-                    took: Duration::from_micros(212),
-                },
-                "authorized-senders (3f2a91b0c4d5) was asked about the sender and said permit in 212 µs: \
-                 domain (a.example); listed",
-            ),
-            (
-                Event::Accepted {
-                    class: Class::VeryHigh,
-                },
-                "accepted in class 1 (very high)",
-            ),
-            (
-                Event::MalformedPriority {
-                    carrier: "X-Priority".into(),
-                },
-                "X-Priority is malformed and did not count",
-            ),
-            (
-                Event::Attempted {
-                    next_hop: lane(),
-                    host: Some(host()),
-                    took: Duration::from_millis(1_250),
-                    recipients: vec![
-                        (
-                            "x@b.example".into(),
-                            "delivered",
-                            Reply::new(250, (2, 0, 0), "queued as 1"),
-                        ),
-                        (
-                            "y@b.example".into(),
-                            "deferred",
-                            Reply::new(450, (4, 7, 1), "come\nback"),
-                        ),
-                    ],
-                    unknown: false,
-                },
-                "attempt to smarthost 127.0.0.1:2500 at mx1.b.example [192.0.2.1]:25, \
-                 TLSv1.3 TLS13_AES_256_GCM_SHA384, took 1.2 s: \
-                 x@b.example delivered (250 2.0.0 queued as 1); y@b.example deferred (450 4.7.1 come back)",
-            ),
-            (
-                Event::Attempted {
-                    next_hop: lane(),
-                    host: None,
-                    took: Duration::from_millis(20),
-                    recipients: Vec::new(),
-                    unknown: true,
-                },
-                "attempt to smarthost 127.0.0.1:2500, no host could be reached, took 20.0 ms; the connection \
-                 broke after the final dot, so a later attempt may deliver twice",
-            ),
-            (
-                Event::Deferred {
-                    next_hop: lane(),
-                    until: AT,
-                },
-                "deferred: smarthost 127.0.0.1:2500 is tried again at 2023-11-14T22:13:20.123Z",
-            ),
-            (
-                Event::Paused {
-                    next_hop: lane(),
-                    cause: MessageId::from_bits(0),
-                    times: 1,
-                    took: Duration::from_millis(12_340),
-                    end: PauseEnd::Resumed,
-                },
-                "sending to smarthost 127.0.0.1:2500 was paused for 12.3 s while very-high message \
-                 00000000000000000000000000 was sent, and went on at the same octet",
-            ),
-            (
-                Event::Paused {
-                    next_hop: lane(),
-                    cause: MessageId::from_bits(0),
-                    times: 31,
-                    took: Duration::from_millis(60_000),
-                    end: PauseEnd::Ceiling,
-                },
-                "sending to smarthost 127.0.0.1:2500 was paused 31 more times, for 60.0 s in all, the last time \
-                 while very-high message 00000000000000000000000000 was sent, and went on: it had been paused for \
-                 as long as a send may be",
-            ),
-            (
-                Event::Interrupted { next_hop: lane() },
-                "the relay had ended without being told to, perhaps in the middle of an attempt: smarthost 127.0.0.1:2500 may get it twice",
-            ),
-            (
-                Event::Expired { next_hop: lane() },
-                "expired: smarthost 127.0.0.1:2500 did not take it within the time allowed",
-            ),
-            (
-                Event::Reported {
-                    report: "failure",
-                    id: MessageId::from_bits(0),
-                },
-                "a failure report was written to the sender: message 00000000000000000000000000",
-            ),
-            (
-                Event::Operated {
-                    action: "held".into(),
-                    by: "admin".into(),
-                },
-                "held by admin",
-            ),
-            (
-                Event::Operated {
-                    action: "class 2".into(),
-                    by: "admin".into(),
-                },
-                "moved to class 2 by admin",
-            ),
-            (
-                Event::Scheduled {
-                    until: AT,
-                    carrier: "HOLDFOR".into(),
-                },
-                "waits for its time: not to be sent before 2023-11-14T22:13:20.123Z, as HOLDFOR asks",
-            ),
-            (
-                Event::MalformedSchedule {
-                    carrier: "X-SMTPAPI".into(),
-                },
-                "the schedule of X-SMTPAPI is malformed and did not count",
-            ),
-            (
-                Event::Overruled {
-                    carrier: "X-Priority".into(),
-                    asked: "class 5 (very low)".into(),
-                    by: "MT-PRIORITY".into(),
-                },
-                "X-Priority asks for class 5 (very low), and MT-PRIORITY comes before it",
-            ),
-            (
-                Event::Late {
-                    next_hop: lane(),
-                    is_returned: true,
-                },
-                "late: smarthost 127.0.0.1:2500 did not take it by the time that its sender gave; \
-                 its recipients bounced",
-            ),
-            (
-                Event::Late {
-                    next_hop: lane(),
-                    is_returned: false,
-                },
-                "late: smarthost 127.0.0.1:2500 did not take it by the time that its sender gave; \
-                 its sender is told, and it is tried on",
-            ),
-        ];
-        for (event, line) in cases {
-            assert_eq!(event.to_string(), line);
-        }
-    }
-
-    #[test]
-    fn a_standing_says_why() {
-        let later = AT.plus(Duration::from_secs(60));
-        let cases = [
-            (delivery(), Activity::Active, "being delivered now"),
-            (delivery(), Activity::Resting, "due, waits for its turn"),
-            (
-                Delivery {
-                    state: DeliveryState::Held,
-                    ..delivery()
-                },
-                Activity::Resting,
-                "held by an operator, goes on when it is released",
-            ),
-            (
-                Delivery {
-                    due: later,
-                    ..delivery()
-                },
-                Activity::Resting,
-                "waits for its time, 2023-11-14T22:14:20.123Z",
-            ),
-            (
-                Delivery {
-                    due: later,
-                    attempts: 1,
-                    last_reply: "450 4.7.1 later".into(),
-                    ..delivery()
-                },
-                Activity::Resting,
-                "deferred after 1 attempt, tried again at 2023-11-14T22:14:20.123Z; last reply: 450 4.7.1 later",
-            ),
-        ];
-        for (delivery, activity, text) in cases {
-            assert_eq!(
-                standing(&delivery, activity, AT),
-                format!("2 recipients to b.example: {text}")
-            );
-        }
-    }
-
-    #[test]
-    fn what_a_peer_said_cannot_steer_a_terminal() {
-        let entry = TrailEntry {
-            at: AT,
-            event: Event::MalformedPriority {
-                carrier: "\u{1b}[2J\r\n\u{202e}X".into(),
-            },
-        };
-        assert_eq!(
-            entry.to_string(),
-            "2023-11-14T22:13:20.123Z  \u{fffd}[2J\u{fffd}\u{fffd}\u{fffd}X is malformed and did not count"
-        );
-        let reply = Reply::new(550, (5, 1, 1), "\u{1b}[2Jgone\r\u{202e}");
-        let text = reply_text(&reply);
-        assert!(!text.contains(['\u{1b}', '\r', '\u{202e}']), "{text}");
-    }
-}
+mod tests;

@@ -66,6 +66,8 @@ use self::slots::Slots;
 use self::ticker::Ticker;
 use self::turns::Turns;
 use crate::clock::Clock;
+#[cfg(test)]
+use crate::policy::Facts;
 use crate::telemetry::Registry;
 
 pub use self::breaker::{BreakerState, BreakerStatus};
@@ -89,6 +91,8 @@ pub struct Plugins {
     chain: ArcSwap<Vec<Arc<Component>>>,
     /// One replacement at a time.
     replacing: Mutex<()>,
+    #[cfg(test)]
+    stand_in: Option<StandIn>,
 }
 
 /// What all components share: made once, at the start.
@@ -105,6 +109,14 @@ struct Workshop {
     turns: Arc<Turns>,
     clock: Clock,
     metrics: Metrics,
+}
+
+/// Answers in the place of components, for tests of others that ask a million times.
+#[cfg(test)]
+#[derive(Clone, Copy)]
+pub(crate) struct StandIn {
+    pub sender: fn(&Facts) -> Authorization,
+    pub priority: fn(&Facts) -> Urgency,
 }
 
 impl Plugins {
@@ -131,12 +143,36 @@ impl Plugins {
             workshop,
             chain: ArcSwap::from_pointee(chain),
             replacing: Mutex::new(()),
+            #[cfg(test)]
+            stand_in: None,
         }))
+    }
+
+    /// No components, and somebody who answers for them.
+    #[cfg(test)]
+    pub(crate) async fn standing_in(stand_in: StandIn) -> Arc<Self> {
+        let settings = Settings {
+            chain: Vec::new(),
+            cache_dir: None,
+            pool: PoolSettings {
+                instances: 1,
+                ..PoolSettings::default()
+            },
+        };
+        let clock = Clock::system();
+        let loaded = Self::load(settings, clock, &mut Registry::default()).await;
+        let mut plugins = loaded.unwrap_or_else(|problems| panic!("{problems:?}"));
+        let own = Arc::get_mut(&mut plugins).expect("nobody else has it yet");
+        own.stand_in = Some(stand_in);
+        plugins
     }
 
     /// Begins a transaction, which sees the chain of this moment to its end.
     pub fn begin(&self) -> Transaction {
-        Transaction::new(Arc::clone(&self.workshop), self.chain.load_full())
+        let begun = Transaction::new(Arc::clone(&self.workshop), self.chain.load_full());
+        #[cfg(test)]
+        let begun = begun.with_stand_in(self.stand_in);
+        begun
     }
 
     /// What is known about each component of the chain, in its order.

@@ -26,6 +26,8 @@ pub struct Transaction {
     seats: Vec<Option<Seat>>,
     /// With the place in the chain of who left them, in the chain's order.
     notes: Vec<(usize, Attribute)>,
+    #[cfg(test)]
+    stand_in: Option<super::StandIn>,
 }
 
 /// What the chain says about a sender.
@@ -61,11 +63,23 @@ impl Transaction {
             chain,
             seats,
             notes: Vec::new(),
+            #[cfg(test)]
+            stand_in: None,
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn with_stand_in(mut self, stand_in: Option<super::StandIn>) -> Self {
+        self.stand_in = stand_in;
+        self
     }
 
     /// Whether the user may send as this sender: asked at MAIL, and again when the header is known.
     pub async fn authorize(&mut self, facts: &Arc<Facts>) -> Authorization {
+        #[cfg(test)]
+        if let Some(stand_in) = self.stand_in {
+            return (stand_in.sender)(facts);
+        }
         let chain = Arc::clone(&self.chain);
         let mut vote = SenderVote::default();
         let mut records = Vec::with_capacity(chain.len());
@@ -107,6 +121,10 @@ impl Transaction {
 
     /// How urgent the message is: asked once, when the header is known.
     pub async fn place(&mut self, facts: &Arc<Facts>) -> Urgency {
+        #[cfg(test)]
+        if let Some(stand_in) = self.stand_in {
+            return (stand_in.priority)(facts);
+        }
         let chain = Arc::clone(&self.chain);
         let mut vote = PriorityVote::new(facts.user_priority());
         let mut records = Vec::with_capacity(chain.len());

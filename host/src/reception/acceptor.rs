@@ -1,10 +1,11 @@
 //! Accepting connections on every listening socket, and letting them end at a shutdown.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use outpost_smtp::server::{Security, Session};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
@@ -54,13 +55,14 @@ pub fn accept(reception: &Arc<Reception>, listeners: Vec<Listener>) -> Acceptor 
     let (sender, ending) = watch::channel(Ending::Nobody);
     let tasks = TaskTracker::new();
     for listener in listeners {
-        let port = Port {
+        let door = Door {
             reception: Arc::clone(reception),
             tasks: tasks.clone(),
             ending: ending.clone(),
-            listener,
+            port: listener.address.port(),
+            implicit_tls: listener.implicit_tls,
         };
-        tasks.spawn(port.run());
+        tasks.spawn(Port { door, listener }.run());
     }
     tasks.close();
     Acceptor {
@@ -70,10 +72,26 @@ pub fn accept(reception: &Arc<Reception>, listeners: Vec<Listener>) -> Acceptor 
 }
 
 impl Acceptor {
+    /// Serves a client that is connected by something else than a socket, on a port in clear.
+    #[cfg(test)]
+    pub(crate) fn serve<S>(&self, reception: &Arc<Reception>, stream: S, client: SocketAddr)
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let door = Door {
+            reception: Arc::clone(reception),
+            tasks: self.tasks.clone(),
+            ending: self.ending.subscribe(),
+            port: 587,
+            implicit_tls: false,
+        };
+        door.begin(stream, client);
+    }
+
     /// Stops accepting, closes idle sessions with 421, lets transactions end. After `grace` those
     /// that are left are closed with 421 as well. Returns when the last connection has ended, or a
     /// few seconds after the grace, when those left are dropped.
-    pub async fn drain(self, grace: Duration) -> Drained {
+    pub async fn drain(&self, grace: Duration) -> Drained {
         self.ending.send_replace(Ending::Idle);
         if timeout(grace, self.tasks.wait()).await.is_ok() {
             return Drained::InTime;
@@ -88,10 +106,17 @@ impl Acceptor {
 
 /// One listening socket at work.
 struct Port {
+    door: Door,
+    listener: Listener,
+}
+
+/// Where clients of one port come in.
+struct Door {
     reception: Arc<Reception>,
     tasks: TaskTracker,
     ending: watch::Receiver<Ending>,
-    listener: Listener,
+    port: u16,
+    implicit_tls: bool,
 }
 
 impl Port {
@@ -99,7 +124,7 @@ impl Port {
         loop {
             let accepted = tokio::select! {
                 accepted = self.listener.socket.accept() => accepted,
-                _ = self.ending.wait_for(|ending| *ending > Ending::Nobody) => return,
+                _ = self.door.ending.wait_for(|ending| *ending > Ending::Nobody) => return,
             };
             match accepted {
                 Ok((stream, mut client)) => {
@@ -107,21 +132,26 @@ impl Port {
                     client.set_ip(client.ip().to_canonical());
                     // Replies are written whole; waiting for more to send would only delay them.
                     let _ = stream.set_nodelay(true);
-                    self.begin(stream, client);
+                    self.door.begin(stream, client);
                 }
                 Err(error) => {
-                    tracing::warn!(port = self.listener.address.port(), %error, "cannot accept a connection");
+                    tracing::warn!(port = self.door.port, %error, "cannot accept a connection");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
         }
     }
+}
 
-    fn begin(&self, stream: TcpStream, client: std::net::SocketAddr) {
+impl Door {
+    fn begin<S>(&self, stream: S, client: SocketAddr)
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
         let reception = Arc::clone(&self.reception);
         reception.metrics.connected.inc();
         let place = reception.connections.admit(client.ip());
-        let implicit_tls = self.listener.implicit_tls;
+        let implicit_tls = self.implicit_tls;
         let (place, session) = match place {
             Ok(place) => {
                 let security = if implicit_tls {
@@ -146,7 +176,7 @@ impl Port {
         };
         let whom = connection::Client {
             address: client,
-            listener_port: self.listener.address.port(),
+            listener_port: self.port,
             implicit_tls,
         };
         let ending = self.ending.clone();

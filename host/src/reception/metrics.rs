@@ -1,5 +1,6 @@
 //! Figures of reception.
 
+use crate::message::{Class, Demotion};
 use crate::telemetry::{Counter, EncodeLabelSet, Family, Gauge, Registry};
 
 /// What reception counts.
@@ -16,7 +17,9 @@ pub struct Metrics {
     /// Logins by result.
     pub(super) logins: Family<LoginLabels, Counter>,
     /// Messages accepted, by class.
-    pub(super) accepted: Family<ClassLabels, Counter>,
+    accepted: Family<ClassLabels, Counter>,
+    /// Those that a limit of their account made less urgent, by the limit.
+    demoted: Family<DemotionLabels, Counter>,
     /// Transactions refused, by the step that refused them.
     pub(super) refused: Family<RefusalLabels, Counter>,
 }
@@ -35,6 +38,12 @@ pub(super) struct LoginLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct ClassLabels {
     pub(super) class: u8,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct DemotionLabels {
+    /// `ceiling`, `budget` or `uncounted`.
+    pub(super) reason: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -77,11 +86,32 @@ impl Metrics {
             metrics.accepted.clone(),
         );
         registry.register(
+            "demoted",
+            "Messages accepted that a limit of their account made less urgent, by the limit",
+            metrics.demoted.clone(),
+        );
+        registry.register(
             "refused",
             "Transactions refused, by step and reason",
             metrics.refused.clone(),
         );
         metrics
+    }
+
+    pub(super) fn accepted(&self, class: Class) {
+        let class = class.number();
+        self.accepted.get_or_create(&ClassLabels { class }).inc();
+    }
+
+    pub(super) fn demoted(&self, reason: Demotion) {
+        let reason = reason.name();
+        self.demoted.get_or_create(&DemotionLabels { reason }).inc();
+    }
+
+    #[cfg(test)]
+    pub(super) fn demoted_by(&self, reason: Demotion) -> u64 {
+        let reason = reason.name();
+        self.demoted.get_or_create(&DemotionLabels { reason }).get()
     }
 
     pub(super) fn refused(&self, step: &'static str, reason: &'static str) {

@@ -2,10 +2,11 @@
 //!
 //! The protocol is the core's (`outpost_smtp`); who may do what is the components' answer. Here is
 //! what stands between: the driver that moves octets and keeps deadlines (`connection`), the
-//! answers to what the core asks (`dialogue`), the content on its way to the spool (`content`), and
-//! the notification that a refused sender raises (`refusal`). Reception never waits for delivery.
+//! answers to what the core asks (`dialogue`), the content on its way to the spool (`content`), what an
+//! account allows of urgency (`allowance`), and the notification that a refused sender raises (`refusal`). Reception never waits for delivery.
 
 mod acceptor;
+mod allowance;
 mod connection;
 mod content;
 mod dialogue;
@@ -76,6 +77,9 @@ impl Default for Settings {
     }
 }
 
+/// A good source of random numbers; none when the system has none to give.
+pub type Random = dyn Fn() -> Option<u128> + Send + Sync;
+
 /// What reception works with.
 pub struct Reception {
     /// Its own settings.
@@ -105,6 +109,8 @@ pub struct Reception {
     pub notifier: Arc<Notifier>,
     /// The time.
     pub clock: Clock,
+    /// Random numbers, for the ids of messages.
+    pub random: Arc<Random>,
     /// Figures.
     pub metrics: Metrics,
 }

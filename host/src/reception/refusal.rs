@@ -18,14 +18,19 @@ use tokio::time::Instant;
 
 use self::bursts::{Bursts, Telling};
 use self::notice::Notice;
+use super::Reception;
 use crate::account::List;
 use crate::clock::Clock;
 use crate::directory::Directory;
 use crate::message::{
     Address, Class, Envelope, Event, Message, MessageId, Origin, Priorities, Recipient, Routes,
-    Source, TrailEntry,
+    Source, Submission, TrailEntry,
 };
+use crate::policy::Reason;
 use crate::spool::{NewDelivery, NewMessage, Spool, SpoolError};
+
+/// Senders that one line of the log names, and reasons.
+const SHOWN_MAX: usize = 20;
 
 /// A sender that the components refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +42,47 @@ pub(super) struct RefusedSender {
     pub senders: Vec<Address>,
     /// Why, in the components' words.
     pub reasons: Vec<String>,
+}
+
+/// Tells the operator that a sender was refused, in the log and by a notification.
+pub(super) fn raise(
+    reception: &Reception,
+    submission: &Submission,
+    senders: Vec<Address>,
+    reasons: &[Reason],
+) {
+    let reasons: Vec<String> = reasons
+        .iter()
+        .map(|reason| format!("{}: {}", reason.rule(), reason.detail()))
+        .collect();
+    let now = reception.clock.now();
+    if let Some(left_out) = reception
+        .spared
+        .refused_senders
+        .admits(&submission.user, now)
+    {
+        let shown: Vec<String> = senders
+            .iter()
+            .take(SHOWN_MAX)
+            .map(Address::to_string)
+            .collect();
+        tracing::info!(
+            user = %submission.user,
+            client = %submission.client.ip(),
+            sender = shown.join(", "),
+            senders = senders.len(),
+            reasons = reasons[..reasons.len().min(SHOWN_MAX)].join("; "),
+            left_out,
+            "sender refused"
+        );
+    }
+    reception.notifier.raise(RefusedSender {
+        list: submission.list.clone(),
+        user: submission.user.clone(),
+        client: submission.client.ip(),
+        senders,
+        reasons,
+    });
 }
 
 /// How refusals become notifications.
@@ -120,6 +166,7 @@ impl Notifier {
             }
             match next {
                 Some(next) => tokio::select! {
+                    biased;
                     () = tokio::time::sleep_until(next) => {}
                     () = self.raised.notified() => {}
                 },

@@ -8,7 +8,8 @@ use std::time::Duration;
 use outpost_smtp::Reply;
 
 use crate::message::header::{AuthorProblem, HeaderProblem};
-use crate::message::{AddressProblem, Class, MessageId};
+use crate::message::wording::class_text;
+use crate::message::{AddressProblem, Class, Demotion, MessageId};
 
 pub(super) fn too_many_connections() -> Reply {
     Reply::new(
@@ -119,6 +120,35 @@ pub(super) fn queued(id: MessageId, class: Class, mt_priority: Option<i8>) -> Re
     }
 }
 
+/// Queued in a class that a limit of the account gave it. Whoever asked by MT-PRIORITY for another one reads first
+/// what it is now, in the numbers of that parameter (RFC 6710, X.3.6).
+pub(super) fn queued_below(id: MessageId, class: Class, reason: Demotion, is_asked: bool) -> Reply {
+    let why = match reason {
+        Demotion::Ceiling => "your account may use no class above it",
+        Demotion::Budget => "your account has no very-high messages left for now",
+        Demotion::Uncounted => "very-high messages of your account cannot be counted right now",
+    };
+    let queued = format!("Queued as {id} in class {}: {why}", class_text(class));
+    if is_asked {
+        let used = mt_priority(class);
+        Reply::new(
+            250,
+            (2, 3, 6),
+            format!("{used} is the priority that counts. {queued}"),
+        )
+    } else {
+        Reply::new(250, (2, 0, 0), queued)
+    }
+}
+
+/// The most urgent MT-PRIORITY of a class.
+fn mt_priority(class: Class) -> i8 {
+    (-9..=9)
+        .rev()
+        .find(|value| Class::from_mt_priority(*value) == Some(class))
+        .unwrap_or_default()
+}
+
 pub(super) fn held_too_long(longest: Duration) -> Reply {
     let text = match longest.as_secs() {
         0 => {
@@ -137,4 +167,45 @@ fn sentence(problem: impl Display) -> String {
     let mut letters = text.chars();
     let first = letters.next().map(|first| first.to_ascii_uppercase());
     first.into_iter().chain(letters).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reply_says_which_class_was_used_and_by_the_parameter_in_its_numbers() {
+        let id = MessageId::from_bits(0);
+        let reply = |class, reason, is_asked| queued_below(id, class, reason, is_asked).to_string();
+        for (class, reason, said) in [
+            (
+                Class::High,
+                Demotion::Budget,
+                "in class 2 (high): your account has no very-high messages left for now",
+            ),
+            (
+                Class::Low,
+                Demotion::Ceiling,
+                "in class 4 (low): your account may use no class above it",
+            ),
+            (
+                Class::High,
+                Demotion::Uncounted,
+                "in class 2 (high): very-high messages of your account cannot be counted right now",
+            ),
+        ] {
+            let said = format!("Queued as {id} {said}");
+            assert_eq!(reply(class, reason, false), format!("250 2.0.0 {said}"));
+            let used = if class == Class::High { 3 } else { -1 };
+            assert_eq!(
+                reply(class, reason, true),
+                format!("250 2.3.6 {used} is the priority that counts. {said}")
+            );
+        }
+        assert_eq!(
+            Class::ALL.map(mt_priority),
+            [9, 3, 0, -1, -4],
+            "the most urgent of each class"
+        );
+    }
 }

@@ -20,6 +20,8 @@ pub struct Spared {
     pub(super) refused_logins: Sparing,
     /// Contents that there was no room for, as they were about to come.
     pub(super) no_room: Sparing,
+    /// Very-high messages that could not be counted.
+    pub(super) uncounted: Sparing,
     /// Senders that a user may not send as: nobody hides behind the lines of another.
     pub(super) refused_senders: SparingByUser,
 }

@@ -3,6 +3,7 @@
 //! Directory and spool are in memory, the components are the ones that ship. Deadlines are shown
 //! on paused time; what waits for a password is not, since a hash is computed on a thread of its own.
 
+mod allowance;
 mod endings;
 mod logs;
 mod room;

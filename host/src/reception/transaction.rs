@@ -10,10 +10,10 @@ use outpost_smtp::{
     ForwardPath, MailParameters, Mailbox, Notify, Orcpt, RcptParameters, Reply, ReversePath,
 };
 
+use super::allowance::{Allowed, Asked};
 use super::content::{self, Received, Receiving, Refusal};
 use super::dialogue::Login;
-use super::metrics::ClassLabels;
-use super::refusal::RefusedSender;
+use super::refusal::raise;
 use super::shares::{Share, octets_of};
 use super::stated::stated;
 use super::timing::{Timing, held_until, timing};
@@ -21,7 +21,7 @@ use super::trail::trail;
 use super::{Reception, replies, trace};
 use crate::account::User;
 use crate::message::header::{
-    Authors, Fields, Requested, requested_priorities, subject, tunnelled,
+    Authors, Carrier, Fields, Requested, requested_priorities, subject, tunnelled,
 };
 use crate::message::{
     Address, Class, Envelope, Message, MessageId, Origin, Priorities, Recipient, Source,
@@ -30,16 +30,13 @@ use crate::message::{
 use crate::plugin;
 use crate::policy::{
     AccountFacts, DecisionRecord, EnvelopeFacts, Facts, HeaderFacts, HeaderField, PlacementRuling,
-    Reason, RequestedPriority, SenderRuling, SessionFacts,
+    RequestedPriority, SenderRuling, SessionFacts,
 };
 use crate::spool::{self, Intake, NewDelivery, NewMessage};
 
 /// Received fields that a message may have before it is taken to go round in circles
 /// (RFC 5321 §6.3 asks for a limit of at least 100).
 const HOPS_MAX: usize = 100;
-
-/// Senders that one line of the log names, and reasons.
-const SHOWN_MAX: usize = 20;
 
 /// A mail transaction.
 pub(super) struct Transaction {
@@ -100,8 +97,9 @@ impl Transaction {
         };
         let account = account_facts(&user, login);
         let begun = reception.clock.now();
-        let id = new_id(begun)?;
+        let id = new_id(&reception)?;
         let requested = parameters.mt_priority.map(Requested::by_mail);
+        let requested = requested.filter(|asked| user.allowance.trusts(asked.carrier));
         let facts = Arc::new(Facts::at_mail(
             id,
             session,
@@ -260,17 +258,7 @@ impl Transaction {
     /// stable storage before this returns.
     pub(super) async fn finish(mut self) -> Answer {
         match self.accept().await {
-            Ok(class) => {
-                self.reception
-                    .metrics
-                    .accepted
-                    .get_or_create(&ClassLabels {
-                        class: class.number(),
-                    })
-                    .inc();
-                let asked = self.parameters.mt_priority;
-                Answer::AcceptWith(replies::queued(self.id, class, asked))
-            }
+            Ok(reply) => Answer::AcceptWith(reply),
             Err((reason, reply)) => {
                 self.refused(reason, &reply);
                 Answer::Refuse(reply)
@@ -295,7 +283,7 @@ impl Transaction {
         );
     }
 
-    async fn accept(&mut self) -> Result<Class, Refusal> {
+    async fn accept(&mut self) -> Result<Reply, Refusal> {
         let receiving = self
             .receiving
             .take()
@@ -317,21 +305,25 @@ impl Transaction {
             // RFC 6758 §3.1: as if MAIL had said it.
             self.parameters.mt_priority = tunnelled(&fields);
         }
-        self.authorize_authors(&fields, &requested, intake.octets())
+        let asked = Asked::of(requested, &self.user.allowance);
+        self.authorize_authors(&fields, &asked.counted, intake.octets())
             .await?;
         let timing = self.timing(&fields).map_err(|reply| ("schedule", reply))?;
-        let placed = self.place().await?;
+        let (placed, deliver_within) = self.place().await?;
+        let allowed = Allowed::of(&self.reception, &self.user, placed).await;
         self.parameters.smtputf8 &= self.is_international(&header);
-        let message = self.message(
+        let mut message = self.message(
             &fields,
-            &requested,
+            &asked,
+            &allowed,
             timing,
-            placed,
             intake.octets(),
             eight_bit,
         );
-        self.enqueue(message, intake).await?;
-        Ok(placed.0)
+        let released = message.message.released();
+        message.message.deliver_until = deliver_within.map(|within| released.plus(within));
+        self.enqueue(message, intake, &allowed).await?;
+        Ok(allowed.accepted(&self.reception, self.id, &asked))
     }
 
     /// Whether the message needs SMTPUTF8 (RFC 6531 §3.5): not for its body, and a client that declares it
@@ -407,9 +399,9 @@ impl Transaction {
     fn message(
         &mut self,
         fields: &Fields<'_>,
-        requested: &[Requested],
+        asked: &Asked,
+        allowed: &Allowed,
         timing: Timing,
-        (class, deliver_within): (Class, Option<Duration>),
         content_octets: u64,
         eight_bit: bool,
     ) -> NewMessage {
@@ -421,7 +413,11 @@ impl Transaction {
             smtputf8: self.parameters.smtputf8,
             ret: self.parameters.ret,
             envid: self.parameters.envid.clone(),
-            mt_priority: self.parameters.mt_priority,
+            // Who is not trusted with it has not said it.
+            mt_priority: self
+                .parameters
+                .mt_priority
+                .filter(|_| self.user.allowance.trusts(Carrier::MtPriority.name())),
             deliver_by: timing.deliver_by,
         };
         let source = Source {
@@ -441,18 +437,18 @@ impl Transaction {
         let records = std::mem::take(&mut self.records);
         NewMessage {
             deliveries: deliveries.collect(),
-            trail: trail(records, requested, timing.events, class, now),
+            trail: trail(records, asked, allowed, timing.events, now),
             message: Message {
                 id: self.id,
                 origin: Origin::Submission(self.submission.clone()),
                 envelope,
-                class,
+                class: allowed.class,
                 priorities: Priorities {
                     user: self.user.priority,
-                    message: requested.iter().find_map(|requested| requested.class),
+                    message: asked.counted.iter().find_map(|asked| asked.class),
                 },
                 accepted: now,
-                deliver_until: deliver_within.map(|within| from.plus(within)),
+                deliver_until: None,
                 scheduled: timing.scheduled,
                 content_octets,
                 eight_bit,
@@ -466,12 +462,16 @@ impl Transaction {
         &mut self,
         message: NewMessage,
         intake: Box<dyn Intake>,
+        allowed: &Allowed,
     ) -> Result<(), Refusal> {
         let (class, octets) = (message.message.class, message.message.content_octets);
         let sender = wording::sender(&message.message.envelope.reverse_path);
         self.policy.prepare_others();
         let stored = self.reception.spool.enqueue(message, intake).await;
-        stored.map_err(|error| ("room", content::refusal(&error)))?;
+        if let Err(error) = stored {
+            allowed.unused(&self.reception, &self.user, &error).await;
+            return Err(("room", content::refusal(&error)));
+        }
         tracing::info!(
             message_id = %self.id,
             user = %self.submission.user,
@@ -523,52 +523,7 @@ fn requested_fact(requested: &Requested) -> RequestedPriority {
     }
 }
 
-/// Tells the operator that a sender was refused, in the log and by a notification.
-fn raise(
-    reception: &Reception,
-    submission: &Submission,
-    senders: Vec<Address>,
-    reasons: &[Reason],
-) {
-    let reasons: Vec<String> = reasons
-        .iter()
-        .map(|reason| format!("{}: {}", reason.rule(), reason.detail()))
-        .collect();
-    let now = reception.clock.now();
-    if let Some(left_out) = reception
-        .spared
-        .refused_senders
-        .admits(&submission.user, now)
-    {
-        let shown: Vec<String> = senders
-            .iter()
-            .take(SHOWN_MAX)
-            .map(Address::to_string)
-            .collect();
-        tracing::info!(
-            user = %submission.user,
-            client = %submission.client.ip(),
-            sender = shown.join(", "),
-            senders = senders.len(),
-            reasons = reasons[..reasons.len().min(SHOWN_MAX)].join("; "),
-            left_out,
-            "sender refused"
-        );
-    }
-    reception.notifier.raise(RefusedSender {
-        list: submission.list.clone(),
-        user: submission.user.clone(),
-        client: submission.client.ip(),
-        senders,
-        reasons,
-    });
-}
-
-fn new_id(at: Timestamp) -> Result<MessageId, Reply> {
-    let mut random = [0; 16];
-    getrandom::fill(&mut random).map_err(|error| {
-        tracing::error!(%error, "the system gives no random numbers");
-        replies::try_again()
-    })?;
-    Ok(MessageId::new(at, u128::from_ne_bytes(random)))
+fn new_id(reception: &Reception) -> Result<MessageId, Reply> {
+    let random = (reception.random)().ok_or_else(replies::try_again)?;
+    Ok(MessageId::new(reception.clock.now(), random))
 }

@@ -16,11 +16,14 @@ mod readings;
 mod reload;
 mod secrets;
 mod signals;
+#[cfg(test)]
+mod simulation;
 mod start;
 mod supervisor;
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +35,7 @@ use self::deliver::Along;
 use self::reload::Reloader;
 use crate::admin::{NotReloaded, Readiness, Reload as _, Reloaded};
 use crate::config::{Config, MISTAKES_SHOWN_MAX, Mistake};
+use crate::delivery::UnderWay;
 use crate::directory::Directory;
 use crate::message::wording::printable;
 use crate::reception::{self, Drained};
@@ -83,6 +87,9 @@ const ADMIN_WITHIN: Duration = Duration::from_secs(3);
 /// A relay that has been started: its ports are open.
 pub struct Relay {
     config: Config,
+    /// Where mail is submitted, and where it is administered.
+    submission: Vec<SocketAddr>,
+    admin_address: SocketAddr,
     acceptor: reception::Acceptor,
     admin: JoinHandle<()>,
     queue: JoinHandle<()>,
@@ -108,6 +115,21 @@ impl Relay {
     /// How many ports are open for submission, in a few words for a list of services.
     pub fn status(&self) -> &str {
         &self.status
+    }
+
+    /// Where mail is submitted.
+    pub fn submission(&self) -> &[SocketAddr] {
+        &self.submission
+    }
+
+    /// Where the admin surface is.
+    pub fn admin(&self) -> SocketAddr {
+        self.admin_address
+    }
+
+    /// The sends that are under way, and which of them are paused.
+    pub fn under_way(&self) -> Vec<UnderWay> {
+        self.along.gate().under_way()
     }
 
     /// Reads the configuration again and puts it into force, whole or not at all; the log says which. No

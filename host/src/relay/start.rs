@@ -29,7 +29,7 @@ use crate::dns::Resolver;
 use crate::message::Routes;
 use crate::net::{self, Bound, Listener, Passed, Unbound, Unused};
 use crate::plugin::Plugins;
-use crate::queue::{self, Queue};
+use crate::queue::{self, Deliver, Queue};
 use crate::reception::{self, Connections, NotificationSettings, Notifier, Reception, Shares};
 use crate::spool::{self, Spool};
 use crate::telemetry::Registry;
@@ -46,15 +46,16 @@ struct Doors {
 }
 
 /// What everything else is built on.
-struct Foundation {
-    clock: Clock,
-    registry: Registry,
-    directory: Directory,
-    authenticator: Authenticator,
-    plugins: Arc<Plugins>,
-    spool: Arc<dyn Spool>,
-    tls: tls::Server,
-    routes: Arc<ArcSwap<Routes>>,
+pub(super) struct Foundation {
+    pub clock: Clock,
+    pub random: Arc<reception::Random>,
+    pub registry: Registry,
+    pub directory: Directory,
+    pub authenticator: Authenticator,
+    pub plugins: Arc<Plugins>,
+    pub spool: Arc<dyn Spool>,
+    pub tls: tls::Server,
+    pub routes: Arc<ArcSwap<Routes>>,
 }
 
 impl Relay {
@@ -93,7 +94,7 @@ impl Relay {
         };
         let along = Along::new(way, gate);
         let stop_queue = CancellationToken::new();
-        let queue = foundation.queue(&config, &along);
+        let queue = foundation.queue(&config, Arc::<Along>::clone(&along));
         let (rules, impatience) = (queue.rules(), queue.impatience());
         let queue = tokio::spawn(queue.run(stop_queue.clone().cancelled_owned()));
         let notifier = foundation.notifier(&config);
@@ -119,13 +120,15 @@ impl Relay {
             many => format!("serving as {} on {many} sockets", config.hostname),
         };
 
+        let listening = |listener: &Listener| listener.address;
+        let submission: Vec<_> = doors.listeners.iter().map(listening).collect();
+        let admin_address = doors.admin.address();
         let readiness = Readiness::default();
         let stop_admin = CancellationToken::new();
         let (spool, directory) = (Arc::clone(&foundation.spool), foundation.directory.clone());
         let connection = connection_facts(&config, &doors.listeners);
         let connection = Arc::new(ArcSwap::from_pointee(connection));
         let backup = backup_sources(&config);
-        let listeners = doors.listeners.iter();
         let reloader = Arc::new(Reloader {
             in_force: Arc::new(Mutex::new(config.clone())),
             parts: Arc::new(Parts {
@@ -138,7 +141,7 @@ impl Relay {
                 rules,
                 connection: Arc::clone(&connection),
                 backup: backup.clone(),
-                listening: listeners.map(|listener| listener.address).collect(),
+                listening: submission.clone(),
                 files_max,
                 files: Files::default(),
             }),
@@ -156,6 +159,8 @@ impl Relay {
         tracing::info!(hostname = %config.hostname, version = env!("CARGO_PKG_VERSION"), "started");
         Ok(Relay {
             config,
+            submission,
+            admin_address,
             acceptor,
             admin,
             queue,
@@ -295,6 +300,7 @@ impl Foundation {
         let tls = tls::Server::new(&config.tls).map_err(StartError::one)?;
         Ok(Foundation {
             clock,
+            random: Arc::new(random),
             registry,
             directory,
             authenticator,
@@ -310,22 +316,24 @@ impl Foundation {
         !users.users.is_empty()
     }
 
-    fn queue(&mut self, config: &Config, along: &Arc<Along>) -> Queue {
+    pub(super) fn queue(&mut self, config: &Config, deliver: Arc<dyn Deliver>) -> Queue {
+        let random = Arc::clone(&self.random);
         let metrics = queue::Metrics::default();
         metrics.register(&mut self.registry);
         Queue::new(queue::Parts {
             settings: config.queue.clone(),
             hostname: config.hostname.clone(),
             spool: Arc::clone(&self.spool),
-            deliver: Arc::<Along>::clone(along),
+            deliver,
             next_hop: next_hops(&self.routes),
-            random: Box::new(random),
+            // Ids and jitter will do with what there is.
+            random: Box::new(move || random().unwrap_or_else(|| u128::from(std::process::id()))),
             clock: self.clock.clone(),
             metrics,
         })
     }
 
-    fn notifier(&self, config: &Config) -> Arc<Notifier> {
+    pub(super) fn notifier(&self, config: &Config) -> Arc<Notifier> {
         Notifier::new(
             NotificationSettings::new(config.hostname.clone()),
             self.directory.clone(),
@@ -335,7 +343,7 @@ impl Foundation {
         )
     }
 
-    fn reception(
+    pub(super) fn reception(
         &mut self,
         config: &Config,
         settings: reception::Settings,
@@ -355,6 +363,7 @@ impl Foundation {
             routes: Arc::clone(&self.routes),
             notifier,
             clock: self.clock.clone(),
+            random: Arc::clone(&self.random),
             metrics: reception::Metrics::register(&mut self.registry),
         })
     }
@@ -519,21 +528,21 @@ pub(super) fn deliverer(
         resolver: Resolver::new(&config.dns),
         dialer: net::Dialer::tcp(),
         tls: tls::client::Connector::new(Vec::new()),
-        random: || u64::try_from(random() >> 64).unwrap_or_default(),
+        random: || random().map_or(0, |random| random as u64),
         clock: Clock::system(),
     };
     Deliverer::new(settings, network, metrics, gate)
 }
 
-/// Randomness for jitter and the ids of reports. The system's source does not fail once it has
-/// worked, and it has: passwords and ids are made from it before.
-fn random() -> u128 {
+/// The system's random numbers. Its source does not fail once it has worked, and it has: keys are made from it
+/// before.
+fn random() -> Option<u128> {
     let mut octets = [0; 16];
     match getrandom::fill(&mut octets) {
-        Ok(()) => u128::from_ne_bytes(octets),
+        Ok(()) => Some(u128::from_ne_bytes(octets)),
         Err(error) => {
             tracing::error!(%error, "the system gives no random numbers");
-            u128::from(std::process::id())
+            None
         }
     }
 }

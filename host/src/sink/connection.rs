@@ -82,7 +82,7 @@ impl Connection {
     /// # Errors
     /// What the network says when it breaks, or the disk.
     pub(super) async fn serve(mut self, settings: Arc<Settings>) -> io::Result<()> {
-        self.record(Event::Connect {
+        self.record(|| Event::Connect {
             client: self.client,
         })?;
         let misdeed = self.sink.options.at(Stage::Connect);
@@ -95,7 +95,7 @@ impl Connection {
             None => self.converse().await,
         };
         self.discard()?;
-        self.record(Event::Disconnect)?;
+        self.record(|| Event::Disconnect)?;
         ended
     }
 
@@ -232,10 +232,9 @@ impl Connection {
             None => Some(250),
             Some(action) => stage.reply(action).map(|reply| reply.code),
         };
-        let address = bare(path);
-        self.record(Event::Command {
+        self.record(|| Event::Command {
             verb,
-            address,
+            address: bare(path).to_owned(),
             code,
         })
     }
@@ -247,7 +246,7 @@ impl Connection {
             connection: self.number,
             message: self.messages,
         };
-        self.record(Event::Begin {
+        self.record(|| Event::Begin {
             message: number.message,
         })?;
         let incoming = match &self.sink.store {
@@ -298,9 +297,9 @@ impl Connection {
             return Ok(());
         };
         let digests = content.digesting.finish();
-        self.record(Event::End {
+        self.record(|| Event::End {
             message: content.number.message,
-            digests: &digests,
+            digests: digests.clone(),
             is_accepted,
         })?;
         if !is_accepted {
@@ -328,16 +327,16 @@ impl Connection {
         let Some(content) = self.content.take() else {
             return Ok(());
         };
-        self.record(Event::Broken {
+        self.record(|| Event::Broken {
             message: content.number.message,
             octets: content.digesting.octets(),
         })?;
         content.incoming.map_or(Ok(()), Incoming::forget)
     }
 
-    fn record(&self, event: Event<'_>) -> io::Result<()> {
+    fn record(&self, event: impl FnOnce() -> Event) -> io::Result<()> {
         match &self.sink.recorder {
-            Some(recorder) => recorder.write(self.number, event),
+            Some(recorder) => recorder.write(self.number, event()),
             None => Ok(()),
         }
     }

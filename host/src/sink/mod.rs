@@ -25,6 +25,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 pub use options::{Action, Misdeed, NotATrigger, SinkOptions, Stage, Trigger};
+pub use record::{Digests, Event, Recorded};
 
 use crate::clock::Clock;
 use crate::message::Timestamp;
@@ -165,10 +166,9 @@ impl Sink {
             Some(path) => Some(Store::open(path).map_err(cannot_write(path))?),
             None => None,
         };
-        let recorder = match &options.record {
-            Some(path) => Some(Recorder::create(path, clock.clone()).map_err(cannot_write(path))?),
-            None => None,
-        };
+        let path = options.record.as_deref();
+        let recorder = Recorder::create(path, options.watcher.clone(), clock.clone())
+            .map_err(cannot_write(path.unwrap_or(Path::new("record"))))?;
         Ok(Self {
             options,
             store,
@@ -236,6 +236,7 @@ mod tests {
             print: false,
             store: None,
             record: None,
+            watcher: None,
             bytes_per_second: None,
             misdeeds: Vec::new(),
         }
@@ -532,6 +533,54 @@ mod tests {
         );
         assert_eq!(end["body_sha256"].as_str().unwrap().len(), 64);
         assert!(lines.is_sorted_by_key(|line| line["unix_us"].as_u64()));
+    }
+
+    #[tokio::test]
+    async fn a_record_is_watched_within_the_process() {
+        let (watcher, mut watched) = tokio::sync::mpsc::channel(64);
+        let sink = start(SinkOptions {
+            watcher: Some(watcher),
+            ..options()
+        })
+        .await;
+        let deliverer = sink.deliverer();
+        let attempt = sink.deliver(&deliverer, &["a@b.example"], CONTENT).await;
+        assert_eq!(codes(&attempt), [250]);
+        deliverer.close().await;
+        sink.stop().await;
+        let mut events = Vec::new();
+        while let Some(Recorded { event, .. }) = watched.recv().await {
+            events.push(event);
+        }
+        let is_end = |event: &&Event| matches!(event, Event::End { .. });
+        let Some(Event::End { digests, .. }) = events.iter().find(is_end) else {
+            panic!("{events:?}");
+        };
+        assert_eq!(digests.octets, CONTENT.len() as u64);
+        let chunks = events.iter().filter_map(|event| match event {
+            Event::Chunk { octets, .. } => Some(*octets),
+            _ => None,
+        });
+        assert_eq!(chunks.sum::<usize>(), CONTENT.len());
+    }
+
+    #[tokio::test]
+    async fn what_a_watcher_has_no_room_for_breaks_the_connection_and_one_that_has_gone_does_not() {
+        for (has_gone, code) in [(false, 4), (true, 2)] {
+            let (watcher, watched) = tokio::sync::mpsc::channel(2);
+            let sink = start(SinkOptions {
+                watcher: Some(watcher),
+                ..options()
+            })
+            .await;
+            let watched = (!has_gone).then_some(watched);
+            let deliverer = sink.deliverer();
+            let attempt = sink.deliver(&deliverer, &["a@b.example"], CONTENT).await;
+            assert_eq!(codes(&attempt)[0] / 100, code);
+            deliverer.close().await;
+            drop(watched);
+            sink.stop().await;
+        }
     }
 
     #[tokio::test]

@@ -6,6 +6,9 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use outpost_smtp::Reply;
+use tokio::sync::mpsc;
+
+use super::record::Recorded;
 
 /// How a sink listens, what it does with mail, and how it misbehaves.
 #[derive(Clone, Debug)]
@@ -20,6 +23,9 @@ pub struct SinkOptions {
     pub store: Option<PathBuf>,
     /// The file for arrival times: one JSON object a line.
     pub record: Option<PathBuf>,
+    /// Who in this process watches the record. Where it is full, the connection that has something to record is
+    /// broken, as where a file cannot be written: nothing is left out in silence.
+    pub watcher: Option<mpsc::Sender<Recorded>>,
     /// How fast content is read on each connection; as fast as it comes when not given.
     pub bytes_per_second: Option<NonZeroU64>,
     /// What is refused, put off or left without an answer. The first that matches counts.

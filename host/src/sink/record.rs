@@ -4,6 +4,8 @@
 //! answered; `begin` when content is about to come, `chunk` for each piece as it was read, `end` when
 //! it is complete, or `broken` when it is not. Times are microseconds since the Unix epoch; offsets and
 //! octets count the content without transparency dots.
+//!
+//! Whoever runs the sink in the own process can watch the record as values, beside the file or without one.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -13,20 +15,75 @@ use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 
 use super::naming;
 use crate::clock::Clock;
 
 /// Where arrivals are recorded.
 pub(super) struct Recorder {
+    clock: Clock,
+    lines: Option<Lines>,
+    watcher: Option<mpsc::Sender<Recorded>>,
+}
+
+/// The record as a file.
+struct Lines {
     file: Mutex<Box<dyn Write + Send>>,
     path: PathBuf,
-    clock: Clock,
+}
+
+/// One entry of the record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    /// When, in microseconds since the Unix epoch.
+    pub unix_us: u64,
+    /// On which connection; they count from 1.
+    pub connection: u64,
+    /// What.
+    pub event: Event,
 }
 
 impl Recorder {
-    /// Starts a record; one that is there already is replaced. `-` is the standard output.
-    pub(super) fn create(path: &Path, clock: Clock) -> io::Result<Self> {
+    /// Starts a record; a file that is there already is replaced. `-` is the standard output. None where nobody
+    /// wants one.
+    pub(super) fn create(
+        path: Option<&Path>,
+        watcher: Option<mpsc::Sender<Recorded>>,
+        clock: Clock,
+    ) -> io::Result<Option<Self>> {
+        let lines = path.map(Lines::create).transpose()?;
+        let is_wanted = lines.is_some() || watcher.is_some();
+        Ok(is_wanted.then_some(Self {
+            clock,
+            lines,
+            watcher,
+        }))
+    }
+
+    /// Records what happens now.
+    pub(super) fn write(&self, connection: u64, event: Event) -> io::Result<()> {
+        let recorded = Recorded {
+            unix_us: self.clock.unix_microseconds(),
+            connection,
+            event,
+        };
+        if let Some(lines) = &self.lines {
+            lines.write(&recorded)?;
+        }
+        match self.watcher.as_ref().map(|to| to.try_send(recorded)) {
+            Some(Err(TrySendError::Full(_))) => Err(io::Error::other(
+                "whoever watches the record does not keep up with it",
+            )),
+            // Nobody watches, or nobody does any more.
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Lines {
+    fn create(path: &Path) -> io::Result<Self> {
         let file: Box<dyn Write + Send> = if path == Path::new("-") {
             Box::new(io::stdout())
         } else {
@@ -35,20 +92,19 @@ impl Recorder {
         Ok(Self {
             file: Mutex::new(file),
             path: path.to_owned(),
-            clock,
         })
     }
 
     /// Writes a line. Lines are made visible when something has ended.
-    pub(super) fn write(&self, connection: u64, event: Event<'_>) -> io::Result<()> {
-        let mut line = event.into_json();
-        line["connection"] = Value::from(connection);
-        line["unix_us"] = Value::from(self.clock.unix_microseconds());
+    fn write(&self, recorded: &Recorded) -> io::Result<()> {
+        let mut line = recorded.event.to_json();
+        line["connection"] = Value::from(recorded.connection);
+        line["unix_us"] = Value::from(recorded.unix_us);
         let mut line = line.to_string();
         line.push('\n');
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         let mut written = file.write_all(line.as_bytes());
-        if event.is_end() {
+        if recorded.event.is_end() {
             written = written.and_then(|()| file.flush());
         }
         written.map_err(naming(&self.path))
@@ -56,39 +112,58 @@ impl Recorder {
 }
 
 /// What is recorded of a connection. Messages count from 1 on each.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Event<'a> {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// It was accepted.
     Connect {
+        /// Who connected.
         client: SocketAddr,
     },
+    /// It is over.
     Disconnect,
+    /// MAIL or RCPT came.
     Command {
+        /// `mail` or `rcpt`.
         verb: &'static str,
-        address: &'a str,
+        /// The address, without angle brackets; empty for the null reverse-path.
+        address: String,
         /// The code of the reply; none when there is none.
         code: Option<u16>,
     },
+    /// Content is about to come.
     Begin {
+        /// Of this message.
         message: u64,
     },
+    /// A piece of content came.
     Chunk {
+        /// Of this message.
         message: u64,
+        /// How much of it.
         octets: usize,
+        /// How much of it had come before.
         offset: u64,
     },
+    /// The content is complete; the reply follows at once.
     End {
+        /// Of this message.
         message: u64,
-        digests: &'a Digests,
+        /// What it was.
+        digests: Digests,
+        /// Whether the reply is 250.
         is_accepted: bool,
     },
+    /// The content ends before its end.
     Broken {
+        /// Of this message.
         message: u64,
+        /// How much of it had come.
         octets: u64,
     },
 }
 
-impl Event<'_> {
-    fn into_json(self) -> Value {
+impl Event {
+    fn to_json(&self) -> Value {
         match self {
             Event::Connect { client } => {
                 json!({ "event": "connect", "client": client.to_string() })
@@ -125,7 +200,7 @@ impl Event<'_> {
         }
     }
 
-    fn is_end(self) -> bool {
+    fn is_end(&self) -> bool {
         matches!(
             self,
             Event::End { .. } | Event::Broken { .. } | Event::Disconnect
@@ -135,13 +210,14 @@ impl Event<'_> {
 
 /// What a content was, in numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Digests {
-    pub(super) octets: u64,
+pub struct Digests {
+    /// Its length.
+    pub octets: u64,
     /// SHA-256 of the content, in hexadecimal.
-    pub(super) content: String,
+    pub content: String,
     /// SHA-256 of what follows the first empty line, in hexadecimal: relays add to the header, and
     /// must leave this as it was.
-    pub(super) body: String,
+    pub body: String,
 }
 
 /// Reads a content piece by piece and tells its digests at the end.

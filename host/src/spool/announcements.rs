@@ -1,9 +1,9 @@
 //! Which lines have another head than their reader knows.
 //!
 //! Coalesced per line: a line that changes a thousand times before the reader looks is told once,
-//! with the head that it has then.
+//! with the head that it has then. They are told in their own order, so that the same mail takes the same course.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -13,7 +13,7 @@ use crate::message::Line;
 /// Collects the lines that changed. One reader.
 #[derive(Debug, Default)]
 pub(super) struct Announcements {
-    changed: Mutex<HashSet<Line>>,
+    changed: Mutex<BTreeSet<Line>>,
     arrived: Notify,
 }
 
@@ -44,10 +44,10 @@ impl Announcements {
 
     /// Takes them.
     pub(super) fn take(&self) -> Vec<Line> {
-        self.changed().drain().collect()
+        std::mem::take(&mut *self.changed()).into_iter().collect()
     }
 
-    fn changed(&self) -> MutexGuard<'_, HashSet<Line>> {
+    fn changed(&self) -> MutexGuard<'_, BTreeSet<Line>> {
         self.changed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

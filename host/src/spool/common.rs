@@ -5,10 +5,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::message::{Delivery, DeliveryId};
+use crate::message::{Delivery, DeliveryId, Message};
 
 use super::Settings;
 use super::announcements::Announcements;
+use super::aside::Aside;
 use super::board::Board;
 use super::contents::Contents;
 use super::disk::Disk;
@@ -34,6 +35,8 @@ pub(super) struct Common {
     pub(super) clock: Clock,
     pub(super) disk: Arc<dyn Disk>,
     pub(super) contents: Arc<Contents>,
+    /// Where work is done that waits for the disk.
+    pub(super) aside: Aside,
     pub(super) store: Store,
     pub(super) inbox: Inbox,
     pub(super) board: Mutex<Board>,
@@ -123,11 +126,13 @@ impl Common {
     }
 
     /// Whether an attempt may have been under way when a process ended. Whoever had a lease had it
-    /// in memory, so that all that was due then may be meant.
-    pub(super) fn was_left_by_another(&self, delivery: &Delivery) -> bool {
+    /// in memory, so that all that was due then may be meant. What waits for its first attempt was due from the
+    /// beginning, whatever the clock says since: it may have been set back, or begin anew after a power cut.
+    pub(super) fn was_left_by_another(&self, delivery: &Delivery, message: &Message) -> bool {
         self.interruption.is_some_and(|interruption| {
-            delivery.due.unix_milliseconds() <= interruption.opened
-                && delivery.sequence < interruption.next_sequence
+            let was_due = delivery.due.unix_milliseconds() <= interruption.opened
+                || delivery.due <= message.accepted;
+            was_due && delivery.sequence < interruption.next_sequence
         })
     }
 
@@ -142,11 +147,22 @@ impl Common {
             let times = self.opening.times();
             match self.store.read(&work) {
                 Ok(read) => return Ok(read),
-                Err(_) if self.opening.wait_beyond(times, || self.inbox.suspect()) => {}
+                Err(_) if self.waits_beyond(times) => {}
                 Err(error) => return Err(error),
             }
         }
         self.store.read(&work)
+    }
+
+    /// Raises an alarm and waits until the database is opened once more than so many times; false when that is
+    /// not to be expected.
+    fn waits_beyond(&self, times: u64) -> bool {
+        let alarm = || self.inbox.suspect();
+        if !self.aside.may_wait_for_writer() {
+            alarm();
+            return false;
+        }
+        self.opening.wait_beyond(times, alarm)
     }
 
     /// Brings memory in line with the disk; the writer's, who changes nothing on it meanwhile. Leases stay
@@ -162,7 +178,8 @@ impl Common {
         let mut changed: HashSet<_> = board.lines.iter().cloned().collect();
         changed.extend(heads.iter().map(|(place, _)| place.line.clone()));
         board.rebuild(counters, heads);
-        let leased: Vec<DeliveryId> = board.leases.deliveries().collect();
+        let mut leased: Vec<DeliveryId> = board.leases.deliveries().collect();
+        leased.sort_unstable();
         drop(board);
         let gone = self.store.read(|rows| {
             let mut gone = Vec::new();

@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 
 use crate::message::MessageId;
 
+use super::aside::Aside;
 use super::disk::{Disk, is_read_only};
 use super::{Content, PIECE_OCTETS_MAX, Pending, SpoolError};
 use crate::stable::File;
@@ -39,15 +40,17 @@ pub(super) struct Contents {
     free_octets_min: u64,
     next_incoming: AtomicU64,
     readers: Semaphore,
+    aside: Aside,
 }
 
 impl Contents {
-    pub(super) fn new(disk: Arc<dyn Disk>, free_octets_min: u64) -> Arc<Self> {
+    pub(super) fn new(disk: Arc<dyn Disk>, free_octets_min: u64, aside: Aside) -> Arc<Self> {
         Arc::new(Self {
             disk,
             free_octets_min,
             next_incoming: AtomicU64::new(0),
             readers: Semaphore::new(READERS_MAX),
+            aside,
         })
     }
 
@@ -78,7 +81,7 @@ impl Contents {
         }
     }
 
-    /// Runs `work` on a thread that may wait for the disk.
+    /// Runs `work` where it may wait for the disk.
     pub(super) async fn off_runtime<R: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<R, SpoolError> + Send + 'static,
@@ -88,7 +91,7 @@ impl Contents {
             .acquire()
             .await
             .map_err(SpoolError::unavailable)?;
-        joined(tokio::task::spawn_blocking(work).await)
+        joined(self.aside.begin(work).await)
     }
 
     /// The content of a message from its file, which must have `octets`.
@@ -136,8 +139,8 @@ impl Incoming {
         contents: &Arc<Contents>,
         gathered: BytesMut,
     ) -> Result<Self, SpoolError> {
-        let contents = Arc::clone(contents);
-        let begun = tokio::task::spawn_blocking(move || {
+        let (contents, aside) = (Arc::clone(contents), contents.aside.clone());
+        let begun = aside.begin(move || {
             let free = contents.disk.free_octets().unwrap_or(u64::MAX);
             if free < contents.free_octets_min {
                 return Err(SpoolError::Full);
@@ -169,7 +172,7 @@ impl Incoming {
         let full = std::mem::replace(&mut self.gathered, spare);
         let (file, offset) = (Arc::clone(&self.file), self.offset);
         self.offset += full.len() as u64;
-        self.under_way = Some(tokio::task::spawn_blocking(move || {
+        self.under_way = Some(self.name.contents.aside.begin(move || {
             file.write(offset, &full)?;
             Ok(full)
         }));
@@ -184,7 +187,8 @@ impl Incoming {
         then: impl FnOnce(Named) -> R + Send + 'static,
     ) -> Result<R, SpoolError> {
         self.settle_under_way().await?;
-        let finished = tokio::task::spawn_blocking(move || {
+        let aside = self.name.contents.aside.clone();
+        let finished = aside.begin(move || {
             self.file
                 .write(self.offset, &self.gathered)
                 .map_err(from_io)?;

@@ -16,6 +16,7 @@ use crate::message::{Line, MessageId, Timestamp};
 use crate::telemetry::Registry;
 
 use super::announcements::Announcements;
+use super::aside::Aside;
 use super::board::Board;
 use super::budget::Budget;
 use super::common::{Common, Opening};
@@ -51,8 +52,15 @@ pub fn open(
 ) -> Result<Arc<dyn Spool>, OpenError> {
     let folder = Folder::open(data_dir).map_err(|error| from_io(data_dir, error))?;
     let metrics = Metrics::register(registry);
-    let spool = Embedded::start(Arc::new(folder), settings, clock, metrics, Pace::default())
-        .map_err(|failure| failure.at(data_dir))?;
+    let spool = Embedded::start(
+        Arc::new(folder),
+        settings,
+        clock,
+        metrics,
+        Pace::default(),
+        Aside::Threads,
+    )
+    .map_err(|failure| failure.at(data_dir))?;
     Metrics::show_in_flight(registry, spool.budget.clone());
     Ok(Arc::new(spool))
 }
@@ -144,9 +152,14 @@ impl Embedded {
         clock: Clock,
         metrics: Metrics,
         pace: Pace,
+        aside: Aside,
     ) -> Result<Self, StartFailure> {
         let store = Store::open(&*disk, &settings).map_err(StartFailure::Open)?;
-        let contents = Contents::new(Arc::clone(&disk), settings.disk_free_octets_min);
+        let contents = Contents::new(
+            Arc::clone(&disk),
+            settings.disk_free_octets_min,
+            aside.clone(),
+        );
         let removed = contents.remove_orphans(|id| -> Result<bool, StartFailure> {
             Ok(store.read(|rows| rows::is_queued(rows, id))?)
         })?;
@@ -169,15 +182,14 @@ impl Embedded {
             clock,
             disk,
             contents,
+            aside,
             store,
             metrics,
         });
         common.rebuild().map_err(StartFailure::Rows)?;
         let mut writer = Writer::new(Arc::clone(&common), pace);
         writer.ask_for_room();
-        std::thread::Builder::new()
-            .name("outpost-spool".to_owned())
-            .spawn(move || writer.run())?;
+        common.aside.run_writer(writer)?;
         Ok(Self {
             budget: Budget::new(common.settings.octets_in_flight_max),
             common,

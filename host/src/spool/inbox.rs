@@ -6,10 +6,10 @@
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::message::Timestamp;
 
@@ -81,7 +81,7 @@ pub(super) struct Batch {
 pub(super) struct Inbox {
     waiting: Mutex<Waiting>,
     coming: Coming,
-    arrived: Condvar,
+    arrived: Arrived,
     settlement_patience: Duration,
 }
 
@@ -111,7 +111,7 @@ impl Inbox {
         Self {
             waiting: Mutex::default(),
             coming: Coming::default(),
-            arrived: Condvar::new(),
+            arrived: Arrived::default(),
             settlement_patience,
         }
     }
@@ -171,7 +171,7 @@ impl Inbox {
             waiting.closers.extend(reply);
         }
         drop(waiting);
-        self.arrived.notify_one();
+        self.arrived.notify();
     }
 
     /// The writer has ended.
@@ -206,7 +206,7 @@ impl Inbox {
         let wake = waiting.is_idle && waiting.urgency() != was_due;
         drop(waiting);
         if wake {
-            self.arrived.notify_one();
+            self.arrived.notify();
         }
     }
 
@@ -216,19 +216,37 @@ impl Inbox {
         let until = Instant::now() + idle_max;
         let mut waiting = self.waiting();
         loop {
-            let now = Instant::now();
-            let due_in = waiting.due_in(now);
-            if is_busy || due_in == Some(Duration::ZERO) || now >= until {
-                return waiting.take();
-            }
-            let patience = due_in.unwrap_or(Duration::MAX).min(until - now);
+            let patience = match waiting.look(until, is_busy) {
+                Look::Due(batch) => return batch,
+                Look::In(patience) => patience,
+            };
             waiting.is_idle = true;
             waiting = self
                 .arrived
+                .thread
                 .wait_timeout(waiting, patience)
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
             waiting.is_idle = false;
+        }
+    }
+
+    /// As [`Self::next`], for a writer that is a task.
+    #[cfg(test)]
+    pub(super) async fn next_for_task(&self, idle_max: Duration, is_busy: bool) -> Batch {
+        let until = Instant::now() + idle_max;
+        loop {
+            let looked = {
+                let mut waiting = self.waiting();
+                let looked = waiting.look(until, is_busy);
+                waiting.is_idle = matches!(looked, Look::In(_));
+                looked
+            };
+            match looked {
+                Look::Due(batch) => return batch,
+                // Whatever came first, it is looked at again.
+                Look::In(patience) => drop(timeout(patience, self.arrived.task.notified()).await),
+            }
         }
     }
 
@@ -276,6 +294,29 @@ pub(super) fn send<T>(reply: Reply<T>, answer: Result<T, SpoolError>) {
     drop(reply.send(answer));
 }
 
+/// Wakes the writer.
+#[derive(Debug, Default)]
+struct Arrived {
+    thread: Condvar,
+    #[cfg(test)]
+    task: tokio::sync::Notify,
+}
+
+impl Arrived {
+    fn notify(&self) {
+        self.thread.notify_one();
+        #[cfg(test)]
+        self.task.notify_one();
+    }
+}
+
+/// What the writer finds.
+enum Look {
+    Due(Batch),
+    /// Nothing, unless something comes, for so long.
+    In(Duration),
+}
+
 /// How soon the next batch is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Urgency {
@@ -285,6 +326,16 @@ enum Urgency {
 }
 
 impl Waiting {
+    /// The next batch if one is due, or an empty one once it is `until`.
+    fn look(&mut self, until: Instant, is_busy: bool) -> Look {
+        let now = Instant::now();
+        let due_in = self.due_in(now);
+        if is_busy || due_in == Some(Duration::ZERO) || now >= until {
+            return Look::Due(self.take());
+        }
+        Look::In(due_in.unwrap_or(Duration::MAX).min(until - now))
+    }
+
     fn urgency(&self) -> Urgency {
         match self.due_in(Instant::now()) {
             None => Urgency::Nothing,

@@ -7,6 +7,7 @@
 
 mod ages;
 mod announcements;
+mod aside;
 mod board;
 mod budget;
 mod change;
@@ -51,6 +52,8 @@ mod sample;
 mod selection;
 mod settings;
 mod sheet;
+#[cfg(test)]
+pub(crate) mod stage;
 mod store;
 mod stored;
 mod trails;

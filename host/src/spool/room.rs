@@ -4,7 +4,9 @@
 //! room, and a reserve is set aside for when somebody else has taken that: it is given up for
 //! settlements, and no mail is taken before it stands again.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::common::Common;
 use super::redb::StoreError;

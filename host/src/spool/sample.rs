@@ -8,8 +8,8 @@ use std::time::Duration;
 use outpost_smtp::{Body, ByMode, EnhancedStatus, Mailbox, Notify, Orcpt, Reply, Ret, ReversePath};
 
 use crate::message::{
-    Class, DeliverBy, Envelope, Event, Line, Message, MessageId, NextHop, Origin, Priorities,
-    Recipient, RemoteHost, Submission, Timestamp, TlsParameters, TrailEntry,
+    Class, DeliverBy, Demotion, Envelope, Event, Line, Message, MessageId, NextHop, Origin,
+    Priorities, Recipient, RemoteHost, Submission, Timestamp, TlsParameters, TrailEntry,
 };
 
 use super::{Content, Intake, NewDelivery, NewMessage, Spool, SpoolError};
@@ -170,6 +170,14 @@ pub(super) fn trail() -> Vec<TrailEntry> {
         Event::Operated {
             action: "held".to_owned(),
             by: "ops".to_owned(),
+        },
+        Event::UntrustedPriority {
+            carrier: "Importance".to_owned(),
+        },
+        Event::Demoted {
+            from: Class::VeryHigh,
+            to: Class::High,
+            reason: Demotion::Budget,
         },
         Event::Scheduled {
             until: at(99),

@@ -3,11 +3,15 @@
 //! It takes every request that waits into one transaction and one sync, applies to memory what is
 //! durable, and answers. After a failure nothing is believed: everybody in the batch gets the
 //! error, and nothing else is written before the database has been opened again and memory
-//! rebuilt from it.
+//! rebuilt from it. How it goes from batch to batch, and how it ends, stands in `life`.
+
+mod life;
 
 use std::collections::HashSet;
 use std::sync::{Arc, MutexGuard};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::message::{DeliveryId, MessageId};
 
@@ -20,8 +24,7 @@ use super::redb::StoreError;
 use super::room::Room;
 use super::rows::{self, Fault};
 use super::settings::{Pace, SWEEP_MAX};
-use super::sheet::Sheet;
-use super::stored::{self, Counters};
+use super::stored::Counters;
 use super::{Lease, SpoolError};
 
 /// How often an idle writer looks for records that are older than they are kept.
@@ -81,56 +84,6 @@ impl Writer {
             swept_up_to: Vec::new(),
             swept: Instant::now(),
         }
-    }
-
-    /// Works until the inbox is closed and empty.
-    pub(super) fn run(mut self) {
-        let _lifeline = Lifeline(Arc::clone(&self.common));
-        loop {
-            let is_busy = self.changing.is_some() || self.history_max.is_some();
-            let batch = self.common.inbox.next(self.pace.checkpoint_after, is_busy);
-            let is_last = batch.is_last;
-            if batch.is_empty() && !is_busy && !is_last {
-                self.idle();
-                continue;
-            }
-            self.work(batch);
-            if is_last && self.changing.is_none() {
-                break;
-            }
-        }
-        for (_, file) in self.doubtful.drain(..) {
-            // The next start knows whether its message is there.
-            if let Some(file) = file {
-                file.keep();
-            }
-        }
-        if let Err(error) = self.note_interruption() {
-            tracing::warn!(
-                ?error,
-                "what a process before this one may have sent twice is not told at the next start"
-            );
-        }
-        if let Err(error) = self.common.store.close() {
-            tracing::error!(%error, "the spool could not be closed; the next start repairs it");
-        }
-        self.common.inbox.end();
-    }
-
-    /// Closing the spool takes away the sign that it was not closed before. Mail that was due then and has not
-    /// had its turn is still to be told apart, so what was known of it is written down.
-    fn note_interruption(&self) -> Result<(), Fault> {
-        let store = &self.common.store;
-        let Some(interruption) = self.common.interruption.filter(|_| store.was_interrupted())
-        else {
-            return Ok(());
-        };
-        let row = stored::write(&interruption)?;
-        store.write(|rows| {
-            rows.put(Sheet::Interruption, rows::INTERRUPTION, &row);
-            Ok(())
-        })?;
-        Ok(())
     }
 
     fn work(&mut self, batch: Batch) {
@@ -555,19 +508,6 @@ impl Broken {
         Self {
             retry_at: Instant::now(),
             error: error.into(),
-        }
-    }
-}
-
-/// Ends with the writer, however it ends. Should it panic, whoever waits for it learns that there is no
-/// answer, and the spool is closed.
-struct Lifeline(Arc<Common>);
-
-impl Drop for Lifeline {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            tracing::error!("the writer of the spool has failed; the relay takes no mail any more");
-            self.0.inbox.abandon();
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Lists, users and admin secrets.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{NOW, Surface};
 use crate::auth::Verification;
@@ -35,6 +35,10 @@ async fn a_user_is_made_shown_changed_and_removed() {
             "name": "app", "list": "default", "active": true, "priority": 2, "note": "hers",
             "authorized_domains": ["a.example", "b.example"],
             "authorized_senders": ["x@c.example"],
+            "trusted_carriers": null,
+            "priority_ceiling": null,
+            "very_high_per_hour": null,
+            "very_high_left": null,
             "created": NOW.to_string(), "changed": NOW.to_string(),
             "password_changed": NOW.to_string(), "last_login": null,
         })
@@ -197,6 +201,19 @@ async fn every_field_of_a_user_is_refused_by_name() {
         (r#"{"authorized_domains":{"a":1}}"#, "authorized_domains"),
         (r#"{"authorized_senders":"nobody"}"#, "authorized_senders"),
         (r#"{"authorized_senders":null}"#, "authorized_senders"),
+        (r#"{"trusted_carriers":"X-Prio"}"#, "trusted_carriers"),
+        (
+            r#"{"trusted_carriers":["Priority",1]}"#,
+            "trusted_carriers[1]",
+        ),
+        (r#"{"trusted_carriers":true}"#, "trusted_carriers"),
+        (r#"{"priority_ceiling":0}"#, "priority_ceiling"),
+        (r#"{"priority_ceiling":6}"#, "priority_ceiling"),
+        (r#"{"priority_ceiling":"none"}"#, "priority_ceiling"),
+        (r#"{"very_high_per_hour":0}"#, "very_high_per_hour"),
+        (r#"{"very_high_per_hour":100001}"#, "very_high_per_hour"),
+        (r#"{"very_high_per_hour":1.5}"#, "very_high_per_hour"),
+        (r#"{"very_high_left":1}"#, "very_high_left"),
         (r#"{"password":"mine"}"#, "password"),
         (r#"{"priorty":1}"#, "priorty"),
     ];
@@ -215,6 +232,64 @@ async fn every_field_of_a_user_is_refused_by_name() {
             .len(),
         1
     );
+}
+
+#[tokio::test]
+async fn limits_of_urgency_are_set_shown_and_cleared_with_null() {
+    let surface = Surface::start().await;
+    let limits = |document: &Value| {
+        [
+            "trusted_carriers",
+            "priority_ceiling",
+            "very_high_per_hour",
+            "very_high_left",
+        ]
+        .map(|key| document[key].clone())
+    };
+    let none = [Value::Null, Value::Null, Value::Null, Value::Null];
+    let made = surface
+        .ask("POST /api/v1/users", Some(r#"{"name":"app"}"#))
+        .await
+        .json();
+    assert_eq!(limits(&made), none);
+    assert!(made.get("very_high_left").is_some(), "told, and none");
+    for (change, expected) in [
+        (
+            r#"{"trusted_carriers":["x-priority","MT-PRIORITY;"],"very_high_per_hour":2}"#,
+            json!([["MT-PRIORITY", "X-Priority"], null, 2, 2]),
+        ),
+        (
+            r#"{"priority_ceiling":1}"#,
+            json!([["MT-PRIORITY", "X-Priority"], 1, 2, 2]),
+        ),
+        (
+            r#"{"trusted_carriers":"","note":"n"}"#,
+            json!([[], 1, 2, 2]),
+        ),
+        (
+            r#"{"trusted_carriers":null,"very_high_per_hour":null}"#,
+            json!([null, 1, null, null]),
+        ),
+        (r#"{"priority_ceiling":null}"#, json!(none)),
+    ] {
+        let answered = surface.ask("PATCH /api/v1/users/app", Some(change)).await;
+        assert_eq!(answered.status, 200, "{change}: {}", answered.text);
+        assert_eq!(json!(limits(&answered.json())), expected, "{change}");
+        let shown = surface.get("/api/v1/users/app").await;
+        assert_eq!(json!(limits(&shown)), expected, "{change}");
+    }
+    let body = r#"{"name":"new","trusted_carriers":"Importance","priority_ceiling":4,"very_high_per_hour":100000}"#;
+    let made = surface.ask("POST /api/v1/users", Some(body)).await.json();
+    assert_eq!(
+        json!(limits(&made)),
+        json!([["Importance"], 4, 100_000, 100_000])
+    );
+    let now = surface.api.clock.now();
+    let directory = &surface.api.directory;
+    assert!(directory.spend_very_high("new", now).await.unwrap());
+    let shown = surface.get("/api/v1/users/new").await;
+    assert_eq!(shown["very_high_left"], 99_999);
+    assert_eq!(shown["changed"], made["changed"], "nobody has changed it");
 }
 
 #[tokio::test]

@@ -217,6 +217,11 @@ async fn a_line_names_what_was_changed_and_how_much_of_it() {
         ),
         (
             "PATCH /api/v1/users/app",
+            r#"{"trusted_carriers":[],"priority_ceiling":2,"very_high_per_hour":9}"#,
+            r#"action="change-user" user="app" list="ops" changed="trusted_carriers,priority_ceiling,very_high_per_hour""#,
+        ),
+        (
+            "PATCH /api/v1/users/app",
             r#"{"name":"printer"}"#,
             r#"action="change-user" user="app" list="ops" changed="name=printer""#,
         ),

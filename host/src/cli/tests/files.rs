@@ -104,7 +104,9 @@ async fn what_one_relay_exports_another_imports_and_no_secret_is_in_it() {
     let shop = from
         .out("user add --name shop --list ops --domains a.example;*.b.example --note n --json")
         .await;
-    from.out("user add --name off --inactive --priority 1")
+    from.out("user add --name off --inactive --priority 1 --ceiling 2 --very-high-per-hour 3")
+        .await;
+    from.out("user set shop --carriers X-Priority;MT-PRIORITY")
         .await;
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("accounts.jsonl");
@@ -138,6 +140,9 @@ async fn what_one_relay_exports_another_imports_and_no_secret_is_in_it() {
     assert_eq!(password.len(), shop["password"].as_str().unwrap().len());
     assert_ne!(password, shop["password"].as_str().unwrap());
     assert_eq!(to.out("user export").await, exported);
+    let off = to.surface.api.directory.user("off").unwrap();
+    assert_eq!(off.allowance.very_high_per_hour(), Some(3));
+    assert_eq!(off.allowance.ceiling(), Some(Class::High));
     assert_eq!(
         to.out(&format!("user import {shown} --update")).await,
         "everything is there already\n"

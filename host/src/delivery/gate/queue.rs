@@ -133,8 +133,7 @@ mod tests {
             queue.join(send.clone());
         }
         let mut order = Vec::new();
-        let mut place = 1_000;
-        for _ in 0..times {
+        for place in (1_000..).take(times) {
             let id = queue.first().expect("they go on asking");
             let send = sends
                 .iter()
@@ -142,7 +141,6 @@ mod tests {
                 .expect("one of them");
             queue.leave(id);
             queue.serve(send.class, &send.user, 1);
-            place += 1;
             queue.join(Asking {
                 place: match send.class {
                     Class::VeryHigh => send.place,

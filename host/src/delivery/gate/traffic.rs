@@ -4,7 +4,7 @@
 //! paused and trickle; where the capacity is bounded, it is handed out in order. Whom a change concerns is returned
 //! as what its send gave to be woken by, so that the one who waits asks again.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
@@ -111,7 +111,8 @@ struct Hold {
 #[derive(Debug)]
 pub(super) struct Traffic<W> {
     rules: Rules,
-    sends: HashMap<SendId, Under<W>>,
+    /// Woken in the order in which they began, where several may go on.
+    sends: BTreeMap<SendId, Under<W>>,
     next_id: SendId,
     /// Very-high ones in a transaction.
     urgent: Vec<SendId>,
@@ -128,7 +129,7 @@ impl<W: Clone> Traffic<W> {
             bucket: rules.capacity.map(|rate| Bucket::new(rate, now)),
             queue: Queue::new(rules.classes),
             rules,
-            sends: HashMap::new(),
+            sends: BTreeMap::new(),
             next_id: 0,
             urgent: Vec::new(),
             next_place: 0,

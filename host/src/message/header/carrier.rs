@@ -19,6 +19,54 @@ pub struct Requested {
     pub class: Option<Class>,
 }
 
+/// What can carry a priority, in order of precedence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Carrier {
+    /// The parameter of MAIL (RFC 6710).
+    MtPriority,
+    /// JSON with a `Priority`.
+    XSmtpapi,
+    /// `1` to `5`.
+    XPriority,
+    /// As [`Carrier::Importance`].
+    XMsmailPriority,
+    /// RFC 2156 §5.3.4.
+    Importance,
+    /// RFC 2156 §5.3.6.
+    Priority,
+}
+
+impl Carrier {
+    /// All of them, the first to count first.
+    pub const ALL: [Carrier; 6] = [
+        Carrier::MtPriority,
+        Carrier::XSmtpapi,
+        Carrier::XPriority,
+        Carrier::XMsmailPriority,
+        Carrier::Importance,
+        Carrier::Priority,
+    ];
+
+    /// Its name, as [`Requested::carrier`] has it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Carrier::MtPriority => "MT-PRIORITY",
+            Carrier::XSmtpapi => "X-SMTPAPI",
+            Carrier::XPriority => "X-Priority",
+            Carrier::XMsmailPriority => "X-MSMail-Priority",
+            Carrier::Importance => "Importance",
+            Carrier::Priority => "Priority",
+        }
+    }
+
+    /// The carrier of that name, without regard to case.
+    pub fn from_name(name: &str) -> Option<Carrier> {
+        Self::ALL
+            .into_iter()
+            .find(|carrier| carrier.name().eq_ignore_ascii_case(name))
+    }
+}
+
 impl Requested {
     /// What the MT-PRIORITY parameter of MAIL asks for (RFC 6710 §4).
     pub fn by_mail(mt_priority: i8) -> Self {
@@ -237,6 +285,22 @@ mod tests {
             overruled(&requested[2..3]).is_empty(),
             "malformed, and alone"
         );
+    }
+
+    #[test]
+    fn every_carrier_of_a_header_is_one_by_name() {
+        let section = "Priority: urgent\r\nImportance: low\r\nX-MSMail-Priority: Normal\r\n\
+                       X-Priority: 5\r\nX-SMTPAPI: {\"Priority\":1}\r\n";
+        let found: Vec<_> = requested(section)
+            .into_iter()
+            .map(|(name, _)| Carrier::from_name(name).unwrap())
+            .collect();
+        assert_eq!(found, Carrier::ALL[1..], "and in this order");
+        for carrier in Carrier::ALL {
+            let name = carrier.name().to_lowercase();
+            assert_eq!(Carrier::from_name(&name), Some(carrier));
+        }
+        assert_eq!(Carrier::from_name("X-Prio"), None);
     }
 
     #[test]

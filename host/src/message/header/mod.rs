@@ -12,7 +12,7 @@ mod tunnel;
 mod words;
 
 pub use author::{AuthorProblem, Authors};
-pub use carrier::{Requested, overruled, requested_priorities};
+pub use carrier::{Carrier, Requested, overruled, requested_priorities};
 pub use field::{Field, Fields, HeaderProblem, header_end};
 pub use schedule::{RequestedTime, requested_time};
 pub use tunnel::{Tunnel, tunnelled, tunnelled_priority};

@@ -140,7 +140,7 @@ fn what_was_closed_before_the_clock_was_set_back_opens_behind_what_was_closed_si
     for line in &lines {
         scheduler.update(change(line, Some((1, 1))));
         assert_eq!(*scheduler.next(at(1_000_000)).unwrap(), *line);
-        scheduler.started(&line, at(1), at(1_000_000));
+        scheduler.started(line, at(1), at(1_000_000));
         scheduler.update(change(line, None));
     }
     scheduler.gave_way(&lines[0], at(1_001_000));

@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use crate::account::{Items, UserDraft, UserPatch};
 use crate::auth::{self, Authenticator, Parameters};
 use crate::clock::Clock;
-use crate::directory::Directory;
+use crate::directory::{Directory, MemoryRows};
 use crate::message::{Routes, Timestamp};
 use crate::plugin::{self, Plugins};
 use crate::reception::acceptor::Ending;
@@ -32,6 +32,8 @@ pub(super) struct Stage {
     pub(super) reception: Arc<Reception>,
     pub(super) spool: Arc<Memory>,
     pub(super) ending: watch::Sender<Ending>,
+    /// Where the directory is kept.
+    pub(super) rows: MemoryRows,
     _folder: tempfile::TempDir,
 }
 
@@ -44,7 +46,8 @@ impl Stage {
         let folder = tempfile::tempdir().unwrap();
         let clock = Clock::standing_at(Timestamp::from_unix_milliseconds(1_700_000_000_000));
         let mut registry = Registry::default();
-        let directory = Directory::in_memory(clock.now()).unwrap();
+        let rows = MemoryRows::default();
+        let directory = Directory::on_memory(rows.clone(), clock.now()).unwrap();
         let settings = auth::Settings {
             parameters: Parameters::CHEAP,
             ..auth::Settings::default()
@@ -90,12 +93,14 @@ impl Stage {
             routes,
             notifier,
             clock,
+            random: Arc::new(|| getrandom::u64().ok().map(u128::from)),
             metrics: Metrics::default(),
         });
         let stage = Stage {
             reception,
             spool,
             ending: watch::channel(Ending::Nobody).0,
+            rows,
             _folder: folder,
         };
         stage.user("ann").await;

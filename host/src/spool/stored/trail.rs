@@ -7,7 +7,7 @@ use std::time::Duration;
 use outpost_smtp::{EnhancedStatus, Reply};
 use serde::{Deserialize, Serialize};
 
-use crate::message::{self, MessageId, RemoteHost, Timestamp, TrailEntry};
+use crate::message::{self, Demotion, MessageId, RemoteHost, Timestamp, TrailEntry};
 
 use super::{Damage, Hop, Stored, Tls, class, take};
 
@@ -169,6 +169,16 @@ enum Event<'a> {
         times: u32,
         took: Duration,
         end: PauseEnd,
+    },
+    UntrustedPriority {
+        #[serde(borrow)]
+        carrier: Cow<'a, str>,
+    },
+    Demoted {
+        from: u8,
+        to: u8,
+        #[serde(borrow)]
+        reason: Cow<'a, str>,
     },
     Scheduled {
         until: u64,
@@ -338,6 +348,14 @@ impl<'a> Event<'a> {
                 action: Cow::Borrowed(action),
                 by: Cow::Borrowed(by),
             },
+            message::Event::UntrustedPriority { carrier } => Self::UntrustedPriority {
+                carrier: Cow::Borrowed(carrier),
+            },
+            message::Event::Demoted { from, to, reason } => Self::Demoted {
+                from: from.number(),
+                to: to.number(),
+                reason: Cow::Borrowed(reason.name()),
+            },
             message::Event::Scheduled { until, carrier } => Self::Scheduled {
                 until: until.unix_milliseconds(),
                 carrier: Cow::Borrowed(carrier),
@@ -438,6 +456,17 @@ impl<'a> Event<'a> {
             Self::Operated { action, by } => message::Event::Operated {
                 action: action.to_string(),
                 by: by.to_string(),
+            },
+            Self::UntrustedPriority { carrier } => message::Event::UntrustedPriority {
+                carrier: carrier.to_string(),
+            },
+            Self::Demoted { from, to, reason } => message::Event::Demoted {
+                from: class(*from)?,
+                to: class(*to)?,
+                reason: Demotion::ALL
+                    .into_iter()
+                    .find(|known| known.name() == reason)
+                    .ok_or_else(|| Damage::of("a word that is not known"))?,
             },
             Self::Scheduled { until, carrier } => message::Event::Scheduled {
                 until: Timestamp::from_unix_milliseconds(*until),

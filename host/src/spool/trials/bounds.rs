@@ -36,7 +36,7 @@ async fn the_trail_of_a_message_is_bounded_however_often_it_is_put_off() {
             .collect::<Vec<_>>()
     };
     let mut most = 0;
-    for attempt in 1..=70 {
+    for attempt in 1..=100 {
         let claim = spool.claim(&line, at(NOW)).await.unwrap().claim.unwrap();
         // In halves at first: each takes a number that no later delivery may have.
         let ends: &[u32] = if attempt == 1 {
@@ -63,7 +63,7 @@ async fn the_trail_of_a_message_is_bounded_however_often_it_is_put_off() {
         assert_eq!(record.trail[record.trail.len() - 600..], long());
         most = most.max(record.trail.len());
     }
-    assert!(most < 60 * 600, "{most}");
+    assert!(most < 80 * 600, "{most}");
 }
 
 #[test]

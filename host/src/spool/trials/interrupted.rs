@@ -64,3 +64,15 @@ async fn what_may_have_been_under_way_when_the_process_ended_is_told_apart() {
     assert!(waiting.interrupted, "its turn has not come since then");
     assert!(!claim(&spool, LANES[2]).await.interrupted, "it came later");
 }
+
+#[tokio::test]
+async fn a_clock_that_was_set_back_hides_no_first_attempt() {
+    let disk = Simulated::new(3);
+    let spool = start(&disk).unwrap();
+    take_in(&spool, 5_000, LANES[0]).await;
+    assert!(!claim(&spool, LANES[0]).await.interrupted);
+    // The machine comes back without knowing what time it is.
+    let clock = Clock::standing_at(at(1_000));
+    let spool = start_at(&disk.after_kill(), settings(), clock).unwrap();
+    assert!(claim(&spool, LANES[0]).await.interrupted);
+}

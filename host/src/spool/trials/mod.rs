@@ -17,6 +17,7 @@ mod history;
 mod interrupted;
 mod power;
 pub(super) mod simulated;
+mod tasks;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::aside::Aside;
 use super::embedded::Embedded;
 use super::metrics::Metrics;
 use super::sample::{at, domain, gather, id, intake, message, new_message, octets, trail};
@@ -72,9 +74,23 @@ fn start_with(
     disk: &Simulated,
     settings: Settings,
 ) -> Result<Embedded, super::embedded::StartFailure> {
+    start_at(disk, settings, Clock::standing_at(at(NOW)))
+}
+
+fn start_at(
+    disk: &Simulated,
+    settings: Settings,
+    clock: Clock,
+) -> Result<Embedded, super::embedded::StartFailure> {
     let metrics = Metrics::register(&mut Registry::default());
-    let clock = Clock::standing_at(at(NOW));
-    Embedded::start(Arc::new(disk.clone()), settings, clock, metrics, pace())
+    Embedded::start(
+        Arc::new(disk.clone()),
+        settings,
+        clock,
+        metrics,
+        pace(),
+        Aside::Threads,
+    )
 }
 
 /// What is known of a recipient.

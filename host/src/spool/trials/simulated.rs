@@ -10,6 +10,8 @@ use std::collections::HashSet;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use tokio::sync::Notify;
+
 use super::super::disk::Disk;
 use crate::stable::File;
 use names::Names;
@@ -60,7 +62,7 @@ pub(in crate::spool) struct Faults {
 
 /// A disk.
 #[derive(Clone, Debug)]
-pub(in crate::spool) struct Simulated(Arc<Mutex<State>>);
+pub(crate) struct Simulated(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 struct State {
@@ -75,6 +77,9 @@ struct State {
     fault_in: Option<u64>,
     /// Whether it takes no writes.
     is_read_only: bool,
+    operations: u64,
+    /// Told when the power goes.
+    out: Arc<Notify>,
     /// Operations left until the power is cut.
     power: Option<u64>,
     is_out: bool,
@@ -104,7 +109,7 @@ const NEW_DATABASE: &str = "database.new";
 const JOURNAL: &str = "journal";
 
 impl Simulated {
-    pub(in crate::spool) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(Arc::new(Mutex::new(State {
             files: Vec::new(),
             standing: Names::default(),
@@ -113,6 +118,8 @@ impl Simulated {
             faults: Faults::default(),
             fault_in: None,
             is_read_only: false,
+            operations: 0,
+            out: Arc::default(),
             power: None,
             is_out: false,
             capacity: None,
@@ -146,12 +153,25 @@ impl Simulated {
     }
 
     /// Cuts the power after so many more operations.
-    pub(in crate::spool) fn cut_power_after(&self, operations: u64) {
+    pub(crate) fn cut_power_after(&self, operations: u64) {
         self.state().power = Some(operations);
     }
 
-    pub(in crate::spool) fn is_out(&self) -> bool {
+    pub(crate) fn is_out(&self) -> bool {
         self.state().is_out
+    }
+
+    /// Waits until the power is cut.
+    pub(crate) async fn goes_out(&self) {
+        let out = Arc::clone(&self.state().out);
+        while !self.is_out() {
+            out.notified().await;
+        }
+    }
+
+    /// How many operations there have been.
+    pub(crate) fn operations(&self) -> u64 {
+        self.state().operations
     }
 
     /// Bounds what fits, and whether the disk tells how much is left of that.
@@ -165,13 +185,13 @@ impl Simulated {
         self.state().used()
     }
 
-    pub(in crate::spool) fn content_names(&self) -> Vec<String> {
+    pub(crate) fn content_names(&self) -> Vec<String> {
         self.state().names.all()
     }
 
     /// What the next process finds when this one was killed: all that it wrote, holes in the files
     /// included.
-    pub(in crate::spool) fn after_kill(&self) -> Self {
+    pub(crate) fn after_kill(&self) -> Self {
         let state = self.state();
         Self(Arc::new(Mutex::new(State {
             files: state.files.clone(),
@@ -181,6 +201,8 @@ impl Simulated {
             faults: Faults::default(),
             fault_in: None,
             is_read_only: false,
+            operations: 0,
+            out: Arc::default(),
             power: None,
             is_out: false,
             capacity: state.capacity,
@@ -190,7 +212,7 @@ impl Simulated {
     }
 
     /// What is there when the power is back.
-    pub(in crate::spool) fn after_power_cut(&self) -> Self {
+    pub(crate) fn after_power_cut(&self) -> Self {
         let mut state = self.state();
         // A writer that is still there finds nothing any more.
         state.is_out = true;
@@ -209,6 +231,8 @@ impl Simulated {
             faults: Faults::default(),
             fault_in: None,
             is_read_only: false,
+            operations: 0,
+            out: Arc::default(),
             power: None,
             is_out: false,
             capacity: state.capacity,
@@ -271,9 +295,11 @@ impl Simulated {
 impl State {
     /// One more operation: counts down to the power cut, and fails one in `times`.
     fn operate(&mut self, times: u64) -> io::Result<()> {
+        self.operations += 1;
         if let Some(left) = &mut self.power {
             if *left == 0 {
                 self.is_out = true;
+                self.out.notify_one();
             } else {
                 *left -= 1;
             }

@@ -270,7 +270,7 @@ proptest! {
         let mut coming: Vec<_> = drawn.sends.clone();
         coming.sort_by_key(|send| std::cmp::Reverse(send.3));
         let mut sent = 0u64;
-        let mut trickled: HashMap<SendId, Instant> = HashMap::new();
+        let mut trickled: BTreeMap<SendId, Instant> = BTreeMap::new();
         let mut steps = 0u32;
         loop {
             steps += 1;

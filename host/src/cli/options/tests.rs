@@ -1,0 +1,272 @@
+//! What is typed and what it is taken for.
+
+#![allow(clippy::unwrap_used)]
+
+use clap::CommandFactory as _;
+use clap::error::ErrorKind;
+
+use super::*;
+use crate::cli::queue_options::State;
+use crate::cli::user_options::{Limit, UserFields};
+
+fn read(line: &str) -> Result<Cli, ErrorKind> {
+    let words = std::iter::once("outpost").chain(line.split_whitespace());
+    let words = words.map(|word| if word == "''" { "" } else { word });
+    Cli::try_parse_from(words).map_err(|error| error.kind())
+}
+
+fn remote(line: &str) -> Remote {
+    match read(line).unwrap().command {
+        Some(Command::Remote(remote)) => remote,
+        other => panic!("{line}: {other:?}"),
+    }
+}
+
+#[test]
+fn the_forms_are_consistent() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn no_command_serves_and_every_command_takes_a_configuration() {
+    assert_eq!(
+        read("").unwrap(),
+        Cli {
+            config: None,
+            command: None
+        }
+    );
+    for line in [
+        "",
+        "serve",
+        "check",
+        "restore x",
+        "sink",
+        "list ls",
+        "list add x",
+        "list show x",
+        "list set x --notify y",
+        "list rm x",
+        "user ls",
+        "user add",
+        "user show x",
+        "user set x --active",
+        "user reset-password x",
+        "user enable x",
+        "user disable x",
+        "user export",
+        "user import x",
+        "user rm x",
+        "queue ls",
+        "queue show x",
+        "queue hold x",
+        "queue release x",
+        "queue retry x",
+        "queue cancel x",
+        "queue set-priority x --priority 1",
+        "plugin ls",
+        "plugin reset x",
+        "connection",
+        "admin reset-password",
+        "admin token",
+        "admin token print",
+        "admin token create --name x",
+        "admin token ls",
+        "admin token rm x",
+        "backup x",
+    ] {
+        let after = read(&format!("{line} --config a.toml")).unwrap();
+        let before = read(&format!("--config a.toml {line}")).unwrap();
+        assert_eq!(
+            after.config.as_deref(),
+            Some(std::path::Path::new("a.toml")),
+            "{line}"
+        );
+        assert_eq!(after, before, "{line}");
+    }
+}
+
+#[test]
+fn what_prints_data_takes_json() {
+    for line in [
+        "list ls",
+        "list add x",
+        "list show x",
+        "list set x --notify y",
+        "list rm x",
+        "user ls",
+        "user add",
+        "user show x",
+        "user set x --active",
+        "user reset-password x",
+        "user enable x",
+        "user disable x",
+        "user import x",
+        "user rm x",
+        "queue ls",
+        "queue show x",
+        "queue hold x",
+        "queue release x",
+        "queue retry x",
+        "queue cancel x",
+        "queue set-priority x --priority 1",
+        "plugin ls",
+        "plugin reset x",
+        "connection",
+        "admin reset-password",
+        "admin token",
+        "admin token print",
+        "admin token create --name x",
+        "admin token ls",
+        "admin token rm x",
+        "backup x",
+    ] {
+        assert!(read(&format!("{line} --json")).is_ok(), "{line}");
+    }
+}
+
+#[test]
+fn json_may_stand_before_or_after_what_is_done_with_tokens() {
+    for line in [
+        "admin token --json ls",
+        "admin token ls --json",
+        "admin token --json",
+    ] {
+        assert_eq!(remote(line).output(), Some(Output { json: true }), "{line}");
+    }
+    assert_eq!(
+        remote("admin token ls").output(),
+        Some(Output { json: false })
+    );
+}
+
+#[test]
+fn a_user_is_described_by_options() {
+    assert_eq!(
+        remote(
+            "user add --list ops --name app --priority 1 --domains a.example;*.b.example \
+             --senders x@c.example --note hers --carriers X-Priority;Importance --ceiling 2 \
+             --very-high-per-hour 100 --inactive --json"
+        ),
+        Remote::User(UserCommand::Add {
+            name: Some("app".into()),
+            list: "ops".into(),
+            fields: UserFields {
+                priority: Some(1),
+                domains: Some("a.example;*.b.example".into()),
+                senders: Some("x@c.example".into()),
+                note: Some("hers".into()),
+                carriers: Some("X-Priority;Importance".into()),
+                ceiling: Some(Limit::To(2)),
+                very_high_per_hour: Some(Limit::To(100)),
+            },
+            inactive: true,
+            output: Output { json: true },
+        })
+    );
+}
+
+#[test]
+fn each_limit_of_urgency_is_a_change_and_none_takes_it_away() {
+    for (option, expected) in [
+        (
+            "--ceiling none",
+            UserFields {
+                ceiling: Some(Limit::Unlimited),
+                ..UserFields::default()
+            },
+        ),
+        (
+            "--very-high-per-hour none",
+            UserFields {
+                very_high_per_hour: Some(Limit::Unlimited),
+                ..UserFields::default()
+            },
+        ),
+        (
+            "--carriers ''",
+            UserFields {
+                carriers: Some(String::new()),
+                ..UserFields::default()
+            },
+        ),
+    ] {
+        let Remote::User(UserCommand::Set { fields, .. }) = remote(&format!("user set x {option}"))
+        else {
+            panic!("{option}")
+        };
+        assert_eq!(fields, expected, "{option}");
+    }
+}
+
+#[test]
+fn queued_mail_is_named_by_id_or_by_filter() {
+    let Remote::Queue(QueueCommand::Hold(one)) = remote("queue hold 01ABC") else {
+        panic!()
+    };
+    assert_eq!(one.target.id.as_deref(), Some("01ABC"));
+    let Remote::Queue(QueueCommand::Cancel(many)) =
+        remote("queue cancel --user app --class 3 --state held --dry-run")
+    else {
+        panic!()
+    };
+    assert_eq!(many.target.filter.user.as_deref(), Some("app"));
+    assert_eq!(many.target.filter.class, Some(3));
+    assert_eq!(many.target.filter.state, Some(State::Held));
+    assert!(many.dry_run);
+}
+
+#[test]
+fn what_is_typed_wrongly_is_refused() {
+    let cases = [
+        ("user add --priority 6", ErrorKind::ValueValidation),
+        ("user add --priority high", ErrorKind::ValueValidation),
+        ("user add --ceiling 0", ErrorKind::ValueValidation),
+        ("user add --ceiling 6", ErrorKind::ValueValidation),
+        ("user set x --ceiling all", ErrorKind::ValueValidation),
+        (
+            "user add --very-high-per-hour 0",
+            ErrorKind::ValueValidation,
+        ),
+        (
+            "user add --very-high-per-hour 100001",
+            ErrorKind::ValueValidation,
+        ),
+        (
+            "user set x --very-high-per-hour -1",
+            ErrorKind::UnknownArgument,
+        ),
+        (
+            "user set x --active --inactive",
+            ErrorKind::ArgumentConflict,
+        ),
+        ("user rm", ErrorKind::MissingRequiredArgument),
+        ("user set x", ErrorKind::MissingRequiredArgument),
+        ("user set x --json", ErrorKind::MissingRequiredArgument),
+        ("list set x", ErrorKind::MissingRequiredArgument),
+        ("user rm x --queued burn", ErrorKind::InvalidValue),
+        ("queue hold", ErrorKind::MissingRequiredArgument),
+        ("queue hold --dry-run", ErrorKind::MissingRequiredArgument),
+        ("queue hold x --user app", ErrorKind::ArgumentConflict),
+        ("queue hold --all --user app", ErrorKind::ArgumentConflict),
+        ("queue set-priority x", ErrorKind::MissingRequiredArgument),
+        ("queue ls --limit 0", ErrorKind::ValueValidation),
+        ("queue ls --state lost", ErrorKind::InvalidValue),
+        ("stats", ErrorKind::InvalidSubcommand),
+        ("demo --messages 0", ErrorKind::ValueValidation),
+        ("demo --capacity 1", ErrorKind::ValueValidation),
+        ("demo --size 1GB", ErrorKind::ValueValidation),
+        ("plugin new", ErrorKind::InvalidSubcommand),
+        ("queue restore x", ErrorKind::InvalidSubcommand),
+        ("serve --json", ErrorKind::UnknownArgument),
+        ("user show ''", ErrorKind::InvalidValue),
+        ("user set '' --active", ErrorKind::InvalidValue),
+        ("user rm ''", ErrorKind::InvalidValue),
+        ("list set '' --notify x", ErrorKind::InvalidValue),
+        ("queue show ''", ErrorKind::InvalidValue),
+        ("queue hold ''", ErrorKind::InvalidValue),
+    ];
+    for (line, kind) in cases {
+        assert_eq!(read(line).unwrap_err(), kind, "{line}");
+    }
+}

@@ -1,0 +1,134 @@
+//! What a user's account allows of urgency, applied to one message: which of its carriers of a priority count, and
+//! which class it gets of the one that policy components gave it.
+//!
+//! The limits are the account's and bound what components say; there is no rule here. A message that meets one is
+//! accepted all the same, and the reply to its content and its trail say which class it got and why.
+
+use outpost_smtp::Reply;
+
+use super::{Reception, replies};
+use crate::account::{Allowance, User};
+use crate::message::header::{Carrier, Requested};
+use crate::message::{Class, Demotion, Event, MessageId, Timestamp};
+use crate::spool::SpoolError;
+
+/// What a message asks for.
+pub(super) struct Asked {
+    /// What counts for its user, in order of precedence.
+    pub(super) counted: Vec<Requested>,
+    /// What the user is not trusted with.
+    untrusted: Vec<Requested>,
+}
+
+/// The class that a message gets.
+pub(super) struct Allowed {
+    pub(super) class: Class,
+    /// What components said, and which limit stands below that.
+    demoted: Option<(Class, Demotion)>,
+    /// When one of the user's very-high messages was spent on it.
+    spent: Option<Timestamp>,
+}
+
+impl Asked {
+    pub(super) fn of(requested: Vec<Requested>, allowance: &Allowance) -> Self {
+        let (counted, untrusted) = requested
+            .into_iter()
+            .partition(|requested| allowance.trusts(requested.carrier));
+        Self { counted, untrusted }
+    }
+
+    /// For the trail: what did not count.
+    pub(super) fn events(&self) -> impl Iterator<Item = Event> {
+        let malformed = self.counted.iter().filter(|asked| asked.class.is_none());
+        let malformed = malformed.map(|asked| Event::MalformedPriority {
+            carrier: asked.carrier.to_owned(),
+        });
+        let untrusted = self.untrusted.iter().map(|asked| Event::UntrustedPriority {
+            carrier: asked.carrier.to_owned(),
+        });
+        malformed.chain(untrusted)
+    }
+
+    /// The value of the parameter of MAIL, whether it counts or not.
+    fn mt_priority(&self) -> Option<i8> {
+        let all = self.counted.iter().chain(&self.untrusted);
+        let parameter = all
+            .into_iter()
+            .find(|asked| asked.carrier == Carrier::MtPriority.name());
+        parameter.and_then(|asked| asked.value.parse().ok())
+    }
+}
+
+impl Allowed {
+    /// The class of a message of `user` that components placed in that class. A very-high message that is counted is
+    /// spent when this returns; [`Allowed::unused`] gives it back.
+    pub(super) async fn of(reception: &Reception, user: &User, placed: Class) -> Self {
+        let demoted_to = |class, reason| Self {
+            class,
+            demoted: Some((placed, reason)),
+            spent: None,
+        };
+        if let Some(ceiling) = user.allowance.ceiling().filter(|ceiling| placed < *ceiling) {
+            return demoted_to(ceiling, Demotion::Ceiling);
+        }
+        let mut allowed = Self {
+            class: placed,
+            demoted: None,
+            spent: None,
+        };
+        if placed != Class::VeryHigh || user.allowance.very_high_per_hour().is_none() {
+            return allowed;
+        }
+        let now = reception.clock.now();
+        match reception.directory.spend_very_high(&user.name, now).await {
+            Ok(true) => {
+                allowed.spent = Some(now);
+                allowed
+            }
+            Ok(false) => demoted_to(Class::High, Demotion::Budget),
+            Err(error) => {
+                if let Some(left_out) = reception.spared.uncounted.admits(now) {
+                    tracing::warn!(
+                        user = %user.name,
+                        %error,
+                        left_out,
+                        "a very-high message could not be counted"
+                    );
+                }
+                demoted_to(Class::High, Demotion::Uncounted)
+            }
+        }
+    }
+
+    /// The spool did not take the message. What it may have taken all the same stays spent.
+    pub(super) async fn unused(&self, reception: &Reception, user: &User, error: &SpoolError) {
+        let is_certain = matches!(error, SpoolError::Full | SpoolError::ReadOnly);
+        if let Some(spent) = self.spent.filter(|_| is_certain) {
+            let now = reception.clock.now();
+            let directory = &reception.directory;
+            // Where that cannot be written it comes back with time.
+            drop(directory.give_back_very_high(&user.name, spent, now).await);
+        }
+    }
+
+    /// For the trail.
+    pub(super) fn events(&self) -> impl Iterator<Item = Event> {
+        let to = self.class;
+        let demoted = self.demoted;
+        let demoted = demoted.map(|(from, reason)| Event::Demoted { from, to, reason });
+        demoted.into_iter().chain([Event::Accepted { class: to }])
+    }
+
+    /// The message is on stable storage: what its client is told.
+    pub(super) fn accepted(&self, reception: &Reception, id: MessageId, asked: &Asked) -> Reply {
+        reception.metrics.accepted(self.class);
+        let Some((_, reason)) = self.demoted else {
+            return replies::queued(id, self.class, asked.mt_priority());
+        };
+        reception.metrics.demoted(reason);
+        let is_asked = asked
+            .mt_priority()
+            .is_some_and(|asked| Class::from_mt_priority(asked) != Some(self.class));
+        replies::queued_below(id, self.class, reason, is_asked)
+    }
+}
