@@ -141,6 +141,7 @@ fn deliverer(address: SocketAddr, share: u32) -> Arc<Deliverer> {
         dialer: Dialer::tcp(),
         tls: Connector::new(Vec::new()),
         random: || 0,
+        clock: Clock::system(),
     };
     let gate = Gate::new(GateRules::default(), GateMetrics::default());
     Deliverer::new(settings, network, Metrics::unregistered(), gate)

@@ -5,7 +5,9 @@
 use outpost_smtp::client::{
     Closed, Report, Session, Settings, Step, Tls, Transaction, TransactionRecipient,
 };
-use outpost_smtp::{Body, Credentials, Mailbox, Notify, Orcpt, Reply, Ret, ReversePath, Timeouts};
+use outpost_smtp::{
+    Body, By, ByMode, Credentials, Mailbox, Notify, Orcpt, Reply, Ret, ReversePath, Timeouts,
+};
 
 /// How many messages are sent before QUIT.
 const MESSAGES_MAX: usize = 2;
@@ -199,5 +201,11 @@ fn transaction(choice: u8) -> Transaction {
         smtputf8: choice & 8 != 0,
         ret: (choice & 16 != 0).then_some(Ret::Headers),
         envid: (choice & 16 != 0).then(|| "an id=1".to_owned()),
+        mt_priority: (choice & 16 != 0).then_some(-4),
+        by: (choice & 64 != 0).then_some(By {
+            seconds: 60,
+            mode: ByMode::Return,
+            trace: true,
+        }),
     }
 }

@@ -1,8 +1,11 @@
 //! Commands: what is read of a line reads back from what is written of it.
 
+use std::time::Duration;
+
 use outpost_smtp::parameter::xtext;
 use outpost_smtp::server::fuzzing::{Command, command as read};
-use outpost_smtp::{MailParameters, RcptParameters};
+use outpost_smtp::time::{date_time, parse_date_time};
+use outpost_smtp::{ByMode, Hold, MailParameters, RcptParameters};
 
 /// A command line without its CRLF.
 pub fn command(octets: &[u8]) {
@@ -41,6 +44,18 @@ fn check_mail_parameters(text: &str) {
     if let Some(envid) = parameters.envid {
         check_xtext(&envid);
         assert!(envid.is_ascii(), "{envid}");
+    }
+    let is_known = |priority: i8| (-9..=9).contains(&priority);
+    assert!(parameters.mt_priority.is_none_or(is_known), "{text}");
+    if let Some(by) = parameters.by {
+        let again = MailParameters::parse(&format!("BY={by}")).map(|again| again.by);
+        assert_eq!(again, Ok(Some(by)), "{text}");
+        assert!(by.mode == ByMode::Notify || by.seconds > 0, "{text}");
+    }
+    if let Some(Hold::Until(time)) = parameters.hold {
+        // What is written has whole seconds.
+        let seconds = Duration::from_secs(time.as_secs());
+        assert_eq!(parse_date_time(&date_time(time)), Some(seconds), "{text}");
     }
 }
 

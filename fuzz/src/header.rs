@@ -1,6 +1,8 @@
 //! Header sections: fields are found without losing an octet, and what is read of them is bounded.
 
-use outpost::message::header::{Fields, header_end, requested_priorities, subject};
+use outpost::message::header::{
+    Fields, Tunnel, header_end, requested_priorities, requested_time, subject,
+};
 
 use crate::cut::pieces;
 
@@ -26,8 +28,37 @@ pub fn header(octets: &[u8]) {
     assert!(joined == section || joined.strip_suffix(b"\r\n") == Some(section));
     let subject = subject(&fields);
     assert!(subject.chars().count() <= 200 && !subject.contains(char::is_control));
-    let requested = requested_priorities(&fields);
+    let requested = requested_priorities(None, true, &fields);
     assert!(requested.iter().all(|one| one.value.chars().count() <= 64));
+    let _ = requested_time(&fields);
+    check_tunnel(content, &fields, *seed);
+}
+
+/// Through the tunnel goes all but the fields of its name, and ours before it, however it is cut.
+fn check_tunnel(content: &[u8], fields: &Fields<'_>, seed: u8) {
+    let ends = content
+        .iter()
+        .filter(|octet| matches!(octet, b'\r' | b'\n'));
+    if ends.count() != 2 * content.windows(2).filter(|two| two == b"\r\n").count() {
+        // Nobody accepts such a content.
+        return;
+    }
+    let (mut tunnel, mut out) = Tunnel::new(Some(-9));
+    let field = out.len();
+    for piece in pieces(content, seed) {
+        out.extend(tunnel.feed(piece));
+    }
+    out.extend(tunnel.finish());
+    let removed = usize::try_from(tunnel.removed()).unwrap_or(usize::MAX);
+    assert_eq!(out.len() + removed, content.len() + field);
+    let end = header_end(&out, 0).unwrap_or(out.len());
+    let after = Fields::parse(&out[..end]);
+    let after = after
+        .as_ref()
+        .map(|fields| fields.iter().collect::<Vec<_>>());
+    let stay = |name: &str| !name.eq_ignore_ascii_case("MT-Priority");
+    let stayed: Vec<_> = fields.iter().filter(|field| stay(field.name)).collect();
+    assert!(after.is_ok_and(|after| after[0].body == b" -9" && after[1..] == stayed));
 }
 
 /// Where the header ends, as reception looks for it while the content arrives.

@@ -29,6 +29,7 @@ fn tight() -> Limits {
         auth_failures_max: 2,
         commands_before_login_max: 12,
         commands_without_mail_max: 12,
+        ..Limits::default()
     }
 }
 

@@ -29,5 +29,6 @@ mod routes;
 mod senders;
 mod shutdown;
 mod submission;
+mod times;
 mod tls;
 mod upgrade;

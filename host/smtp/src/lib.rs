@@ -21,11 +21,13 @@ pub mod limits;
 pub mod parameter;
 pub mod reply;
 pub mod server;
+pub mod time;
 
 pub use address::{AddressError, ForwardPath, Mailbox, ReversePath};
 pub use auth::{Credentials, Mechanism};
 pub use limits::{Limits, Timeouts};
 pub use parameter::{
-    AuthIdentity, Body, ByMode, MailParameters, Notify, Orcpt, ParameterError, RcptParameters, Ret,
+    AuthIdentity, Body, By, ByMode, Hold, MailParameters, Notify, Orcpt, ParameterError,
+    RcptParameters, Ret,
 };
 pub use reply::{EnhancedStatus, Reply};

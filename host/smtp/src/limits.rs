@@ -10,7 +10,8 @@ use std::time::Duration;
 pub struct Limits {
     /// Longest command line in octets with its CRLF. RFC 5321 §4.5.3.1.4 asks for 512; the
     /// extensions that we list add to it: SIZE 26 (RFC 1870), SMTPUTF8 10 (RFC 6531), DSN 107 for
-    /// MAIL and 500 for RCPT (RFC 3461), AUTH 500 (RFC 4954). 2,048 holds any sum of them.
+    /// MAIL and 500 for RCPT (RFC 3461), AUTH 500 (RFC 4954), MT-PRIORITY 15 (RFC 6710),
+    /// FUTURERELEASE 34 (RFC 4865), DELIVERBY 17 (RFC 2852). 2,048 holds any sum of them.
     pub command_octets_max: usize,
     /// Longest line of an AUTH exchange, and longest AUTH command, in octets with its CRLF.
     /// RFC 4954 §4 calls 12,288 enough for every deployed mechanism.
@@ -41,6 +42,12 @@ pub struct Limits {
     /// connection for hours with a NOOP a minute, and those that say RSET behind every refused
     /// sender, come further with 1,000.
     pub commands_without_mail_max: u32,
+    /// How long a client may ask for a message to be held; zero: FUTURERELEASE (RFC 4865) is not offered.
+    /// A month holds what people plan ahead; what waits longer is better kept by who sends it.
+    pub future_release_max: Duration,
+    /// The shortest time in which a client may ask for a message to be delivered or else returned
+    /// (RFC 2852 §3). None by default: a message that leaves at once is never late.
+    pub deliver_by_min: Duration,
 }
 
 impl Default for Limits {
@@ -56,6 +63,8 @@ impl Default for Limits {
             auth_failures_max: 5,
             commands_before_login_max: 100,
             commands_without_mail_max: 1_000,
+            future_release_max: Duration::from_secs(30 * 24 * 60 * 60),
+            deliver_by_min: Duration::ZERO,
         }
     }
 }
@@ -121,7 +130,7 @@ mod tests {
     #[test]
     fn the_defaults_are_never_stricter_than_the_rfc() {
         let (limits, timeouts) = (Limits::default(), Timeouts::default());
-        assert!(limits.command_octets_max >= 512 + 26 + 10 + 107 + 500);
+        assert!(limits.command_octets_max >= 512 + 26 + 10 + 107 + 500 + 15 + 34 + 17);
         assert!(limits.auth_line_octets_max >= 12_288);
         assert!(limits.recipients_max >= 100);
         assert!(limits.content_octets_max >= 64 * 1024);

@@ -1,9 +1,11 @@
 //! Parameters of MAIL and RCPT: the strict grammar of RFC 5321 §4.1.2 and what each keyword means.
 //!
 //! What is not listed in EHLO is refused, never ignored: a client that asks for a message to be held
-//! must not see it sent at once. Each later extension (MT-PRIORITY, FUTURERELEASE, DELIVERBY,
-//! REQUIRETLS) is one arm in [`MailParameters::parse`] and one field.
+//! must not see it sent at once. Each later extension (REQUIRETLS) is one arm in
+//! [`MailParameters::parse`] and one field.
 
+mod by;
+mod hold;
 mod mail;
 mod rcpt;
 pub mod xtext;
@@ -12,7 +14,9 @@ pub(crate) use mail::parse_size;
 
 use std::fmt;
 
-pub use mail::{AuthIdentity, Body, ByMode, MailParameters, Ret};
+pub use by::{By, ByMode};
+pub use hold::Hold;
+pub use mail::{AuthIdentity, Body, MailParameters, Ret, parse_mt_priority};
 pub use rcpt::{Notify, Orcpt, RcptParameters};
 
 /// Why parameters were refused.
@@ -35,7 +39,7 @@ impl fmt::Display for ParameterError {
 
 impl std::error::Error for ParameterError {}
 
-/// Most parameters of one command; eight are known.
+/// Most parameters of one command; eleven are known.
 const PARAMETERS_MAX: usize = 32;
 
 /// Splits ` KEYWORD=value KEYWORD` into pairs. Nothing else may stand there.

@@ -223,6 +223,12 @@ impl Session {
         self.input.appendable(self.content.is_empty())
     }
 
+    /// Tells what time it is, since the Unix epoch. Dates that a client gives and that it is told are
+    /// counted from the last time that was told: the session has no clock.
+    pub fn tell_time(&mut self, now: Duration) {
+        self.conversation.now = now;
+    }
+
     /// Says what has to happen next. A question that is pending and was not answered is refused
     /// with 451.
     #[expect(

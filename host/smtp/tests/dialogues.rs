@@ -6,6 +6,7 @@
 mod support;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use outpost_smtp::Limits;
 use outpost_smtp::dialogue::{Decision, Dialogue, Peer, parse};
@@ -85,6 +86,8 @@ fn set_limit(limits: &mut Limits, name: &str, number: u64) {
         "auth_failures_max" => limits.auth_failures_max = small,
         "commands_before_login_max" => limits.commands_before_login_max = small,
         "commands_without_mail_max" => limits.commands_without_mail_max = small,
+        "future_release_max" => limits.future_release_max = Duration::from_secs(number),
+        "deliver_by_min" => limits.deliver_by_min = Duration::from_secs(number),
         _ => panic!("no limit is called {name}"),
     }
 }

@@ -24,6 +24,7 @@ fn tight() -> Settings {
             auth_failures_max: 2,
             commands_before_login_max: 12,
             commands_without_mail_max: 12,
+            ..Limits::default()
         },
         ..settings()
     }

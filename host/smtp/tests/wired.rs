@@ -7,9 +7,18 @@ mod support;
 use outpost_smtp::client::{self, Report, Step, Tls, Transaction, TransactionRecipient};
 use outpost_smtp::dialogue::{Asked, Decision, Verdict};
 use outpost_smtp::server::Security;
-use outpost_smtp::{Body, Credentials, Mailbox, Notify, Orcpt, Ret, ReversePath, Timeouts};
+use outpost_smtp::{
+    Body, By, ByMode, Credentials, Mailbox, Notify, Orcpt, Ret, ReversePath, Timeouts,
+};
 use proptest::prelude::*;
 use support::{Relay, settings};
+
+/// What the client asks for, of time.
+const BY: By = By {
+    seconds: 120,
+    mode: ByMode::Return,
+    trace: true,
+};
 
 /// How a content goes over the wire.
 #[derive(Clone, Copy, PartialEq)]
@@ -127,6 +136,8 @@ impl Wire {
             smtputf8: true,
             ret: Some(Ret::Full),
             envid: Some("an envelope=1".into()),
+            mt_priority: Some(-9),
+            by: Some(BY),
         });
         assert_eq!(self.run(content), Step::Ready);
         self.reports.pop().unwrap()
@@ -147,6 +158,8 @@ fn a_message_goes_over_the_wire_in_every_mode() {
                 "{report:?}"
             );
             assert_eq!(wire.relay.messages, [b"From: a\r\n\r\n.\r\n"]);
+            assert_eq!(wire.relay.mail.mt_priority, Some(-9));
+            assert_eq!(wire.relay.mail.by, Some(BY));
             wire.client.quit();
             assert_eq!(wire.run(b""), Step::Closed(client::Closed::Quit));
             assert!(wire.relay.is_closed);

@@ -204,7 +204,7 @@ pub enum EventDocument {
     },
     /// A report was written to the reverse-path.
     Reported {
-        /// `failure`, `delay` or `success`.
+        /// `failure`, `delay`, `success` or `relay`.
         report: String,
         /// The id of the report.
         id: String,
@@ -257,6 +257,34 @@ pub enum EventDocument {
         to: u8,
         /// The limit of the account: `ceiling`, `budget`, or `uncounted` where what is spent could not be written.
         reason: String,
+    },
+    /// It is not to be sent before a time, as its sender asked.
+    Scheduled {
+        /// The time.
+        until: String,
+        /// What asked for it: `HOLDFOR`, `HOLDUNTIL` or `X-SMTPAPI`.
+        carrier: String,
+    },
+    /// Something that asked for a time to be sent at was malformed and did not count.
+    MalformedSchedule {
+        /// The carrier.
+        carrier: String,
+    },
+    /// Two carriers ask for different things, and the order of carriers decides.
+    Overruled {
+        /// The one that comes later.
+        carrier: String,
+        /// What it asks for.
+        asked: String,
+        /// The one that comes before it.
+        by: String,
+    },
+    /// The time is over by which a delivery was to be made.
+    Late {
+        /// Where it goes.
+        next_hop: String,
+        /// Whether it comes back, or goes on.
+        is_returned: bool,
     },
 }
 
@@ -448,6 +476,25 @@ fn trail(entry: &TrailEntry) -> TrailDocument {
         },
         Event::Removed { for_room } => EventDocument::Removed {
             for_room: *for_room,
+        },
+        Event::Scheduled { until, carrier } => EventDocument::Scheduled {
+            until: until.to_string(),
+            carrier: carrier.clone(),
+        },
+        Event::MalformedSchedule { carrier } => EventDocument::MalformedSchedule {
+            carrier: carrier.clone(),
+        },
+        Event::Overruled { carrier, asked, by } => EventDocument::Overruled {
+            carrier: carrier.clone(),
+            asked: asked.clone(),
+            by: by.clone(),
+        },
+        Event::Late {
+            next_hop,
+            is_returned,
+        } => EventDocument::Late {
+            next_hop: next_hop.to_string(),
+            is_returned: *is_returned,
         },
     };
     TrailDocument {

@@ -121,7 +121,26 @@ impl Config {
         ] {
             compared.changes(key, &before, &next);
         }
-        let (before, next) = (&self.reception, &next.reception);
+        for (key, before, next) in [
+            (
+                "submission.future_release_max",
+                self.limits.future_release_max,
+                next.limits.future_release_max,
+            ),
+            (
+                "submission.deliver_by_min",
+                self.limits.deliver_by_min,
+                next.limits.deliver_by_min,
+            ),
+        ] {
+            compared.changes(key, &before, &next);
+        }
+        let (before, next) = (&self.reception, &mut next.reception);
+        compared.keeps(
+            "submission.mt_priority_field",
+            &before.mt_priority_field,
+            &mut next.mt_priority_field,
+        );
         compared.changes(
             "submission.connections_max",
             &before.connections_max,
@@ -150,6 +169,11 @@ impl Config {
         let are_same = self.routes == next.routes && before.smarthosts == delivery.smarthosts;
         compared.changes("delivery.route", &true, &are_same);
         compared.changes("delivery.mx_port", &before.mx_port, &delivery.mx_port);
+        compared.changes(
+            "delivery.mt_priority_tunnel",
+            &before.mt_priority_tunnel,
+            &delivery.mt_priority_tunnel,
+        );
         compared.changes(
             "delivery.connect_timeout",
             &before.connect_time_max,
@@ -271,7 +295,7 @@ mod tests {
     }
 
     /// A value other than the default for each key, and whether it can change at once.
-    const OTHERS: [(&str, &str, bool); 35] = [
+    const OTHERS: [(&str, &str, bool); 39] = [
         ("data_dir", "data_dir = \"elsewhere\"", false),
         ("shutdown_grace", "shutdown_grace = \"1s\"", false),
         (
@@ -308,6 +332,26 @@ mod tests {
         (
             "submission.recipients_max",
             "[submission]\nrecipients_max = 200",
+            true,
+        ),
+        (
+            "submission.future_release_max",
+            "[submission]\nfuture_release_max = \"1h\"",
+            true,
+        ),
+        (
+            "submission.deliver_by_min",
+            "[submission]\ndeliver_by_min = \"1m\"",
+            true,
+        ),
+        (
+            "submission.mt_priority_field",
+            "[submission]\nmt_priority_field = true",
+            false,
+        ),
+        (
+            "delivery.mt_priority_tunnel",
+            "[delivery]\nmt_priority_tunnel = true",
             true,
         ),
         (

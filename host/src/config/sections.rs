@@ -159,6 +159,14 @@ fn limits(section: &Section<'_, '_>) -> Limits {
     if let Some(recipients) = section.value("recipients_max", number(100, 100_000)) {
         limits.recipients_max = u32::try_from(recipients).unwrap_or(u32::MAX);
     }
+    // RFC 4865 §4, RFC 2852 §3: nine digits of seconds. A year is more than anybody plans mail ahead.
+    if let Some(longest) = section.value("future_release_max", duration(Duration::ZERO, DAY * 366))
+    {
+        limits.future_release_max = longest;
+    }
+    if let Some(least) = section.value("deliver_by_min", duration(Duration::ZERO, DAY)) {
+        limits.deliver_by_min = least;
+    }
     limits
 }
 
@@ -170,6 +178,7 @@ fn reception(section: &Section<'_, '_>) -> reception::Settings {
     if let Some(connections) = section.value("connections_per_address_max", number(1, 1_000_000)) {
         settings.connections_per_address_max = usize::try_from(connections).unwrap_or(usize::MAX);
     }
+    settings.mt_priority_field = section.value("mt_priority_field", truth).unwrap_or(false);
     settings
 }
 
@@ -323,6 +332,7 @@ fn delivery(section: &Section<'_, '_>, hostname: &str) -> delivery::Settings {
     if let Some(within) = section.value("connect_timeout", duration(SECOND, SECOND * 300)) {
         settings.connect_time_max = within;
     }
+    settings.mt_priority_tunnel = section.value("mt_priority_tunnel", truth).unwrap_or(false);
     settings
 }
 

@@ -15,6 +15,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use outpost_smtp::Reply;
+use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use super::Deliverer;
@@ -50,12 +51,24 @@ const SUSPECTS_MAX: usize = 4;
 /// and every attempt of every one of them stands in the trail.
 const REPLY_CHARACTERS_MAX: usize = 1_000;
 
+/// How the content is read.
+#[derive(Clone, Copy)]
+pub(super) struct Ways<'a> {
+    /// As it is.
+    pub(super) open: &'a OpenContent<'a>,
+    /// With its priority in its header.
+    pub(super) tunnel: &'a OpenContent<'a>,
+}
+
 /// An attempt as far as it has got.
 pub(super) struct Course<'a> {
     deliverer: &'a Deliverer,
     message: &'a Message,
     next_hop: &'a NextHop,
     load: Load<'a>,
+    /// The same as it goes through the tunnel, once a host needs that.
+    tunnelled: OnceCell<Load<'a>>,
+    ways: Ways<'a>,
     /// Recipients who are still to be sent to.
     pending: Vec<u32>,
     /// Recipients whom the host that is spoken to does not take now: another one may.
@@ -88,7 +101,7 @@ impl<'a> Course<'a> {
         deliverer: &'a Deliverer,
         message: &'a Message,
         delivery: &'a Delivery,
-        open: &'a OpenContent<'a>,
+        ways: Ways<'a>,
         passage: &'a Passage,
     ) -> Self {
         Self {
@@ -96,12 +109,14 @@ impl<'a> Course<'a> {
             message,
             next_hop: &delivery.next_hop,
             load: Load {
-                open,
+                open: ways.open,
                 octets: message.content_octets,
                 look: Look::default(),
                 passage,
                 sent: &deliverer.metrics.content_octets,
             },
+            tunnelled: OnceCell::new(),
+            ways,
             pending: in_turn(delivery),
             put_off: Vec::new(),
             suspects: Vec::new(),

@@ -185,6 +185,7 @@ impl Connection {
     /// The session is ready for messages: what the host can do is known now.
     pub(super) fn note_extensions(&mut self) {
         self.host.dsn = self.session.extensions().dsn;
+        self.host.deliver_by = self.session.extensions().deliver_by.is_some();
         if let Some(reply) = self.session.tls_refusal() {
             self.tls_failure = Some(format!("{} does not start TLS ({reply})", self.host.name));
         }

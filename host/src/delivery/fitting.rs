@@ -15,7 +15,7 @@ use tokio::sync::OnceCell;
 use super::connection::OpenContent;
 use super::transaction::transaction;
 use crate::message::seven_bit::{Barrier, Converter, Plan, Survey};
-use crate::message::{Message, comparable_domain};
+use crate::message::{Message, Timestamp, comparable_domain};
 use crate::spool::SpoolError;
 
 /// A message as it is sent to one host.
@@ -46,7 +46,7 @@ struct Looked {
     conversion: Result<(Arc<Plan>, u64), Barrier>,
 }
 
-/// The transaction with a host of these extensions for some recipients of a message.
+/// The transaction with a host of these extensions for some recipients of a message, as it begins `now`.
 ///
 /// # Errors
 /// [`Misfit`], when there is none. What the host lists in numbers (SIZE) is compared by the core.
@@ -56,8 +56,9 @@ pub(super) async fn fit(
     extensions: &Extensions,
     look: &Look,
     open: &OpenContent<'_>,
+    now: Timestamp,
 ) -> Result<Fitted, Misfit> {
-    let mut transaction = transaction(message, recipients);
+    let mut transaction = transaction(message, recipients, now);
     let look = async || {
         look.at(open)
             .await

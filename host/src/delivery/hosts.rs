@@ -36,6 +36,7 @@ impl Target {
             port: self.address.port(),
             tls: None,
             dsn: false,
+            deliver_by: false,
         }
     }
 

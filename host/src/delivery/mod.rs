@@ -8,7 +8,7 @@
 //!
 //! The parts: `hosts` finds addresses, `opening` makes a connection of one, `connection` does what
 //! the session asks, `transaction` says what a message needs and what replies mean, `fitting` makes a message
-//! fit what a host lists, `attempt` goes from host to host, `heard` keeps what they have said, `chunkless` which
+//! fit what a host lists, `tunnel` takes its priority along where a host does not, `attempt` goes from host to host, `heard` keeps what they have said, `chunkless` which
 //! of them do not take chunks, `pool` keeps connections for the next message, `room` bounds those to one host, `gate` is where content waits, `path`
 //! tells where mail would go.
 
@@ -28,13 +28,14 @@ mod rehearsal;
 mod room;
 mod settings;
 mod transaction;
+mod tunnel;
 
 use std::fmt;
 use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use attempt::Course;
+use attempt::{Course, Ways};
 use chunkless::Chunkless;
 use connection::Connection;
 use pool::Pool;
@@ -45,6 +46,7 @@ pub use gate::{Gate, Metrics as GateMetrics, Rules as GateRules, UnderWay};
 pub use metrics::Metrics;
 pub use settings::{AddressOrder, Login, Settings, Smarthost, TlsPolicy};
 
+use crate::clock::Clock;
 use crate::dns::Resolver;
 use crate::message::{Attempt, Contact, Delivery, Message, NextHop, Outcome, RecipientOutcome};
 use crate::net::Dialer;
@@ -61,6 +63,8 @@ pub struct Network {
     pub tls: Connector,
     /// Shuffles hosts of equal preference; any numbers will do.
     pub random: fn() -> u64,
+    /// The time, of which a next hop is told what is left (RFC 2852).
+    pub clock: Clock,
 }
 
 /// Makes attempts.
@@ -108,7 +112,12 @@ impl Deliverer {
     ) -> Attempt {
         let begun = Instant::now();
         let passage = self.gate.enter(message, delivery);
-        let course = Course::new(self, message, delivery, open, &passage);
+        let tunnel = tunnel::through(open, message.envelope.mt_priority);
+        let ways = Ways {
+            open,
+            tunnel: &tunnel,
+        };
+        let course = Course::new(self, message, delivery, ways, &passage);
         let mut attempt = course.run().await;
         attempt.pauses = passage.finish();
         if attempt.contact == Contact::Crowded {

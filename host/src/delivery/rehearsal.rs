@@ -21,6 +21,7 @@ use tokio::io::duplex;
 use wire::Wire;
 
 use super::{Deliverer, Gate, GateMetrics, GateRules, Metrics, Network, OpenContent, Settings};
+use crate::clock::Clock;
 use crate::dns::{Resolver, Table};
 use crate::message::{
     Attempt, Class, Delivery, DeliveryId, DeliveryState, Envelope, Message, MessageId, NextHop,
@@ -30,6 +31,9 @@ use crate::net::{Dialer, Stream};
 use crate::spool::{Content, Pending, SpoolError};
 use crate::tls;
 use crate::tls::client::Connector;
+
+/// When every attempt is made.
+pub(super) const NOW: Timestamp = Timestamp::from_unix_milliseconds(1_700_000_000_000);
 
 /// What a host does at a command.
 #[derive(Clone, Copy, Debug)]
@@ -373,6 +377,7 @@ impl World {
             dialer,
             tls: Connector::new(self.roots),
             random: || 7,
+            clock: Clock::standing_at(NOW),
         };
         let gate = Gate::new(GateRules::default(), GateMetrics::default());
         Deliverer::new(self.settings, network, Metrics::unregistered(), gate)

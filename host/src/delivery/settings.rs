@@ -22,6 +22,8 @@ pub struct Settings {
     /// Whether this relay itself listens on that port. If it does, an MX host of our name or at one of this
     /// machine's addresses is this relay; if not, it is another server on the same machine.
     pub listens_on_mx_port: bool,
+    /// Whether a host that does not list MT-PRIORITY gets the priority in the header (RFC 6758).
+    pub mt_priority_tunnel: bool,
     /// Which family of addresses is tried first.
     pub address_order: AddressOrder,
     /// Addresses tried in one attempt.
@@ -48,6 +50,7 @@ impl Default for Settings {
             connect_time_max: Duration::from_secs(30),
             mx_port: 25,
             listens_on_mx_port: false,
+            mt_priority_tunnel: false,
             address_order: AddressOrder::Ipv4First,
             // With the time above, a dead domain holds a delivery slot for four minutes at most.
             addresses_tried_max: 8,

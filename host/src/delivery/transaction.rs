@@ -6,11 +6,11 @@
 use outpost_smtp::client::{Closed, Report, Transaction, TransactionRecipient};
 use outpost_smtp::{Body, Reply};
 
-use crate::message::{Message, NextHop, Outcome, RecipientOutcome};
+use crate::message::{Message, NextHop, Outcome, RecipientOutcome, Timestamp};
 
-/// The transaction for some recipients of a message, given by their indexes. Parameters that the
-/// next hop has not announced are left out by the session.
-pub(super) fn transaction(message: &Message, recipients: &[u32]) -> Transaction {
+/// The transaction for some recipients of a message, given by their indexes, as it begins `now`. Parameters that
+/// the next hop has not announced are left out by the session.
+pub(super) fn transaction(message: &Message, recipients: &[u32], now: Timestamp) -> Transaction {
     let envelope = &message.envelope;
     let chosen = recipients.iter().filter_map(|index| {
         let index = usize::try_from(*index).ok()?;
@@ -35,6 +35,8 @@ pub(super) fn transaction(message: &Message, recipients: &[u32]) -> Transaction 
         smtputf8: needs_smtputf8(message),
         ret: envelope.ret,
         envid: envelope.envid.clone(),
+        mt_priority: envelope.mt_priority,
+        by: envelope.deliver_by.map(|by| by.left(now)),
     }
 }
 

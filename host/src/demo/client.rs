@@ -72,6 +72,7 @@ impl Client {
             dialer: Dialer::tcp(),
             tls: Connector::new(Vec::new()),
             random: || 0,
+            clock: Clock::system(),
         };
         let metrics = Metrics::register(&mut Registry::default());
         let gate = Gate::new(GateRules::default(), GateMetrics::default());

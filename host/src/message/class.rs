@@ -58,6 +58,17 @@ impl Class {
             _ => None,
         }
     }
+
+    /// The MT-PRIORITY value of this class that comes nearest to another value (RFC 6710 §4).
+    pub fn mt_priority_nearest(self, value: i8) -> i8 {
+        match self {
+            Class::VeryHigh => value.clamp(4, 9),
+            Class::High => value.clamp(1, 3),
+            Class::Normal => 0,
+            Class::Low => value.clamp(-3, -1),
+            Class::VeryLow => value.clamp(-9, -4),
+        }
+    }
 }
 
 /// The name as surfaces show it: `very high`.
@@ -96,6 +107,14 @@ mod tests {
             [5, 5, 5, 5, 5, 5, 4, 4, 4, 3, 2, 2, 2, 1, 1, 1, 1, 1, 1]
         );
         assert_eq!(Class::from_mt_priority(10), None);
+        for (class, nearest) in Class::ALL.into_iter().zip([4, 2, 0, -1, -4]) {
+            assert_eq!(class.mt_priority_nearest(2), nearest);
+            for value in -9..=9 {
+                let nearest = class.mt_priority_nearest(value);
+                assert_eq!(Class::from_mt_priority(nearest), Some(class));
+            }
+        }
+        assert_eq!(Class::High.mt_priority_nearest(9), 3);
         assert_eq!(Class::from_mt_priority(-10), None);
     }
 }

@@ -1,8 +1,16 @@
 //! The envelope: where a message comes from, where it goes, and which reports are wanted.
 
-use outpost_smtp::{Body, ByMode, Mailbox, Notify, Orcpt, Ret, ReversePath};
+use std::time::Duration;
+
+use outpost_smtp::{Body, By, ByMode, Mailbox, Notify, Orcpt, Ret, ReversePath};
 
 use super::Timestamp;
+
+/// The largest time that BY can say (RFC 2852 §4).
+const SECONDS_MAX: i32 = 999_999_999;
+
+/// What makes a second that has begun a whole one, in the milliseconds that times are counted in.
+const ALMOST_A_SECOND: Duration = Duration::from_millis(999);
 
 /// The envelope as it was accepted (RFC 5321 §2.3.1, RFC 3461).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +45,28 @@ pub struct DeliverBy {
     pub trace: bool,
 }
 
+impl DeliverBy {
+    /// From when on it is returned; never when its sender is only told.
+    pub fn returned_at(&self) -> Option<Timestamp> {
+        (self.mode == ByMode::Return).then_some(self.until)
+    }
+
+    /// What a next hop is told of it `now` (RFC 2852 §4.1.4.1): the seconds that are left, the one that has begun with
+    /// them, or for how many it is late.
+    pub fn left(&self, now: Timestamp) -> By {
+        let seconds = |time: Duration| i32::try_from(time.as_secs()).unwrap_or(SECONDS_MAX);
+        let seconds = match self.until > now {
+            true => seconds(self.until.since(now) + ALMOST_A_SECOND),
+            false => -seconds(now.since(self.until)),
+        };
+        By {
+            seconds: seconds.clamp(-SECONDS_MAX, SECONDS_MAX),
+            mode: self.mode,
+            trace: self.trace,
+        }
+    }
+}
+
 /// One accepted recipient.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recipient {
@@ -46,4 +76,33 @@ pub struct Recipient {
     pub notify: Option<Notify>,
     /// The recipient as its sender first knew it (RFC 3461 §4.2).
     pub orcpt: Option<Orcpt>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_next_hop_is_told_what_is_left_of_the_time() {
+        let at = Timestamp::from_unix_milliseconds;
+        let by = DeliverBy {
+            until: at(10_000_000),
+            mode: ByMode::Notify,
+            trace: true,
+        };
+        for (now, left) in [
+            (0, 10_000),
+            (9_000_000, 1_000),
+            (9_998_001, 2),
+            (9_999_000, 1),
+            (9_999_999, 1),
+            (10_000_000, 0),
+            (10_001_999, -1),
+            (u64::MAX, -999_999_999),
+        ] {
+            assert_eq!(by.left(at(now)).seconds, left, "{now}");
+        }
+        assert_eq!(by.left(at(0)).to_string(), "10000;NT");
+        assert_eq!(by.returned_at(), None);
+    }
 }

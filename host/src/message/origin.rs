@@ -18,7 +18,7 @@ pub struct Message {
     pub class: Class,
     /// The numbers that the class came from.
     pub priorities: Priorities,
-    /// When it was accepted; due times and expiry count from here.
+    /// When it was accepted.
     pub accepted: Timestamp,
     /// From when on delivery makes no sense any more, as a policy component said; none: the queue's own
     /// expiry counts.
@@ -31,6 +31,15 @@ pub struct Message {
     pub eight_bit: bool,
     /// The Subject field for the queue's lists: unfolded, decoded, cut to 200 characters.
     pub subject: String,
+}
+
+impl Message {
+    /// From when on it may be sent. Expiry and delay warnings count from here: what waits as its sender wanted is
+    /// not delayed.
+    pub fn released(&self) -> Timestamp {
+        self.scheduled
+            .map_or(self.accepted, |scheduled| scheduled.max(self.accepted))
+    }
 }
 
 /// Where a message came from.

@@ -62,6 +62,9 @@ pub struct RemoteHost {
     pub tls: Option<TlsParameters>,
     /// Whether the peer offers DSN, so that success reports are its business (RFC 3461 §5.2.2).
     pub dsn: bool,
+    /// Whether the peer offers DELIVERBY, so that it is told by when mail is to be delivered, and tells its sender
+    /// when it is not (RFC 2852 §4.1.4). Counts for the settlement only, and is not kept.
+    pub deliver_by: bool,
 }
 
 /// One attempt, as the trail keeps it and the queue settles it.

@@ -103,7 +103,7 @@ pub enum Event {
     },
     /// A report was written to the reverse-path.
     Reported {
-        /// `failure`, `delay` or `success`.
+        /// `failure`, `delay`, `success` or `relay`.
         report: &'static str,
         /// The id of the report.
         id: super::MessageId,
@@ -170,5 +170,33 @@ pub enum Event {
         to: Class,
         /// Why.
         reason: Demotion,
+    },
+    /// It is not to be sent before a time, as its sender asked.
+    Scheduled {
+        /// The time.
+        until: Timestamp,
+        /// What asked for it: `HOLDFOR`, `HOLDUNTIL` or `X-SMTPAPI`.
+        carrier: String,
+    },
+    /// Something that asked for a time to be sent at was malformed and did not count.
+    MalformedSchedule {
+        /// The carrier: `X-SMTPAPI`.
+        carrier: String,
+    },
+    /// Two carriers ask for different things, and the order of carriers decides.
+    Overruled {
+        /// The one that comes later, such as `Importance`.
+        carrier: String,
+        /// What it asks for.
+        asked: String,
+        /// The one that comes before it, such as `MT-PRIORITY`.
+        by: String,
+    },
+    /// The time is over by which a delivery was to be made (RFC 2852).
+    Late {
+        /// The lane.
+        next_hop: NextHop,
+        /// Whether it comes back, or goes on.
+        is_returned: bool,
     },
 }

@@ -315,6 +315,38 @@ impl fmt::Display for Event {
                 }?;
                 write!(f, ": class {to} is used")
             }
+            Event::Scheduled { until, carrier } => write!(
+                f,
+                "waits for its time: not to be sent before {until}, as {} asks",
+                printable(carrier)
+            ),
+            Event::MalformedSchedule { carrier } => write!(
+                f,
+                "the schedule of {} is malformed and did not count",
+                printable(carrier)
+            ),
+            Event::Overruled { carrier, asked, by } => write!(
+                f,
+                "{} asks for {}, and {} comes before it",
+                printable(carrier),
+                printable(asked),
+                printable(by)
+            ),
+            Event::Late {
+                next_hop,
+                is_returned,
+            } => {
+                let next_hop = next_hop.to_string();
+                let what = match is_returned {
+                    true => "its recipients bounced",
+                    false => "its sender is told, and it is tried on",
+                };
+                write!(
+                    f,
+                    "late: {} did not take it by the time that its sender gave; {what}",
+                    printable(&next_hop)
+                )
+            }
         }
     }
 }

@@ -74,6 +74,18 @@ impl Held {
     pub(super) fn due(&self) -> Timestamp {
         self.claim.delivery.due
     }
+
+    /// What follows when it is too late to be tried, or to be tried without a word.
+    pub(super) fn overdue(&self, shared: &Shared, now: Timestamp) -> Option<Plan> {
+        let Claim {
+            message,
+            delivery,
+            interrupted,
+            ..
+        } = &self.claim;
+        let rules = shared.rules.now();
+        rules.overdue(message, delivery, *interrupted, now)
+    }
 }
 
 impl Drop for Held {
@@ -239,10 +251,7 @@ async fn guarded<T>(mut future: Pin<Box<dyn Future<Output = T> + Send>>) -> Resu
 /// transaction.
 pub(super) async fn settle(shared: Arc<Shared>, attempted: Attempted) {
     let Attempted {
-        mut held,
-        attempt,
-        at,
-        ..
+        held, attempt, at, ..
     } = attempted;
     let ended = Ended {
         message: &held.claim.message,
@@ -254,13 +263,27 @@ pub(super) async fn settle(shared: Arc<Shared>, attempted: Attempted) {
     let jitter = (shared.random)() as u64;
     let plan = shared.rules.now().settle(&ended, jitter);
     log(&ended, &plan);
-    let settlement = write(&shared, &ended, &held.claim, &plan).await;
+    carry_out(&shared, held, plan, at).await;
+}
+
+/// Settles a delivery that was not tried, since the time was over by which it was to be made.
+pub(super) async fn settle_overdue(shared: Arc<Shared>, held: Held, plan: Plan, at: Timestamp) {
+    let delivery = &held.claim.delivery;
+    let (id, next_hop, recipients) = (delivery.id, &delivery.next_hop, delivery.recipients.len());
+    let is_returned = plan.remaining.is_none();
+    tracing::info!(message_id = %id.message, delivery = %id, %next_hop, recipients, is_returned, "late");
+    carry_out(&shared, held, plan, at).await;
+}
+
+/// Has a plan recorded, and the reports that are due with it.
+async fn carry_out(shared: &Shared, mut held: Held, plan: Plan, at: Timestamp) {
+    let settlement = write(shared, &held.claim, &plan, at).await;
     let reports: Vec<MessageId> = settlement
         .reports
         .iter()
         .map(|(new, _)| new.message.id)
         .collect();
-    let recorded = record(&shared, settlement).await;
+    let recorded = record(shared, settlement).await;
     held.is_settled = true;
     if recorded {
         shared.metrics.settled(held.claim.message.class, plan.tally);
@@ -273,36 +296,34 @@ pub(super) async fn settle(shared: Arc<Shared>, attempted: Attempted) {
 }
 
 /// The plan as the spool takes it, with its reports written out.
-async fn write(shared: &Shared, ended: &Ended<'_>, claim: &Claim, plan: &Plan) -> Settlement {
+async fn write(shared: &Shared, claim: &Claim, plan: &Plan, at: Timestamp) -> Settlement {
+    let message = &claim.message;
     let mut settlement = Settlement {
         lease: claim.lease,
         remaining: plan.remaining.iter().cloned().collect(),
         reports: Vec::new(),
         trail: plan.trail.clone(),
     };
-    if plan.reports.is_empty() || ended.message.envelope.reverse_path == ReversePath::Null {
+    if plan.reports.is_empty() || message.envelope.reverse_path == ReversePath::Null {
         return settlement;
     }
-    let content = start_of_content(shared, ended.message.id).await;
+    let content = start_of_content(shared, message.id).await;
     let writer = Writer {
         hostname: &shared.hostname,
         next_hop: &shared.next_hop,
-        at: ended.at,
-        about: ended.message,
+        at,
+        about: message,
         content: &content,
     };
     for wanted in &plan.reports {
-        let id = MessageId::new(ended.at, (shared.random)());
+        let id = MessageId::new(at, (shared.random)());
         if let Some(report) = writer.write(wanted, id) {
             settlement.reports.push(report);
             let event = Event::Reported {
                 report: wanted.kind.name(),
                 id,
             };
-            settlement.trail.push(TrailEntry {
-                at: ended.at,
-                event,
-            });
+            settlement.trail.push(TrailEntry { at, event });
         }
     }
     settlement

@@ -6,6 +6,7 @@
 
 mod attempt;
 mod deliver;
+mod lateness;
 mod metrics;
 mod order;
 mod reach;

@@ -92,7 +92,7 @@ pub(super) fn delivery(message: &Message) -> Delivery {
         next_hop: NextHop::Domain("b.example".to_owned()),
         recipients: recipients.collect(),
         attempts: 0,
-        due: message.accepted,
+        due: message.released(),
         sequence: 0,
         state: DeliveryState::Waiting,
         delay_reported: false,
@@ -114,7 +114,7 @@ pub(super) fn submission(message: Message) -> NewMessage {
             None => deliveries.push(NewDelivery {
                 next_hop,
                 recipients: vec![index],
-                due: message.scheduled.unwrap_or(message.accepted),
+                due: message.released(),
                 attempts: 0,
                 delay_reported: false,
                 lateness_reported: false,
@@ -140,6 +140,7 @@ pub(super) fn host(dsn: bool) -> RemoteHost {
         port: 25,
         tls: None,
         dsn,
+        deliver_by: false,
     }
 }
 

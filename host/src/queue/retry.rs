@@ -13,7 +13,7 @@ use crate::message::{Message, Timestamp};
 pub struct Schedule {
     /// The wait after the first failed attempt, after the second, and so on; the last repeats.
     pub waits: Vec<Duration>,
-    /// How long after its acceptance a message is given up.
+    /// How long after its release a message is given up: after its acceptance, or the time that it was to wait for.
     pub expire_after: Duration,
 }
 
@@ -48,10 +48,13 @@ impl Schedule {
     }
 
     /// When a message is given up: after as long as any may wait, or sooner when a policy component said
-    /// so.
+    /// so, or its sender wants it back by then.
     pub fn expires(&self, message: &Message) -> Timestamp {
-        let expires = message.accepted.plus(self.expire_after);
-        message.deliver_until.unwrap_or(expires).min(expires)
+        let expires = message.released().plus(self.expire_after);
+        let by = message.envelope.deliver_by;
+        let wanted_back = by.and_then(|by| by.returned_at());
+        let sooner = [message.deliver_until, wanted_back];
+        sooner.into_iter().flatten().fold(expires, Timestamp::min)
     }
 
     fn wait(&self, failed: u32) -> Duration {

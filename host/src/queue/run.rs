@@ -17,7 +17,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::attempt::{Attempted, Held, Returned, Shared, attempt, settle};
+use super::attempt::{Attempted, Held, Returned, Shared, attempt, settle, settle_overdue};
 use super::deliver::Deliver;
 use super::metrics::Metrics;
 use super::reach::Turn;
@@ -245,6 +245,12 @@ impl Queue {
         if let Some(claim) = claim {
             let held = Held::new(claim, Arc::clone(line), self.shared.spool.clone());
             let now = self.shared.clock.now();
+            if let Some(plan) = held.overdue(&self.shared, now) {
+                // Nobody is asked, so it takes no place in its lane.
+                self.settlements
+                    .spawn(settle_overdue(self.shared.clone(), held, plan, now));
+                return;
+            }
             let answer = self.scheduler.started(held.line(), held.due(), now);
             self.shared.metrics.set_active(self.scheduler.active());
             match answer {

@@ -23,9 +23,9 @@ pub struct Settings {
     pub classes: ClassRule,
     /// The wait after the first failed attempt, after the second, and so on; the last repeats.
     pub retry: Vec<Duration>,
-    /// How long after its acceptance a message is given up.
+    /// How long after its release a message is given up.
     pub expire_after: Duration,
-    /// How long after its acceptance the sender is told that a message still waits.
+    /// How long after its release the sender is told that a message still waits.
     pub delay_warning_after: Duration,
     /// Whether that holds for senders who did not say which reports they want (RFC 3461 §4.1
     /// leaves it to us).

@@ -3,13 +3,15 @@
 //! A pure function of the delivery, the attempt, the rules and the time. Recipients that failed for
 //! now stay together in one delivery that is tried again; when the message has waited as long as it
 //! may, they fail for good. Each kind of report that is due is one report over all recipients that
-//! it concerns. Writing the reports down and recording it all is left to others.
+//! it concerns. What follows when the time is over by which a message was to be delivered stands in `lateness`.
+//! Writing the reports down and recording it all is left to others.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use outpost_smtp::{EnhancedStatus, Notify, Reply, ReversePath};
 
+use super::lateness;
 use super::retry::{Next, Schedule};
 use crate::message::report::Kind;
 use crate::message::{
@@ -33,7 +35,7 @@ const LAST_REPLY_CHARACTERS_MAX: usize = 500;
 pub struct Rules {
     /// When a deferred delivery is tried again.
     pub schedule: Schedule,
-    /// How long after its acceptance the sender is told that a message still waits.
+    /// How long after its release the sender is told that a message still waits.
     pub delay_warning_after: Duration,
     /// Whether that holds for senders who did not say which reports they want.
     pub delay_warning_unasked: bool,
@@ -126,13 +128,15 @@ impl Rules {
 
     /// Whether an attempt that fails now would be told to the sender: as a delay, or as the end.
     pub fn is_worth_telling(&self, message: &Message, delivery: &Delivery, at: Timestamp) -> bool {
-        let delayed = message.accepted.plus(self.delay_warning_after);
-        at >= self.schedule.expires(message) || (at >= delayed && !delivery.delay_reported)
+        let delayed = message.released().plus(self.delay_warning_after);
+        at >= self.schedule.expires(message)
+            || (at >= delayed && !delivery.delay_reported)
+            || lateness::is_to_be_told(message, delivery, at)
     }
 
     /// Whether the sender hears of a delay from here on.
     fn is_delayed(&self, ended: &Ended<'_>) -> bool {
-        ended.at >= ended.message.accepted.plus(self.delay_warning_after)
+        ended.at >= ended.message.released().plus(self.delay_warning_after)
     }
 
     /// The delivery of those that are tried again; those that are given up join the bounced ones.
@@ -157,13 +161,31 @@ impl Rules {
         match next {
             Next::GiveUp => {
                 let next_hop = delivery.next_hop.clone();
-                trail.push(entry(ended, Event::Expired { next_hop }));
+                let event = match lateness::is_returned(ended.message, ended.at) {
+                    true => Event::Late {
+                        next_hop,
+                        is_returned: true,
+                    },
+                    false => Event::Expired { next_hop },
+                };
+                trail.push(entry(ended, event));
                 tally.expired = std::mem::take(&mut tally.deferred);
                 sorted.expired = std::mem::take(&mut sorted.deferred);
                 None
             }
             Next::Retry(until) => {
                 let next_hop = delivery.next_hop.clone();
+                let is_told = lateness::is_to_be_told(ended.message, delivery, ended.at);
+                if is_told {
+                    let event = Event::Late {
+                        next_hop: next_hop.clone(),
+                        is_returned: false,
+                    };
+                    trail.push(entry(ended, event));
+                }
+                // Sooner when the sender is to be told then.
+                let waking = lateness::waking(ended.message, delivery, ended.at);
+                let until = waking.map_or(until, |waking| waking.min(until));
                 trail.push(entry(
                     ended,
                     Event::Deferred {
@@ -177,7 +199,7 @@ impl Rules {
                     due: until,
                     attempts,
                     delay_reported: delivery.delay_reported || self.is_delayed(ended),
-                    lateness_reported: delivery.lateness_reported,
+                    lateness_reported: delivery.lateness_reported || is_told,
                     last_reply: last_reply.chars().take(LAST_REPLY_CHARACTERS_MAX).collect(),
                 })
             }
@@ -203,10 +225,15 @@ impl Rules {
 
         let mut failed = asking(&sorted.bounced, 5, &asks_for_failure);
         let expired = asking(&sorted.expired, 4, &asks_for_failure);
-        failed.extend(expired.into_iter().map(|affected| Affected {
-            status: EXPIRED,
-            ..affected
-        }));
+        let status = match lateness::is_returned(ended.message, ended.at) {
+            true => lateness::RETURNED,
+            false => EXPIRED,
+        };
+        failed.extend(
+            expired
+                .into_iter()
+                .map(|affected| Affected { status, ..affected }),
+        );
         failed.sort_by_key(|affected| affected.recipient);
         if ended.message.envelope.reverse_path == ReversePath::Null {
             // RFC 5321 §4.5.5: never a report about a report.
@@ -221,23 +248,41 @@ impl Rules {
             kind: Kind::Failure,
             recipients: failed,
         }];
-        if remaining.is_some() && !ended.delivery.delay_reported && self.is_delayed(ended) {
+        if remaining.is_some() {
+            let is_delayed = !ended.delivery.delay_reported && self.is_delayed(ended);
+            let is_late = lateness::is_to_be_told(ended.message, ended.delivery, ended.at);
+            let mut recipients = asking(&sorted.deferred, 4, &|recipient| {
+                (is_delayed && self.asks_for_delay(recipient))
+                    || (is_late && lateness::asks_to_be_told(recipient))
+            });
+            if is_late {
+                recipients
+                    .iter_mut()
+                    .for_each(|affected| affected.status = lateness::TOLD);
+            }
             wanted.push(Wanted {
                 kind: Kind::Delay {
                     retry_until: self.schedule.expires(ended.message),
                 },
-                recipients: asking(&sorted.deferred, 4, &|recipient| {
-                    self.asks_for_delay(recipient)
-                }),
+                recipients,
             });
         }
         // RFC 3461 §5.2.2: a host that offers DSN was told to report success itself.
-        let relayed = sorted.delivered.iter();
-        let relayed = relayed.filter(|fate| !fate.host.is_some_and(|host| host.dsn));
-        wanted.push(Wanted {
-            kind: Kind::Success,
-            recipients: asking(&relayed.cloned().collect::<Vec<_>>(), 2, &asks_for_success),
+        let asks = |fate: &Fate<'_>, asks: &dyn Fn(&Recipient) -> bool| {
+            recipient(recipients, fate.recipient()).is_some_and(asks)
+        };
+        let (confirmed, others): (Vec<_>, Vec<_>) =
+            sorted.delivered.iter().cloned().partition(|fate| {
+                asks(fate, &asks_for_success) && !fate.host.is_some_and(|host| host.dsn)
+            });
+        let (watched, _): (Vec<_>, Vec<_>) = others.into_iter().partition(|fate| {
+            lateness::is_relay_told(ended.message, fate.host)
+                && asks(fate, &lateness::asks_for_relays)
         });
+        for (kind, fates) in [(Kind::Success, confirmed), (Kind::Relay, watched)] {
+            let recipients = fates.iter().map(|fate| Affected::new(fate, 2)).collect();
+            wanted.push(Wanted { kind, recipients });
+        }
         wanted.retain(|wanted| !wanted.recipients.is_empty());
         wanted
     }
@@ -251,7 +296,7 @@ impl Rules {
 }
 
 /// RFC 3461 §4.1: without NOTIFY a failure is reported.
-fn asks_for_failure(recipient: &Recipient) -> bool {
+pub(super) fn asks_for_failure(recipient: &Recipient) -> bool {
     let is_asked = |notify: Notify| !notify.never && notify.failure;
     recipient.notify.is_none_or(is_asked)
 }

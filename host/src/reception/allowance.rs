@@ -49,13 +49,13 @@ impl Asked {
         malformed.chain(untrusted)
     }
 
-    /// What the parameter of MAIL asks for, whether it counts or not.
-    fn by_parameter(&self) -> Option<Class> {
+    /// The value of the parameter of MAIL, whether it counts or not.
+    fn mt_priority(&self) -> Option<i8> {
         let all = self.counted.iter().chain(&self.untrusted);
         let parameter = all
             .into_iter()
             .find(|asked| asked.carrier == Carrier::MtPriority.name());
-        parameter.and_then(|asked| asked.class)
+        parameter.and_then(|asked| asked.value.parse().ok())
     }
 }
 
@@ -123,12 +123,12 @@ impl Allowed {
     pub(super) fn accepted(&self, reception: &Reception, id: MessageId, asked: &Asked) -> Reply {
         reception.metrics.accepted(self.class);
         let Some((_, reason)) = self.demoted else {
-            return replies::queued(id);
+            return replies::queued(id, self.class, asked.mt_priority());
         };
         reception.metrics.demoted(reason);
         let is_asked = asked
-            .by_parameter()
-            .is_some_and(|asked| asked != self.class);
+            .mt_priority()
+            .is_some_and(|asked| Class::from_mt_priority(asked) != Some(self.class));
         replies::queued_below(id, self.class, reason, is_asked)
     }
 }

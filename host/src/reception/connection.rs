@@ -21,6 +21,7 @@ use super::acceptor::Ending;
 use super::dialogue::Dialogue;
 use super::handshake::Handshaking;
 use super::{Reception, replies};
+use crate::message::Timestamp;
 use crate::tls::{self, ServerStream};
 
 /// Octets of content taken from a socket at once. They pass through the stack, so that a connection that
@@ -238,7 +239,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             biased;
             read = timeout_at(until, read) => match read {
                 Ok(Ok(0)) => return Err(Over::Closed),
-                Ok(Ok(_)) => {}
+                Ok(Ok(_)) => {
+                    let now = self.reception.clock.now();
+                    self.session.tell_time(now.since(Timestamp::EPOCH));
+                }
                 Ok(Err(_)) => return Err(Over::Lost),
                 Err(_) => self.session.end(replies::timed_out()),
             },

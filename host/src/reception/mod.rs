@@ -17,9 +17,12 @@ mod refusal;
 mod replies;
 mod shares;
 mod sparing;
+mod stated;
 #[cfg(test)]
 mod tests;
+mod timing;
 mod trace;
+mod trail;
 mod transaction;
 
 use std::sync::Arc;
@@ -55,6 +58,8 @@ pub struct Settings {
     pub send_within: Duration,
     /// Octets of a header section.
     pub header_octets_max: usize,
+    /// Whether the MT-Priority field of a message is believed where MAIL says no priority (RFC 6758 §3.1).
+    pub mt_priority_field: bool,
 }
 
 impl Default for Settings {
@@ -67,6 +72,7 @@ impl Default for Settings {
             send_within: Duration::from_secs(120),
             // The largest honest headers (signatures, seals, trace) are some 60 KB.
             header_octets_max: 256 * 1024,
+            mt_priority_field: false,
         }
     }
 }

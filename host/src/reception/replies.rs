@@ -3,6 +3,7 @@
 //! One general sentence each: nothing of our insides, nothing of what the client sent.
 
 use std::fmt::Display;
+use std::time::Duration;
 
 use outpost_smtp::Reply;
 
@@ -106,8 +107,17 @@ pub(super) fn loops() -> Reply {
     Reply::new(554, (5, 4, 6), "The message has passed too many relays")
 }
 
-pub(super) fn queued(id: MessageId) -> Reply {
-    Reply::new(250, (2, 0, 0), format!("Queued as {id}"))
+/// The message is on stable storage. Where it counts as more or less urgent than MAIL asked for, the reply begins with
+/// the priority that counts (RFC 6710 §9, X.3.6).
+pub(super) fn queued(id: MessageId, class: Class, mt_priority: Option<i8>) -> Reply {
+    match mt_priority {
+        Some(asked) if Class::from_mt_priority(asked) != Some(class) => {
+            let counts = class.mt_priority_nearest(asked);
+            let text = format!("{counts} is the priority that counts. Queued as {id}");
+            Reply::new(250, (2, 3, 6), text)
+        }
+        _ => Reply::new(250, (2, 0, 0), format!("Queued as {id}")),
+    }
 }
 
 /// Queued in a class that a limit of the account gave it. Whoever asked by MT-PRIORITY for another one reads first
@@ -137,6 +147,18 @@ fn mt_priority(class: Class) -> i8 {
         .rev()
         .find(|value| Class::from_mt_priority(*value) == Some(class))
         .unwrap_or_default()
+}
+
+pub(super) fn held_too_long(longest: Duration) -> Reply {
+    let text = match longest.as_secs() {
+        0 => {
+            "No message is held here: its X-SMTPAPI field asks for a time that is ahead".to_owned()
+        }
+        seconds => format!(
+            "The X-SMTPAPI field asks for a time that is too far ahead: {seconds} seconds at most"
+        ),
+    };
+    Reply::new(550, (5, 6, 0), text)
 }
 
 /// The problem as a sentence of its own.

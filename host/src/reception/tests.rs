@@ -8,6 +8,7 @@ mod endings;
 mod logs;
 mod room;
 mod stage;
+mod times;
 
 use super::*;
 use crate::account::{Items, UserPatch};

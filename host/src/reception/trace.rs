@@ -16,6 +16,10 @@ pub(super) struct Received<'a> {
     pub smtputf8: bool,
     /// The recipient, when there is exactly one: more would tell each about the others.
     pub only_recipient: Option<&'a Mailbox>,
+    /// What MAIL said of its priority (RFC 6710).
+    pub mt_priority: Option<i8>,
+    /// Until when it is held, as MAIL said (RFC 4865).
+    pub held_until: Option<Timestamp>,
     pub at: Timestamp,
 }
 
@@ -33,8 +37,16 @@ impl Received<'_> {
         };
         let recipient = self.only_recipient.map(|mailbox| self.recipient(mailbox));
         let recipient = recipient.unwrap_or_default();
+        // RFC 6710 §4.1: a clause of its own, registered beside those of RFC 5321 §4.4.
+        let priority = self
+            .mt_priority
+            .map(|value| format!("\r\n PRIORITY {value}"));
+        let priority = priority.unwrap_or_default();
+        let held = self.held_until.map(Timestamp::to_rfc5322);
+        let held = held.map(|until| format!("\r\n (held until {until})"));
+        let held = held.unwrap_or_default();
         format!(
-            "Received: from {} ([{address}]){tls}\r\n by {} (Outpost) with {} id {}{recipient};\r\n {}\r\n",
+            "Received: from {} ([{address}]){tls}\r\n by {} (Outpost) with {} id {}{recipient}{priority}{held};\r\n {}\r\n",
             self.client_name(),
             self.hostname,
             self.protocol(),
@@ -117,6 +129,8 @@ mod tests {
                 is_esmtp: true,
                 smtputf8: false,
                 only_recipient,
+                mt_priority: None,
+                held_until: None,
                 at,
             }
             .field()
@@ -130,6 +144,21 @@ mod tests {
                  Tue, 14 Nov 2023 22:13:20 +0000\r\n"
             )
         );
+        let urgent = Received {
+            submission: &submission,
+            hostname: "relay.example",
+            id,
+            is_esmtp: true,
+            smtputf8: false,
+            only_recipient: Some(&recipient),
+            mt_priority: Some(-3),
+            held_until: Some(Timestamp::from_unix_milliseconds(1_700_000_060_000)),
+            at,
+        };
+        let clauses = "\r\n for <r@d.example>\r\n PRIORITY -3\r\n \
+                       (held until Tue, 14 Nov 2023 22:14:20 +0000);\r\n \
+                       Tue, 14 Nov 2023 22:13:20 +0000\r\n";
+        assert!(urgent.field().ends_with(clauses), "{}", urgent.field());
         submission.tls = None;
         submission.ehlo = "a(b)\u{f6}".into();
         submission.client = "[::ffff:192.0.2.1]:25".parse().unwrap();
@@ -174,6 +203,8 @@ mod tests {
                     is_esmtp: true,
                     smtputf8,
                     only_recipient: Some(&mailbox),
+                    mt_priority: None,
+                    held_until: None,
                     at: Timestamp::from_unix_milliseconds(0),
                 }
                 .field();
@@ -204,6 +235,8 @@ mod tests {
                 is_esmtp: true,
                 smtputf8: false,
                 only_recipient: None,
+                mt_priority: None,
+                held_until: None,
                 at: Timestamp::from_unix_milliseconds(0),
             }
             .field();

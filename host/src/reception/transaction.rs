@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use outpost_smtp::server::Answer;
 use outpost_smtp::{
-    Body, ForwardPath, MailParameters, Mailbox, Notify, Orcpt, RcptParameters, Reply, Ret,
-    ReversePath,
+    ForwardPath, MailParameters, Mailbox, Notify, Orcpt, RcptParameters, Reply, ReversePath,
 };
 
 use super::allowance::{Allowed, Asked};
@@ -16,12 +15,17 @@ use super::content::{self, Received, Receiving, Refusal};
 use super::dialogue::Login;
 use super::refusal::raise;
 use super::shares::{Share, octets_of};
+use super::stated::stated;
+use super::timing::{Timing, held_until, timing};
+use super::trail::trail;
 use super::{Reception, replies, trace};
 use crate::account::User;
-use crate::message::header::{Authors, Fields, Requested, requested_priorities, subject};
+use crate::message::header::{
+    Authors, Carrier, Fields, Requested, requested_priorities, subject, tunnelled,
+};
 use crate::message::{
-    Address, Class, Envelope, Event, Message, MessageId, Origin, Priorities, Recipient, Source,
-    Submission, Timestamp, TrailEntry, wording,
+    Address, Class, Envelope, Message, MessageId, Origin, Priorities, Recipient, Source,
+    Submission, Timestamp, wording,
 };
 use crate::plugin;
 use crate::policy::{
@@ -50,6 +54,8 @@ pub(super) struct Transaction {
     /// What makes each recipient another one.
     known: HashSet<(Address, Option<Notify>, Option<Orcpt>)>,
     id: MessageId,
+    /// When MAIL came: what it says of time counts from here.
+    begun: Timestamp,
     receiving: Option<Receiving>,
     envelope_share: Share,
     content_share: Share,
@@ -90,13 +96,16 @@ impl Transaction {
             tls: session.tls.clone(),
         };
         let account = account_facts(&user, login);
+        let begun = reception.clock.now();
         let id = new_id(&reception)?;
+        let requested = parameters.mt_priority.map(Requested::by_mail);
+        let requested = requested.filter(|asked| user.allowance.trusts(asked.carrier));
         let facts = Arc::new(Facts::at_mail(
             id,
             session,
             Some(Arc::new(account)),
             envelope,
-            Vec::new(),
+            requested.iter().map(requested_fact).collect(),
         ));
         let mut policy = reception.plugins.begin();
         let plugin::Authorization { ruling, records } = policy.authorize(&facts).await;
@@ -129,6 +138,7 @@ impl Transaction {
             forward_paths: Vec::new(),
             known: HashSet::new(),
             id,
+            begun,
             receiving: None,
         })
     }
@@ -288,20 +298,30 @@ impl Transaction {
         if fields.named("Received").count() > HOPS_MAX {
             return Err(("header", replies::loops()));
         }
-        let asked = Asked::of(requested_priorities(&fields), &self.user.allowance);
+        let believes_field = self.reception.settings.mt_priority_field;
+        let said = self.parameters.mt_priority;
+        let requested = requested_priorities(said, believes_field, &fields);
+        if believes_field && said.is_none() {
+            // RFC 6758 §3.1: as if MAIL had said it.
+            self.parameters.mt_priority = tunnelled(&fields);
+        }
+        let asked = Asked::of(requested, &self.user.allowance);
         self.authorize_authors(&fields, &asked.counted, intake.octets())
             .await?;
+        let timing = self.timing(&fields).map_err(|reply| ("schedule", reply))?;
         let (placed, deliver_within) = self.place().await?;
         let allowed = Allowed::of(&self.reception, &self.user, placed).await;
         self.parameters.smtputf8 &= self.is_international(&header);
-        let message = self.message(
+        let mut message = self.message(
             &fields,
             &asked,
             &allowed,
-            deliver_within,
+            timing,
             intake.octets(),
             eight_bit,
         );
+        let released = message.message.released();
+        message.message.deliver_until = deliver_within.map(|within| released.plus(within));
         self.enqueue(message, intake, &allowed).await?;
         Ok(allowed.accepted(&self.reception, self.id, &asked))
     }
@@ -316,6 +336,13 @@ impl Transaction {
                 .iter()
                 .all(|recipient| recipient.mailbox.is_ascii());
         !is_ascii
+    }
+
+    /// When it is to be sent, and by when it is to be delivered.
+    fn timing(&self, fields: &Fields<'_>) -> Result<Timing, Reply> {
+        let longest = self.reception.protocol.load().limits.future_release_max;
+        let now = self.reception.clock.now();
+        timing(&self.parameters, fields, longest, self.begun, now)
     }
 
     /// Asks again, now that the authors are known.
@@ -374,7 +401,7 @@ impl Transaction {
         fields: &Fields<'_>,
         asked: &Asked,
         allowed: &Allowed,
-        deliver_within: Option<Duration>,
+        timing: Timing,
         content_octets: u64,
         eight_bit: bool,
     ) -> NewMessage {
@@ -386,8 +413,12 @@ impl Transaction {
             smtputf8: self.parameters.smtputf8,
             ret: self.parameters.ret,
             envid: self.parameters.envid.clone(),
-            mt_priority: None,
-            deliver_by: None,
+            // Who is not trusted with it has not said it.
+            mt_priority: self
+                .parameters
+                .mt_priority
+                .filter(|_| self.user.allowance.trusts(Carrier::MtPriority.name())),
+            deliver_by: timing.deliver_by,
         };
         let source = Source {
             reverse_path: &envelope.reverse_path,
@@ -398,12 +429,15 @@ impl Transaction {
             .routes
             .load()
             .split(source, &envelope.recipients);
-        let deliveries = split
-            .into_iter()
-            .map(|(next_hop, recipients)| NewDelivery::first(next_hop, recipients, now));
+        let from = timing.scheduled.unwrap_or(now);
+        let deliveries = split.into_iter().map(|(next_hop, recipients)| NewDelivery {
+            lateness_reported: timing.is_late_already,
+            ..NewDelivery::first(next_hop, recipients, from)
+        });
+        let records = std::mem::take(&mut self.records);
         NewMessage {
             deliveries: deliveries.collect(),
-            trail: trail(std::mem::take(&mut self.records), asked, allowed, now),
+            trail: trail(records, asked, allowed, timing.events, now),
             message: Message {
                 id: self.id,
                 origin: Origin::Submission(self.submission.clone()),
@@ -414,8 +448,8 @@ impl Transaction {
                     message: asked.counted.iter().find_map(|asked| asked.class),
                 },
                 accepted: now,
-                deliver_until: deliver_within.map(|within| now.plus(within)),
-                scheduled: None,
+                deliver_until: None,
+                scheduled: timing.scheduled,
                 content_octets,
                 eight_bit,
                 subject: subject(fields),
@@ -462,6 +496,8 @@ impl Transaction {
             is_esmtp: self.is_esmtp,
             smtputf8: self.parameters.smtputf8,
             only_recipient,
+            mt_priority: self.parameters.mt_priority,
+            held_until: held_until(self.parameters.hold, self.begun),
             at: self.reception.clock.now(),
         }
         .field()
@@ -487,45 +523,7 @@ fn requested_fact(requested: &Requested) -> RequestedPriority {
     }
 }
 
-fn trail(
-    records: Vec<DecisionRecord>,
-    asked: &Asked,
-    allowed: &Allowed,
-    at: Timestamp,
-) -> Vec<TrailEntry> {
-    let events = records
-        .into_iter()
-        .map(Event::from)
-        .chain(asked.events())
-        .chain(allowed.events());
-    events.map(|event| TrailEntry { at, event }).collect()
-}
-
 fn new_id(reception: &Reception) -> Result<MessageId, Reply> {
     let random = (reception.random)().ok_or_else(replies::try_again)?;
     Ok(MessageId::new(reception.clock.now(), random))
-}
-
-/// The parameters of MAIL as components see them.
-fn stated(parameters: &MailParameters) -> Vec<(String, String)> {
-    let mut stated = Vec::new();
-    let mut state = |keyword: &str, value: String| stated.push((keyword.to_owned(), value));
-    if let Some(octets) = parameters.size {
-        state("SIZE", octets.to_string());
-    }
-    if parameters.body == Body::EightBitMime {
-        state("BODY", "8BITMIME".to_owned());
-    }
-    if parameters.smtputf8 {
-        state("SMTPUTF8", String::new());
-    }
-    match parameters.ret {
-        Some(Ret::Full) => state("RET", "FULL".to_owned()),
-        Some(Ret::Headers) => state("RET", "HDRS".to_owned()),
-        None => {}
-    }
-    if let Some(envid) = &parameters.envid {
-        state("ENVID", envid.clone());
-    }
-    stated
 }

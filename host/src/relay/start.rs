@@ -532,6 +532,7 @@ pub(super) fn deliverer(
         dialer: net::Dialer::tcp(),
         tls: tls::client::Connector::new(Vec::new()),
         random: || random().map_or(0, |random| random as u64),
+        clock: Clock::system(),
     };
     Deliverer::new(settings, network, metrics, gate)
 }

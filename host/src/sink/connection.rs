@@ -139,7 +139,9 @@ impl Connection {
         let input = self.session.input();
         input.reserve(octets_max.min(READ_OCTETS_MAX));
         let mut limited = (&mut self.stream).take(u64::try_from(octets_max).unwrap_or(u64::MAX));
-        let Ok(read) = timeout_at(deadline, limited.read_buf(input)).await else {
+        let read = timeout_at(deadline, limited.read_buf(input)).await;
+        self.session.tell_time(self.sink.since_epoch());
+        let Ok(read) = read else {
             self.session
                 .end(Reply::new(421, (4, 4, 2), "nothing came in time"));
             return Ok(true);

@@ -3,7 +3,10 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
-use outpost_smtp::{Body, ForwardPath, MailParameters, Notify, RcptParameters, Ret, ReversePath};
+use outpost_smtp::time::date_time;
+use outpost_smtp::{
+    Body, ForwardPath, Hold, MailParameters, Notify, RcptParameters, Ret, ReversePath,
+};
 use serde_json::{Value, json};
 
 use super::record::Digests;
@@ -55,11 +58,25 @@ impl Envelope {
             "smtputf8": self.parameters.smtputf8,
             "ret": self.parameters.ret.as_ref().map(ret),
             "envid": self.parameters.envid,
+            "mt_priority": self.parameters.mt_priority,
+            "by": self.parameters.by.map(|by| by.to_string()),
+            "hold": self.parameters.hold.map(hold),
             "recipients": recipients.collect::<Vec<Value>>(),
             "octets": digests.octets,
             "sha256": digests.content,
             "body_sha256": digests.body,
         })
+    }
+
+    /// What MAIL asked for beside the usual, as it is said.
+    fn asked(&self) -> String {
+        let parameters = &self.parameters;
+        let asked = [
+            parameters.mt_priority.map(|n| format!(" MT-PRIORITY={n}")),
+            parameters.by.map(|by| format!(" BY={by}")),
+            parameters.hold.map(|asked| format!(" {}", hold(asked))),
+        ];
+        asked.into_iter().flatten().collect()
     }
 
     /// The whole message, for people; `content` is as much of its `octets` as was kept.
@@ -76,7 +93,7 @@ impl Envelope {
             readable(client.ehlo.as_bytes())
         );
         // Writing to a string does not fail.
-        let _ = writeln!(text, "MAIL FROM:{}", self.reverse_path);
+        let _ = writeln!(text, "MAIL FROM:{}{}", self.reverse_path, self.asked());
         for (forward_path, _) in &self.recipients {
             let _ = writeln!(text, "RCPT TO:{forward_path}");
         }
@@ -107,6 +124,14 @@ fn ret(ret: &Ret) -> &'static str {
     match ret {
         Ret::Full => "FULL",
         Ret::Headers => "HDRS",
+    }
+}
+
+/// `HOLDFOR=60`, or `HOLDUNTIL=` with the date and time in UTC.
+fn hold(hold: Hold) -> String {
+    match hold {
+        Hold::For(interval) => format!("HOLDFOR={}", interval.as_secs()),
+        Hold::Until(time) => format!("HOLDUNTIL={}", date_time(time)),
     }
 }
 
@@ -142,6 +167,23 @@ fn readable(content: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_mail_asks_for_is_shown_as_it_is_said() {
+        let parse = |text| MailParameters::parse(text).unwrap();
+        for (said, shown) in [
+            ("SIZE=7", ""),
+            ("BY=60;rt MT-PRIORITY=-3", " MT-PRIORITY=-3 BY=60;RT"),
+            ("HOLDFOR=60", " HOLDFOR=60"),
+            (
+                "HOLDUNTIL=2023-11-15T00:13:20+02:00",
+                " HOLDUNTIL=2023-11-14T22:13:20Z",
+            ),
+        ] {
+            let envelope = Envelope::new(ReversePath::Null, parse(said));
+            assert_eq!(envelope.asked(), shown);
+        }
+    }
 
     #[test]
     fn what_a_terminal_would_obey_is_made_visible() {

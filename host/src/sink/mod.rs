@@ -28,6 +28,7 @@ pub use options::{Action, Misdeed, NotATrigger, SinkOptions, Stage, Trigger};
 pub use record::{Digests, Event, Recorded};
 
 use crate::clock::Clock;
+use crate::message::Timestamp;
 use connection::Connection;
 use record::Recorder;
 use store::Store;
@@ -74,6 +75,7 @@ struct Sink {
     options: SinkOptions,
     store: Option<Store>,
     recorder: Option<Recorder>,
+    clock: Clock,
     messages: AtomicU64,
 }
 
@@ -165,14 +167,20 @@ impl Sink {
             None => None,
         };
         let path = options.record.as_deref();
-        let recorder = Recorder::create(path, options.watcher.clone(), clock)
+        let recorder = Recorder::create(path, options.watcher.clone(), clock.clone())
             .map_err(cannot_write(path.unwrap_or(Path::new("record"))))?;
         Ok(Self {
             options,
             store,
             recorder,
+            clock,
             messages: AtomicU64::new(0),
         })
+    }
+
+    /// What time it is.
+    fn since_epoch(&self) -> Duration {
+        self.clock.now().since(Timestamp::EPOCH)
     }
 
     /// Whether somebody reads the digests of messages.
@@ -280,6 +288,7 @@ mod tests {
                 dialer: Dialer::tcp(),
                 tls: Connector::new(Vec::new()),
                 random: || 0,
+                clock: Clock::system(),
             };
             let gate = Gate::new(GateRules::default(), GateMetrics::default());
             Deliverer::new(settings, network, Metrics::unregistered(), gate)

@@ -130,6 +130,7 @@ pub(super) fn trail() -> Vec<TrailEntry> {
         port: 25,
         tls: None,
         dsn: true,
+        deliver_by: false,
     };
     let events = vec![
         Event::Decided {
@@ -188,6 +189,26 @@ pub(super) fn trail() -> Vec<TrailEntry> {
             from: Class::VeryHigh,
             to: Class::High,
             reason: Demotion::Budget,
+        },
+        Event::Scheduled {
+            until: at(99),
+            carrier: "HOLDFOR".to_owned(),
+        },
+        Event::MalformedSchedule {
+            carrier: "X-SMTPAPI".to_owned(),
+        },
+        Event::Overruled {
+            carrier: "Importance".to_owned(),
+            asked: "class 4 (low)".to_owned(),
+            by: "X-Priority".to_owned(),
+        },
+        Event::Late {
+            next_hop: domain("a.example"),
+            is_returned: true,
+        },
+        Event::Reported {
+            report: "relay",
+            id: id(8),
         },
     ];
     events

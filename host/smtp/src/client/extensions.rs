@@ -17,6 +17,10 @@ pub struct Extensions {
     pub dsn: bool,
     /// CHUNKING (RFC 3030).
     pub chunking: bool,
+    /// MT-PRIORITY (RFC 6710), whatever its profile.
+    pub mt_priority: bool,
+    /// DELIVERBY (RFC 2852): the shortest time in seconds in which it returns a message; 0 if it names none.
+    pub deliver_by: Option<u32>,
     /// STARTTLS (RFC 3207).
     pub starttls: bool,
     /// ENHANCEDSTATUSCODES (RFC 2034).
@@ -27,7 +31,7 @@ pub struct Extensions {
 
 impl Extensions {
     /// Reads the lines behind the first. Unknown keywords are ignored (RFC 5321 §4.1.1.1); so is a
-    /// SIZE that is no number, which is like naming no maximum.
+    /// SIZE that is no number, which is like naming no maximum, and so is such a DELIVERBY.
     pub fn parse(text: &str) -> Extensions {
         let mut extensions = Extensions::default();
         for line in text.lines().skip(1) {
@@ -39,6 +43,8 @@ impl Extensions {
                 "SMTPUTF8" => extensions.smtputf8 = true,
                 "DSN" => extensions.dsn = true,
                 "CHUNKING" => extensions.chunking = true,
+                "MT-PRIORITY" => extensions.mt_priority = true,
+                "DELIVERBY" => extensions.deliver_by = Some(least_time(parameters)),
                 "STARTTLS" => extensions.starttls = true,
                 "ENHANCEDSTATUSCODES" => extensions.enhanced_status_codes = true,
                 // `AUTH=LOGIN` is how some old servers list it for old clients.
@@ -58,6 +64,12 @@ impl Extensions {
     }
 }
 
+/// `[min-by-time] *( "," extension-token )` (RFC 2852 §3).
+fn least_time(parameters: &str) -> u32 {
+    let first = parameters.split(',').next().unwrap_or_default();
+    first.trim().parse().unwrap_or(0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,6 +77,7 @@ mod tests {
     #[test]
     fn what_is_listed_is_known_and_the_rest_is_ignored() {
         let text = "mx.example.com PIPELINING\nsize 1000\n8BITMIME\nSMTPUTF8\nDSN\nCHUNKING\nSTARTTLS\n\
+                    MT-PRIORITY MIXER\ndeliverby 60,X\n\
                     ENHANCEDSTATUSCODES\nAUTH=LOGIN\nAUTH CRAM-MD5 LOGIN plain\nXCLIENT NAME\n\nHELP";
         assert_eq!(
             Extensions::parse(text),
@@ -75,6 +88,8 @@ mod tests {
                 smtputf8: true,
                 dsn: true,
                 chunking: true,
+                mt_priority: true,
+                deliver_by: Some(60),
                 starttls: true,
                 enhanced_status_codes: true,
                 auth: vec![Mechanism::Login, Mechanism::Plain],
@@ -82,6 +97,9 @@ mod tests {
         );
         assert_eq!(Extensions::parse("mx\nSIZE").size, Some(0));
         assert_eq!(Extensions::parse("mx\nSIZE abc").size, Some(0));
+        for unbounded in ["mx\nDELIVERBY", "mx\nDELIVERBY -5", "mx\nDELIVERBY x"] {
+            assert_eq!(Extensions::parse(unbounded).deliver_by, Some(0));
+        }
         assert_eq!(Extensions::parse("mx"), Extensions::default());
     }
 }

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use crate::address::{Mailbox, ReversePath};
-use crate::parameter::{Body, Notify, Orcpt, Ret, xtext};
+use crate::parameter::{Body, By, ByMode, Notify, Orcpt, Ret, xtext};
 use crate::reply::Reply;
 
 use super::Extensions;
@@ -25,6 +25,10 @@ pub struct Transaction {
     pub ret: Option<Ret>,
     /// The sender's name for the envelope.
     pub envid: Option<String>,
+    /// The priority that it is handed on with: -9 to 9.
+    pub mt_priority: Option<i8>,
+    /// Within which time from now it is to be delivered.
+    pub by: Option<By>,
 }
 
 /// One recipient.
@@ -62,12 +66,27 @@ impl Transaction {
         if self.body == Body::EightBitMime && !extensions.eight_bit_mime {
             return reply(554, (6, 3), "The next hop takes no 8-bit content");
         }
-        match (self.size, extensions.size) {
-            (Some(size), Some(size_max @ 1..)) if size > size_max => {
-                reply(552, (3, 4), "The message is larger than the next hop takes")
-            }
-            _ => None,
+        if let (Some(size), Some(size_max @ 1..)) = (self.size, extensions.size)
+            && size > size_max
+        {
+            return reply(552, (3, 4), "The message is larger than the next hop takes");
         }
+        self.lateness(extensions)
+    }
+
+    /// Why the peer cannot see to it that the message is returned in time, if that is wanted (RFC 2852 §4.1.4.2).
+    fn lateness(&self, extensions: &Extensions) -> Option<Reply> {
+        let by = self.by.filter(|by| by.mode == ByMode::Return)?;
+        let time = u32::try_from(by.seconds).unwrap_or(0);
+        let text = match extensions.deliver_by {
+            _ if time == 0 => "The time is over within which the message was to be delivered",
+            None => "The next hop does not return messages that it cannot deliver in time",
+            Some(least) if time < least => {
+                "The next hop needs more time than is left for the message"
+            }
+            Some(_) => return None,
+        };
+        Some(Reply::new(554, (5, 4, 7), text))
     }
 
     fn is_ascii(&self) -> bool {
@@ -119,6 +138,15 @@ impl Transaction {
             if let Some(envid) = &self.envid {
                 write(output, format_args!(" ENVID={}", xtext::encode(envid)));
             }
+        }
+        if let (Some(priority), true) = (self.mt_priority, extensions.mt_priority) {
+            write(
+                output,
+                format_args!(" MT-PRIORITY={}", priority.clamp(-9, 9)),
+            );
+        }
+        if let (Some(by), Some(_)) = (self.by, extensions.deliver_by) {
+            write(output, format_args!(" BY={by}"));
         }
         output.extend_from_slice(b"\r\n");
     }
@@ -183,11 +211,23 @@ mod tests {
             smtputf8: true,
             ret: Some(Ret::Headers),
             envid: Some("a b".into()),
+            mt_priority: Some(-3),
+            by: Some(by(-7, ByMode::Notify)),
+        }
+    }
+
+    fn by(seconds: i32, mode: ByMode) -> By {
+        By {
+            seconds,
+            mode,
+            trace: true,
         }
     }
 
     fn everything() -> Extensions {
-        Extensions::parse("mx\nPIPELINING\nSIZE 1000\n8BITMIME\nSMTPUTF8\nDSN")
+        Extensions::parse(
+            "mx\nPIPELINING\nSIZE 1000\n8BITMIME\nSMTPUTF8\nDSN\nMT-PRIORITY\nDELIVERBY 60",
+        )
     }
 
     fn commands(transaction: &Transaction, extensions: &Extensions) -> String {
@@ -201,7 +241,8 @@ mod tests {
     fn parameters_are_sent_to_those_who_list_them() {
         assert_eq!(
             commands(&transaction(), &everything()),
-            "MAIL FROM:<a@b.example> SIZE=10 BODY=8BITMIME SMTPUTF8 RET=HDRS ENVID=a+20b\r\n\
+            "MAIL FROM:<a@b.example> SIZE=10 BODY=8BITMIME SMTPUTF8 RET=HDRS ENVID=a+20b \
+             MT-PRIORITY=-3 BY=-7;NT\r\n\
              RCPT TO:<\"c d\"@e.example> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;x+2By@z.example\r\n"
         );
         assert_eq!(
@@ -240,6 +281,21 @@ mod tests {
             obstacle(|t, _| t.recipients[0].mailbox.domain.push_str("> X")).unwrap(),
             "553 5.1.3"
         );
+        for (seconds, listed, refusal) in [
+            (60, Some(60), None),
+            (59, Some(60), Some("554 5.4.7")),
+            (1, Some(0), None),
+            (0, Some(0), Some("554 5.4.7")),
+            (-1, Some(0), Some("554 5.4.7")),
+            (600, None, Some("554 5.4.7")),
+        ] {
+            let returned = obstacle(|t, e| {
+                t.by = Some(by(seconds, ByMode::Return));
+                e.deliver_by = listed;
+            });
+            assert_eq!(returned.as_deref(), refusal, "{seconds} {listed:?}");
+        }
+        assert_eq!(obstacle(|_, e| e.deliver_by = None), None, "only told");
         let foreign = obstacle(|t, e| {
             t.recipients[0].mailbox.local.push('\u{e9}');
             e.smtputf8 = false;

@@ -1,7 +1,7 @@
 //! Parameters of MAIL: SIZE (RFC 1870), BODY (RFC 6152), SMTPUTF8 (RFC 6531), RET and ENVID
-//! (RFC 3461), AUTH (RFC 4954 §5).
+//! (RFC 3461), AUTH (RFC 4954 §5), MT-PRIORITY (RFC 6710), HOLDFOR and HOLDUNTIL (RFC 4865), BY (RFC 2852).
 
-use super::{ParameterError, set, split, xtext};
+use super::{By, Hold, ParameterError, set, split, xtext};
 use crate::address::Mailbox;
 
 /// Longest ENVID as it is encoded (RFC 3461 §4.4).
@@ -28,15 +28,6 @@ pub enum Ret {
     Headers,
 }
 
-/// What is done when a message cannot be delivered by the time that its sender gave (RFC 2852 §4.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ByMode {
-    /// Delivery goes on, and the sender is told.
-    Notify,
-    /// It is returned.
-    Return,
-}
-
 /// Who first submitted the message, as a trusted client says (RFC 4954 §5).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum AuthIdentity {
@@ -61,6 +52,12 @@ pub struct MailParameters {
     pub envid: Option<String>,
     /// AUTH.
     pub auth: Option<AuthIdentity>,
+    /// MT-PRIORITY: -9 to 9, the most urgent last.
+    pub mt_priority: Option<i8>,
+    /// HOLDFOR or HOLDUNTIL.
+    pub hold: Option<Hold>,
+    /// BY.
+    pub by: Option<By>,
 }
 
 impl MailParameters {
@@ -84,6 +81,20 @@ impl MailParameters {
                 ("RET", value) => set(&mut parameters.ret, value.and_then(parse_ret))?,
                 ("ENVID", value) => set(&mut parameters.envid, value.and_then(parse_envid))?,
                 ("AUTH", value) => set(&mut parameters.auth, value.and_then(parse_auth))?,
+                ("MT-PRIORITY", value) => {
+                    set(
+                        &mut parameters.mt_priority,
+                        value.and_then(parse_mt_priority),
+                    )?;
+                }
+                // RFC 4865 §4: one of the two, once.
+                ("HOLDFOR", value) => {
+                    set(&mut parameters.hold, value.and_then(Hold::parse_interval))?;
+                }
+                ("HOLDUNTIL", value) => {
+                    set(&mut parameters.hold, value.and_then(Hold::parse_date_time))?;
+                }
+                ("BY", value) => set(&mut parameters.by, value.and_then(By::parse))?,
                 _ => return Err(ParameterError::Unknown),
             }
         }
@@ -135,11 +146,23 @@ fn parse_auth(value: &str) -> Option<AuthIdentity> {
     Some(AuthIdentity::Mailbox(mailbox))
 }
 
+/// `priority-value` of RFC 6710 §3: `[-]DIGIT`, and nothing else means the same.
+pub fn parse_mt_priority(value: &str) -> Option<i8> {
+    let digit = value.strip_prefix('-').unwrap_or(value);
+    match (digit.as_bytes(), value) {
+        (_, "-0") => None,
+        ([b'0'..=b'9'], _) => value.parse().ok(),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::parameter::ByMode;
     use proptest::prelude::*;
+    use std::time::Duration;
 
     fn check(text: &str, expected: MailParameters) {
         assert_eq!(MailParameters::parse(text), Ok(expected), "{text}");
@@ -164,6 +187,27 @@ mod tests {
                     local: "e=mc2".into(),
                     domain: "example.com".into(),
                 })),
+                ..MailParameters::default()
+            },
+        );
+        check(
+            "mt-priority=-9 holdfor=60 by=-5;n",
+            MailParameters {
+                mt_priority: Some(-9),
+                hold: Some(Hold::For(Duration::from_secs(60))),
+                by: Some(By {
+                    seconds: -5,
+                    mode: ByMode::Notify,
+                    trace: false,
+                }),
+                ..MailParameters::default()
+            },
+        );
+        check(
+            "HOLDUNTIL=2023-11-14T22:13:20Z",
+            MailParameters {
+                hold: Some(Hold::Until(Duration::from_secs(1_700_000_000))),
+                ..MailParameters::default()
             },
         );
         check(
@@ -212,6 +256,24 @@ mod tests {
             "AUTH=a",
             "AUTH=+",
             "AUTH=<a@b>",
+            "MT-PRIORITY",
+            "MT-PRIORITY=",
+            "MT-PRIORITY=10",
+            "MT-PRIORITY=-10",
+            "MT-PRIORITY=+3",
+            "MT-PRIORITY=03",
+            "MT-PRIORITY=-0",
+            "MT-PRIORITY=-",
+            "MT-PRIORITY=high",
+            "MT-PRIORITY=3 MT-PRIORITY=3",
+            "HOLDFOR",
+            "HOLDFOR=60 HOLDFOR=60",
+            "HOLDUNTIL=tomorrow",
+            "HOLDFOR=60 HOLDUNTIL=2030-01-01T00:00:00Z",
+            "HOLDUNTIL=2030-01-01T00:00:00Z HOLDFOR=60",
+            "BY",
+            "BY=60",
+            "BY=60;R BY=60;R",
             "-X=1",
             "=1",
             "A_B",
@@ -231,10 +293,6 @@ mod tests {
     fn what_is_not_listed_is_unknown() {
         for text in [
             "BODY=BINARYMIME",
-            "HOLDFOR=60",
-            "HOLDUNTIL=2030-01-01T00:00:00Z",
-            "MT-PRIORITY=3",
-            "BY=10;R",
             "REQUIRETLS",
             "NOTIFY=NEVER",
             "X",

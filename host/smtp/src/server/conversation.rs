@@ -5,11 +5,13 @@
 
 use std::io::Write as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::command::{self, Verb};
 use super::input::{Line, Start};
 use super::state::{Phase, Refusal, State, Turn, Void};
 use super::{Security, Settings, replies};
+use crate::time::date_time;
 
 /// Everything about a session but its input and its state.
 #[derive(Debug)]
@@ -21,6 +23,8 @@ pub(super) struct Conversation {
     /// Whether mail is taken only after a login. If not, the session counts as logged in.
     pub(super) needs_login: bool,
     pub(super) output: Vec<u8>,
+    /// What time it is, as far as was told.
+    pub(super) now: Duration,
     /// What has become void and was not told yet.
     pub(super) void: Option<Void>,
     /// Names what is awaited.
@@ -56,6 +60,7 @@ impl Conversation {
             is_authenticated: false,
             needs_login: true,
             output: Vec::new(),
+            now: Duration::ZERO,
             void: None,
             wait: 0,
             progress: 0,
@@ -173,7 +178,9 @@ impl Conversation {
         if may_log_in {
             self.say("250-AUTH PLAIN LOGIN");
         }
+        self.list_times();
         for line in [
+            "250-MT-PRIORITY",
             "250-PIPELINING",
             "250-ENHANCEDSTATUSCODES",
             "250-8BITMIME",
@@ -182,6 +189,21 @@ impl Conversation {
             "250 CHUNKING",
         ] {
             self.say(line);
+        }
+    }
+
+    /// RFC 4865 §4 has the longest interval and the last date, RFC 2852 §3 the shortest time if there is one.
+    fn list_times(&mut self) {
+        let limits = &self.settings.limits;
+        if !limits.future_release_max.is_zero() {
+            let last = date_time(self.now.saturating_add(limits.future_release_max));
+            let seconds = limits.future_release_max.as_secs();
+            let line = format_args!("250-FUTURERELEASE {seconds} {last}");
+            write_line(&mut self.output, line);
+        }
+        match limits.deliver_by_min.as_secs() {
+            0 => self.say("250-DELIVERBY"),
+            least => write_line(&mut self.output, format_args!("250-DELIVERBY {least}")),
         }
     }
 

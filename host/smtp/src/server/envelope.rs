@@ -4,7 +4,7 @@
 //! is asked. What is refused here leaves the transaction as it was, but for a chunk, which fails it.
 
 use crate::content::ChunkSize;
-use crate::parameter::{MailParameters, ParameterError, RcptParameters};
+use crate::parameter::{By, ByMode, Hold, MailParameters, ParameterError, RcptParameters};
 
 use super::command::{self, PathError};
 use super::conversation::Conversation;
@@ -54,6 +54,9 @@ impl Conversation {
             }
             return self.reply(refused, replies::TOO_LARGE);
         }
+        if let Some(reply) = self.cannot_be_timed(&parameters) {
+            return self.error(refused, reply);
+        }
         let asked = Asked::Mail {
             smtputf8: parameters.smtputf8,
         };
@@ -64,6 +67,25 @@ impl Conversation {
                 parameters,
             },
         )
+    }
+
+    /// Why a message cannot be held for as long as its client wants, or be returned as soon.
+    fn cannot_be_timed(&self, parameters: &MailParameters) -> Option<&'static str> {
+        let limits = &self.settings.limits;
+        let is_soon = |by: &By| {
+            let least = limits.deliver_by_min.as_secs();
+            by.mode == ByMode::Return && u64::try_from(by.seconds).is_ok_and(|time| time < least)
+        };
+        if parameters.by.as_ref().is_some_and(is_soon) {
+            return Some(replies::BY_TOO_SOON);
+        }
+        let longest = limits.future_release_max;
+        let is_late = match parameters.hold? {
+            _ if longest.is_zero() => return Some(replies::PARAMETER_UNKNOWN),
+            Hold::For(interval) => interval > longest,
+            Hold::Until(time) => time > self.now.saturating_add(longest),
+        };
+        is_late.then_some(replies::HELD_TOO_LONG)
     }
 
     /// An address that cannot be one is a recipient that is refused, as one that the relay refuses; a command

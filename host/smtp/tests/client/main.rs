@@ -102,6 +102,8 @@ fn transaction(recipients: &[&str]) -> Transaction {
         smtputf8: false,
         ret: None,
         envid: None,
+        mt_priority: None,
+        by: None,
     }
 }
 

@@ -7,10 +7,14 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use outpost_smtp::dialogue::{Asked, Decision, Variables, Verdict};
 use outpost_smtp::server::{Answer, Question, Security, Session, Settings, Step};
-use outpost_smtp::{Limits, Reply, ReversePath, Timeouts};
+use outpost_smtp::{Limits, MailParameters, Reply, ReversePath, Timeouts};
+
+/// What time it is for every relay.
+pub const NOW: Duration = Duration::from_secs(1_700_000_000);
 
 /// A session and everything around it.
 pub struct Relay {
@@ -30,6 +34,8 @@ pub struct Relay {
     pub is_closed: bool,
     /// Values of `wait` in the order they came.
     pub waits: Vec<u64>,
+    /// What MAIL said last, where the relay was asked.
+    pub mail: MailParameters,
     /// Recipients that were accepted in the transaction; none outside of one.
     recipients: Option<usize>,
     /// Octets that were fed, and steps that were taken.
@@ -63,7 +69,8 @@ impl Relay {
         Relay::around(Session::new(Arc::new(settings), security))
     }
 
-    pub fn around(session: Session) -> Relay {
+    pub fn around(mut session: Session) -> Relay {
+        session.tell_time(NOW);
         let mut relay = Relay {
             session,
             sent: Vec::new(),
@@ -75,6 +82,7 @@ impl Relay {
             wants_tls: false,
             is_closed: false,
             waits: Vec::new(),
+            mail: MailParameters::default(),
             recipients: None,
             fed: 0,
             steps: 0,
@@ -200,11 +208,17 @@ impl Relay {
                     usual,
                 )
             }
-            Question::Mail { reverse_path, .. } => (
-                Asked::Mail,
-                format!("mail {reverse_path}"),
-                sender_answer(reverse_path),
-            ),
+            Question::Mail {
+                reverse_path,
+                parameters,
+            } => {
+                self.mail = parameters.clone();
+                (
+                    Asked::Mail,
+                    format!("mail {reverse_path}"),
+                    sender_answer(reverse_path),
+                )
+            }
             Question::Recipient { forward_path, .. } => (
                 Asked::Recipient,
                 format!("rcpt {forward_path}"),

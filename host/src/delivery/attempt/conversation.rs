@@ -6,14 +6,16 @@
 use std::net::SocketAddr;
 
 use outpost_smtp::Reply;
-use outpost_smtp::client::{Closed, Report};
+use outpost_smtp::client::{Closed, Extensions, Report};
 
 use super::{Course, SUSPECTS_MAX};
-use crate::delivery::connection::{Break, Cause, Connection};
-use crate::delivery::fitting::{Misfit, fit, split_by_address};
+use crate::delivery::connection::{Break, Cause, Connection, Load};
+use crate::delivery::fitting::{Look, Misfit, fit, split_by_address};
 use crate::delivery::opening::{Failure, closed_by, lost};
 use crate::delivery::transaction::{self, Fates};
+use crate::delivery::tunnel::tunnelled_octets;
 use crate::message::{Contact, Outcome, RecipientOutcome, RemoteHost};
+use crate::spool::SpoolError;
 
 /// How a conversation ended.
 pub(super) enum End {
@@ -188,14 +190,24 @@ impl Course<'_> {
         recipients: &[u32],
     ) -> Result<Report, Break> {
         let extensions = connection.extensions();
-        let (look, open) = (&self.load.look, self.load.open);
-        let fitted = match fit(self.message, recipients, extensions, look, open).await {
+        let load = match self.load_for(extensions).await {
+            Ok(load) => load,
+            Err(error) => return Err(Break::early(Cause::Content(error.to_string()))),
+        };
+        let (look, open) = (&load.look, load.open);
+        let now = self.deliverer.network.clock.now();
+        let mut fitted = match fit(self.message, recipients, extensions, look, open, now).await {
             Ok(fitted) => fitted,
             Err(Misfit::Reply(reply)) => return Ok(Report::local(reply, recipients.len())),
             Err(Misfit::Content(reason)) => {
                 return Err(Break::early(Cause::Content(reason)));
             }
         };
+        let size = fitted
+            .transaction
+            .size
+            .filter(|_| fitted.conversion.is_some());
+        fitted.transaction.size = size.or(Some(load.octets));
         if fitted.conversion.is_some() {
             tracing::info!(
                 message_id = %self.message.id,
@@ -204,7 +216,27 @@ impl Course<'_> {
                 "converted to seven bits"
             );
         }
-        connection.transact(fitted, &self.load).await
+        connection.transact(fitted, load).await
+    }
+
+    /// The content as a host of these extensions gets it.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    async fn load_for(&self, extensions: &Extensions) -> Result<&Load<'_>, SpoolError> {
+        if !self.deliverer.settings.mt_priority_tunnel || extensions.mt_priority {
+            return Ok(&self.load);
+        }
+        let load = async || {
+            let priority = self.message.envelope.mt_priority;
+            Ok(Load {
+                open: self.ways.tunnel,
+                octets: tunnelled_octets(self.load.octets, priority, self.load.open).await?,
+                look: Look::default(),
+                ..self.load
+            })
+        };
+        self.tunnelled.get_or_try_init(load).await
     }
 
     /// Takes the replies to a transaction.

@@ -8,6 +8,7 @@ mod extensions;
 mod hosts;
 mod pauses;
 mod places;
+mod times;
 mod used;
 
 use std::time::Duration;

@@ -10,7 +10,7 @@ use tokio::io::AsyncWrite;
 use super::super::gate::{Gate, Metrics as GateMetrics, Rules as GateRules};
 use super::super::hosts::Target;
 use super::super::metrics::Metrics;
-use super::super::rehearsal::{Mail, Pieces};
+use super::super::rehearsal::{Mail, NOW, Pieces};
 use super::super::transaction::transaction;
 use super::*;
 
@@ -119,7 +119,7 @@ async fn transact(ending: Ending) -> Result<Report, Break> {
         sent: &Metrics::unregistered().content_octets,
     };
     let fitted = Fitted {
-        transaction: transaction(&mail.message, &[0]),
+        transaction: transaction(&mail.message, &[0], NOW),
         conversion: None,
     };
     connection.transact(fitted, &load).await

@@ -5,7 +5,7 @@
 
 use serde::Deserialize;
 
-use super::Fields;
+use super::{Fields, tunnelled_priority};
 use crate::message::Class;
 
 /// One carrier of a priority.
@@ -67,14 +67,44 @@ impl Carrier {
     }
 }
 
+impl Requested {
+    /// What the MT-PRIORITY parameter of MAIL asks for (RFC 6710 §4).
+    pub fn by_mail(mt_priority: i8) -> Self {
+        Self {
+            carrier: "MT-PRIORITY",
+            value: mt_priority.to_string(),
+            class: Class::from_mt_priority(mt_priority),
+        }
+    }
+}
+
+/// The carriers that ask for something else than the first one that is well-formed, and that one.
+pub fn overruled(requested: &[Requested]) -> Vec<(&Requested, &Requested)> {
+    let mut sound = requested
+        .iter()
+        .filter(|requested| requested.class.is_some());
+    let Some(first) = sound.next() else {
+        return Vec::new();
+    };
+    sound
+        .filter(|other| other.class != first.class)
+        .map(|other| (other, first))
+        .collect()
+}
+
 /// Longer values say nothing about a priority; X-SMTPAPI is shown by its `Priority` alone.
 const VALUE_CHARACTERS_MAX: usize = 64;
 
 /// Reads the value of a carrier.
 type Reader = fn(&str) -> Option<Class>;
 
-/// The carriers that are present, in order of precedence.
-pub fn requested_priorities(fields: &Fields<'_>) -> Vec<Requested> {
+/// The carriers that are present, in order of precedence. `mt_priority` is what MAIL said; it comes first, and
+/// behind it the field that stands in for it, where that is believed.
+pub fn requested_priorities(
+    mt_priority: Option<i8>,
+    believes_field: bool,
+    fields: &Fields<'_>,
+) -> Vec<Requested> {
     let readers: [(&'static str, Reader); 4] = [
         ("X-Priority", x_priority),
         ("X-MSMail-Priority", importance),
@@ -82,6 +112,10 @@ pub fn requested_priorities(fields: &Fields<'_>) -> Vec<Requested> {
         ("Priority", priority),
     ];
     let mut requested = Vec::new();
+    requested.extend(mt_priority.map(Requested::by_mail));
+    if believes_field {
+        requested.extend(tunnelled_priority(fields));
+    }
     requested.extend(fields.first("X-SMTPAPI").as_deref().and_then(x_smtpapi));
     for (carrier, read) in readers {
         if let Some(value) = fields.first(carrier) {
@@ -166,7 +200,7 @@ mod tests {
 
     fn requested(section: &str) -> Vec<(&'static str, Option<u8>)> {
         let fields = Fields::parse(section.as_bytes()).unwrap();
-        requested_priorities(&fields)
+        requested_priorities(None, false, &fields)
             .into_iter()
             .map(|requested| (requested.carrier, requested.class.map(Class::number)))
             .collect()
@@ -228,6 +262,28 @@ mod tests {
                 "Importance",
                 "Priority"
             ]
+        );
+    }
+
+    #[test]
+    fn what_mail_said_comes_first_and_who_asks_for_something_else_is_overruled() {
+        let section = "Importance: high\r\nX-Priority: 9\r\nX-SMTPAPI: {\"Priority\":1}\r\n\
+                       Priority: normal\r\n";
+        let fields = Fields::parse(section.as_bytes()).unwrap();
+        let requested = requested_priorities(Some(2), true, &fields);
+        assert_eq!(requested[0], Requested::by_mail(2));
+        assert_eq!(requested[0].class, Some(Class::High));
+        let named: Vec<_> = overruled(&requested)
+            .into_iter()
+            .map(|(other, first)| (other.carrier, first.carrier))
+            .collect();
+        assert_eq!(
+            named,
+            [("X-SMTPAPI", "MT-PRIORITY"), ("Priority", "MT-PRIORITY")]
+        );
+        assert!(
+            overruled(&requested[2..3]).is_empty(),
+            "malformed, and alone"
         );
     }
 

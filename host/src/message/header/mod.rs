@@ -7,9 +7,13 @@ mod author;
 mod carrier;
 mod charset;
 mod field;
+mod schedule;
+mod tunnel;
 mod words;
 
 pub use author::{AuthorProblem, Authors};
-pub use carrier::{Carrier, Requested, requested_priorities};
+pub use carrier::{Carrier, Requested, overruled, requested_priorities};
 pub use field::{Field, Fields, HeaderProblem, header_end};
+pub use schedule::{RequestedTime, requested_time};
+pub use tunnel::{Tunnel, tunnelled, tunnelled_priority};
 pub use words::subject;

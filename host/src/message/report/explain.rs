@@ -52,6 +52,9 @@ fn what_happened(kind: Kind) -> String {
         Kind::Success => "Your message was handed on to the mail system of the recipients below. \
             That system sends no confirmations, so this is the last report about them."
             .to_owned(),
+        Kind::Relay => "Your message was handed on to the mail system of the recipients below. You \
+            asked for a time by which it is delivered: that system may not tell you when it is late."
+            .to_owned(),
     }
 }
 
@@ -78,6 +81,10 @@ fn explain_recipient(report: &Report<'_>, reported: &Reported<'_>, out: &mut Str
 /// What the sender can do, by the subject and detail of RFC 3463 §3.
 fn advice(status: EnhancedStatus) -> &'static str {
     match (status.class, status.subject, status.detail) {
+        (5, 4, 7) => {
+            "You asked for it to come back unless it is delivered within a time. Send the message again with \
+             more time, or without a limit."
+        }
         (4, _, _) => {
             "The relay tried for as long as it may. Send the message again later, or ask the \
              recipient in another way whether their mail works."
@@ -123,6 +130,7 @@ mod tests {
         assert!(advice(5, 2, 2).contains("full"));
         assert!(advice(4, 4, 7).contains("later"));
         assert!(advice(5, 3, 4).contains("too large"));
+        assert!(advice(5, 4, 7).contains("within a time"));
         assert!(advice(5, 0, 0).contains("postmaster"));
     }
 }

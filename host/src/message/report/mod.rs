@@ -33,15 +33,19 @@ pub enum Kind {
     /// The message was handed to a host that sends no reports itself (RFC 3461 §5.2.2). A relay
     /// delivers nothing to a mailbox, so it never claims more than that.
     Success,
+    /// The message was handed to a host, and its sender wants to hear of each relay, or of those that do not know
+    /// by when it is to be delivered (RFC 2852 §4.1.4).
+    Relay,
 }
 
 impl Kind {
-    /// The word for logs, metrics and the trail: `failure`, `delay` or `success`.
+    /// The word for logs, metrics and the trail: `failure`, `delay`, `success` or `relay`.
     pub const fn name(self) -> &'static str {
         match self {
             Kind::Failure => "failure",
             Kind::Delay { .. } => "delay",
             Kind::Success => "success",
+            Kind::Relay => "relay",
         }
     }
 
@@ -49,7 +53,7 @@ impl Kind {
         match self {
             Kind::Failure => "Your message could not be delivered",
             Kind::Delay { .. } => "Your message is delayed",
-            Kind::Success => "Your message was relayed",
+            Kind::Success | Kind::Relay => "Your message was relayed",
         }
     }
 }

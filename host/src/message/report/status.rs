@@ -20,6 +20,10 @@ pub(super) fn write(report: &Report<'_>, script: Script, out: &mut Vec<u8>) {
         field(out, "Original-Envelope-Id", &exact(envid, Script::Ascii));
     }
     field(out, "Arrival-Date", &report.about.accepted.to_rfc5322());
+    if let Some(by) = report.about.envelope.deliver_by {
+        // RFC 2852 §5.
+        field(out, "Deliver-By-Date", &by.until.to_rfc5322());
+    }
     for reported in &report.recipients {
         out.extend_from_slice(b"\r\n");
         write_recipient(report, reported, script, out);
@@ -83,7 +87,7 @@ const fn action(kind: Kind) -> &'static str {
     match kind {
         Kind::Failure => "failed",
         Kind::Delay { .. } => "delayed",
-        Kind::Success => "relayed",
+        Kind::Success | Kind::Relay => "relayed",
     }
 }
 
@@ -163,6 +167,7 @@ mod tests {
                 port: 25,
                 tls: None,
                 dsn: false,
+                deliver_by: false,
             };
             assert_eq!(mta_name(&host), named, "{name}");
         }

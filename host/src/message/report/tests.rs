@@ -5,11 +5,11 @@
 use std::time::Duration;
 
 use mail_parser::{MessageParser, MimeHeaders};
-use outpost_smtp::{Orcpt, Ret, ReversePath};
+use outpost_smtp::{ByMode, Orcpt, Ret, ReversePath};
 use proptest::prelude::*;
 
 use super::*;
-use crate::message::{Class, Envelope, Origin, Priorities};
+use crate::message::{Class, DeliverBy, Envelope, Origin, Priorities};
 
 const CONTENT: &str = "From: me@a.example\r\nSubject: Hello\r\n\r\nThe body.\r\n";
 
@@ -64,6 +64,7 @@ fn host() -> RemoteHost {
         port: 25,
         tls: None,
         dsn: false,
+        deliver_by: false,
     }
 }
 
@@ -182,6 +183,23 @@ fn a_delay_says_until_when_it_is_tried_and_a_relayed_message_claims_no_more() {
     let relayed = text(&compose(Kind::Success, &about, &taken, CONTENT));
     assert!(relayed.contains("\r\nAction: relayed\r\nStatus: 2.0.0\r\n"));
     assert!(!relayed.contains("Will-Retry-Until"));
+    assert!(!relayed.contains("Deliver-By-Date"));
+}
+
+#[test]
+fn a_report_says_by_when_the_message_was_to_be_delivered() {
+    let mut about = message(CONTENT, &["you@b.example"]);
+    about.envelope.deliver_by = Some(DeliverBy {
+        until: at(120),
+        mode: ByMode::Notify,
+        trace: true,
+    });
+    let taken = Reply::new(250, (2, 0, 0), "Ok");
+    let relayed = text(&compose(Kind::Relay, &about, &taken, CONTENT));
+    assert!(relayed.contains("\r\nDeliver-By-Date: Tue, 14 Nov 2023 22:15:20 +0000\r\n\r\n"));
+    assert!(relayed.contains("\r\nAction: relayed\r\nStatus: 2.0.0\r\n"));
+    let words = relayed.replace("\r\n", " ");
+    assert!(words.contains("that system may not tell you when it is late"));
 }
 
 #[test]

@@ -35,6 +35,7 @@ fn every_event_reads_as_one_line() {
             cipher: "TLS13_AES_256_GCM_SHA384".into(),
         }),
         dsn: true,
+        deliver_by: false,
     };
     let cases = [
         (
@@ -226,6 +227,43 @@ fn every_event_reads_as_one_line() {
         (
             Event::Removed { for_room: true },
             "what was cancelled is removed for good, before its time: the disk had no room for new mail",
+        ),
+        (
+            Event::Scheduled {
+                until: AT,
+                carrier: "HOLDFOR".into(),
+            },
+            "waits for its time: not to be sent before 2023-11-14T22:13:20.123Z, as HOLDFOR asks",
+        ),
+        (
+            Event::MalformedSchedule {
+                carrier: "X-SMTPAPI".into(),
+            },
+            "the schedule of X-SMTPAPI is malformed and did not count",
+        ),
+        (
+            Event::Overruled {
+                carrier: "X-Priority".into(),
+                asked: "class 5 (very low)".into(),
+                by: "MT-PRIORITY".into(),
+            },
+            "X-Priority asks for class 5 (very low), and MT-PRIORITY comes before it",
+        ),
+        (
+            Event::Late {
+                next_hop: lane(),
+                is_returned: true,
+            },
+            "late: smarthost 127.0.0.1:2500 did not take it by the time that its sender gave; \
+             its recipients bounced",
+        ),
+        (
+            Event::Late {
+                next_hop: lane(),
+                is_returned: false,
+            },
+            "late: smarthost 127.0.0.1:2500 did not take it by the time that its sender gave; \
+             its sender is told, and it is tried on",
         ),
     ];
     for (event, line) in cases {

@@ -107,6 +107,12 @@ impl Stage {
         stage
     }
 
+    /// Has the MT-Priority field of messages believed.
+    pub(super) fn believe_mt_priority_field(&mut self) {
+        let reception = Arc::get_mut(&mut self.reception);
+        reception.unwrap().settings.mt_priority_field = true;
+    }
+
     /// Another user who may send as anybody at a.example.
     pub(super) async fn user(&self, name: &str) {
         let user = UserDraft {

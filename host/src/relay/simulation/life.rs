@@ -80,7 +80,7 @@ impl Life {
         let gate = Gate::new(config.gate.clone(), delivery::GateMetrics::default());
         let way = Way {
             routes: foundation.routes.load_full(),
-            deliverer: deliverer(world, &config, gate.clone()),
+            deliverer: deliverer(world, &config, gate.clone(), clock.clone()),
         };
         let along = Along::new(way, gate);
         let watched = Watched::new(world, Arc::<Along>::clone(&along));
@@ -150,7 +150,7 @@ fn config(world: &World) -> Config {
 }
 
 /// Who makes attempts: each hop has two hosts of different preference, which are of one mind.
-fn deliverer(world: &Arc<World>, config: &Config, gate: Gate) -> Arc<Deliverer> {
+fn deliverer(world: &Arc<World>, config: &Config, gate: Gate, clock: Clock) -> Arc<Deliverer> {
     let mut table = Table::new();
     let mut hops = BTreeMap::new();
     for (hop, domain) in (0u8..).zip(DOMAINS) {
@@ -176,6 +176,7 @@ fn deliverer(world: &Arc<World>, config: &Config, gate: Gate) -> Arc<Deliverer> 
         }),
         tls: Connector::new(Vec::new()),
         random: || 7,
+        clock,
     };
     Deliverer::new(
         config.delivery.clone(),

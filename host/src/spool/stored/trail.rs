@@ -195,6 +195,28 @@ enum Event<'a> {
         #[serde(borrow)]
         reason: Cow<'a, str>,
     },
+    Scheduled {
+        until: u64,
+        #[serde(borrow)]
+        carrier: Cow<'a, str>,
+    },
+    MalformedSchedule {
+        #[serde(borrow)]
+        carrier: Cow<'a, str>,
+    },
+    Overruled {
+        #[serde(borrow)]
+        carrier: Cow<'a, str>,
+        #[serde(borrow)]
+        asked: Cow<'a, str>,
+        #[serde(borrow)]
+        by: Cow<'a, str>,
+    },
+    Late {
+        #[serde(borrow)]
+        next_hop: Hop<'a>,
+        is_returned: bool,
+    },
 }
 
 #[derive(Clone, Copy, Serialize, Deserialize)]
@@ -240,6 +262,8 @@ impl<'a> Host<'a> {
             port: self.port,
             tls: self.tls.as_ref().map(Tls::read),
             dsn: self.dsn,
+            // Settled by then, and told to nobody later.
+            deliver_by: false,
         }
     }
 }
@@ -368,6 +392,25 @@ impl<'a> Event<'a> {
                 to: to.number(),
                 reason: Cow::Borrowed(reason.name()),
             },
+            message::Event::Scheduled { until, carrier } => Self::Scheduled {
+                until: until.unix_milliseconds(),
+                carrier: Cow::Borrowed(carrier),
+            },
+            message::Event::MalformedSchedule { carrier } => Self::MalformedSchedule {
+                carrier: Cow::Borrowed(carrier),
+            },
+            message::Event::Overruled { carrier, asked, by } => Self::Overruled {
+                carrier: Cow::Borrowed(carrier),
+                asked: Cow::Borrowed(asked),
+                by: Cow::Borrowed(by),
+            },
+            message::Event::Late {
+                next_hop,
+                is_returned,
+            } => Self::Late {
+                next_hop: Hop::of(next_hop),
+                is_returned: *is_returned,
+            },
         }
     }
 
@@ -482,12 +525,31 @@ impl<'a> Event<'a> {
                     .find(|known| known.name() == reason)
                     .ok_or_else(|| Damage::of("a word that is not known"))?,
             },
+            Self::Scheduled { until, carrier } => message::Event::Scheduled {
+                until: Timestamp::from_unix_milliseconds(*until),
+                carrier: carrier.to_string(),
+            },
+            Self::MalformedSchedule { carrier } => message::Event::MalformedSchedule {
+                carrier: carrier.to_string(),
+            },
+            Self::Overruled { carrier, asked, by } => message::Event::Overruled {
+                carrier: carrier.to_string(),
+                asked: asked.to_string(),
+                by: by.to_string(),
+            },
+            Self::Late {
+                next_hop,
+                is_returned,
+            } => message::Event::Late {
+                next_hop: next_hop.read(),
+                is_returned: *is_returned,
+            },
         })
     }
 }
 
 const OUTCOMES: [&str; 3] = ["delivered", "deferred", "bounced"];
-const REPORTS: [&str; 3] = ["failure", "delay", "success"];
+const REPORTS: [&str; 4] = ["failure", "delay", "success", "relay"];
 
 /// A word of a fixed list, as the relay's own.
 fn word(text: &str, known: &[&'static str]) -> Result<&'static str, Damage> {

@@ -1,0 +1,71 @@
+//! HOLDFOR and HOLDUNTIL: when a message is to be released (RFC 4865 §4).
+
+use std::time::Duration;
+
+use crate::time::parse_date_time;
+
+/// Most digits of an interval (RFC 4865 §4).
+const DIGITS_MAX: usize = 9;
+
+/// When a message is to be released.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Hold {
+    /// HOLDFOR: so long after it was submitted.
+    For(Duration),
+    /// HOLDUNTIL: at this time since the Unix epoch, which may be over.
+    Until(Duration),
+}
+
+impl Hold {
+    /// `future-release-integer`: a number of seconds that begins with no zero.
+    pub(super) fn parse_interval(value: &str) -> Option<Hold> {
+        let is_number = (1..=DIGITS_MAX).contains(&value.len())
+            && value.bytes().all(|digit| digit.is_ascii_digit())
+            && !value.starts_with('0');
+        let seconds = is_number.then(|| value.parse().ok()).flatten()?;
+        Some(Hold::For(Duration::from_secs(seconds)))
+    }
+
+    /// A date and time of RFC 3339, in any zone.
+    pub(super) fn parse_date_time(value: &str) -> Option<Hold> {
+        parse_date_time(value).map(Hold::Until)
+    }
+
+    /// When that is, for a message that is submitted `now` since the Unix epoch.
+    pub fn release(self, now: Duration) -> Duration {
+        match self {
+            Hold::For(interval) => now.saturating_add(interval),
+            Hold::Until(time) => time,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interval_is_a_number_of_seconds_and_never_none() {
+        for (text, seconds) in [("1", 1), ("60", 60), ("999999999", 999_999_999)] {
+            let hold = Hold::For(Duration::from_secs(seconds));
+            assert_eq!(Hold::parse_interval(text), Some(hold));
+        }
+        for text in ["", "0", "060", "+60", "-60", "60s", "1000000000", "6.5"] {
+            assert_eq!(Hold::parse_interval(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_interval_counts_from_now_and_a_date_from_nothing() {
+        let seconds = Duration::from_secs;
+        assert_eq!(
+            Hold::For(seconds(60)).release(seconds(1_000)),
+            seconds(1_060)
+        );
+        assert_eq!(
+            Hold::Until(seconds(60)).release(seconds(1_000)),
+            seconds(60)
+        );
+        assert_eq!(Hold::For(Duration::MAX).release(seconds(1)), Duration::MAX);
+    }
+}

@@ -1,0 +1,119 @@
+//! When a message itself asks to be sent: the `Schedule` of its X-SMTPAPI field.
+//!
+//! Only read here. Whether it may wait for so long, and what MAIL says of it, is decided elsewhere.
+
+use std::time::Duration;
+
+use outpost_smtp::time::parse_date_time;
+use serde::Deserialize;
+
+use super::Fields;
+use crate::message::Timestamp;
+
+/// What a header says of the time at which the message is to be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestedTime {
+    /// Then, be it over or not.
+    At(Timestamp),
+    /// It cannot be read, and counts as absent.
+    Malformed,
+}
+
+/// The `Schedule` of `X-SMTPAPI: {"Schedule": "2030-01-02T15:04:05+01:00", …}`: a date and time with its zone
+/// (RFC 3339 §5.6), or whole seconds since the Unix epoch. None where the field says nothing of it; that it is no
+/// JSON is told where its priority is read.
+pub fn requested_time(fields: &Fields<'_>) -> Option<RequestedTime> {
+    #[derive(Deserialize)]
+    struct Api {
+        #[serde(rename = "Schedule", alias = "schedule")]
+        schedule: Option<serde_json::Value>,
+    }
+    let value = fields.first("X-SMTPAPI")?;
+    let schedule = serde_json::from_str::<Api>(&value).ok()?.schedule?;
+    let since_epoch = match &schedule {
+        serde_json::Value::Number(seconds) => seconds.as_u64().map(Duration::from_secs),
+        serde_json::Value::String(text) => read(text.trim()),
+        _ => None,
+    };
+    Some(since_epoch.map_or(RequestedTime::Malformed, |since_epoch| {
+        RequestedTime::At(Timestamp::EPOCH.plus(since_epoch))
+    }))
+}
+
+fn read(text: &str) -> Option<Duration> {
+    let is_number = !text.is_empty() && text.bytes().all(|octet| octet.is_ascii_digit());
+    match is_number {
+        true => text.parse().ok().map(Duration::from_secs),
+        false => parse_date_time(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn requested(value: &str) -> Option<RequestedTime> {
+        let section = format!("X-SMTPAPI: {value}\r\n");
+        requested_time(&Fields::parse(section.as_bytes()).unwrap())
+    }
+
+    #[test]
+    fn a_schedule_is_a_date_with_its_zone_or_a_number_of_seconds() {
+        let at = |milliseconds| {
+            let at = Timestamp::from_unix_milliseconds(milliseconds);
+            Some(RequestedTime::At(at))
+        };
+        for (schedule, milliseconds) in [
+            ("1700000000", 1_700_000_000_000),
+            ("\"1700000000\"", 1_700_000_000_000),
+            ("\"2023-11-14T22:13:20Z\"", 1_700_000_000_000),
+            ("\" 2023-11-15T00:13:20.5+02:00 \"", 1_700_000_000_500),
+            ("0", 0),
+            ("\"1969-01-01T00:00:00Z\"", 0),
+        ] {
+            let value = format!("{{\"Priority\": 2, \"Schedule\": {schedule}}}");
+            assert_eq!(requested(&value), at(milliseconds), "{schedule}");
+        }
+        // Milliseconds by mistake are far away, and so is what nobody can count to.
+        for far in ["18446744073709551615", "\"9999-12-31T23:59:59Z\""] {
+            let value = format!("{{\"schedule\": {far}}}");
+            let never = Some(RequestedTime::At(Timestamp::NEVER));
+            assert_eq!(requested(&value), never, "{far}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_malformed_and_what_is_not_there_is_not() {
+        for schedule in [
+            "\"tomorrow\"",
+            "\"2023-11-14T22:13:20\"",
+            "\"2023-11-14\"",
+            "\"\"",
+            "-5",
+            "1.5",
+            "1e400",
+            "true",
+            "[1700000000]",
+            "{}",
+            "\"99999999999999999999999\"",
+        ] {
+            let value = format!("{{\"Schedule\": {schedule}}}");
+            let expected = match schedule {
+                // No JSON.
+                "1e400" => None,
+                _ => Some(RequestedTime::Malformed),
+            };
+            assert_eq!(requested(&value), expected, "{schedule}");
+        }
+        for value in [
+            "{}",
+            "{\"Schedule\": null}",
+            "{\"category\": \"news\"}",
+            "{Schedule",
+        ] {
+            assert_eq!(requested(value), None, "{value}");
+        }
+        let none = Fields::parse(b"From: a@b.example\r\n").unwrap();
+        assert_eq!(requested_time(&none), None);
+    }
+}
