@@ -17,7 +17,7 @@ use crate::message::{Class, Line, Message, MessageId, Timestamp};
 use crate::spool::{
     self, Change, Claimed, Content, Figures, Intake, Lease, LineChange, Memory, NewMessage, Page,
     PageRequest, Pending, QueueState, Record, Selection, Settlement, Spool, SpoolError, Stop,
-    StopOf, Stopped, Stops,
+    StopOf, Stopped, Stops, Survey,
 };
 
 /// A spool in memory whose claims fail when told, and whose next reader hears of all lines again.
@@ -280,6 +280,10 @@ impl Spool for Stage {
 
     fn list(&self, selection: Selection, page: PageRequest) -> Pending<'_, Page> {
         self.memory.list(selection, page)
+    }
+
+    fn survey(&self) -> Pending<'_, Box<dyn Survey>> {
+        self.memory.survey()
     }
 
     fn message(&self, id: MessageId) -> Pending<'_, Option<Record>> {
