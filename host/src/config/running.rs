@@ -195,6 +195,11 @@ impl Config {
             &mut queue.per_next_hop_interval,
         );
         compared.keeps("delivery.class_shares", &before.classes, &mut queue.classes);
+        compared.changes(
+            "delivery.very_high_objective",
+            &before.very_high_objective,
+            &queue.very_high_objective,
+        );
         let (before, gate) = (&self.gate, &mut next.gate);
         gate.classes = queue.classes;
         compared.changes(
@@ -351,6 +356,11 @@ mod tests {
             "delivery.class_shares",
             "[delivery]\nclass_shares = \"strict\"",
             false,
+        ),
+        (
+            "delivery.very_high_objective",
+            "[delivery]\nvery_high_objective = \"7s\"",
+            true,
         ),
         (
             "delivery.capacity_bytes_per_second",

@@ -110,6 +110,7 @@ impl Deliverer {
         let passage = self.gate.enter(message, delivery);
         let course = Course::new(self, message, delivery, open, &passage);
         let mut attempt = course.run().await;
+        attempt.mail_ago = passage.mail_ago();
         attempt.pauses = passage.finish();
         if attempt.contact == Contact::Crowded {
             // No host was ready, and one has no room. It may be so several times a second.

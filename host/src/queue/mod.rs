@@ -6,6 +6,7 @@
 
 mod attempt;
 mod deliver;
+mod latency;
 mod metrics;
 mod order;
 mod reach;

@@ -38,6 +38,9 @@ const SLEEP_MAX: Duration = Duration::from_secs(30);
 /// A line whose due head could not be claimed is left alone for this long, or until it changes.
 const STALL: Duration = Duration::from_secs(1);
 
+/// How often it is looked whether very-high mail is as fast as it is to be, though none comes.
+const WATCH_EVERY: Duration = Duration::from_secs(1);
+
 /// How long settlements may take after the last attempt ended, when the relay stops.
 const SETTLE_WITHIN: Duration = Duration::from_secs(5);
 
@@ -81,6 +84,8 @@ pub struct Queue {
     held_until: Option<Instant>,
     stop_within: Duration,
     impatience: Arc<Notify>,
+    /// When it was looked last how fast very-high mail is.
+    watched: Option<Instant>,
 }
 
 /// A claim under way, and the line that it is from.
@@ -91,6 +96,7 @@ impl Queue {
     pub fn new(parts: Parts) -> Self {
         let settings = parts.settings;
         Self {
+            watched: None,
             scheduler: Scheduler::new(settings.limits()),
             attempts: JoinSet::new(),
             settlements: JoinSet::new(),
@@ -161,6 +167,7 @@ impl Queue {
                 }
                 claiming = self.next_claim();
             }
+            self.watch();
             let is_claiming = claiming.is_some();
             let nap = self.nap();
             tokio::select! {
@@ -185,6 +192,17 @@ impl Queue {
         }
     }
 
+    /// Looks now and then how fast very-high mail is: what was slow is forgotten in time, also when no more comes.
+    fn watch(&mut self) {
+        let now = Instant::now();
+        if self.watched.is_none_or(|last| now - last >= WATCH_EVERY) {
+            self.watched = Some(now);
+            let shared = &self.shared;
+            let objective = shared.rules.very_high_objective();
+            shared.metrics.watch(shared.clock.now(), objective);
+        }
+    }
+
     fn update(&mut self, heads: Vec<LineChange>) {
         for head in heads {
             self.scheduler.update(head);
@@ -197,6 +215,12 @@ impl Queue {
         self.settlements.len() >= SETTLEMENTS_MAX || self.shared.recording.is_on()
     }
 
+    /// Whether something very high is being sent.
+    fn look_at_holds(&mut self) {
+        self.held_until = self.shared.deliver.held_until();
+        self.scheduler.hold_below(self.held_until.is_some());
+    }
+
     /// Begins the next claim, if there is something to claim and room for it.
     fn next_claim(&mut self) -> Option<Claiming> {
         self.not_before = self
@@ -206,8 +230,7 @@ impl Queue {
             return None;
         }
         let now = self.shared.clock.now();
-        self.held_until = self.shared.deliver.held_until();
-        self.scheduler.hold_below(self.held_until.is_some());
+        self.look_at_holds();
         let line = self.scheduler.next(now);
         // A lane without mail has been forgotten.
         let unreachable = self.scheduler.unreachable();

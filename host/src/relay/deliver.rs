@@ -77,6 +77,7 @@ impl Deliver for Along {
         );
         Box::pin(async move {
             let (mut visits, mut contacts, mut pauses) = (Vec::new(), Vec::new(), Vec::new());
+            let mut mail_at = None;
             for (next_hop, recipients) in parts {
                 let part = Delivery {
                     next_hop,
@@ -87,12 +88,16 @@ impl Deliver for Along {
                 visits.extend(made.visits);
                 contacts.push(made.contact);
                 pauses.extend(made.pauses);
+                let ended = Instant::now();
+                let written = made.mail_ago.and_then(|ago| ended.checked_sub(ago));
+                mail_at = mail_at.or(written);
             }
             let contact = contact_elsewhere(&contacts);
             Attempt {
                 visits,
                 contact,
                 pauses,
+                mail_ago: mail_at.map(|at| at.elapsed()),
             }
         })
     }
