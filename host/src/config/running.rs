@@ -276,7 +276,7 @@ mod tests {
     }
 
     /// A value other than the default for each key, and whether it can change at once.
-    const OTHERS: [(&str, &str, bool); 35] = [
+    const OTHERS: [(&str, &str, bool); 36] = [
         ("data_dir", "data_dir = \"elsewhere\"", false),
         ("shutdown_grace", "shutdown_grace = \"1s\"", false),
         (

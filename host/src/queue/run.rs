@@ -12,7 +12,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use outpost_smtp::Mailbox;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::attempt::{Attempted, Held, Returned, Shared, attempt, settle};
 use super::deliver::Deliver;
 use super::metrics::Metrics;
+use super::outlook::{ASKING_MAX, Asking, Outlook};
 use super::reach::Turn;
 use super::scheduler::Scheduler;
 use super::settings::{RulesInForce, Settings};
@@ -86,6 +87,9 @@ pub struct Queue {
     impatience: Arc<Notify>,
     /// When it was looked last how fast very-high mail is.
     watched: Option<Instant>,
+    /// Those who want to know what it knows, and how they ask.
+    asking: mpsc::Receiver<Asking>,
+    ask: mpsc::Sender<Asking>,
 }
 
 /// A claim under way, and the line that it is from.
@@ -95,8 +99,11 @@ impl Queue {
     /// A queue that has not looked at its spool yet.
     pub fn new(parts: Parts) -> Self {
         let settings = parts.settings;
+        let (ask, asking) = mpsc::channel(ASKING_MAX);
         Self {
             watched: None,
+            asking,
+            ask,
             scheduler: Scheduler::new(settings.limits()),
             attempts: JoinSet::new(),
             settlements: JoinSet::new(),
@@ -131,6 +138,13 @@ impl Queue {
     /// be tried again now.
     pub fn impatience(&self) -> Arc<Notify> {
         Arc::clone(&self.impatience)
+    }
+
+    /// Looks at it while it runs.
+    pub fn outlook(&self) -> Outlook {
+        let shared = &self.shared;
+        let (spool, deliver) = (Arc::clone(&shared.spool), Arc::clone(&shared.deliver));
+        Outlook::new(spool, deliver, shared.clock.clone(), self.ask.clone())
     }
 
     /// Delivers until `stop` is ready. Then nothing more is claimed; attempts under way may end
@@ -178,6 +192,7 @@ impl Queue {
                 () = impatience.notified() => self.scheduler.try_shut(),
                 // What waited for that may start.
                 () = eased.notified() => {}
+                Some(asking) = self.asking.recv() => self.answer(asking),
                 (line, claimed) = ready(&mut claiming), if is_claiming => {
                     claiming = None;
                     self.claimed(&line, claimed);
@@ -219,6 +234,13 @@ impl Queue {
     fn look_at_holds(&mut self) {
         self.held_until = self.shared.deliver.held_until();
         self.scheduler.hold_below(self.held_until.is_some());
+    }
+
+    /// Tells somebody what decides at this moment over what goes next.
+    fn answer(&mut self, asking: Asking) {
+        self.look_at_holds();
+        // Who has gone meanwhile needs no answer.
+        drop(asking.send(self.scheduler.situation()));
     }
 
     /// Begins the next claim, if there is something to claim and room for it.

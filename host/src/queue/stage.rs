@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 
 use super::deliver::Deliver;
 use super::rehearsal::{CONTENT, START, message, next_hop, submission};
-use super::{Metrics, Parts, Queue, Settings};
+use super::{Metrics, Outlook, Parts, Queue, Settings};
 use crate::clock::Clock;
 use crate::message::{Class, Line, Message, MessageId, Timestamp};
 use crate::spool::{
@@ -34,6 +34,7 @@ pub(super) struct Running {
     stop: oneshot::Sender<()>,
     queue: JoinHandle<()>,
     pub(super) impatience: Arc<Notify>,
+    pub(super) outlook: Outlook,
 }
 
 impl Running {
@@ -165,13 +166,14 @@ impl Stage {
             clock: self.clock.clone(),
             metrics: Metrics::default(),
         });
-        let impatience = queue.impatience();
+        let (impatience, outlook) = (queue.impatience(), queue.outlook());
         let (stop, stopped) = oneshot::channel();
         let queue = tokio::spawn(queue.run(async { drop(stopped.await) }));
         Running {
             stop,
             queue,
             impatience,
+            outlook,
         }
     }
 

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::delivery::{Deliverer, Gate};
-use crate::message::{Attempt, Contact, Delivery, Message, Routes, Source};
+use crate::message::{Attempt, Contact, Delivery, Message, Progress, Routes, Source};
 use crate::queue::{Deliver, OpenContent};
 
 /// Routes, and who knows how to speak to their smarthosts: an attempt takes both from the same
@@ -104,6 +104,18 @@ impl Deliver for Along {
 
     fn held_until(&self) -> Option<Instant> {
         self.gate.held_until()
+    }
+
+    fn under_way(&self) -> Vec<Progress> {
+        let sends = self.gate.under_way().into_iter();
+        sends
+            .map(|send| Progress {
+                delivery: send.delivery,
+                octets: send.octets,
+                sent: send.sent,
+                paused: send.paused,
+            })
+            .collect()
     }
 
     fn eased(&self) -> Arc<Notify> {
