@@ -18,6 +18,7 @@ mod metrics;
 mod misbehaving;
 mod notification;
 mod operations;
+mod order;
 mod packaging;
 mod pausing;
 mod peers;

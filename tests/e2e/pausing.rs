@@ -75,6 +75,14 @@ fn find<'a>(received: &'a [Received], subject: &str) -> &'a Received {
     found[0]
 }
 
+/// The message as it is shown when nothing of it is left to deliver.
+fn finished(relay: &Relay, id: &str) -> Value {
+    wait_until("the outcome is recorded", || {
+        !relay.message(id)["finished"].is_null()
+    });
+    relay.message(id)
+}
+
 /// Events of a kind in the trail of a message.
 fn events(shown: &Value, kind: &str) -> Vec<Value> {
     let trail = shown["trail"].as_array().unwrap().iter();
@@ -135,7 +143,7 @@ fn a_very_high_message_passes_a_large_one_that_is_being_sent_and_that_goes_on_at
     let resumed = resumed.unwrap().0 - to;
     assert!(resumed < 500_000, "it went on after {resumed} us");
 
-    let shown = relay.message(&bulk_id);
+    let shown = finished(&relay, &bulk_id);
     let text = shown["text"].to_string();
     assert!(
         text.contains(&format!("very-high message {urgent_id}")),
@@ -182,7 +190,7 @@ fn a_hundred_sends_are_paused_at_once_and_each_comes_to_its_end_once() {
     assert_eq!(arrivals.len(), 101, "none is sent twice");
     let mut paused = 0;
     for id in &ids {
-        let text = relay.message(id)["text"].to_string();
+        let text = finished(&relay, id)["text"].to_string();
         assert_eq!(text.matches("attempt to").count(), 1, "{text}");
         assert!(!text.contains("deferred"), "{text}");
         paused += usize::from(text.contains("went on at the same octet"));
@@ -213,7 +221,7 @@ fn postfix_under_stress_does_not_drop_a_send_that_is_paused_for_longer_than_it_w
     let delivered = postfix.delivered("known");
     let body = |text: &str| text.split_once("\n\n").unwrap().1.trim_end().to_owned();
     assert!(body(&delivered[0]) == body(&bulk.replace("\r\n", "\n")));
-    let shown = relay.message(&bulk_id);
+    let shown = finished(&relay, &bulk_id);
     let text = shown["text"].to_string();
     assert_eq!(text.matches("attempt to").count(), 1, "{text}");
     let paused = events(&shown, "paused");

@@ -15,10 +15,12 @@ use super::openapi::{Missing, Refused};
 use super::problem::Problem;
 use super::queue::activity;
 use super::selection::DeliveryStateName;
+use super::standing::{self, StandingDocument};
 use super::{Api, spool_problem};
-use crate::message::wording::{self, Activity};
+use crate::message::wording;
 use crate::message::{
-    Class, Delivery, Event, Message, MessageId, Origin, PauseEnd, TlsParameters, TrailEntry,
+    Class, Delivery, Event, Message, MessageId, Origin, PauseEnd, Standing, TlsParameters,
+    TrailEntry,
 };
 use crate::spool::{Record, Stop, Stops};
 use outpost_smtp::ReversePath;
@@ -114,8 +116,9 @@ pub struct DeliveryDocument {
     pub last_reply: String,
     /// What it is stopped with, so that it is not claimed; none when it is not stopped.
     pub stopped: Option<String>,
-    /// Why it is where it is, in words.
-    pub standing: String,
+    /// Where it stands, and why.
+    #[serde(flatten)]
+    pub standing: StandingDocument,
 }
 
 /// Something that happened to a message.
@@ -503,19 +506,32 @@ fn trail(entry: &TrailEntry) -> TrailDocument {
     }
 }
 
-fn shown(record: &Record, stops: &Stops, now: crate::message::Timestamp) -> MessageDocument {
+fn shown(
+    record: &Record,
+    standings: &[Option<Standing>],
+    stops: &Stops,
+    now: crate::message::Timestamp,
+) -> MessageDocument {
     let message = &record.message;
     let stop = |delivery: &Delivery| stops.on(&delivery.next_hop, message.origin.user());
     let stopped: Vec<Option<Stop>> = record.deliveries.iter().map(|(d, _)| stop(d)).collect();
-    let why: Vec<Option<String>> = stopped
-        .iter()
-        .map(|stop| stop.as_ref().map(Stop::to_string))
-        .collect();
-    let standings: Vec<(&Delivery, Activity<'_>)> = record
+    let known = standings.iter().map(Option::as_ref);
+    let known = known.chain(std::iter::repeat(None));
+    let standings: Vec<StandingDocument> = record
         .deliveries
         .iter()
-        .zip(&why)
-        .map(|((delivery, state), why)| (delivery, activity(*state, why.as_deref())))
+        .zip(&stopped)
+        .zip(known)
+        .map(|(((delivery, state), stop), known)| {
+            let stop = stop.as_ref().map(Stop::to_string);
+            standing::shown(known, delivery, activity(*state, stop.as_deref()), now)
+        })
+        .collect();
+    let why: Vec<_> = record
+        .deliveries
+        .iter()
+        .zip(&standings)
+        .map(|((delivery, _), standing)| (delivery, standing.standing.clone()))
         .collect();
     let recipient = |index: &u32| {
         let recipient = message.envelope.recipients.get(*index as usize)?;
@@ -543,24 +559,22 @@ fn shown(record: &Record, stops: &Stops, now: crate::message::Timestamp) -> Mess
         deliveries: record
             .deliveries
             .iter()
-            .zip(&standings)
+            .zip(standings)
             .zip(&stopped)
-            .map(
-                |(((delivery, state), (_, activity)), stop)| DeliveryDocument {
-                    delivery: delivery.id.number,
-                    next_hop: delivery.next_hop.to_string(),
-                    recipients: delivery.recipients.iter().filter_map(recipient).collect(),
-                    state: (*state).into(),
-                    due: delivery.due.to_string(),
-                    attempts: delivery.attempts,
-                    last_reply: delivery.last_reply.clone(),
-                    stopped: stop.as_ref().map(|stop| stop.of.to_string()),
-                    standing: wording::standing(delivery, *activity, now),
-                },
-            )
+            .map(|(((delivery, state), standing), stop)| DeliveryDocument {
+                delivery: delivery.id.number,
+                next_hop: delivery.next_hop.to_string(),
+                recipients: delivery.recipients.iter().filter_map(recipient).collect(),
+                state: (*state).into(),
+                due: delivery.due.to_string(),
+                attempts: delivery.attempts,
+                last_reply: delivery.last_reply.clone(),
+                stopped: stop.as_ref().map(|stop| stop.of.to_string()),
+                standing,
+            })
             .collect(),
         trail: record.trail.iter().map(trail).collect(),
-        text: wording::story(message, &record.trail, &standings, record.finished, now),
+        text: wording::story(message, &record.trail, &why, record.finished, now),
     }
 }
 
@@ -583,8 +597,14 @@ pub(super) async fn show(
         .await
         .map_err(|error| spool_problem(&error))?;
     let record = record.ok_or_else(unknown)?;
+    let standings = match record.finished {
+        // A message is shown all the same.
+        None => api.order.standings(&record).await.unwrap_or_default(),
+        Some(_) => Vec::new(),
+    };
     Ok(axum::Json(shown(
         &record,
+        &standings,
         api.spool.stops(),
         api.clock.now(),
     )))

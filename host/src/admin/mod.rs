@@ -24,6 +24,7 @@ pub mod queue;
 pub mod reload;
 pub mod removal;
 pub mod selection;
+pub mod standing;
 pub mod stops;
 pub mod tokens;
 pub mod users;
@@ -33,6 +34,7 @@ mod audit;
 mod extract;
 mod metrics;
 mod openapi;
+mod order;
 mod page;
 mod progress;
 mod routes;
@@ -53,6 +55,7 @@ pub use backup::BackupSources;
 pub use connection::{Certificate, ConnectionFacts};
 pub use health::Readiness;
 pub use metrics::Metrics;
+pub use order::{Order, OrderedPage, Told};
 pub use plugins::PluginStatus;
 pub use reload::{NotReloaded, Reload, Reloaded, Remark};
 pub use routes::router;
@@ -75,6 +78,8 @@ pub struct Api {
     pub auth: Authenticator,
     /// The queue.
     pub spool: Arc<dyn Spool>,
+    /// Who knows in which order it leaves.
+    pub order: Arc<dyn Order>,
     /// Called when an operator wants mail to be tried again now: whoever delivers must not wait for anything
     /// else then.
     pub retried: Box<dyn Fn() + Send + Sync>,

@@ -12,16 +12,18 @@ use super::extract::{Json, NoQuery, QueryString, Segment};
 use super::openapi::{Missing, Refused, RefusedBody};
 use super::problem::{Kind, Problem};
 use super::selection::{DeliveryStateName, QueueAction, QueueChange, QueueQuery};
+use super::standing::StandingDocument;
 use super::stops::{self, StopDocument};
-use super::{Api, spool_problem};
-use crate::message::wording::{self, Activity};
-use crate::message::{Class, MessageId, Timestamp};
+use super::{Api, OrderedPage, spool_problem};
+use crate::message::wording::Activity;
+use crate::message::{Class, MessageId, Standing, Timestamp};
 use crate::spool::{
-    Change, ChangeAction, PageRequest, QueueState, Record, Row, SpoolError, Stop, Stops,
+    Change, ChangeAction, PageRequest, QueueState, Record, Row, Selection, SpoolError, Stop, Stops,
 };
 
-/// A page of the queue, in the order lane, class, user, due time. There may be fewer rows than asked
-/// for, even none, before the end: only a page without `cursor` is the last.
+/// A page of the queue, in the order in which it leaves: what is being delivered, then what waits, the next one
+/// first, then what is held. There may be fewer rows than asked for, even none, before the end: only a page without
+/// `cursor` is the last.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct QueuePage {
     /// The deliveries.
@@ -72,8 +74,9 @@ pub struct QueuedDelivery {
     pub last_reply: String,
     /// What it is stopped with, `user app` for one, so that it is not claimed; none when it is not stopped.
     pub stopped: Option<String>,
-    /// Why it is where it is, in words.
-    pub standing: String,
+    /// Where it stands, and why.
+    #[serde(flatten)]
+    pub standing: StandingDocument,
 }
 
 /// What a change concerned.
@@ -98,7 +101,7 @@ pub(super) fn activity(state: QueueState, stop: Option<&str>) -> Activity<'_> {
     }
 }
 
-fn shown(row: Row, stops: &Stops, now: Timestamp) -> QueuedDelivery {
+fn shown(row: Row, standing: Option<&Standing>, stops: &Stops, now: Timestamp) -> QueuedDelivery {
     let Row {
         delivery,
         message,
@@ -131,7 +134,7 @@ fn shown(row: Row, stops: &Stops, now: Timestamp) -> QueuedDelivery {
         attempts: delivery.attempts,
         last_reply: delivery.last_reply.clone(),
         stopped: stop.map(|stop| stop.of.to_string()),
-        standing: wording::standing(&delivery, activity(state, why.as_deref()), now),
+        standing: super::standing::shown(standing, &delivery, activity(state, why.as_deref()), now),
     }
 }
 
@@ -146,16 +149,12 @@ pub(super) async fn list(
 ) -> Result<axum::Json<QueuePage>, Problem> {
     let (selection, cursor, rows_max) = query.read()?;
     let now = api.clock.now();
-    let page = api
-        .spool
-        .list(
-            selection,
-            PageRequest {
-                cursor,
-                rows_max,
-                now,
-            },
-        )
+    let request = PageRequest {
+        cursor,
+        rows_max,
+        now,
+    };
+    let page = page(&api, selection, request)
         .await
         .map_err(|error| match error {
             // The only thing in a listing that can be unknown is where it goes on.
@@ -163,13 +162,30 @@ pub(super) async fn list(
             error => spool_problem(&error),
         })?;
     let rows = page.rows.into_iter();
-    let deliveries = rows.map(|row| shown(row, api.spool.stops(), now));
-    let deliveries = deliveries.collect();
+    let deliveries = rows
+        .map(|(row, standing)| shown(row, standing.as_ref(), api.spool.stops(), now))
+        .collect();
     Ok(axum::Json(QueuePage {
         deliveries,
         cursor: page.cursor,
         stops: stops::in_force(&api),
     }))
+}
+
+/// A page in the order in which the queue leaves. What was cancelled is in no such order: the spool lists it.
+async fn page(
+    api: &Api,
+    selection: Selection,
+    request: PageRequest,
+) -> Result<OrderedPage, SpoolError> {
+    if selection.state != Some(QueueState::Cancelled) {
+        return api.order.page(selection, request).await;
+    }
+    let page = api.spool.list(selection, request).await?;
+    Ok(OrderedPage {
+        rows: page.rows.into_iter().map(|row| (row, None)).collect(),
+        cursor: page.cursor,
+    })
 }
 
 /// Changes queued mail: one message, or all that match. With `dry_run` it only counts.

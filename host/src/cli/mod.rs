@@ -12,6 +12,7 @@ mod entries;
 mod options;
 mod print;
 mod queue_options;
+mod queue_table;
 mod remote;
 mod route;
 mod sink;

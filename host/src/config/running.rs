@@ -219,6 +219,11 @@ impl Config {
             &mut queue.per_next_hop_interval,
         );
         compared.keeps("delivery.class_shares", &before.classes, &mut queue.classes);
+        compared.changes(
+            "delivery.very_high_objective",
+            &before.very_high_objective,
+            &queue.very_high_objective,
+        );
         let (before, gate) = (&self.gate, &mut next.gate);
         gate.classes = queue.classes;
         compared.changes(
@@ -295,7 +300,7 @@ mod tests {
     }
 
     /// A value other than the default for each key, and whether it can change at once.
-    const OTHERS: [(&str, &str, bool); 39] = [
+    const OTHERS: [(&str, &str, bool); 40] = [
         ("data_dir", "data_dir = \"elsewhere\"", false),
         ("shutdown_grace", "shutdown_grace = \"1s\"", false),
         (
@@ -395,6 +400,11 @@ mod tests {
             "delivery.class_shares",
             "[delivery]\nclass_shares = \"strict\"",
             false,
+        ),
+        (
+            "delivery.very_high_objective",
+            "[delivery]\nvery_high_objective = \"7s\"",
+            true,
         ),
         (
             "delivery.capacity_bytes_per_second",

@@ -368,6 +368,9 @@ fn queue(section: &Section<'_, '_>, grace: Duration) -> queue::Settings {
     if let Some(after) = section.value("delay_warning_after", duration(SECOND, DAY * 30)) {
         settings.delay_warning_after = after;
     }
+    if let Some(objective) = section.value("very_high_objective", duration(SECOND / 1_000, DAY)) {
+        settings.very_high_objective = objective;
+    }
     settings
 }
 

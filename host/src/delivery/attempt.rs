@@ -146,6 +146,7 @@ impl<'a> Course<'a> {
             visits: self.visits,
             contact: self.contact,
             pauses: Vec::new(),
+            mail_ago: None,
         }
     }
 

@@ -12,7 +12,7 @@ mod queue;
 mod traffic;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -125,6 +125,7 @@ impl Gate {
             is_very_high: message.class == Class::VeryHigh,
             is_paused: AtomicBool::new(false),
             piece_octets: AtomicUsize::new(FIRST_PIECE_OCTETS),
+            begun: OnceLock::new(),
             has_left: false,
         }
     }
@@ -200,6 +201,8 @@ pub(super) struct Passage {
     /// It is to ask again though nobody has to.
     is_paused: AtomicBool,
     piece_octets: AtomicUsize,
+    /// When its first transaction began.
+    begun: OnceLock<Instant>,
     has_left: bool,
 }
 
@@ -240,8 +243,9 @@ impl Pulse {
 }
 
 impl Passage {
-    /// A transaction begins.
+    /// A transaction begins: MAIL is written.
     pub(super) fn begin(&self) -> Transacting<'_> {
+        self.begun.get_or_init(Instant::now);
         self.live.sent.store(0, Ordering::Relaxed);
         if self.is_very_high {
             self.gate
@@ -300,6 +304,11 @@ impl Passage {
             return;
         };
         self.piece_octets.store(next, Ordering::Relaxed);
+    }
+
+    /// How long ago the first transaction began; none where none has.
+    pub(super) fn mail_ago(&self) -> Option<Duration> {
+        self.begun.get().map(Instant::elapsed)
     }
 
     /// The send is over: when it was paused.

@@ -119,6 +119,7 @@ impl Deliverer {
         };
         let course = Course::new(self, message, delivery, ways, &passage);
         let mut attempt = course.run().await;
+        attempt.mail_ago = passage.mail_ago();
         attempt.pauses = passage.finish();
         if attempt.contact == Contact::Crowded {
             // No host was ready, and one has no room. It may be so several times a second.

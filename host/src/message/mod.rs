@@ -16,6 +16,7 @@ pub mod report;
 mod route;
 pub mod seven_bit;
 mod share;
+mod standing;
 mod time;
 mod trail;
 pub mod wording;
@@ -34,5 +35,6 @@ pub use route::{
     Source,
 };
 pub use share::{ClassRule, ClassShares, Turns, WEIGHT_MAX, kept_for_very_high};
+pub use standing::{PlaceInLine, Progress, Reason, Standing};
 pub use time::Timestamp;
 pub use trail::{Demotion, Event, TrailEntry};

@@ -76,6 +76,8 @@ pub struct Attempt {
     pub contact: Contact,
     /// When it was paused for more urgent mail, in their order.
     pub pauses: Vec<Pause>,
+    /// How long before the end of the attempt the first MAIL was written; none where it did not get so far.
+    pub mail_ago: Option<Duration>,
 }
 
 /// A time in which an attempt was paused, since a very-high message was being sent.

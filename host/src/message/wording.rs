@@ -31,18 +31,19 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// The whole story of a message, a line each: how it came in, what happened to it, where it stands.
+/// The whole story of a message, a line each: how it came in, what happened to it, where it stands. Each delivery
+/// comes with why it is where it is.
 pub fn story(
     message: &Message,
     trail: &[TrailEntry],
-    deliveries: &[(&Delivery, Activity<'_>)],
+    deliveries: &[(&Delivery, String)],
     finished: Option<Timestamp>,
     now: Timestamp,
 ) -> Vec<String> {
     let mut lines = vec![format!("{}  {}", message.accepted, submitted(message))];
     lines.extend(trail.iter().map(TrailEntry::to_string));
-    for (delivery, activity) in deliveries {
-        lines.push(format!("{now}  {}", standing(delivery, *activity, now)));
+    for (delivery, why) in deliveries {
+        lines.push(format!("{now}  {}: {why}", what(delivery)));
     }
     if let Some(at) = finished {
         lines.push(format!("{at}  finished: nothing of it is left to deliver"));
@@ -95,8 +96,17 @@ pub fn submitted(message: &Message) -> String {
     }
 }
 
-/// Why a delivery is where it is.
-pub fn standing(delivery: &Delivery, activity: Activity<'_>, now: Timestamp) -> String {
+/// What a delivery is: how many recipients, and where they are.
+pub fn what(delivery: &Delivery) -> String {
+    format!(
+        "{} to {}",
+        counted(delivery.recipients.len(), "recipient"),
+        printable(&delivery.next_hop.to_string())
+    )
+}
+
+/// Why a delivery is where it is, as far as it says so itself.
+pub fn why(delivery: &Delivery, activity: Activity<'_>, now: Timestamp) -> String {
     let mut text = resting(delivery, activity, now);
     if let Activity::Stopped(stop) = activity {
         write!(
@@ -110,31 +120,26 @@ pub fn standing(delivery: &Delivery, activity: Activity<'_>, now: Timestamp) -> 
 }
 
 fn resting(delivery: &Delivery, activity: Activity<'_>, now: Timestamp) -> String {
-    let what = format!(
-        "{} to {}",
-        counted(delivery.recipients.len(), "recipient"),
-        printable(&delivery.next_hop.to_string())
-    );
     if activity == Activity::Active {
-        return format!("{what}: being delivered now");
+        return "being delivered".to_owned();
     }
     match delivery.state {
         DeliveryState::Held => {
-            return format!("{what}: held by an operator, goes on when it is released");
+            return "held by an operator, goes on when it is released".to_owned();
         }
         DeliveryState::Cancelled(Cancelled { until, .. }) => {
-            return format!("{what}: cancelled by an operator, can be restored until {until}");
+            return format!("cancelled by an operator, can be restored until {until}");
         }
         DeliveryState::Waiting => {}
     }
     if delivery.due <= now {
-        return format!("{what}: due, waits for its turn");
+        return "due, waits for its turn".to_owned();
     }
     if delivery.attempts == 0 {
-        return format!("{what}: waits for its time, {}", delivery.due);
+        return format!("waits for its time, {}", delivery.due);
     }
     let mut text = format!(
-        "{what}: deferred after {}, tried again at {}",
+        "deferred after {}, tried again at {}",
         counted(delivery.attempts as usize, "attempt"),
         delivery.due
     );

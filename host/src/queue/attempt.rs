@@ -21,8 +21,8 @@ use super::settle::{Ended, Plan};
 use super::trouble::{Backoff, Trouble};
 use crate::clock::Clock;
 use crate::message::{
-    Attempt, Contact, Event, Line, MessageId, Outcome, RecipientOutcome, Timestamp, TrailEntry,
-    Visit,
+    Attempt, Class, Contact, Event, Line, MessageId, Outcome, RecipientOutcome, Timestamp,
+    TrailEntry, Visit,
 };
 use crate::spool::{Claim, Settlement, Spool, SpoolError};
 
@@ -134,6 +134,7 @@ impl Attempted {
                 visits: vec![visit],
                 contact: Contact::Missed,
                 pauses: Vec::new(),
+                mail_ago: None,
             },
             at,
             told: Some(answer),
@@ -171,8 +172,6 @@ pub(super) async fn attempt(shared: Arc<Shared>, held: Held) -> Returned {
         delivery, message, ..
     } = &held.claim;
     let begun = Instant::now();
-    // What was to be held until a time waits from then on.
-    let wait = shared.clock.now().since(delivery.due.max(message.accepted));
     let has_opened = Arc::new(AtomicBool::new(false));
     let content = {
         let (spool, id) = (shared.spool.clone(), message.id);
@@ -196,6 +195,7 @@ pub(super) async fn attempt(shared: Arc<Shared>, held: Held) -> Returned {
         }],
         contact: Contact::Ready,
         pauses: Vec::new(),
+        mail_ago: None,
     };
     let attempt = tokio::select! {
         biased;
@@ -216,8 +216,16 @@ pub(super) async fn attempt(shared: Arc<Shared>, held: Held) -> Returned {
         return Returned::Untried(held, at.plus(no_room_rest((shared.random)())));
     }
     shared.metrics.attempt_made(message.class);
-    if delivery.attempts == 0 {
-        shared.metrics.first_attempt_after(message.class, wait);
+    if delivery.attempts == 0
+        && let Some(ago) = attempt.mail_ago
+    {
+        // What was to be held until a time waits from then on.
+        let since = delivery.due.max(message.accepted);
+        let wait = at.minus(ago).since(since);
+        shared.metrics.mail_written_after(message.class, wait, at);
+        if message.class == Class::VeryHigh {
+            shared.metrics.watch(at, shared.rules.very_high_objective());
+        }
     }
     Returned::Attempted(Attempted {
         held,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::message::{Attempt, Delivery, Message};
+use crate::message::{Attempt, Delivery, Message, Progress};
 use crate::spool::{Content, Pending};
 
 /// Opens the content of the claimed message, from its first octet; again, as often as it is called.
@@ -31,6 +31,11 @@ pub trait Deliver: Send + Sync + 'static {
     /// that is not so. It may be over sooner, and that is notified; or last longer: ask again then.
     fn held_until(&self) -> Option<Instant> {
         None
+    }
+
+    /// How far the contents have come that are on their way.
+    fn under_way(&self) -> Vec<Progress> {
+        Vec::new()
     }
 
     /// Notified when nothing very high is being sent any more. One reader: the queue.

@@ -1,9 +1,12 @@
 //! The queue's metrics. How much is queued is in the spool's figures.
 
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::message::Class;
+use super::latency::{Alarm, Latency};
 use crate::message::report::Kind;
+use crate::message::{Class, Timestamp};
 use crate::queue::settle::Tally;
 use crate::telemetry::{Counter, EncodeLabelSet, Family, Gauge, Histogram, Registry};
 
@@ -17,6 +20,9 @@ pub struct Metrics {
     reports: Family<ReportLabel, Counter>,
     wait: Family<ClassLabel, Histogram, fn() -> Histogram>,
     spool_failures: Counter,
+    very_high: Arc<Mutex<Latency>>,
+    very_high_p99: Gauge<f64, AtomicU64>,
+    very_high_alarm: Gauge,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -51,6 +57,9 @@ impl Default for Metrics {
             reports: Family::default(),
             wait: Family::new_with_constructor(|| Histogram::new(WAIT_BUCKETS)),
             spool_failures: Counter::default(),
+            very_high: Arc::new(Mutex::new(Latency::new(Duration::MAX))),
+            very_high_p99: Gauge::default(),
+            very_high_alarm: Gauge::default(),
         }
     }
 }
@@ -58,6 +67,17 @@ impl Default for Metrics {
 impl Metrics {
     /// Makes them part of what is scraped.
     pub fn register(&self, registry: &mut Registry) {
+        registry.register(
+            "outpost_very_high_p99_seconds",
+            "Time within which 99 of 100 very-high messages of the last five minutes were at the MAIL command, from \
+             acceptance or the time that was chosen; NaN where there were none",
+            self.very_high_p99.clone(),
+        );
+        registry.register(
+            "outpost_very_high_alarm",
+            "1 while that is over the objective",
+            self.very_high_alarm.clone(),
+        );
         let registry = registry.sub_registry_with_prefix("outpost_queue");
         registry.register("active", "Deliveries under way", self.active.clone());
         registry.register(
@@ -74,7 +94,7 @@ impl Metrics {
         registry.register("reports", "Reports written, by kind", self.reports.clone());
         registry.register(
             "accepted_to_attempt_seconds",
-            "From the acceptance of a message to its first attempt, by class",
+            "From the acceptance of a message, or its time, to its first MAIL command, by class",
             self.wait.clone(),
         );
         registry.register(
@@ -97,10 +117,50 @@ impl Metrics {
         self.attempts.get_or_create(&label(class)).inc();
     }
 
-    pub(super) fn first_attempt_after(&self, class: Class, wait: Duration) {
+    /// A message was at its first MAIL command so long after it was accepted, or after its time.
+    pub(super) fn mail_written_after(&self, class: Class, wait: Duration, now: Timestamp) {
         self.wait
             .get_or_create(&label(class))
             .observe(wait.as_secs_f64());
+        if class == Class::VeryHigh {
+            let mut latency = self
+                .very_high
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            latency.note(now, wait);
+        }
+    }
+
+    /// Looks whether very-high mail is as fast as it is to be.
+    pub(super) fn watch(&self, now: Timestamp, objective: Duration) {
+        let mut latency = self
+            .very_high
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        latency.aim_at(objective);
+        let (p99, alarm) = (latency.p99(now), latency.look(now));
+        drop(latency);
+        let seconds = |p99: Duration| p99.as_secs_f64();
+        self.very_high_p99.set(p99.map_or(f64::NAN, seconds));
+        match alarm {
+            Some(Alarm::Begins(p99)) => {
+                self.very_high_alarm.set(1);
+                tracing::warn!(
+                    p99_seconds = seconds(p99),
+                    objective_seconds = seconds(objective),
+                    "very-high mail is slower than it is to be"
+                );
+            }
+            Some(Alarm::Ends(p99)) => {
+                self.very_high_alarm.set(0);
+                tracing::info!(
+                    p99_seconds = p99.map(seconds),
+                    objective_seconds = seconds(objective),
+                    "very-high mail is as fast as it is to be again"
+                );
+            }
+            None => {}
+        }
     }
 
     pub(super) fn settled(&self, class: Class, tally: Tally) {
@@ -150,7 +210,14 @@ mod tests {
         let mut registry = Registry::default();
         metrics.register(&mut registry);
         metrics.attempt_made(Class::VeryHigh);
-        metrics.first_attempt_after(Class::VeryHigh, Duration::from_millis(3));
+        let now = Timestamp::from_unix_milliseconds(1_700_000_000_000);
+        metrics.watch(now, Duration::from_millis(2));
+        let text = exposition(&registry);
+        assert!(text.contains("outpost_very_high_p99_seconds NaN"), "{text}");
+        assert!(text.contains("outpost_very_high_alarm 0"), "{text}");
+        metrics.mail_written_after(Class::Normal, Duration::from_secs(9), now);
+        metrics.mail_written_after(Class::VeryHigh, Duration::from_millis(3), now);
+        metrics.watch(now, Duration::from_millis(2));
         metrics.settled(
             Class::VeryHigh,
             Tally {
@@ -163,6 +230,8 @@ mod tests {
             "outpost_queue_attempts_total{class=\"1\"} 1",
             "outpost_queue_recipients_total{class=\"1\",outcome=\"delivered\"} 2",
             "outpost_queue_accepted_to_attempt_seconds_bucket{le=\"0.005\",class=\"1\"} 1",
+            "outpost_very_high_p99_seconds 0.003",
+            "outpost_very_high_alarm 1",
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");
         }

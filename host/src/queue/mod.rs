@@ -6,9 +6,14 @@
 
 mod attempt;
 mod deliver;
+mod forecast;
+mod latency;
 mod lateness;
+mod listing;
 mod metrics;
 mod order;
+mod outlook;
+mod rate;
 mod reach;
 #[cfg(test)]
 mod rehearsal;
@@ -26,5 +31,6 @@ mod trouble;
 
 pub use deliver::{Deliver, OpenContent};
 pub use metrics::Metrics;
+pub use outlook::{OrderedPage, Outlook};
 pub use run::{NextHopOf, Parts, Queue};
 pub use settings::{RulesInForce, Settings};

@@ -119,6 +119,16 @@ impl Reach {
         }
     }
 
+    /// What it is for somebody who wants to know when mail may go: a trial that is under way may fail, and those who
+    /// are told so are not on their way.
+    pub(super) fn foreseen(self, is_under_way: bool, now: Timestamp) -> Self {
+        match self {
+            Self::Trial { trials } if is_under_way => Self::shut(now, trials + 1),
+            Self::Telling { trials, .. } => Self::shut(now, trials + 1),
+            Self::Open { .. } | Self::Shut { .. } | Self::Trial { .. } => self,
+        }
+    }
+
     /// Whether deliveries go: nothing says that it cannot be reached.
     pub(super) fn is_open(&self) -> bool {
         matches!(self, Self::Open { .. })

@@ -12,7 +12,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use outpost_smtp::Mailbox;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::attempt::{Attempted, Held, Returned, Shared, attempt, settle, settle_overdue};
 use super::deliver::Deliver;
 use super::metrics::Metrics;
+use super::outlook::{ASKING_MAX, Asking, Outlook};
 use super::reach::Turn;
 use super::scheduler::Scheduler;
 use super::settings::{RulesInForce, Settings};
@@ -37,6 +38,9 @@ const SLEEP_MAX: Duration = Duration::from_secs(30);
 
 /// A line whose due head could not be claimed is left alone for this long, or until it changes.
 const STALL: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether very-high mail is as fast as it is to be, though none comes.
+const WATCH_EVERY: Duration = Duration::from_secs(1);
 
 /// How long settlements may take after the last attempt ended, when the relay stops.
 const SETTLE_WITHIN: Duration = Duration::from_secs(5);
@@ -81,6 +85,11 @@ pub struct Queue {
     held_until: Option<Instant>,
     stop_within: Duration,
     impatience: Arc<Notify>,
+    /// When it was looked last how fast very-high mail is.
+    watched: Option<Instant>,
+    /// Those who want to know what it knows, and how they ask.
+    asking: mpsc::Receiver<Asking>,
+    ask: mpsc::Sender<Asking>,
 }
 
 /// A claim under way, and the line that it is from.
@@ -90,7 +99,11 @@ impl Queue {
     /// A queue that has not looked at its spool yet.
     pub fn new(parts: Parts) -> Self {
         let settings = parts.settings;
+        let (ask, asking) = mpsc::channel(ASKING_MAX);
         Self {
+            watched: None,
+            asking,
+            ask,
             scheduler: Scheduler::new(settings.limits()),
             attempts: JoinSet::new(),
             settlements: JoinSet::new(),
@@ -127,6 +140,13 @@ impl Queue {
         Arc::clone(&self.impatience)
     }
 
+    /// Looks at it while it runs.
+    pub fn outlook(&self) -> Outlook {
+        let shared = &self.shared;
+        let (spool, deliver) = (Arc::clone(&shared.spool), Arc::clone(&shared.deliver));
+        Outlook::new(spool, deliver, shared.clock.clone(), self.ask.clone())
+    }
+
     /// Delivers until `stop` is ready. Then nothing more is claimed; attempts under way may end
     /// within the configured time and are cut off after it. What they had claimed is given back; where
     /// content was on its way, that the outcome is unknown is recorded first.
@@ -161,6 +181,7 @@ impl Queue {
                 }
                 claiming = self.next_claim();
             }
+            self.watch();
             let is_claiming = claiming.is_some();
             let nap = self.nap();
             tokio::select! {
@@ -171,6 +192,7 @@ impl Queue {
                 () = impatience.notified() => self.scheduler.try_shut(),
                 // What waited for that may start.
                 () = eased.notified() => {}
+                Some(asking) = self.asking.recv() => self.answer(asking),
                 (line, claimed) = ready(&mut claiming), if is_claiming => {
                     claiming = None;
                     self.claimed(&line, claimed);
@@ -182,6 +204,17 @@ impl Queue {
                 }
                 () = tokio::time::sleep(nap), if !is_claiming => {}
             }
+        }
+    }
+
+    /// Looks now and then how fast very-high mail is: what was slow is forgotten in time, also when no more comes.
+    fn watch(&mut self) {
+        let now = Instant::now();
+        if self.watched.is_none_or(|last| now - last >= WATCH_EVERY) {
+            self.watched = Some(now);
+            let shared = &self.shared;
+            let objective = shared.rules.very_high_objective();
+            shared.metrics.watch(shared.clock.now(), objective);
         }
     }
 
@@ -197,6 +230,19 @@ impl Queue {
         self.settlements.len() >= SETTLEMENTS_MAX || self.shared.recording.is_on()
     }
 
+    /// Whether something very high is being sent.
+    fn look_at_holds(&mut self) {
+        self.held_until = self.shared.deliver.held_until();
+        self.scheduler.hold_below(self.held_until.is_some());
+    }
+
+    /// Tells somebody what decides at this moment over what goes next.
+    fn answer(&mut self, asking: Asking) {
+        self.look_at_holds();
+        // Who has gone meanwhile needs no answer.
+        drop(asking.send(self.scheduler.situation()));
+    }
+
     /// Begins the next claim, if there is something to claim and room for it.
     fn next_claim(&mut self) -> Option<Claiming> {
         self.not_before = self
@@ -206,8 +252,7 @@ impl Queue {
             return None;
         }
         let now = self.shared.clock.now();
-        self.held_until = self.shared.deliver.held_until();
-        self.scheduler.hold_below(self.held_until.is_some());
+        self.look_at_holds();
         let line = self.scheduler.next(now);
         // A lane without mail has been forgotten.
         let unreachable = self.scheduler.unreachable();

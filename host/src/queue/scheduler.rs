@@ -18,14 +18,19 @@
 //! date; the others keep one that is at least as good as what they should have. So a user with lines in ten thousand lanes
 //! costs no more than one with a line in one.
 
+mod situation;
+
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::order::{Order, Place, Rank};
+use super::rate::Rate;
 use super::reach::{Answer, LONGEST_WAIT, Reach, Turn};
 use crate::message::{Class, ClassRule, Line, NextHop, Timestamp};
 use crate::spool::LineChange;
+
+pub(super) use situation::{Closed, Situation};
 
 /// A lane that gave way does not rest for longer.
 const LONGEST_REST: Duration = Duration::from_secs(10);
@@ -80,6 +85,8 @@ pub struct Scheduler {
     shut: BTreeSet<(Timestamp, NextHop)>,
     /// Lanes that are not open, whether they are shut or just tried.
     unreachable: usize,
+    /// How fast deliveries end.
+    rate: Rate,
 }
 
 /// One value per class; index 0 is class 1.
@@ -130,6 +137,8 @@ struct Lane {
     /// Until when it is closed though its next hop can be reached.
     paced_until: Option<Timestamp>,
     rest: Option<Rest>,
+    /// How fast its deliveries end.
+    rate: Rate,
     due: ByClass<BTreeSet<Ranked>>,
     /// The entries of this lane in [`Scheduler::ready`].
     ready: ByClass<Option<Ranked>>,
@@ -160,6 +169,7 @@ impl Scheduler {
             ready: ByClass::default(),
             shut: BTreeSet::new(),
             unreachable: 0,
+            rate: Rate::default(),
         }
     }
 
@@ -281,12 +291,19 @@ impl Scheduler {
         self.active.ends(line.class);
         // Nobody may have looked since the heads behind those under way were told.
         self.promote(now);
+        let others_wait = self.ready.iter().any(|ready| !ready.is_empty());
         let lane = self.lanes.get_mut(next_hop)?;
         lane.active.ends(line.class);
         let was_until = lane.reach.shut_until();
         let was_open = lane.reach.is_open();
         let is_known =
             |of: &Arc<Answer>| lane.answer.as_ref().is_some_and(|it| Arc::ptr_eq(it, of));
+        // For what is only told nobody dials.
+        if !missed.as_ref().is_some_and(is_known) {
+            let has_backlog = lane.reach.is_open() && lane.due.iter().any(|due| !due.is_empty());
+            self.rate.ended(now, has_backlog || others_wait);
+            lane.rate.ended(now, has_backlog);
+        }
         let turn = match &missed {
             None => lane.reach.hit(),
             // It was told what is known; the next trial may be due already.

@@ -1,6 +1,7 @@
 //! What the operator chooses about the queue.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -34,6 +35,8 @@ pub struct Settings {
     pub returned_octets_max: usize,
     /// How long attempts may take to end when the relay stops.
     pub stop_within: Duration,
+    /// Within how long of its acceptance 99 of 100 very-high messages are to be at the MAIL command.
+    pub very_high_objective: Duration,
 }
 
 impl Default for Settings {
@@ -55,6 +58,9 @@ impl Default for Settings {
             // a matter of megabytes.
             returned_octets_max: 64 * 1024,
             stop_within: Duration::from_secs(20),
+            // Who waits for a password reset does not notice a second; a host that has to be found and dialled first,
+            // with TLS, takes some tenths of one.
+            very_high_objective: Duration::from_secs(1),
         }
     }
 }
@@ -123,22 +129,40 @@ impl Settings {
 
 /// The rules by which attempts that end are settled. They can change while the queue runs.
 #[derive(Debug)]
-pub struct RulesInForce(ArcSwap<Rules>);
+pub struct RulesInForce {
+    rules: ArcSwap<Rules>,
+    /// In milliseconds.
+    very_high_objective: AtomicU64,
+}
 
 impl RulesInForce {
     pub(super) fn new(settings: &Settings) -> Self {
-        Self(ArcSwap::from_pointee(settings.rules()))
+        Self {
+            rules: ArcSwap::from_pointee(settings.rules()),
+            very_high_objective: AtomicU64::new(milliseconds(settings.very_high_objective)),
+        }
     }
 
     pub(super) fn now(&self) -> Arc<Rules> {
-        self.0.load_full()
+        self.rules.load_full()
+    }
+
+    /// Within how long very-high mail is to be at the MAIL command.
+    pub(super) fn very_high_objective(&self) -> Duration {
+        Duration::from_millis(self.very_high_objective.load(Ordering::Relaxed))
     }
 
     /// Attempts that end from now on are settled by the rules of these settings. What waits already is
     /// tried again when it was to be.
     pub fn change(&self, settings: &Settings) {
-        self.0.store(Arc::new(settings.rules()));
+        self.rules.store(Arc::new(settings.rules()));
+        let objective = milliseconds(settings.very_high_objective);
+        self.very_high_objective.store(objective, Ordering::Relaxed);
     }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -187,8 +211,10 @@ mod tests {
         in_force.change(&Settings {
             retry: vec![Duration::from_secs(7)],
             expire_after: Duration::from_secs(70),
+            very_high_objective: Duration::from_millis(250),
             ..Settings::default()
         });
+        assert_eq!(in_force.very_high_objective(), Duration::from_millis(250));
         assert_eq!(*before, Settings::default().rules());
         let schedule = &in_force.now().schedule;
         assert_eq!(schedule.waits, [Duration::from_secs(7)]);

@@ -11,13 +11,13 @@ use tokio::task::JoinHandle;
 
 use super::deliver::Deliver;
 use super::rehearsal::{CONTENT, START, message, next_hop, submission};
-use super::{Metrics, Parts, Queue, Settings};
+use super::{Metrics, Outlook, Parts, Queue, Settings};
 use crate::clock::Clock;
 use crate::message::{Class, Line, Message, MessageId, Timestamp};
 use crate::spool::{
     self, Change, Claimed, Content, Figures, Intake, Lease, LineChange, Memory, NewMessage, Page,
     PageRequest, Pending, QueueState, Record, Selection, Settlement, Spool, SpoolError, Stop,
-    StopOf, Stopped, Stops,
+    StopOf, Stopped, Stops, Survey,
 };
 
 /// A spool in memory whose claims fail when told, and whose next reader hears of all lines again.
@@ -34,6 +34,7 @@ pub(super) struct Running {
     stop: oneshot::Sender<()>,
     queue: JoinHandle<()>,
     pub(super) impatience: Arc<Notify>,
+    pub(super) outlook: Outlook,
 }
 
 impl Running {
@@ -165,13 +166,14 @@ impl Stage {
             clock: self.clock.clone(),
             metrics: Metrics::default(),
         });
-        let impatience = queue.impatience();
+        let (impatience, outlook) = (queue.impatience(), queue.outlook());
         let (stop, stopped) = oneshot::channel();
         let queue = tokio::spawn(queue.run(async { drop(stopped.await) }));
         Running {
             stop,
             queue,
             impatience,
+            outlook,
         }
     }
 
@@ -280,6 +282,10 @@ impl Spool for Stage {
 
     fn list(&self, selection: Selection, page: PageRequest) -> Pending<'_, Page> {
         self.memory.list(selection, page)
+    }
+
+    fn survey(&self) -> Pending<'_, Box<dyn Survey>> {
+        self.memory.survey()
     }
 
     fn message(&self, id: MessageId) -> Pending<'_, Option<Record>> {

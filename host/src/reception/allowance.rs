@@ -111,6 +111,15 @@ impl Allowed {
         }
     }
 
+    /// The priority that the next hop is told, where MAIL asked for one: just that, unless a limit of the account gave the
+    /// message another class. Then the limit would be worth nothing behind the next hop (RFC 6710 §4).
+    pub(super) fn handed_on(&self, asked: i8) -> i8 {
+        match self.demoted {
+            Some(_) => self.class.mt_priority_nearest(asked),
+            None => asked,
+        }
+    }
+
     /// For the trail.
     pub(super) fn events(&self) -> impl Iterator<Item = Event> {
         let to = self.class;
@@ -126,9 +135,6 @@ impl Allowed {
             return replies::queued(id, self.class, asked.mt_priority());
         };
         reception.metrics.demoted(reason);
-        let is_asked = asked
-            .mt_priority()
-            .is_some_and(|asked| Class::from_mt_priority(asked) != Some(self.class));
-        replies::queued_below(id, self.class, reason, is_asked)
+        replies::queued_below(id, self.class, reason, asked.mt_priority())
     }
 }

@@ -122,31 +122,26 @@ pub(super) fn queued(id: MessageId, class: Class, mt_priority: Option<i8>) -> Re
 
 /// Queued in a class that a limit of the account gave it. Whoever asked by MT-PRIORITY for another one reads first
 /// what it is now, in the numbers of that parameter (RFC 6710, X.3.6).
-pub(super) fn queued_below(id: MessageId, class: Class, reason: Demotion, is_asked: bool) -> Reply {
+pub(super) fn queued_below(
+    id: MessageId,
+    class: Class,
+    reason: Demotion,
+    mt_priority: Option<i8>,
+) -> Reply {
     let why = match reason {
         Demotion::Ceiling => "your account may use no class above it",
         Demotion::Budget => "your account has no very-high messages left for now",
         Demotion::Uncounted => "very-high messages of your account cannot be counted right now",
     };
     let queued = format!("Queued as {id} in class {}: {why}", class_text(class));
-    if is_asked {
-        let used = mt_priority(class);
-        Reply::new(
-            250,
-            (2, 3, 6),
-            format!("{used} is the priority that counts. {queued}"),
-        )
-    } else {
-        Reply::new(250, (2, 0, 0), queued)
+    match mt_priority {
+        Some(asked) if Class::from_mt_priority(asked) != Some(class) => {
+            let counts = class.mt_priority_nearest(asked);
+            let text = format!("{counts} is the priority that counts. {queued}");
+            Reply::new(250, (2, 3, 6), text)
+        }
+        _ => Reply::new(250, (2, 0, 0), queued),
     }
-}
-
-/// The most urgent MT-PRIORITY of a class.
-fn mt_priority(class: Class) -> i8 {
-    (-9..=9)
-        .rev()
-        .find(|value| Class::from_mt_priority(*value) == Some(class))
-        .unwrap_or_default()
 }
 
 pub(super) fn held_too_long(longest: Duration) -> Reply {
@@ -176,7 +171,7 @@ mod tests {
     #[test]
     fn a_reply_says_which_class_was_used_and_by_the_parameter_in_its_numbers() {
         let id = MessageId::from_bits(0);
-        let reply = |class, reason, is_asked| queued_below(id, class, reason, is_asked).to_string();
+        let reply = |class, reason, asked| queued_below(id, class, reason, asked).to_string();
         for (class, reason, said) in [
             (
                 Class::High,
@@ -195,17 +190,17 @@ mod tests {
             ),
         ] {
             let said = format!("Queued as {id} {said}");
-            assert_eq!(reply(class, reason, false), format!("250 2.0.0 {said}"));
+            assert_eq!(reply(class, reason, None), format!("250 2.0.0 {said}"));
+            let same = if class == Class::High { 2 } else { -2 };
+            assert_eq!(
+                reply(class, reason, Some(same)),
+                format!("250 2.0.0 {said}")
+            );
             let used = if class == Class::High { 3 } else { -1 };
             assert_eq!(
-                reply(class, reason, true),
+                reply(class, reason, Some(6)),
                 format!("250 2.3.6 {used} is the priority that counts. {said}")
             );
         }
-        assert_eq!(
-            Class::ALL.map(mt_priority),
-            [9, 3, 0, -1, -4],
-            "the most urgent of each class"
-        );
     }
 }

@@ -417,7 +417,8 @@ impl Transaction {
             mt_priority: self
                 .parameters
                 .mt_priority
-                .filter(|_| self.user.allowance.trusts(Carrier::MtPriority.name())),
+                .filter(|_| self.user.allowance.trusts(Carrier::MtPriority.name()))
+                .map(|asked| allowed.handed_on(asked)),
             deliver_by: timing.deliver_by,
         };
         let source = Source {

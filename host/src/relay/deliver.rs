@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::delivery::{Deliverer, Gate};
-use crate::message::{Attempt, Contact, Delivery, Message, Routes, Source};
+use crate::message::{Attempt, Contact, Delivery, Message, Progress, Routes, Source};
 use crate::queue::{Deliver, OpenContent};
 
 /// Routes, and who knows how to speak to their smarthosts: an attempt takes both from the same
@@ -77,6 +77,7 @@ impl Deliver for Along {
         );
         Box::pin(async move {
             let (mut visits, mut contacts, mut pauses) = (Vec::new(), Vec::new(), Vec::new());
+            let mut mail_at = None;
             for (next_hop, recipients) in parts {
                 let part = Delivery {
                     next_hop,
@@ -87,18 +88,34 @@ impl Deliver for Along {
                 visits.extend(made.visits);
                 contacts.push(made.contact);
                 pauses.extend(made.pauses);
+                let ended = Instant::now();
+                let written = made.mail_ago.and_then(|ago| ended.checked_sub(ago));
+                mail_at = mail_at.or(written);
             }
             let contact = contact_elsewhere(&contacts);
             Attempt {
                 visits,
                 contact,
                 pauses,
+                mail_ago: mail_at.map(|at| at.elapsed()),
             }
         })
     }
 
     fn held_until(&self) -> Option<Instant> {
         self.gate.held_until()
+    }
+
+    fn under_way(&self) -> Vec<Progress> {
+        let sends = self.gate.under_way().into_iter();
+        sends
+            .map(|send| Progress {
+                delivery: send.delivery,
+                octets: send.octets,
+                sent: send.sent,
+                paused: send.paused,
+            })
+            .collect()
     }
 
     fn eased(&self) -> Arc<Notify> {

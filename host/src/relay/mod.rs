@@ -10,6 +10,7 @@ mod files;
 mod greeting;
 mod journal;
 mod loops;
+mod outlook;
 mod path;
 mod program;
 mod readings;

@@ -96,6 +96,7 @@ impl Relay {
         let stop_queue = CancellationToken::new();
         let queue = foundation.queue(&config, Arc::<Along>::clone(&along));
         let (rules, impatience) = (queue.rules(), queue.impatience());
+        let order = Arc::new(queue.outlook());
         let queue = tokio::spawn(queue.run(stop_queue.clone().cancelled_owned()));
         let notifier = foundation.notifier(&config);
         let notifying = Arc::clone(&notifier);
@@ -153,6 +154,7 @@ impl Relay {
             readiness.clone(),
             Arc::clone(&reloader),
             retried,
+            order,
         );
         let admin = tokio::spawn(doors.admin.serve(admin::router(api), stop_admin.clone()));
         let acceptor = reception::accept(&reception, doors.listeners);
@@ -379,6 +381,7 @@ impl Foundation {
         readiness: Readiness,
         reload: Arc<Reloader>,
         retried: Box<dyn Fn() + Send + Sync>,
+        order: Arc<dyn admin::Order>,
     ) -> Api {
         let metrics = admin::Metrics::register(&mut self.registry);
         let started = self.clock.now();
@@ -386,6 +389,7 @@ impl Foundation {
             directory: self.directory,
             auth: self.authenticator,
             spool: self.spool,
+            order,
             retried,
             plugins: self.plugins,
             reload,

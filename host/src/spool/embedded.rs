@@ -32,11 +32,12 @@ use super::rows::{self, Fault};
 use super::settings::Pace;
 use super::store::Store;
 use super::stored::{Damage, FORM, Interruption};
+use super::survey::survey;
 use super::writer::Writer;
 use super::{
     Change, Claimed, Content, Figures, Intake, Lease, LineChange, NewMessage, OpenError, Page,
     PageRequest, Pending, Record, Selection, Settings, Settlement, Spool, SpoolError, Stop, StopOf,
-    Stopped, Stops, claims, queries,
+    Stopped, Stops, Survey, claims, queries,
 };
 use crate::stable::is_full;
 
@@ -403,6 +404,15 @@ impl Spool for Embedded {
         Box::pin(async move {
             self.check_open()?;
             queries::page(&self.common, selection, page).await
+        })
+    }
+
+    fn survey(&self) -> Pending<'_, Box<dyn Survey>> {
+        Box::pin(async move {
+            self.check_open()?;
+            let common = Arc::clone(&self.common);
+            let contents = Arc::clone(&common.contents);
+            contents.off_runtime(move || survey(&common)).await
         })
     }
 

@@ -76,6 +76,11 @@ impl<T> Leases<T> {
         self.out.get_mut(&delivery)
     }
 
+    /// The deliveries that are leased, with what is kept beside each.
+    pub(super) fn kept(&self) -> impl Iterator<Item = (DeliveryId, &T)> {
+        self.out.iter().map(|(id, leased)| (*id, &leased.kept))
+    }
+
     /// The deliveries that are leased.
     pub(super) fn deliveries(&self) -> impl Iterator<Item = DeliveryId> {
         self.out.keys().copied()

@@ -6,6 +6,7 @@
 //! lines that have mail, not with the mail in them.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use crate::message::{DeliveryId, Line, MessageId, Timestamp};
 
@@ -21,7 +22,7 @@ const WINDOW_MAX: usize = 2 * WINDOW;
 /// All lines with waiting deliveries that are not leased.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
-    windows: HashMap<Line, Window>,
+    windows: HashMap<Arc<Line>, Window>,
     /// Begins the counts of a rebuilt line where no earlier count has been.
     rebuilt: u64,
 }
@@ -88,7 +89,10 @@ impl Lines {
     pub(super) fn insert(&mut self, place: &Place, message: MessageId) -> bool {
         let window = match self.windows.get_mut(&place.line) {
             Some(window) => window,
-            None => self.windows.entry(place.line.clone()).or_default(),
+            None => {
+                let line = Arc::new(place.line.clone());
+                self.windows.entry(line).or_default()
+            }
         };
         window.touched += 1;
         if window.horizon.is_some_and(|horizon| place.spot > horizon) {
@@ -163,14 +167,20 @@ impl Lines {
                     horizon: Some(place.spot),
                     touched: self.rebuilt,
                 };
-                (place.line, window)
+                (Arc::new(place.line), window)
             })
             .collect();
     }
 
     /// All lines.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Line> {
-        self.windows.keys()
+        self.windows.keys().map(Arc::as_ref)
+    }
+
+    /// All lines, with what is known of the first delivery of each.
+    pub(super) fn firsts(&self) -> impl Iterator<Item = (&Arc<Line>, First)> {
+        let windows = self.windows.iter();
+        windows.map(|(line, window)| (line, window.first()))
     }
 
     fn drop_if_empty(&mut self, line: &Line) {

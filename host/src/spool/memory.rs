@@ -6,6 +6,7 @@
 
 mod changes;
 mod intake;
+mod survey;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::{Future, pending};
@@ -35,7 +36,7 @@ use super::work::{keeps_name, remaining_deliveries};
 use super::{
     Change, Claim, Claimed, Content, Figures, Head, Intake, Lease, LineChange, NewMessage, Page,
     PageRequest, Pending, QueueState, ROWS_EXAMINED_MAX, Record, Row, Selection, Settings,
-    Settlement, Spool, SpoolError, Stop, StopOf, Stopped, Stops,
+    Settlement, Spool, SpoolError, Stop, StopOf, Stopped, Stops, Survey,
 };
 
 /// A spool that forgets everything when it is dropped.
@@ -522,6 +523,10 @@ impl Spool for Memory {
 
     fn list(&self, selection: Selection, page: PageRequest) -> Pending<'_, Page> {
         Box::pin(async move { self.page(&selection, &page) })
+    }
+
+    fn survey(&self) -> Pending<'_, Box<dyn Survey>> {
+        Box::pin(async move { Ok(self.open_shelf()?.survey()) })
     }
 
     fn message(&self, id: MessageId) -> Pending<'_, Option<Record>> {

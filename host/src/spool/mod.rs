@@ -58,6 +58,7 @@ pub(crate) mod stage;
 mod stops;
 mod store;
 mod stored;
+mod survey;
 mod trails;
 mod transaction;
 #[cfg(test)]
@@ -86,6 +87,7 @@ pub use memory::Memory;
 pub use selection::{QueueState, Selection};
 pub use settings::{PIECE_OCTETS_MAX, Settings};
 pub use stops::{ListOf, STOPS_MAX, Stop, StopOf, Stopped, Stops};
+pub use survey::{Survey, Waiting};
 pub use work::{Claim, Claimed, Head, Lease, LineChange, NewDelivery, NewMessage, Settlement};
 
 /// A future that a backend returns.
@@ -164,6 +166,9 @@ pub trait Spool: Send + Sync + 'static {
     /// A page of queued deliveries, or of cancelled ones where the selection names that state. Looks at no more than
     /// [`ROWS_EXAMINED_MAX`] of them.
     fn list(&self, selection: Selection, page: PageRequest) -> Pending<'_, Page>;
+
+    /// The queue as it is now, to be read in the order in which it will leave.
+    fn survey(&self) -> Pending<'_, Box<dyn Survey>>;
 
     /// A message with its deliveries and its trail, queued or finished within the retention.
     fn message(&self, id: MessageId) -> Pending<'_, Option<Record>>;

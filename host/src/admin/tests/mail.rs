@@ -32,7 +32,8 @@ async fn a_row_says_all_that_an_operator_looks_for() {
                 "recipients": ["x@b.example", "y@b.example"], "content_octets": 5,
                 "accepted": NOW.to_string(), "due": NOW.to_string(),
                 "attempts": 0, "last_reply": "", "stopped": null,
-                "standing": "2 recipients to b.example: due, waits for its turn",
+                "position": 1, "ahead": [0, 0, 0, 0, 0], "reason": "next", "paused": null,
+                "octets_sent": null, "estimate_seconds": 2, "standing": "next",
             }],
             "cursor": null,
             "stops": [],
@@ -353,7 +354,8 @@ async fn a_message_is_shown_with_its_whole_trail() {
                 "delivery": 0, "next_hop": "b.example", "recipients": ["x@b.example"],
                 "state": "waiting", "due": at, "attempts": 0, "last_reply": "",
                 "stopped": null,
-                "standing": "1 recipient to b.example: due, waits for its turn",
+                "position": 1, "ahead": [0, 0, 0, 0, 0], "reason": "next", "paused": null,
+                "octets_sent": null, "estimate_seconds": 2, "standing": "next",
             }],
             "trail": [
                 {"at": at, "event": "decided", "component": "authorized-senders",
@@ -374,7 +376,7 @@ async fn a_message_is_shown_with_its_whole_trail() {
                 format!("{at}  accepted in class 2 (high)"),
                 format!("{at}  attempt to b.example, no host could be reached, took 3.0 ms: x@b.example \
                          deferred (450 4.4.1 nobody answers)"),
-                format!("{at}  1 recipient to b.example: due, waits for its turn"),
+                format!("{at}  1 recipient to b.example: next"),
             ],
         })
     );

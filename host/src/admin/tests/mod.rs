@@ -27,23 +27,25 @@ use outpost_smtp::{Body as Declared, Mailbox, Reply, ReversePath};
 use serde_json::Value;
 
 use super::{
-    Api, BackupSources, Certificate, ConnectionFacts, Metrics, NotReloaded, PluginStatus,
-    Readiness, Reload, Reloaded, Remark, router,
+    Api, BackupSources, Certificate, ConnectionFacts, Metrics, NotReloaded, Order, OrderedPage,
+    PluginStatus, Readiness, Reload, Reloaded, Remark, Told, router,
 };
 use crate::account::{DEFAULT_LIST, Scope};
 use crate::auth::{self, Authenticator, Parameters};
 use crate::clock::Clock;
 use crate::directory::{Directory, MemoryRows};
 use crate::message::{
-    Class, Envelope, Event, Message, MessageId, NextHop, Origin, Priorities, Recipient, Submission,
-    Timestamp, TrailEntry,
+    Class, Envelope, Event, Message, MessageId, NextHop, Origin, PlaceInLine, Priorities, Reason,
+    Recipient, Standing, Submission, Timestamp, TrailEntry,
 };
 use crate::plugin::{
     About, Allocation, BreakerState, BreakerStatus, ComponentStatus, LatencySummary, PoolStatus,
     Source,
 };
 use crate::policy::{OnFailure, Question};
-use crate::spool::{self, Memory, NewDelivery, NewMessage};
+use crate::spool::{
+    self, Memory, NewDelivery, NewMessage, PageRequest, QueueState, Record, Selection, Spool,
+};
 use crate::telemetry::Registry;
 
 /// When all of it happens.
@@ -178,6 +180,50 @@ impl Reload for Reloads {
     }
 }
 
+/// Shows the queue as the spool lists it, and says of what waits that nothing is ahead.
+struct AsListed(Arc<Memory>);
+
+fn standing(class: Class, state: QueueState, is_stopped: bool) -> Option<Standing> {
+    (state == QueueState::Waiting && !is_stopped).then_some(Standing {
+        place: Some(PlaceInLine {
+            class,
+            ahead: [0; 5],
+        }),
+        reason: Reason::Next,
+        estimate: Some(Duration::from_millis(1_500)),
+    })
+}
+
+impl Order for AsListed {
+    fn page(&self, selection: Selection, page: PageRequest) -> Told<'_, OrderedPage> {
+        Box::pin(async move {
+            let page = self.0.list(selection, page).await?;
+            let rows = page.rows.into_iter().map(|row| {
+                let stop = self
+                    .0
+                    .stops()
+                    .on(&row.delivery.next_hop, row.message.origin.user());
+                let standing = standing(row.message.class, row.state, stop.is_some());
+                (row, standing)
+            });
+            Ok(OrderedPage {
+                rows: rows.collect(),
+                cursor: page.cursor,
+            })
+        })
+    }
+
+    fn standings<'a>(&'a self, record: &'a Record) -> Told<'a, Vec<Option<Standing>>> {
+        let message = &record.message;
+        let all = record.deliveries.iter().map(|(delivery, state)| {
+            let stop = self.0.stops().on(&delivery.next_hop, message.origin.user());
+            standing(message.class, *state, stop.is_some())
+        });
+        let all = all.collect();
+        Box::pin(std::future::ready(Ok(all)))
+    }
+}
+
 impl Surface {
     pub(crate) async fn start() -> Self {
         let clock = Clock::standing_at(NOW);
@@ -200,10 +246,12 @@ impl Surface {
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry);
         let retried = Arc::new(AtomicUsize::new(0));
+        let spool = Memory::new(spool::Settings::default(), clock.clone());
         let api = Arc::new(Api {
             directory,
             auth: auth.unwrap(),
-            spool: Memory::new(spool::Settings::default(), clock.clone()),
+            order: Arc::new(AsListed(Arc::clone(&spool))),
+            spool,
             retried: {
                 let retried = Arc::clone(&retried);
                 Box::new(move || {

@@ -1,16 +1,14 @@
 //! The queue and its messages as people read them, and what is done to them.
 
 use super::super::queue_options::{Change, Filter, State};
-use super::super::text::{Table, cut, deliveries, facts};
+use super::super::queue_table;
+use super::super::text::{deliveries, facts};
 use super::{more, null_or, priority};
 use crate::admin::messages::MessageDocument;
 use crate::admin::queue::{QueueChanged, QueuePage};
-use crate::admin::selection::{DeliveryStateName, QueueAction};
+use crate::admin::selection::QueueAction;
 use crate::admin::stops::{StopChanged, StopDocument};
 use crate::message::wording::printable;
-
-/// How much of a subject a table shows.
-const SUBJECT_CHARACTERS_MAX: usize = 40;
 
 /// What a change would do, as a question.
 pub(in crate::cli) fn question(action: QueueAction, count: u64) -> String {
@@ -22,47 +20,7 @@ pub(in crate::cli) fn question(action: QueueAction, count: u64) -> String {
 }
 
 pub(super) fn queue(page: &QueuePage, filter: &Filter) -> String {
-    let mut table = Table::new(&[
-        "ID",
-        "CLASS",
-        "STATE",
-        "DUE",
-        "TRIES",
-        "NEXT HOP",
-        "USER",
-        "SENDER",
-        "RECIPIENTS",
-        "SUBJECT",
-    ]);
-    for row in &page.deliveries {
-        let recipients = match row.recipients.as_slice() {
-            [] => String::new(),
-            [one] => one.clone(),
-            [first, rest @ ..] => format!("{first} and {} more", rest.len()),
-        };
-        table.row(vec![
-            row.id.clone(),
-            row.class.to_string(),
-            match (row.state, &row.stopped) {
-                (DeliveryStateName::Waiting | DeliveryStateName::Deferred, Some(_)) => {
-                    format!("{}, stopped", row.state.name())
-                }
-                (state, _) => state.name().to_owned(),
-            },
-            row.due.clone(),
-            row.attempts.to_string(),
-            row.next_hop.clone(),
-            if row.user.is_empty() {
-                "(relay)".to_owned()
-            } else {
-                row.user.clone()
-            },
-            null_or(&row.sender),
-            recipients,
-            cut(&row.subject, SUBJECT_CHARACTERS_MAX),
-        ]);
-    }
-    let mut text = table.or(match filter.state {
+    let nothing = match filter.state {
         Some(State::Cancelled) => nothing_cancelled(
             *filter
                 == Filter {
@@ -71,7 +29,8 @@ pub(super) fn queue(page: &QueuePage, filter: &Filter) -> String {
                 },
         ),
         _ => nothing(*filter == Filter::default()),
-    });
+    };
+    let mut text = queue_table::table(page, nothing, queue_table::columns());
     more(&mut text, page.cursor.as_deref());
     add_stops(&mut text, "stopped", &page.stops);
     text

@@ -13,10 +13,9 @@ async fn the_queue_is_looked_at_and_acted_on() {
     assert_eq!(
         running.out("queue ls").await,
         format!(
-            "ID                          CLASS  STATE    DUE                       TRIES  NEXT HOP   USER  \
-             SENDER         RECIPIENTS              SUBJECT\n\
-             {id}  2      waiting  2023-11-14T22:13:20.123Z  0      b.example  app   \
-             app@a.example  x@b.example and 1 more  Your <b>password</b>\n"
+            "#  CLASS   STATE    ID                          FROM           TO              NEXT HOP   SIZE  \
+             STARTS  WHY\n\
+             1  2 high  waiting  {id}  app@a.example  x@b.example +1  b.example  5 B   in 2 s  next\n"
         )
     );
     assert_eq!(

@@ -85,6 +85,8 @@ async fn nothing_is_waited_for_longer_than_the_rfc_asks() {
         assert_eq!(brief(&attempt), ["deferred 451 4.4.2 local"], "{command}");
         assert_eq!(begun.elapsed(), within, "{command}");
         assert_eq!(attempt.is_unknown(), command == ".", "{command}");
+        let has_begun = !["connect", "EHLO"].contains(&command);
+        assert_eq!(attempt.mail_ago, has_begun.then_some(within), "{command}");
     }
 }
 

@@ -280,7 +280,7 @@ fn a_standing_says_why() {
             Activity::Stopped("user app, by ops since then"),
             "due, waits for its turn; stopped, goes on when that is started: user app, by ops since then",
         ),
-        (delivery(), Activity::Active, "being delivered now"),
+        (delivery(), Activity::Active, "being delivered"),
         (delivery(), Activity::Resting, "due, waits for its turn"),
         (
             Delivery {
@@ -321,10 +321,8 @@ fn a_standing_says_why() {
         ),
     ];
     for (delivery, activity, text) in cases {
-        assert_eq!(
-            standing(&delivery, activity, AT),
-            format!("2 recipients to b.example: {text}")
-        );
+        assert_eq!(why(&delivery, activity, AT), text);
+        assert_eq!(what(&delivery), "2 recipients to b.example");
     }
 }
 

@@ -74,8 +74,13 @@ async fn a_carrier_that_the_user_is_not_trusted_with_does_not_count_and_the_trai
     let malformed_is = |carrier: &str| Event::MalformedPriority {
         carrier: carrier.to_owned(),
     };
+    let overruled = Event::Overruled {
+        carrier: "Importance".to_owned(),
+        asked: "class 2 (high)".to_owned(),
+        by: "X-Priority".to_owned(),
+    };
     for (trusted, fields, class, noted) in [
-        (None, both, 1, vec![]),
+        (None, both, 1, vec![overruled]),
         (Some("X-Priority"), both, 1, vec![untrusted("Importance")]),
         (Some("importance"), both, 2, vec![untrusted("X-Priority")]),
         (

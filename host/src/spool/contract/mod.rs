@@ -11,6 +11,7 @@ mod operator;
 mod order;
 mod settlements;
 mod stops;
+mod surveys;
 
 use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
@@ -281,4 +282,6 @@ on_every_backend! {
     limits::the_oldest_of_each_class_is_told_whatever_becomes_of_it
     limits::after_its_end_a_spool_does_nothing
     leases::a_claim_that_nobody_waits_for_takes_no_lease
+    surveys::a_survey_finds_each_delivery_once_where_it_was
+    surveys::a_survey_of_a_long_line_goes_on_where_memory_ends
 }

@@ -1,0 +1,367 @@
+//! Why a delivery is where it is: its place in the line, what it waits for, and how long that may take.
+//!
+//! Worded here for all surfaces. What decides over the order is known to the queue alone; here is what it says.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use super::wording::{self, Activity};
+use super::{Class, Delivery, DeliveryId, MessageId, Timestamp};
+
+/// A delivery whose content is on its way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// The delivery.
+    pub delivery: DeliveryId,
+    /// Octets of the content.
+    pub octets: u64,
+    /// Octets of it that have been sent.
+    pub sent: u64,
+    /// For how long it has been paused, and for which very-high message, if it is paused.
+    pub paused: Option<(Duration, MessageId)>,
+}
+
+/// Where a delivery stands, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Its place among those that wait; none for one that does not, or where that is too far behind to be counted.
+    pub place: Option<PlaceInLine>,
+    /// What it waits for.
+    pub reason: Reason,
+    /// How long until it is started, as far as can be said.
+    pub estimate: Option<Duration>,
+}
+
+/// The place of a delivery among those that wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlaceInLine {
+    /// Its class.
+    pub class: Class,
+    /// How many of each class start before it; index 0 is class 1.
+    pub ahead: [u64; Class::ALL.len()],
+}
+
+/// What a delivery waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// Nothing: it is being delivered. None where its content is not on its way: before that, or behind it.
+    Sending(Option<Progress>),
+    /// For a very-high message to be sent: it is being delivered, and is paused.
+    Paused {
+        /// How far it has come.
+        progress: Progress,
+        /// That message.
+        cause: MessageId,
+        /// For how long.
+        took: Duration,
+    },
+    /// Nothing: it is the next to start.
+    Next,
+    /// For those that are ahead of it.
+    InLine,
+    /// For very-high mail to be sent: nothing below very high starts meanwhile.
+    VeryHighFirst,
+    /// For one of so many that are under way to end: there may be no more.
+    RelayFull(usize),
+    /// For one of so many that are under way to its next hop to end: there may be no more.
+    NextHopFull(usize),
+    /// For the time until which no other one may start to its next hop.
+    NextHopPaced(Timestamp),
+    /// For room at the host of its next hop, until then.
+    NextHopCrowded(Timestamp),
+    /// For its next hop to be reached, which is tried again then.
+    NextHopUnreachable(Timestamp),
+    /// For its time.
+    Scheduled,
+    /// For its next try.
+    Deferred,
+    /// For an operator to start what he has stopped: this.
+    Stopped(String),
+    /// For an operator.
+    Held,
+}
+
+impl Reason {
+    /// All names.
+    pub const NAMES: [&'static str; 14] = [
+        "sending",
+        "paused",
+        "next",
+        "in-line",
+        "very-high-first",
+        "relay-full",
+        "next-hop-full",
+        "next-hop-paced",
+        "next-hop-crowded",
+        "next-hop-unreachable",
+        "scheduled",
+        "deferred",
+        "stopped",
+        "held",
+    ];
+
+    /// Its name on every surface.
+    pub fn name(&self) -> &'static str {
+        let number = match self {
+            Self::Sending(_) => 0,
+            Self::Paused { .. } => 1,
+            Self::Next => 2,
+            Self::InLine => 3,
+            Self::VeryHighFirst => 4,
+            Self::RelayFull(_) => 5,
+            Self::NextHopFull(_) => 6,
+            Self::NextHopPaced(_) => 7,
+            Self::NextHopCrowded(_) => 8,
+            Self::NextHopUnreachable(_) => 9,
+            Self::Scheduled => 10,
+            Self::Deferred => 11,
+            Self::Stopped(_) => 12,
+            Self::Held => 13,
+        };
+        Self::NAMES[number]
+    }
+
+    /// How far the delivery has come, where its content is on its way.
+    pub fn progress(&self) -> Option<&Progress> {
+        match self {
+            Self::Sending(progress) => progress.as_ref(),
+            Self::Paused { progress, .. } => Some(progress),
+            _ => None,
+        }
+    }
+}
+
+impl PlaceInLine {
+    /// The first one has number 1.
+    pub fn number(&self) -> u64 {
+        self.ahead.iter().sum::<u64>() + 1
+    }
+}
+
+impl Progress {
+    /// How much of the content has been sent, in whole percent.
+    pub fn percent(&self) -> u64 {
+        match self.octets {
+            0 => 0,
+            octets => self.sent.min(octets).saturating_mul(100) / octets,
+        }
+    }
+}
+
+impl Standing {
+    /// Why the delivery is where it is, in words.
+    pub fn text(&self, delivery: &Delivery, now: Timestamp) -> String {
+        match &self.reason {
+            Reason::Sending(None) => "being delivered".to_owned(),
+            Reason::Sending(Some(progress)) => {
+                format!("being delivered: {} % sent", progress.percent())
+            }
+            Reason::Paused {
+                progress,
+                cause,
+                took,
+            } => format!(
+                "paused for very-high message {cause} for {:.1} s, {} % sent",
+                took.as_secs_f64(),
+                progress.percent()
+            ),
+            Reason::Next => "next".to_owned(),
+            Reason::InLine => self.place_text(),
+            Reason::VeryHighFirst => self.with_place("waits while very-high mail is being sent"),
+            Reason::RelayFull(most) => self.with_place(&format!(
+                "as many deliveries are under way as may be ({most})"
+            )),
+            Reason::NextHopFull(most) => self.with_place(&format!(
+                "its next hop has as many deliveries under way as it may ({most})"
+            )),
+            Reason::NextHopPaced(until) => self.with_place(&format!(
+                "deliveries to its next hop start one after the other, this one not before {until}"
+            )),
+            Reason::NextHopCrowded(until) => self.with_place(&format!(
+                "there was no room at the host of its next hop, tried again at {until}"
+            )),
+            Reason::NextHopUnreachable(until) => self.with_place(&format!(
+                "the next hop cannot be reached, tried again at {until}"
+            )),
+            Reason::Stopped(stop) => wording::why(delivery, Activity::Stopped(stop), now),
+            Reason::Scheduled | Reason::Deferred | Reason::Held => {
+                wording::why(delivery, Activity::Resting, now)
+            }
+        }
+    }
+
+    fn with_place(&self, reason: &str) -> String {
+        match self.place {
+            Some(place) => format!("{reason}; number {} in line", place.number()),
+            None => reason.to_owned(),
+        }
+    }
+
+    /// `number 17 in line: 12 of more urgent classes are ahead, 4 of its class`
+    fn place_text(&self) -> String {
+        let Some(place) = self.place else {
+            return "due, far behind in line".to_owned();
+        };
+        let own = usize::from(place.class.number() - 1);
+        let (above, rest) = place.ahead.split_at(own);
+        let below: u64 = rest.iter().skip(1).sum();
+        let counts = [
+            (above.iter().sum::<u64>(), "of more urgent classes"),
+            (rest.first().copied().unwrap_or(0), "of its class"),
+            (below, "of less urgent classes, by their shares"),
+        ];
+        let mut text = format!("number {} in line", place.number());
+        let told = counts.into_iter().filter(|(count, _)| *count > 0);
+        for (index, (count, of)) in told.enumerate() {
+            let written = match (index, count) {
+                (0, 1) => write!(text, ": 1 {of} is ahead"),
+                (0, _) => write!(text, ": {count} {of} are ahead"),
+                _ => write!(text, ", {count} {of}"),
+            };
+            written.expect("writing to a string does not fail");
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::{DeliveryState, NextHop};
+
+    const AT: Timestamp = Timestamp::from_unix_milliseconds(1_700_000_000_123);
+
+    fn delivery() -> Delivery {
+        Delivery {
+            id: DeliveryId {
+                message: MessageId::from_bits(0),
+                number: 0,
+            },
+            next_hop: NextHop::Domain("b.example".to_owned()),
+            recipients: vec![0],
+            attempts: 2,
+            due: AT.plus(Duration::from_secs(60)),
+            sequence: 0,
+            state: DeliveryState::Waiting,
+            delay_reported: false,
+            lateness_reported: false,
+            last_reply: "450 4.7.1 later".to_owned(),
+        }
+    }
+
+    fn progress() -> Progress {
+        Progress {
+            delivery: delivery().id,
+            octets: 1_000,
+            sent: 429,
+            paused: None,
+        }
+    }
+
+    #[test]
+    fn every_reason_is_told_in_words_and_by_name() {
+        let none = [0; 5];
+        let cases = [
+            (Reason::Sending(None), none, "being delivered"),
+            (
+                Reason::Sending(Some(progress())),
+                none,
+                "being delivered: 42 % sent",
+            ),
+            (
+                Reason::Paused {
+                    progress: progress(),
+                    cause: MessageId::from_bits(0),
+                    took: Duration::from_millis(3_210),
+                },
+                none,
+                "paused for very-high message 00000000000000000000000000 for 3.2 s, 42 % sent",
+            ),
+            (Reason::Next, none, "next"),
+            (
+                Reason::InLine,
+                [7, 5, 4, 0, 0],
+                "number 17 in line: 12 of more urgent classes are ahead, 4 of its class",
+            ),
+            (
+                Reason::InLine,
+                [0, 0, 1, 2, 0],
+                "number 4 in line: 1 of its class is ahead, 2 of less urgent classes, by their shares",
+            ),
+            (
+                Reason::VeryHighFirst,
+                [1, 0, 0, 0, 0],
+                "waits while very-high mail is being sent; number 2 in line",
+            ),
+            (
+                Reason::RelayFull(450),
+                none,
+                "as many deliveries are under way as may be (450); number 1 in line",
+            ),
+            (
+                Reason::NextHopFull(18),
+                none,
+                "its next hop has as many deliveries under way as it may (18); number 1 in line",
+            ),
+            (
+                Reason::NextHopPaced(AT),
+                none,
+                "deliveries to its next hop start one after the other, this one not before \
+                 2023-11-14T22:13:20.123Z; number 1 in line",
+            ),
+            (
+                Reason::NextHopCrowded(AT),
+                none,
+                "there was no room at the host of its next hop, tried again at 2023-11-14T22:13:20.123Z; \
+                 number 1 in line",
+            ),
+            (
+                Reason::NextHopUnreachable(AT),
+                none,
+                "the next hop cannot be reached, tried again at 2023-11-14T22:13:20.123Z; number 1 in line",
+            ),
+            (
+                Reason::Deferred,
+                none,
+                "deferred after 2 attempts, tried again at 2023-11-14T22:14:20.123Z; last reply: 450 4.7.1 later",
+            ),
+        ];
+        for (reason, ahead, text) in cases {
+            assert!(Reason::NAMES.contains(&reason.name()));
+            let class = Class::Normal;
+            let standing = Standing {
+                place: Some(PlaceInLine { class, ahead }),
+                reason,
+                estimate: None,
+            };
+            assert_eq!(standing.text(&delivery(), AT), text);
+        }
+        let held = Delivery {
+            state: DeliveryState::Held,
+            ..delivery()
+        };
+        let standing = Standing {
+            place: None,
+            reason: Reason::Held,
+            estimate: None,
+        };
+        assert_eq!(
+            standing.text(&held, AT),
+            "held by an operator, goes on when it is released"
+        );
+    }
+
+    #[test]
+    fn more_is_never_sent_than_there_is() {
+        let all = Progress {
+            sent: 2_000,
+            ..progress()
+        };
+        assert_eq!(all.percent(), 100);
+        let nothing = Progress {
+            octets: 0,
+            ..progress()
+        };
+        assert_eq!(nothing.percent(), 0);
+    }
+}

@@ -1,0 +1,412 @@
+//! The queue in the order in which it leaves: what is under way, what waits in its turn, what is held.
+//!
+//! Goes on from one delivery to the next as far as somebody wants to know, and reads no more of a line than that takes.
+//! Waits for the disk, so it is used on threads that may. What decides over the order is the forecast's; who reads
+//! which part of it is the business of `outlook`.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::forecast::Forecast;
+use super::scheduler::{Closed, Situation};
+use crate::message::{
+    Class, Delivery, DeliveryId, Line, NextHop, PlaceInLine, Progress, Reason, Standing, Timestamp,
+};
+use crate::spool::{QueueState, Row, SpoolError, Survey, Waiting};
+
+/// Deliveries of a line that are read at once: few, since a page shows few of each line where there are many lines.
+const READ_AHEAD: usize = 16;
+
+/// Held deliveries that are read at once.
+const HELD_READ_AHEAD: usize = 256;
+
+/// Steps that are looked for in vain: lines of which the survey knows nothing end, so this is never reached.
+const EMPTY_STEPS_MAX: usize = 1_000_000;
+
+/// What is under way, by delivery.
+pub(super) type Sends = HashMap<DeliveryId, Progress>;
+
+/// The queue in order, from wherever it has come to.
+pub(super) struct Listing {
+    survey: Box<dyn Survey>,
+    situation: Situation,
+    now: Timestamp,
+    leased: VecDeque<DeliveryId>,
+    forecast: Forecast,
+    /// Of lines that were looked into: what was read of them and has not come yet, from the head on.
+    read: HashMap<Arc<Line>, Vec<Waiting>>,
+    /// Lines that are stopped, and by what, with the last one that was read of the first of them.
+    stopped: VecDeque<(Arc<Line>, String)>,
+    stopped_after: Option<Waiting>,
+    held: VecDeque<(Line, Waiting)>,
+    /// The last held one that was read; none before the first.
+    held_after: Option<(Line, Waiting)>,
+    parts: Parts,
+    /// How many that wait have come, by class.
+    ahead: [u64; Class::ALL.len()],
+    /// How many of them were due, and how many by lane.
+    due_ahead: u64,
+    ahead_in_lanes: HashMap<NextHop, u64>,
+}
+
+/// Which parts are still to come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Parts {
+    active: bool,
+    waiting: bool,
+    held: bool,
+}
+
+/// A delivery in its place.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Entry {
+    pub(super) id: DeliveryId,
+    at: Stand,
+}
+
+/// Where it stands.
+#[derive(Clone, Debug, PartialEq)]
+enum Stand {
+    Active,
+    Waiting(InLine),
+    /// By whom or what, and when it is due.
+    Stopped(String, Timestamp),
+    Held,
+}
+
+/// The place of one that waits.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct InLine {
+    class: Class,
+    due: Timestamp,
+    /// It starts at this time at the soonest.
+    soonest: Timestamp,
+    closed: Option<Closed>,
+    ahead: [u64; Class::ALL.len()],
+    estimate: Option<Duration>,
+}
+
+impl Entry {
+    /// Whether it is one that waits and is not due yet.
+    pub(super) fn is_due(&self, now: Timestamp) -> bool {
+        match &self.at {
+            Stand::Waiting(in_line) => in_line.due <= now,
+            Stand::Stopped(_, due) => *due <= now,
+            Stand::Active | Stand::Held => true,
+        }
+    }
+
+    /// The class of one that waits.
+    pub(super) fn class(&self) -> Option<Class> {
+        match &self.at {
+            Stand::Waiting(in_line) => Some(in_line.class),
+            Stand::Active | Stand::Stopped(..) | Stand::Held => None,
+        }
+    }
+}
+
+impl Listing {
+    /// From the first one on. Where a state is given only what may be in it comes; places are told all the same.
+    pub(super) fn new(
+        mut survey: Box<dyn Survey>,
+        situation: Situation,
+        state: Option<QueueState>,
+        stop_of: &dyn Fn(&Line) -> Option<String>,
+        now: Timestamp,
+    ) -> Result<Self, SpoolError> {
+        let is_any = |of: &[QueueState]| state.is_none_or(|state| of.contains(&state));
+        let parts = Parts {
+            active: is_any(&[QueueState::Active]),
+            waiting: is_any(&[QueueState::Waiting, QueueState::Deferred]),
+            held: is_any(&[QueueState::Held]),
+        };
+        let leased = survey.leased().into();
+        let (mut heads, mut stopped) = (Vec::new(), VecDeque::new());
+        if parts.waiting {
+            for (line, first) in survey.lines() {
+                if let Some(stop) = stop_of(&line) {
+                    stopped.push_back((line, stop));
+                    continue;
+                }
+                let first = match first {
+                    Some(first) => Some(first),
+                    None => survey.waiting(&line, None, 1)?.first().copied(),
+                };
+                heads.extend(first.map(|first| (line, first.head)));
+            }
+        }
+        Ok(Self {
+            forecast: Forecast::new(&situation, heads, now),
+            survey,
+            situation,
+            now,
+            leased,
+            read: HashMap::new(),
+            stopped,
+            stopped_after: None,
+            held: VecDeque::new(),
+            held_after: None,
+            parts,
+            ahead: Default::default(),
+            due_ahead: 0,
+            ahead_in_lanes: HashMap::new(),
+        })
+    }
+
+    /// When it was begun: the queue is shown as it was then.
+    pub(super) fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// The next one; none at the end.
+    pub(super) fn next(&mut self) -> Result<Option<Entry>, SpoolError> {
+        if self.parts.active {
+            if let Some(id) = self.leased.pop_front() {
+                let at = Stand::Active;
+                return Ok(Some(Entry { id, at }));
+            }
+            self.parts.active = false;
+        }
+        if self.parts.waiting {
+            if let Some(entry) = self.next_waiting()? {
+                return Ok(Some(entry));
+            }
+            self.parts.waiting = false;
+        }
+        if let Some(entry) = self.next_stopped()? {
+            return Ok(Some(entry));
+        }
+        if self.parts.held {
+            if let Some(id) = self.next_held()? {
+                let at = Stand::Held;
+                return Ok(Some(Entry { id, at }));
+            }
+            self.parts.held = false;
+        }
+        Ok(None)
+    }
+
+    /// The row of a delivery, and why it is where it is. None where it cannot be read.
+    pub(super) fn row(
+        &self,
+        entry: &Entry,
+        sends: &Sends,
+    ) -> Result<Option<(Row, Standing)>, SpoolError> {
+        let row = self.survey.row(entry.id, self.now)?;
+        Ok(row.map(|row| {
+            let standing = self.standing(entry, &row.delivery, sends);
+            (row, standing)
+        }))
+    }
+
+    /// Why a delivery is where it is.
+    pub(super) fn standing(&self, entry: &Entry, delivery: &Delivery, sends: &Sends) -> Standing {
+        match &entry.at {
+            Stand::Active => under_way(sends.get(&entry.id)),
+            Stand::Stopped(stop, _) => Standing {
+                place: None,
+                reason: Reason::Stopped(stop.clone()),
+                estimate: None,
+            },
+            Stand::Held => Standing {
+                place: None,
+                reason: Reason::Held,
+                estimate: None,
+            },
+            Stand::Waiting(in_line) => Standing {
+                place: Some(PlaceInLine {
+                    class: in_line.class,
+                    ahead: in_line.ahead,
+                }),
+                reason: self.reason(in_line, delivery),
+                estimate: in_line.estimate,
+            },
+        }
+    }
+
+    fn reason(&self, in_line: &InLine, delivery: &Delivery) -> Reason {
+        if in_line.due > self.now {
+            return match delivery.attempts {
+                0 => Reason::Scheduled,
+                _ => Reason::Deferred,
+            };
+        }
+        match in_line.closed {
+            Some(Closed::Unreachable) => return Reason::NextHopUnreachable(in_line.soonest),
+            Some(Closed::Resting(until)) => return Reason::NextHopCrowded(until),
+            Some(Closed::Paced) => return Reason::NextHopPaced(in_line.soonest),
+            Some(Closed::Full(most)) => return Reason::NextHopFull(most),
+            None => {}
+        }
+        // Where the next hop takes one after the other, its lane is open for the first one only.
+        if in_line.soonest > self.now {
+            return Reason::NextHopPaced(in_line.soonest);
+        }
+        if self.situation.is_held && in_line.class != Class::VeryHigh {
+            return Reason::VeryHighFirst;
+        }
+        let is_first = in_line.ahead.iter().all(|ahead| *ahead == 0);
+        match (self.situation.full(in_line.class), is_first) {
+            (Some(most), true) => Reason::RelayFull(most),
+            (None, true) => Reason::Next,
+            (_, false) => Reason::InLine,
+        }
+    }
+
+    fn next_waiting(&mut self) -> Result<Option<Entry>, SpoolError> {
+        for _ in 0..EMPTY_STEPS_MAX {
+            let Some((line, soonest)) = self.forecast.next() else {
+                return Ok(None);
+            };
+            let Some(first) = self.take_first(&line)? else {
+                self.forecast.correct(&line, None);
+                continue;
+            };
+            if first.head.due > soonest {
+                // Memory knew of an earlier one, which is not there any more.
+                self.forecast.correct(&line, Some(first.head));
+                self.read.entry(Arc::clone(&line)).or_default().push(first);
+                continue;
+            }
+            let next = self.head_of(&line, first)?;
+            self.forecast.started(&line, first.head.due, next);
+            return Ok(Some(self.placed(&line, first, soonest)));
+        }
+        Ok(None)
+    }
+
+    /// Its place, behind all that have come.
+    fn placed(&mut self, line: &Arc<Line>, waiting: Waiting, soonest: Timestamp) -> Entry {
+        let ahead_in_lane = match self.ahead_in_lanes.get_mut(&line.next_hop) {
+            Some(ahead) => {
+                *ahead += 1;
+                *ahead - 1
+            }
+            None => {
+                self.ahead_in_lanes.insert(line.next_hop.clone(), 1);
+                0
+            }
+        };
+        let due = waiting.head.due;
+        let in_line = InLine {
+            class: line.class,
+            due,
+            soonest,
+            closed: self.situation.closed(line),
+            ahead: self.ahead,
+            estimate: self.estimate(line, ahead_in_lane, soonest),
+        };
+        self.ahead[usize::from(line.class.number() - 1)] += 1;
+        self.due_ahead += u64::from(soonest <= self.now);
+        Entry {
+            id: waiting.id,
+            at: Stand::Waiting(in_line),
+        }
+    }
+
+    /// How long until it starts: as long as what is ahead of it takes, overall or in its lane, whichever takes longer,
+    /// and not before its time. None where that is not known.
+    fn estimate(&self, line: &Line, ahead_in_lane: u64, soonest: Timestamp) -> Option<Duration> {
+        let now = self.now;
+        let ahead: u64 = self.ahead.iter().sum();
+        let at_least = soonest.since(now);
+        let is_free = self.situation.full(line.class).is_none();
+        let in_lane = self.situation.rate_of(&line.next_hop);
+        let in_lane = in_lane.and_then(|rate| rate.time_for(ahead_in_lane, now));
+        let overall = match self.situation.rate.time_for(ahead, now) {
+            Some(time) => time,
+            // Nothing has to end before it: it starts when its time has come.
+            None if self.due_ahead == 0 && is_free => Duration::ZERO,
+            None => return in_lane.filter(|_| self.due_ahead == ahead_in_lane),
+        };
+        Some(at_least.max(overall).max(in_lane.unwrap_or_default()))
+    }
+
+    /// Takes the first delivery of a line.
+    fn take_first(&mut self, line: &Arc<Line>) -> Result<Option<Waiting>, SpoolError> {
+        if let Some(read) = self.read.get_mut(line)
+            && let Some(first) = read.pop()
+        {
+            return Ok(Some(first));
+        }
+        self.read_on(line, None)?;
+        Ok(self.read.get_mut(line).and_then(Vec::pop))
+    }
+
+    /// What stands behind the one that has just been taken.
+    fn head_of(
+        &mut self,
+        line: &Arc<Line>,
+        taken: Waiting,
+    ) -> Result<Option<crate::spool::Head>, SpoolError> {
+        if self.read.get(line).is_none_or(Vec::is_empty) {
+            self.read_on(line, Some(taken))?;
+        }
+        let read = self.read.get(line).and_then(|read| read.last());
+        let head = read.map(|first| first.head);
+        if head.is_none() {
+            self.read.remove(line);
+        }
+        Ok(head)
+    }
+
+    fn read_on(&mut self, line: &Arc<Line>, after: Option<Waiting>) -> Result<(), SpoolError> {
+        let mut read = self.survey.waiting(line, after, READ_AHEAD)?;
+        // The first one is taken from the end.
+        read.reverse();
+        self.read.insert(Arc::clone(line), read);
+        Ok(())
+    }
+
+    /// The next one of a line that is stopped.
+    fn next_stopped(&mut self) -> Result<Option<Entry>, SpoolError> {
+        while let Some((line, stop)) = self.stopped.front() {
+            let next = self.survey.waiting(line, self.stopped_after, 1)?;
+            if let Some(next) = next.first() {
+                self.stopped_after = Some(*next);
+                let at = Stand::Stopped(stop.clone(), next.head.due);
+                return Ok(Some(Entry { id: next.id, at }));
+            }
+            self.stopped_after = None;
+            self.stopped.pop_front();
+        }
+        Ok(None)
+    }
+
+    fn next_held(&mut self) -> Result<Option<DeliveryId>, SpoolError> {
+        if self.held.is_empty() {
+            let after = self.held_after.as_ref();
+            self.held = self.survey.held(after, HELD_READ_AHEAD)?.into();
+        }
+        let Some(first) = self.held.pop_front() else {
+            return Ok(None);
+        };
+        let id = first.1.id;
+        self.held_after = Some(first);
+        Ok(Some(id))
+    }
+}
+
+/// Why one that is leased is where it is.
+pub(super) fn under_way(progress: Option<&Progress>) -> Standing {
+    let reason = match progress {
+        Some(progress) => match progress.paused {
+            Some((took, cause)) => Reason::Paused {
+                progress: progress.clone(),
+                cause,
+                took,
+            },
+            None => Reason::Sending(Some(progress.clone())),
+        },
+        None => Reason::Sending(None),
+    };
+    Standing {
+        place: None,
+        reason,
+        estimate: Some(Duration::ZERO),
+    }
+}
+
+#[cfg(test)]
+mod tests;

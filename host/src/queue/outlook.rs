@@ -1,0 +1,407 @@
+//! The outlook: in which order the queue leaves and why each delivery is where it is, for whoever looks at it.
+//!
+//! Asks the driver what it knows beside the mail, and the spool what waits, each at one moment, and works the rest out
+//! on threads that may wait. A listing that is under way is kept for a moment, so that its next page goes on where
+//! this one ended; one that was forgotten is worked out anew up to there. How many look at once is bounded, since
+//! nobody is to wait for them who delivers.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::deliver::Deliver;
+use super::listing::{Entry, Listing, Sends, under_way};
+use super::scheduler::Situation;
+use crate::clock::Clock;
+use crate::message::{Class, Delivery, Line, Reason, Standing};
+use crate::spool::{
+    PAGE_RECIPIENTS_MAX, PageRequest, QueueState, ROWS_EXAMINED_MAX, ROWS_MAX, Record, Row,
+    Selection, Spool, SpoolError,
+};
+
+/// Who waits for the driver at once: more would only wait behind those.
+pub(super) const ASKING_MAX: usize = 4;
+
+/// Who looks at the queue at once. Each occupies a thread.
+const LOOKING_MAX: usize = 2;
+
+/// How long the driver may take to answer. It answers between two claims, and not while the relay stops.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
+/// Listings that are kept for their next page. Each holds what is known of the lines, and pages of the database.
+const KEPT_MAX: usize = 4;
+
+/// How long one is kept: as long as a program takes for a page, or a person to press a key.
+const KEPT_FOR: Duration = Duration::from_secs(30);
+
+/// Deliveries that are passed for one page without a look at them.
+const STEPS_MAX: usize = 10 * ROWS_EXAMINED_MAX;
+
+/// Whoever wants to know what the driver knows.
+pub(super) type Asking = oneshot::Sender<Situation>;
+
+/// Looks at the queue. Clones look at the same one.
+#[derive(Clone)]
+pub struct Outlook(Arc<Shared>);
+
+struct Shared {
+    spool: Arc<dyn Spool>,
+    deliver: Arc<dyn Deliver>,
+    clock: Clock,
+    driver: mpsc::Sender<Asking>,
+    looking: Semaphore,
+    kept: Mutex<Kept>,
+}
+
+/// Listings that may be gone on with, the one that was used last at the end.
+#[derive(Default)]
+struct Kept {
+    listings: VecDeque<KeptListing>,
+    /// Names the next one. Those of an earlier process have other names.
+    next_id: u64,
+}
+
+struct KeptListing {
+    mark: Mark,
+    selection: Selection,
+    listing: Listing,
+}
+
+/// Where a listing goes on: which one it was, and how many have come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Mark {
+    id: u64,
+    passed: u64,
+}
+
+/// A part of the queue in the order in which it leaves.
+#[derive(Clone, Debug)]
+pub struct OrderedPage {
+    /// The deliveries, and why each is where it is. There may be fewer than asked for, even none, before the end.
+    pub rows: Vec<(Row, Standing)>,
+    /// For the next page; none at the end.
+    pub cursor: Option<String>,
+}
+
+impl Outlook {
+    pub(super) fn new(
+        spool: Arc<dyn Spool>,
+        deliver: Arc<dyn Deliver>,
+        clock: Clock,
+        driver: mpsc::Sender<Asking>,
+    ) -> Self {
+        let kept = Kept {
+            next_id: clock.now().unix_milliseconds(),
+            ..Kept::default()
+        };
+        Self(Arc::new(Shared {
+            spool,
+            deliver,
+            clock,
+            driver,
+            looking: Semaphore::new(LOOKING_MAX),
+            kept: Mutex::new(kept),
+        }))
+    }
+
+    /// A page of the queue: what is under way, then what waits in the order in which it will start, then what is held.
+    ///
+    /// # Errors
+    /// [`SpoolError::Unknown`] for a cursor that no page had, and whatever keeps the spool from being read.
+    pub async fn page(
+        &self,
+        selection: Selection,
+        request: PageRequest,
+    ) -> Result<OrderedPage, SpoolError> {
+        let mark = match &request.cursor {
+            Some(cursor) => Some(Mark::parse(cursor).ok_or(SpoolError::Unknown)?),
+            None => None,
+        };
+        let _turn = self.turn().await?;
+        let kept = mark.and_then(|mark| self.kept().take(mark, &selection));
+        let (mut listing, mut mark, skipped) = match (kept, mark) {
+            (Some(listing), Some(mark)) => (listing, mark, 0),
+            (_, mark) => {
+                let listing = self.listing(selection.state).await?;
+                let passed = mark.map_or(0, |mark| mark.passed);
+                let id = self.kept().name();
+                (listing, Mark { id, passed }, passed)
+            }
+        };
+        let sends = self.sends();
+        let (listing, selection, part) = off_runtime(move || {
+            for _ in 0..skipped {
+                if listing.next()?.is_none() {
+                    break;
+                }
+            }
+            let part = Part::of(&mut listing, &selection, request.rows_max, &sends)?;
+            Ok((listing, selection, part))
+        })
+        .await?;
+        mark.passed += part.passed;
+        if !part.is_last {
+            self.keep(mark, selection, listing);
+        }
+        Ok(OrderedPage {
+            rows: part.rows,
+            cursor: (!part.is_last).then(|| mark.to_string()),
+        })
+    }
+
+    /// Why each of a message's deliveries is where it is. One that waits for its turn far behind in the queue is not
+    /// told its place.
+    ///
+    /// # Errors
+    /// Whatever keeps the spool from being read.
+    pub async fn standings(&self, record: &Record) -> Result<Vec<Standing>, SpoolError> {
+        let sends = self.sends();
+        let mut found: Vec<Option<Standing>> = record
+            .deliveries
+            .iter()
+            .map(|(delivery, state)| {
+                let is_waiting = matches!(state, QueueState::Waiting | QueueState::Deferred);
+                let stops = self.0.spool.stops();
+                let stop = stops.on(&delivery.next_hop, record.message.origin.user());
+                match stop.filter(|_| is_waiting) {
+                    Some(stop) => Some(Standing {
+                        place: None,
+                        reason: Reason::Stopped(stop.to_string()),
+                        estimate: None,
+                    }),
+                    None => at_once(delivery, *state, &sends),
+                }
+            })
+            .collect();
+        if found.iter().any(Option::is_none) {
+            let _turn = self.turn().await?;
+            let mut listing = self.listing(Some(QueueState::Waiting)).await?;
+            let deliveries: Vec<Delivery> =
+                record.deliveries.iter().map(|(of, _)| of.clone()).collect();
+            found = off_runtime(move || {
+                for _ in 0..ROWS_EXAMINED_MAX {
+                    let Some(entry) = listing.next()? else {
+                        break;
+                    };
+                    for (delivery, found) in deliveries.iter().zip(&mut found) {
+                        if delivery.id == entry.id && found.is_none() {
+                            *found = Some(listing.standing(&entry, delivery, &sends));
+                        }
+                    }
+                    if found.iter().all(Option::is_some) {
+                        break;
+                    }
+                }
+                Ok(found)
+            })
+            .await?;
+        }
+        let behind = || Standing {
+            place: None,
+            reason: Reason::InLine,
+            estimate: None,
+        };
+        Ok(found
+            .into_iter()
+            .map(|found| found.unwrap_or_else(behind))
+            .collect())
+    }
+
+    async fn turn(&self) -> Result<tokio::sync::SemaphorePermit<'_>, SpoolError> {
+        let turn = self.0.looking.acquire().await;
+        turn.map_err(SpoolError::unavailable)
+    }
+
+    fn sends(&self) -> Sends {
+        let sends = self.0.deliver.under_way().into_iter();
+        sends.map(|send| (send.delivery, send)).collect()
+    }
+
+    /// A listing from its beginning.
+    async fn listing(&self, state: Option<QueueState>) -> Result<Listing, SpoolError> {
+        let situation = self.situation().await?;
+        let survey = self.0.spool.survey().await?;
+        let now = self.0.clock.now();
+        let stops = self.0.spool.stops().clone();
+        off_runtime(move || {
+            let stop_of = |line: &Line| {
+                let stop = stops.on(&line.next_hop, &line.user)?;
+                Some(stop.to_string())
+            };
+            Listing::new(survey, situation, state, &stop_of, now)
+        })
+        .await
+    }
+
+    async fn situation(&self) -> Result<Situation, SpoolError> {
+        let busy = || SpoolError::unavailable("the queue does not say what it is about to do");
+        let (asking, answer) = oneshot::channel();
+        let asked = async {
+            self.0.driver.send(asking).await.ok()?;
+            answer.await.ok()
+        };
+        match timeout(ANSWER_WITHIN, asked).await {
+            Ok(Some(situation)) => Ok(situation),
+            Ok(None) | Err(_) => Err(busy()),
+        }
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.0.kept()
+    }
+
+    /// Keeps a listing for a moment.
+    fn keep(&self, mark: Mark, selection: Selection, listing: Listing) {
+        self.kept().put(KeptListing {
+            mark,
+            selection,
+            listing,
+        });
+        let shared: Weak<Shared> = Arc::downgrade(&self.0);
+        let until = Instant::now() + KEPT_FOR;
+        drop(tokio::spawn(async move {
+            sleep_until(until).await;
+            if let Some(shared) = shared.upgrade() {
+                shared.kept().forget(mark);
+            }
+        }));
+    }
+}
+
+impl Shared {
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Kept {
+    fn name(&mut self) -> u64 {
+        self.next_id += 1;
+        self.next_id
+    }
+
+    fn put(&mut self, listing: KeptListing) {
+        if self.listings.len() >= KEPT_MAX {
+            self.listings.pop_front();
+        }
+        self.listings.push_back(listing);
+    }
+
+    fn take(&mut self, mark: Mark, selection: &Selection) -> Option<Listing> {
+        let is_meant = |kept: &KeptListing| kept.mark == mark && kept.selection == *selection;
+        let place = self.listings.iter().position(is_meant)?;
+        self.listings.remove(place).map(|kept| kept.listing)
+    }
+
+    fn forget(&mut self, mark: Mark) {
+        self.listings.retain(|kept| kept.mark != mark);
+    }
+}
+
+impl std::fmt::Display for Mark {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:x}.{}", self.id, self.passed)
+    }
+}
+
+impl Mark {
+    /// Reads what [`Display`](std::fmt::Display) writes.
+    fn parse(text: &str) -> Option<Self> {
+        let (id, passed) = text.split_once('.')?;
+        let mark = Self {
+            id: u64::from_str_radix(id, 16).ok()?,
+            passed: passed.parse().ok()?,
+        };
+        (mark.to_string() == text).then_some(mark)
+    }
+}
+
+/// What of a listing belongs on a page.
+struct Part {
+    rows: Vec<(Row, Standing)>,
+    passed: u64,
+    is_last: bool,
+}
+
+impl Part {
+    fn of(
+        listing: &mut Listing,
+        selection: &Selection,
+        rows_max: usize,
+        sends: &Sends,
+    ) -> Result<Self, SpoolError> {
+        let rows_max = rows_max.clamp(1, ROWS_MAX);
+        let mut part = Part {
+            rows: Vec::new(),
+            passed: 0,
+            is_last: false,
+        };
+        let (mut examined, mut recipients) = (0, 0);
+        for _ in 0..STEPS_MAX {
+            let Some(entry) = listing.next()? else {
+                part.is_last = true;
+                break;
+            };
+            part.passed += 1;
+            if !may_be_meant(selection, &entry, listing) {
+                continue;
+            }
+            examined += 1;
+            if let Some((row, standing)) = listing.row(&entry, sends)?
+                && selection.matches(&row.delivery, &row.message, row.state)
+            {
+                recipients += row.delivery.recipients.len() + row.message.envelope.recipients.len();
+                part.rows.push((row, standing));
+            }
+            if part.rows.len() >= rows_max
+                || recipients >= PAGE_RECIPIENTS_MAX
+                || examined >= ROWS_EXAMINED_MAX
+            {
+                break;
+            }
+        }
+        Ok(part)
+    }
+}
+
+/// Whether a delivery can be meant: what can be said without a look at it.
+fn may_be_meant(selection: &Selection, entry: &Entry, listing: &Listing) -> bool {
+    let is_due = entry.is_due(listing.now());
+    let is_class = |wanted: Class| entry.class().is_none_or(|class| class == wanted);
+    let is_state = match selection.state {
+        Some(QueueState::Waiting) => is_due,
+        Some(QueueState::Deferred) => !is_due,
+        _ => true,
+    };
+    is_state && selection.class.is_none_or(is_class)
+}
+
+/// Why a delivery is where it is, where that takes no look at others.
+fn at_once(delivery: &Delivery, state: QueueState, sends: &Sends) -> Option<Standing> {
+    let waits = |reason| Standing {
+        place: None,
+        reason,
+        estimate: None,
+    };
+    match state {
+        QueueState::Active => Some(under_way(sends.get(&delivery.id))),
+        // What was cancelled says so itself.
+        QueueState::Held | QueueState::Cancelled => Some(waits(Reason::Held)),
+        QueueState::Deferred if delivery.attempts > 0 => Some(waits(Reason::Deferred)),
+        QueueState::Deferred => Some(waits(Reason::Scheduled)),
+        QueueState::Waiting => None,
+    }
+}
+
+async fn off_runtime<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, SpoolError> + Send + 'static,
+) -> Result<T, SpoolError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| Err(SpoolError::unavailable(error)))
+}
+
+#[cfg(test)]
+mod tests;
