@@ -27,6 +27,7 @@ pub mod selection;
 pub mod standing;
 pub mod stops;
 pub mod tokens;
+pub mod trail;
 pub mod users;
 
 mod access;

@@ -511,7 +511,8 @@ mod tests {
         let deliverer = sink.deliverer();
         let attempt = sink.deliver(&deliverer, &["a@b.example"], content).await;
         assert_eq!(codes(&attempt), [250]);
-        assert!(begun.elapsed() >= Duration::from_millis(300));
+        // Nobody waits behind the last piece, a tenth of a second at most.
+        assert!(begun.elapsed() >= Duration::from_millis(250));
         deliverer.close().await;
         sink.stop().await;
 
