@@ -51,7 +51,7 @@ struct Shared {
     /// Whether anybody has to ask at all.
     is_busy: AtomicBool,
     traffic: Mutex<Traffic<Arc<Live>>>,
-    /// Told when nothing very high is being sent any more.
+    /// Told when nothing very high moves any more.
     eased: Arc<Notify>,
     metrics: Metrics,
     begun: Instant,
@@ -140,7 +140,7 @@ impl Gate {
         held.map(|(until, _)| until)
     }
 
-    /// Notified when nothing very high is being sent any more.
+    /// Notified when the last very-high send that moved is done.
     pub fn eased(&self) -> Arc<Notify> {
         Arc::clone(&self.0.eased)
     }
@@ -168,10 +168,11 @@ impl Gate {
         change: impl FnOnce(&mut Traffic<Arc<Live>>, Instant) -> (T, Vec<Arc<Live>>),
     ) -> T {
         let mut traffic = self.0.traffic();
-        let was_held = traffic.has_urgent();
-        let (result, wake) = change(&mut traffic, Instant::now());
+        let now = Instant::now();
+        let was_held = traffic.held(now).is_some();
+        let (result, wake) = change(&mut traffic, now);
         self.0.is_busy.store(traffic.is_busy(), Ordering::Release);
-        let is_eased = was_held && !traffic.has_urgent();
+        let is_eased = was_held && traffic.held(now).is_none();
         let notes = traffic.take_notes();
         drop(traffic);
         self.0.metrics.note(&notes);
@@ -214,7 +215,7 @@ impl Drop for Transacting<'_> {
     fn drop(&mut self) {
         let Passage { gate, id, .. } = self.0;
         if self.0.is_very_high {
-            gate.change(|traffic, _| ((), traffic.end(*id)));
+            gate.change(|traffic, now| ((), traffic.end(*id, now)));
         }
     }
 }

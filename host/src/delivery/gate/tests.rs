@@ -74,6 +74,24 @@ async fn a_paused_send_goes_on_in_the_moment_in_which_the_very_high_one_is_done(
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_queue_is_told_though_another_very_high_send_is_in_a_transaction_and_does_not_move() {
+    let gate = gate(Rules::default());
+    let (silent, urgent) = (
+        enter(&gate, 1, Class::VeryHigh),
+        enter(&gate, 2, Class::VeryHigh),
+    );
+    let _silent = silent.begin();
+    tokio::time::advance(Duration::from_secs(2)).await;
+    let transacting = urgent.begin();
+    assert!(gate.held_until().is_some());
+    drop(transacting);
+    assert_eq!(gate.held_until(), None);
+    let until = Instant::now() + Duration::from_millis(1);
+    let told = timeout_at(until, gate.eased().notified_owned()).await;
+    assert!(told.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_very_high_send_that_ends_abruptly_holds_nobody() {
     let gate = gate(Rules::default());
     let bulk = enter(&gate, 1, Class::Normal);

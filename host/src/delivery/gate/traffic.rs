@@ -97,14 +97,10 @@ struct Under<W> {
     pauses: Vec<(Pause, Instant)>,
     /// When it sent last.
     sent_at: Instant,
-    /// Of a very-high one: since when it has held others, and when it moved last; while it is in a transaction.
-    hold: Option<Hold>,
+    /// Of a very-high one, while it is in a transaction: when it moved last.
+    moved: Option<Instant>,
+    /// Since when it has held others, in whatever transaction.
     held_since: Option<Instant>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Hold {
-    moved: Instant,
 }
 
 /// All sends that are under way.
@@ -169,7 +165,7 @@ impl<W: Clone> Traffic<W> {
             is_exempt: false,
             pauses: Vec::new(),
             sent_at: now,
-            hold: None,
+            moved: None,
             held_since: None,
         };
         self.sends.insert(id, under);
@@ -178,7 +174,7 @@ impl<W: Clone> Traffic<W> {
 
     /// A send is over: its pauses, and who is to ask again.
     pub(super) fn leave(&mut self, id: SendId, now: Instant) -> (Vec<Pause>, Vec<W>) {
-        let mut wake = self.end(id);
+        let mut wake = self.end(id, now);
         let was_first = self.queue.first() == Some(id);
         self.queue.leave(id);
         if was_first {
@@ -199,12 +195,7 @@ impl<W: Clone> Traffic<W> {
         let Some(under) = self.sends.get_mut(&id) else {
             return Vec::new();
         };
-        // A send that went unpaused over a connection before is paused anew at another host.
-        under.sent_at = now;
-        if under.what.class != Class::VeryHigh {
-            return Vec::new();
-        }
-        under.hold = Some(Hold { moved: now });
+        under.moved = Some(now);
         under.held_since.get_or_insert(now);
         if !self.urgent.contains(&id) {
             self.urgent.push(id);
@@ -219,27 +210,25 @@ impl<W: Clone> Traffic<W> {
 
     /// A very-high send moves.
     pub(super) fn moved(&mut self, id: SendId, now: Instant) {
-        if let Some(hold) = self
-            .sends
-            .get_mut(&id)
-            .and_then(|under| under.hold.as_mut())
-        {
-            hold.moved = now;
+        let under = self.sends.get_mut(&id);
+        if let Some(moved) = under.and_then(|under| under.moved.as_mut()) {
+            *moved = now;
         }
     }
 
-    /// Its transaction is over: who is to ask again, since nothing is more urgent.
-    pub(super) fn end(&mut self, id: SendId) -> Vec<W> {
+    /// Its transaction is over: who is to ask again, since nothing very high moves any more. Others may be in a
+    /// transaction that do not.
+    pub(super) fn end(&mut self, id: SendId, now: Instant) -> Vec<W> {
         let Some(place) = self.urgent.iter().position(|urgent| *urgent == id) else {
             return Vec::new();
         };
         self.urgent.swap_remove(place);
         if let Some(under) = self.sends.get_mut(&id) {
-            under.hold = None;
+            under.moved = None;
         }
-        match self.urgent.is_empty() {
-            true => self.all_paused(),
-            false => Vec::new(),
+        match self.held(now) {
+            None => self.all_paused(),
+            Some(_) => Vec::new(),
         }
     }
 
@@ -248,7 +237,7 @@ impl<W: Clone> Traffic<W> {
     pub(super) fn held(&self, now: Instant) -> Option<(Instant, MessageId)> {
         let holds = self.urgent.iter().filter_map(|id| {
             let under = self.sends.get(id)?;
-            let until = under.hold?.moved + PATIENCE;
+            let until = under.moved? + PATIENCE;
             let until = until.min(under.held_since? + self.rules.pause_ceiling);
             (until > now).then_some((until, under))
         });

@@ -43,7 +43,9 @@ impl Stage {
     fn enter(&mut self, number: u64, class: Class) -> SendId {
         let what = sending(number, class, "user");
         let id = self.traffic.enter(what, number, self.now);
-        self.traffic.begin(id, self.now);
+        if class == Class::VeryHigh {
+            self.traffic.begin(id, self.now);
+        }
         id
     }
 
@@ -75,7 +77,11 @@ fn a_lower_send_is_paused_while_a_very_high_one_moves_and_trickles() {
         stage.traffic.moved(urgent, stage.now);
         assert_eq!(stage.wait(bulk, 16_384), (SECOND, 600));
     }
-    assert_eq!(stage.traffic.end(urgent), [1], "who is paused is woken");
+    assert_eq!(
+        stage.traffic.end(urgent, stage.now),
+        [1],
+        "who is paused is woken"
+    );
     assert_eq!(stage.ask(bulk, 16_384), Turn::Go(16_384));
     assert_eq!(
         stage.traffic.take_notes(),
@@ -115,6 +121,20 @@ fn one_that_does_not_move_holds_others_for_less_than_two_seconds_until_it_moves(
     stage.traffic.moved(urgent, stage.now);
     assert!(stage.traffic.held(stage.now).is_some());
     assert!(matches!(stage.ask(bulk, 16_384), Turn::Wait(Some(_))));
+}
+
+#[test]
+fn beside_one_that_does_not_move_others_go_on_when_the_last_that_did_is_done() {
+    let mut stage = Stage::new(Rules::default());
+    let bulk = stage.enter(1, Class::Normal);
+    stage.enter(2, Class::VeryHigh);
+    stage.now += 2 * SECOND;
+    let urgent = stage.enter(3, Class::VeryHigh);
+    assert!(matches!(stage.ask(bulk, 100), Turn::Go(100)), "its trickle");
+    assert!(matches!(stage.ask(bulk, 16_384), Turn::Wait(_)));
+    stage.now += Duration::from_millis(10);
+    assert_eq!(stage.traffic.end(urgent, stage.now), [1], "it is woken");
+    assert_eq!(stage.ask(bulk, 16_384), Turn::Go(16_384));
 }
 
 #[test]
@@ -160,7 +180,7 @@ fn a_very_high_send_that_creeps_holds_others_for_no_longer_than_the_ceiling() {
     }
     assert_eq!(stage.traffic.held(stage.now), None);
     // Nor in another transaction of the same attempt.
-    stage.traffic.end(urgent);
+    stage.traffic.end(urgent, stage.now);
     stage.traffic.begin(urgent, stage.now);
     assert_eq!(stage.traffic.held(stage.now), None);
 }
@@ -286,7 +306,8 @@ proptest! {
                 let number = models.len();
                 let user_name = user.to_string();
                 let id = traffic.enter(sending(number as u64, class, &user_name), number, now);
-                for woken in traffic.begin(id, now) {
+                let begun = if class == Class::VeryHigh { traffic.begin(id, now) } else { Vec::new() };
+                for woken in begun {
                     models[woken].asks_at = Some(now);
                 }
                 models.push(Model { id, class, user, left: octets, begun: now, asks_at: Some(now), is_in_transaction: true });
