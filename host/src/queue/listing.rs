@@ -8,12 +8,15 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+mod rotation;
+
 use super::forecast::Forecast;
 use super::scheduler::{Closed, Situation};
 use crate::message::{
     Class, Delivery, DeliveryId, Line, NextHop, PlaceInLine, Progress, Reason, Standing, Timestamp,
 };
-use crate::spool::{QueueState, Row, SpoolError, Survey, Waiting};
+use crate::spool::{Head, LinesFrom, QueueState, Row, SpoolError, Survey, Waiting};
+use rotation::{Next, Rotation};
 
 /// Deliveries of a line that are read at once: few, since a page shows few of each line where there are many lines.
 const READ_AHEAD: usize = 16;
@@ -23,6 +26,9 @@ const HELD_READ_AHEAD: usize = 256;
 
 /// Steps that are looked for in vain: lines of which the survey knows nothing end, so this is never reached.
 const EMPTY_STEPS_MAX: usize = 1_000_000;
+
+/// What a line is stopped by; none when it is not.
+pub(super) type StopOf = dyn Fn(&Line) -> Option<String> + Send;
 
 /// What is under way, by delivery.
 pub(super) type Sends = HashMap<DeliveryId, Progress>;
@@ -36,9 +42,11 @@ pub(super) struct Listing {
     forecast: Forecast,
     /// Of lines that were looked into: what was read of them and has not come yet, from the head on.
     read: HashMap<Arc<Line>, Vec<Waiting>>,
-    /// Lines that are stopped, and by what, with the last one that was read of the first of them.
-    stopped: VecDeque<(Arc<Line>, String)>,
-    stopped_after: Option<Waiting>,
+    /// Lanes and classes in which lines are hidden.
+    rotations: HashMap<(NextHop, Class), Rotation>,
+    /// None where nothing is stopped.
+    stop_of: Option<Box<StopOf>>,
+    stopped: Stopped,
     held: VecDeque<(Line, Waiting)>,
     /// The last held one that was read; none before the first.
     held_after: Option<(Line, Waiting)>,
@@ -50,11 +58,21 @@ pub(super) struct Listing {
     ahead_in_lanes: HashMap<NextHop, u64>,
 }
 
+/// What is stopped, from line to line.
+#[derive(Debug, Default)]
+struct Stopped {
+    /// The line that was looked at last.
+    line: Option<Line>,
+    /// What it is stopped by, and the last one of it that came; none when it is not stopped or has ended.
+    at: Option<(String, Option<Waiting>)>,
+}
+
 /// Which parts are still to come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Parts {
     active: bool,
     waiting: bool,
+    stopped: bool,
     held: bool,
 }
 
@@ -112,39 +130,62 @@ impl Listing {
         mut survey: Box<dyn Survey>,
         situation: Situation,
         state: Option<QueueState>,
-        stop_of: &dyn Fn(&Line) -> Option<String>,
+        stop_of: Option<Box<StopOf>>,
         now: Timestamp,
     ) -> Result<Self, SpoolError> {
         let is_any = |of: &[QueueState]| state.is_none_or(|state| of.contains(&state));
         let parts = Parts {
             active: is_any(&[QueueState::Active]),
             waiting: is_any(&[QueueState::Waiting, QueueState::Deferred]),
+            stopped: stop_of.is_some() && is_any(&[QueueState::Waiting, QueueState::Deferred]),
             held: is_any(&[QueueState::Held]),
         };
         let leased = survey.leased().into();
-        let (mut heads, mut stopped) = (Vec::new(), VecDeque::new());
+        let (mut heads, mut rotations) = (Vec::new(), HashMap::new());
         if parts.waiting {
+            let mut known: HashMap<(NextHop, Class), Vec<String>> = HashMap::new();
+            known.extend(survey.hiding().into_iter().map(|lane| (lane, Vec::new())));
             for (line, first) in survey.lines() {
-                if let Some(stop) = stop_of(&line) {
-                    stopped.push_back((line, stop));
+                if stop_of.as_ref().is_some_and(|of| of(&line).is_some()) {
                     continue;
                 }
                 let first = match first {
                     Some(first) => Some(first),
                     None => survey.waiting(&line, None, 1)?.first().copied(),
                 };
+                if !known.is_empty()
+                    && first.is_some()
+                    && let Some(known) = known.get_mut(&lane_of(&line))
+                {
+                    known.push(line.user.clone());
+                }
                 heads.extend(first.map(|first| (line, first.head)));
+            }
+            for (lane, known) in known {
+                let is_shown = !known.is_empty();
+                let mut rotation = Rotation::beside(lane.clone(), known);
+                if rotation.is_stopped(stop_of.as_deref()) {
+                    continue;
+                }
+                if !is_shown {
+                    match rotation.bring(&*survey, stop_of.as_deref(), now)? {
+                        Next::Line(line, first) => heads.push((line, first.head)),
+                        Next::End => continue,
+                    }
+                }
+                rotations.insert(lane, rotation);
             }
         }
         Ok(Self {
             forecast: Forecast::new(&situation, heads, now),
             survey,
+            rotations,
+            stop_of,
             situation,
             now,
             leased,
             read: HashMap::new(),
-            stopped,
-            stopped_after: None,
+            stopped: Stopped::default(),
             held: VecDeque::new(),
             held_after: None,
             parts,
@@ -174,8 +215,11 @@ impl Listing {
             }
             self.parts.waiting = false;
         }
-        if let Some(entry) = self.next_stopped()? {
-            return Ok(Some(entry));
+        if self.parts.stopped {
+            if let Some(entry) = self.next_stopped()? {
+                return Ok(Some(entry));
+            }
+            self.parts.stopped = false;
         }
         if self.parts.held {
             if let Some(id) = self.next_held()? {
@@ -271,9 +315,38 @@ impl Listing {
             }
             let next = self.head_of(&line, first)?;
             self.forecast.started(&line, first.head.due, next);
+            if !self.rotations.is_empty() {
+                self.rotate(&line, first, next.is_some(), soonest)?;
+            }
             return Ok(Some(self.placed(&line, first, soonest)));
         }
         Ok(None)
+    }
+
+    /// A line has had its turn: where others are hidden, one of them comes now, and it goes itself, if it can come back.
+    fn rotate(
+        &mut self,
+        line: &Arc<Line>,
+        taken: Waiting,
+        has_more: bool,
+        now: Timestamp,
+    ) -> Result<(), SpoolError> {
+        let lane = lane_of(line);
+        let Some(rotation) = self.rotations.get_mut(&lane) else {
+            return Ok(());
+        };
+        match rotation.bring(&*self.survey, self.stop_of.as_deref(), now)? {
+            Next::Line(next, first) => {
+                if has_more && first.head.due <= now {
+                    rotation.goes(line, taken);
+                    self.read.remove(line);
+                    self.forecast.correct(line, None);
+                }
+                self.forecast.correct(&next, Some(first.head));
+            }
+            Next::End => {}
+        }
+        Ok(())
     }
 
     /// Its place, behind all that have come.
@@ -330,16 +403,19 @@ impl Listing {
         {
             return Ok(Some(first));
         }
-        self.read_on(line, None)?;
+        let after = match self.rotations.is_empty() {
+            true => None,
+            false => {
+                let rotation = self.rotations.get(&lane_of(line));
+                rotation.and_then(|rotation| rotation.come_to(line))
+            }
+        };
+        self.read_on(line, after)?;
         Ok(self.read.get_mut(line).and_then(Vec::pop))
     }
 
     /// What stands behind the one that has just been taken.
-    fn head_of(
-        &mut self,
-        line: &Arc<Line>,
-        taken: Waiting,
-    ) -> Result<Option<crate::spool::Head>, SpoolError> {
+    fn head_of(&mut self, line: &Arc<Line>, taken: Waiting) -> Result<Option<Head>, SpoolError> {
         if self.read.get(line).is_none_or(Vec::is_empty) {
             self.read_on(line, Some(taken))?;
         }
@@ -361,17 +437,31 @@ impl Listing {
 
     /// The next one of a line that is stopped.
     fn next_stopped(&mut self) -> Result<Option<Entry>, SpoolError> {
-        while let Some((line, stop)) = self.stopped.front() {
-            let next = self.survey.waiting(line, self.stopped_after, 1)?;
-            if let Some(next) = next.first() {
-                self.stopped_after = Some(*next);
-                let at = Stand::Stopped(stop.clone(), next.head.due);
-                return Ok(Some(Entry { id: next.id, at }));
+        loop {
+            if let (Some(line), Some((stop, after))) = (&self.stopped.line, &mut self.stopped.at) {
+                let next = self.survey.waiting(line, *after, 1)?;
+                if let Some(next) = next.first() {
+                    *after = Some(*next);
+                    let at = Stand::Stopped(stop.clone(), next.head.due);
+                    return Ok(Some(Entry { id: next.id, at }));
+                }
             }
-            self.stopped_after = None;
-            self.stopped.pop_front();
+            let from = match &self.stopped.line {
+                Some(line) => LinesFrom::Behind(line),
+                None => LinesFrom::Start,
+            };
+            let Some(line) = self.survey.next_line(from)? else {
+                return Ok(None);
+            };
+            self.stopped = Stopped {
+                at: self
+                    .stop_of
+                    .as_ref()
+                    .and_then(|of| of(&line))
+                    .map(|stop| (stop, None)),
+                line: Some(line),
+            };
         }
-        Ok(None)
     }
 
     fn next_held(&mut self) -> Result<Option<DeliveryId>, SpoolError> {
@@ -386,6 +476,10 @@ impl Listing {
         self.held_after = Some(first);
         Ok(Some(id))
     }
+}
+
+fn lane_of(line: &Line) -> (NextHop, Class) {
+    (line.next_hop.clone(), line.class)
 }
 
 /// Why one that is leased is where it is.

@@ -13,7 +13,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::deliver::Deliver;
-use super::listing::{Entry, Listing, Sends, under_way};
+use super::listing::{Entry, Listing, Sends, StopOf, under_way};
 use super::scheduler::Situation;
 use crate::clock::Clock;
 use crate::message::{Class, Delivery, Line, Reason, Standing};
@@ -226,12 +226,14 @@ impl Outlook {
         let survey = self.0.spool.survey().await?;
         let now = self.0.clock.now();
         let stops = self.0.spool.stops().clone();
+        let are_stops = stops.count() > 0;
         off_runtime(move || {
-            let stop_of = |line: &Line| {
+            let stop_of = move |line: &Line| {
                 let stop = stops.on(&line.next_hop, &line.user)?;
                 Some(stop.to_string())
             };
-            Listing::new(survey, situation, state, &stop_of, now)
+            let stop_of = are_stops.then(|| Box::new(stop_of) as Box<StopOf>);
+            Listing::new(survey, situation, state, stop_of, now)
         })
         .await
     }

@@ -4,6 +4,7 @@
 //! with the head that it has then. They are told in their own order, so that the same mail takes the same course.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -14,6 +15,8 @@ use crate::message::Line;
 #[derive(Debug, Default)]
 pub(super) struct Announcements {
     changed: Mutex<BTreeSet<Line>>,
+    /// Whether there may be lanes in which hidden lines have to be shown.
+    are_lanes_wanting: AtomicBool,
     arrived: Notify,
 }
 
@@ -30,9 +33,26 @@ impl Announcements {
         self.changed().remove(line);
     }
 
-    /// Waits until a line is announced.
+    /// Announces that there are lanes in which hidden lines may have to be shown.
+    pub(super) fn announce_lanes(&self) {
+        if !self.are_lanes_wanting.swap(true, Ordering::AcqRel) {
+            self.arrived.notify_one();
+        }
+    }
+
+    /// Takes that announcement.
+    pub(super) fn take_lanes(&self) {
+        self.are_lanes_wanting.store(false, Ordering::Release);
+    }
+
+    /// Whether it has been made and not been taken yet.
+    pub(super) fn are_lanes_wanting(&self) -> bool {
+        self.are_lanes_wanting.load(Ordering::Acquire)
+    }
+
+    /// Waits until something is announced.
     pub(super) async fn wait(&self) {
-        while self.changed().is_empty() {
+        while self.changed().is_empty() && !self.are_lanes_wanting() {
             self.arrived.notified().await;
         }
     }

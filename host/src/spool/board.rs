@@ -8,14 +8,16 @@ use std::sync::Arc;
 use crate::message::{Delivery, DeliveryId, DeliveryState, Line, Message, MessageId, Timestamp};
 
 use super::ages::Ages;
+use super::heads::Heads;
 use super::leases::Leases;
 use super::ledger::{Effect, Stowed};
-use super::lines::{Behind, First, Horizon, Lines};
+use super::lines::{Changed, Found, Lines, Search};
 use super::place::Place;
 use super::recent::Recent;
 use super::stops::Stops;
 use super::stored::Counters;
-use super::{Head, Lease, Stop, StopOf};
+use super::window::{Behind, First, Horizon};
+use super::{Head, Lease, Stop};
 
 /// What is in memory.
 #[derive(Debug)]
@@ -69,15 +71,11 @@ impl Board {
     }
 
     /// Starts anew from what is on the disk. Who has a lease keeps it.
-    pub(super) fn rebuild(
-        &mut self,
-        counters: Counters,
-        heads: Vec<(Place, MessageId)>,
-        stops: Vec<Stop>,
-    ) {
+    pub(super) fn rebuild(&mut self, counters: Counters, heads: Heads, stops: Vec<Stop>) {
         self.stops.replace(stops);
-        let leases = &self.leases;
-        self.lines.rebuild(heads, |id| leases.is_leased(id));
+        let (leases, stops) = (&self.leases, &self.stops);
+        let is_leased = |id| leases.is_leased(id);
+        self.lines.rebuild(heads, is_leased, |line| stops.has(line));
         self.recent.forget_all();
         self.counters = counters;
         self.ages.forget();
@@ -121,12 +119,16 @@ impl Board {
                     }
                 }
                 Effect::Stopped(stop) => {
-                    aftermath.lines.extend(self.lines_of(&stop.of));
                     self.stops.add(stop);
+                    aftermath.lines.extend(self.look_at_stops());
                 }
                 Effect::Started(of) => {
-                    aftermath.lines.extend(self.lines_of(&of));
+                    // Those that it was not known to be about, as long as the lists were not.
+                    let shown = self.lines.iter();
+                    let about = shown.filter(|line| self.stops.is_about(&of, line));
+                    aftermath.lines.extend(about.cloned());
                     self.stops.remove(&of);
+                    aftermath.lines.extend(self.look_at_stops());
                 }
                 Effect::Changed(id) => self.recent.forget(id),
                 Effect::Finished { id, has_file } => {
@@ -140,10 +142,20 @@ impl Board {
         aftermath
     }
 
-    /// The lines that a stop is about.
-    fn lines_of(&self, of: &StopOf) -> impl Iterator<Item = Line> {
-        let lines = self.lines.iter();
-        lines.filter(|line| self.stops.is_about(of, line)).cloned()
+    /// What is stopped, or who is in a list, is another thing now; the lines that are shown no more.
+    pub(super) fn look_at_stops(&mut self) -> Vec<Line> {
+        let stops = &self.stops;
+        let stopped = self.lines.stop(|line| stops.has(line));
+        self.lines.reconsider();
+        stopped.lines().collect()
+    }
+
+    /// Takes in what was read of hidden lines; the lines that are shown now and were not, or the other way round.
+    pub(super) fn show(&mut self, search: &Search, found: Found) -> Changed {
+        let (leases, stops) = (&self.leases, &self.stops);
+        let is_leased = |id| leases.is_leased(id);
+        self.lines
+            .show(search, found, is_leased, |line| stops.has(line))
     }
 
     fn placed(&mut self, place: &Place, delivery: &Delivery, aftermath: &mut Aftermath) {
@@ -151,9 +163,18 @@ impl Board {
             leased.kept = place.clone();
             leased.held = delivery.state == DeliveryState::Held;
         } else if delivery.state == DeliveryState::Waiting
-            && self.lines.insert(place, delivery.id.message)
+            && self
+                .lines
+                .insert(place, delivery.id.message, self.stops.has(&place.line))
         {
             aftermath.lines.push(place.line.clone());
+        }
+    }
+
+    /// Shows a line that may be hidden, for whoever knows of it. What is stopped is not shown.
+    pub(super) fn look_for(&mut self, line: &Line) {
+        if !self.stops.has(line) {
+            self.lines.look_for(line);
         }
     }
 
@@ -184,8 +205,9 @@ impl Board {
         if leased.held {
             return None;
         }
+        let is_stopped = self.stops.has(&leased.kept.line);
         self.lines
-            .insert(&leased.kept, lease.delivery.message)
+            .insert(&leased.kept, lease.delivery.message, is_stopped)
             .then_some(leased.kept.line)
     }
 

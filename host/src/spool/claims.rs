@@ -8,11 +8,12 @@ use crate::message::{Delivery, DeliveryId, Line, Message, Timestamp};
 
 use super::board::Taken;
 use super::common::Common;
-use super::heads::behind;
-use super::lines::{First, Horizon};
+use super::heads::{behind, hidden};
+use super::lines::Found;
 use super::rows::{self, Fault};
 use super::stored::Damage;
 use super::view::View;
+use super::window::{First, Horizon};
 use super::{Claim, Claimed, Lease, LineChange, SpoolError};
 
 /// Leases the first delivery of a line that is due.
@@ -21,8 +22,10 @@ pub(super) async fn claim(
     line: &Line,
     now: Timestamp,
 ) -> Result<Claimed, SpoolError> {
+    common.board().look_for(line);
     loop {
         let taken = common.board().take_due(line, now);
+        common.announce_lanes();
         match taken {
             Taken::Nothing(head) => return Ok(Claimed { claim: None, head }),
             Taken::Behind(horizon) => read_on(common, line, horizon).await?,
@@ -56,10 +59,14 @@ pub(super) async fn claim(
 /// Gives a delivery back as if it had never been claimed.
 pub(super) fn give_back(common: &Common, lease: Lease) {
     let line = common.board().give_back(lease);
+    common.announce_lanes();
     if let Some(line) = line {
         common.announcements.announce(line);
     }
 }
+
+/// Lanes whose hidden lines are read at once: what is shown of them is told before the next ones are read.
+const LANES_READ_MAX: usize = 64;
 
 /// The lines that have another head than their reader knows.
 pub(super) async fn changes(common: &Arc<Common>) -> Vec<LineChange> {
@@ -81,7 +88,53 @@ pub(super) async fn changes(common: &Arc<Common>) -> Vec<LineChange> {
         if !changes.is_empty() {
             return changes;
         }
+        if common.announcements.are_lanes_wanting()
+            && let Err(error) = show_hidden(common).await
+        {
+            // Every lane is announced anew when the database has been opened again.
+            tracing::error!(%error, "the lines of a lane cannot be read");
+        }
     }
+}
+
+/// Reads hidden lines where they may have to be shown, and announces those that are.
+async fn show_hidden(common: &Arc<Common>) -> Result<(), SpoolError> {
+    let reader = Arc::clone(common);
+    common
+        .contents
+        .off_runtime(move || {
+            reader.announcements.take_lanes();
+            let now = reader.clock.now();
+            let searches = reader.board().lines.searches(now, LANES_READ_MAX);
+            let mut searches = searches.into_iter();
+            while let Some(search) = searches.next() {
+                let stops = &reader.stops;
+                let found = match stops.has_lane(&search.lane.next_hop) {
+                    true => Ok(Found::stopped()),
+                    false => reader.read(|rows| {
+                        let is_leased = |id| reader.is_leased(id);
+                        hidden(rows, &search, is_leased, |line| stops.has(line))
+                    }),
+                };
+                match found {
+                    Ok(found) => {
+                        let changed = reader.board().show(&search, found);
+                        for line in changed.lines() {
+                            reader.announcements.announce(line);
+                        }
+                    }
+                    Err(error) => {
+                        let mut board = reader.board();
+                        board.lines.want(search);
+                        searches.for_each(|search| board.lines.want(search));
+                        return Err(error.into());
+                    }
+                }
+            }
+            reader.announce_lanes();
+            Ok(())
+        })
+        .await
 }
 
 /// Takes the announced lines whose heads are known; the others stay announced.

@@ -15,6 +15,7 @@ use super::contents::Contents;
 use super::disk::Disk;
 use super::heads::heads;
 use super::inbox::Inbox;
+use super::lines::LINES_MAX;
 use super::metrics::Metrics;
 use super::redb::StoreError;
 use super::rows::{self, Fault};
@@ -124,6 +125,13 @@ impl Common {
         self.step.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Tells whoever reads them of lanes in which hidden lines may have to be shown.
+    pub(super) fn announce_lanes(&self) {
+        if self.board().lines.is_wanting() {
+            self.announcements.announce_lanes();
+        }
+    }
+
     pub(super) fn is_leased(&self, id: DeliveryId) -> bool {
         self.board().is_leased(id)
     }
@@ -172,14 +180,15 @@ impl Common {
     /// with those who have them, as far as their deliveries are still there. Claims go on all the time: which
     /// delivery is leased is asked when the lines are replaced, not when their heads are read.
     pub(super) fn rebuild(&self) -> Result<(), Fault> {
-        let (counters, heads, stops) = self
-            .store
-            .read(|rows| Ok((rows::counters(rows), heads(rows)?, rows::stops(rows)?)))?;
+        let (counters, heads, stops) = self.store.read(|rows| {
+            let heads = heads(rows, LINES_MAX)?;
+            Ok((rows::counters(rows), heads, rows::stops(rows)?))
+        })?;
         let counters = counters?;
         self.metrics.show(&counters);
         let mut board = self.board();
         let mut changed: HashSet<_> = board.lines.iter().cloned().collect();
-        changed.extend(heads.iter().map(|(place, _)| place.line.clone()));
+        changed.extend(heads.heads.iter().map(|(place, _)| place.line.clone()));
         board.rebuild(counters, heads, stops);
         let mut leased: Vec<DeliveryId> = board.leases.deliveries().collect();
         leased.sort_unstable();
@@ -203,6 +212,7 @@ impl Common {
         for line in changed {
             self.announcements.announce(line);
         }
+        self.announce_lanes();
         Ok(())
     }
 }

@@ -393,10 +393,11 @@ impl Spool for Embedded {
 
     fn lists_changed(&self) {
         if self.common.stops.are_about_lists() {
-            let lines: Vec<Line> = self.common.board().lines.iter().cloned().collect();
-            for line in lines {
+            let stopped = self.common.board().look_at_stops();
+            for line in stopped {
                 self.common.announcements.announce(line);
             }
+            self.common.announce_lanes();
         }
     }
 

@@ -1,68 +1,84 @@
-//! The heads of all lines, in memory.
+//! The heads of lines, in memory.
 //!
-//! Each line keeps the first few of its waiting deliveries; the rest is on disk, behind its
-//! horizon, and is read when those are used up. So a claim takes from memory, and one read in
-//! many finds the next few with one seek, whatever the backlog. Memory grows with the number of
-//! lines that have mail, not with the mail in them.
+//! A line that is *shown* has its window here. Others are *hidden*: they are on disk only, and take the place of a line of
+//! their lane and class when that has had its turn. While there are few lines nobody is hidden. When there are many, of each
+//! lane and class at least one line is shown, and of each user and class one that has just come to have mail. So memory grows
+//! with lanes and users that have mail, neither with the mail nor with the number of lanes times that of users. Very-high
+//! mail is not hidden for what is less urgent: its lines are counted apart.
+//!
+//! Where lines are hidden, one that is shown and due is claimed from, hidden, and the next one is looked for on disk, from
+//! one user to the next, passing over those of whom nothing is due. Where none is due the line that falls due first is shown,
+//! so that whoever waits for its time looks again then.
 
-use std::collections::{BTreeMap, HashMap};
+mod lane;
+
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use crate::message::{DeliveryId, Line, MessageId, Timestamp};
+use crate::message::{Class, DeliveryId, Line, MessageId, Timestamp};
 
-use super::place::{Place, Spot};
+use super::heads::Heads;
+use super::place::Place;
+use super::window::{self, Behind, First, Horizon, WINDOW_MAX, WINDOW_MAX_OF_MANY, Window};
 
-/// So many deliveries of a line are read at once: enough that the read is a small part of what
-/// delivering them costs.
-pub(super) const WINDOW: usize = 64;
+pub(super) use lane::{Found, Lane, Search};
+use lane::{Hidden, Shown};
 
-/// A line that is fed faster than it is claimed from keeps at most twice as many.
-const WINDOW_MAX: usize = 2 * WINDOW;
+/// While there are fewer lines, nobody is hidden. Each takes about a kilobyte, here and with whoever chooses between them.
+pub(super) const LINES_MAX: usize = 20_000;
 
-/// All lines with waiting deliveries that are not leased.
+/// How many lines are shown.
+#[derive(Clone, Copy, Debug)]
+struct Bounds {
+    /// While there are fewer, nobody is hidden.
+    lines_max: usize,
+    /// While fewer of their deliveries are in memory, each line keeps as many as are worth a read.
+    spots_max: usize,
+    /// So many lines of a lane are looked for at once.
+    found_max: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            lines_max: LINES_MAX,
+            spots_max: 100_000,
+            found_max: 64,
+        }
+    }
+}
+
+/// So many are quickly looked at.
+const FEW: usize = 8;
+
+/// Lines with waiting deliveries that are not leased.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
+    bounds: Bounds,
+    /// Those that are shown.
     windows: HashMap<Arc<Line>, Window>,
-    /// Begins the counts of a rebuilt line where no earlier count has been.
-    rebuilt: u64,
+    lanes: HashMap<Lane, Shown>,
+    /// How many are shown of very high and of all others.
+    very_high: usize,
+    others: usize,
+    /// How many are shown of a user, by class. Nobody has an entry of whom none is.
+    of_users: HashMap<String, [u32; Class::ALL.len()]>,
+    /// Deliveries in all windows.
+    spots: usize,
+    /// Lanes in which hidden lines may have to be shown.
+    wanting: BTreeSet<Lane>,
+    /// How often anything was touched: no two states of a line or a lane have the same count.
+    touches: u64,
 }
 
+/// Lines that are shown where they were not, or the other way round.
 #[derive(Debug, Default)]
-struct Window {
-    /// The first waiting deliveries that are not leased: all up to the horizon.
-    spots: BTreeMap<Spot, MessageId>,
-    /// What stands behind this spot is on disk only; without one, nothing is.
-    horizon: Option<Spot>,
-    /// Counts what was done to the line, so that a read from disk can tell that it is stale.
-    touched: u64,
-}
+pub(super) struct Changed(Vec<Arc<Line>>);
 
-/// What is known of the first delivery of a line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum First {
-    /// Nothing waits.
-    Nothing,
-    /// It is to be read from disk.
-    Behind(Horizon),
-    /// It stands there.
-    At(Spot, DeliveryId),
-}
-
-/// From where a line is to be read on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Horizon {
-    /// Read what stands behind this spot.
-    pub(super) after: Spot,
-    touched: u64,
-}
-
-/// What was read of a line.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Behind {
-    /// At most [`WINDOW`] waiting deliveries, leased ones among them.
-    pub(super) spots: Vec<(Spot, MessageId)>,
-    /// Whether these were the last ones.
-    pub(super) is_all: bool,
+impl Changed {
+    pub(super) fn lines(self) -> impl Iterator<Item = Line> {
+        self.0.into_iter().map(Arc::unwrap_or_clone)
+    }
 }
 
 impl Lines {
@@ -71,8 +87,21 @@ impl Lines {
         self.windows.get(line).map_or(First::Nothing, Window::first)
     }
 
-    /// Takes the first delivery out when it is known and due; it is leased then.
-    pub(super) fn take_due(&mut self, line: &Line, now: Timestamp) -> Option<(Spot, DeliveryId)> {
+    /// Shows a line that may be hidden, for whoever knows of it.
+    pub(super) fn look_for(&mut self, line: &Line) {
+        if !self.windows.contains_key(line) && self.hidden_of(&Lane::of(line)).is_some() {
+            self.touches += 1;
+            self.add(Arc::new(line.clone()), Window::unread(self.touches));
+        }
+    }
+
+    /// Takes the first delivery out when it is known and due; it is leased then. Its line has had its turn: where others
+    /// that may be due are hidden, it is from now on.
+    pub(super) fn take_due(
+        &mut self,
+        line: &Line,
+        now: Timestamp,
+    ) -> Option<(super::place::Spot, DeliveryId)> {
         let window = self.windows.get_mut(line)?;
         let First::At(spot, id) = window.first() else {
             return None;
@@ -80,43 +109,112 @@ impl Lines {
         if spot.due > now {
             return None;
         }
-        window.spots.remove(&spot);
-        self.drop_if_empty(line);
+        window.take_first();
+        self.spots -= 1;
+        if window.first() == First::Nothing {
+            self.drop_line(line);
+        } else {
+            let hidden = self.hidden_of(&Lane::of(line));
+            if hidden.is_some_and(|hidden| hidden.not_before <= now) {
+                self.hide(line);
+            }
+        }
         Some((spot, id))
     }
 
-    /// A delivery waits there now; true when it is the first of its line.
-    pub(super) fn insert(&mut self, place: &Place, message: MessageId) -> bool {
-        let window = match self.windows.get_mut(&place.line) {
-            Some(window) => window,
-            None => {
-                let line = Arc::new(place.line.clone());
-                self.windows.entry(line).or_default()
-            }
-        };
-        window.touched += 1;
-        if window.horizon.is_some_and(|horizon| place.spot > horizon) {
+    /// A delivery waits there now; true when what is known of the first one of its line changed. What is stopped is not
+    /// shown.
+    pub(super) fn insert(&mut self, place: &Place, message: MessageId, is_stopped: bool) -> bool {
+        if !self.windows.contains_key(&place.line) && !self.show_new(place, is_stopped) {
             return false;
         }
-        window.spots.insert(place.spot, message);
-        if window.spots.len() > WINDOW_MAX
-            && let Some(first_beyond) = window.spots.keys().nth(WINDOW).copied()
-        {
-            window.spots.split_off(&first_beyond);
-            window.horizon = window.spots.last_key_value().map(|(spot, _)| *spot);
+        let most = self.window_max();
+        let Some(window) = self.windows.get_mut(&place.line) else {
+            return false;
+        };
+        self.touches += 1;
+        let before = window.len();
+        let is_unread = matches!(window.first(), First::Behind(_));
+        let is_first = window.insert(place.spot, message, most, self.touches);
+        self.spots = self.spots + window.len() - before;
+        is_first || is_unread
+    }
+
+    fn window_max(&self) -> usize {
+        match self.spots < self.bounds.spots_max {
+            true => WINDOW_MAX,
+            false => WINDOW_MAX_OF_MANY,
         }
-        window.spots.first_key_value().map(|(spot, _)| *spot) == Some(place.spot)
+    }
+
+    /// Shows a line that has come to have a delivery there, or hides it.
+    fn show_new(&mut self, place: &Place, is_stopped: bool) -> bool {
+        let line = &place.line;
+        let lane = Lane::of(line);
+        self.touches += 1;
+        let touched = self.touches;
+        let known = self.lanes.get(&lane);
+        let may_be_on_disk = known.is_some_and(|shown| shown.hidden.is_some());
+        let has_place =
+            known.is_none() || self.has_room(line.class, 1) || self.shown_of_user(line) == 0;
+        if has_place && !is_stopped {
+            let window = match may_be_on_disk {
+                true => Window::unread(touched),
+                false => Window::empty(touched),
+            };
+            self.add(Arc::new(line.clone()), window);
+            return true;
+        }
+        let due = match is_stopped {
+            true => Timestamp::NEVER,
+            false => place.spot.due,
+        };
+        self.comes_hidden(&lane, due);
+        false
+    }
+
+    /// Something that can be shown, and is due then, is hidden from now on.
+    fn comes_hidden(&mut self, lane: &Lane, due: Timestamp) {
+        let shown = self.lanes.entry(lane.clone()).or_default();
+        let hidden = shown.hidden.get_or_insert_with(Hidden::nobody);
+        hidden.comes(due, self.touches);
+        self.look(lane);
+    }
+
+    /// Whether so many more lines of a class can be shown, whoever's they are.
+    fn has_room(&self, class: Class, more: usize) -> bool {
+        let shown = match class {
+            Class::VeryHigh => self.very_high,
+            _ => self.others,
+        };
+        shown + more <= self.bounds.lines_max
+    }
+
+    fn shown_of_user(&self, line: &Line) -> u32 {
+        let shown = self.of_users.get(&line.user);
+        shown.map_or(0, |shown| shown[index(line.class)])
     }
 
     /// No delivery waits there any more; true when it was the first of its line.
     pub(super) fn remove(&mut self, place: &Place) -> bool {
+        self.touches += 1;
+        let lane = Lane::of(&place.line);
         let Some(window) = self.windows.get_mut(&place.line) else {
+            let touched = self.touches;
+            if let Some(hidden) = self.hidden_of(&lane) {
+                hidden.touched = touched;
+                // Perhaps nothing is left there.
+                self.wanting.insert(lane);
+            }
             return false;
         };
-        window.touched += 1;
-        let was_first = window.spots.first_key_value().map(|(spot, _)| *spot) == Some(place.spot);
-        window.spots.remove(&place.spot);
-        self.drop_if_empty(&place.line);
+        let before = window.len();
+        let was_first = window.remove(place.spot, self.touches);
+        self.spots = self.spots + window.len() - before;
+        match window.first() {
+            First::Nothing => self.drop_line(&place.line),
+            _ => self.look(&lane),
+        }
         was_first
     }
 
@@ -128,264 +226,318 @@ impl Lines {
         behind: &Behind,
         is_leased: impl Fn(DeliveryId) -> bool,
     ) -> bool {
+        let most = self.window_max();
         let Some(window) = self.windows.get_mut(line) else {
             return true;
         };
-        if window.touched != horizon.touched || window.horizon != Some(horizon.after) {
+        let before = window.len();
+        if !window.extend(horizon, behind, most, is_leased) {
             return false;
         }
-        window.spots.extend(
-            behind
-                .spots
-                .iter()
-                .filter(|(spot, message)| !is_leased(name(*message, *spot)))
-                .copied(),
-        );
-        window.horizon = match behind.spots.last() {
-            Some((spot, _)) if !behind.is_all => Some(*spot),
-            _ => None,
-        };
-        self.drop_if_empty(line);
+        self.spots = self.spots + window.len() - before;
+        match window.first() {
+            First::Nothing => self.drop_line(line),
+            _ => self.look(&Lane::of(line)),
+        }
         true
     }
 
-    /// Starts anew from the first delivery of each line, of which no more is known. Claims may have gone on
-    /// since it was read, so it counts whether it is leased now; what stands behind it is read later.
+    /// Starts anew from the first delivery of each line, or of one of each lane and class, of which no more is known. Claims
+    /// may have gone on since it was read, so it counts whether it is leased now; what stands behind it is read later, and so
+    /// are the other lines.
     pub(super) fn rebuild(
         &mut self,
-        heads: impl IntoIterator<Item = (Place, MessageId)>,
+        heads: Heads,
         is_leased: impl Fn(DeliveryId) -> bool,
+        is_stopped: impl Fn(&Line) -> bool,
     ) {
-        self.rebuilt += 1 << 32;
-        self.windows = heads
-            .into_iter()
-            .map(|(place, message)| {
-                let head = (place.spot, message);
-                let waits = !is_leased(name(message, place.spot));
-                let window = Window {
-                    spots: waits.then_some(head).into_iter().collect(),
-                    horizon: Some(place.spot),
-                    touched: self.rebuilt,
-                };
-                (Arc::new(place.line), window)
-            })
-            .collect();
+        *self = Self {
+            bounds: self.bounds,
+            touches: self.touches,
+            ..Self::default()
+        };
+        for (place, message) in heads.heads {
+            self.touches += 1;
+            let lane = Lane::of(&place.line);
+            let is_stopped = is_stopped(&place.line);
+            if !heads.are_all {
+                let hidden = Hidden::unknown(&place.line, self.touches);
+                self.lanes.insert(lane.clone(), Shown::beside(hidden));
+                self.wanting.insert(lane);
+            } else if is_stopped {
+                self.comes_hidden(&lane, Timestamp::NEVER);
+            }
+            if !is_stopped {
+                let waiting = !is_leased(window::name(message, place.spot));
+                let waiting = waiting.then_some(message);
+                let window = Window::up_to(place.spot, waiting, self.touches);
+                self.add(Arc::new(place.line), window);
+            }
+        }
     }
 
-    /// All lines.
+    /// All lines that are shown.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Line> {
         self.windows.keys().map(Arc::as_ref)
     }
 
-    /// All lines, with what is known of the first delivery of each.
+    /// All lines that are shown, with what is known of the first delivery of each.
     pub(super) fn firsts(&self) -> impl Iterator<Item = (&Arc<Line>, First)> {
         let windows = self.windows.iter();
         windows.map(|(line, window)| (line, window.first()))
     }
 
-    fn drop_if_empty(&mut self, line: &Line) {
-        if self
-            .windows
-            .get(line)
-            .is_some_and(|window| window.first() == First::Nothing)
+    /// Lanes of which lines may be hidden.
+    pub(super) fn hiding(&self) -> impl Iterator<Item = &Lane> {
+        let hiding = self.lanes.iter();
+        hiding.filter_map(|(lane, shown)| shown.hidden.is_some().then_some(lane))
+    }
+
+    /// Whether there are lanes in which hidden lines may have to be shown.
+    pub(super) fn is_wanting(&self) -> bool {
+        !self.wanting.is_empty()
+    }
+
+    /// What is to be read of such lanes, at most so many, the more urgent classes first.
+    pub(super) fn searches(&mut self, now: Timestamp, lanes_max: usize) -> Vec<Search> {
+        let mut searches = Vec::new();
+        while searches.len() < lanes_max
+            && let Some(lane) = self.wanting.pop_first()
         {
-            self.windows.remove(line);
+            let Some(shown) = self.lanes.get(&lane) else {
+                continue;
+            };
+            let Some(hidden) = &shown.hidden else {
+                continue;
+            };
+            let has_due = || {
+                let windows = shown.lines.iter().map(|line| self.windows.get(line));
+                windows.flatten().any(|window| window.may_be_due(now))
+            };
+            let most = match self.has_room(lane.class, self.bounds.found_max) {
+                true => self.bounds.found_max,
+                false if has_due() => continue,
+                false => 1,
+            };
+            searches.push(Search {
+                after: hidden.after.clone(),
+                most,
+                shown: shown.lines.iter().map(|line| line.user.clone()).collect(),
+                now,
+                touched: hidden.touched,
+                lane,
+            });
+        }
+        searches
+    }
+
+    /// Has a lane searched again.
+    pub(super) fn want(&mut self, search: Search) {
+        self.wanting.insert(search.lane);
+    }
+
+    /// Takes in what was read of hidden lines; which lines are shown or hidden now.
+    pub(super) fn show(
+        &mut self,
+        search: &Search,
+        found: Found,
+        is_leased: impl Fn(DeliveryId) -> bool,
+        is_stopped: impl Fn(&Line) -> bool,
+    ) -> Changed {
+        let mut changed = Changed::default();
+        let lane = &search.lane;
+        let Some(hidden) = self.hidden_of(lane) else {
+            return changed;
+        };
+        // Whatever happened meanwhile, those that were found are looked at, and the others again.
+        let is_stale = hidden.touched != search.touched;
+        hidden.not_before = match is_stale {
+            true => Timestamp::EPOCH,
+            false => found.others_due,
+        };
+        if let Some((last, _)) = found.heads.last() {
+            hidden.after.clone_from(&last.line.user);
+        }
+        for (place, message) in found.heads {
+            if self.windows.contains_key(&place.line) || is_stopped(&place.line) {
+                continue;
+            }
+            self.touches += 1;
+            let waiting = !is_leased(window::name(message, place.spot));
+            let window = match is_stale {
+                true => Window::unread(self.touches),
+                false => Window::up_to(place.spot, waiting.then_some(message), self.touches),
+            };
+            let line = Arc::new(place.line);
+            changed.0.push(Arc::clone(&line));
+            self.add(line, window);
+        }
+        self.hide_surplus(search, &mut changed);
+        if found.is_all
+            && !is_stale
+            && let Some(shown) = self.lanes.get_mut(lane)
+            && shown
+                .hidden
+                .as_ref()
+                .is_some_and(|hidden| hidden.touched == search.touched)
+        {
+            shown.hidden = None;
+        }
+        self.drop_lane_if_empty(lane);
+        self.look(lane);
+        changed
+    }
+
+    /// Where there is no room for more, beside those that are due only the one that falls due first stays shown.
+    fn hide_surplus(&mut self, search: &Search, changed: &mut Changed) {
+        let shown = match self.lanes.get(&search.lane) {
+            Some(shown) if shown.hidden.is_some() => shown,
+            _ => return,
+        };
+        let later = shown.lines.iter().filter_map(|line| {
+            let due = self.windows.get(line)?.due();
+            (due > search.now).then_some((due, line))
+        });
+        let mut later: Vec<_> = later.map(|(due, line)| (due, Arc::clone(line))).collect();
+        later.sort();
+        while later.len() > 1
+            && !self.has_room(search.lane.class, 0)
+            && let Some((_, line)) = later.pop()
+        {
+            self.hide(&line);
+            changed.0.push(line);
+        }
+    }
+
+    /// Hides those that are stopped from now on.
+    pub(super) fn stop(&mut self, is_stopped: impl Fn(&Line) -> bool) -> Changed {
+        let stopped = self.windows.keys().filter(|line| is_stopped(line));
+        let stopped: Vec<_> = stopped.cloned().collect();
+        for line in &stopped {
+            self.take_away(line);
+            self.touches += 1;
+            self.comes_hidden(&Lane::of(line), Timestamp::NEVER);
+        }
+        Changed(stopped)
+    }
+
+    /// What is stopped is another thing now: every lane that hides lines is looked at again.
+    pub(super) fn reconsider(&mut self) {
+        for (lane, shown) in &mut self.lanes {
+            if let Some(hidden) = &mut shown.hidden {
+                self.touches += 1;
+                hidden.not_before = Timestamp::EPOCH;
+                hidden.touched = self.touches;
+                self.wanting.insert(lane.clone());
+            }
+        }
+    }
+
+    /// Looks whether hidden lines of a lane may have to be shown: when there is room, none is shown, or none that is due
+    /// before them.
+    fn look(&mut self, lane: &Lane) {
+        let Some(shown) = self.lanes.get(lane) else {
+            return;
+        };
+        let Some(hidden) = &shown.hidden else {
+            return;
+        };
+        let windows = shown.lines.iter().map(|line| self.windows.get(line));
+        // Where many are shown a closer look is for whoever searches.
+        let mut windows = windows.flatten().take(FEW);
+        let may_be_shown = hidden.not_before < Timestamp::NEVER;
+        if may_be_shown
+            && (self.has_room(lane.class, self.bounds.found_max)
+                || windows.all(|window| window.due() > hidden.not_before))
+        {
+            self.wanting.insert(lane.clone());
+        }
+    }
+
+    fn hidden_of(&mut self, lane: &Lane) -> Option<&mut Hidden> {
+        self.lanes.get_mut(lane)?.hidden.as_mut()
+    }
+
+    fn add(&mut self, line: Arc<Line>, window: Window) {
+        let shown = self.lanes.entry(Lane::of(&line)).or_default();
+        shown.lines.insert(Arc::clone(&line));
+        *self.count_of(line.class) += 1;
+        match self.of_users.get_mut(&line.user) {
+            Some(shown) => shown[index(line.class)] += 1,
+            None => {
+                let mut shown = [0; Class::ALL.len()];
+                shown[index(line.class)] = 1;
+                self.of_users.insert(line.user.clone(), shown);
+            }
+        }
+        self.spots += window.len();
+        self.windows.insert(line, window);
+    }
+
+    fn count_of(&mut self, class: Class) -> &mut usize {
+        match class {
+            Class::VeryHigh => &mut self.very_high,
+            _ => &mut self.others,
+        }
+    }
+
+    /// Shows a line no more.
+    fn take_away(&mut self, line: &Line) -> Option<Window> {
+        let (line, window) = self.windows.remove_entry(line)?;
+        self.spots -= window.len();
+        *self.count_of(line.class) -= 1;
+        if *self.count_of(line.class) == self.bounds.lines_max / 2 {
+            self.has_room_again(line.class);
+        }
+        if let Some(shown) = self.of_users.get_mut(&line.user) {
+            shown[index(line.class)] -= 1;
+            if shown.iter().all(|shown| *shown == 0) {
+                self.of_users.remove(&line.user);
+            }
+        }
+        if let Some(shown) = self.lanes.get_mut(&Lane::of(&line)) {
+            shown.lines.remove(&line);
+        }
+        Some(window)
+    }
+
+    /// Lines are few again: those that are hidden may be shown.
+    fn has_room_again(&mut self, class: Class) {
+        let is_very_high = |class| class == Class::VeryHigh;
+        let lanes = self.lanes.iter().filter(|(lane, shown)| {
+            is_very_high(lane.class) == is_very_high(class) && shown.hidden.is_some()
+        });
+        self.wanting.extend(lanes.map(|(lane, _)| lane.clone()));
+    }
+
+    /// Hides a line: what waits in it is on disk only.
+    fn hide(&mut self, line: &Line) {
+        let Some(window) = self.take_away(line) else {
+            return;
+        };
+        self.touches += 1;
+        self.comes_hidden(&Lane::of(line), window.due());
+    }
+
+    /// Nothing waits in a line any more.
+    fn drop_line(&mut self, line: &Line) {
+        self.take_away(line);
+        let lane = Lane::of(line);
+        self.drop_lane_if_empty(&lane);
+        self.look(&lane);
+    }
+
+    fn drop_lane_if_empty(&mut self, lane: &Lane) {
+        let shown = self.lanes.get(lane);
+        if shown.is_some_and(|shown| shown.hidden.is_none() && shown.lines.is_empty()) {
+            self.lanes.remove(lane);
         }
     }
 }
 
-impl Window {
-    fn first(&self) -> First {
-        match (self.spots.first_key_value(), self.horizon) {
-            (Some((spot, message)), _) => First::At(*spot, name(*message, *spot)),
-            (None, Some(after)) => First::Behind(Horizon {
-                after,
-                touched: self.touched,
-            }),
-            (None, None) => First::Nothing,
-        }
-    }
-}
-
-fn name(message: MessageId, spot: Spot) -> DeliveryId {
-    DeliveryId {
-        message,
-        number: spot.number,
-    }
+fn index(class: Class) -> usize {
+    usize::from(class.number() - 1)
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-
-    use std::collections::BTreeSet;
-
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::message::{Class, NextHop};
-
-    /// A line as the disk has it, beside the one in memory.
-    #[derive(Default)]
-    struct Model {
-        lines: Lines,
-        disk: BTreeMap<Spot, MessageId>,
-        leased: BTreeSet<Spot>,
-    }
-
-    #[derive(Clone, Debug)]
-    enum Step {
-        Insert(u64),
-        Remove(usize),
-        Take,
-        GiveBack(usize),
-        Restart,
-        /// Memory is built anew from a head that was read before a step of somebody else.
-        StaleRestart(Box<Step>),
-        /// A read that a step of somebody else overtakes.
-        StaleRead(u64),
-    }
-
-    fn line() -> Line {
-        Line {
-            next_hop: NextHop::Domain("a.example".to_owned()),
-            class: Class::Normal,
-            user: "user".to_owned(),
-        }
-    }
-
-    fn place(spot: Spot) -> Place {
-        Place { line: line(), spot }
-    }
-
-    impl Model {
-        fn read(&self, after: Spot) -> Behind {
-            let mut rows = self.disk.range(after..).filter(|(spot, _)| **spot > after);
-            let spots: Vec<_> = rows.by_ref().take(WINDOW).map(|(s, m)| (*s, *m)).collect();
-            Behind {
-                is_all: rows.next().is_none(),
-                spots,
-            }
-        }
-
-        fn know_first(&mut self) {
-            while let First::Behind(horizon) = self.lines.first(&line()) {
-                let behind = self.read(horizon.after);
-                let leased = &self.leased;
-                assert!(self.lines.extend(&line(), horizon, &behind, |id| {
-                    leased.iter().any(|spot| spot.number == id.number)
-                }));
-            }
-        }
-
-        fn insert(&mut self, due: u64) {
-            let number = self
-                .disk
-                .keys()
-                .map(|spot| spot.number + 1)
-                .max()
-                .unwrap_or(0);
-            let spot = Spot {
-                due: Timestamp::from_unix_milliseconds(due),
-                sequence: 0,
-                number,
-            };
-            self.disk.insert(spot, MessageId::from_bits(1));
-            self.lines.insert(&place(spot), MessageId::from_bits(1));
-        }
-
-        fn restart(&mut self, meanwhile: impl FnOnce(&mut Self)) {
-            let head = self.disk.first_key_value().map(|(s, m)| (place(*s), *m));
-            meanwhile(self);
-            let leased = &self.leased;
-            self.lines.rebuild(head, |id| {
-                leased.iter().any(|spot| spot.number == id.number)
-            });
-        }
-
-        fn step(&mut self, step: Step) {
-            match step {
-                Step::Insert(due) => self.insert(due),
-                Step::Remove(index) => {
-                    let spot = self
-                        .disk
-                        .keys()
-                        .nth(index % self.disk.len().max(1))
-                        .copied();
-                    if let Some(spot) = spot.filter(|spot| !self.leased.contains(spot)) {
-                        self.disk.remove(&spot);
-                        self.lines.remove(&place(spot));
-                    }
-                }
-                Step::Take => {
-                    self.know_first();
-                    if let Some((spot, _)) = self.lines.take_due(&line(), Timestamp::NEVER) {
-                        self.leased.insert(spot);
-                    }
-                }
-                Step::GiveBack(index) => {
-                    let spot = self
-                        .leased
-                        .iter()
-                        .nth(index % self.leased.len().max(1))
-                        .copied();
-                    if let Some(spot) = spot {
-                        self.leased.remove(&spot);
-                        self.lines.insert(&place(spot), MessageId::from_bits(1));
-                    }
-                }
-                Step::Restart => self.restart(|_| {}),
-                Step::StaleRestart(meanwhile) => self.restart(|model| model.step(*meanwhile)),
-                Step::StaleRead(due) => {
-                    if let First::Behind(horizon) = self.lines.first(&line()) {
-                        let behind = self.read(horizon.after);
-                        self.insert(due);
-                        assert!(!self.lines.extend(&line(), horizon, &behind, |_| false));
-                    }
-                }
-            }
-        }
-
-        fn expected_first(&self) -> Option<Spot> {
-            self.disk
-                .keys()
-                .find(|spot| !self.leased.contains(spot))
-                .copied()
-        }
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
-
-        #[test]
-        fn the_first_in_memory_is_the_first_on_disk_that_is_not_leased(
-            steps in prop::collection::vec(prop_oneof![
-                6 => (0..1_000u64).prop_map(Step::Insert),
-                2 => any::<usize>().prop_map(Step::Remove),
-                3 => Just(Step::Take),
-                1 => any::<usize>().prop_map(Step::GiveBack),
-                1 => Just(Step::Restart),
-                1 => Just(Step::StaleRestart(Box::new(Step::Take))),
-                1 => any::<usize>().prop_map(|index| Step::StaleRestart(Box::new(Step::GiveBack(index)))),
-                1 => (0..1_000u64).prop_map(Step::StaleRead),
-            ], 0..400),
-        ) {
-            let mut model = Model::default();
-            for step in steps {
-                model.step(step);
-                prop_assert!(model.lines.windows.values().all(|w| w.spots.len() <= WINDOW_MAX));
-            }
-            // Every one comes out, in order, until nothing is left.
-            loop {
-                model.know_first();
-                let taken = model.lines.take_due(&line(), Timestamp::NEVER).map(|(spot, _)| spot);
-                prop_assert_eq!(taken, model.expected_first());
-                match taken {
-                    Some(spot) => model.leased.insert(spot),
-                    None => break,
-                };
-            }
-            prop_assert!(model.lines.windows.is_empty());
-        }
-    }
-}
+mod tests;

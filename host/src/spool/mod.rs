@@ -65,6 +65,7 @@ mod transaction;
 mod trials;
 mod view;
 mod walk;
+mod window;
 mod work;
 mod writer;
 
@@ -87,7 +88,7 @@ pub use memory::Memory;
 pub use selection::{QueueState, Selection};
 pub use settings::{PIECE_OCTETS_MAX, Settings};
 pub use stops::{ListOf, STOPS_MAX, Stop, StopOf, Stopped, Stops};
-pub use survey::{Survey, Waiting};
+pub use survey::{LinesFrom, Survey, Waiting};
 pub use work::{Claim, Claimed, Head, Lease, LineChange, NewDelivery, NewMessage, Settlement};
 
 /// A future that a backend returns.

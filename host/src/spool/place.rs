@@ -107,21 +107,31 @@ pub(super) fn key(line: &Line, spot: Spot) -> Vec<u8> {
 
 /// What the keys of a line begin with, and of no other line.
 pub(super) fn line_prefix(line: &Line) -> Vec<u8> {
-    let (kind, hop) = match &line.next_hop {
-        NextHop::Domain(domain) => (0, domain),
-        NextHop::Smarthost(host) => (1, host),
-    };
-    let mut prefix = Vec::with_capacity(hop.len() + line.user.len() + 6 + SPOT_OCTETS);
-    prefix.push(kind);
-    push_text(&mut prefix, hop);
-    prefix.push(line.class.number());
+    let mut prefix = lane_prefix(
+        &line.next_hop,
+        line.class,
+        line.user.len() + 2 + SPOT_OCTETS,
+    );
     push_text(&mut prefix, &line.user);
     prefix
 }
 
-/// A key after all keys with that prefix and before any other: no due time begins with 0xFF,
-/// because no time is after [`Timestamp::NEVER`].
-pub(super) fn after_line(prefix: &[u8]) -> Vec<u8> {
+/// What the keys of a lane and class begin with, and of no other one; with room for so many octets more.
+pub(super) fn lane_prefix(next_hop: &NextHop, class: Class, more: usize) -> Vec<u8> {
+    let (kind, hop) = match next_hop {
+        NextHop::Domain(domain) => (0, domain),
+        NextHop::Smarthost(host) => (1, host),
+    };
+    let mut prefix = Vec::with_capacity(hop.len() + 4 + more);
+    prefix.push(kind);
+    push_text(&mut prefix, hop);
+    prefix.push(class.number());
+    prefix
+}
+
+/// A key after all keys with the prefix of a line, or of a lane and class, and before any other: no due time begins with
+/// 0xFF, because no time is after [`Timestamp::NEVER`], and no octet of UTF-8 is 0xFF.
+pub(super) fn after_all(prefix: &[u8]) -> Vec<u8> {
     let mut key = prefix.to_vec();
     key.push(0xFF);
     key
@@ -204,8 +214,17 @@ mod tests {
         fn a_line_is_what_lies_between_its_prefix_and_its_end(a in place(), b in place()) {
             let prefix = line_prefix(&a.line);
             let key = b.to_key();
-            let inside = key.as_slice() > prefix.as_slice() && key < after_line(&prefix);
+            let inside = key.as_slice() > prefix.as_slice() && key < after_all(&prefix);
             prop_assert_eq!(inside, a.line == b.line);
+        }
+
+        #[test]
+        fn a_lane_and_class_is_what_lies_between_its_prefix_and_its_end(a in place(), b in place()) {
+            let prefix = lane_prefix(&a.line.next_hop, a.line.class, 0);
+            let key = b.to_key();
+            let inside = key.as_slice() > prefix.as_slice() && key < after_all(&prefix);
+            let is_same = a.line.next_hop == b.line.next_hop && a.line.class == b.line.class;
+            prop_assert_eq!(inside, is_same);
         }
 
         #[test]

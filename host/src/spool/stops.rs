@@ -150,6 +150,12 @@ impl Stops {
         self.count() > 0 && self.state().on(&line.next_hop, &line.user).is_some()
     }
 
+    /// Whether nothing of a lane is claimed, whoever's it is.
+    pub(super) fn has_lane(&self, next_hop: &NextHop) -> bool {
+        let stops = &self.state().stops;
+        stops.contains_key(&StopOf::All) || stops.contains_key(&StopOf::NextHop(next_hop.clone()))
+    }
+
     /// Whether a stop of this is about a line.
     pub(super) fn is_about(&self, of: &StopOf, line: &Line) -> bool {
         match of.folded() {

@@ -8,23 +8,33 @@ use std::collections::HashSet;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use crate::message::{DeliveryId, Line, MessageId, Timestamp};
+use crate::message::{Class, DeliveryId, Line, MessageId, NextHop, Timestamp};
 
 use super::common::Common;
-use super::lines::First;
+use super::heads::first_line;
 use super::place::{self, Place, Spot};
 use super::redb::StoreError;
 use super::rows::{self, Fault};
 use super::sheet::Sheet;
 use super::view::{Scan, View};
+use super::window::First;
 use super::{Head, QueueState, Row, SpoolError};
 
 /// The queue at one moment. Its methods may wait for the disk, so they are called on threads that may. As long as it
 /// is kept, the room of what leaves the queue is not given back to the disk.
 pub trait Survey: Send {
-    /// The lines that have waiting deliveries which are not leased, with the first of them as far as that is known
+    /// The lines that may be claimed from as things stand, with the first of their deliveries as far as that is known
     /// without a look at the disk.
     fn lines(&mut self) -> Vec<(Arc<Line>, Option<Waiting>)>;
+
+    /// Lanes and classes that may have other lines besides, which take the place of those when they have had their turn.
+    fn hiding(&mut self) -> Vec<(NextHop, Class)>;
+
+    /// The next line in which something waits, leased or not, in the order of lane, class and user.
+    ///
+    /// # Errors
+    /// The backend failed.
+    fn next_line(&self, from: LinesFrom<'_>) -> Result<Option<Line>, SpoolError>;
 
     /// What is leased: more urgent classes first, inside a class by acceptance.
     fn leased(&mut self) -> Vec<DeliveryId>;
@@ -56,6 +66,17 @@ pub trait Survey: Send {
     /// # Errors
     /// The backend failed.
     fn row(&self, id: DeliveryId, now: Timestamp) -> Result<Option<Row>, SpoolError>;
+}
+
+/// From where on lines are looked for.
+#[derive(Clone, Copy, Debug)]
+pub enum LinesFrom<'a> {
+    /// From the first one on.
+    Start,
+    /// From the first one of a lane and class on.
+    Lane(&'a NextHop, Class),
+    /// From behind this one on.
+    Behind(&'a Line),
 }
 
 /// A delivery in its line.
@@ -95,11 +116,12 @@ struct Surveyed {
     /// Taken once.
     in_order: Vec<DeliveryId>,
     lines: Vec<(Arc<Line>, Option<Waiting>)>,
+    hiding: Vec<(NextHop, Class)>,
 }
 
 /// What is in the database and in memory now. Waits for a commit that is under way.
 pub(super) fn survey(common: &Arc<Common>) -> Result<Box<dyn Survey>, SpoolError> {
-    let (view, mut leased, lines) = {
+    let (view, mut leased, lines, hiding) = {
         let _step = common.step();
         let view = common.store.view()?;
         let board = common.board();
@@ -119,7 +141,9 @@ pub(super) fn survey(common: &Arc<Common>) -> Result<Box<dyn Survey>, SpoolError
                 (Arc::clone(line), first)
             })
             .collect();
-        (view, leased, lines)
+        let hiding = board.lines.hiding();
+        let hiding = hiding.map(|lane| (lane.next_hop.clone(), lane.class));
+        (view, leased, lines, hiding.collect())
     };
     leased.sort_unstable();
     let in_order: Vec<DeliveryId> = leased.into_iter().map(|(.., id)| id).collect();
@@ -129,6 +153,7 @@ pub(super) fn survey(common: &Arc<Common>) -> Result<Box<dyn Survey>, SpoolError
         leased: in_order.iter().copied().collect(),
         in_order,
         lines,
+        hiding,
     }))
 }
 
@@ -175,6 +200,14 @@ impl Survey for Surveyed {
         std::mem::take(&mut self.lines)
     }
 
+    fn hiding(&mut self) -> Vec<(NextHop, Class)> {
+        std::mem::take(&mut self.hiding)
+    }
+
+    fn next_line(&self, from: LinesFrom<'_>) -> Result<Option<Line>, SpoolError> {
+        self.read(|rows| first_line(rows, from))
+    }
+
     fn leased(&mut self) -> Vec<DeliveryId> {
         std::mem::take(&mut self.in_order)
     }
@@ -190,7 +223,7 @@ impl Survey for Surveyed {
             Some(after) => place::key(line, after.spot()),
             None => prefix.clone(),
         };
-        let end = place::after_line(&prefix);
+        let end = place::after_all(&prefix);
         let range = (Bound::Excluded(&from[..]), Bound::Excluded(&end[..]));
         let found = self.unleased(Sheet::Waiting, range, most)?;
         Ok(found.into_iter().map(|(_, waiting)| waiting).collect())

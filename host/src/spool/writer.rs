@@ -304,6 +304,7 @@ impl Writer {
         for line in aftermath.lines {
             self.common.announcements.announce(line);
         }
+        self.common.announce_lanes();
         for (settle, result) in settles.into_iter().zip(done.settled) {
             send(settle.reply, result);
         }

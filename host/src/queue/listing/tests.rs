@@ -26,7 +26,7 @@ fn line(domain: &str) -> Line {
 async fn listed(stage: &Stage, scheduler: &Scheduler, sends: &Sends) -> Vec<(String, Standing)> {
     let survey = stage.memory.survey().await.unwrap();
     let situation = scheduler.situation();
-    let mut listing = Listing::new(survey, situation, None, &|_| None, stage.clock.now()).unwrap();
+    let mut listing = Listing::new(survey, situation, None, None, stage.clock.now()).unwrap();
     let mut found = Vec::new();
     while let Some(entry) = listing.next().unwrap() {
         let (row, standing) = listing.row(&entry, sends).unwrap().unwrap();
@@ -135,8 +135,10 @@ async fn what_is_stopped_comes_behind_what_waits_and_says_so() {
     }
     let situation = Scheduler::new(Settings::default().limits()).situation();
     let survey = stage.memory.survey().await.unwrap();
-    let stop_of = |of: &Line| (*of == line("a.example")).then(|| "next hop a.example".to_owned());
-    let mut listing = Listing::new(survey, situation, None, &stop_of, stage.clock.now()).unwrap();
+    let stopped = line("a.example");
+    let stop_of = move |of: &Line| (*of == stopped).then(|| "next hop a.example".to_owned());
+    let stop_of = Some(Box::new(stop_of) as Box<StopOf>);
+    let mut listing = Listing::new(survey, situation, None, stop_of, stage.clock.now()).unwrap();
     let mut found = Vec::new();
     while let Some(entry) = listing.next().unwrap() {
         let (row, standing) = listing.row(&entry, &Sends::new()).unwrap().unwrap();

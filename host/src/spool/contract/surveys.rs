@@ -52,6 +52,27 @@ pub(super) async fn a_survey_finds_each_delivery_once_where_it_was(subject: Subj
     lines.sort_by(|one, other| one.0.cmp(&other.0));
     let known: Vec<&Line> = lines.iter().map(|(line, _)| &**line).collect();
     assert_eq!(known, [&ann, &bob], "a line without unleased mail is none");
+    let mut walked = Vec::new();
+    while let Some(line) = match walked.last() {
+        Some(line) => survey.next_line(LinesFrom::Behind(line)),
+        None => survey.next_line(LinesFrom::Start),
+    }
+    .unwrap()
+    {
+        walked.push(line);
+    }
+    assert_eq!(
+        walked,
+        [ann.clone(), bob.clone(), urgent.clone()],
+        "what is leased waits in it"
+    );
+    let first_of = |name: &str, class| {
+        let found = survey.next_line(LinesFrom::Lane(&domain(name), class));
+        found.unwrap()
+    };
+    assert_eq!(first_of("a.example", Class::Normal), Some(ann.clone()));
+    assert_eq!(first_of("a.example", Class::Low), Some(urgent.clone()));
+    assert_eq!(first_of("b.example", Class::Low), None);
     for (line, first) in &lines {
         let read = survey.waiting(line, None, 1).unwrap();
         assert_eq!(first.or(read.first().copied()), read.first().copied());

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use crate::message::{Delivery, DeliveryId, DeliveryState, Line, Message, Timestamp};
+use crate::message::{
+    Class, Delivery, DeliveryId, DeliveryState, Line, Message, NextHop, Timestamp,
+};
 
 use super::super::place::{Place, Spot};
-use super::super::survey::{Survey, Waiting};
+use super::super::survey::{LinesFrom, Survey, Waiting};
 use super::super::{QueueState, Row, SpoolError};
 use super::Shelf;
 
@@ -65,6 +67,24 @@ impl Survey for Surveyed {
             }
         }
         lines
+    }
+
+    fn hiding(&mut self) -> Vec<(NextHop, Class)> {
+        Vec::new()
+    }
+
+    fn next_line(&self, from: LinesFrom<'_>) -> Result<Option<Line>, SpoolError> {
+        let is_behind = |line: &Line| match from {
+            LinesFrom::Start => true,
+            LinesFrom::Lane(next_hop, class) => (&line.next_hop, line.class) >= (next_hop, class),
+            LinesFrom::Behind(other) => line > other,
+        };
+        let mut waiting = self
+            .queue
+            .iter()
+            .filter(|(_, id)| self.found[*id].delivery.state == DeliveryState::Waiting);
+        let found = waiting.find(|(place, _)| is_behind(&place.line));
+        Ok(found.map(|(place, _)| place.line.clone()))
     }
 
     fn leased(&mut self) -> Vec<DeliveryId> {
