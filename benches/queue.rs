@@ -125,7 +125,7 @@ fn open(folder: &Path) -> Result<Arc<dyn Spool>, Failure> {
     )?)
 }
 
-/// A queue with a thousand places, ten at each next hop.
+/// A queue with a hundred places, ten at each next hop.
 fn queue(spool: &Arc<dyn Spool>, deliver: &Arc<Stuck>) -> Queue {
     Queue::new(Parts {
         settings: Settings {
@@ -219,6 +219,11 @@ async fn go_on(folder: &Path, shape: Shape) -> Result<(), Failure> {
     running.await?;
     idle().await;
     println!("memory: {} KiB", resident_kib());
+    spool.close().await?;
+    drop(spool);
+    let began = Instant::now();
+    let spool = open(folder)?;
+    println!("open after a close: {:?}", began.elapsed());
     claims(&spool).await?;
     let queued: u64 = spool.figures().queued.iter().sum();
     println!("{queued} of {} still queued", shape.messages);
@@ -226,13 +231,12 @@ async fn go_on(folder: &Path, shape: Shape) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Claims one of each line that is told, as long as any is.
+/// Claims one of each line that is told, as long as any is, as the queue does: nothing of it is in memory yet.
 async fn claims(spool: &Arc<dyn Spool>) -> Result<(), Failure> {
     let now = Clock::system().now();
     let mut took = Vec::with_capacity(CLAIMS);
     let mut leases: Vec<Lease> = Vec::new();
     let deadline = Instant::now() + Duration::from_secs(60);
-    // Whoever reads changes anew is told what changed; so each line is given back something first.
     while took.len() < CLAIMS && Instant::now() < deadline {
         let changes = tokio::time::timeout(Duration::from_secs(2), spool.changes()).await;
         let Ok(changes) = changes else { break };

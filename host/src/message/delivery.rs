@@ -94,7 +94,7 @@ impl NextHop {
 }
 
 /// Where deliveries wait in order of due time and sequence: one line per lane, class and user.
-/// Memory grows with the number of lines, never with the mail in them.
+/// Memory grows with the lanes and users that have mail, never with the mail in them.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Line {
     /// The lane.

@@ -2,7 +2,7 @@
 //!
 //! Arithmetic only: no async, no clock (`now` is an argument), no storage. It knows the head of
 //! each line, which the spool tells it, and how many deliveries are under way in each lane.
-//! Memory grows with the lines and lanes that have mail, never with the mail in them, and a
+//! Memory grows with the lines that it is told of and their lanes, never with the mail in them, and a
 //! decision costs the logarithm of their number, whatever the backlog.
 //!
 //! A line *waits* until its head is due; then it is *due* in its lane; and the first due line of

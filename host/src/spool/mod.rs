@@ -132,7 +132,9 @@ pub trait Spool: Send + Sync + 'static {
     /// Gives a claimed delivery back untouched (shutdown, no connection slot).
     fn release(&self, lease: Lease);
 
-    /// The heads of lines that changed since the last call, and of all lines on the first call.
+    /// The heads of lines that changed since the last call, and of all lines on the first call. Where there are very many
+    /// lines some are not told of before others of their lane and class have been claimed from, and one that was claimed from
+    /// may be told to have no head until its turn comes again.
     /// Waits until there is at least one; a future that is dropped before it is ready loses
     /// nothing. Coalesced per line, so that a slow reader costs nothing. What a claim changes is
     /// told in its answer only. One reader: the queue.

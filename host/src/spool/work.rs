@@ -102,7 +102,7 @@ pub struct Claim {
 pub struct Claimed {
     /// The delivery; none when nothing in the line is due.
     pub claim: Option<Claim>,
-    /// The head of the line after it; none when nothing is waiting.
+    /// The head of the line after it; none when nothing is waiting, or when another line has its turn first.
     pub head: Option<Head>,
 }
 
