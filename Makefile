@@ -17,7 +17,7 @@ FUZZ_SECONDS ?= 60
 CARGO_FUZZ = RUSTC_BOOTSTRAP=1 $(CARGO) fuzz
 FUZZ_FLAGS = --fuzz-dir fuzz/libfuzzer --dev --sanitizer none --target-dir target/fuzz
 
-.PHONY: help run test test-tools components check-components lint docs bench fuzz $(FUZZ_TARGETS:%=fuzz-%) crash deb stored-form audit authors changed simulate
+.PHONY: help run test test-tools components check-components lint docs bench fuzz $(FUZZ_TARGETS:%=fuzz-%) crash deb stored-form audit authors changed simulate mixed
 
 help:
 	@echo "make run               start the relay (as cargo run --release)"
@@ -30,6 +30,7 @@ help:
 	@echo "make changed N=100000  change inputs of every corpus by chance, so many for each target"
 	@echo "make simulate N=1000000  send so many messages through the whole relay, simulated, and look for what is lost"
 	@echo "make authors N=1000000  compose so many header sections, and compare who their authors are with Python"
+	@echo "make mixed MINUTES=10  mixed mail to a real Postfix under stress, and whether all of it arrives (root, postfix, openssl)"
 	@echo "make bench             the benchmarks of the hot paths"
 	@echo "make deb               a Debian package, in target/debian; BINARY=FILE packages a program that is built"
 	@echo "make stored-form       keep a data folder of this release for the tests of later ones"
@@ -93,6 +94,12 @@ simulate: N = 1000000
 simulate:
 	OUTPOST_SEEDS=$(SEED)..$$(($(SEED) + $(N) / 1000)) OUTPOST_MESSAGES=1000 \
 		$(RUN_TESTS) --package outpost --lib relay::simulation::every
+
+# It takes some minutes longer than MINUTES, since what is queued then is delivered.
+MINUTES ?= 10
+mixed:
+	$(CARGO) build --release --package outpost
+	benches/mixed.py $(MINUTES)
 
 authors: N = 1000000
 authors:
