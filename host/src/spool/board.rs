@@ -17,7 +17,7 @@ use super::recent::Recent;
 use super::stops::Stops;
 use super::stored::Counters;
 use super::window::{Behind, First, Horizon};
-use super::{Head, Lease, Stop};
+use super::{Head, Lease, Settings, Stop};
 
 /// What is in memory.
 #[derive(Debug)]
@@ -57,11 +57,11 @@ pub(super) enum Taken {
 }
 
 impl Board {
-    pub(super) fn new(recent_octets_max: usize, stops: Stops) -> Self {
+    pub(super) fn new(settings: &Settings, stops: Stops) -> Self {
         Self {
-            lines: Lines::default(),
+            lines: Lines::new(settings.lines_max),
             leases: Leases::default(),
-            recent: Recent::new(recent_octets_max),
+            recent: Recent::new(settings.recent_octets_max),
             counters: Counters::default(),
             ages: Ages::default(),
             stops,

@@ -15,7 +15,6 @@ use super::contents::Contents;
 use super::disk::Disk;
 use super::heads::heads;
 use super::inbox::Inbox;
-use super::lines::LINES_MAX;
 use super::metrics::Metrics;
 use super::redb::StoreError;
 use super::rows::{self, Fault};
@@ -181,7 +180,7 @@ impl Common {
     /// delivery is leased is asked when the lines are replaced, not when their heads are read.
     pub(super) fn rebuild(&self) -> Result<(), Fault> {
         let (counters, heads, stops) = self.store.read(|rows| {
-            let heads = heads(rows, LINES_MAX)?;
+            let heads = heads(rows, self.settings.lines_max)?;
             Ok((rows::counters(rows), heads, rows::stops(rows)?))
         })?;
         let counters = counters?;

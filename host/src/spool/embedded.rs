@@ -176,7 +176,7 @@ impl Embedded {
         let common = Arc::new(Common {
             stops: stops.clone(),
             interruption,
-            board: Mutex::new(Board::new(settings.recent_octets_max, stops.clone())),
+            board: Mutex::new(Board::new(&settings, stops.clone())),
             step: Mutex::default(),
             counting: Arc::default(),
             inbox: Inbox::new(pace.settlement_patience),

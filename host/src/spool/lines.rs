@@ -24,9 +24,6 @@ use super::window::{self, Behind, First, Horizon, WINDOW_MAX, WINDOW_MAX_OF_MANY
 pub(super) use lane::{Found, Lane, Search};
 use lane::{Hidden, Shown};
 
-/// While there are fewer lines, nobody is hidden. Each takes about a kilobyte, here and with whoever chooses between them.
-pub(super) const LINES_MAX: usize = 20_000;
-
 /// How many lines are shown.
 #[derive(Clone, Copy, Debug)]
 struct Bounds {
@@ -38,10 +35,10 @@ struct Bounds {
     found_max: usize,
 }
 
-impl Default for Bounds {
-    fn default() -> Self {
+impl Bounds {
+    fn new(lines_max: usize) -> Self {
         Self {
-            lines_max: LINES_MAX,
+            lines_max,
             spots_max: 100_000,
             found_max: 64,
         }
@@ -52,7 +49,7 @@ impl Default for Bounds {
 const FEW: usize = 8;
 
 /// Lines with waiting deliveries that are not leased.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Lines {
     bounds: Bounds,
     /// Those that are shown.
@@ -82,6 +79,25 @@ impl Changed {
 }
 
 impl Lines {
+    /// None yet. While there are fewer than so many, all are shown.
+    pub(super) fn new(lines_max: usize) -> Self {
+        Self::within(Bounds::new(lines_max))
+    }
+
+    fn within(bounds: Bounds) -> Self {
+        Self {
+            bounds,
+            windows: HashMap::new(),
+            lanes: HashMap::new(),
+            very_high: 0,
+            others: 0,
+            of_users: HashMap::new(),
+            spots: 0,
+            wanting: BTreeSet::new(),
+            touches: 0,
+        }
+    }
+
     /// What is known of the first delivery of a line.
     pub(super) fn first(&self, line: &Line) -> First {
         self.windows.get(line).map_or(First::Nothing, Window::first)
@@ -252,9 +268,8 @@ impl Lines {
         is_stopped: impl Fn(&Line) -> bool,
     ) {
         *self = Self {
-            bounds: self.bounds,
             touches: self.touches,
-            ..Self::default()
+            ..Self::within(self.bounds)
         };
         for (place, message) in heads.heads {
             self.touches += 1;

@@ -26,6 +26,9 @@ pub struct Settings {
     pub journal_octets_max: u64,
     /// Memory for what was enqueued lately, so that mail that leaves at once is never read back.
     pub recent_octets_max: usize,
+    /// While there are fewer lines than this, all of them are in memory. Each takes about a kilobyte, here and with whoever
+    /// chooses between them.
+    pub lines_max: usize,
 }
 
 impl Default for Settings {
@@ -50,6 +53,8 @@ impl Default for Settings {
             // there are a few in a second of the heaviest traffic.
             journal_octets_max: 8 << 20,
             recent_octets_max: 4 << 20,
+            // Twenty megabytes.
+            lines_max: 20_000,
         }
     }
 }

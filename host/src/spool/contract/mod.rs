@@ -213,6 +213,16 @@ macro_rules! on_every_backend {
                     };
                     super::super::$area::$fact(super::super::Subject::embedded(settings)).await;
                 }
+
+                /// Of each lane and class one line is in memory.
+                #[tokio::test]
+                async fn with_few_lines() {
+                    let settings = super::super::Settings {
+                        lines_max: 1,
+                        ..super::super::settings()
+                    };
+                    super::super::$area::$fact(super::super::Subject::embedded(settings)).await;
+                }
             })*
         }
     };

@@ -86,7 +86,10 @@ pub(super) async fn nothing_of_what_is_stopped_is_claimed_until_it_is_started(
         if subject.is_durable() {
             let heads = told(&subject).await;
             for (line, is_stopped) in lines.iter().zip(about) {
-                assert_eq!(heads[line].is_none(), is_stopped, "{of} {line:?}");
+                // Where there is not room for all lines of a lane the others are told later.
+                if let Some(head) = heads.get(line) {
+                    assert_eq!(head.is_none(), is_stopped, "{of} {line:?}");
+                }
             }
         }
         assert_eq!(subject.spool.stops().all(), [stop(of.clone())]);
@@ -103,19 +106,16 @@ pub(super) async fn nothing_of_what_is_stopped_is_claimed_until_it_is_started(
         assert_eq!(started, Some(stop(of.clone())));
         assert_eq!(subject.spool.start(of.clone()).await.unwrap(), None);
         if about.contains(&true) {
-            // Sooner or later: what waits for a read comes behind what is known.
-            let mut heads = BTreeMap::new();
-            let mut started = lines
-                .iter()
-                .zip(about)
-                .filter(|(_, is_stopped)| *is_stopped);
-            while started
-                .clone()
-                .any(|(line, _)| heads.get(line).is_none_or(Option::is_none))
-            {
-                heads.extend(told(&subject).await);
+            // What waits for a read comes behind what is known; of a lane one line is told, where there is room for one.
+            let started = |(line, head): (Line, Option<u64>)| {
+                let index = lines.iter().position(|known| *known == line);
+                head.is_some() && index.is_some_and(|index| about[index])
+            };
+            while !told(&subject).await.into_iter().any(started) {}
+            for line in &lines {
+                let claimed = subject.spool.claim(line, at(NOW)).await.unwrap();
+                subject.spool.release(claimed.claim.unwrap().lease);
             }
-            assert!(started.all(|(line, _)| heads[line].is_some()), "{of}");
         }
         subject.restart().await;
         assert_eq!(subject.spool.stops().count(), 0);

@@ -71,10 +71,7 @@ fn at(milliseconds: u64) -> Timestamp {
 impl Model {
     fn new(bounds: Bounds) -> Self {
         Self {
-            lines: Lines {
-                bounds,
-                ..Lines::default()
-            },
+            lines: Lines::within(bounds),
             disk: BTreeMap::new(),
             leased: BTreeSet::new(),
             stopped: HashSet::new(),
@@ -462,13 +459,7 @@ proptest! {
 /// Very-high mail is shown though there is no room for what is less urgent.
 #[test]
 fn what_is_less_urgent_hides_nothing_very_high() {
-    let mut lines = Lines {
-        bounds: Bounds {
-            lines_max: 2,
-            ..Bounds::default()
-        },
-        ..Lines::default()
-    };
+    let mut lines = Lines::new(2);
     let mut insert = |class, user: &str, number| {
         let line = Line {
             class,
