@@ -39,6 +39,9 @@ impl fmt::Display for Mechanism {
     }
 }
 
+/// So many octets in a row of a secret give it away.
+const TELLING_OCTETS: usize = 8;
+
 /// Who wants to log in and the proof. Wiped when dropped; the password is never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
@@ -93,6 +96,26 @@ impl Credentials {
         wipe(&mut message);
         encoded
     }
+
+    /// Whether a part of the proof stands in what a peer has said, as it is or as it was sent: some repeat what they
+    /// do not like.
+    pub(crate) fn are_repeated_in(&self, octets: &[u8]) -> bool {
+        let mut forms = [
+            self.password.clone(),
+            encode(&self.password),
+            self.encode_plain(),
+        ];
+        let is_repeated = forms.iter().any(|form| {
+            let form = form.as_bytes();
+            let telling = form.len().min(TELLING_OCTETS);
+            telling > 0
+                && form
+                    .windows(telling)
+                    .any(|part| octets.windows(telling).any(|said| said == part))
+        });
+        forms.iter_mut().for_each(wipe);
+        is_repeated
+    }
 }
 
 impl fmt::Debug for Credentials {
@@ -139,6 +162,20 @@ pub(crate) fn wipe(secret: &mut String) {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn a_proof_is_found_in_whatever_form_it_is_repeated() {
+        let credentials = Credentials::new("user", "correct horse");
+        let has = |said: &str| credentials.are_repeated_in(said.as_bytes());
+        assert!(has("535 your password correct horse is wrong"));
+        assert!(has("501 cannot decode AHVzZXIAY29y"), "a part");
+        assert!(has("501 Y29ycmVjdCBob3JzZQ== is no password"));
+        assert!(!has("535 5.7.8 user: authentication credentials invalid"));
+        assert!(!has("501 cannot decode Y29ycmV"), "too little to tell");
+        let short = Credentials::new("user", "abc");
+        assert!(short.are_repeated_in(b"535 abc"));
+        assert!(!Credentials::new("u", "").are_repeated_in(b"535 no"));
+    }
 
     #[test]
     fn plain_has_exactly_three_parts() {

@@ -120,6 +120,17 @@ pub enum Closed {
     BadContent,
 }
 
+/// What the output is, for whoever writes the dialogue down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Output {
+    /// Commands, a line each.
+    Commands,
+    /// AUTH, or what answers a challenge: it has a secret.
+    Login,
+    /// Content, with its end, or with the commands that it goes in chunks by.
+    Content,
+}
+
 /// One connection.
 #[derive(Debug)]
 pub struct Session {
@@ -132,6 +143,8 @@ pub struct Session {
     tls_refusal: Option<Reply>,
     /// The peer has taken a chunk.
     is_chunking_proven: bool,
+    /// Chunks of the content that was written last.
+    chunks: u32,
     state: State,
     report: Option<Report>,
     wait: u64,
@@ -149,6 +162,7 @@ impl Session {
             extensions: Extensions::default(),
             tls_refusal: None,
             is_chunking_proven: false,
+            chunks: 0,
             state: State::Greeting,
             report: None,
             wait: 0,
@@ -163,6 +177,20 @@ impl Session {
     /// What is to be sent.
     pub fn output(&self) -> &[u8] {
         &self.output
+    }
+
+    /// What that is.
+    pub fn output_is(&self) -> Output {
+        match self.state {
+            State::Auth(..) => Output::Login,
+            State::Content(..) | State::End(..) => Output::Content,
+            _ => Output::Commands,
+        }
+    }
+
+    /// Chunks that the content of the transaction has been written in; none where it goes with DATA.
+    pub fn chunks(&self) -> u32 {
+        self.chunks
     }
 
     /// Tells that the first `octets` of the output have been sent.
@@ -243,6 +271,13 @@ impl Session {
         reason = "a session never ends as an iterator does, and each step asks for something"
     )]
     pub fn next(&mut self) -> Step {
+        self.next_heard(&mut |_, _| {})
+    }
+
+    /// The same, and tells of what the peer has said before it is acted upon: lines of a reply, and whether they end
+    /// it. What cannot be understood is told as an end. Nothing of it is a secret: a reply in a login that repeats
+    /// a part of that is told without its text.
+    pub fn next_heard(&mut self, hear: &mut impl FnMut(&[u8], bool)) -> Step {
         loop {
             if let Some(report) = self.report.take() {
                 return Step::Done(report);
@@ -258,10 +293,14 @@ impl Session {
             let (used, reply) = match self.parser.take(&self.input) {
                 Ok(taken) => taken,
                 Err(_) => {
+                    self.tell(&self.input, true, hear);
                     self.state = protocol_error("malformed reply");
                     continue;
                 }
             };
+            if used > 0 {
+                self.tell(&self.input[..used], reply.is_some(), hear);
+            }
             self.input.drain(..used);
             if self.input.is_empty() {
                 self.input = Vec::new();
@@ -273,6 +312,20 @@ impl Session {
             let state = std::mem::replace(&mut self.state, State::Closed(Closed::Quit));
             self.state = self.replied(state, reply);
         }
+    }
+
+    fn tell(&self, octets: &[u8], is_whole: bool, hear: &mut impl FnMut(&[u8], bool)) {
+        let is_telling = |credentials: &Credentials| credentials.are_repeated_in(octets);
+        if matches!(self.state, State::Auth(..))
+            && self.settings.credentials.as_ref().is_some_and(is_telling)
+        {
+            let code = match octets {
+                [b'2'..=b'5', b'0'..=b'9', b'0'..=b'9', b' ' | b'-', ..] => &octets[..4],
+                _ => &[],
+            };
+            return hear(&[code, b"[masked]"].concat(), is_whole);
+        }
+        hear(octets, is_whole);
     }
 
     /// Nothing has arrived.
@@ -306,6 +359,7 @@ impl Session {
             self.report = Some(Report::local(reply, transaction.recipients.len()));
             return;
         }
+        self.chunks = 0;
         let mut envelope = Envelope::new(transaction, &self.extensions);
         envelope.send(&mut self.output);
         self.state = State::Envelope(envelope);
@@ -315,9 +369,12 @@ impl Session {
     /// CHUNKING. Only after [`Step::Content`]. Behind the first line of the first chunk it is held until
     /// the peer has taken that.
     pub fn write_content(&mut self, piece: &[u8]) {
-        if let State::Content(_, writer) = &mut self.state
-            && writer.write(piece, &mut self.output).is_err()
-        {
+        let State::Content(_, writer) = &mut self.state else {
+            return;
+        };
+        let written = writer.write(piece, &mut self.output);
+        self.chunks = writer.chunks();
+        if written.is_err() {
             self.give_up();
         }
     }
@@ -326,14 +383,18 @@ impl Session {
     /// or aborted.
     pub fn finish_content(&mut self) {
         match std::mem::replace(&mut self.state, State::Closed(Closed::Quit)) {
-            State::Content(outcome, mut writer) => match writer.finish(&mut self.output) {
-                Ok(Some(ending)) => self.state = State::End(outcome, ending),
-                Ok(None) => self.state = State::Content(outcome, writer),
-                Err(BareLineEnd) => {
-                    self.state = State::Content(outcome, writer);
-                    self.give_up();
+            State::Content(outcome, mut writer) => {
+                let finished = writer.finish(&mut self.output);
+                self.chunks = writer.chunks();
+                match finished {
+                    Ok(Some(ending)) => self.state = State::End(outcome, ending),
+                    Ok(None) => self.state = State::Content(outcome, writer),
+                    Err(BareLineEnd) => {
+                        self.state = State::Content(outcome, writer);
+                        self.give_up();
+                    }
                 }
-            },
+            }
             state => self.state = state,
         }
     }

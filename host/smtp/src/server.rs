@@ -19,7 +19,7 @@
 //! Replies to pipelined commands are gathered and sent together (RFC 2920 §3.2). The parts: `input`
 //! takes lines off the octets, `command` reads them, `conversation` decides by `state` what a command
 //! means, `envelope` those of a transaction, `exchange` logs in, `transfer` takes content, `answers`
-//! goes on after a decision, `replies` holds the fixed texts.
+//! goes on after a decision, `replies` holds the fixed texts, `heard` is what the client has said.
 
 mod answers;
 mod command;
@@ -29,6 +29,7 @@ mod exchange;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+mod heard;
 mod input;
 mod replies;
 mod state;
@@ -45,6 +46,7 @@ use crate::parameter::{MailParameters, RcptParameters};
 use crate::reply::Reply;
 
 use conversation::Conversation;
+pub use heard::Heard;
 use input::Input;
 use state::{Phase, State, Turn};
 
@@ -236,6 +238,12 @@ impl Session {
         reason = "a session never ends as an iterator does, and each step asks for something"
     )]
     pub fn next(&mut self) -> Step {
+        self.next_heard(&mut |_, _| {})
+    }
+
+    /// The same, and tells of each line of the client before it is acted upon: what it was, and all output that is
+    /// not sent yet. What was said to the line before it is there by then.
+    pub fn next_heard(&mut self, hear: &mut impl FnMut(Heard<'_>, &[u8])) -> Step {
         loop {
             if !self.content.is_empty() {
                 return Step::Content;
@@ -250,7 +258,7 @@ impl Session {
                 state,
                 step,
                 is_stuck,
-            } = self.advance();
+            } = self.advance(hear);
             self.state = state;
             if let Some(step) = step {
                 return step;
@@ -287,7 +295,7 @@ impl Session {
     }
 
     /// Moves one step on, if the input allows.
-    fn advance(&mut self) -> Turn {
+    fn advance(&mut self, hear: &mut impl FnMut(Heard<'_>, &[u8])) -> Turn {
         let conversation = &mut self.conversation;
         let command_octets_max = conversation.settings.limits.command_octets_max;
         let auth_octets_max = conversation.settings.limits.auth_line_octets_max;
@@ -295,6 +303,7 @@ impl Session {
             State::Command(phase) => {
                 match self.input.command(command_octets_max, auth_octets_max) {
                     Some(line) => {
+                        hear(Heard::of(&line), &conversation.output);
                         let turn = conversation.command(phase, line);
                         if turn.state.is_login() {
                             self.input.wipe_line();
@@ -306,6 +315,7 @@ impl Session {
             }
             State::Auth(exchange) => match self.input.line(auth_octets_max) {
                 Some(line) => {
+                    hear(Heard::Response, &conversation.output);
                     let turn = conversation.response(exchange, line);
                     self.input.wipe_line();
                     turn

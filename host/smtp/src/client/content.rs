@@ -37,6 +37,8 @@ pub(super) struct Chunks {
     in_flight_max: usize,
     /// Chunks that wait for their reply.
     in_flight: usize,
+    /// Chunks that were written.
+    written: u32,
     /// The last chunk: octets of its command without CRLF, and of all of it.
     last: (usize, usize),
     /// As long as the peer has not taken a chunk.
@@ -77,6 +79,7 @@ impl Writer {
                 false => 1,
             },
             in_flight: 0,
+            written: 0,
             last: (0, 0),
             proof: (!is_proven).then(Proof::default),
         })
@@ -90,6 +93,14 @@ impl Writer {
                 Some(proof) => !proof.is_begun,
                 None => chunks.in_flight < chunks.in_flight_max,
             },
+        }
+    }
+
+    /// Chunks that were written; none with DATA.
+    pub(super) fn chunks(&self) -> u32 {
+        match self {
+            Writer::Dots(_) => 0,
+            Writer::Chunks(chunks) => chunks.written(),
         }
     }
 
@@ -154,6 +165,12 @@ impl Chunks {
         output.extend_from_slice(octets);
         self.last = (command.len(), command.len() + 2 + octets.len());
         self.in_flight += 1;
+        self.written = self.written.saturating_add(1);
+    }
+
+    /// Chunks that were written.
+    pub(super) fn written(&self) -> u32 {
+        self.written
     }
 
     fn finish(&mut self, output: &mut Vec<u8>) -> Result<Option<Ending>, BareLineEnd> {
@@ -188,6 +205,7 @@ impl Chunks {
             self.in_flight - 1
         } else {
             output.extend_from_slice(b"BDAT 0 LAST\r\n");
+            self.written = self.written.saturating_add(1);
             self.in_flight
         };
         Ending::LastChunk { before }

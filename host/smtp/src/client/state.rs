@@ -86,7 +86,9 @@ impl Session {
                         return protocol_error("more than one reply to the first chunk");
                     }
                     self.is_chunking_proven = true;
-                    return match chunks.proven(&mut self.output) {
+                    let ending = chunks.proven(&mut self.output);
+                    self.chunks = chunks.written();
+                    return match ending {
                         Some(ending) => State::End(outcome, ending),
                         None => State::Content(outcome, Writer::Chunks(chunks)),
                     };

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod chunks;
+mod heard;
 mod refusals;
 
 use outpost_smtp::client::{
