@@ -19,6 +19,7 @@ mod share;
 mod standing;
 mod time;
 mod trail;
+mod transcript;
 pub mod wording;
 
 pub use address::{Address, AddressProblem, comparable_domain, mapped_domain};
@@ -38,3 +39,4 @@ pub use share::{ClassRule, ClassShares, Turns, WEIGHT_MAX, kept_for_very_high};
 pub use standing::{PlaceInLine, Progress, Reason, Standing};
 pub use time::Timestamp;
 pub use trail::{Demotion, Event, TrailEntry};
+pub use transcript::{Said, Scribe, Speaker, Transcript};
