@@ -14,6 +14,7 @@
 pub mod backup;
 pub mod client;
 pub mod connection;
+pub mod dialogue;
 pub mod health;
 pub mod items;
 pub mod lists;

@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::dialogue::{DialogueDocument, dialogue};
 use crate::message::wording;
 use crate::message::{Event, PauseEnd, TlsParameters, TrailEntry};
 
@@ -187,6 +188,8 @@ pub enum EventDocument {
         /// Whether it comes back, or goes on.
         is_returned: bool,
     },
+    /// What was said over one connection: by the client that submitted the message, or with a host in one attempt.
+    Dialogue(DialogueDocument),
 }
 
 /// Why a component said what it said.
@@ -375,6 +378,7 @@ pub(super) fn trail(entry: &TrailEntry) -> TrailDocument {
             next_hop: next_hop.to_string(),
             is_returned: *is_returned,
         },
+        Event::Dialogue(said) => EventDocument::Dialogue(dialogue(said)),
     };
     TrailDocument {
         at: entry.at.to_string(),

@@ -7,6 +7,7 @@
 mod address;
 mod class;
 mod delivery;
+mod dialogue;
 mod envelope;
 pub mod header;
 mod id;
@@ -25,6 +26,7 @@ pub mod wording;
 pub use address::{Address, AddressProblem, comparable_domain, mapped_domain};
 pub use class::Class;
 pub use delivery::{Cancelled, Delivery, DeliveryId, DeliveryState, Line, NextHop};
+pub use dialogue::{Dialogue, Party};
 pub use envelope::{DeliverBy, Envelope, Recipient};
 pub use id::MessageId;
 pub use origin::{Message, Origin, Priorities, Submission, TlsParameters};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use outpost_smtp::Reply;
 
-use super::{Class, NextHop, PauseEnd, RemoteHost, Timestamp};
+use super::{Class, Dialogue, NextHop, PauseEnd, RemoteHost, Timestamp};
 
 /// Something that happened to a message, and when.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -199,4 +199,6 @@ pub enum Event {
         /// Whether it comes back, or goes on.
         is_returned: bool,
     },
+    /// What was said with the client or with a host, from the moment of the entry on. Stands before what came of it.
+    Dialogue(Dialogue),
 }

@@ -11,8 +11,8 @@ use std::time::Duration;
 use outpost_smtp::{Reply, ReversePath};
 
 use super::{
-    Cancelled, Class, Delivery, DeliveryState, Demotion, Event, Message, Origin, PauseEnd,
-    RemoteHost, Timestamp, TlsParameters, TrailEntry,
+    Cancelled, Class, Delivery, DeliveryState, Demotion, Dialogue, Event, Message, Origin, Party,
+    PauseEnd, RemoteHost, Said, Speaker, Timestamp, TlsParameters, TrailEntry,
 };
 
 /// The text with everything replaced that could steer a terminal or turn the reading direction.
@@ -41,7 +41,12 @@ pub fn story(
     now: Timestamp,
 ) -> Vec<String> {
     let mut lines = vec![format!("{}  {}", message.accepted, submitted(message))];
-    lines.extend(trail.iter().map(TrailEntry::to_string));
+    for entry in trail {
+        lines.push(entry.to_string());
+        if let Event::Dialogue(dialogue) = &entry.event {
+            lines.extend(dialogue.transcript.lines().iter().map(said));
+        }
+    }
     for (delivery, why) in deliveries {
         lines.push(format!("{now}  {}: {why}", what(delivery)));
     }
@@ -352,7 +357,52 @@ impl fmt::Display for Event {
                     printable(&next_hop)
                 )
             }
+            Event::Dialogue(dialogue) => dialogue.fmt(f),
         }
+    }
+}
+
+/// Whose dialogue it is; what was said follows on lines of its own.
+impl fmt::Display for Dialogue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.with {
+            Party::Client => f.write_str("dialogue with the client")?,
+            Party::Host {
+                next_hop,
+                name,
+                address,
+            } => write!(
+                f,
+                "dialogue with {} [{}]:{} of {}",
+                printable(name),
+                address.ip(),
+                address.port(),
+                printable(&next_hop.to_string())
+            )?,
+        }
+        match self.is_continued {
+            true => f.write_str(", over a connection that had been used before"),
+            false => Ok(()),
+        }
+    }
+}
+
+/// A line of a dialogue: how long after its beginning, by whom, and what.
+fn said(line: &Said) -> String {
+    let by = match line.by {
+        Speaker::Client => "C: ",
+        Speaker::Server => "S: ",
+        Speaker::Note => "",
+    };
+    let after = format!("+{}", after_text(line.after));
+    format!("{after:>14}  {by}{}", printable(&line.text))
+}
+
+/// Milliseconds, and from a minute on seconds.
+fn after_text(after: Duration) -> String {
+    match after.as_millis() {
+        short @ 0..60_000 => format!("{short} ms"),
+        long => format!("{} s", long / 1_000),
     }
 }
 

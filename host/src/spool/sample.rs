@@ -8,8 +8,9 @@ use std::time::Duration;
 use outpost_smtp::{Body, ByMode, EnhancedStatus, Mailbox, Notify, Orcpt, Reply, Ret, ReversePath};
 
 use crate::message::{
-    Class, DeliverBy, Demotion, Envelope, Event, Line, Message, MessageId, NextHop, Origin,
-    Priorities, Recipient, RemoteHost, Submission, Timestamp, TlsParameters, TrailEntry,
+    Class, DeliverBy, Demotion, Dialogue, Envelope, Event, Line, Message, MessageId, NextHop,
+    Origin, Party, Priorities, Recipient, RemoteHost, Scribe, Submission, Timestamp, TlsParameters,
+    TrailEntry, Transcript,
 };
 
 use super::{Content, Intake, NewDelivery, NewMessage, Spool, SpoolError};
@@ -210,6 +211,20 @@ pub(super) fn trail() -> Vec<TrailEntry> {
             report: "relay",
             id: id(8),
         },
+        Event::Dialogue(Dialogue {
+            with: Party::Host {
+                next_hop: domain("a.example"),
+                name: "mx.a.example".to_owned(),
+                address: "192.0.2.1:25".parse().unwrap(),
+            },
+            is_continued: true,
+            transcript: transcript(),
+        }),
+        Event::Dialogue(Dialogue {
+            with: Party::Client,
+            is_continued: false,
+            transcript: transcript(),
+        }),
     ];
     events
         .into_iter()
@@ -219,6 +234,15 @@ pub(super) fn trail() -> Vec<TrailEntry> {
             event,
         })
         .collect()
+}
+
+/// A dialogue in which something is refused.
+fn transcript() -> Transcript {
+    let mut scribe = Scribe::default();
+    let after = Duration::from_millis(300);
+    scribe.command(after, "MAIL FROM:<ü@a.example> SMTPUTF8".as_bytes());
+    scribe.reply(after, b"550-5.6.7 No\r\n550 5.6.7 Never", true);
+    scribe.transcript()
 }
 
 /// What [`trail`] begins with.

@@ -35,8 +35,8 @@ use crate::auth::{self, Authenticator, Parameters};
 use crate::clock::Clock;
 use crate::directory::{Directory, MemoryRows};
 use crate::message::{
-    Class, Envelope, Event, Message, MessageId, NextHop, Origin, PlaceInLine, Priorities, Reason,
-    Recipient, Standing, Submission, Timestamp, TrailEntry,
+    Class, Dialogue, Envelope, Event, Message, MessageId, NextHop, Origin, Party, PlaceInLine,
+    Priorities, Reason, Recipient, Scribe, Standing, Submission, Timestamp, TrailEntry,
 };
 use crate::plugin::{
     About, Allocation, BreakerState, BreakerStatus, ComponentStatus, LatencySummary, PoolStatus,
@@ -428,6 +428,10 @@ impl Surface {
             },
             TrailEntry {
                 at: NOW,
+                event: Event::Dialogue(dialogue(recipients[0])),
+            },
+            TrailEntry {
+                at: NOW,
                 event: Event::Attempted {
                     next_hop: NextHop::Domain("b.example".to_owned()),
                     host: None,
@@ -456,5 +460,23 @@ impl Surface {
             .await
             .unwrap();
         id
+    }
+}
+
+/// A dialogue with a host that breaks off, and that would steer a terminal if it could.
+fn dialogue(recipient: &str) -> Dialogue {
+    let mut scribe = Scribe::default();
+    let after = Duration::from_millis;
+    scribe.reply(after(0), b"220 mx.b.example \x1b[2J\xe2\x80\xae", true);
+    scribe.command(after(2), format!("RCPT TO:<{recipient}>").as_bytes());
+    scribe.note(after(61_000), "[no answer in time]");
+    Dialogue {
+        with: Party::Host {
+            next_hop: NextHop::Domain("b.example".to_owned()),
+            name: "mx.b.example".to_owned(),
+            address: "192.0.2.1:25".parse().unwrap(),
+        },
+        is_continued: true,
+        transcript: scribe.transcript(),
     }
 }

@@ -5,6 +5,7 @@
 //! trusts what it reads: a damaged record is an error, never a panic.
 
 mod delivery;
+mod dialogue;
 mod message;
 mod stop;
 mod trail;

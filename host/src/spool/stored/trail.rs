@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::message::{self, Demotion, MessageId, RemoteHost, Timestamp, TrailEntry};
 
+use super::dialogue::Dialogue;
 use super::{Damage, Hop, Stored, Tls, class, take};
 
 /// What was added to the trail of a message at once.
@@ -217,6 +218,7 @@ enum Event<'a> {
         next_hop: Hop<'a>,
         is_returned: bool,
     },
+    Dialogue(#[serde(borrow)] Dialogue<'a>),
 }
 
 #[derive(Clone, Copy, Serialize, Deserialize)]
@@ -411,6 +413,7 @@ impl<'a> Event<'a> {
                 next_hop: Hop::of(next_hop),
                 is_returned: *is_returned,
             },
+            message::Event::Dialogue(dialogue) => Self::Dialogue(Dialogue::of(dialogue)),
         }
     }
 
@@ -544,6 +547,7 @@ impl<'a> Event<'a> {
                 next_hop: next_hop.read(),
                 is_returned: *is_returned,
             },
+            Self::Dialogue(dialogue) => message::Event::Dialogue(dialogue.read()),
         })
     }
 }
