@@ -24,12 +24,13 @@ use super::fitting::Look;
 use super::gate::Passage;
 use super::heard::Heard;
 use super::hosts::{Hosts, Target};
+use super::minutes::Overheard;
 use super::opening::{Failure, Opening};
 use super::room::{Given, NoPlace, Place};
 use super::settings::Smarthost;
 use crate::message::{
-    Attempt, Contact, Delivery, HostPort, Message, NextHop, Outcome, RecipientOutcome, RemoteHost,
-    Visit,
+    Attempt, Contact, Delivery, Dialogue, HostPort, Message, NextHop, Outcome, Party,
+    RecipientOutcome, RemoteHost, Visit,
 };
 
 use conversation::End;
@@ -50,6 +51,10 @@ const SUSPECTS_MAX: usize = 4;
 /// Characters kept of a reply. A hundred lines of two thousand octets for each recipient are a reply as well,
 /// and every attempt of every one of them stands in the trail.
 const REPLY_CHARACTERS_MAX: usize = 1_000;
+
+/// Connections of one attempt whose dialogues are kept: the first ones and the last one. More than a few are only for
+/// thousands of recipients.
+const DIALOGUES_MAX: usize = 12;
 
 /// How the content is read.
 #[derive(Clone, Copy)]
@@ -90,6 +95,10 @@ pub(super) struct Course<'a> {
     /// A host that takes mail has no room for this now: those behind it are not asked.
     is_crowded_out: bool,
     visits: Vec<Visit>,
+    /// What was said, connection by connection, and where.
+    dialogues: Vec<(Party, Overheard)>,
+    /// Dialogues before the last one that are not kept.
+    dialogues_left_out: usize,
     /// How long it may still wait for places at hosts.
     patience: Duration,
     /// When the last of the visits ended, or the attempt began.
@@ -129,6 +138,8 @@ impl<'a> Course<'a> {
             place: None,
             is_crowded_out: false,
             visits: Vec::new(),
+            dialogues: Vec::new(),
+            dialogues_left_out: 0,
             patience: deliverer.settings.connect_time_max,
             since: Instant::now(),
         }
@@ -142,11 +153,33 @@ impl<'a> Course<'a> {
         for visit in &mut self.visits {
             visit.outcomes.sort_by_key(|outcome| outcome.recipient);
         }
+        if let (Some((_, last)), 1..) = (self.dialogues.last_mut(), self.dialogues_left_out) {
+            let left_out = self.dialogues_left_out;
+            let note = format!("[{left_out} connections before this one are left out]");
+            last.transcript = last.transcript.behind(&note);
+        }
         Attempt {
             visits: self.visits,
             contact: self.contact,
             pauses: Vec::new(),
             mail_ago: None,
+            dialogues: self.dialogues.into_iter().map(dialogue).collect(),
+        }
+    }
+
+    /// Keeps what was said to a host.
+    fn overheard(&mut self, host: &RemoteHost, overheard: impl IntoIterator<Item = Overheard>) {
+        for overheard in overheard {
+            if self.dialogues.len() == DIALOGUES_MAX {
+                self.dialogues.pop();
+                self.dialogues_left_out += 1;
+            }
+            let with = Party::Host {
+                next_hop: self.next_hop.clone(),
+                name: host.name.clone(),
+                address: SocketAddr::new(host.address, host.port),
+            };
+            self.dialogues.push((with, overheard));
         }
     }
 
@@ -287,7 +320,9 @@ impl<'a> Course<'a> {
             target,
             chunking: !deliverer.chunkless.contains(target.address),
         };
-        let opened = opening.connect().await;
+        let mut overheard = Vec::new();
+        let opened = opening.connect(&mut overheard).await;
+        self.overheard(&target.host(), overheard);
         let is_reached = |failure: &Failure| failure.host.is_some();
         if opened.as_ref().err().is_none_or(is_reached) {
             self.reached.insert(target.address);
@@ -430,6 +465,22 @@ impl<'a> Course<'a> {
             }),
         }
     }
+}
+
+/// A dialogue, and how long before this moment it began.
+fn dialogue((with, overheard): (Party, Overheard)) -> (Duration, Dialogue) {
+    let ago = overheard.ago();
+    let Overheard {
+        is_continued,
+        transcript,
+        ..
+    } = overheard;
+    let dialogue = Dialogue {
+        with,
+        is_continued,
+        transcript,
+    };
+    (ago, dialogue)
 }
 
 /// The recipients, another one of them first at each attempt: those at whom hosts break off must not stand in

@@ -17,6 +17,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::fitting::{Fitted, Look};
 use super::gate::{Passage, Pulse};
+use super::minutes::{Minutes, Overheard};
 use super::room::Place;
 use crate::message::RemoteHost;
 use crate::message::seven_bit::{Barrier, Converter, Plan};
@@ -53,6 +54,7 @@ pub(super) struct Connection {
     place: Option<Place>,
     /// Feels each octet that comes or goes in a transaction, where somebody watches it.
     pulse: Option<Pulse>,
+    minutes: Minutes,
 }
 
 /// What a session wants from somebody else than its socket.
@@ -136,7 +138,27 @@ impl Connection {
             tls_failure: None,
             place: None,
             pulse: None,
+            minutes: Minutes::new(),
         }
+    }
+
+    /// Another attempt is about to use it.
+    pub(super) fn begin_minutes(&mut self) {
+        self.minutes.begin();
+    }
+
+    /// What was said in this attempt.
+    pub(super) fn overheard(&mut self) -> Option<Overheard> {
+        self.minutes.take()
+    }
+
+    /// Notes something that nobody has said.
+    pub(super) fn note(&mut self, text: &str) {
+        self.minutes.note(text);
+    }
+
+    fn next(&mut self) -> Step {
+        self.minutes.next(&mut self.session)
     }
 
     /// Whether it has a place at its host.
@@ -178,6 +200,8 @@ impl Connection {
         parameters: crate::message::TlsParameters,
     ) {
         self.stream = stream;
+        let (version, cipher) = (&parameters.version, &parameters.cipher);
+        self.minutes.note(&format!("[TLS: {version} {cipher}]"));
         self.host.tls = Some(parameters);
         self.session.tls_started();
     }
@@ -219,12 +243,12 @@ impl Connection {
 
     /// Whether the next transaction can begin at once.
     pub(super) fn is_ready(&mut self) -> bool {
-        matches!(self.session.next(), Step::Ready)
+        matches!(self.next(), Step::Ready)
     }
 
     /// How the conversation has ended, if it has.
     pub(super) fn ending(&mut self) -> Option<Closed> {
-        match self.session.next() {
+        match self.next() {
             Step::Closed(closed) => Some(closed),
             _ => None,
         }
@@ -263,16 +287,29 @@ impl Connection {
             Err(error) => Some(Cause::Lost(error)),
         };
         if let Some(cause) = cause {
+            self.note_loss(&cause);
             return Err(Break::early(cause));
         }
         let _transacting = load.passage.begin();
         self.pulse = load.passage.pulse();
         let transacted = self.transact_begun(fitted, load).await;
         self.pulse = None;
+        if let Err(broken) = &transacted {
+            self.note_loss(&broken.cause);
+        }
         transacted
     }
 
+    fn note_loss(&mut self, cause: &Cause) {
+        match cause {
+            Cause::Lost(error) => self.minutes.note(loss(error)),
+            Cause::Content(_) => self.minutes.note("[the relay could not send the message]"),
+            Cause::Closed(_) => {}
+        }
+    }
+
     async fn transact_begun(&mut self, fitted: Fitted, load: &Load<'_>) -> Result<Report, Break> {
+        self.minutes.transaction_begins();
         self.session.begin(fitted.transaction);
         let conversion = fitted.conversion.as_deref();
         let mut began_content = false;
@@ -371,7 +408,7 @@ impl Connection {
             }
             self.overhear().map_err(Cause::Lost)?;
             loop {
-                match self.session.next() {
+                match self.next() {
                     Step::Content => return Ok(None),
                     // What was held until the first chunk was taken.
                     Step::Send => break,
@@ -398,6 +435,7 @@ impl Connection {
         while !piece.is_empty() {
             let octets = load.passage.permit(piece.len()).await;
             self.session.write_content(&piece.split_to(octets));
+            self.minutes.content_written(octets, &self.session);
             load.sent.inc_by(u64::try_from(octets).unwrap_or(0));
             load.passage.sent(octets);
             if piece.is_empty() {
@@ -437,7 +475,7 @@ impl Connection {
     /// [`io::ErrorKind::UnexpectedEof`] when the host has closed without a word.
     pub(super) async fn advance(&mut self) -> io::Result<Turn> {
         loop {
-            match self.session.next() {
+            match self.next() {
                 Step::Send => {
                     if let Err(error) = self.flush().await {
                         // Who has refused us may not listen to a farewell, and has said why.
@@ -478,6 +516,7 @@ impl Connection {
     }
 
     async fn flush(&mut self) -> io::Result<()> {
+        self.minutes.sending(&self.session);
         let deadline = Instant::now() + self.piece_time_max;
         while !self.session.output().is_empty() {
             let write = self.stream.write(self.session.output());
@@ -520,7 +559,7 @@ impl Connection {
         self.session.sent(unsent);
         let listening = async {
             loop {
-                match self.session.next() {
+                match self.next() {
                     Step::Done(report) => return Some(report),
                     Step::Content | Step::Receive { .. } => {}
                     _ => return None,
@@ -534,6 +573,14 @@ impl Connection {
         let report = timeout(LAST_WORDS_TIME_MAX, listening).await.ok()??;
         let is_refusal = !report.recipients.iter().any(|reply| reply.is_positive());
         is_refusal.then_some(report)
+    }
+}
+
+/// How it ended when the network failed.
+pub(super) fn loss(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::TimedOut => "[no answer in time]",
+        _ => "[the connection was lost]",
     }
 }
 

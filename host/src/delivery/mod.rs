@@ -10,7 +10,7 @@
 //! the session asks, `transaction` says what a message needs and what replies mean, `fitting` makes a message
 //! fit what a host lists, `tunnel` takes its priority along where a host does not, `attempt` goes from host to host, `heard` keeps what they have said, `chunkless` which
 //! of them do not take chunks, `pool` keeps connections for the next message, `room` bounds those to one host, `gate` is where content waits, `path`
-//! tells where mail would go.
+//! tells where mail would go, `minutes` writes down what is said.
 
 mod attempt;
 mod chunkless;
@@ -20,6 +20,7 @@ mod gate;
 mod heard;
 mod hosts;
 mod metrics;
+mod minutes;
 mod opening;
 mod path;
 mod pool;
@@ -38,6 +39,7 @@ use tokio::time::Instant;
 use attempt::{Course, Ways};
 use chunkless::Chunkless;
 use connection::Connection;
+use minutes::Overheard;
 use pool::Pool;
 use room::Room;
 
@@ -147,15 +149,18 @@ impl Deliverer {
         self.pool.close().await;
     }
 
-    /// Keeps a connection for the next message, or closes it when it has served its share.
-    async fn keep(&self, next_hop: &NextHop, connection: Connection) {
-        if connection.transactions() >= self.settings.transactions_per_connection_max {
-            return self.pool.dismiss(connection);
-        }
-        let ready = self.pool.readied(connection).await;
-        if let Some(connection) = ready.and_then(|ready| self.room.hand_over(Box::new(ready))) {
+    /// Keeps a connection for the next message, or closes it when it has served its share. What was said over it in
+    /// this attempt.
+    async fn keep(&self, next_hop: &NextHop, mut connection: Connection) -> Option<Overheard> {
+        let has_served = connection.transactions() >= self.settings.transactions_per_connection_max;
+        let is_good = !has_served && self.pool.readies(&mut connection).await;
+        let overheard = connection.overheard();
+        if !is_good {
+            self.pool.dismiss(connection);
+        } else if let Some(connection) = self.room.hand_over(Box::new(connection)) {
             self.pool.put(next_hop, *connection);
         }
+        overheard
     }
 }
 

@@ -11,8 +11,9 @@ use outpost_smtp::client::{self, Closed, Session, Tls};
 use outpost_smtp::{Credentials, Reply};
 
 use super::Network;
-use super::connection::{Connection, Turn};
+use super::connection::{Connection, Turn, loss};
 use super::hosts::Target;
+use super::minutes::Overheard;
 use super::settings::{Settings, Smarthost, TlsPolicy};
 use crate::message::{Outcome, RemoteHost};
 use crate::tls::client::{HandshakeError, Trust};
@@ -69,12 +70,15 @@ enum Refusal {
 }
 
 impl Opening<'_> {
-    /// Opens a connection.
+    /// Opens a connection. What was said over one that came to nothing is added to `overheard`.
     ///
     /// # Errors
     /// [`Failure`], when the host cannot be reached or does not let us in.
-    pub(super) async fn connect(&self) -> Result<Connection, Failure> {
-        let refusal = match self.attempt(self.tls()).await {
+    pub(super) async fn connect(
+        &self,
+        overheard: &mut Vec<Overheard>,
+    ) -> Result<Connection, Failure> {
+        let refusal = match self.attempt(self.tls(), overheard).await {
             Ok(connection) => return Ok(connection),
             Err(Refusal::Final(failure)) => return Err(failure),
             Err(refusal) => refusal,
@@ -95,7 +99,7 @@ impl Opening<'_> {
             }
             Refusal::TlsMissing => tls_missing(host),
         };
-        let opened = self.attempt(Tls::Never).await;
+        let opened = self.attempt(Tls::Never, overheard).await;
         let mut connection = opened.map_err(|refusal| self.unprotected(refusal))?;
         connection.fell_back(tls_failure);
         Ok(connection)
@@ -118,7 +122,11 @@ impl Opening<'_> {
         self.tls() == Tls::WhenOffered && is_private
     }
 
-    async fn attempt(&self, tls: Tls) -> Result<Connection, Refusal> {
+    async fn attempt(
+        &self,
+        tls: Tls,
+        overheard: &mut Vec<Overheard>,
+    ) -> Result<Connection, Refusal> {
         let target = self.target;
         let within = self.settings.connect_time_max;
         let opened = self.network.dialer.connect(target.address, within).await;
@@ -133,19 +141,30 @@ impl Opening<'_> {
         });
         let piece_time_max = self.settings.timeouts.content_block;
         let mut connection = Connection::new(stream, session, self.host(), piece_time_max);
+        match self.open(&mut connection, tls).await {
+            Ok(()) => Ok(connection),
+            Err(refusal) => {
+                overheard.extend(connection.overheard());
+                Err(refusal)
+            }
+        }
+    }
+
+    /// Leads the conversation up to where it is ready for messages.
+    async fn open(&self, connection: &mut Connection, tls: Tls) -> Result<(), Refusal> {
         if tls == Tls::Already {
-            self.handshake(&mut connection).await?;
+            self.handshake(connection).await?;
         }
         loop {
             match connection.advance().await {
                 Ok(Turn::Ready) => {
                     connection.note_extensions();
-                    return Ok(connection);
+                    return Ok(());
                 }
-                Ok(Turn::StartTls) => self.handshake(&mut connection).await?,
+                Ok(Turn::StartTls) => self.handshake(connection).await?,
                 Ok(Turn::Closed(Closed::TlsMissing)) => return Err(Refusal::TlsMissing),
                 Ok(Turn::Closed(closed)) => {
-                    return Err(self.refusal(tls, &connection, self.closed(closed)));
+                    return Err(self.refusal(tls, connection, self.closed(closed)));
                 }
                 Ok(Turn::Content | Turn::Done(_)) => {
                     let closed = Closed::Protocol("before a transaction");
@@ -157,6 +176,7 @@ impl Opening<'_> {
                         && !connection.has_greeted()
                         && connection.ehlo_refusal().is_none() =>
                 {
+                    connection.note(loss(&error));
                     return Err(Refusal::Handshake(HandshakeError::Failed(error)));
                 }
                 Err(error) => {
@@ -165,7 +185,8 @@ impl Opening<'_> {
                         Some(reply) => self.closed(Closed::Hello(reply)),
                         None => self.lost(&error),
                     };
-                    return Err(self.refusal(tls, &connection, failure));
+                    connection.note(loss(&error));
+                    return Err(self.refusal(tls, connection, failure));
                 }
             }
         }
@@ -189,7 +210,16 @@ impl Opening<'_> {
         let within: Duration = self.settings.timeouts.tls_handshake;
         let stream = connection.take_stream();
         let handshake = self.network.tls.handshake(stream, &name, trust, within);
-        let (stream, parameters) = handshake.await.map_err(Refusal::Handshake)?;
+        let (stream, parameters) = match handshake.await {
+            Ok(shaken) => shaken,
+            Err(error) => {
+                connection.note(match error {
+                    HandshakeError::NotTrusted(_) => "[TLS: the certificate cannot be trusted]",
+                    HandshakeError::Failed(_) => "[TLS: the handshake failed]",
+                });
+                return Err(Refusal::Handshake(error));
+            }
+        };
         connection.tls_started(Box::new(stream), parameters);
         Ok(())
     }

@@ -104,16 +104,14 @@ impl Pool {
 
     /// Makes a connection ready for the next message. One that still has to forget a refused
     /// transaction does so first, and is waited for: were its lane free meanwhile, the next message
-    /// would open another connection, and so on, as many as there are refusals within a round trip.
-    pub(super) async fn readied(&self, mut connection: Connection) -> Option<Connection> {
-        if !connection.is_ready() {
-            let forgotten = timeout(self.idle_time_max, connection.advance()).await;
-            if !matches!(forgotten, Ok(Ok(Turn::Ready))) {
-                self.dismiss(connection);
-                return None;
-            }
+    /// would open another connection, and so on, as many as there are refusals within a round trip. False: it is of
+    /// no more use.
+    pub(super) async fn readies(&self, connection: &mut Connection) -> bool {
+        if connection.is_ready() {
+            return true;
         }
-        Some(connection)
+        let forgotten = timeout(self.idle_time_max, connection.advance()).await;
+        matches!(forgotten, Ok(Ok(Turn::Ready)))
     }
 
     /// Keeps a connection for the next message, if there is room.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use outpost_smtp::Reply;
 
-use super::{MessageId, TlsParameters};
+use super::{Dialogue, MessageId, TlsParameters};
 
 /// What became of one recipient in one attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,6 +78,8 @@ pub struct Attempt {
     pub pauses: Vec<Pause>,
     /// How long before the end of the attempt the first MAIL was written; none where it did not get so far.
     pub mail_ago: Option<Duration>,
+    /// What was said, connection by connection, each with how long before the end of the attempt it began.
+    pub dialogues: Vec<(Duration, Dialogue)>,
 }
 
 /// A time in which an attempt was paused, since a very-high message was being sent.

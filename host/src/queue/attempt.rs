@@ -135,6 +135,7 @@ impl Attempted {
                 contact: Contact::Missed,
                 pauses: Vec::new(),
                 mail_ago: None,
+                dialogues: Vec::new(),
             },
             at,
             told: Some(answer),
@@ -196,6 +197,7 @@ pub(super) async fn attempt(shared: Arc<Shared>, held: Held) -> Returned {
         contact: Contact::Ready,
         pauses: Vec::new(),
         mail_ago: None,
+        dialogues: Vec::new(),
     };
     let attempt = tokio::select! {
         biased;

@@ -174,6 +174,7 @@ pub(super) fn attempt(delivery: &Delivery, outcomes: &[Outcome]) -> Attempt {
         contact: Contact::Ready,
         pauses: Vec::new(),
         mail_ago: Some(Duration::ZERO),
+        dialogues: Vec::new(),
     }
 }
 

@@ -113,7 +113,9 @@ impl Rules {
             let next_hop = ended.delivery.next_hop.clone();
             trail.push(entry(ended, Event::Interrupted { next_hop }));
         }
-        trail.extend(paused(ended));
+        let mut meanwhile: Vec<_> = said(ended).chain(paused(ended)).collect();
+        meanwhile.sort_by_key(|entry| entry.at);
+        trail.extend(meanwhile);
         trail.extend(attempted(ended, &sorted));
         let mut tally = sorted.tally();
         let remaining = self.retry(ended, &mut sorted, &mut trail, &mut tally, random);
@@ -403,6 +405,15 @@ impl Affected {
             host: fate.host.filter(|_| outcome.remote).cloned(),
         }
     }
+}
+
+/// What was said in the attempt, each dialogue when it began.
+fn said<'a>(ended: &'a Ended<'_>) -> impl Iterator<Item = TrailEntry> + 'a {
+    let dialogues = ended.attempt.dialogues.iter();
+    dialogues.map(|(ago, dialogue)| TrailEntry {
+        at: ended.at.minus(*ago),
+        event: Event::Dialogue(dialogue.clone()),
+    })
 }
 
 /// The pauses of the attempt, each when it ended.

@@ -77,7 +77,7 @@ impl Deliver for Along {
         );
         Box::pin(async move {
             let (mut visits, mut contacts, mut pauses) = (Vec::new(), Vec::new(), Vec::new());
-            let mut mail_at = None;
+            let (mut mail_at, mut dialogues) = (None, Vec::new());
             for (next_hop, recipients) in parts {
                 let part = Delivery {
                     next_hop,
@@ -91,13 +91,20 @@ impl Deliver for Along {
                 let ended = Instant::now();
                 let written = made.mail_ago.and_then(|ago| ended.checked_sub(ago));
                 mail_at = mail_at.or(written);
+                let begun = made.dialogues.into_iter();
+                dialogues.extend(begun.map(|(ago, said)| (ended.checked_sub(ago), said)));
             }
             let contact = contact_elsewhere(&contacts);
+            let ago = |at: Instant| at.elapsed();
+            let dialogues = dialogues.into_iter();
             Attempt {
                 visits,
                 contact,
                 pauses,
-                mail_ago: mail_at.map(|at| at.elapsed()),
+                mail_ago: mail_at.map(ago),
+                dialogues: dialogues
+                    .map(|(begun, said)| (begun.map(ago).unwrap_or_default(), said))
+                    .collect(),
             }
         })
     }

@@ -35,6 +35,7 @@ impl Course<'_> {
     /// Sends to the pending recipients over a connection as long as it is good, and keeps it for the next
     /// message if it still is then.
     pub(super) async fn converse(&mut self, mut connection: Connection) -> End {
+        connection.begin_minutes();
         let settings = &self.deliverer.settings;
         while !self.pending.is_empty() {
             let before = self.pending.len();
@@ -77,6 +78,7 @@ impl Course<'_> {
                 }
             };
             if let Some(end) = ended {
+                self.note_dialogue(&mut connection);
                 let suspect = broke_at.and_then(|at| Some((at, *recipients.get(at)?)));
                 return match suspect {
                     _ if self.pending.is_empty() => End::Asked,
@@ -90,6 +92,7 @@ impl Course<'_> {
             let has_served = connection.transactions() >= settings.transactions_per_connection_max;
             // One that has decided over nobody is repeated on the same connection, where that helps.
             if is_refused || (has_served && (1..before).contains(&self.pending.len())) {
+                self.note_dialogue(&mut connection);
                 self.deliverer.pool.dismiss(connection);
                 return match self.pending.is_empty() {
                     true => End::Asked,
@@ -97,8 +100,16 @@ impl Course<'_> {
                 };
             }
         }
-        self.deliverer.keep(self.next_hop, connection).await;
+        let host = connection.host().clone();
+        let overheard = self.deliverer.keep(self.next_hop, connection).await;
+        self.overheard(&host, overheard);
         End::Asked
+    }
+
+    /// Takes down what was said over a connection in this attempt.
+    fn note_dialogue(&mut self, connection: &mut Connection) {
+        let overheard = connection.overheard();
+        self.overheard(connection.host(), overheard);
     }
 
     /// Takes those of the next transaction from the pending: as many as may go in one. Each at whose RCPT a
@@ -149,7 +160,8 @@ impl Course<'_> {
 
     /// Leaves a connection that has carried mail, since the refusal may concern nothing else. Those that are
     /// kept are no younger than their host allows either, so a new one follows.
-    async fn leave(&mut self, connection: Connection, asked: Vec<u32>, report: &Report) -> End {
+    async fn leave(&mut self, mut connection: Connection, asked: Vec<u32>, report: &Report) -> End {
+        self.note_dialogue(&mut connection);
         let host = connection.host();
         tracing::debug!(
             message_id = %self.message.id,

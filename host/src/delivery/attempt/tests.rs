@@ -4,6 +4,7 @@
 
 mod breaks;
 mod chunks;
+mod dialogues;
 mod extensions;
 mod hosts;
 mod pauses;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::message::{Dialogue, Party, Pause, PauseEnd, Transcript};
 use crate::queue::rehearsal::{
     START, attempt, bounced, deferred, delivered, delivery, host, message, notify, seconds,
 };
@@ -371,4 +372,56 @@ fn what_may_come_twice_after_a_crash_is_told() {
         }
     );
     assert!(matches!(plan.trail[1].event, Event::Attempted { .. }));
+}
+
+#[test]
+fn what_was_said_is_told_when_it_began_and_before_what_came_of_it() {
+    let message = message(1, START, &["a@b.example"]);
+    let delivery = delivery(&message);
+    let mut attempt = attempt(&delivery, &[delivered()]);
+    let dialogue = |name: &str| Dialogue {
+        with: Party::Host {
+            next_hop: delivery.next_hop.clone(),
+            name: name.to_owned(),
+            address: "192.0.2.1:25".parse().unwrap(),
+        },
+        is_continued: false,
+        transcript: Transcript::default(),
+    };
+    let pause = Pause {
+        cause: message.id,
+        times: 1,
+        ago: seconds(5),
+        took: seconds(1),
+        end: PauseEnd::Resumed,
+    };
+    attempt.pauses = vec![pause];
+    attempt.dialogues = vec![
+        (seconds(9), dialogue("mx1.b.example")),
+        (seconds(3), dialogue("mx2.b.example")),
+    ];
+    let plan = settle(1, &message, &delivery, &attempt);
+    let told = plan.trail.iter().map(|entry| {
+        let what = match &entry.event {
+            Event::Dialogue(Dialogue {
+                with: Party::Host { name, .. },
+                ..
+            }) => name,
+            Event::Paused { .. } => "paused",
+            Event::Attempted { .. } => "attempted",
+            other => panic!("{other:?}"),
+        };
+        (what.to_owned(), entry.at)
+    });
+    let told: Vec<_> = told.collect();
+    let ended = told[3].1;
+    for (told, (what, ago)) in told.iter().zip([
+        ("mx1.b.example", 9),
+        ("paused", 5),
+        ("mx2.b.example", 3),
+        ("attempted", 0),
+    ]) {
+        assert_eq!(*told, (what.to_owned(), ended.minus(seconds(ago))));
+    }
+    assert_eq!(told.len(), 4);
 }
