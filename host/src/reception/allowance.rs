@@ -128,13 +128,19 @@ impl Allowed {
         demoted.into_iter().chain([Event::Accepted { class: to }])
     }
 
-    /// The message is on stable storage: what its client is told.
-    pub(super) fn accepted(&self, reception: &Reception, id: MessageId, asked: &Asked) -> Reply {
+    /// What its client is told when the message is on stable storage.
+    pub(super) fn reply(&self, id: MessageId, asked: &Asked) -> Reply {
+        match self.demoted {
+            None => replies::queued(id, self.class, asked.mt_priority()),
+            Some((_, reason)) => replies::queued_below(id, self.class, reason, asked.mt_priority()),
+        }
+    }
+
+    /// The message is on stable storage.
+    pub(super) fn accepted(&self, reception: &Reception) {
         reception.metrics.accepted(self.class);
-        let Some((_, reason)) = self.demoted else {
-            return replies::queued(id, self.class, asked.mt_priority());
-        };
-        reception.metrics.demoted(reason);
-        replies::queued_below(id, self.class, reason, asked.mt_priority())
+        if let Some((_, reason)) = self.demoted {
+            reception.metrics.demoted(reason);
+        }
     }
 }

@@ -12,7 +12,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use outpost_smtp::server::{Question, Session, Step};
+use outpost_smtp::server::{Answer, Question, Session, Step};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -20,6 +20,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::acceptor::Ending;
 use super::dialogue::Dialogue;
 use super::handshake::Handshaking;
+use super::minutes::Minutes;
 use super::{Reception, replies};
 use crate::message::Timestamp;
 use crate::tls::{self, ServerStream};
@@ -54,6 +55,7 @@ pub(super) struct Connection<S> {
     stream: Stream<S>,
     session: Session,
     dialogue: Dialogue,
+    minutes: Minutes,
     client: Client,
     deadlines: Deadlines,
     ending: watch::Receiver<Ending>,
@@ -112,6 +114,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             stream,
             session,
             dialogue,
+            minutes: Minutes::new(),
             client,
             deadlines,
             ending,
@@ -137,7 +140,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     async fn converse(&mut self) -> Result<(), Over> {
         loop {
-            let step = self.session.next();
+            let minutes = &mut self.minutes;
+            let step = self
+                .session
+                .next_heard(&mut |heard, output| minutes.hear(heard, output));
             self.take_turns(&step).await;
             match step {
                 Step::Send => self.send().await?,
@@ -147,8 +153,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     self.session.content_taken();
                 }
                 Step::Ask(question) => self.answer(question).await,
-                Step::Discard { refusal } => self.dialogue.discard(refusal),
-                Step::Reset => self.dialogue.reset(),
+                Step::Discard { refusal } => {
+                    let output = self.session.output();
+                    self.minutes.forget(output, refusal.is_some());
+                    self.dialogue.discard(refusal);
+                }
+                Step::Reset => {
+                    self.minutes.forget(self.session.output(), false);
+                    self.dialogue.reset();
+                }
                 Step::StartTls => {
                     self.handshake().await?;
                     self.session.tls_started();
@@ -162,9 +175,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// back: that keeps no stop waiting.
     async fn answer(&mut self, question: Question) {
         let is_login = matches!(question, Question::Authenticate { .. });
+        let is_about_content = matches!(question, Question::Data { .. });
+        let mut ends = false;
+        if let Question::EndOfContent { octets } = question {
+            self.minutes.see(self.session.output());
+            self.minutes.content_ends(octets);
+            ends = true;
+        }
         tokio::select! {
             biased;
-            answer = self.dialogue.answer(question, &self.session) => self.session.answer(answer),
+            answer = self.dialogue.answer(question, &self.session, &mut self.minutes) => {
+                match answer {
+                    Answer::Accept | Answer::AcceptWith(_) if ends => self.minutes.message_taken(),
+                    Answer::Accept | Answer::AcceptWith(_) => {}
+                    _ if ends => self.minutes.message_refused(),
+                    _ if is_about_content => self.minutes.forget(self.session.output(), false),
+                    _ => {}
+                }
+                self.session.answer(answer);
+            }
             _ = self.ending.wait_for(|ending| *ending > Ending::Nobody), if is_login => {
                 self.session.end(replies::shutting_down());
             }
@@ -187,6 +216,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     async fn send(&mut self) -> Result<(), Over> {
         let ended_by = self.ended_by();
         let output = self.session.output();
+        self.minutes.see(output);
         let octets = output.len();
         {
             let sending = async {
@@ -210,6 +240,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             sent.map_err(|_| Over::Lost)??;
         }
         self.session.sent(octets);
+        self.minutes.sent(octets);
         Ok(())
     }
 
@@ -295,8 +326,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
         };
         stream.get_mut().0.is_over();
-        self.dialogue
-            .tls_started(tls::parameters(stream.get_ref().1));
+        let parameters = tls::parameters(stream.get_ref().1);
+        if let Some(parameters) = &parameters {
+            self.minutes.tls_started(parameters);
+        }
+        self.dialogue.tls_started(parameters);
         self.stream = Stream::Tls(Box::new(stream));
         // A login is forgotten, and there is as much time for the next one.
         self.deadlines.login = Instant::now() + login_within;

@@ -9,6 +9,7 @@ use outpost_smtp::server::{Answer, Question, Session};
 use outpost_smtp::{Credentials, Mechanism};
 
 use super::connection::Client;
+use super::minutes::Minutes;
 use super::transaction::Transaction;
 use super::{Reception, replies};
 use crate::account::User;
@@ -74,7 +75,13 @@ impl Dialogue {
         }
     }
 
-    pub(super) async fn answer(&mut self, question: Question, session: &Session) -> Answer {
+    /// Answers a question. The minutes are those of the connection, for the trail of a message that is taken.
+    pub(super) async fn answer(
+        &mut self,
+        question: Question,
+        session: &Session,
+        minutes: &mut Minutes,
+    ) -> Answer {
         match question {
             Question::Authenticate {
                 mechanism,
@@ -126,7 +133,7 @@ impl Dialogue {
                 answer
             }
             Question::EndOfContent { .. } => match self.transaction.take() {
-                Some(transaction) => transaction.finish().await,
+                Some(transaction) => transaction.finish(minutes).await,
                 None => Answer::Refuse(replies::try_again()),
             },
         }

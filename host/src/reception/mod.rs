@@ -13,6 +13,7 @@ mod dialogue;
 mod handshake;
 mod limits;
 mod metrics;
+mod minutes;
 mod refusal;
 mod replies;
 mod shares;

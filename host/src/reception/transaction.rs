@@ -13,6 +13,7 @@ use outpost_smtp::{
 use super::allowance::{Allowed, Asked};
 use super::content::{self, Received, Receiving, Refusal};
 use super::dialogue::Login;
+use super::minutes::Minutes;
 use super::refusal::raise;
 use super::shares::{Share, octets_of};
 use super::stated::stated;
@@ -256,8 +257,8 @@ impl Transaction {
 
     /// The content is whole: judges the header, and when the answer is yes, the message is on
     /// stable storage before this returns.
-    pub(super) async fn finish(mut self) -> Answer {
-        match self.accept().await {
+    pub(super) async fn finish(mut self, minutes: &mut Minutes) -> Answer {
+        match self.accept(minutes).await {
             Ok(reply) => Answer::AcceptWith(reply),
             Err((reason, reply)) => {
                 self.refused(reason, &reply);
@@ -283,7 +284,7 @@ impl Transaction {
         );
     }
 
-    async fn accept(&mut self) -> Result<Reply, Refusal> {
+    async fn accept(&mut self, minutes: &mut Minutes) -> Result<Reply, Refusal> {
         let receiving = self
             .receiving
             .take()
@@ -322,8 +323,13 @@ impl Transaction {
         );
         let released = message.message.released();
         message.message.deliver_until = deliver_within.map(|within| released.plus(within));
+        let reply = allowed.reply(self.id, &asked);
+        // It is stored before the client is told.
+        let said = minutes.entry(&reply, self.reception.clock.now());
+        message.trail.insert(0, said);
         self.enqueue(message, intake, &allowed).await?;
-        Ok(allowed.accepted(&self.reception, self.id, &asked))
+        allowed.accepted(&self.reception);
+        Ok(reply)
     }
 
     /// Whether the message needs SMTPUTF8 (RFC 6531 §3.5): not for its body, and a client that declares it

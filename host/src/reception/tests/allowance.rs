@@ -51,6 +51,8 @@ impl Stage {
             .unwrap();
         let record = self.spool.message(row.message.id).await.unwrap().unwrap();
         let events = record.trail.into_iter().map(|entry| entry.event);
+        // What was said is told first, and says nothing here.
+        let events = events.filter(|event| !matches!(event, Event::Dialogue(_)));
         let own = events.filter(|event| !matches!(event, Event::Decided { .. }));
         (row.message.class, own.collect())
     }
