@@ -10,6 +10,7 @@ mod configuration;
 mod crash;
 mod delivery;
 mod demo;
+mod dialogues;
 mod durability;
 mod floods;
 mod install;

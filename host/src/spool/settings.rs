@@ -42,7 +42,7 @@ impl Default for Settings {
             // A mistake is seen by the next working day, mostly.
             cancelled_kept: Duration::from_secs(24 * 60 * 60),
             history_kept: Duration::from_secs(7 * 24 * 60 * 60),
-            // About 100 MB on disk, and a tenth of a second more at a start after a crash.
+            // About 130 MB on disk, and a tenth of a second more at a start after a crash.
             history_records_max: 100_000,
             // More than a full journal has to bring into the database.
             disk_free_octets_min: 32 << 20,
