@@ -27,8 +27,10 @@ use lane::{Hidden, Shown};
 /// How many lines are shown.
 #[derive(Clone, Copy, Debug)]
 struct Bounds {
-    /// While there are fewer, nobody is hidden.
+    /// While there are fewer that are not very high, none of those is hidden.
     lines_max: usize,
+    /// While there are fewer that are very high, none of those is.
+    very_high_max: usize,
     /// While fewer of their deliveries are in memory, each line keeps as many as are worth a read.
     spots_max: usize,
     /// So many lines of a lane are looked for at once.
@@ -39,6 +41,8 @@ impl Bounds {
     fn new(lines_max: usize) -> Self {
         Self {
             lines_max,
+            // A backlog of that is for many users and next hops at once, and its order is by acceptance alone.
+            very_high_max: 20_000,
             spots_max: 100_000,
             found_max: 64,
         }
@@ -130,9 +134,11 @@ impl Lines {
         if window.first() == First::Nothing {
             self.drop_line(line);
         } else {
-            let hidden = self.hidden_of(&Lane::of(line));
-            if hidden.is_some_and(|hidden| hidden.not_before <= now) {
-                self.hide(line);
+            let lane = Lane::of(line);
+            let hidden = self.hidden_of(&lane);
+            match hidden.is_some_and(|hidden| hidden.not_before <= now) {
+                true => self.hide(line),
+                false => self.look(&lane),
             }
         }
         Some((spot, id))
@@ -199,11 +205,16 @@ impl Lines {
 
     /// Whether so many more lines of a class can be shown, whoever's they are.
     fn has_room(&self, class: Class, more: usize) -> bool {
-        let shown = match class {
-            Class::VeryHigh => self.very_high,
-            _ => self.others,
-        };
-        shown + more <= self.bounds.lines_max
+        let (shown, most) = self.shown_of(class);
+        shown + more <= most
+    }
+
+    /// How many are shown beside a line of a class, and how many may be.
+    fn shown_of(&self, class: Class) -> (usize, usize) {
+        match class {
+            Class::VeryHigh => (self.very_high, self.bounds.very_high_max),
+            _ => (self.others, self.bounds.lines_max),
+        }
     }
 
     fn shown_of_user(&self, line: &Line) -> u32 {
@@ -501,7 +512,8 @@ impl Lines {
         let (line, window) = self.windows.remove_entry(line)?;
         self.spots -= window.len();
         *self.count_of(line.class) -= 1;
-        if *self.count_of(line.class) == self.bounds.lines_max / 2 {
+        let (shown, most) = self.shown_of(line.class);
+        if shown == most / 2 {
             self.has_room_again(line.class);
         }
         if let Some(shown) = self.of_users.get_mut(&line.user) {

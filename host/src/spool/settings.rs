@@ -26,7 +26,7 @@ pub struct Settings {
     pub journal_octets_max: u64,
     /// Memory for what was enqueued lately, so that mail that leaves at once is never read back.
     pub recent_octets_max: usize,
-    /// While there are fewer lines than this, all of them are in memory. Each takes about a kilobyte, here and with whoever
+    /// While there are fewer lines than this that are not very high, all of them are in memory. Each takes about a kilobyte, here and with whoever
     /// chooses between them.
     pub lines_max: usize,
 }

@@ -394,6 +394,7 @@ fn step() -> impl Strategy<Value = Step> {
 fn bounds() -> impl Strategy<Value = Bounds> {
     (0..12usize, 1..4usize, 0..300usize).prop_map(|(lines_max, found_max, spots_max)| Bounds {
         lines_max,
+        very_high_max: 0,
         found_max,
         spots_max,
     })
