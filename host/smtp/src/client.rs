@@ -379,6 +379,15 @@ impl Session {
         }
     }
 
+    /// How much of a piece that comes first leaves before the peer has taken a chunk; none where nothing is held.
+    /// Who writes no more than that is asked for the rest when it may leave.
+    pub fn first_line_octets(&self, piece: &[u8]) -> Option<usize> {
+        match &self.state {
+            State::Content(_, writer) => writer.first_line_octets(piece),
+            _ => None,
+        }
+    }
+
     /// Writes the end of the content, or lets it follow what is held. From here on nothing may be paused
     /// or aborted.
     pub fn finish_content(&mut self) {

@@ -433,7 +433,10 @@ impl Connection {
         load: &Load<'_>,
     ) -> Result<Option<Sent>, Cause> {
         while !piece.is_empty() {
-            let octets = load.passage.permit(piece.len()).await;
+            // What would be held until a host has taken the first line is let pass when it may leave.
+            let first = self.session.first_line_octets(&piece);
+            let asked = first.unwrap_or(piece.len());
+            let octets = load.passage.permit(asked).await;
             self.session.write_content(&piece.split_to(octets));
             self.minutes.content_written(octets, &self.session);
             load.sent.inc_by(u64::try_from(octets).unwrap_or(0));
@@ -445,7 +448,10 @@ impl Connection {
             if let Some(sent) = self.bring_out().await? {
                 return Ok(Some(sent));
             }
-            load.passage.took(octets, begun.elapsed());
+            // The time in which a host answers is not that in which it takes octets.
+            if first.is_none() {
+                load.passage.took(octets, begun.elapsed());
+            }
         }
         Ok(None)
     }

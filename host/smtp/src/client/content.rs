@@ -104,6 +104,17 @@ impl Writer {
         }
     }
 
+    /// How much of a piece is sent before the peer has taken a chunk, where nothing was written yet; none where
+    /// nothing is held.
+    pub(super) fn first_line_octets(&self, piece: &[u8]) -> Option<usize> {
+        match self {
+            Writer::Chunks(Chunks {
+                proof: Some(proof), ..
+            }) if proof.held.is_empty() && !proof.is_begun => Some(first_line(piece)),
+            _ => None,
+        }
+    }
+
     /// Appends the next piece to `output`.
     ///
     /// # Errors

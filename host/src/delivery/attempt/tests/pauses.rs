@@ -91,3 +91,21 @@ async fn a_send_whose_final_dot_has_left_is_not_paused() {
     assert_eq!(brief(&attempt), ["delivered 250 2.0.0"]);
     assert_eq!((attempt.pauses.len(), took), (0, 3 * SECOND));
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_follows_the_first_line_of_a_first_chunk_asks_when_it_may_leave() {
+    let with_chunks = [&EVERYTHING[..], &["CHUNKING"]].concat();
+    let late = Act::Late(3 * SECOND, "250 2.0.0 Taken\r\n");
+    let script = Script::new().listing(&with_chunks).at("BDAT", late);
+    let deliverer = World::of(&script).deliverer();
+    let mail = Mail::to(&["a@b.example"]).with_content(long(), 5_000);
+    // It begins while the host thinks about the first line, and moves for three seconds more when it has.
+    let attempt = beside_very_high(&deliverer, &mail, SECOND).await;
+    assert_eq!(brief(&attempt), ["delivered 250 2.0.0"]);
+    assert!(script.seen().contents == [long()]);
+    let [pause] = &attempt.pauses[..] else {
+        panic!("{:?}", attempt.pauses);
+    };
+    assert_eq!(pause.end, PauseEnd::Resumed);
+    assert_eq!(pause.took, 3 * SECOND);
+}
