@@ -51,7 +51,7 @@ struct Shared {
     /// Whether anybody has to ask at all.
     is_busy: AtomicBool,
     traffic: Mutex<Traffic<Arc<Live>>>,
-    /// Told when nothing very high moves any more.
+    /// Told when nothing very high moves any more, or what does holds others for less long.
     eased: Arc<Notify>,
     metrics: Metrics,
     begun: Instant,
@@ -140,7 +140,7 @@ impl Gate {
         held.map(|(until, _)| until)
     }
 
-    /// Notified when the last very-high send that moved is done.
+    /// Notified when the last very-high send that moved is done, or the one that held others for longest.
     pub fn eased(&self) -> Arc<Notify> {
         Arc::clone(&self.0.eased)
     }
@@ -169,10 +169,10 @@ impl Gate {
     ) -> T {
         let mut traffic = self.0.traffic();
         let now = Instant::now();
-        let was_held = traffic.held(now).is_some();
+        let before = traffic.held(now);
         let (result, wake) = change(&mut traffic, now);
         self.0.is_busy.store(traffic.is_busy(), Ordering::Release);
-        let is_eased = was_held && traffic.held(now).is_none();
+        let is_eased = traffic::is_eased(before, traffic.held(now));
         let notes = traffic.take_notes();
         drop(traffic);
         self.0.metrics.note(&notes);

@@ -147,3 +147,28 @@ async fn a_capacity_is_shared_by_class_and_other_rules_count_at_once() {
     tokio::join!(slow.permit(65_536), change);
     assert_eq!(begun.elapsed(), Duration::ZERO);
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_is_held_for_less_long_than_it_knew_goes_on_in_time() {
+    let gate = gate(Rules::default());
+    let bulk = enter(&gate, 1, Class::Normal);
+    let (silent, urgent) = (
+        enter(&gate, 2, Class::VeryHigh),
+        enter(&gate, 3, Class::VeryHigh),
+    );
+    let begun = Instant::now();
+    let _silent = silent.begin();
+    tokio::time::advance(Duration::from_millis(1_200)).await;
+    let transacting = urgent.begin();
+    // It trickles at once, and not again for a second.
+    assert_eq!(bulk.permit(10_000).await, 600);
+    let mut permit = Box::pin(bulk.permit(10_000));
+    let soon = Instant::now() + Duration::from_millis(100);
+    assert!(timeout_at(soon, &mut permit).await.is_err());
+    drop(transacting);
+    // The silent one holds it for as long as it may, and no longer.
+    assert_eq!(permit.await, 10_000);
+    assert_eq!(begun.elapsed(), Duration::from_millis(1_500));
+    let told = timeout_at(Instant::now(), gate.eased().notified_owned()).await;
+    assert!(told.is_ok());
+}

@@ -70,6 +70,14 @@ pub(super) enum Turn {
     Wait(Option<Instant>),
 }
 
+/// Whether others are held no longer, or for less long than they knew.
+pub(super) fn is_eased<T>(before: Option<(Instant, T)>, after: Option<(Instant, T)>) -> bool {
+    match (before, after) {
+        (Some((before, _)), Some((after, _))) => after < before,
+        (before, after) => before.is_some() && after.is_none(),
+    }
+}
+
 /// Somebody's pause has begun or ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Note {
@@ -216,19 +224,20 @@ impl<W: Clone> Traffic<W> {
         }
     }
 
-    /// Its transaction is over: who is to ask again, since nothing very high moves any more. Others may be in a
-    /// transaction that do not.
+    /// Its transaction is over: who is to ask again, since nothing very high moves any more, or what does holds them
+    /// for less long. Others may be in a transaction that do not.
     pub(super) fn end(&mut self, id: SendId, now: Instant) -> Vec<W> {
         let Some(place) = self.urgent.iter().position(|urgent| *urgent == id) else {
             return Vec::new();
         };
+        let before = self.held(now);
         self.urgent.swap_remove(place);
         if let Some(under) = self.sends.get_mut(&id) {
             under.moved = None;
         }
-        match self.held(now) {
-            None => self.all_paused(),
-            Some(_) => Vec::new(),
+        match is_eased(before, self.held(now)) {
+            true => self.all_paused(),
+            false => Vec::new(),
         }
     }
 
