@@ -4,13 +4,15 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::World;
 use super::contents::{KEY, field, unstuffed};
+use super::road::WireId;
 use super::weather::{DOMAINS, HOME, Temper};
 use super::witness::{Seen, Taken};
 
@@ -24,6 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(super) struct Host {
     world: Arc<World>,
     hop: usize,
+    wire: WireId,
     stream: DuplexStream,
     read: Vec<u8>,
     /// So much of it has been used.
@@ -51,7 +54,7 @@ fn over() -> Over {
 }
 
 /// Opens a connection to a next hop, or says why there is none.
-pub(super) fn dial(world: &Arc<World>, hop: usize) -> io::Result<DuplexStream> {
+pub(super) fn dial(world: &Arc<World>, hop: usize) -> io::Result<(DuplexStream, WireId)> {
     let temper = &world.weather.hops[hop];
     let is_down = temper.spells.is_some_and(|minutes| {
         let now = world.witness.seen().now();
@@ -65,22 +68,26 @@ pub(super) fn dial(world: &Arc<World>, hop: usize) -> io::Result<DuplexStream> {
     }
     let buffered = temper.reads.map_or(64 * 1024, |_| 4 * 1024);
     let (ours, theirs) = tokio::io::duplex(buffered);
+    let wire = world.road.connect(hop);
     let host = Host {
         world: Arc::clone(world),
         hop,
+        wire,
         stream: theirs,
         read: Vec::new(),
         used: 0,
         transaction: Transaction::default(),
     };
     drop(tokio::spawn(host.serve()));
-    Ok(ours)
+    Ok((ours, wire))
 }
 
 impl Host {
     async fn serve(mut self) {
         // However it ends, what counts was witnessed.
         drop(self.converse().await);
+        // The relay may not know of it at once.
+        self.world.road.refuses(self.wire);
     }
 
     fn temper(&self) -> &Temper {
@@ -269,6 +276,7 @@ impl Host {
             return self.hang().await;
         }
         self.dawdle().await;
+        self.world.road.ends(self.wire);
         self.say("250 2.0.0 Taken\r\n").await?;
         self.world.witness.seen().answered(&taken);
         Ok(())
@@ -311,6 +319,9 @@ impl Host {
     }
 
     async fn say(&mut self, reply: &str) -> Result<(), Over> {
+        if reply.starts_with(['4', '5']) {
+            self.world.road.refuses(self.wire);
+        }
         self.stream.write_all(reply.as_bytes()).await
     }
 
@@ -338,8 +349,26 @@ impl Host {
     /// Reads on as fast as it can. Whatever the relay pauses for, it is not silent for long.
     async fn more_content(&mut self) -> Result<(), Over> {
         let before = self.read.len() - self.used;
-        match timeout(PATIENCE, self.more()).await {
-            Ok(read) => read?,
+        let since = Instant::now();
+        let read = timeout(PATIENCE, self.more()).await;
+        let rules = self.world.rules();
+        if let Some(what) = self.world.road.has_waited(self.wire, since, rules) {
+            self.world.witness.seen().wrong(what);
+        }
+        match read {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                // It hangs up when it stops, or when the message is removed; nothing else that it does is a reason.
+                let is_stopping = self.world.is_stopping.load(Ordering::Relaxed);
+                let recipient = self.transaction.recipients.first();
+                let mut seen = self.world.witness.seen();
+                let may_be_gone = recipient.is_some_and(|(key, _)| seen.has_been_removed(*key));
+                if !is_stopping && !may_be_gone {
+                    let hop = DOMAINS[self.hop];
+                    seen.wrong(format!("{hop} heard only a part of a content: {error}"));
+                }
+                return Err(error);
+            }
             Err(_) => {
                 // Where there is a capacity, those of lower classes wait for their share of it.
                 if self.world.weather.gate.capacity.is_none() {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::START;
 use super::weather::{DOMAINS, HOME};
-use crate::account::{Items, UserDraft};
+use crate::account::{Items, ListDraft, UserDraft};
 use crate::auth::{self, Authenticator, Parameters, Verification};
 use crate::directory::Directory;
 use crate::message::Class;
@@ -19,6 +19,9 @@ pub(super) const PASSWORD: &str = "correct horse battery";
 
 /// Users by their priorities: one for each class, and one more who is as most are.
 const PRIORITIES: [u8; 6] = [1, 2, 3, 3, 4, 5];
+
+/// The lists that users are in, by turns.
+pub(super) const LISTS: [&str; 2] = ["default", "news"];
 
 /// What simulated relays share.
 pub(super) struct House {
@@ -33,6 +36,7 @@ pub(super) struct House {
 /// A user, and from where he sends.
 pub(super) struct User {
     pub(super) name: String,
+    pub(super) list: String,
     pub(super) priority: Class,
     pub(super) client: SocketAddr,
 }
@@ -65,6 +69,12 @@ impl House {
             tls: tls::Server::new(&certificate).unwrap(),
             _folder: folder,
         };
+        let news = ListDraft {
+            name: LISTS[1].to_owned(),
+            notify: Items::Text(String::new()),
+        };
+        let made = house.directory.create_list(news.check().unwrap(), START);
+        made.await.unwrap();
         for user in &house.users {
             house.admit(user).await;
         }
@@ -75,6 +85,7 @@ impl House {
     async fn admit(&self, user: &User) {
         let draft = UserDraft {
             name: Some(user.name.clone()),
+            list: Some(user.list.clone()),
             authorized_domains: Items::Text(DOMAINS[HOME].into()),
             priority: Some(user.priority.number().into()),
             ..UserDraft::default()
@@ -99,6 +110,7 @@ impl User {
     fn new(number: u8, priority: u8) -> Self {
         Self {
             name: format!("user{number}"),
+            list: LISTS[usize::from(number) % LISTS.len()].to_owned(),
             priority: Class::from_number(priority).unwrap(),
             client: SocketAddr::from(([192, 0, 2, number], 4_711)),
         }

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::World;
 use super::host;
+use super::line::Line;
 use super::watched::Watched;
 use super::weather::DOMAINS;
 use crate::clock::Clock;
@@ -61,6 +62,9 @@ impl Life {
         let dice = Arc::clone(world);
         let takes = move || dice.dice.pause(dice.weather.disk);
         let spool = stage::open(disk, world.weather.spool.clone(), clock.clone(), takes)?;
+        let users = world.house.directory.clone();
+        let list_of = move |name: &str| users.user(name).map(|user| user.list.clone());
+        spool.stops().know_lists(Box::new(list_of));
         let config = config(world);
         let dice = Arc::clone(world);
         let mut foundation = Foundation {
@@ -83,7 +87,7 @@ impl Life {
             deliverer: deliverer(world, &config, gate.clone(), clock.clone()),
         };
         let along = Along::new(way, gate);
-        let watched = Watched::new(world, Arc::<Along>::clone(&along));
+        let watched = Watched::new(world, clock.clone(), Arc::<Along>::clone(&along));
         let queue = foundation.queue(&config, Arc::<Watched>::clone(&watched));
         let impatience = queue.impatience();
         let stop_queue = CancellationToken::new();
@@ -124,6 +128,11 @@ impl Life {
     /// Deliveries that are queued.
     pub(super) fn queued(&self) -> u64 {
         self.spool.figures().queued.iter().sum()
+    }
+
+    /// Deliveries that were cancelled and can be restored.
+    pub(super) fn cancelled(&self) -> u64 {
+        self.spool.figures().cancelled
     }
 
     /// Stops in order, as the relay does.
@@ -167,7 +176,7 @@ fn deliverer(world: &Arc<World>, config: &Config, gate: Gate, clock: Clock) -> A
         resolver: Resolver::from_table(table),
         dialer: Dialer::memory(move |address| {
             let stream = host::dial(&world, hops[&address])?;
-            let (line, open) = world.lines.open(stream, address);
+            let (line, open) = Line::open(&world, stream, address);
             if open > world.weather.connections_per_host_max {
                 let mut seen = world.witness.seen();
                 seen.wrong(format!("{open} connections to {address} at once"));

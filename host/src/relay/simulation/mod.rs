@@ -15,7 +15,9 @@ mod host;
 mod house;
 mod life;
 mod line;
+mod operated;
 mod operator;
+mod road;
 mod submitter;
 mod watched;
 mod weather;
@@ -23,7 +25,7 @@ mod witness;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -35,12 +37,16 @@ use dice::Dice;
 use house::House;
 use life::{Life, Reins};
 use line::Lines;
-use operator::Operated;
+use operated::Operated;
+use road::{Road, Rules};
 use weather::Weather;
 use witness::{Moment, Standing, Tally, Witness};
 
 /// When every simulation begins.
 const START: Timestamp = Timestamp::from_unix_milliseconds(1_700_000_000_000);
+
+/// How long the operator goes on at most when all is sent.
+const OPERATED_ON: Duration = Duration::from_secs(3_600);
 
 /// What all parts of a simulation share, over all lives of the relay.
 struct World {
@@ -52,10 +58,13 @@ struct World {
     /// When each recipient of a host that greylists was seen first.
     grey: Mutex<BTreeMap<String, Moment>>,
     lines: Lines,
+    road: Road,
     /// Messages that are to be sent.
     messages: usize,
     /// Submitters who are there.
     submitters: AtomicUsize,
+    /// Whether the relay stops: it may hang up in the middle of anything.
+    is_stopping: AtomicBool,
 }
 
 /// How a life ends.
@@ -90,6 +99,17 @@ impl World {
         now < first + wait
     }
 
+    /// What the road has to know.
+    fn rules(&self) -> Rules {
+        let gate = &self.weather.gate;
+        Rules {
+            ceiling: gate.pause_ceiling,
+            trickle: gate.trickle_octets as usize,
+            has_capacity: gate.capacity.is_some(),
+            disk: 8 * self.weather.disk + Duration::from_millis(1),
+        }
+    }
+
     fn is_all_sent(&self) -> bool {
         self.witness.seen().mails.len() >= self.messages
     }
@@ -106,8 +126,10 @@ fn simulate(house: &Arc<House>, seed: u64, messages: usize) -> Outcome {
         operated: Operated::default(),
         grey: Mutex::default(),
         lines: Lines::default(),
+        road: Road::default(),
         messages,
         submitters: AtomicUsize::new(0),
+        is_stopping: AtomicBool::new(false),
     });
     let mut disk = Disk::new(seed);
     let mut at = START;
@@ -128,6 +150,7 @@ fn simulate(house: &Arc<House>, seed: u64, messages: usize) -> Outcome {
     }
     let left = disk.content_names();
     let mut seen = world.witness.seen();
+    (seen.tally.holds, seen.tally.held) = world.road.tally();
     if !left.is_empty() {
         seen.wrong(format!("contents are left on the disk: {left:?}"));
     }
@@ -152,6 +175,8 @@ fn live(world: &Arc<World>, disk: &Disk, at: Timestamp) -> (End, Timestamp) {
             .seen()
             .begins(world.dice.pause(Duration::from_secs(60)));
         world.submitters.store(0, Ordering::Relaxed);
+        world.road.begins();
+        world.is_stopping.store(false, Ordering::Relaxed);
         let is_last = world.is_all_sent() && world.dice.happens(700);
         if !is_last && world.dice.happens(400) {
             let longest = 1 << (4 + world.dice.below(14));
@@ -194,6 +219,7 @@ fn live(world: &Arc<World>, disk: &Disk, at: Timestamp) -> (End, Timestamp) {
 }
 
 async fn stop(world: &World, life: &Life, reins: Reins, disk: &Disk) {
+    world.is_stopping.store(true, Ordering::Relaxed);
     let grace = Duration::from_secs(world.dice.below(20));
     let stopped = life.stop(reins, grace);
     tokio::select! {
@@ -214,6 +240,7 @@ async fn course(world: &Arc<World>, life: &Arc<Life>) {
     });
     while !world.is_all_sent() {
         tokio::time::sleep(world.dice.pause(world.weather.session_gap)).await;
+        life.watched.check_idle();
         world.submitters.fetch_add(1, Ordering::Relaxed);
         let coming = submitter::come(Arc::clone(world), Arc::clone(life));
         let there = Arc::clone(world);
@@ -223,6 +250,12 @@ async fn course(world: &Arc<World>, life: &Arc<Life>) {
         }));
     }
     if let Some(operator) = operator {
+        // Most of the mail waits when all is sent: something is done to that too.
+        let until = tokio::time::Instant::now() + world.dice.pause(OPERATED_ON);
+        while life.queued() > 0 && tokio::time::Instant::now() < until {
+            tokio::time::sleep(Duration::from_secs(20)).await;
+            life.watched.check_idle();
+        }
         operator.abort();
         drop(operator.await);
     }
@@ -265,8 +298,14 @@ async fn is_report_given_up(life: &Life, record: &Record) -> bool {
     false
 }
 
-/// What was accepted in earlier lives is there, or has ended.
+/// What was accepted in earlier lives is there, or has ended; what was stopped is.
 async fn look_back(world: &World, life: &Life) {
+    let stops = life.spool.stops().all().into_iter().map(|stop| stop.of);
+    let stops = stops.map(witness::folded).collect();
+    let now = world.witness.seen().now();
+    for what in world.operated.look_back(stops, now) {
+        world.witness.seen().wrong(what);
+    }
     let open: Vec<usize> = world.witness.seen().open.iter().copied().collect();
     for key in open {
         let standing = world.witness.seen().mails[key].standing;
@@ -281,17 +320,19 @@ async fn look_back(world: &World, life: &Life) {
 /// Waits until nothing is queued any more.
 async fn drain(world: &World, life: &Life) {
     // A message may be given up at its end, and so may the report of that.
-    let longest = 3 * world.weather.queue.expire_after + Duration::from_secs(12 * 3_600);
+    let longest = 3 * world.weather.queue.expire_after
+        + world.weather.spool.cancelled_kept
+        + Duration::from_secs(12 * 3_600);
     let begun = tokio::time::Instant::now();
-    while life.queued() > 0 || world.submitters.load(Ordering::Relaxed) > 0 {
-        operator::release_all(world, life).await;
+    while life.queued() + life.cancelled() > 0 || world.submitters.load(Ordering::Relaxed) > 0 {
+        operator::let_go_on(world, life).await;
+        life.watched.check_idle();
         tokio::time::sleep(Duration::from_secs(300)).await;
         if begun.elapsed() > longest {
-            let queued = life.queued();
-            world
-                .witness
-                .seen()
-                .wrong(format!("{queued} deliveries never leave"));
+            let (queued, cancelled) = (life.queued(), life.cancelled());
+            world.witness.seen().wrong(format!(
+                "{queued} deliveries never leave, and {cancelled} that were cancelled"
+            ));
             return;
         }
     }
@@ -338,7 +379,7 @@ fn run(part: u64) {
     let messages = wanted_messages();
     let seeds = wanted_seeds().filter(|seed| seed % PARTS == part);
     let begun = std::time::Instant::now();
-    let (mut lives, mut sent) = (0, 0);
+    let (mut lives, mut sent, mut failed) = (0, 0, Vec::new());
     for seed in seeds {
         let ran = std::panic::AssertUnwindSafe(|| simulate(&house, seed, messages));
         match std::panic::catch_unwind(ran) {
@@ -347,7 +388,10 @@ fn run(part: u64) {
             }) => {
                 println!("seed {seed}: {took:?} {tally:?}");
                 let with = format!("{SEEDS}={seed}..{} {MESSAGES}={messages}", seed + 1);
-                assert!(wrong.is_empty(), "seed {seed} ({with}): {wrong:#?}");
+                if !wrong.is_empty() {
+                    eprintln!("seed {seed} ({with}): {wrong:#?}");
+                    failed.push(seed);
+                }
                 lives += tally.crashes + tally.stops;
                 sent += tally.accepted + tally.refused + tally.unsure;
             }
@@ -358,6 +402,7 @@ fn run(part: u64) {
         }
     }
     println!("{sent} messages in {lives} lives, {:?}", begun.elapsed());
+    assert!(failed.is_empty(), "seeds {failed:?} of {messages} messages");
 }
 
 #[test]

@@ -69,21 +69,17 @@ impl Submitter<'_> {
             false => dice.index(2_500),
         };
         let priority = dice.happens(400).then(|| 1 + dice.below(5) as u8);
-        let from = match is_foreign {
-            true => "somebody@elsewhere.example".to_owned(),
-            false => format!("{}@{}", self.user.name, DOMAINS[HOME]),
-        };
-        let mut mail = Mail {
-            from: from.clone(),
-            priority,
-            octets,
-            recipients: Vec::new(),
-            standing: Standing::Void,
-            is_removed: false,
-        };
-        let (key, content, envelope) = {
+        let own = priority.and_then(Class::from_number);
+        let class = own.map_or(self.user.priority, |own| own.min(self.user.priority));
+        let (mail, key, content, envelope) = {
             let mut seen = self.world.witness.seen();
             let key = seen.mails.len();
+            // So a next hop knows at MAIL what comes.
+            let from = match is_foreign {
+                true => "somebody@elsewhere.example".to_owned(),
+                false => format!("{}+k{key}@{}", self.user.name, DOMAINS[HOME]),
+            };
+            let mut mail = Mail::new(from.clone(), priority, class, octets);
             let mut envelope = format!("MAIL FROM:<{from}>\r\n");
             for index in 0..=dice.index(4).min(dice.index(4)) {
                 let domain = DOMAINS[1 + dice.index(DOMAINS.len() - 1)];
@@ -94,7 +90,7 @@ impl Submitter<'_> {
             envelope.push_str("DATA\r\n");
             let content = stuffed(&content(key, &mail.from, priority, octets));
             seen.mails.push(mail.clone());
-            (key, content, envelope)
+            (mail, key, content, envelope)
         };
         self.stream.write_all(envelope.as_bytes()).await?;
         let mut is_asked = true;
@@ -158,13 +154,11 @@ impl Submitter<'_> {
 
     fn accepted(&self, key: usize, id: MessageId, mail: &Mail) {
         self.world.witness.seen().accepted(key, id);
-        let own = mail.priority.and_then(Class::from_number);
-        let class = own.map_or(self.user.priority, |own| own.min(self.user.priority));
         if let [only] = mail.recipients.as_slice()
-            && class == Class::VeryHigh
             && let Some((_, domain)) = only.address.split_once('@')
         {
-            self.life.watched.waits(id, domain);
+            let user = &self.user.name;
+            self.life.watched.waits(id, mail.class, user, domain);
         }
     }
 

@@ -1,4 +1,5 @@
-//! The attempts that the queue makes, seen from beside it: in which order they begin, and how many at once.
+//! The attempts that the queue makes, seen from beside it: in which order they begin, how many at once, and whether any
+//! could begin that does not.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -10,15 +11,23 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::World;
-use crate::message::{Attempt, Class, Contact, Delivery, Message, MessageId, NextHop};
+use super::weather::DOMAINS;
+use crate::clock::Clock;
+use crate::message::{
+    Attempt, Class, Contact, Delivery, Message, MessageId, NextHop, kept_for_very_high,
+};
 use crate::queue::{Deliver, OpenContent};
 
 /// For so long after a host had no room, its lane may have fewer attempts under way than it may otherwise.
 const CROWDED: Duration = Duration::from_secs(3);
 
+/// Nobody waits for longer than this where nothing is in the way.
+const IDLE: Duration = Duration::from_secs(3);
+
 /// Stands between the queue and who makes its attempts, for one life of the relay.
 pub(super) struct Watched {
     world: Arc<World>,
+    clock: Clock,
     way: Arc<dyn Deliver>,
     lanes: Arc<Mutex<Lanes>>,
 }
@@ -27,6 +36,8 @@ pub(super) struct Watched {
 #[derive(Default)]
 struct Lanes {
     active: BTreeMap<NextHop, usize>,
+    /// Since when there has been room among all.
+    all_room_since: Option<Instant>,
     /// Since when a lane has had room.
     room_since: BTreeMap<NextHop, Instant>,
     /// Those where no host is ready at present.
@@ -35,37 +46,79 @@ struct Lanes {
     crowded: BTreeMap<NextHop, Instant>,
     /// Messages of which something was tried in this life.
     tried: BTreeSet<MessageId>,
-    /// Very-high messages that wait for their first attempt: their lane, and since when.
-    urgent: BTreeMap<MessageId, (NextHop, Instant)>,
+    /// Messages that wait for their first attempt, and of which nothing is known that keeps them from it.
+    urgent: BTreeMap<MessageId, Waiting>,
+    others: BTreeMap<MessageId, Waiting>,
+    /// When the operator did something to many.
+    operated: Option<Instant>,
+}
+
+/// A message that waits for its first attempt.
+struct Waiting {
+    lane: NextHop,
+    user: String,
+    since: Instant,
 }
 
 impl Watched {
-    pub(super) fn new(world: &Arc<World>, way: Arc<dyn Deliver>) -> Arc<Self> {
+    pub(super) fn new(world: &Arc<World>, clock: Clock, way: Arc<dyn Deliver>) -> Arc<Self> {
         Arc::new(Self {
             world: Arc::clone(world),
+            clock,
             way,
             lanes: Arc::default(),
         })
     }
 
-    /// A very-high message for one recipient waits from now on.
-    pub(super) fn waits(&self, id: MessageId, domain: &str) {
+    /// A message of a class for one recipient waits from now on.
+    pub(super) fn waits(&self, id: MessageId, class: Class, user: &str, domain: &str) {
         let lane = NextHop::Domain(domain.to_owned());
-        let mut lanes = self.lanes();
-        // It may have begun before its submitter heard of it, or been told that nobody is there.
-        if !lanes.tried.contains(&id) && !lanes.shut.contains(&lane) {
-            lanes.urgent.insert(id, (lane, Instant::now()));
+        if self.world.operated.may_be_stopped(&self.world, user, &lane) {
+            return;
         }
+        let mut lanes = self.lanes();
+        let since = Instant::now();
+        // It may have begun before its submitter heard of it, or been told that nobody is there.
+        let is_known = lanes.tried.contains(&id) || lanes.shut.contains(&lane);
+        if is_known || lanes.operated.is_some_and(|at| since < at + IDLE) {
+            return;
+        }
+        let waiting = Waiting {
+            lane,
+            user: user.to_owned(),
+            since,
+        };
+        match class {
+            Class::VeryHigh => lanes.urgent.insert(id, waiting),
+            _ => lanes.others.insert(id, waiting),
+        };
     }
 
     /// The operator has done something to a message: nothing is known of its turn any more.
     pub(super) fn is_operated_on(&self, id: MessageId) {
-        self.lanes().urgent.remove(&id);
+        let mut lanes = self.lanes();
+        lanes.urgent.remove(&id);
+        lanes.others.remove(&id);
     }
 
     /// The operator has done something to many.
     pub(super) fn are_operated_on(&self) {
-        self.lanes().urgent.clear();
+        let mut lanes = self.lanes();
+        lanes.urgent.clear();
+        lanes.others.clear();
+        lanes.operated = Some(Instant::now());
+    }
+
+    /// No message waits for long that could be tried.
+    pub(super) fn check_idle(&self) {
+        let now = Instant::now();
+        if self.world.road.may_have_held_others_since(now - IDLE) {
+            return;
+        }
+        let wrong = self.lanes().idle(&self.world, now);
+        if let Some(what) = wrong {
+            self.world.witness.seen().wrong(what);
+        }
     }
 
     fn lanes(&self) -> MutexGuard<'_, Lanes> {
@@ -73,7 +126,13 @@ impl Watched {
     }
 
     fn begins(&self, message: &Message, delivery: &Delivery) {
-        let wrong = self.lanes().begins(message, delivery, &self.world);
+        let mut wrong = self.lanes().begins(message, delivery, &self.world);
+        let now = (self.world.witness.seen().now(), self.clock.now());
+        let forbidden = self
+            .world
+            .operated
+            .forbids(&self.world, message, &delivery.next_hop, now);
+        wrong.extend(forbidden.map(|what| format!("{} began though it was {what}", delivery.id)));
         for what in wrong {
             self.world.witness.seen().wrong(what);
         }
@@ -87,20 +146,25 @@ impl Lanes {
         let mut wrong = Vec::new();
         // A claim may have been under way, and has to be read from the disk.
         let slack = 6 * world.weather.disk + Duration::from_millis(1);
-        self.urgent.remove(&message.id);
+        let own = self.urgent.remove(&message.id);
+        self.others.remove(&message.id);
         self.tried.insert(message.id);
-        if message.class != Class::VeryHigh {
-            let overtaken = self.urgent.iter().find(|(_, (lane, since))| {
+        // Very-high ones go by acceptance; of those of which nobody knows when that was nothing is said.
+        let accepted = match message.class {
+            Class::VeryHigh => own.map(|own| own.since),
+            _ => Some(now),
+        };
+        if let Some(accepted) = accepted {
+            let overtaken = self.urgent.iter().find(|(_, Waiting { lane, since, .. })| {
                 let active = self.active.get(lane).copied().unwrap_or_default();
                 let has_room = active < settings.per_next_hop_max
                     && self
                         .room_since
                         .get(lane)
                         .is_none_or(|since| *since + slack < now);
-                let is_crowded = self.crowded.get(lane).is_some_and(|until| now < *until);
-                *since + slack < now && has_room && !is_crowded && !self.shut.contains(lane)
+                *since + slack < accepted && has_room && self.is_open(lane, now)
             });
-            if let Some((id, (lane, since))) = overtaken {
+            if let Some((id, Waiting { lane, since, .. })) = overtaken {
                 let (class, waited) = (message.class, since.elapsed());
                 wrong.push(format!(
                     "{} of {class:?} to {} began before the very-high message {id} to {lane}, which has waited for {waited:?} with {:?} of {} under way there and room since {:?}",
@@ -111,12 +175,6 @@ impl Lanes {
                     self.room_since.get(lane).map(Instant::elapsed)
                 ));
             }
-        }
-        if let Some(what) = world
-            .operated
-            .forbids(message.id, world.witness.seen().now())
-        {
-            wrong.push(format!("{} began though it was {what}", delivery.id));
         }
         *self.active.entry(delivery.next_hop.clone()).or_default() += 1;
         let total: usize = self.active.values().sum();
@@ -130,22 +188,60 @@ impl Lanes {
         wrong
     }
 
+    /// Whether a lane is one that is tried at present.
+    fn is_open(&self, lane: &NextHop, now: Instant) -> bool {
+        let is_crowded = self.crowded.get(lane).is_some_and(|until| now < *until);
+        !is_crowded && !self.shut.contains(lane)
+    }
+
+    /// What waits though there has been room for a while, among all and in its lane.
+    fn idle(&self, world: &World, now: Instant) -> Option<String> {
+        let settings = &world.weather.queue;
+        let slack = IDLE + 20 * world.weather.disk;
+        let has_room_for = |most: usize, active: usize| active + kept_for_very_high(most) < most;
+        let total = self.active.values().sum();
+        let is_long_ago = |at: &Instant| *at + slack < now;
+        if !has_room_for(settings.simultaneous_max, total)
+            || !self.all_room_since.as_ref().is_none_or(is_long_ago)
+        {
+            return None;
+        }
+        let mut waiting = self.urgent.iter().chain(&self.others);
+        let idle = waiting.find(|(_, Waiting { lane, user, since })| {
+            let active = self.active.get(lane).copied().unwrap_or_default();
+            is_long_ago(since)
+                && has_room_for(settings.per_next_hop_max, active)
+                && self.room_since.get(lane).is_none_or(is_long_ago)
+                && self.is_open(lane, now)
+                // Its time may be over.
+                && *since + settings.expire_after / 2 > now
+                && !world.operated.may_be_stopped(world, user, lane)
+        });
+        idle.map(|(id, Waiting { lane, since, .. })| {
+            let waited = now - *since;
+            format!("{id} to {lane} has waited for {waited:?} with {total} attempts under way")
+        })
+    }
+
     fn ends(&mut self, lane: &NextHop, contact: Option<Contact>) {
         if let Some(active) = self.active.get_mut(lane) {
             *active -= 1;
         }
-        self.room_since.insert(lane.clone(), Instant::now());
+        let now = Instant::now();
+        self.room_since.insert(lane.clone(), now);
+        self.all_room_since = Some(now);
         match contact {
             Some(Contact::Ready) => {
                 self.shut.remove(lane);
             }
             Some(Contact::Crowded) => {
-                self.crowded.insert(lane.clone(), Instant::now() + CROWDED);
+                self.crowded.insert(lane.clone(), now + CROWDED);
             }
             Some(Contact::Missed) => {
                 self.shut.insert(lane.clone());
                 // They may be told without an attempt of their own.
-                self.urgent.retain(|_, (urgent, _)| urgent != lane);
+                self.urgent.retain(|_, waiting| waiting.lane != *lane);
+                self.others.retain(|_, waiting| waiting.lane != *lane);
             }
             None => {}
         }
@@ -168,11 +264,20 @@ impl Deliver for Watched {
         // A message of a submitter has its key for a subject.
         let key = message.subject.parse().unwrap_or(usize::MAX);
         let (world, recipients) = (Arc::clone(&self.world), delivery.recipients.clone());
+        let hop = DOMAINS
+            .iter()
+            .position(|domain| delivery.next_hop == NextHop::Domain((*domain).to_owned()));
+        world.witness.seen().attempt_begins(key, &recipients);
+        world.road.begins_attempt(key, hop.unwrap_or_default());
         let attempt = self.way.deliver(message, delivery, content);
         Box::pin(async move {
             let mut place = place;
             let attempt = attempt.await;
-            world.witness.seen().attempt_ended(key, &recipients);
+            let pauses = attempt.pauses.iter().map(|pause| u64::from(pause.times));
+            let mut seen = world.witness.seen();
+            seen.tally.pauses += pauses.sum::<u64>();
+            seen.attempt_ended(key, &recipients);
+            drop(seen);
             place.contact = Some(attempt.contact);
             attempt
         })

@@ -126,8 +126,8 @@ impl Weather {
             spool: spool::Settings {
                 inline_octets_max: 2 << 10 << dice.below(4),
                 disk_free_octets_min: 0,
-                // What is cancelled is gone at once; what can be restored is for the trials of the spool.
-                cancelled_kept: Duration::ZERO,
+                // Gone at once, or to be restored for a while.
+                cancelled_kept: seconds([0, 600, 7_200, 86_400][dice.index(4)]),
                 page_cache_octets: 1 << 20,
                 journal_octets_max: 64 << 10 << dice.below(6),
                 recent_octets_max: 16 << 10 << dice.below(7),
@@ -139,7 +139,9 @@ impl Weather {
             large: [0, 5, 20, 60][dice.index(4)],
             life: seconds(60 << dice.below(7)),
             disk: Duration::from_millis([0, 2, 10, 50][dice.index(4)]),
-            operator_gap: dice.happens(700).then(|| seconds(5 << dice.below(6))),
+            operator_gap: dice
+                .happens(700)
+                .then(|| Duration::from_millis(1_000 << dice.below(8))),
             breaking_off: if is_calm { 0 } else { dice.below(100) },
         }
     }

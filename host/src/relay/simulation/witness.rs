@@ -10,8 +10,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::End;
-use crate::message::{Event, MessageId};
-use crate::spool::Record;
+use super::road::Rank;
+use crate::message::{Class, Event, MessageId};
+use crate::spool::{Record, StopOf};
 
 /// What a next hop has answered is settled within this time, or the relay ended before.
 const SETTLED_WITHIN: Duration = Duration::from_secs(2);
@@ -55,6 +56,15 @@ pub(super) struct Tally {
     pub(super) twice: u64,
     pub(super) failures: u64,
     pub(super) removed: u64,
+    pub(super) restored: u64,
+    /// Times that something was stopped.
+    pub(super) stopped: u64,
+    /// Times that something very high held others, and sends that were in a transaction then.
+    pub(super) holds: u64,
+    pub(super) held: u64,
+    /// Pauses that the relay tells of.
+    pub(super) pauses: u64,
+    /// Lives that ended so.
     pub(super) crashes: u64,
     pub(super) stops: u64,
 }
@@ -64,11 +74,16 @@ pub(super) struct Tally {
 pub(super) struct Mail {
     pub(super) from: String,
     pub(super) priority: Option<u8>,
+    pub(super) class: Class,
+    /// Whether the operator has given it no other one.
+    pub(super) is_class_known: bool,
     pub(super) octets: usize,
     pub(super) recipients: Vec<Recipient>,
     pub(super) standing: Standing,
     /// Whether the operator has removed it, or may have.
-    pub(super) is_removed: bool,
+    is_removed: bool,
+    /// When it was removed, from asking to the answer, if one came.
+    cancels: Vec<(Moment, Option<Moment>)>,
 }
 
 /// How far a submission has come.
@@ -86,6 +101,8 @@ pub(super) enum Standing {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Recipient {
     pub(super) address: String,
+    /// When the last attempt for it began.
+    begun: Moment,
     receipts: Vec<Receipt>,
     /// Failure reports that speak of it.
     failures: u32,
@@ -95,6 +112,8 @@ pub(super) struct Recipient {
 #[derive(Clone, Copy, Debug)]
 struct Receipt {
     life: usize,
+    /// When its attempt began.
+    begun: Moment,
     /// When the relay was told; none: it cannot know.
     answered: Option<Moment>,
     /// When its attempt ended: it may have had other recipients to go on for.
@@ -120,6 +139,22 @@ impl Tally {
         match end {
             End::Killed | End::Cut => self.crashes += 1,
             End::Stopped | End::Finished => self.stops += 1,
+        }
+    }
+}
+
+impl Mail {
+    pub(super) fn new(from: String, priority: Option<u8>, class: Class, octets: usize) -> Self {
+        Self {
+            from,
+            priority,
+            class,
+            is_class_known: true,
+            octets,
+            recipients: Vec::new(),
+            standing: Standing::Void,
+            is_removed: false,
+            cancels: Vec::new(),
         }
     }
 }
@@ -184,6 +219,49 @@ impl Seen {
         self.tally.accepted += 1;
     }
 
+    /// How a message stands to very high, and how long it is.
+    pub(super) fn rank(&self, key: usize) -> (Rank, usize) {
+        let Some(mail) = self.mails.get(key) else {
+            return (Rank::Unknown, 0);
+        };
+        let rank = match (mail.is_class_known, mail.class) {
+            (false, _) => Rank::Unknown,
+            (true, Class::VeryHigh) => Rank::VeryHigh,
+            (true, _) => Rank::Below,
+        };
+        (rank, mail.octets)
+    }
+
+    /// The operator removes a message.
+    pub(super) fn may_cancel(&mut self, key: usize) {
+        let now = self.now();
+        self.mails[key].is_removed = true;
+        self.mails[key].cancels.push((now, None));
+        self.tally.removed += 1;
+    }
+
+    /// Whether a message was removed at any time.
+    pub(super) fn has_been_removed(&self, key: usize) -> bool {
+        let mail = self.mails.get(key);
+        mail.is_some_and(|mail| !mail.cancels.is_empty())
+    }
+
+    /// It is removed.
+    pub(super) fn cancelled(&mut self, key: usize) {
+        let now = self.now();
+        if let Some((_, until)) = self.mails[key].cancels.last_mut() {
+            *until = Some(now);
+        }
+    }
+
+    /// All that was removed of it is back.
+    pub(super) fn restored(&mut self, id: MessageId) {
+        if let Some(key) = self.keys.get(&id) {
+            self.mails[*key].is_removed = false;
+            self.tally.restored += 1;
+        }
+    }
+
     /// A next hop has the whole of a message, and means to keep it.
     pub(super) fn takes(&mut self, key: usize, recipients: &[usize], content: &[u8]) -> Taken {
         let Some(mail) = self.mails.get(key) else {
@@ -206,14 +284,17 @@ impl Seen {
                 "message {key} arrived and was not sent to its end, or was refused"
             ));
         }
-        let receipt = Receipt {
-            life: self.life(),
-            answered: None,
-            ended: None,
-        };
         for index in recipients {
+            let receipt = Receipt {
+                life: self.life(),
+                begun: self.mails[key].recipients[*index].begun,
+                answered: None,
+                ended: None,
+            };
             let earlier = self.mails[key].recipients[*index].receipts.clone();
-            if let Some(sure) = earlier.iter().find(|earlier| self.is_sure(earlier)) {
+            let cancels = &self.mails[key].cancels;
+            let mut earlier_ones = earlier.iter();
+            if let Some(sure) = earlier_ones.find(|earlier| self.is_sure(earlier, cancels)) {
                 self.wrong(format!(
                     "message {key} was sent to recipient {index} again after {sure:?}"
                 ));
@@ -229,6 +310,7 @@ impl Seen {
     pub(super) fn takes_report(&mut self, id: &str, key: usize, failed: &[usize]) -> Taken {
         let receipt = Receipt {
             life: self.life(),
+            begun: self.now(),
             answered: None,
             ended: None,
         };
@@ -236,7 +318,7 @@ impl Seen {
         let earlier = self.reports.entry(id.to_owned()).or_default();
         let receipts = earlier.receipts.clone();
         earlier.receipts.push(receipt);
-        if let Some(sure) = receipts.iter().find(|earlier| self.is_sure(earlier)) {
+        if let Some(sure) = receipts.iter().find(|earlier| self.is_sure(earlier, &[])) {
             self.wrong(format!("report {id} was sent again after {sure:?}"));
         }
         if is_new {
@@ -284,6 +366,17 @@ impl Seen {
         }
     }
 
+    /// An attempt begins.
+    pub(super) fn attempt_begins(&mut self, key: usize, recipients: &[u32]) {
+        let now = self.now();
+        let Some(mail) = self.mails.get_mut(key) else {
+            return;
+        };
+        for index in recipients {
+            mail.recipients[*index as usize].begun = now;
+        }
+    }
+
     /// An attempt has ended: what it was told is about to be recorded.
     pub(super) fn attempt_ended(&mut self, key: usize, recipients: &[u32]) {
         let (now, life) = (self.now(), self.life());
@@ -298,9 +391,16 @@ impl Seen {
         }
     }
 
-    /// Whether the relay must know that this was taken.
-    fn is_sure(&self, receipt: &Receipt) -> bool {
+    /// Whether the relay must know that this was taken. What ends when its message has been removed comes too late.
+    fn is_sure(&self, receipt: &Receipt, cancels: &[(Moment, Option<Moment>)]) -> bool {
+        let is_too_late = cancels.iter().any(|(asked, answered)| {
+            let is_before = receipt
+                .ended
+                .is_none_or(|ended| *asked <= ended + SETTLED_WITHIN);
+            is_before && answered.is_none_or(|answered| receipt.begun <= answered)
+        });
         receipt.answered.is_some()
+            && !is_too_late
             && match self.ends.get(receipt.life) {
                 // It has an attempt under way until it knows.
                 None => true,
@@ -353,7 +453,7 @@ impl Seen {
             let is_sure = recipient
                 .receipts
                 .iter()
-                .any(|receipt| self.is_sure(receipt));
+                .any(|receipt| self.is_sure(receipt, &mail.cancels));
             let ends = (is_received, is_sure, recipient.failures);
             let is_right = match ends {
                 (true, _, 0) | (false, _, 1) | (true, false, 1) => true,
@@ -389,6 +489,15 @@ impl Seen {
                 ));
             }
         }
+    }
+}
+
+/// A stop by what it is of, without regard to case.
+pub(super) fn folded(of: StopOf) -> StopOf {
+    match of {
+        StopOf::User(name) => StopOf::User(name.to_lowercase()),
+        StopOf::List(name) => StopOf::List(name.to_lowercase()),
+        of => of,
     }
 }
 
@@ -440,7 +549,14 @@ fn says_that_it_may_come_twice(record: &Record) -> bool {
     record.trail.iter().any(|entry| {
         matches!(
             entry.event,
-            Event::Attempted { unknown: true, .. } | Event::Interrupted { .. }
+            Event::Attempted { unknown: true, .. }
+                | Event::Interrupted { .. }
+                | Event::Cancelled {
+                    during_attempt: true,
+                    ..
+                }
         )
     })
 }
+
+mod tests;

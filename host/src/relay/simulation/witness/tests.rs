@@ -1,0 +1,110 @@
+//! The witness tells what is wrong with records that are made up.
+
+use super::super::contents::content;
+use super::*;
+
+const FROM: &str = "user0+k0@home.example";
+
+/// A witness of one life, to whom a message for one recipient was accepted.
+fn witness() -> Witness {
+    let witness = Witness::default();
+    let mut seen = witness.seen();
+    seen.begins(Duration::ZERO);
+    let mut mail = Mail::new(FROM.to_owned(), None, Class::Normal, 300);
+    let address = "r0.k0@a.example".to_owned();
+    mail.recipients.push(Recipient::new(address));
+    seen.mails.push(mail);
+    seen.accepted(0, id());
+    drop(seen);
+    witness
+}
+
+fn id() -> MessageId {
+    "01HF7WJXMJ3E4QWAPXDA24PQC9".parse().unwrap()
+}
+
+fn arrived() -> Vec<u8> {
+    let sent = content(0, FROM, None, 300);
+    [&b"Received: by relay.example\r\n"[..], &sent].concat()
+}
+
+/// The message arrives, and the relay is told so and settles it.
+fn delivered(seen: &mut Seen) {
+    seen.attempt_begins(0, &[0]);
+    let taken = seen.takes(0, &[0], &arrived());
+    seen.answered(&taken);
+    seen.attempt_ended(0, &[0]);
+}
+
+async fn pass(seconds: u64) {
+    tokio::time::advance(Duration::from_secs(seconds)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_arrives_once_and_whole_is_right() {
+    let witness = witness();
+    let mut seen = witness.seen();
+    delivered(&mut seen);
+    seen.check_end(0, None, false);
+    assert_eq!(seen.wrongs(), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_never_arrives_is_lost_unless_it_was_removed() {
+    let witness = witness();
+    let mut seen = witness.seen();
+    seen.check_end(0, None, false);
+    assert_eq!(seen.wrongs().len(), 1);
+    seen.may_cancel(0);
+    seen.cancelled(0);
+    seen.check_end(0, None, false);
+    assert_eq!(seen.wrongs().len(), 0);
+    seen.restored(id());
+    seen.check_end(0, None, false);
+    assert_eq!(seen.wrongs().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_octet_that_is_missing_is_missed() {
+    let witness = witness();
+    let mut seen = witness.seen();
+    let mut cut = arrived();
+    cut.remove(200);
+    drop(seen.takes(0, &[0], &cut));
+    assert_eq!(seen.wrongs().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_again_is_wrong_unless_the_relay_could_not_know() {
+    let first = witness();
+    delivered(&mut first.seen());
+    drop(first.seen().takes(0, &[0], &arrived()));
+    assert_eq!(first.seen().wrongs().len(), 1);
+    // A crash comes soon after, and a long time after, the attempt.
+    for (passes, wrongs) in [(1, 0), (5, 1)] {
+        let witness = witness();
+        delivered(&mut witness.seen());
+        pass(passes).await;
+        let mut seen = witness.seen();
+        seen.ends();
+        seen.begins(Duration::from_secs(10));
+        drop(seen.takes(0, &[0], &arrived()));
+        assert_eq!(seen.wrongs().len(), wrongs, "{passes} s");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_was_removed_meanwhile_may_be_made_again() {
+    let witness = witness();
+    witness.seen().attempt_begins(0, &[0]);
+    pass(1).await;
+    let mut seen = witness.seen();
+    seen.may_cancel(0);
+    seen.cancelled(0);
+    let taken = seen.takes(0, &[0], &arrived());
+    seen.answered(&taken);
+    seen.attempt_ended(0, &[0]);
+    seen.restored(id());
+    drop(seen.takes(0, &[0], &arrived()));
+    assert_eq!(seen.wrongs(), Vec::<String>::new());
+}
