@@ -18,7 +18,7 @@ use std::sync::Arc;
 use crate::message::{Class, DeliveryId, Line, MessageId, Timestamp};
 
 use super::heads::Heads;
-use super::place::Place;
+use super::place::{Place, Spot};
 use super::window::{self, Behind, First, Horizon, WINDOW_MAX, WINDOW_MAX_OF_MANY, Window};
 
 pub(super) use lane::{Found, Lane, Search};
@@ -117,11 +117,7 @@ impl Lines {
 
     /// Takes the first delivery out when it is known and due; it is leased then. Its line has had its turn: where others
     /// that may be due are hidden, it is from now on.
-    pub(super) fn take_due(
-        &mut self,
-        line: &Line,
-        now: Timestamp,
-    ) -> Option<(super::place::Spot, DeliveryId)> {
+    pub(super) fn take_due(&mut self, line: &Line, now: Timestamp) -> Option<(Spot, DeliveryId)> {
         let window = self.windows.get_mut(line)?;
         let First::At(spot, id) = window.first() else {
             return None;

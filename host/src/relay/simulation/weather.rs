@@ -131,6 +131,8 @@ impl Weather {
                 page_cache_octets: 1 << 20,
                 journal_octets_max: 64 << 10 << dice.below(6),
                 recent_octets_max: 16 << 10 << dice.below(7),
+                // Often most lines are on disk only.
+                lines_max: [1, 3, 20_000, 20_000][dice.index(4)],
                 ..spool::Settings::default()
             },
             connections_per_host_max: 1 + dice.index(2 * per_next_hop_max),

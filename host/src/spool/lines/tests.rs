@@ -8,7 +8,6 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::message::NextHop;
-use crate::spool::place::Spot;
 use crate::spool::window::WINDOW;
 
 /// Of one lane and class, by user and spot.
