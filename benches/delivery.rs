@@ -216,6 +216,7 @@ fn mail(to: SocketAddr, octets: usize) -> Result<(Message, Delivery), Box<dyn Er
         state: DeliveryState::Waiting,
         delay_reported: false,
         lateness_reported: false,
+        moved_from: None,
         last_reply: String::new(),
     };
     Ok((message, delivery))

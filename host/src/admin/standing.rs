@@ -188,6 +188,7 @@ mod tests {
             state: DeliveryState::Waiting,
             delay_reported: false,
             lateness_reported: false,
+            moved_from: None,
             last_reply: String::new(),
         };
         let cause = MessageId::from_bits(2);

@@ -481,6 +481,7 @@ impl Mail {
             state: DeliveryState::Waiting,
             delay_reported: false,
             lateness_reported: false,
+            moved_from: None,
             last_reply: String::new(),
         };
         Self {

@@ -176,6 +176,7 @@ impl Client {
             state: DeliveryState::Waiting,
             delay_reported: false,
             lateness_reported: false,
+            moved_from: None,
             last_reply: String::new(),
         };
         (message, delivery)

@@ -32,6 +32,9 @@ pub struct Delivery {
     pub attempts: u32,
     /// Not to be tried before this.
     pub due: Timestamp,
+    /// When it was due before an operator moved it to another time; none where no attempt can have been under way
+    /// then. Should the relay have ended without a word since, this says whether it may come twice.
+    pub moved_from: Option<Timestamp>,
     /// Order of acceptance over the whole spool, given by the spool.
     pub sequence: u64,
     /// Waiting, or kept back by an operator.

@@ -245,6 +245,7 @@ mod tests {
             state: DeliveryState::Waiting,
             delay_reported: false,
             lateness_reported: false,
+            moved_from: None,
             last_reply: "450 4.7.1 later".to_owned(),
         }
     }

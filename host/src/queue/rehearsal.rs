@@ -97,6 +97,7 @@ pub(super) fn delivery(message: &Message) -> Delivery {
         state: DeliveryState::Waiting,
         delay_reported: false,
         lateness_reported: false,
+        moved_from: None,
         last_reply: String::new(),
     }
 }

@@ -369,6 +369,7 @@ mod tests {
             state: DeliveryState::Waiting,
             delay_reported: false,
             lateness_reported: false,
+            moved_from: None,
             last_reply: String::new(),
         };
         (message, delivery)

@@ -43,7 +43,7 @@ pub(super) async fn claim(
                     return Ok(Claimed {
                         claim: Some(Claim {
                             lease: leased.served(lease),
-                            interrupted: common.was_left_by_another(&delivery, &message),
+                            interrupted: common.was_left_by_another(&delivery, message.accepted),
                             delivery,
                             message,
                         }),

@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::message::{Delivery, DeliveryId, Message};
+use crate::message::{Delivery, DeliveryId, Timestamp};
 
 use super::Settings;
 use super::announcements::Announcements;
@@ -137,11 +137,12 @@ impl Common {
 
     /// Whether an attempt may have been under way when a process ended. Whoever had a lease had it
     /// in memory, so that all that was due then may be meant. What waits for its first attempt was due from the
-    /// beginning, whatever the clock says since: it may have been set back, or begin anew after a power cut.
-    pub(super) fn was_left_by_another(&self, delivery: &Delivery, message: &Message) -> bool {
+    /// beginning, whatever the clock says since: it may have been set back, or begin anew after a power cut. What was
+    /// moved meanwhile was due before.
+    pub(super) fn was_left_by_another(&self, delivery: &Delivery, accepted: Timestamp) -> bool {
         self.interruption.is_some_and(|interruption| {
-            let was_due = delivery.due.unix_milliseconds() <= interruption.opened
-                || delivery.due <= message.accepted;
+            let due = delivery.moved_from.unwrap_or(delivery.due);
+            let was_due = due.unix_milliseconds() <= interruption.opened || due <= accepted;
             was_due && delivery.sequence < interruption.next_sequence
         })
     }

@@ -31,6 +31,7 @@ use super::{Lease, NewDelivery, NewMessage, SpoolError, Stop, StopOf};
 
 pub(super) use cancelled::Removed;
 pub(super) use history::Swept;
+pub(super) use operated::Known;
 
 /// A message ready to be enqueued: what does not need the transaction is done.
 #[derive(Debug)]

@@ -65,6 +65,7 @@ impl NewDelivery {
             recipients: self.recipients,
             attempts: self.attempts,
             due: self.due,
+            moved_from: None,
             sequence,
             state,
             delay_reported: self.delay_reported,

@@ -23,7 +23,7 @@ use super::changing::{Changing, Slice};
 use super::common::Common;
 use super::contents::Named;
 use super::inbox::{Batch, Beside, Enqueue, Settle, Stopping, kept_since, send};
-use super::ledger::{Effect, Ledger, Removed, Swept};
+use super::ledger::{Effect, Known, Ledger, Removed, Swept};
 use super::redb::StoreError;
 use super::room::Room;
 use super::rows::{self, Fault};
@@ -242,8 +242,14 @@ impl Writer {
                     .map(|settle| settle.settled.lease.delivery)
                     .collect();
                 let is_leased = |id| !settled.contains(&id) && common.is_leased(id);
-                let kept = common.settings.cancelled_kept;
-                ledger.change(change, &changing.request.change, kept, &is_leased)?;
+                let known = Known {
+                    cancelled_kept: common.settings.cancelled_kept,
+                    is_leased: &is_leased,
+                    was_left_by_another: &|delivery, accepted| {
+                        common.was_left_by_another(delivery, accepted)
+                    },
+                };
+                ledger.change(change, &changing.request.change, &known)?;
             }
             if self.removes_for_room || self.remove_from <= now {
                 let removed = ledger.remove_cancelled(self.removes_for_room, REMOVED_MAX)?;

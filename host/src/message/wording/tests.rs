@@ -19,6 +19,7 @@ fn delivery() -> Delivery {
         state: DeliveryState::Waiting,
         delay_reported: false,
         lateness_reported: false,
+        moved_from: None,
         last_reply: String::new(),
     }
 }

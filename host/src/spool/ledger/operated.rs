@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use crate::message::{Class, DeliveryId, DeliveryState, MessageId, Timestamp, TrailEntry};
+use crate::message::{Class, Delivery, DeliveryId, DeliveryState, MessageId, Timestamp, TrailEntry};
 
 use super::{Effect, Ledger};
 use crate::spool::change::{cancelled, moved, restored, scheduled};
@@ -14,6 +14,16 @@ use crate::spool::stored::{self, MessageRecord};
 use crate::spool::work::Asked;
 use crate::spool::{Change, ChangeAction};
 
+/// What a change has to know beside the rows.
+pub(in crate::spool) struct Known<'a> {
+    /// For how long what is cancelled can be restored.
+    pub(in crate::spool) cancelled_kept: Duration,
+    /// Whether an attempt is under way.
+    pub(in crate::spool) is_leased: &'a dyn Fn(DeliveryId) -> bool,
+    /// Whether one may have been when a process ended, for a delivery of a message that was accepted then.
+    pub(in crate::spool) was_left_by_another: &'a dyn Fn(&Delivery, Timestamp) -> bool,
+}
+
 impl Ledger<'_, '_> {
     /// Applies an operator's change to deliveries. Those that are gone meanwhile, or that it does
     /// not concern any more, are left out.
@@ -21,12 +31,11 @@ impl Ledger<'_, '_> {
         &mut self,
         deliveries: &[DeliveryId],
         change: &Change,
-        cancelled_kept: Duration,
-        is_leased: &dyn Fn(DeliveryId) -> bool,
+        known: &Known<'_>,
     ) -> Result<(), StoreError> {
         let mut told = HashSet::new();
         for id in deliveries {
-            match self.change_one(*id, change, cancelled_kept, is_leased(*id), &mut told) {
+            match self.change_one(*id, change, known, &mut told) {
                 Ok(()) => {}
                 Err(Fault::Store(error)) => return Err(error),
                 Err(Fault::Damaged(damage)) => {
@@ -41,8 +50,7 @@ impl Ledger<'_, '_> {
         &mut self,
         id: DeliveryId,
         change: &Change,
-        cancelled_kept: Duration,
-        is_leased: bool,
+        known: &Known<'_>,
         told: &mut HashSet<MessageId>,
     ) -> Result<(), Fault> {
         let Some(standing) = rows::standing(self.rows, id)? else {
@@ -54,6 +62,7 @@ impl Ledger<'_, '_> {
         {
             return Ok(());
         }
+        let (is_leased, cancelled_kept) = ((known.is_leased)(id), known.cancelled_kept);
         let is_told = !told.insert(id.message);
         let trail = Vec::from_iter(change.trail_entry(is_leased, is_told, cancelled_kept));
         match change.action {
@@ -67,6 +76,11 @@ impl Ledger<'_, '_> {
                 self.add_trail(id.message, &trail, None)?;
             }
             ChangeAction::Reschedule(to) => {
+                let mut standing = standing;
+                if is_leased || self.was_left_by_another(&standing.delivery, known)? {
+                    let due = standing.delivery.due;
+                    standing.delivery.moved_from.get_or_insert(due);
+                }
                 let at = scheduled(&standing.delivery, is_leased, to, change.at);
                 // Its place says it too, so that it is not lost with the lease.
                 let asked = Asked::Reschedule(moved(standing.delivery.due, to, change.at));
@@ -84,6 +98,11 @@ impl Ledger<'_, '_> {
         }
         self.effects.push(Effect::Changed(id.message));
         Ok(())
+    }
+
+    fn was_left_by_another(&self, delivery: &Delivery, known: &Known<'_>) -> Result<bool, Fault> {
+        let message = rows::message(self.rows, delivery.id.message)?;
+        Ok(message.is_some_and(|message| (known.was_left_by_another)(delivery, message.accepted)))
     }
 
     /// Takes a delivery out of the queue: until that time it can be restored.

@@ -39,6 +39,8 @@ struct Third {
     lateness_reported: bool,
     /// Until when it can be restored, when it was cancelled; `held` says whether it was held before.
     cancelled_until: Option<u64>,
+    /// When it was due before it was moved, where an attempt may have been under way then.
+    moved_from: Option<u64>,
 }
 
 impl<'a> Stored<'a> for DeliveryRecord<'a> {
@@ -73,6 +75,7 @@ impl<'a> DeliveryRecord<'a> {
                 DeliveryState::Cancelled(cancelled) => Some(cancelled.until.unix_milliseconds()),
                 DeliveryState::Waiting | DeliveryState::Held => None,
             },
+            moved_from: delivery.moved_from.map(Timestamp::unix_milliseconds),
         };
         Self { first, third }
     }
@@ -90,6 +93,7 @@ impl<'a> DeliveryRecord<'a> {
             recipients: first.recipients,
             attempts: first.attempts,
             due: Timestamp::from_unix_milliseconds(first.due),
+            moved_from: third.moved_from.map(Timestamp::from_unix_milliseconds),
             sequence: first.sequence,
             state: match (third.cancelled_until, first.held) {
                 (Some(until), was_held) => DeliveryState::Cancelled(Cancelled {

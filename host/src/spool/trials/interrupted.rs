@@ -8,6 +8,17 @@ async fn claim(spool: &Embedded, lane: &str) -> Claim {
     spool.claim(&line, at(NOW)).await.unwrap().claim.unwrap()
 }
 
+/// Moves whatever is queued to another time, at a time.
+async fn reschedule(spool: &Embedded, to: u64, now: u64) {
+    let change = Change {
+        action: ChangeAction::Reschedule(at(to)),
+        by: "ops".to_owned(),
+        at: at(now),
+    };
+    let changed = spool.change(Selection::default(), change, false).await;
+    assert_eq!(changed.unwrap(), 1);
+}
+
 async fn take_in(spool: &Embedded, number: u64, lane: &'static str) {
     let new = new_message(message(number, "user", Class::Normal, &[lane]));
     enqueue(spool, new, b"content").await.unwrap();
@@ -75,4 +86,43 @@ async fn a_clock_that_was_set_back_hides_no_first_attempt() {
     let clock = Clock::standing_at(at(1_000));
     let spool = start_at(&disk.after_kill(), settings(), clock).unwrap();
     assert!(claim(&spool, LANES[0]).await.interrupted);
+}
+
+#[tokio::test]
+async fn what_an_operator_moves_hides_no_attempt() {
+    // Moved while it was under way, and after the relay had ended; or only then.
+    for is_moved_meanwhile in [true, false] {
+        let disk = Simulated::new(4);
+        let spool = start(&disk).unwrap();
+        take_in(&spool, 1, LANES[0]).await;
+        assert!(!claim(&spool, LANES[0]).await.interrupted);
+        if is_moved_meanwhile {
+            reschedule(&spool, NOW + 1_000, NOW).await;
+        }
+        // Once more without its turn having come.
+        let disk = disk.after_kill();
+        let clock = || Clock::standing_at(at(NOW + 10));
+        let spool = start_at(&disk, settings(), clock()).unwrap();
+        reschedule(&spool, NOW + 2_000, NOW + 20).await;
+        spool.close().await.unwrap();
+        let spool = start_at(&disk, settings(), clock()).unwrap();
+        reschedule(&spool, NOW, NOW + 30).await;
+        let line = line(LANES[0], Class::Normal, "user");
+        let claimed = spool.claim(&line, at(NOW + 30)).await.unwrap();
+        assert!(claimed.claim.unwrap().interrupted, "{is_moved_meanwhile}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_moved_before_it_was_due_was_not_under_way() {
+    let disk = Simulated::new(5);
+    let spool = start(&disk).unwrap();
+    take_in(&spool, 1, LANES[0]).await;
+    reschedule(&spool, NOW + 1_000, NOW).await;
+    let clock = Clock::standing_at(at(NOW + 10));
+    let spool = start_at(&disk.after_kill(), settings(), clock).unwrap();
+    reschedule(&spool, NOW, NOW + 20).await;
+    let line = line(LANES[0], Class::Normal, "user");
+    let claimed = spool.claim(&line, at(NOW + 20)).await.unwrap();
+    assert!(!claimed.claim.unwrap().interrupted);
 }
