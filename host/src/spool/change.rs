@@ -1,8 +1,12 @@
 //! What an operator does to deliveries.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::time::Duration;
 
-use crate::message::{Cancelled, Class, Delivery, DeliveryState, Event, Timestamp, TrailEntry};
+use crate::message::{
+    Cancelled, Class, Delivery, DeliveryId, DeliveryState, Event, MessageId, Timestamp, TrailEntry,
+};
 
 use super::{QueueState, Selection};
 
@@ -35,6 +39,27 @@ pub enum ChangeAction {
     Reschedule(Timestamp),
     /// Give another class: to the whole message, since a class is a message's.
     SetClass(Class),
+}
+
+/// What the trails of messages say of a change already: for each, whether that an attempt was under way.
+#[derive(Debug, Default)]
+pub(super) struct Told(HashMap<MessageId, bool>);
+
+impl Told {
+    /// Whether something is still to be said, which is said now.
+    fn is_new(&mut self, id: MessageId, during_attempt: bool) -> bool {
+        match self.0.entry(id) {
+            Entry::Vacant(entry) => {
+                entry.insert(during_attempt);
+                true
+            }
+            Entry::Occupied(mut entry) => {
+                let was_told = *entry.get();
+                *entry.get_mut() |= during_attempt;
+                during_attempt && !was_told
+            }
+        }
+    }
 }
 
 /// Among which deliveries is looked.
@@ -98,16 +123,21 @@ impl Change {
         (!cancelled_kept.is_zero()).then(|| self.at.plus(cancelled_kept))
     }
 
-    /// What the trail of a message says of it, once for all of its deliveries: `is_told` already. But where an
-    /// attempt was under way, whose outcome comes too late to be written down, that is said.
+    /// What the trail of a message says of it when a delivery of it is changed: once for all of them. But where that
+    /// makes a difference to an attempt that was under way, that is said, once too, whichever delivery it was of.
     pub(super) fn trail_entry(
         &self,
+        id: DeliveryId,
         is_leased: bool,
-        is_told: bool,
+        told: &mut Told,
         cancelled_kept: Duration,
     ) -> Option<TrailEntry> {
-        let is_cut_off = is_leased && self.action == ChangeAction::Cancel;
-        if is_told && !is_cut_off {
+        let is_about_attempts = matches!(
+            self.action,
+            ChangeAction::Cancel | ChangeAction::Reschedule(_)
+        );
+        let during_attempt = is_leased && is_about_attempts;
+        if !told.is_new(id.message, during_attempt) {
             return None;
         }
         let operated = |action: &str| Event::Operated {
@@ -123,11 +153,11 @@ impl Change {
             ChangeAction::Reschedule(to) => Event::Rescheduled {
                 by: self.by.clone(),
                 until: to.max(self.at),
-                during_attempt: is_leased,
+                during_attempt,
             },
             ChangeAction::Cancel => Event::Cancelled {
                 by: self.by.clone(),
-                during_attempt: is_cut_off,
+                during_attempt,
                 until: self.cancelled_until(cancelled_kept),
             },
         };

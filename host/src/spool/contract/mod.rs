@@ -268,6 +268,7 @@ on_every_backend! {
     operator::a_delivery_is_moved_to_another_time
     operator::what_is_held_is_not_moved
     operator::a_leased_delivery_is_moved_when_it_is_settled_or_given_back
+    operator::what_is_moved_during_an_attempt_says_so_whichever_delivery_it_is
     operator::another_class_moves_all_of_a_message
     operator::a_released_lease_of_a_moved_delivery_waits_where_it_stands_now
     stops::nothing_of_what_is_stopped_is_claimed_until_it_is_started

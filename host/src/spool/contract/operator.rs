@@ -307,3 +307,26 @@ pub(super) async fn a_leased_delivery_is_moved_when_it_is_settled_or_given_back(
         assert!(subject.claim(&normal_line()).await.is_none());
     }
 }
+
+pub(super) async fn what_is_moved_during_an_attempt_says_so_whichever_delivery_it_is(
+    subject: Subject,
+) {
+    let domains = ["a.example", "b.example", "c.example"];
+    subject
+        .enqueue(message(1, "user", Class::Normal, &domains))
+        .await;
+    for domain in &domains[1..] {
+        let line = line(domain, Class::Normal, "user");
+        assert!(subject.claim(&line).await.is_some());
+    }
+    assert_eq!(
+        subject.change(Selection::default(), moved(NOW + 100)).await,
+        3
+    );
+    let trail = subject.record(1).await.trail;
+    let told = trail.iter().filter_map(|entry| match entry.event {
+        Event::Rescheduled { during_attempt, .. } => Some(during_attempt),
+        _ => None,
+    });
+    assert_eq!(told.collect::<Vec<_>>(), [false, true], "once each");
+}

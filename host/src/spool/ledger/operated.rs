@@ -1,12 +1,11 @@
 //! What an operator's change does to the rows of queued deliveries.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use crate::message::{Class, Delivery, DeliveryId, DeliveryState, MessageId, Timestamp, TrailEntry};
 
 use super::{Effect, Ledger};
-use crate::spool::change::{cancelled, moved, restored, scheduled};
+use crate::spool::change::{Told, cancelled, moved, restored, scheduled};
 use crate::spool::redb::StoreError;
 use crate::spool::rows::{self, Fault, Standing};
 use crate::spool::sheet::Sheet;
@@ -33,7 +32,7 @@ impl Ledger<'_, '_> {
         change: &Change,
         known: &Known<'_>,
     ) -> Result<(), StoreError> {
-        let mut told = HashSet::new();
+        let mut told = Told::default();
         for id in deliveries {
             match self.change_one(*id, change, known, &mut told) {
                 Ok(()) => {}
@@ -51,7 +50,7 @@ impl Ledger<'_, '_> {
         id: DeliveryId,
         change: &Change,
         known: &Known<'_>,
-        told: &mut HashSet<MessageId>,
+        told: &mut Told,
     ) -> Result<(), Fault> {
         let Some(standing) = rows::standing(self.rows, id)? else {
             return Ok(());
@@ -63,8 +62,7 @@ impl Ledger<'_, '_> {
             return Ok(());
         }
         let (is_leased, cancelled_kept) = ((known.is_leased)(id), known.cancelled_kept);
-        let is_told = !told.insert(id.message);
-        let trail = Vec::from_iter(change.trail_entry(is_leased, is_told, cancelled_kept));
+        let trail = Vec::from_iter(change.trail_entry(id, is_leased, told, cancelled_kept));
         match change.action {
             ChangeAction::Cancel => {
                 self.cancel(standing, change.cancelled_until(cancelled_kept), &trail)?;

@@ -1,12 +1,11 @@
 //! What an operator's change does to what is in memory.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::message::{Delivery, DeliveryId, DeliveryState, Line, Timestamp};
 
 use super::{Memory, Shelf};
-use crate::spool::change::{Among, cancelled, moved, restored, scheduled};
+use crate::spool::change::{Among, Told, cancelled, moved, restored, scheduled};
 use crate::spool::work::Asked;
 use crate::spool::{
     Change, ChangeAction, QueueState, STOPS_MAX, Selection, SpoolError, Stop, StopOf, Stopped,
@@ -35,11 +34,11 @@ impl Memory {
             return Ok(count);
         }
         let now = self.clock.now();
-        let mut told = HashSet::new();
+        let mut told = Told::default();
         for id in concerned {
             let is_leased = shelf.leases.is_leased(id);
             let kept = self.settings.cancelled_kept;
-            let entry = change.trail_entry(is_leased, !told.insert(id.message), kept);
+            let entry = change.trail_entry(id, is_leased, &mut told, kept);
             shelf.kept_mut(id.message).trail.extend(entry);
             let lines = shelf.apply(id, change, change.cancelled_until(kept), now);
             self.announce(lines);
