@@ -100,6 +100,7 @@ impl Drop for Held {
 pub(super) struct Attempted {
     pub(super) held: Held,
     attempt: Attempt,
+    begun: Timestamp,
     at: Timestamp,
     /// What it was told, if that was the answer to an attempt of another delivery.
     told: Option<Arc<Answer>>,
@@ -137,6 +138,7 @@ impl Attempted {
                 mail_ago: None,
                 dialogues: Vec::new(),
             },
+            begun: at,
             at,
             told: Some(answer),
         }
@@ -232,6 +234,8 @@ pub(super) async fn attempt(shared: Arc<Shared>, held: Held) -> Returned {
     Returned::Attempted(Attempted {
         held,
         attempt,
+        // As the times in it are told, back from its end.
+        begun: at.minus(begun.elapsed()),
         at,
         told: None,
     })
@@ -261,12 +265,17 @@ async fn guarded<T>(mut future: Pin<Box<dyn Future<Output = T> + Send>>) -> Resu
 /// transaction.
 pub(super) async fn settle(shared: Arc<Shared>, attempted: Attempted) {
     let Attempted {
-        held, attempt, at, ..
+        held,
+        attempt,
+        begun,
+        at,
+        ..
     } = attempted;
     let ended = Ended {
         message: &held.claim.message,
         delivery: &held.claim.delivery,
         attempt: &attempt,
+        begun,
         at,
         interrupted: held.claim.interrupted,
     };

@@ -50,6 +50,8 @@ pub struct Ended<'a> {
     pub delivery: &'a Delivery,
     /// What became of it.
     pub attempt: &'a Attempt,
+    /// When it began.
+    pub begun: Timestamp,
     /// When it ended.
     pub at: Timestamp,
     /// An earlier attempt may have been under way when the relay ended.
@@ -111,7 +113,11 @@ impl Rules {
         let mut trail = Vec::new();
         if ended.interrupted {
             let next_hop = ended.delivery.next_hop.clone();
-            trail.push(entry(ended, Event::Interrupted { next_hop }));
+            // It was known when this attempt began, and stands before what happened in it.
+            trail.push(TrailEntry {
+                at: ended.begun,
+                event: Event::Interrupted { next_hop },
+            });
         }
         let mut meanwhile: Vec<_> = said(ended).chain(paused(ended)).collect();
         meanwhile.sort_by_key(|entry| entry.at);

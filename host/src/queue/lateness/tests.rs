@@ -51,6 +51,7 @@ fn settle(time: u64, message: &Message, delivery: &Delivery, attempt: &Attempt) 
         message,
         delivery,
         attempt,
+        begun: after(time),
         at: after(time),
         interrupted: false,
     };

@@ -27,6 +27,7 @@ fn settle(after: u64, message: &Message, delivery: &Delivery, attempt: &Attempt)
         message,
         delivery,
         attempt,
+        begun: START.plus(seconds(after)),
         at: START.plus(seconds(after)),
         interrupted: false,
     };
@@ -221,6 +222,7 @@ fn delays_are_not_told_unasked_where_the_operator_wants_it_so() {
         message: &message,
         delivery: &delivery,
         attempt: &attempt,
+        begun: START.plus(seconds(5 * HOUR)),
         at: START.plus(seconds(5 * HOUR)),
         interrupted: false,
     };
@@ -353,25 +355,38 @@ fn a_long_reply_is_cut_for_the_list() {
 }
 
 #[test]
-fn what_may_come_twice_after_a_crash_is_told() {
+fn what_may_come_twice_after_a_crash_is_told_in_order_of_time() {
     let message = message(1, START, &["a@b.example"]);
     let delivery = delivery(&message);
-    let attempt = attempt(&delivery, &[deferred()]);
+    let mut attempt = attempt(&delivery, &[deferred()]);
+    attempt.pauses = vec![Pause {
+        cause: message.id,
+        times: 1,
+        ago: seconds(2),
+        took: seconds(3),
+        end: PauseEnd::Resumed,
+    }];
     let ended = Ended {
         message: &message,
         delivery: &delivery,
         attempt: &attempt,
-        at: START,
+        begun: START,
+        at: START.plus(seconds(9)),
         interrupted: true,
     };
     let plan = rules().settle(&ended, 0);
     assert_eq!(
-        plan.trail[0].event,
-        Event::Interrupted {
-            next_hop: delivery.next_hop.clone()
+        plan.trail[0],
+        TrailEntry {
+            at: START,
+            event: Event::Interrupted {
+                next_hop: delivery.next_hop.clone()
+            }
         }
     );
-    assert!(matches!(plan.trail[1].event, Event::Attempted { .. }));
+    assert!(matches!(plan.trail[1].event, Event::Paused { .. }));
+    assert!(matches!(plan.trail[2].event, Event::Attempted { .. }));
+    assert!(plan.trail.is_sorted_by_key(|entry| entry.at));
 }
 
 #[test]
