@@ -82,8 +82,8 @@ pub enum EventDocument {
         times: u32,
         /// How long they took.
         took_microseconds: u64,
-        /// How the last of them ended: `resumed`, `ceiling` (it may be paused for no longer and goes on) or `broken`
-        /// (the attempt ended in it).
+        /// How the last of them ended: `resumed`, `ceiling` (it may be paused for no longer and goes on), `broken`
+        /// (the attempt ended in it) or `finished` (its content ended in it, at the rate of a pause).
         end: String,
     },
     /// The relay had ended without being told to when the delivery was due: an attempt may have been under
@@ -306,6 +306,7 @@ pub(super) fn trail(entry: &TrailEntry) -> TrailDocument {
                 PauseEnd::Resumed => "resumed",
                 PauseEnd::Ceiling => "ceiling",
                 PauseEnd::Broken => "broken",
+                PauseEnd::Finished => "finished",
             }
             .to_owned(),
         },

@@ -383,6 +383,7 @@ impl Connection {
                     }
                 }
                 self.session.finish_content();
+                load.passage.content_ends();
             }
             if let Some(sent) = self.bring_out().await? {
                 return Ok(sent);

@@ -294,6 +294,15 @@ impl Passage {
         self.live.sent.fetch_add(sent, Ordering::Relaxed);
     }
 
+    /// All of the content has got its permit: a pause that it trickled through is over.
+    pub(super) fn content_ends(&self) {
+        if self.gate.0.is_busy.load(Ordering::Acquire) || self.is_paused.load(Ordering::Relaxed) {
+            self.gate
+                .change(|traffic, now| ((), Vec::from_iter(traffic.finish(self.id, now))));
+            self.is_paused.store(false, Ordering::Relaxed);
+        }
+    }
+
     /// The network has taken a piece of so many octets in that time.
     pub(super) fn took(&self, octets: usize, took: Duration) {
         let piece = self.piece_octets.load(Ordering::Relaxed);

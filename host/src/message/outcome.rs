@@ -117,6 +117,8 @@ pub enum PauseEnd {
     Ceiling,
     /// The attempt ended in it.
     Broken,
+    /// The content ended in it: what leaves in a pause was all that was left.
+    Finished,
 }
 
 /// How far an attempt got with the hosts of its next hop.

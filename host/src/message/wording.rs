@@ -243,6 +243,7 @@ impl fmt::Display for Event {
                         ", and went on: it had been paused for as long as a send may be"
                     }
                     PauseEnd::Broken => "; the attempt ended meanwhile",
+                    PauseEnd::Finished => ", and trickled to its end meanwhile",
                 })
             }
             Event::Interrupted { next_hop } => write!(

@@ -48,7 +48,7 @@ impl Metrics {
         );
         registry.register(
             "resumes",
-            "Times a paused send went on, by class",
+            "Times a paused send went on or came to its end, by class",
             self.resumes.clone(),
         );
         registry.register(

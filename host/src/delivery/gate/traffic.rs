@@ -198,6 +198,15 @@ impl<W: Clone> Traffic<W> {
         (pauses.collect(), wake)
     }
 
+    /// The last of its content may leave, and nothing stops it any more: a pause that it trickled through is over.
+    /// Says who else is to ask again.
+    pub(super) fn finish(&mut self, id: SendId, now: Instant) -> Option<W> {
+        let was_first = self.queue.first() == Some(id);
+        self.queue.leave(id);
+        self.resume(id, PauseEnd::Finished, now);
+        if was_first { self.first() } else { None }
+    }
+
     /// A very-high send begins a transaction: who is to ask again, since it has to pause.
     pub(super) fn begin(&mut self, id: SendId, now: Instant) -> Vec<W> {
         let Some(under) = self.sends.get_mut(&id) else {

@@ -161,6 +161,17 @@ fn every_event_reads_as_one_line() {
              as long as a send may be",
         ),
         (
+            Event::Paused {
+                next_hop: lane(),
+                cause: MessageId::from_bits(0),
+                times: 1,
+                took: Duration::from_millis(1_200),
+                end: PauseEnd::Finished,
+            },
+            "sending to smarthost 127.0.0.1:2500 was paused for 1.2 s while very-high message \
+             00000000000000000000000000 was sent, and trickled to its end meanwhile",
+        ),
+        (
             Event::Interrupted { next_hop: lane() },
             "the relay had ended without being told to, perhaps in the middle of an attempt: smarthost 127.0.0.1:2500 may get it twice",
         ),

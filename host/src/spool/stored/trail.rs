@@ -226,6 +226,7 @@ enum PauseEnd {
     Resumed,
     Ceiling,
     Broken,
+    Finished,
 }
 
 impl PauseEnd {
@@ -234,6 +235,7 @@ impl PauseEnd {
             message::PauseEnd::Resumed => Self::Resumed,
             message::PauseEnd::Ceiling => Self::Ceiling,
             message::PauseEnd::Broken => Self::Broken,
+            message::PauseEnd::Finished => Self::Finished,
         }
     }
 
@@ -242,6 +244,7 @@ impl PauseEnd {
             Self::Resumed => message::PauseEnd::Resumed,
             Self::Ceiling => message::PauseEnd::Ceiling,
             Self::Broken => message::PauseEnd::Broken,
+            Self::Finished => message::PauseEnd::Finished,
         }
     }
 }

@@ -109,3 +109,18 @@ async fn what_follows_the_first_line_of_a_first_chunk_asks_when_it_may_leave() {
     assert_eq!(pause.end, PauseEnd::Resumed);
     assert_eq!(pause.took, 3 * SECOND);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_small_content_that_trickles_to_its_end_says_so() {
+    let script = Script::new();
+    let deliverer = World::of(&script).deliverer();
+    let content = format!("Subject: Small\r\n\r\n{}", "a line\r\n".repeat(200));
+    let mail = Mail::to(&["a@b.example"]).with_content(content, 5_000);
+    let attempt = beside_very_high(&deliverer, &mail, Duration::ZERO).await;
+    assert_eq!(brief(&attempt), ["delivered 250 2.0.0"]);
+    let [pause] = &attempt.pauses[..] else {
+        panic!("{:?}", attempt.pauses);
+    };
+    assert_eq!(pause.end, PauseEnd::Finished);
+    assert!(pause.took > SECOND && pause.took < 5 * SECOND, "{pause:?}");
+}

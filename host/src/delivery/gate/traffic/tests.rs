@@ -216,6 +216,46 @@ fn a_pause_that_the_attempt_does_not_outlive_is_told_so() {
 }
 
 #[test]
+fn a_content_that_trickles_to_its_end_is_over_with_its_pause() {
+    let mut stage = Stage::new(Rules::default());
+    let bulk = stage.enter(1, Class::Normal);
+    let urgent = stage.enter(2, Class::VeryHigh);
+    assert_eq!(stage.wait(bulk, 300), (SECOND, 300));
+    assert_eq!(stage.traffic.finish(bulk, stage.now), None);
+    assert_eq!(stage.traffic.pause_of(bulk), None);
+    // The reply to its end comes later.
+    stage.now += SECOND / 2;
+    let (pauses, _) = stage.traffic.leave(bulk, stage.now);
+    assert_eq!(
+        pauses,
+        [Pause {
+            cause: message(2),
+            times: 1,
+            ago: SECOND / 2,
+            took: SECOND,
+            end: PauseEnd::Finished,
+        }]
+    );
+    stage.traffic.leave(urgent, stage.now);
+}
+
+#[test]
+fn a_content_that_trickled_to_its_end_leaves_the_capacity_to_the_next() {
+    let rules = Rules {
+        capacity: NonZeroU64::new(100_000),
+        ..Rules::default()
+    };
+    let mut stage = Stage::new(rules);
+    let first = stage.enter(1, Class::Normal);
+    while let Turn::Go(_) = stage.ask(first, 16_384) {}
+    let second = stage.enter(2, Class::Normal);
+    assert!(matches!(stage.ask(second, 16_384), Turn::Wait(_)));
+    assert_eq!(stage.traffic.finish(first, stage.now), Some(2));
+    stage.now += SECOND / 2;
+    assert!(matches!(stage.ask(second, 16_384), Turn::Go(_)));
+}
+
+#[test]
 fn a_capacity_is_handed_to_the_most_urgent_first() {
     let rules = Rules {
         capacity: NonZeroU64::new(100_000),
@@ -345,7 +385,10 @@ proptest! {
                     if model.left == 0 {
                         model.asks_at = None;
                         model.is_in_transaction = false;
-                        let (pauses, woken) = traffic.leave(model.id, now);
+                        let next = traffic.finish(model.id, now);
+                        let (pauses, mut woken) = traffic.leave(model.id, now);
+                        woken.extend(next);
+                        prop_assert!(pauses.iter().all(|pause| pause.end != PauseEnd::Broken));
                         let paused: Duration = pauses.iter().map(|pause| pause.took).sum();
                         prop_assert!(paused <= rules.pause_ceiling);
                         for woken in woken {
