@@ -217,6 +217,7 @@ fn mail(to: SocketAddr, octets: usize) -> Result<(Message, Delivery), Box<dyn Er
         delay_reported: false,
         lateness_reported: false,
         moved_from: None,
+        changed: None,
         last_reply: String::new(),
     };
     Ok((message, delivery))

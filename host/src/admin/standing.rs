@@ -189,6 +189,7 @@ mod tests {
             delay_reported: false,
             lateness_reported: false,
             moved_from: None,
+            changed: None,
             last_reply: String::new(),
         };
         let cause = MessageId::from_bits(2);

@@ -482,6 +482,7 @@ impl Mail {
             delay_reported: false,
             lateness_reported: false,
             moved_from: None,
+            changed: None,
             last_reply: String::new(),
         };
         Self {

@@ -177,6 +177,7 @@ impl Client {
             delay_reported: false,
             lateness_reported: false,
             moved_from: None,
+            changed: None,
             last_reply: String::new(),
         };
         (message, delivery)

@@ -35,6 +35,8 @@ pub struct Delivery {
     /// When it was due before an operator moved it to another time; none where no attempt can have been under way
     /// then. Should the relay have ended without a word since, this says whether it may come twice.
     pub moved_from: Option<Timestamp>,
+    /// When an operator changed it last, since it was tried.
+    pub changed: Option<Timestamp>,
     /// Order of acceptance over the whole spool, given by the spool.
     pub sequence: u64,
     /// Waiting, or kept back by an operator.

@@ -246,6 +246,7 @@ mod tests {
             delay_reported: false,
             lateness_reported: false,
             moved_from: None,
+            changed: None,
             last_reply: "450 4.7.1 later".to_owned(),
         }
     }

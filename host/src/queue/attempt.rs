@@ -223,8 +223,10 @@ pub(super) async fn attempt(shared: Arc<Shared>, held: Held) -> Returned {
     if delivery.attempts == 0
         && let Some(ago) = attempt.mail_ago
     {
-        // What was to be held until a time waits from then on.
+        // What was to be held until a time waits from then on, and what an operator kept back or gave another class
+        // from when he did so last.
         let since = delivery.due.max(message.accepted);
+        let since = since.max(held.claim.let_go.unwrap_or(since));
         let wait = at.minus(ago).since(since);
         shared.metrics.mail_written_after(message.class, wait, at);
         if message.class == Class::VeryHigh {

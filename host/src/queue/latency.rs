@@ -1,6 +1,8 @@
 //! How long very-high mail has taken from its acceptance to the MAIL command lately: the 99th percentile, and whether
 //! it is within what is aimed at.
 //!
+//! What waited for an operator is counted from his last word on, which whoever notes it sees to.
+//!
 //! Arithmetic only. The last minutes are kept in slices, each with a count for each range of times, so that memory does
 //! not grow with the mail; what is told is the upper end of a range, at most a tenth more than it was.
 

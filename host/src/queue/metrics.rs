@@ -70,7 +70,7 @@ impl Metrics {
         registry.register(
             "outpost_very_high_p99_seconds",
             "Time within which 99 of 100 very-high messages of the last five minutes were at the MAIL command, from \
-             acceptance or the time that was chosen; NaN where there were none",
+             acceptance, the time that was chosen or the last word of an operator; NaN where there were none",
             self.very_high_p99.clone(),
         );
         registry.register(
@@ -94,7 +94,7 @@ impl Metrics {
         registry.register("reports", "Reports written, by kind", self.reports.clone());
         registry.register(
             "accepted_to_attempt_seconds",
-            "From the acceptance of a message, or its time, to its first MAIL command, by class",
+            "From the acceptance of a message, its time or the last word of an operator to its first MAIL command, by class",
             self.wait.clone(),
         );
         registry.register(

@@ -98,6 +98,7 @@ pub(super) fn delivery(message: &Message) -> Delivery {
         delay_reported: false,
         lateness_reported: false,
         moved_from: None,
+        changed: None,
         last_reply: String::new(),
     }
 }

@@ -35,6 +35,7 @@ pub(super) struct Running {
     queue: JoinHandle<()>,
     pub(super) impatience: Arc<Notify>,
     pub(super) outlook: Outlook,
+    pub(super) metrics: Metrics,
 }
 
 impl Running {
@@ -156,6 +157,7 @@ impl Stage {
         deliver: Arc<dyn Deliver>,
     ) -> Running {
         let stage = self.clone();
+        let metrics = Metrics::default();
         let queue = Queue::new(Parts {
             settings,
             hostname: "relay.example.com".to_owned(),
@@ -164,7 +166,7 @@ impl Stage {
             next_hop: Box::new(|_, mailbox| next_hop(mailbox)),
             random: Box::new(move || u128::from(stage.random()) << 64 | u128::from(stage.random())),
             clock: self.clock.clone(),
-            metrics: Metrics::default(),
+            metrics: metrics.clone(),
         });
         let (impatience, outlook) = (queue.impatience(), queue.outlook());
         let (stop, stopped) = oneshot::channel();
@@ -174,6 +176,7 @@ impl Stage {
             queue,
             impatience,
             outlook,
+            metrics,
         }
     }
 

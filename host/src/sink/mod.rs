@@ -370,6 +370,7 @@ mod tests {
             delay_reported: false,
             lateness_reported: false,
             moved_from: None,
+            changed: None,
             last_reply: String::new(),
         };
         (message, delivery)

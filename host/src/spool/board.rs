@@ -52,7 +52,7 @@ pub(super) enum Taken {
     /// A delivery was leased; what is not remembered of it is to be read.
     Delivery {
         lease: Lease,
-        remembered: Option<(Delivery, Arc<Message>)>,
+        remembered: Option<Box<(Delivery, Arc<Message>)>>,
     },
 }
 
@@ -122,12 +122,12 @@ impl Board {
                     self.stops.add(stop);
                     aftermath.lines.extend(self.look_at_stops());
                 }
-                Effect::Started(of) => {
+                Effect::Started(of, at) => {
                     // Those that it was not known to be about, as long as the lists were not.
                     let shown = self.lines.iter();
                     let about = shown.filter(|line| self.stops.is_about(&of, line));
                     aftermath.lines.extend(about.cloned());
-                    self.stops.remove(&of);
+                    self.stops.remove(&of, at);
                     aftermath.lines.extend(self.look_at_stops());
                 }
                 Effect::Changed(id) => self.recent.forget(id),
@@ -195,7 +195,7 @@ impl Board {
         };
         Taken::Delivery {
             lease: self.leases.lease(id, place),
-            remembered: self.recent.delivery(id),
+            remembered: self.recent.delivery(id).map(Box::new),
         }
     }
 

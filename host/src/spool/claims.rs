@@ -35,7 +35,7 @@ pub(super) async fn claim(
                     lease: Some(lease),
                 };
                 let loaded = match remembered {
-                    Some(found) => Some(found),
+                    Some(found) => Some(*found),
                     None => load(common, lease).await?,
                 };
                 know_first(common, line).await?;
@@ -44,6 +44,7 @@ pub(super) async fn claim(
                         claim: Some(Claim {
                             lease: leased.served(lease),
                             interrupted: common.was_left_by_another(&delivery, message.accepted),
+                            let_go: delivery.changed.max(common.stops.ended(line)),
                             delivery,
                             message,
                         }),

@@ -81,8 +81,8 @@ pub(super) enum Effect {
     Asked(DeliveryId, Asked),
     /// Something is stopped.
     Stopped(Stop),
-    /// Its stop is over.
-    Started(StopOf),
+    /// Its stop is over since then.
+    Started(StopOf, Timestamp),
     /// An operator changed a message or its deliveries.
     Changed(MessageId),
     /// The last delivery of a message is gone, and its content with it.

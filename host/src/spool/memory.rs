@@ -428,6 +428,7 @@ impl Shelf {
                 let (message, delivery) = (Arc::clone(&kept.message), delivery.clone());
                 Claim {
                     lease: self.leases.lease(id, ()),
+                    let_go: delivery.changed.max(self.stops.ended(line)),
                     delivery,
                     message,
                     // What another process left is not here.

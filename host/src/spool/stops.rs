@@ -16,6 +16,9 @@ use crate::message::{Line, NextHop, Timestamp};
 /// Stops at once: more than an operator can keep in mind, and each is in every answer about the queue.
 pub const STOPS_MAX: usize = 200;
 
+/// Ends of stops that are remembered, so that what waited for them is known: as many as there can be stops.
+const ENDED_MAX: usize = STOPS_MAX;
+
 /// What can be stopped.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum StopOf {
@@ -112,6 +115,8 @@ struct Shared {
 struct State {
     /// By what they are of, [folded](StopOf::folded).
     stops: BTreeMap<StopOf, Stop>,
+    /// When the last ones ended since the relay is there, likewise.
+    ended: BTreeMap<StopOf, Timestamp>,
     list_of: Option<Box<ListOf>>,
 }
 
@@ -184,10 +189,18 @@ impl Stops {
         self.0.count.store(state.stops.len(), Ordering::Release);
     }
 
-    pub(super) fn remove(&self, of: &StopOf) {
+    pub(super) fn remove(&self, of: &StopOf, at: Timestamp) {
         let mut state = self.state_mut();
-        state.stops.remove(&of.folded());
+        if state.stops.remove(&of.folded()).is_some() {
+            state.end(of.folded(), at);
+        }
         self.0.count.store(state.stops.len(), Ordering::Release);
+    }
+
+    /// When the last stop of a line ended; none where none has since the relay is there, or too many others have
+    /// since.
+    pub(super) fn ended(&self, line: &Line) -> Option<Timestamp> {
+        self.state().ended(line)
     }
 
     /// Starts anew from what is on the disk.
@@ -227,6 +240,31 @@ impl State {
             })
     }
 
+    /// Something was stopped until then.
+    fn end(&mut self, of: StopOf, at: Timestamp) {
+        self.ended.insert(of, at);
+        if self.ended.len() > ENDED_MAX {
+            let oldest = self.ended.iter().min_by_key(|(_, at)| **at);
+            let oldest = oldest.map(|(of, _)| of.clone());
+            oldest.map(|of| self.ended.remove(&of));
+        }
+    }
+
+    fn ended(&self, line: &Line) -> Option<Timestamp> {
+        if self.ended.is_empty() {
+            return None;
+        }
+        let at = |of: StopOf| self.ended.get(&of).copied();
+        let ends = [
+            at(StopOf::All),
+            at(StopOf::NextHop(line.next_hop.clone())),
+            at(StopOf::User(line.user.to_ascii_lowercase())),
+            self.list_of(&line.user)
+                .and_then(|list| at(StopOf::List(list))),
+        ];
+        ends.into_iter().flatten().max()
+    }
+
     /// The list of a user, folded.
     fn list_of(&self, user: &str) -> Option<String> {
         let list_of = self.list_of.as_ref().filter(|_| !user.is_empty())?;
@@ -256,7 +294,7 @@ mod tests {
         let mine = line("a.example", Class::Low, "App");
         let others = line("b.example", Class::Low, "web");
         let own = line("b.example", Class::Low, "");
-        for (of, about) in [
+        for (number, (of, about)) in (0..).zip([
             (StopOf::All, [true, true, true]),
             (StopOf::NextHop(domain("a.example")), [true, false, false]),
             (
@@ -267,7 +305,7 @@ mod tests {
             (StopOf::User("ap".to_owned()), [false; 3]),
             (StopOf::List("NEWS".to_owned()), [true, false, false]),
             (StopOf::List("default".to_owned()), [false; 3]),
-        ] {
+        ]) {
             stops.add(stop(of.clone()));
             for (line, is_stopped) in [&mine, &others, &own].into_iter().zip(about) {
                 assert_eq!(stops.has(line), is_stopped, "{of} {line:?}");
@@ -276,9 +314,31 @@ mod tests {
                 assert_eq!(why, is_stopped.then(|| of.clone()));
             }
             assert_eq!(stops.count(), 1);
-            stops.remove(&of);
+            stops.remove(&of, at(100 + number));
             assert!(!stops.has(&mine));
+            for (line, was_stopped) in [&mine, &others, &own].into_iter().zip(about) {
+                let is_last = stops.ended(line) == Some(at(100 + number));
+                assert_eq!(is_last, was_stopped, "{of} {line:?}");
+            }
         }
+    }
+
+    #[test]
+    fn the_ends_of_the_last_stops_are_remembered() {
+        let stops = Stops::default();
+        let of = |number: usize| StopOf::User(number.to_string());
+        for number in 0..=ENDED_MAX {
+            stops.remove(&of(number), at(1));
+            stops.add(stop(of(number)));
+            stops.remove(&of(number), at(number as u64));
+        }
+        let ended = |number: usize| {
+            let line = line("a.example", Class::Low, &number.to_string());
+            stops.ended(&line)
+        };
+        assert_eq!((ended(0), ended(1)), (None, Some(at(1))));
+        assert_eq!(ended(ENDED_MAX), Some(at(ENDED_MAX as u64)));
+        assert_eq!(ended(ENDED_MAX + 1), None, "it was never stopped");
     }
 
     #[test]

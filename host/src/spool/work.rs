@@ -66,6 +66,7 @@ impl NewDelivery {
             attempts: self.attempts,
             due: self.due,
             moved_from: None,
+            changed: None,
             sequence,
             state,
             delay_reported: self.delay_reported,
@@ -96,6 +97,9 @@ pub struct Claim {
     /// The process before this one ended in the middle of its work when this was due already: an attempt
     /// may have been under way.
     pub interrupted: bool,
+    /// When an operator let it go or changed it last, or ended a stop that kept it back; none where that is not
+    /// known. Until then it may have waited for him.
+    pub let_go: Option<Timestamp>,
 }
 
 /// The answer to a claim.

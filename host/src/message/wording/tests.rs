@@ -20,6 +20,7 @@ fn delivery() -> Delivery {
         delay_reported: false,
         lateness_reported: false,
         moved_from: None,
+        changed: None,
         last_reply: String::new(),
     }
 }

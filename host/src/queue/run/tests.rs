@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod holds;
+mod latency;
 
 use std::collections::HashMap;
 use std::sync::Mutex;

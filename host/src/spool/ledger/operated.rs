@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::message::{Class, Delivery, DeliveryId, DeliveryState, MessageId, Timestamp, TrailEntry};
+use crate::message::{
+    Class, Delivery, DeliveryId, DeliveryState, MessageId, Timestamp, TrailEntry,
+};
 
 use super::{Effect, Ledger};
 use crate::spool::change::{Told, cancelled, moved, restored, scheduled};
@@ -67,7 +69,9 @@ impl Ledger<'_, '_> {
             ChangeAction::Cancel => {
                 self.cancel(standing, change.cancelled_until(cancelled_kept), &trail)?;
             }
-            ChangeAction::SetClass(class) => self.set_class(id.message, class, &trail)?,
+            ChangeAction::SetClass(class) => {
+                self.set_class(id.message, class, change.at, &trail)?
+            }
             ChangeAction::Retry if is_leased => {
                 let asked = Asked::Retry(change.at);
                 self.effects.push(Effect::Asked(id, asked));
@@ -131,6 +135,7 @@ impl Ledger<'_, '_> {
         let line = standing.place.line.clone();
         let mut delivery = standing.delivery.clone();
         self.leave(standing)?;
+        delivery.changed = Some(at);
         match action {
             ChangeAction::Hold => delivery.state = DeliveryState::Held,
             ChangeAction::Release => delivery.state = DeliveryState::Waiting,
@@ -161,13 +166,15 @@ impl Ledger<'_, '_> {
         &mut self,
         id: MessageId,
         class: Class,
+        at: Timestamp,
         trail: &[TrailEntry],
     ) -> Result<(), Fault> {
         let standings = rows::standings(self.rows, id)?;
         self.change_message(id, |record| record.set_class(class))?;
         for standing in standings {
             let user = standing.place.line.user.clone();
-            let delivery = standing.delivery.clone();
+            let mut delivery = standing.delivery.clone();
+            delivery.changed = Some(at);
             self.leave(standing)?;
             self.place(Standing::of(delivery, class, &user))?;
         }

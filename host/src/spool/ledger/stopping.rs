@@ -36,7 +36,7 @@ impl Ledger<'_, '_> {
         let Some(row) = self.rows.take(Sheet::Stops, &of.key())? else {
             return Ok(Ok(None));
         };
-        self.effects.push(Effect::Started(of.clone()));
+        self.effects.push(Effect::Started(of.clone(), self.now));
         // What cannot be read is gone now.
         let stop = stored::read::<StopRecord<'_>>(&row).ok();
         Ok(Ok(stop.map(StopRecord::read)))

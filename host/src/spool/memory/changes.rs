@@ -67,7 +67,7 @@ impl Memory {
         let shelf = self.open_shelf()?;
         let stop = self.stops.of(of);
         let lines = shelf.lines_of(of);
-        self.stops.remove(of);
+        self.stops.remove(of, self.clock.now());
         self.announce(lines);
         Ok(stop)
     }
@@ -125,10 +125,15 @@ impl Shelf {
                 })
                 .unzip();
             Arc::make_mut(&mut self.kept_mut(id.message).message).class = class;
-            lines.extend(removed.into_iter().map(|delivery| self.insert(delivery)));
+            let changed = removed.into_iter().map(|delivery| Delivery {
+                changed: Some(change.at),
+                ..delivery
+            });
+            lines.extend(changed.map(|delivery| self.insert(delivery)));
             return lines;
         }
         let (mut delivery, line) = self.remove(id);
+        delivery.changed = Some(change.at);
         match change.action {
             ChangeAction::Hold => delivery.state = DeliveryState::Held,
             ChangeAction::Release => delivery.state = DeliveryState::Waiting,

@@ -41,6 +41,8 @@ struct Third {
     cancelled_until: Option<u64>,
     /// When it was due before it was moved, where an attempt may have been under way then.
     moved_from: Option<u64>,
+    /// When an operator changed it last.
+    changed: Option<u64>,
 }
 
 impl<'a> Stored<'a> for DeliveryRecord<'a> {
@@ -76,6 +78,7 @@ impl<'a> DeliveryRecord<'a> {
                 DeliveryState::Waiting | DeliveryState::Held => None,
             },
             moved_from: delivery.moved_from.map(Timestamp::unix_milliseconds),
+            changed: delivery.changed.map(Timestamp::unix_milliseconds),
         };
         Self { first, third }
     }
@@ -94,6 +97,7 @@ impl<'a> DeliveryRecord<'a> {
             attempts: first.attempts,
             due: Timestamp::from_unix_milliseconds(first.due),
             moved_from: third.moved_from.map(Timestamp::from_unix_milliseconds),
+            changed: third.changed.map(Timestamp::from_unix_milliseconds),
             sequence: first.sequence,
             state: match (third.cancelled_until, first.held) {
                 (Some(until), was_held) => DeliveryState::Cancelled(Cancelled {
