@@ -1,7 +1,8 @@
 //! Header sections: fields are found without losing an octet, and what is read of them is bounded.
 
 use outpost::message::header::{
-    Fields, Tunnel, header_end, requested_priorities, requested_time, subject,
+    Fields, Tunnel, header_end, repeated_priorities, repeated_time, requested_priorities,
+    requested_time, subject,
 };
 
 use crate::cut::pieces;
@@ -30,7 +31,10 @@ pub fn header(octets: &[u8]) {
     assert!(subject.chars().count() <= 200 && !subject.contains(char::is_control));
     let requested = requested_priorities(None, true, &fields);
     assert!(requested.iter().all(|one| one.value.chars().count() <= 64));
+    // Five fields, each with the four classes that its first one does not ask for, or all five.
+    assert!(repeated_priorities(&fields).len() <= 25);
     let _ = requested_time(&fields);
+    let _ = repeated_time(&fields);
     check_tunnel(content, &fields, *seed);
 }
 

@@ -172,13 +172,14 @@ pub enum EventDocument {
         /// The carrier.
         carrier: String,
     },
-    /// Two carriers ask for different things, and the order of carriers decides.
+    /// Two carriers ask for different things, and the order of carriers decides; or one field comes more than once, and
+    /// the first one counts.
     Overruled {
         /// The one that comes later.
         carrier: String,
         /// What it asks for.
         asked: String,
-        /// The one that comes before it.
+        /// The one that comes before it; of the same name when it is the first of that name.
         by: String,
     },
     /// The time is over by which a delivery was to be made.

@@ -183,13 +183,14 @@ pub enum Event {
         /// The carrier: `X-SMTPAPI`.
         carrier: String,
     },
-    /// Two carriers ask for different things, and the order of carriers decides.
+    /// Two carriers ask for different things, and the order of carriers decides; or one field comes more than once, and
+    /// the first one counts.
     Overruled {
         /// The one that comes later, such as `Importance`.
         carrier: String,
         /// What it asks for.
         asked: String,
-        /// The one that comes before it, such as `MT-PRIORITY`.
+        /// The one that comes before it, such as `MT-PRIORITY`; of the same name when it is the first of that name.
         by: String,
     },
     /// The time is over by which a delivery was to be made (RFC 2852).

@@ -336,6 +336,12 @@ impl fmt::Display for Event {
                 "the schedule of {} is malformed and did not count",
                 printable(carrier)
             ),
+            Event::Overruled { carrier, asked, by } if carrier == by => write!(
+                f,
+                "a later {} asks for {}, and only the first one counts",
+                printable(carrier),
+                printable(asked)
+            ),
             Event::Overruled { carrier, asked, by } => write!(
                 f,
                 "{} asks for {}, and {} comes before it",

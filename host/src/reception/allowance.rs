@@ -8,7 +8,7 @@ use outpost_smtp::Reply;
 
 use super::{Reception, replies};
 use crate::account::{Allowance, User};
-use crate::message::header::{Carrier, Requested};
+use crate::message::header::{Carrier, Requested, overruled};
 use crate::message::{Class, Demotion, Event, MessageId, Timestamp};
 use crate::spool::SpoolError;
 
@@ -18,6 +18,8 @@ pub(super) struct Asked {
     pub(super) counted: Vec<Requested>,
     /// What the user is not trusted with.
     untrusted: Vec<Requested>,
+    /// What later fields of the same name ask for, of those that count.
+    repeated: Vec<Requested>,
 }
 
 /// The class that a message gets.
@@ -30,11 +32,27 @@ pub(super) struct Allowed {
 }
 
 impl Asked {
-    pub(super) fn of(requested: Vec<Requested>, allowance: &Allowance) -> Self {
+    pub(super) fn of(
+        requested: Vec<Requested>,
+        mut repeated: Vec<Requested>,
+        allowance: &Allowance,
+    ) -> Self {
+        repeated.retain(|later| allowance.trusts(later.carrier));
         let (counted, untrusted) = requested
             .into_iter()
             .partition(|requested| allowance.trusts(requested.carrier));
-        Self { counted, untrusted }
+        Self {
+            counted,
+            untrusted,
+            repeated,
+        }
+    }
+
+    /// What asks for something else than what comes before it, and that: another carrier, or the first of the same name.
+    pub(super) fn overruled(&self) -> impl Iterator<Item = (&Requested, &'static str)> {
+        let others = overruled(&self.counted).into_iter();
+        let others = others.map(|(other, first)| (other, first.carrier));
+        others.chain(self.repeated.iter().map(|later| (later, later.carrier)))
     }
 
     /// For the trail: what did not count.

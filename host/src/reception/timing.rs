@@ -8,7 +8,7 @@ use std::time::Duration;
 use outpost_smtp::{By, Hold, MailParameters, Reply};
 
 use super::replies;
-use crate::message::header::{Fields, RequestedTime, requested_time};
+use crate::message::header::{Fields, RequestedTime, repeated_time, requested_time};
 use crate::message::{DeliverBy, Event, Timestamp};
 
 /// What came of it.
@@ -68,6 +68,11 @@ pub(super) fn timing(
             Some((API, Hold::Until(asked.since(Timestamp::EPOCH))))
         }
     };
+    events.extend(repeated_time(fields).map(|asked| Event::Overruled {
+        carrier: API.to_owned(),
+        asked: asked.to_string(),
+        by: API.to_owned(),
+    }));
     let scheduled =
         scheduled.and_then(|(carrier, hold)| Some((carrier, held_until(Some(hold), mail)?)));
     let scheduled = scheduled.filter(|(_, until)| *until > now);
@@ -147,6 +152,28 @@ mod tests {
             carrier: "X-SMTPAPI".to_owned(),
             asked: asked.to_string(),
             by: by.to_owned(),
+        }
+    }
+
+    #[test]
+    fn the_first_of_two_schedules_counts_and_the_other_one_is_noted() {
+        let unix = |seconds: u64| MAIL.unix_milliseconds() / 1_000 + seconds;
+        for (second, noted) in [(120, Some(after(120))), (60, None)] {
+            let section = format!(
+                "X-SMTPAPI: {{\"Schedule\": {}}}\r\nX-SMTPAPI: {{}}\r\nX-SMTPAPI: {{\"Schedule\": {}}}\r\n",
+                unix(60),
+                unix(second)
+            );
+            let fields = Fields::parse(section.as_bytes()).unwrap();
+            let parameters = MailParameters::default();
+            let timing = timing(&parameters, &fields, LONGEST, MAIL, after(10)).unwrap();
+            assert_eq!(timing.scheduled, Some(after(60)));
+            let noted = noted.map(|asked| overruled(asked, API));
+            let expected: Vec<_> = noted
+                .into_iter()
+                .chain([scheduled(after(60), API)])
+                .collect();
+            assert_eq!(timing.events, expected);
         }
     }
 

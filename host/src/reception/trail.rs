@@ -1,7 +1,6 @@
 //! What the trail of a message begins with: what was decided about it, and what it asked for.
 
 use super::allowance::{Allowed, Asked};
-use crate::message::header::overruled;
 use crate::message::{Event, Timestamp, TrailEntry, wording};
 use crate::policy::DecisionRecord;
 
@@ -13,12 +12,12 @@ pub(super) fn trail(
     timed: Vec<Event>,
     at: Timestamp,
 ) -> Vec<TrailEntry> {
-    let overruled = overruled(&asked.counted).into_iter().map(|(other, first)| {
+    let overruled = asked.overruled().map(|(other, first)| {
         let class = other.class.map(wording::class_text).unwrap_or_default();
         Event::Overruled {
             carrier: other.carrier.to_owned(),
             asked: format!("class {class}"),
-            by: first.carrier.to_owned(),
+            by: first.to_owned(),
         }
     });
     let events = records

@@ -22,7 +22,8 @@ use super::trail::trail;
 use super::{Reception, replies, trace};
 use crate::account::User;
 use crate::message::header::{
-    Authors, Carrier, Fields, Requested, requested_priorities, subject, tunnelled,
+    Authors, Carrier, Fields, Requested, repeated_priorities, requested_priorities, subject,
+    tunnelled,
 };
 use crate::message::{
     Address, Class, Envelope, Message, MessageId, Origin, Priorities, Recipient, Source,
@@ -306,7 +307,8 @@ impl Transaction {
             // RFC 6758 §3.1: as if MAIL had said it.
             self.parameters.mt_priority = tunnelled(&fields);
         }
-        let asked = Asked::of(requested, &self.user.allowance);
+        let repeated = repeated_priorities(&fields);
+        let asked = Asked::of(requested, repeated, &self.user.allowance);
         self.authorize_authors(&fields, &asked.counted, intake.octets())
             .await?;
         let timing = self.timing(&fields).map_err(|reply| ("schedule", reply))?;

@@ -95,38 +95,70 @@ pub fn overruled(requested: &[Requested]) -> Vec<(&Requested, &Requested)> {
 /// Longer values say nothing about a priority; X-SMTPAPI is shown by its `Priority` alone.
 const VALUE_CHARACTERS_MAX: usize = 64;
 
-/// Reads the value of a carrier.
-type Reader = fn(&str) -> Option<Class>;
+/// The carriers that are fields of the header whoever sent it, in order of precedence.
+const FIELDS: [Carrier; 5] = [
+    Carrier::XSmtpapi,
+    Carrier::XPriority,
+    Carrier::XMsmailPriority,
+    Carrier::Importance,
+    Carrier::Priority,
+];
 
 /// The carriers that are present, in order of precedence. `mt_priority` is what MAIL said; it comes first, and
-/// behind it the field that stands in for it, where that is believed.
+/// behind it the field that stands in for it, where that is believed. Of a field that comes more than once the first
+/// counts: [`repeated_priorities`] has the others.
 pub fn requested_priorities(
     mt_priority: Option<i8>,
     believes_field: bool,
     fields: &Fields<'_>,
 ) -> Vec<Requested> {
-    let readers: [(&'static str, Reader); 4] = [
-        ("X-Priority", x_priority),
-        ("X-MSMail-Priority", importance),
-        ("Importance", importance),
-        ("Priority", priority),
-    ];
     let mut requested = Vec::new();
     requested.extend(mt_priority.map(Requested::by_mail));
     if believes_field {
         requested.extend(tunnelled_priority(fields));
     }
-    requested.extend(fields.first("X-SMTPAPI").as_deref().and_then(x_smtpapi));
-    for (carrier, read) in readers {
-        if let Some(value) = fields.first(carrier) {
-            requested.push(Requested {
-                carrier,
-                class: read(&value),
-                value: shortened(&value),
-            });
+    requested.extend(FIELDS.into_iter().filter_map(|carrier| {
+        let value = fields.first(carrier.name())?;
+        read(carrier, &value)
+    }));
+    requested
+}
+
+/// What later fields of a carrier ask for that its first one does not, each class once: so few, however many fields
+/// there are. None of it counts.
+pub fn repeated_priorities(fields: &Fields<'_>) -> Vec<Requested> {
+    let mut repeated: Vec<Requested> = Vec::new();
+    for carrier in FIELDS {
+        let mut found = fields.named(carrier.name());
+        let first = found.next().map(|field| read(carrier, &field.unfolded()));
+        let mut known = vec![first.flatten().and_then(|first| first.class)];
+        for field in found {
+            let Some(later) = read(carrier, &field.unfolded()) else {
+                continue;
+            };
+            if later.class.is_some() && !known.contains(&later.class) {
+                known.push(later.class);
+                repeated.push(later);
+            }
         }
     }
-    requested
+    repeated
+}
+
+/// What a field says of a priority; none where it is about other things.
+fn read(carrier: Carrier, value: &str) -> Option<Requested> {
+    let class = match carrier {
+        Carrier::XSmtpapi => return x_smtpapi(value),
+        Carrier::MtPriority => return None,
+        Carrier::XPriority => x_priority(value),
+        Carrier::XMsmailPriority | Carrier::Importance => importance(value),
+        Carrier::Priority => priority(value),
+    };
+    Some(Requested {
+        carrier: carrier.name(),
+        class,
+        value: shortened(value),
+    })
 }
 
 /// `X-SMTPAPI: {"Priority": 2, …}`. Without that key the field is about other things; JSON that
@@ -285,6 +317,39 @@ mod tests {
             overruled(&requested[2..3]).is_empty(),
             "malformed, and alone"
         );
+    }
+
+    #[test]
+    fn a_carrier_that_comes_again_with_another_value_is_told_once_for_each_class() {
+        for (section, expected) in [
+            ("X-Priority: 1\r\nX-Priority: 1 (Highest)\r\n", vec![]),
+            (
+                "X-Priority: 1\r\nSubject: x\r\nx-priority: 5\r\nX-Priority: 5\r\nX-Priority: 2\r\n",
+                vec![("X-Priority", 5), ("X-Priority", 2)],
+            ),
+            // The first one counts as absent, and the later one all the same.
+            (
+                "Importance: huge\r\nImportance: low\r\n",
+                vec![("Importance", 4)],
+            ),
+            ("Importance: low\r\nImportance: huge\r\n", vec![]),
+            (
+                "X-SMTPAPI: {\"Priority\":1}\r\nX-SMTPAPI: {\"category\":\"x\"}\r\n\
+                 X-SMTPAPI: {\"Priority\":5}\r\nPriority: urgent\r\nPriority: normal\r\n",
+                vec![("X-SMTPAPI", 5), ("Priority", 3)],
+            ),
+            (
+                "X-SMTPAPI: {\"category\":\"x\"}\r\nX-SMTPAPI: {\"Priority\":5}\r\n",
+                vec![("X-SMTPAPI", 5)],
+            ),
+        ] {
+            let fields = Fields::parse(section.as_bytes()).unwrap();
+            let repeated: Vec<_> = repeated_priorities(&fields)
+                .into_iter()
+                .map(|later| (later.carrier, later.class.map_or(0, Class::number)))
+                .collect();
+            assert_eq!(repeated, expected, "{section}");
+        }
     }
 
     #[test]

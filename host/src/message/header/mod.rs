@@ -12,8 +12,8 @@ mod tunnel;
 mod words;
 
 pub use author::{AuthorProblem, Authors};
-pub use carrier::{Carrier, Requested, overruled, requested_priorities};
+pub use carrier::{Carrier, Requested, overruled, repeated_priorities, requested_priorities};
 pub use field::{Field, Fields, HeaderProblem, header_end};
-pub use schedule::{RequestedTime, requested_time};
+pub use schedule::{RequestedTime, repeated_time, requested_time};
 pub use tunnel::{Tunnel, tunnelled, tunnelled_priority};
 pub use words::subject;

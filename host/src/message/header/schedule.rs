@@ -7,7 +7,7 @@ use std::time::Duration;
 use outpost_smtp::time::parse_date_time;
 use serde::Deserialize;
 
-use super::Fields;
+use super::{Field, Fields};
 use crate::message::Timestamp;
 
 /// What a header says of the time at which the message is to be sent.
@@ -23,13 +23,26 @@ pub enum RequestedTime {
 /// (RFC 3339 §5.6), or whole seconds since the Unix epoch. None where the field says nothing of it; that it is no
 /// JSON is told where its priority is read.
 pub fn requested_time(fields: &Fields<'_>) -> Option<RequestedTime> {
+    time_of(&fields.first("X-SMTPAPI")?)
+}
+
+/// The first time that a later X-SMTPAPI field asks for and the first one does not. It does not count.
+pub fn repeated_time(fields: &Fields<'_>) -> Option<Timestamp> {
+    let mut found = fields.named("X-SMTPAPI").map(Field::unfolded);
+    let first = time_of(&found.next()?);
+    found.find_map(|later| match time_of(&later) {
+        Some(RequestedTime::At(asked)) if first != Some(RequestedTime::At(asked)) => Some(asked),
+        _ => None,
+    })
+}
+
+fn time_of(value: &str) -> Option<RequestedTime> {
     #[derive(Deserialize)]
     struct Api {
         #[serde(rename = "Schedule", alias = "schedule")]
         schedule: Option<serde_json::Value>,
     }
-    let value = fields.first("X-SMTPAPI")?;
-    let schedule = serde_json::from_str::<Api>(&value).ok()?.schedule?;
+    let schedule = serde_json::from_str::<Api>(value).ok()?.schedule?;
     let since_epoch = match &schedule {
         serde_json::Value::Number(seconds) => seconds.as_u64().map(Duration::from_secs),
         serde_json::Value::String(text) => read(text.trim()),

@@ -263,6 +263,14 @@ fn every_event_reads_as_one_line() {
             "X-Priority asks for class 5 (very low), and MT-PRIORITY comes before it",
         ),
         (
+            Event::Overruled {
+                carrier: "X-Priority".into(),
+                asked: "class 5 (very low)".into(),
+                by: "X-Priority".into(),
+            },
+            "a later X-Priority asks for class 5 (very low), and only the first one counts",
+        ),
+        (
             Event::Late {
                 next_hop: lane(),
                 is_returned: true,

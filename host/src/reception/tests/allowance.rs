@@ -81,6 +81,12 @@ async fn a_carrier_that_the_user_is_not_trusted_with_does_not_count_and_the_trai
         asked: "class 2 (high)".to_owned(),
         by: "X-Priority".to_owned(),
     };
+    let twice = "X-Priority: 1\r\nX-Priority: 5\r\nX-Priority: 1\r\n";
+    let repeated = Event::Overruled {
+        carrier: "X-Priority".to_owned(),
+        asked: "class 5 (very low)".to_owned(),
+        by: "X-Priority".to_owned(),
+    };
     for (trusted, fields, class, noted) in [
         (None, both, 1, vec![overruled]),
         (Some("X-Priority"), both, 1, vec![untrusted("Importance")]),
@@ -98,6 +104,8 @@ async fn a_carrier_that_the_user_is_not_trusted_with_does_not_count_and_the_trai
             vec![untrusted("X-SMTPAPI")],
         ),
         (Some(""), "", 3, vec![]),
+        (None, twice, 1, vec![repeated]),
+        (Some("Importance"), twice, 3, vec![untrusted("X-Priority")]),
         (
             Some("X-Priority"),
             malformed,
