@@ -10,7 +10,8 @@ const SECONDS_OF_A_DAY: i64 = 86_400;
 const FRACTION_DIGITS: usize = 9;
 
 /// Reads a `date-time` of RFC 3339 §5.6: always with a zone, to the nanosecond. What lies before the Unix
-/// epoch is the epoch. A leap second is the second behind it.
+/// epoch is the epoch. A leap second is the second behind it, and stands only where one can be: as the last second of
+/// June or December in UTC (RFC 3339 §5.7).
 pub fn parse_date_time(text: &str) -> Option<Duration> {
     let mut reader = Reader(text.as_bytes());
     let year = reader.digits(4)?;
@@ -42,6 +43,9 @@ pub fn parse_date_time(text: &str) -> Option<Duration> {
     }
     let minutes = hour * 60 + minute - offset_minutes;
     let seconds = days_since_epoch(year, month, day) * SECONDS_OF_A_DAY + minutes * 60 + second;
+    if second == 60 && !follows_leap_second(seconds) {
+        return None;
+    }
     let seconds = u64::try_from(seconds);
     Some(seconds.map_or(Duration::ZERO, |seconds| Duration::new(seconds, fraction)))
 }
@@ -97,6 +101,12 @@ impl Reader<'_> {
         let nanoseconds = (0..FRACTION_DIGITS).fold(0, |number, at| number * 10 + place(at));
         (!digits.is_empty()).then_some(nanoseconds)
     }
+}
+
+/// Whether a leap second can stand before this second since the epoch: it begins a July or a January.
+fn follows_leap_second(seconds: i64) -> bool {
+    let begins = |(_, month, day): (i64, i64, i64)| matches!((month, day), (1 | 7, 1));
+    seconds >= 0 && seconds % SECONDS_OF_A_DAY == 0 && begins(date_of(seconds / SECONDS_OF_A_DAY))
 }
 
 fn is_leap(year: i64) -> bool {
@@ -157,6 +167,9 @@ mod tests {
             ("2023-11-15t00:13:20+02:00", 1_700_000_000, 0),
             ("2023-11-14T15:43:20.5-06:30", 1_700_000_000, 500_000_000),
             ("2016-12-31T23:59:60Z", 1_483_228_800, 0),
+            ("2012-06-30T23:59:60.5Z", 1_341_100_800, 500_000_000),
+            ("2016-12-31T15:59:60-08:00", 1_483_228_800, 0),
+            ("2017-01-01T05:29:60+05:30", 1_483_228_800, 0),
             (
                 "9999-12-31T23:59:59.9999999999Z",
                 253_402_300_799,
@@ -191,6 +204,13 @@ mod tests {
             "2023-01-01T24:00:00Z",
             "2023-01-01T00:60:00Z",
             "2023-01-01T00:00:61Z",
+            "2023-01-01T00:00:60Z",
+            "2023-12-31T23:58:60Z",
+            "2023-12-31T22:59:60Z",
+            "2023-12-30T23:59:60Z",
+            "2023-03-31T23:59:60Z",
+            "2023-12-31T23:59:60+01:00",
+            "1960-12-31T23:59:60Z",
             "+023-01-01T00:00:00Z",
             "23-01-01T00:00:00Z",
             "20\u{661}3-01-01T00:00:00Z",

@@ -50,14 +50,9 @@ impl Timestamp {
     /// The point that a date with a time and an offset names (RFC 3339 §5.6), such as `2026-11-27T08:00:00Z`; none for
     /// anything else, and for what is before the epoch or beyond [`Timestamp::NEVER`].
     pub fn from_rfc3339(text: &str) -> Option<Timestamp> {
-        // A reader of more than that: a time zone in brackets, a blank or no offset would be taken by some.
-        let is_plain = |c: char| c.is_ascii_digit() || "-+:.TtZz".contains(c);
-        let (date, time) = text.split_at_checked(10)?;
-        let has_shape = text.chars().all(is_plain)
-            && date.split('-').map(str::len).eq([4, 2, 2])
-            && time.starts_with(['T', 't'])
-            && time.as_bytes().get(6) == Some(&b':');
-        let at: jiff::Timestamp = has_shape.then_some(text)?.parse().ok()?;
+        // Whoever reads more than that takes a time zone in brackets, a blank, no offset, or a second 60 at any minute.
+        outpost_smtp::time::parse_date_time(text)?;
+        let at: jiff::Timestamp = text.parse().ok()?;
         let milliseconds = u64::try_from(at.as_millisecond()).ok()?;
         (milliseconds <= Self::NEVER.0).then_some(Self(milliseconds))
     }
@@ -120,6 +115,7 @@ mod tests {
             "2023-11-14T22:13:20+01:00[Europe/Berlin]",
             "2023-11-31T22:13:20Z",
             "2023-11-14T25:13:20Z",
+            "2023-11-14T22:13:60Z",
             "1969-12-31T23:59:59Z",
             "-002023-11-14T22:13:20Z",
             "2023-11-1\u{e4}T22:13:20Z",
