@@ -38,7 +38,8 @@ pub struct QueueQuery {
     pub sender: Option<String>,
     /// A pending recipient contains this, without regard to case.
     pub recipient: Option<String>,
-    /// The next hop is this domain, or a pending recipient is at it.
+    /// The next hop is this, as the queue shows it (a domain, or `smarthost host:port`), or a pending recipient is at this
+    /// domain.
     pub domain: Option<String>,
     /// The `cursor` of the page before.
     pub cursor: Option<String>,
@@ -107,7 +108,8 @@ pub struct QueueChange {
     )]
     #[schema(nullable = false, min_length = 1)]
     pub recipient: Option<String>,
-    /// The next hop is this domain, or a pending recipient is at it.
+    /// The next hop is this, as the queue shows it (a domain, or `smarthost host:port`), or a pending recipient is at this
+    /// domain.
     #[serde(
         default,
         deserialize_with = "given",

@@ -122,7 +122,7 @@ pub struct Filter {
     /// With this in a pending recipient
     #[arg(long, value_name = "TEXT")]
     pub recipient: Option<String>,
-    /// To this domain
+    /// To this next hop, as `queue ls` shows it, a domain or "smarthost host:port"; or to a recipient at this domain
     #[arg(long)]
     pub domain: Option<String>,
 }

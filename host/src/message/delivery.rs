@@ -96,6 +96,15 @@ impl NextHop {
             None => NextHop::Domain(text.to_owned()),
         }
     }
+
+    /// Whether this is its printed form, without regard to case.
+    pub fn is_named(&self, text: &str) -> bool {
+        match (self, text.strip_prefix("smarthost ")) {
+            (NextHop::Smarthost(host), Some(named)) => host.eq_ignore_ascii_case(named),
+            (NextHop::Domain(domain), None) => domain.eq_ignore_ascii_case(text),
+            _ => false,
+        }
+    }
 }
 
 /// Where deliveries wait in order of due time and sequence: one line per lane, class and user.

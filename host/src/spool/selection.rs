@@ -25,7 +25,7 @@ pub struct Selection {
     pub recipient: Option<String>,
     /// This lane.
     pub next_hop: Option<NextHop>,
-    /// The lane's domain, or a pending recipient's domain, is this.
+    /// The lane is this as it is printed, a domain or `smarthost host:port`, or a pending recipient's domain is.
     pub domain: Option<String>,
 }
 
@@ -90,11 +90,12 @@ impl Selection {
             && self.recipient.as_deref().is_none_or(|part| {
                 pending(delivery, message)
                     .any(|recipient| contains(&recipient.mailbox.to_string(), part))
-            }) && self.domain.as_deref().is_none_or(|domain| {
-            matches!(&delivery.next_hop, NextHop::Domain(lane) if lane.eq_ignore_ascii_case(domain))
-                || pending(delivery, message)
-                    .any(|recipient| recipient.mailbox.domain.eq_ignore_ascii_case(domain))
-        })
+            })
+            && self.domain.as_deref().is_none_or(|domain| {
+                delivery.next_hop.is_named(domain)
+                    || pending(delivery, message)
+                        .any(|recipient| recipient.mailbox.domain.eq_ignore_ascii_case(domain))
+            })
     }
 
     /// Whether a line can hold deliveries that are meant: what can be said without a look at them.

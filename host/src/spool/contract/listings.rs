@@ -13,7 +13,11 @@ pub(super) async fn a_selection_means_what_matches_all_of_it(subject: Subject) {
         .await;
     let mut third = message(3, "bob", Class::High, &["c.example"]);
     third.envelope.reverse_path = outpost_smtp::ReversePath::Null;
-    subject.enqueue(third).await;
+    let mut third = new_message(third);
+    third.deliveries[0].next_hop = NextHop::Smarthost("relay.example:2500".to_owned());
+    enqueue(&*subject.spool, third, b"content\r\n")
+        .await
+        .unwrap();
     let none = Selection::default;
     let text = |text: &str| Some(text.to_owned());
     for (selection, expected) in [
@@ -98,6 +102,20 @@ pub(super) async fn a_selection_means_what_matches_all_of_it(subject: Subject) {
                 ..none()
             },
             vec![(1, 0)],
+        ),
+        (
+            Selection {
+                domain: text("smarthost RELAY.example:2500"),
+                ..none()
+            },
+            vec![(3, 0)],
+        ),
+        (
+            Selection {
+                domain: text("relay.example:2500"),
+                ..none()
+            },
+            vec![],
         ),
         (
             Selection {
