@@ -35,7 +35,7 @@ pub(super) enum Plan {
         count: Ask,
         /// Does it.
         act: Ask,
-        /// Whether it can concern more than one message.
+        /// Whether it can concern more than one message, however many match when they are counted.
         is_bulk: bool,
     },
     /// Print the token of the data folder; the relay is not asked.

@@ -151,7 +151,7 @@ pub struct Change {
     /// Only count what it would concern
     #[arg(long)]
     pub dry_run: bool,
-    /// Do not ask before changing more than one message
+    /// Do not ask before changing what filters or --all name
     #[arg(long)]
     pub yes: bool,
     /// How it is printed.

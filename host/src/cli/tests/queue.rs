@@ -134,6 +134,24 @@ async fn a_bulk_change_is_counted_and_asked_about() {
     }
 }
 
+/// More may match by the time it is done.
+#[tokio::test]
+async fn a_filter_is_asked_about_also_when_it_matches_one_delivery_and_an_id_is_not() {
+    let running = Running::start().await;
+    let id = running
+        .surface
+        .queue("app", Class::Normal, &["x@b.example"])
+        .await;
+    let mut person = Script::default();
+    let words = ["queue", "hold", "--user", "app"];
+    assert!(!running.typed_by(&words, &mut person).await);
+    assert_eq!(person.asked, ["1 delivery would be held. Go on? [y/N] "]);
+    let mut person = Script::default();
+    let words = ["queue", "hold", &id.to_string()];
+    assert!(running.typed_by(&words, &mut person).await);
+    assert!(person.asked.is_empty(), "{:?}", person.asked);
+}
+
 #[tokio::test]
 async fn where_there_is_nothing_to_change_nobody_is_asked() {
     let running = Running::start().await;
