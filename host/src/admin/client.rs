@@ -110,7 +110,10 @@ pub enum ClientError {
     /// Somebody listens there, but does not answer in time.
     #[error("the relay at {0} does not answer")]
     Silent(SocketAddr),
-    /// What answers there is not a relay's admin API, or broke off.
+    /// The connection ended while an answer was waited for.
+    #[error("the connection to the relay at {0} ended before its answer was there")]
+    Ended(SocketAddr),
+    /// What answers there is not a relay's admin API.
     #[error("what answers at {address} is not the admin API of a relay: {problem}")]
     NotOurs {
         /// The address that was tried.
@@ -208,7 +211,7 @@ impl Client {
             .await
             .map_err(silent)?
         {
-            let frame = frame.map_err(|_| self.not_ours("the answer broke off"))?;
+            let frame = frame.map_err(|error| self.cut_off(&error))?;
             if let Some(octets) = frame.data_ref() {
                 out.write_all(octets).map_err(ClientError::Out)?;
             }
@@ -240,14 +243,8 @@ impl Client {
             // What went wrong is told to whoever waits for the answer.
             drop(connection.await);
         }));
-        let response = sender.send_request(request).await.map_err(|error| {
-            // Hyper's own words are about its insides.
-            self.not_ours(if error.is_parse() {
-                "it does not speak HTTP"
-            } else {
-                "it closed the connection without an answer"
-            })
-        })?;
+        let response = sender.send_request(request).await;
+        let response = response.map_err(|error| self.cut_off(&error))?;
         Ok((response, driver))
     }
 
@@ -255,7 +252,10 @@ impl Client {
         let body = Limited::new(body, ANSWER_OCTETS_MAX)
             .collect()
             .await
-            .map_err(|error| self.not_ours(error))?;
+            .map_err(|error| match error.downcast_ref::<hyper::Error>() {
+                Some(error) => self.cut_off(error),
+                None => self.not_ours(error),
+            })?;
         self.read(status, &body.to_bytes())
     }
 
@@ -270,6 +270,14 @@ impl Client {
             is_success: status.is_success(),
             document,
         })
+    }
+
+    /// Hyper's own words are about its insides.
+    fn cut_off(&self, error: &hyper::Error) -> ClientError {
+        match error.is_parse() {
+            true => self.not_ours("it does not speak HTTP"),
+            false => ClientError::Ended(self.address),
+        }
     }
 
     fn not_ours(&self, problem: impl ToString) -> ClientError {
@@ -347,7 +355,24 @@ mod tests {
         assert_eq!((refused, out.as_slice()), (None, b"abc".as_slice()));
         let broken = client(answering(head).await).fetch(&ask(), &mut out).await;
         let error = broken.unwrap_err();
-        assert!(error.to_string().ends_with("broke off"), "{error}");
+        assert!(matches!(error, ClientError::Ended(_)), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_relay_that_ends_before_its_answer_is_not_taken_for_another_program() {
+        for text in [
+            "",
+            "HTTP/1.1 20",
+            "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n{}",
+        ] {
+            let address = answering(text).await;
+            let error = client(address).ask(&ask()).await.unwrap_err();
+            assert!(
+                matches!(error, ClientError::Ended(at) if at == address),
+                "{text}: {error}"
+            );
+        }
     }
 
     #[tokio::test]

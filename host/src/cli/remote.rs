@@ -286,6 +286,9 @@ fn no_answer(error: &ClientError) -> Failure {
         ClientError::NotOurs { .. } => {
             Some("[admin] address in the configuration says where the relay is".to_owned())
         }
+        ClientError::Ended(_) => {
+            Some("what was asked may be done or not: look whether it is".to_owned())
+        }
         ClientError::Silent(_) | ClientError::Token | ClientError::Out(_) => None,
     });
     Failure::Said(lines)
