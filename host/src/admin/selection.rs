@@ -19,6 +19,9 @@ const RESCHEDULED_WITHIN: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// Rows of a page when nothing is said: what a person looks at.
 const ROWS_DEFAULT: usize = 100;
 
+/// Actions on the queue with a path and a document of their own.
+const ELSEWHERE: [&str; 2] = ["stop", "start"];
+
 /// Which part of the queue. Everything given must match; an empty value counts as not given.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields, default)]
@@ -200,7 +203,11 @@ impl QueueAction {
             .into_iter()
             .find(|action| action.name() == name)
             .ok_or_else(|| {
-                let known: Vec<&str> = Self::ALL.into_iter().map(Self::name).collect();
+                let known: Vec<&str> = Self::ALL
+                    .into_iter()
+                    .map(Self::name)
+                    .chain(ELSEWHERE)
+                    .collect();
                 Problem::new(
                     Kind::NotFound,
                     format!(

@@ -432,3 +432,15 @@ async fn next_hops_are_tried_at_once_when_mail_is_retried_and_not_otherwise() {
         assert_eq!(seen, retried, "{action}{more}");
     }
 }
+
+#[tokio::test]
+async fn who_mistypes_an_action_is_told_all_of_them() {
+    let surface = Surface::start().await;
+    let answer = surface.ask("POST /api/v1/queue/pause", Some("{}")).await;
+    assert_eq!(answer.status, 404);
+    assert_eq!(
+        answer.json()["detail"],
+        "`pause` is no action on the queue; there are hold, release, retry, cancel, restore, set-priority, \
+         reschedule, stop, start"
+    );
+}
