@@ -2,6 +2,7 @@
 
 mod acceptance;
 mod layers;
+mod links;
 mod owners;
 mod text;
 mod unsafety;
