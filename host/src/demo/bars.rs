@@ -20,6 +20,9 @@ use crate::message::Class;
 /// Wider lines are harder to follow with the eye.
 const COLUMNS_MAX: usize = 110;
 
+/// From here on there is room for the table of what came of it.
+const COLUMNS_TABLE: usize = 74;
+
 /// From here on there is room for the whole id of a message.
 const COLUMNS_WIDE: usize = 100;
 
@@ -236,13 +239,19 @@ impl Bars {
         (filled, "·".repeat(empty))
     }
 
-    /// What came of it.
-    pub(super) fn figures(&self, figures: &Figures, out: &mut dyn Write) -> io::Result<()> {
-        let (table, claims) = figures.lines();
+    /// What came of it, no wider than so many columns; lines are broken between words.
+    pub(super) fn figures(
+        &self,
+        figures: &Figures,
+        columns: u16,
+        out: &mut dyn Write,
+    ) -> io::Result<()> {
+        let columns = usize::from(columns);
+        let (table, claims) = figures.lines(columns >= COLUMNS_TABLE);
         let mut told = Vec::new();
         writeln!(told)?;
         for line in table {
-            writeln!(told, "{line}")?;
+            writeln!(told, "{}", wrapped(&line, columns, 2))?;
         }
         writeln!(told)?;
         for (holds, text) in claims {
@@ -252,6 +261,9 @@ impl Bars {
                 (false, true) => ("✗", Color::Red),
                 (false, false) => (" NO", Color::Red),
             };
+            let indent = mark.chars().count() + 2;
+            let text = wrapped(&text, columns.saturating_sub(indent), 0);
+            let text = text.replace('\n', &format!("\n{:indent$}", ""));
             let mark = with(coloured(color), Attribute::Bold).apply(mark);
             queue!(told, PrintStyledContent(mark))?;
             writeln!(told, "  {text}")?;
@@ -311,21 +323,55 @@ fn caption(scene: &Scene<'_>, width: usize) -> Line {
         format!("{:>4.1} s  ", scene.at.as_secs_f64()),
         coloured(Color::DarkGrey),
     );
-    let strong = with(ContentStyle::new(), Attribute::Bold);
-    match scene.phase {
-        Phase::Before => line.plain("The newsletter is under way."),
-        Phase::Passing => match scene.reset {
-            Some(id) if width >= COLUMNS_USUAL => {
-                let said = format!("A password reset comes, {id}: all others stop.");
-                line.push(said, strong);
-            }
-            Some(_) => line.push("A password reset comes: all others stop.", strong),
-            None => line.push("A password reset is submitted.", strong),
-        },
-        Phase::After => line.plain("The reset has arrived: they go on where they stopped."),
-        Phase::Done => line.plain("Everything has arrived."),
-    }
+    let room = width.saturating_sub(line.width);
+    let style = match scene.phase {
+        Phase::Passing => with(ContentStyle::new(), Attribute::Bold),
+        _ => ContentStyle::new(),
+    };
+    let id = scene.reset.map(|id| id.to_string()).unwrap_or_default();
+    let with_id = format!("A password reset comes, {id}: all others stop.");
+    let forms: &[&str] = match scene.phase {
+        Phase::Before => &["The newsletter is under way."],
+        Phase::Passing if id.is_empty() => &["A password reset is submitted."],
+        Phase::Passing => &[
+            with_id.as_str(),
+            "A password reset comes: all others stop.",
+            "A reset comes: others stop.",
+        ],
+        Phase::After => &[
+            "The reset has arrived: they go on where they stopped.",
+            "The reset is there: all go on.",
+        ],
+        Phase::Done => &["Everything has arrived."],
+    };
+    // The longest that there is room for.
+    let fits = forms.iter().find(|form| form.chars().count() <= room);
+    let said = fits.or(forms.last()).copied().unwrap_or_default();
+    line.push(said, style);
     line
+}
+
+/// A text in lines that are no wider than so many columns, all but the first indented. A word that is wider stays whole.
+pub(super) fn wrapped(text: &str, columns: usize, indent: usize) -> String {
+    if text.chars().count() <= columns {
+        return text.to_owned();
+    }
+    let mut lines = String::new();
+    let mut width = 0;
+    for word in text.split_whitespace() {
+        let word_width = word.chars().count();
+        if width > 0 && width + 1 + word_width > columns {
+            lines.push('\n');
+            lines.extend(std::iter::repeat_n(' ', indent));
+            width = indent;
+        } else if width > 0 {
+            lines.push(' ');
+            width += 1;
+        }
+        lines.push_str(word);
+        width += word_width;
+    }
+    lines
 }
 
 #[cfg(test)]

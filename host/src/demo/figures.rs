@@ -240,8 +240,8 @@ impl Figures {
         gap.trickled_octets <= seconds * u64::from(self.trickle_bytes_per_second)
     }
 
-    /// What to show: a table, and the claims as those that hold and those that do not.
-    pub(super) fn lines(&self) -> (Vec<String>, Vec<(bool, String)>) {
+    /// What to show: a table, or a sentence for each of its rows, and the claims as those that hold and those that do not.
+    pub(super) fn lines(&self, has_room: bool) -> (Vec<String>, Vec<(bool, String)>) {
         let Passed {
             common,
             acceptance_to_mail_us,
@@ -263,7 +263,7 @@ impl Figures {
             let [label, stopped, at, paused, trickled, on] = cells;
             format!("{label:<14}{stopped:>13}{at:>8}{paused:>10}{trickled:>14}{on:>14}")
         };
-        if self.gaps().next().is_some() {
+        if has_room && self.gaps().next().is_some() {
             table.push(row([
                 "",
                 "stopped after",
@@ -275,15 +275,28 @@ impl Figures {
         }
         for (common, gap) in self.gaps() {
             let percent = gap.stopped_at_octets * 100 / common.octets.max(1);
-            table.push(row([
-                &common.label,
-                &time_text(gap.stopped_after_us),
-                &format!("{percent} %"),
-                &time_text(gap.paused_us),
-                &format!("{} octets", gap.trickled_octets),
-                &gap.went_on_after_us
-                    .map_or_else(|| "never".to_owned(), time_text),
-            ]));
+            let stopped = time_text(gap.stopped_after_us);
+            let paused = time_text(gap.paused_us);
+            let trickled = format!("{} octets", gap.trickled_octets);
+            let on = gap.went_on_after_us.map(time_text);
+            table.push(match has_room {
+                true => row([
+                    &common.label,
+                    &stopped,
+                    &format!("{percent} %"),
+                    &paused,
+                    &trickled,
+                    on.as_deref().unwrap_or("never"),
+                ]),
+                false => format!(
+                    "{}: stopped after {stopped} at {percent} %, paused for {paused}, trickled {trickled}, {}",
+                    common.label,
+                    on.map_or_else(
+                        || "never went on".to_owned(),
+                        |on| format!("went on after {on}")
+                    )
+                ),
+            });
         }
         let claims = self.claims().into_iter();
         (
@@ -296,7 +309,7 @@ impl Figures {
 /// Plain text.
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (table, claims) = self.lines();
+        let (table, claims) = self.lines(true);
         for line in table {
             writeln!(f, "{line}")?;
         }
@@ -393,4 +406,4 @@ fn time_text(microseconds: u64) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

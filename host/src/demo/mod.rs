@@ -281,7 +281,16 @@ impl<'a> Display<'a> {
     /// What is about to happen.
     fn opening(&mut self, plan: &Plan) -> io::Result<()> {
         match &self.way {
-            Way::Bars(_) | Way::Lines(_) => writeln!(self.out, "{}\n", plan.opening())?,
+            Way::Bars(_) => {
+                let (columns, _) = bars::terminal_size();
+                let opening = plan.opening();
+                let lines = match usize::from(columns) {
+                    columns if opening.lines().all(|line| line.len() <= columns) => opening,
+                    columns => bars::wrapped(&opening, columns, 0),
+                };
+                writeln!(self.out, "{lines}\n")?;
+            }
+            Way::Lines(_) => writeln!(self.out, "{}\n", plan.opening())?,
             Way::Json => {}
         }
         self.out.flush()
@@ -297,7 +306,10 @@ impl<'a> Display<'a> {
 
     fn figures(&mut self, figures: &Figures) -> io::Result<()> {
         match &self.way {
-            Way::Bars(bars) => bars.figures(figures, self.out)?,
+            Way::Bars(bars) => {
+                let (columns, _) = bars::terminal_size();
+                bars.figures(figures, columns, self.out)?;
+            }
             Way::Lines(_) => write!(self.out, "\n{figures}")?,
             Way::Json => writeln!(self.out, "{:#}", figures.to_json())?,
         }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use vt100::Parser;
 
 use super::*;
+use crate::demo::figures::tests::of_a_story;
 use crate::demo::plan::Plan;
 use crate::demo::scene::tests::{id, plan};
 
@@ -207,5 +208,71 @@ fn bars_are_as_long_as_what_has_arrived() {
     ] {
         let bar = Bars::new(unicode).bar(part, whole, 4);
         assert_eq!(bar, (filled.to_owned(), empty.to_owned()), "{part}/{whole}");
+    }
+}
+
+#[test]
+fn what_happens_is_told_to_its_end_on_forty_columns_and_on_more() {
+    let plan = plan();
+    for columns in [40, 48, 60, 61, 72, 76, 77, 110] {
+        for (phase, reset, words) in [
+            (Phase::Before, None, "under way."),
+            (Phase::Passing, None, "is submitted."),
+            (Phase::Passing, Some(id(7)), "others stop."),
+            (Phase::After, Some(id(7)), "go on"),
+            (Phase::Done, Some(id(7)), "has arrived."),
+        ] {
+            let mut scene = passing(&plan);
+            (scene.phase, scene.reset) = (phase, reset);
+            let mut terminal = terminal(columns, 20);
+            draw(&mut Bars::new(true), &scene, &mut terminal);
+            let shown = shown(&terminal);
+            let said = shown.last().unwrap();
+            assert!(
+                said.contains(words) && said.ends_with('.'),
+                "{columns}: {said}"
+            );
+            assert!(shown[2].contains("paused"), "{columns}: {shown:#?}");
+        }
+    }
+}
+
+#[test]
+fn what_came_of_it_is_never_broken_inside_a_word() {
+    let figures = of_a_story();
+    let whole = |columns| {
+        let mut out = Vec::new();
+        Bars::new(true)
+            .figures(&figures, columns, &mut out)
+            .unwrap();
+        String::from_utf8(out).unwrap()
+    };
+    for columns in [40, 60, 73, 74, 110] {
+        let mut terminal = Parser::new(60, columns, 0);
+        terminal.process(whole(columns).replace('\n', "\r\n").as_bytes());
+        let screen = terminal.screen();
+        assert!(
+            (0..60).all(|row| !screen.row_wrapped(row)),
+            "{columns}: {}",
+            screen.contents()
+        );
+        let words = screen.contents();
+        let words: Vec<_> = words.split_whitespace().collect();
+        let text = words.join(" ");
+        for told in [
+            "password reset 3.0 ms from acceptance to MAIL, 2.00 s to the last reply",
+            "✓ they went on 4.0 ms after its last reply, the last in turn 50 ms after it",
+            "✓ each arrived once, on one connection from its first octet to its last",
+        ] {
+            assert!(text.contains(told), "{columns}: {text}");
+        }
+        let row = match columns {
+            ..74 => {
+                "newsletter 1: stopped after 8.0 ms at 22 %, paused for 2.03 s, trickled 600 octets, \
+                 went on after 50 ms"
+            }
+            _ => "newsletter 1 8.0 ms 22 % 2.03 s 600 octets 50 ms",
+        };
+        assert!(text.contains(row), "{columns}: {text}");
     }
 }

@@ -68,6 +68,13 @@ impl Story {
     }
 }
 
+/// Of two letters that stopped and went on.
+pub(in crate::demo) fn of_a_story() -> Figures {
+    let mut story = Story::begin();
+    story.end();
+    story.figures(&[0, 0, 0])
+}
+
 fn ms(milliseconds: u64) -> u64 {
     milliseconds * 1_000
 }
