@@ -351,6 +351,9 @@ fn caption(scene: &Scene<'_>, width: usize) -> Line {
     line
 }
 
+/// What stays on the line of the number before it.
+const UNITS: [&str; 3] = ["%", "ms", "s"];
+
 /// A text in lines that are no wider than so many columns, all but the first indented. A word that is wider stays whole.
 pub(super) fn wrapped(text: &str, columns: usize, indent: usize) -> String {
     if text.chars().count() <= columns {
@@ -358,7 +361,13 @@ pub(super) fn wrapped(text: &str, columns: usize, indent: usize) -> String {
     }
     let mut lines = String::new();
     let mut width = 0;
-    for word in text.split_whitespace() {
+    let mut words = text.split_whitespace().peekable();
+    while let Some(word) = words.next() {
+        let is_unit = |next: &&str| UNITS.contains(&next.trim_end_matches(','));
+        let word = match words.next_if(is_unit) {
+            Some(unit) => format!("{word} {unit}"),
+            None => word.to_owned(),
+        };
         let word_width = word.chars().count();
         if width > 0 && width + 1 + word_width > columns {
             lines.push('\n');
@@ -368,7 +377,7 @@ pub(super) fn wrapped(text: &str, columns: usize, indent: usize) -> String {
             lines.push(' ');
             width += 1;
         }
-        lines.push_str(word);
+        lines.push_str(&word);
         width += word_width;
     }
     lines

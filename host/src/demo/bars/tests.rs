@@ -257,6 +257,13 @@ fn what_came_of_it_is_never_broken_inside_a_word() {
             screen.contents()
         );
         let words = screen.contents();
+        let is_torn =
+            |line: &str| ["%", "ms", "s"].contains(&line.split([',', ' ']).next().unwrap());
+        let torn = words
+            .lines()
+            .map(str::trim_start)
+            .find(|line| is_torn(line));
+        assert_eq!(torn, None, "a number without its unit: {columns}");
         let words: Vec<_> = words.split_whitespace().collect();
         let text = words.join(" ");
         for told in [
