@@ -46,11 +46,9 @@ impl Operated {
         (now, clock): (Moment, Timestamp),
     ) -> Option<String> {
         let mut done = self.done();
-        // From its first attempt on it goes by the schedule of retries, and the clock may be set back then.
-        let is_over = |(to, _): &mut (Timestamp, Moment)| *to <= clock;
-        if done.moved.get_mut(&message.id).is_some_and(is_over) {
-            done.moved.remove(&message.id);
-        }
+        // Once its time has come it goes by the schedule of retries, and the clock may be set back then. It need not have
+        // begun: where a next hop cannot be reached it is told what another one was told.
+        done.moved.retain(|_, (to, _)| *to > clock);
         let is_in_force = |at: Moment| at + ABOUT_TO_BEGIN < now;
         let has = |of: &BTreeMap<MessageId, Moment>| {
             of.get(&message.id).is_some_and(|at| is_in_force(*at))
