@@ -24,6 +24,7 @@ use outpost::spool::{
     self, Lease, NewDelivery, NewMessage, PageRequest, Selection, Settings as SpoolSettings, Spool,
 };
 use outpost::telemetry::Registry;
+use outpost_benches::resident_kib;
 use outpost_smtp::{Body, Mailbox, Reply, ReversePath};
 use tokio::sync::Notify;
 
@@ -401,14 +402,4 @@ fn message(shape: Shape, number: u64) -> NewMessage {
 /// Long enough for what is done when nothing happens: a checkpoint, and memory that goes back.
 async fn idle() {
     tokio::time::sleep(Duration::from_secs(4)).await;
-}
-
-fn resident_kib() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .and_then(|rest| rest.split_whitespace().next())
-        .and_then(|number| number.parse().ok())
-        .unwrap_or(0)
 }

@@ -18,6 +18,7 @@ use outpost::message::{
 };
 use outpost::spool::{self, Claim, NewDelivery, NewMessage, Settings, Settlement, Spool};
 use outpost::telemetry::Registry;
+use outpost_benches::resident_kib;
 use outpost_smtp::{Body, Mailbox, ReversePath};
 
 const CONTENT_OCTETS: usize = 4 << 10;
@@ -512,14 +513,4 @@ fn cpu() -> Duration {
         .sum();
     // USER_HZ is 100 on every Linux that matters here.
     Duration::from_millis(ticks * 10)
-}
-
-fn resident_kib() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .and_then(|rest| rest.split_whitespace().next())
-        .and_then(|number| number.parse().ok())
-        .unwrap_or(0)
 }

@@ -128,19 +128,7 @@ impl Overheard {
 fn masked(line: &[u8]) -> &[u8] {
     match line {
         b"AUTH PLAIN\r\n" | b"AUTH LOGIN\r\n" => line,
-        [
-            b'A',
-            b'U',
-            b'T',
-            b'H',
-            b' ',
-            b'P',
-            b'L',
-            b'A',
-            b'I',
-            b'N',
-            ..,
-        ] => b"AUTH PLAIN [masked]",
+        _ if line.starts_with(b"AUTH PLAIN ") => b"AUTH PLAIN [masked]",
         _ => b"[masked]",
     }
 }

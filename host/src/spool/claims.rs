@@ -92,7 +92,9 @@ pub(super) async fn changes(common: &Arc<Common>) -> Vec<LineChange> {
         if common.announcements.are_lanes_wanting()
             && let Err(error) = show_hidden(common).await
         {
-            // Every lane is announced anew when the database has been opened again.
+            // Every lane is announced anew when the database has been opened again, and those that were not read with
+            // whatever happens next.
+            common.announcements.take_lanes();
             tracing::error!(%error, "the lines of a lane cannot be read");
         }
     }
