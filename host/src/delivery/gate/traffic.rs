@@ -103,8 +103,8 @@ struct Under<W> {
     is_exempt: bool,
     /// Those that are over, and when they ended.
     pauses: Vec<(Pause, Instant)>,
-    /// When it sent last.
-    sent_at: Instant,
+    /// When it may trickle next.
+    trickles_at: Instant,
     /// Of a very-high one, while it is in a transaction: when it moved last.
     moved: Option<Instant>,
     /// Since when it has held others, in whatever transaction.
@@ -172,7 +172,7 @@ impl<W: Clone> Traffic<W> {
             paused: Duration::ZERO,
             is_exempt: false,
             pauses: Vec::new(),
-            sent_at: now,
+            trickles_at: now + TRICKLE_EVERY,
             moved: None,
             held_since: None,
         };
@@ -301,7 +301,7 @@ impl<W: Clone> Traffic<W> {
             return (self.trickle(id, octets, Some(ready_at), now), None);
         }
         self.queue.leave(id);
-        self.send(id, octets_now, now);
+        self.send(id, octets_now, now + TRICKLE_EVERY);
         (Turn::Go(octets_now), self.first())
     }
 
@@ -338,6 +338,7 @@ impl<W: Clone> Traffic<W> {
         }
         if under.pause.is_none() {
             under.pause = Some(Open { since: now, cause });
+            under.trickles_at = under.trickles_at.max(now);
             self.notes.push(Note::Paused(under.what.class));
         }
         true
@@ -357,24 +358,29 @@ impl<W: Clone> Traffic<W> {
         if trickle == 0 {
             return Turn::Wait(until);
         }
-        let next = under.sent_at + TRICKLE_EVERY;
+        let next = under.trickles_at;
         // A capacity that is smaller than all trickles together is kept all the same.
         let bucket = self.bucket.as_mut();
         if now >= next && !bucket.is_some_and(|bucket| bucket.is_exhausted(now)) {
             let octets = octets.min(trickle);
-            self.send(id, octets, now);
+            // Counted from when it was due: on a busy machine each is late.
+            self.send(
+                id,
+                octets,
+                (next + TRICKLE_EVERY).max(now + TRICKLE_EVERY / 2),
+            );
             return Turn::Go(octets);
         }
         let next = next.max(now + Duration::from_millis(1));
         Turn::Wait(Some(until.map_or(next, |until| until.min(next))))
     }
 
-    fn send(&mut self, id: SendId, octets: usize, now: Instant) {
+    fn send(&mut self, id: SendId, octets: usize, trickles_at: Instant) {
         if let Some(bucket) = &mut self.bucket {
             bucket.take(octets);
         }
         if let Some(under) = self.sends.get_mut(&id) {
-            under.sent_at = now;
+            under.trickles_at = trickles_at;
             self.queue.serve(under.what.class, &under.what.user, octets);
         }
     }

@@ -106,6 +106,31 @@ fn a_lower_send_is_paused_while_a_very_high_one_moves_and_trickles() {
 }
 
 #[test]
+fn a_trickle_keeps_its_rate_though_each_of_its_pieces_is_late() {
+    let mut stage = Stage::new(Rules::default());
+    let bulk = stage.enter(1, Class::Normal);
+    stage.now += 30 * SECOND;
+    let urgent = stage.enter(2, Class::VeryHigh);
+    let begun = stage.now;
+    let mut trickled = 0;
+    while stage.now - begun < 20 * SECOND {
+        stage.traffic.moved(urgent, stage.now);
+        let (_, octets) = stage.wait(bulk, 16_384);
+        trickled += octets;
+        let allowed = (stage.now - begun).as_secs() as usize * 600 + 600;
+        assert!(trickled <= allowed, "{trickled} of {allowed}");
+        stage.now += 3 * SECOND / 10;
+    }
+    assert!(trickled >= 20 * 600, "{trickled}");
+    // Who was away for long has nothing in store.
+    stage.now += 10 * SECOND;
+    stage.traffic.moved(urgent, stage.now);
+    assert_eq!(stage.wait(bulk, 16_384), (Duration::ZERO, 600));
+    assert_eq!(stage.wait(bulk, 16_384), (SECOND / 2, 600));
+    assert_eq!(stage.wait(bulk, 16_384), (SECOND, 600));
+}
+
+#[test]
 fn one_that_does_not_move_holds_others_for_less_than_two_seconds_until_it_moves() {
     let mut stage = Stage::new(Rules {
         trickle_octets: 0,
