@@ -131,6 +131,9 @@ fn a_newcomer_gets_from_the_readme_to_a_relayed_message() {
         readme.shows(line);
     }
     assert!(trail.contains("class 1"), "{trail}");
+    let (story, _) = trail.split_once(end).unwrap();
+    assert!(!story.contains("dialogue with"), "{trail}");
+    assert_eq!(trail.matches("dialogue with").count(), 2, "{trail}");
 
     let notified = typed(folder, &readme.command("outpost list set default"));
     assert!(notified.status.success(), "{}", said(&notified));

@@ -31,8 +31,9 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// The whole story of a message, a line each: how it came in, what happened to it, where it stands. Each delivery
-/// comes with why it is where it is.
+/// The whole story of a message, a line each: how it came in, what happened to it, where it stands; behind that, what
+/// was said about it, each dialogue under its name and behind an empty line. Each delivery comes with why it is where
+/// it is.
 pub fn story(
     message: &Message,
     trail: &[TrailEntry],
@@ -41,10 +42,13 @@ pub fn story(
     now: Timestamp,
 ) -> Vec<String> {
     let mut lines = vec![format!("{}  {}", message.accepted, submitted(message))];
+    let mut dialogues = Vec::new();
     for entry in trail {
-        lines.push(entry.to_string());
         if let Event::Dialogue(dialogue) = &entry.event {
-            lines.extend(dialogue.transcript.lines().iter().map(said));
+            dialogues.extend([String::new(), entry.to_string()]);
+            dialogues.extend(dialogue.transcript.lines().iter().map(said));
+        } else {
+            lines.push(entry.to_string());
         }
     }
     for (delivery, why) in deliveries {
@@ -53,6 +57,7 @@ pub fn story(
     if let Some(at) = finished {
         lines.push(format!("{at}  finished: nothing of it is left to deliver"));
     }
+    lines.append(&mut dialogues);
     lines
 }
 

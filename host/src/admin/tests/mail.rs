@@ -380,14 +380,15 @@ async fn a_message_is_shown_with_its_whole_trail() {
                 format!("{at}  authorized-senders (3f2a91b0c4d5) was asked about the sender and said permit \
                          in 212 µs: domain (a.example)"),
                 format!("{at}  accepted in class 2 (high)"),
+                format!("{at}  attempt to b.example, no host could be reached, took 3.0 ms: x@b.example \
+                         deferred (450 4.4.1 nobody answers)"),
+                format!("{at}  1 recipient to b.example: next"),
+                String::new(),
                 format!("{at}  dialogue with mx.b.example [192.0.2.1]:25 of b.example, over a connection that had \
                          been used before"),
                 "         +0 ms  S: 220 mx.b.example \u{fffd}[2J\u{fffd}".to_owned(),
                 "         +2 ms  C: RCPT TO:<x@b.example>".to_owned(),
                 "         +61 s  [no answer in time]".to_owned(),
-                format!("{at}  attempt to b.example, no host could be reached, took 3.0 ms: x@b.example \
-                         deferred (450 4.4.1 nobody answers)"),
-                format!("{at}  1 recipient to b.example: next"),
             ],
         })
     );
