@@ -94,10 +94,8 @@ pub struct QueueChanged {
 pub(super) fn activity(state: QueueState, stop: Option<&str>) -> Activity<'_> {
     match state {
         QueueState::Active => Activity::Active,
-        QueueState::Waiting | QueueState::Deferred => {
-            stop.map_or(Activity::Resting, Activity::Stopped)
-        }
-        QueueState::Held | QueueState::Cancelled => Activity::Resting,
+        state if state.is_waiting() => stop.map_or(Activity::Resting, Activity::Stopped),
+        _ => Activity::Resting,
     }
 }
 

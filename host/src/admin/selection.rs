@@ -226,7 +226,9 @@ impl QueueAction {
 pub enum DeliveryStateName {
     /// Due, waits for its turn.
     Waiting,
-    /// Waits for its next try or its time.
+    /// Not tried yet, waits for its time.
+    Scheduled,
+    /// Waits for its next try.
     Deferred,
     /// Kept back by an operator.
     Held,
@@ -237,8 +239,9 @@ pub enum DeliveryStateName {
 }
 
 impl DeliveryStateName {
-    const ALL: [DeliveryStateName; 5] = [
+    const ALL: [DeliveryStateName; 6] = [
         DeliveryStateName::Waiting,
+        DeliveryStateName::Scheduled,
         DeliveryStateName::Deferred,
         DeliveryStateName::Held,
         DeliveryStateName::Active,
@@ -249,11 +252,17 @@ impl DeliveryStateName {
     pub const fn name(self) -> &'static str {
         match self {
             DeliveryStateName::Waiting => "waiting",
+            DeliveryStateName::Scheduled => "scheduled",
             DeliveryStateName::Deferred => "deferred",
             DeliveryStateName::Held => "held",
             DeliveryStateName::Active => "active",
             DeliveryStateName::Cancelled => "cancelled",
         }
+    }
+
+    /// Whether it waits in its lane, for its turn or for its time.
+    pub fn is_waiting(self) -> bool {
+        QueueState::from(self).is_waiting()
     }
 }
 
@@ -261,6 +270,7 @@ impl From<QueueState> for DeliveryStateName {
     fn from(state: QueueState) -> Self {
         match state {
             QueueState::Waiting => DeliveryStateName::Waiting,
+            QueueState::Scheduled => DeliveryStateName::Scheduled,
             QueueState::Deferred => DeliveryStateName::Deferred,
             QueueState::Held => DeliveryStateName::Held,
             QueueState::Active => DeliveryStateName::Active,
@@ -273,6 +283,7 @@ impl From<DeliveryStateName> for QueueState {
     fn from(state: DeliveryStateName) -> Self {
         match state {
             DeliveryStateName::Waiting => QueueState::Waiting,
+            DeliveryStateName::Scheduled => QueueState::Scheduled,
             DeliveryStateName::Deferred => QueueState::Deferred,
             DeliveryStateName::Held => QueueState::Held,
             DeliveryStateName::Active => QueueState::Active,

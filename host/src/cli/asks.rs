@@ -320,6 +320,7 @@ fn notify(fields: &ListFields) -> Option<ItemsInput> {
 fn state_name(state: State) -> DeliveryStateName {
     match state {
         State::Waiting => DeliveryStateName::Waiting,
+        State::Scheduled => DeliveryStateName::Scheduled,
         State::Deferred => DeliveryStateName::Deferred,
         State::Held => DeliveryStateName::Held,
         State::Active => DeliveryStateName::Active,

@@ -132,7 +132,9 @@ pub struct Filter {
 pub enum State {
     /// Due, waits for its turn.
     Waiting,
-    /// Waits for its next try or its time.
+    /// Not tried yet, waits for its time.
+    Scheduled,
+    /// Waits for its next try.
     Deferred,
     /// Kept back by an operator.
     Held,

@@ -71,8 +71,8 @@ fn cells(row: &QueuedDelivery) -> Vec<String> {
     };
     let state = match (&standing.paused, row.state, &row.stopped) {
         (Some(_), ..) => "paused".to_owned(),
-        (None, DeliveryStateName::Waiting | DeliveryStateName::Deferred, Some(_)) => {
-            format!("{}, stopped", row.state.name())
+        (None, state, Some(_)) if state.is_waiting() => {
+            format!("{}, stopped", state.name())
         }
         (None, state, _) => state.name().to_owned(),
     };

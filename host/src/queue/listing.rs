@@ -133,12 +133,13 @@ impl Listing {
         stop_of: Option<Box<StopOf>>,
         now: Timestamp,
     ) -> Result<Self, SpoolError> {
-        let is_any = |of: &[QueueState]| state.is_none_or(|state| of.contains(&state));
+        let is_waiting = state.is_none_or(QueueState::is_waiting);
+        let is_any = |of: QueueState| state.is_none_or(|state| state == of);
         let parts = Parts {
-            active: is_any(&[QueueState::Active]),
-            waiting: is_any(&[QueueState::Waiting, QueueState::Deferred]),
-            stopped: stop_of.is_some() && is_any(&[QueueState::Waiting, QueueState::Deferred]),
-            held: is_any(&[QueueState::Held]),
+            active: is_any(QueueState::Active),
+            waiting: is_waiting,
+            stopped: stop_of.is_some() && is_waiting,
+            held: is_any(QueueState::Held),
         };
         let leased = survey.leased().into();
         let (mut heads, mut rotations) = (Vec::new(), HashMap::new());

@@ -163,10 +163,9 @@ impl Outlook {
             .deliveries
             .iter()
             .map(|(delivery, state)| {
-                let is_waiting = matches!(state, QueueState::Waiting | QueueState::Deferred);
                 let stops = self.0.spool.stops();
                 let stop = stops.on(&delivery.next_hop, record.message.origin.user());
-                match stop.filter(|_| is_waiting) {
+                match stop.filter(|_| state.is_waiting()) {
                     Some(stop) => Some(Standing {
                         place: None,
                         reason: Reason::Stopped(stop.to_string()),
@@ -375,7 +374,7 @@ fn may_be_meant(selection: &Selection, entry: &Entry, listing: &Listing) -> bool
     let is_class = |wanted: Class| entry.class().is_none_or(|class| class == wanted);
     let is_state = match selection.state {
         Some(QueueState::Waiting) => is_due,
-        Some(QueueState::Deferred) => !is_due,
+        Some(QueueState::Scheduled | QueueState::Deferred) => !is_due,
         _ => true,
     };
     is_state && selection.class.is_none_or(is_class)
@@ -392,8 +391,8 @@ fn at_once(delivery: &Delivery, state: QueueState, sends: &Sends) -> Option<Stan
         QueueState::Active => Some(under_way(sends.get(&delivery.id))),
         // What was cancelled says so itself.
         QueueState::Held | QueueState::Cancelled => Some(waits(Reason::Held)),
-        QueueState::Deferred if delivery.attempts > 0 => Some(waits(Reason::Deferred)),
-        QueueState::Deferred => Some(waits(Reason::Scheduled)),
+        QueueState::Scheduled => Some(waits(Reason::Scheduled)),
+        QueueState::Deferred => Some(waits(Reason::Deferred)),
         QueueState::Waiting => None,
     }
 }

@@ -34,7 +34,9 @@ pub struct Selection {
 pub enum QueueState {
     /// Waits for its turn, due now.
     Waiting,
-    /// Waits for its next try after a failed attempt, or for its time.
+    /// Not tried yet: waits for the time at which it is to be sent.
+    Scheduled,
+    /// Waits for its next try after a failed attempt.
     Deferred,
     /// Kept back by an operator.
     Held,
@@ -51,8 +53,17 @@ impl QueueState {
             DeliveryState::Cancelled(_) => Self::Cancelled,
             _ if leased => Self::Active,
             DeliveryState::Held => Self::Held,
-            DeliveryState::Waiting if delivery.due > now => Self::Deferred,
-            DeliveryState::Waiting => Self::Waiting,
+            DeliveryState::Waiting if delivery.due <= now => Self::Waiting,
+            DeliveryState::Waiting if delivery.attempts == 0 => Self::Scheduled,
+            DeliveryState::Waiting => Self::Deferred,
+        }
+    }
+
+    /// Whether it waits in its lane, for its turn or for its time.
+    pub const fn is_waiting(self) -> bool {
+        match self {
+            Self::Waiting | Self::Scheduled | Self::Deferred => true,
+            Self::Held | Self::Active | Self::Cancelled => false,
         }
     }
 }

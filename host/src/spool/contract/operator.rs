@@ -227,7 +227,7 @@ pub(super) async fn a_delivery_is_moved_to_another_time(mut subject: Subject) {
         for (delivery, state) in &record.deliveries {
             assert_eq!(
                 (delivery.due, *state),
-                (at(NOW + 100), QueueState::Deferred)
+                (at(NOW + 100), QueueState::Scheduled)
             );
         }
         let told = Event::Rescheduled {
