@@ -4,7 +4,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
@@ -358,12 +357,12 @@ impl Host {
         match read {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                // It hangs up when it stops, or when the message is removed; nothing else that it does is a reason.
-                let is_stopping = self.world.is_stopping.load(Ordering::Relaxed);
+                // Or when the message is removed; nothing else that it does is a reason.
+                let may_hang_up = self.world.may_hang_up();
                 let recipient = self.transaction.recipients.first();
                 let mut seen = self.world.witness.seen();
                 let may_be_gone = recipient.is_some_and(|(key, _)| seen.has_been_removed(*key));
-                if !is_stopping && !may_be_gone {
+                if !may_hang_up && !may_be_gone {
                     let hop = DOMAINS[self.hop];
                     seen.wrong(format!("{hop} heard only a part of a content: {error}"));
                 }

@@ -26,7 +26,7 @@ mod witness;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::message::{Event, Timestamp};
@@ -63,8 +63,9 @@ struct World {
     messages: usize,
     /// Submitters who are there.
     submitters: AtomicUsize,
-    /// Whether the relay stops: it may hang up in the middle of anything.
     is_stopping: AtomicBool,
+    /// Of the life that goes on.
+    disk: Mutex<Disk>,
 }
 
 /// How a life ends.
@@ -110,6 +111,16 @@ impl World {
         }
     }
 
+    /// Whether the relay may hang up in the middle of anything: it stops, or cannot read what it is to send since the
+    /// power has gone, in the moment before it goes too.
+    fn may_hang_up(&self) -> bool {
+        self.is_stopping.load(Ordering::Relaxed) || self.disk().is_out()
+    }
+
+    fn disk(&self) -> MutexGuard<'_, Disk> {
+        self.disk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn is_all_sent(&self) -> bool {
         self.witness.seen().mails.len() >= self.messages
     }
@@ -130,8 +141,9 @@ fn simulate(house: &Arc<House>, seed: u64, messages: usize) -> Outcome {
         messages,
         submitters: AtomicUsize::new(0),
         is_stopping: AtomicBool::new(false),
+        disk: Mutex::new(Disk::new(seed)),
     });
-    let mut disk = Disk::new(seed);
+    let mut disk = world.disk().clone();
     let mut at = START;
     let mut disk_operations = 0;
     loop {
@@ -146,6 +158,7 @@ fn simulate(house: &Arc<House>, seed: u64, messages: usize) -> Outcome {
             // What was closed in order is on stable storage.
             _ => disk.after_power_cut(),
         };
+        *world.disk() = disk.clone();
         at = died.plus(world.dice.pause(Duration::from_secs(30)));
     }
     let left = disk.content_names();
