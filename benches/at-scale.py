@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Outpost with much of everything: idle connections, a long queue, many ports, cold logins, large messages.
+"""Outpost with much of everything: idle connections, a long queue, a very long one, many ports, cold logins, large messages.
 
-    benches/at-scale.py HARNESS [idle] [queue] [ports] [logins] [large]
+    benches/at-scale.py HARNESS [idle] [queue] [million] [ports] [logins] [large]
 
 HARNESS is the folder of the bench harness, whose load client makes the load (build its loadgen first).
 Without names all are measured. Each prints what it measured with its settings, and starts a relay of its own
@@ -15,6 +15,7 @@ import resource
 import shutil
 import signal
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -164,6 +165,39 @@ def queue():
     relay.gone()
 
 
+def million():
+    count, lanes, users, classes = 1_000_000, 10_000, 1_000, int(os.environ.get("CLASSES", "1"))
+    relay = Relay()
+    relay.password = relay.user("bench")
+    settings = dict(n=8000, c=10, per_conn=1, size=4096, max_time=60)
+
+    def rate():
+        return statistics.median(relay.load(**settings)["msgs_per_s"] for _ in range(5))
+
+    relay.load(n=2000, c=10, per_conn=50, size=4096, max_time=60)
+    empty, before = rate(), settled(relay)
+    relay.end()
+    # The bench of the queue fills the spool as it fills its own, and is killed as there.
+    bench = subprocess.run(
+        ["cargo", "bench", "--package", "outpost-benches", "--bench", "queue", "--no-run", "--message-format=json"],
+        check=True, cwd=HERE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
+    bench = next(path for line in bench.splitlines() if (path := json.loads(line).get("executable")))
+    shape = [str(number) for number in (count, lanes, users, classes)]
+    filler = subprocess.Popen([bench, os.path.join(relay.folder, "data"), *shape, "fill"],
+                              stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert any(line == "full\n" for line in filler.stdout), "it was not filled"
+    filler.kill()
+    filler.wait()
+    took = relay.start()
+    # Every next hop is tried and is down.
+    time.sleep(30)
+    full, after = rate(), settled(relay)
+    print(f"million: {count:,} queued for {lanes:,} next hops that are down by {users:,} users in {classes} classes, killed: "
+          f"220 after {took * 1000:.0f} ms; {(after[0] - before[0]) / 1024:.1f} MiB more; accept, a message a connection, ten at "
+          f"a time: {empty:.0f} msg/s before, {full:.0f} with them ({full / empty:.2f})")
+    relay.gone()
+
+
 def ports():
     ports = "20000-23979"
     relay = Relay(ports)
@@ -260,7 +294,7 @@ def large():
     relay.gone()
 
 
-PARTS = {"idle": idle, "queue": queue, "ports": ports, "logins": logins, "large": large}
+PARTS = {"idle": idle, "queue": queue, "million": million, "ports": ports, "logins": logins, "large": large}
 
 if __name__ == "__main__":
     if len(sys.argv) < 2 or not set(sys.argv[2:]) <= set(PARTS):
