@@ -159,7 +159,7 @@ fn limits(section: &Section<'_, '_>) -> Limits {
     if let Some(recipients) = section.value("recipients_max", number(100, 100_000)) {
         limits.recipients_max = u32::try_from(recipients).unwrap_or(u32::MAX);
     }
-    // RFC 4865 §4, RFC 2852 §3: nine digits of seconds. A year is more than anybody plans mail ahead.
+    // RFC 4865 §3, RFC 2852 §2: nine digits of seconds. A year is more than anybody plans mail ahead.
     if let Some(longest) = section.value("future_release_max", duration(Duration::ZERO, DAY * 366))
     {
         limits.future_release_max = longest;

@@ -47,7 +47,8 @@ impl Class {
         self as u8
     }
 
-    /// The class of an MT-PRIORITY value (RFC 6710 §4); none outside -9 to 9.
+    /// The class of an MT-PRIORITY value; none outside -9 to 9. The values -4, -1, 0, 3 and 4 are the levels of the
+    /// five classes: another one counts as the next above it, or as the highest (RFC 6710 §5).
     pub const fn from_mt_priority(value: i8) -> Option<Class> {
         match value {
             4..=9 => Some(Class::VeryHigh),
@@ -59,7 +60,8 @@ impl Class {
         }
     }
 
-    /// The MT-PRIORITY value of this class that comes nearest to another value (RFC 6710 §4).
+    /// The MT-PRIORITY value of this class that comes nearest to another value: what is said of a priority that
+    /// was changed (RFC 6710 §4.1).
     pub fn mt_priority_nearest(self, value: i8) -> i8 {
         match self {
             Class::VeryHigh => value.clamp(4, 9),

@@ -43,7 +43,7 @@ pub struct Delivery {
     pub state: DeliveryState,
     /// Whether a delay warning has been sent for it.
     pub delay_reported: bool,
-    /// Whether its sender has been told that it is later than he wanted (RFC 2852 §4.1.4).
+    /// Whether its sender has been told that it is later than he wanted (RFC 2852 §4.1.3).
     pub lateness_reported: bool,
     /// The reply or reason of the last failed attempt; empty before the first.
     pub last_reply: String,

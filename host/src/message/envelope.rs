@@ -51,7 +51,7 @@ impl DeliverBy {
         (self.mode == ByMode::Return).then_some(self.until)
     }
 
-    /// What a next hop is told of it `now` (RFC 2852 §4.1.4.1): the seconds that are left, the one that has begun with
+    /// What a next hop is told of it `now` (RFC 2852 §4.1.4): the seconds that are left, the one that has begun with
     /// them, or for how many it is late.
     pub fn left(&self, now: Timestamp) -> By {
         let seconds = |time: Duration| i32::try_from(time.as_secs()).unwrap_or(SECONDS_MAX);

@@ -374,7 +374,7 @@ mod tests {
             PolicyReply::new(Refuse, 550, (5, 1000, 1), "x".into()),
             Err(AnswerProblem::EnhancedCode)
         );
-        // RFC 6710 §9: a priority that is too low, and a message that is too large for its priority.
+        // RFC 6710 §4.1, §5: a priority that is too low, and a message that is too large for its priority.
         for (code, detail) in [(550, 15), (552, 16)] {
             let reply = PolicyReply::new(Refuse, code, (5, 7, detail), "no".into()).unwrap();
             assert_eq!(

@@ -11,7 +11,7 @@ use crate::message::report::Kind;
 use crate::message::{Delivery, Event, Message, Recipient, RemoteHost, Timestamp, TrailEntry};
 use crate::spool::NewDelivery;
 
-/// RFC 2852 §4.1.2: delivery time expired, and nothing more is done.
+/// RFC 2852 §4.1.3: delivery time expired, and nothing more is done.
 pub(super) const RETURNED: EnhancedStatus = EnhancedStatus {
     class: 5,
     subject: 4,

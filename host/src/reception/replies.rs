@@ -108,7 +108,7 @@ pub(super) fn loops() -> Reply {
 }
 
 /// The message is on stable storage. Where it counts as more or less urgent than MAIL asked for, the reply begins with
-/// the priority that counts (RFC 6710 §9, X.3.6).
+/// the priority that counts (RFC 6710 §4.1, X.3.6).
 pub(super) fn queued(id: MessageId, class: Class, mt_priority: Option<i8>) -> Reply {
     match mt_priority {
         Some(asked) if Class::from_mt_priority(asked) != Some(class) => {
@@ -121,7 +121,7 @@ pub(super) fn queued(id: MessageId, class: Class, mt_priority: Option<i8>) -> Re
 }
 
 /// Queued in a class that a limit of the account gave it. Whoever asked by MT-PRIORITY for another one reads first
-/// what it is now, in the numbers of that parameter (RFC 6710, X.3.6).
+/// what it is now, in the numbers of that parameter (RFC 6710 §4.1, X.3.6).
 pub(super) fn queued_below(
     id: MessageId,
     class: Class,

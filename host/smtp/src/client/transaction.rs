@@ -74,7 +74,7 @@ impl Transaction {
         self.lateness(extensions)
     }
 
-    /// Why the peer cannot see to it that the message is returned in time, if that is wanted (RFC 2852 §4.1.4.2).
+    /// Why the peer cannot see to it that the message is returned in time, if that is wanted (RFC 2852 §4.1.4.1).
     fn lateness(&self, extensions: &Extensions) -> Option<Reply> {
         let by = self.by.filter(|by| by.mode == ByMode::Return)?;
         let time = u32::try_from(by.seconds).unwrap_or(0);

@@ -1,10 +1,10 @@
-//! HOLDFOR and HOLDUNTIL: when a message is to be released (RFC 4865 §4).
+//! HOLDFOR and HOLDUNTIL: when a message is to be released (RFC 4865 §3).
 
 use std::time::Duration;
 
 use crate::time::parse_date_time;
 
-/// Most digits of an interval (RFC 4865 §4).
+/// Most digits of an interval (RFC 4865 §3).
 const DIGITS_MAX: usize = 9;
 
 /// When a message is to be released.
@@ -26,7 +26,7 @@ impl Hold {
         Some(Hold::For(Duration::from_secs(seconds)))
     }
 
-    /// A date and time of RFC 3339, in any zone.
+    /// `future-release-date-time`: a date and time of RFC 3339, as erratum 2040 says, in any zone.
     pub(super) fn parse_date_time(value: &str) -> Option<Hold> {
         parse_date_time(value).map(Hold::Until)
     }

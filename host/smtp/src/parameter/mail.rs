@@ -87,7 +87,7 @@ impl MailParameters {
                         value.and_then(parse_mt_priority),
                     )?;
                 }
-                // RFC 4865 §4: one of the two, once.
+                // RFC 4865 §4.2: one of the two, once.
                 ("HOLDFOR", value) => {
                     set(&mut parameters.hold, value.and_then(Hold::parse_interval))?;
                 }
@@ -146,7 +146,7 @@ fn parse_auth(value: &str) -> Option<AuthIdentity> {
     Some(AuthIdentity::Mailbox(mailbox))
 }
 
-/// `priority-value` of RFC 6710 §3: `[-]DIGIT`, and nothing else means the same.
+/// `priority-value` of RFC 6710 §7: a digit, with a minus before it where it is not zero. Nothing else means the same.
 pub fn parse_mt_priority(value: &str) -> Option<i8> {
     let digit = value.strip_prefix('-').unwrap_or(value);
     match (digit.as_bytes(), value) {

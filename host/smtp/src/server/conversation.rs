@@ -192,7 +192,7 @@ impl Conversation {
         }
     }
 
-    /// RFC 4865 §4 has the longest interval and the last date, RFC 2852 §3 the shortest time if there is one.
+    /// RFC 4865 §3 has the longest interval and the last date, RFC 2852 §3 the shortest time if there is one.
     fn list_times(&mut self) {
         let limits = &self.settings.limits;
         if !limits.future_release_max.is_zero() {

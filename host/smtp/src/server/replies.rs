@@ -28,9 +28,9 @@ pub(super) const SENDER_SYNTAX: &str = "501 5.1.7 Bad sender address syntax";
 pub(super) const RECIPIENT_SYNTAX: &str = "501 5.1.3 Bad recipient address syntax";
 pub(super) const PARAMETER_SYNTAX: &str = "501 5.5.4 Bad parameter syntax";
 pub(super) const PARAMETER_UNKNOWN: &str = "555 5.5.4 Parameter not recognized or not implemented";
-// RFC 4865 §4.
+// RFC 4865 §4.2.
 pub(super) const HELD_TOO_LONG: &str = "501 5.5.4 A message is not held for so long";
-// RFC 2852 §4.
+// RFC 2852 §3, §4.
 pub(super) const BY_TOO_SOON: &str = "555 5.5.4 A message is not returned so soon";
 // RFC 6531 §3.5 has 550 for MAIL and 553 for RCPT.
 pub(super) const SENDER_NOT_ASCII: &str = "550 5.6.7 The sender address needs SMTPUTF8";

@@ -68,7 +68,7 @@ impl Carrier {
 }
 
 impl Requested {
-    /// What the MT-PRIORITY parameter of MAIL asks for (RFC 6710 §4).
+    /// What the MT-PRIORITY parameter of MAIL asks for (RFC 6710 §5).
     pub fn by_mail(mt_priority: i8) -> Self {
         Self {
             carrier: "MT-PRIORITY",
