@@ -156,6 +156,11 @@ pub(super) fn held_too_long(longest: Duration) -> Reply {
     Reply::new(550, (5, 6, 0), text)
 }
 
+pub(super) fn held_too_late() -> Reply {
+    let text = "The X-SMTPAPI field asks for a time that is behind the one by which the message is to be delivered";
+    Reply::new(550, (5, 6, 0), text)
+}
+
 /// The problem as a sentence of its own.
 fn sentence(problem: impl Display) -> String {
     let text = problem.to_string();

@@ -34,7 +34,7 @@ pub(super) fn held_until(hold: Option<Hold>, mail: Timestamp) -> Option<Timestam
 /// long as `longest`.
 ///
 /// # Errors
-/// The reply, when the header wants it to wait for longer.
+/// The reply, when the header wants it to wait for longer, or until behind the time by which it is to be delivered.
 pub(super) fn timing(
     parameters: &MailParameters,
     fields: &Fields<'_>,
@@ -65,7 +65,14 @@ pub(super) fn timing(
             if asked.since(now) > longest {
                 return Err(replies::held_too_long(longest));
             }
-            Some((API, Hold::Until(asked.since(Timestamp::EPOCH))))
+            let hold = Hold::Until(asked.since(Timestamp::EPOCH));
+            let is_ahead = asked > now;
+            let is_beyond = |by| is_ahead && hold.is_beyond(by, mail.since(Timestamp::EPOCH));
+            // As RFC 4865 §5.2.2 has it for MAIL.
+            if parameters.by.is_some_and(is_beyond) {
+                return Err(replies::held_too_late());
+            }
+            Some((API, hold))
         }
     };
     events.extend(repeated_time(fields).map(|asked| Event::Overruled {
@@ -81,11 +88,9 @@ pub(super) fn timing(
         carrier: carrier.to_owned(),
     }));
     let scheduled = scheduled.map(|(_, until)| until);
-    // What is held is not late before it may go.
-    let from = scheduled.unwrap_or(mail);
     Ok(Timing {
         scheduled,
-        deliver_by: parameters.by.map(|by| deliver_by(by, from)),
+        deliver_by: parameters.by.map(|by| deliver_by(by, mail)),
         is_late_already: parameters.by.is_some_and(|by| by.seconds <= 0),
         events,
     })
@@ -265,10 +270,25 @@ mod tests {
     }
 
     #[test]
-    fn a_deadline_counts_from_when_the_message_may_go() {
+    fn a_header_that_wants_to_wait_until_behind_the_deadline_is_refused() {
+        let unix = |seconds: u64| (MAIL.unix_milliseconds() / 1_000 + seconds).to_string();
+        for parameters in ["BY=60;R", "BY=60;N", "BY=-5;N"] {
+            let refusal = asked(parameters, &unix(61)).unwrap_err();
+            assert_eq!(refusal, replies::held_too_late());
+        }
+        let timing = asked("BY=60;R", &unix(60)).unwrap();
+        assert_eq!(timing.scheduled, Some(after(60)));
+        // Over by now: it goes.
+        assert_eq!(asked("BY=5;N", &unix(9)).unwrap().scheduled, None);
+        // MAIL comes before it.
+        assert!(asked("BY=60;R HOLDFOR=50", &unix(61)).is_ok());
+    }
+
+    #[test]
+    fn a_deadline_counts_from_mail_also_where_the_message_is_held() {
         for (parameters, until, mode, is_late_already) in [
             ("BY=120;R", after(120), ByMode::Return, false),
-            ("BY=120;N HOLDFOR=60", after(180), ByMode::Notify, false),
+            ("BY=120;N HOLDFOR=60", after(120), ByMode::Notify, false),
             ("BY=120;N HOLDFOR=5", after(120), ByMode::Notify, false),
             ("BY=0;N", after(0), ByMode::Notify, true),
             (

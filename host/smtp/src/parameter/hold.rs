@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::By;
 use crate::time::parse_date_time;
 
 /// Most digits of an interval (RFC 4865 §3).
@@ -38,10 +39,19 @@ impl Hold {
             Hold::Until(time) => time,
         }
     }
+
+    /// Whether a message that is submitted `now` with both would be released behind the time by which it is to be
+    /// delivered (RFC 4865 §5.2.2). A release that is over means now, and is behind nothing.
+    pub fn is_beyond(self, by: By, now: Duration) -> bool {
+        let wait = self.release(now).saturating_sub(now);
+        let left = u64::try_from(by.seconds).unwrap_or(0);
+        wait > Duration::from_secs(left)
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::ByMode;
     use super::*;
 
     #[test]
@@ -52,6 +62,30 @@ mod tests {
         }
         for text in ["", "0", "060", "+60", "-60", "60s", "1000000000", "6.5"] {
             assert_eq!(Hold::parse_interval(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_held_is_released_by_the_time_of_its_delivery_or_behind_it() {
+        let now = Duration::from_secs(1_000);
+        let held_for = |seconds| Hold::For(Duration::from_secs(seconds));
+        let held_until = |milliseconds| Hold::Until(Duration::from_millis(milliseconds));
+        for (hold, seconds, is_beyond) in [
+            (held_for(60), 59, true),
+            (held_for(60), 60, false),
+            (held_for(1), 0, true),
+            (held_for(1), -5, true),
+            (held_until(1_060_001), 60, true),
+            (held_until(1_060_000), 60, false),
+            (held_until(999_000), -5, false),
+            (held_until(0), 0, false),
+        ] {
+            let by = By {
+                seconds,
+                mode: ByMode::Notify,
+                trace: false,
+            };
+            assert_eq!(hold.is_beyond(by, now), is_beyond, "{hold:?} {seconds}");
         }
     }
 

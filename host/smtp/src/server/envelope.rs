@@ -85,7 +85,18 @@ impl Conversation {
             Hold::For(interval) => interval > longest,
             Hold::Until(time) => time > self.now.saturating_add(longest),
         };
-        is_late.then_some(replies::HELD_TOO_LONG)
+        if is_late {
+            return Some(replies::HELD_TOO_LONG);
+        }
+        let is_held_beyond = |by: By| {
+            parameters
+                .hold
+                .is_some_and(|hold| hold.is_beyond(by, self.now))
+        };
+        parameters
+            .by
+            .is_some_and(is_held_beyond)
+            .then_some(replies::HELD_TOO_LATE)
     }
 
     /// An address that cannot be one is a recipient that is refused, as one that the relay refuses; a command

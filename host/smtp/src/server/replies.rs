@@ -30,6 +30,9 @@ pub(super) const PARAMETER_SYNTAX: &str = "501 5.5.4 Bad parameter syntax";
 pub(super) const PARAMETER_UNKNOWN: &str = "555 5.5.4 Parameter not recognized or not implemented";
 // RFC 4865 §4.2.
 pub(super) const HELD_TOO_LONG: &str = "501 5.5.4 A message is not held for so long";
+// RFC 4865 §5.2.2.
+pub(super) const HELD_TOO_LATE: &str =
+    "501 5.5.4 A message is not held beyond the time by which it is to be delivered";
 // RFC 2852 §3, §4.
 pub(super) const BY_TOO_SOON: &str = "555 5.5.4 A message is not returned so soon";
 // RFC 6531 §3.5 has 550 for MAIL and 553 for RCPT.

@@ -153,7 +153,7 @@ async fn a_deadline_is_kept_and_one_that_is_over_is_nobodys_news() {
     let stage = Stage::new().await;
     let (record, _) = submit(&stage, "BY=120;RT HOLDFOR=60", CONTENT, "250 2.0.0").await;
     let by = record.message.envelope.deliver_by.unwrap();
-    assert_eq!(by.until, now(&stage).plus(Duration::from_secs(180)));
+    assert_eq!(by.until, now(&stage).plus(Duration::from_secs(120)));
     assert_eq!(by.returned_at(), Some(by.until));
     assert!(by.trace && !record.deliveries[0].0.lateness_reported);
     let (record, _) = submit(&stage, "BY=-5;N", CONTENT, "250 2.0.0").await;
