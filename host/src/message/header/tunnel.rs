@@ -28,7 +28,37 @@ pub fn tunnelled(fields: &Fields<'_>) -> Option<i8> {
     let mut found = fields.named("MT-Priority");
     let value = found.next()?.unfolded();
     let is_only = found.next().is_none();
-    is_only.then(|| parse_mt_priority(&value)).flatten()
+    parse_mt_priority(between_comments(&value)?).filter(|_| is_only)
+}
+
+/// `[CFWS] priority-value [CFWS]` (RFC 6758 §4): what stands between blanks and comments.
+fn between_comments(text: &str) -> Option<&str> {
+    let text = behind_comments(text)?;
+    let end = text.find([' ', '\t', '(']).unwrap_or(text.len());
+    let (value, rest) = text.split_at(end);
+    behind_comments(rest)?.is_empty().then_some(value)
+}
+
+/// What stands behind blanks and comments, which may stand in one another; none where one has no end.
+fn behind_comments(mut text: &str) -> Option<&str> {
+    loop {
+        text = text.trim_start_matches([' ', '\t']);
+        if !text.starts_with('(') {
+            return Some(text);
+        }
+        let (mut depth, mut is_quoted) = (0_usize, false);
+        let end = text.find(|character| {
+            match character {
+                _ if is_quoted => is_quoted = false,
+                '\\' => is_quoted = true,
+                '(' => depth += 1,
+                ')' => depth -= 1,
+                _ => {}
+            }
+            depth == 0
+        })?;
+        text = text.get(end + 1..)?;
+    }
 }
 
 /// A content whose header is written anew while it passes, wherever its pieces are cut: every MT-Priority field goes,
@@ -203,7 +233,17 @@ mod tests {
             ("mt-priority:\r\n -3 \r\n", Some(-3), Some(4)),
             ("MT-Priority: +6\r\n", None, None),
             ("MT-Priority: 10\r\n", None, None),
-            ("MT-Priority: 6 (urgent)\r\n", None, None),
+            ("MT-Priority: 4 (ultra)\r\n", Some(4), Some(1)),
+            (
+                "MT-Priority: (a (b\\)) )\r\n\t-3(c) (\u{fc})\r\n",
+                Some(-3),
+                Some(4),
+            ),
+            ("MT-Priority: 4 ultra\r\n", None, None),
+            ("MT-Priority: 4 (ultra\r\n", None, None),
+            ("MT-Priority: 4 )\r\n", None, None),
+            ("MT-Priority: 4 4\r\n", None, None),
+            ("MT-Priority: (4)\r\n", None, None),
             ("MT-Priority: 6\r\nMT-Priority: 6\r\n", None, None),
         ] {
             let fields = Fields::parse(section.as_bytes()).unwrap();
