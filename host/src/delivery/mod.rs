@@ -114,7 +114,7 @@ impl Deliverer {
     ) -> Attempt {
         let begun = Instant::now();
         let passage = self.gate.enter(message, delivery);
-        let tunnel = tunnel::through(open, message.envelope.mt_priority);
+        let tunnel = tunnel::through(open, message.mt_priority());
         let ways = Ways {
             open,
             tunnel: &tunnel,

@@ -35,7 +35,7 @@ pub(super) fn transaction(message: &Message, recipients: &[u32], now: Timestamp)
         smtputf8: needs_smtputf8(message),
         ret: envelope.ret,
         envid: envelope.envid.clone(),
-        mt_priority: envelope.mt_priority,
+        mt_priority: message.mt_priority(),
         by: envelope.deliver_by.map(|by| by.left(now)),
     }
 }

@@ -40,6 +40,14 @@ impl Message {
         self.scheduled
             .map_or(self.accepted, |scheduled| scheduled.max(self.accepted))
     }
+
+    /// The priority that next hops are told, where MAIL asked for one: just that, or where the message has another class
+    /// the nearest value of that class (RFC 6710 §4.2). Else what a component, a limit of the account or an operator has
+    /// decided would be worth nothing behind the next hop.
+    pub fn mt_priority(&self) -> Option<i8> {
+        let asked = self.envelope.mt_priority?;
+        Some(self.class.mt_priority_nearest(asked))
+    }
 }
 
 /// Where a message came from.

@@ -129,15 +129,6 @@ impl Allowed {
         }
     }
 
-    /// The priority that the next hop is told, where MAIL asked for one: just that, unless a limit of the account gave the
-    /// message another class. Then the limit would be worth nothing behind the next hop (RFC 6710 §4).
-    pub(super) fn handed_on(&self, asked: i8) -> i8 {
-        match self.demoted {
-            Some(_) => self.class.mt_priority_nearest(asked),
-            None => asked,
-        }
-    }
-
     /// For the trail.
     pub(super) fn events(&self) -> impl Iterator<Item = Event> {
         let to = self.class;

@@ -425,8 +425,7 @@ impl Transaction {
             mt_priority: self
                 .parameters
                 .mt_priority
-                .filter(|_| self.user.allowance.trusts(Carrier::MtPriority.name()))
-                .map(|asked| allowed.handed_on(asked)),
+                .filter(|_| self.user.allowance.trusts(Carrier::MtPriority.name())),
             deliver_by: timing.deliver_by,
         };
         let source = Source {

@@ -240,7 +240,7 @@ impl Course<'_> {
             return Ok(&self.load);
         }
         let load = async || {
-            let priority = self.message.envelope.mt_priority;
+            let priority = self.message.mt_priority();
             Ok(Load {
                 open: self.ways.tunnel,
                 octets: tunnelled_octets(self.load.octets, priority, self.load.open).await?,

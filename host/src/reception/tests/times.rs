@@ -70,6 +70,7 @@ async fn a_message_that_is_more_urgent_than_it_asks_for_is_told_so() {
     let (record, reply) = submit(&stage, "MT-PRIORITY=-5", CONTENT, "250 2.3.6 0 ").await;
     assert_eq!(record.message.class, Class::Normal);
     assert_eq!(record.message.envelope.mt_priority, Some(-5));
+    assert_eq!(record.message.mt_priority(), Some(0));
     let id = record.message.id;
     let expected = format!("250 2.3.6 0 is the priority that counts. Queued as {id}\r\n");
     assert_eq!(reply, expected);

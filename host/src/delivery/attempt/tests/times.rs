@@ -5,13 +5,14 @@ use outpost_smtp::ByMode;
 
 use super::*;
 use crate::delivery::rehearsal::NOW;
-use crate::message::DeliverBy;
+use crate::message::{Class, DeliverBy};
 
 const EXTENSIONS: [&str; 3] = ["PIPELINING", "MT-PRIORITY", "DELIVERBY 60"];
 
 fn mail(mode: ByMode, seconds_left: u64) -> Mail {
     let mut mail = Mail::to(&["you@b.example"]);
     mail.message.envelope.mt_priority = Some(-9);
+    mail.message.class = Class::VeryLow;
     mail.message.envelope.deliver_by = Some(DeliverBy {
         until: NOW.plus(seconds(seconds_left)),
         mode,
@@ -71,6 +72,39 @@ async fn what_is_to_come_back_in_time_goes_only_to_hosts_that_see_to_it() {
     assert_eq!(good.seen().contents, [CONTENT]);
 }
 
+#[tokio::test]
+async fn a_host_is_told_the_priority_of_the_class_that_the_message_has() {
+    for (asked, class, told) in [
+        (9, Class::VeryHigh, 9),
+        (9, Class::High, 3),
+        (9, Class::VeryLow, -4),
+        (-9, Class::Normal, 0),
+        (-9, Class::VeryHigh, 4),
+    ] {
+        let mut mail = Mail::to(&["you@b.example"]);
+        mail.message.envelope.mt_priority = Some(asked);
+        mail.message.class = class;
+        let listing = Script::new().listing(&["MT-PRIORITY"]);
+        mail.deliver(&World::of(&listing).deliverer()).await;
+        let command = &listing.seen().commands[1];
+        assert_eq!(
+            *command,
+            format!("MAIL FROM:<me@a.example> MT-PRIORITY={told}")
+        );
+        let plain = Script::new().listing(&[]);
+        let world = World::of(&plain).with(|settings| settings.mt_priority_tunnel = true);
+        mail.deliver(&world.deliverer()).await;
+        let field = format!("MT-Priority: {told}\r\n");
+        assert!(plain.seen().contents[0].starts_with(&field), "{told}");
+    }
+}
+
+/// The class of a message that gets what MAIL asked for.
+fn class(priority: Option<i8>) -> Class {
+    let class = priority.and_then(Class::from_mt_priority);
+    class.unwrap_or(Class::Normal)
+}
+
 /// Sends a message through the tunnel, its content read in pieces of `piece` octets: what MAIL said, and the content.
 async fn tunnelled(
     content: &str,
@@ -80,6 +114,7 @@ async fn tunnelled(
 ) -> (String, String) {
     let mut mail = Mail::to(&["you@b.example"]).with_content(content.to_owned(), piece);
     mail.message.envelope.mt_priority = priority;
+    mail.message.class = class(priority);
     mail.message.eight_bit = !content.is_ascii();
     let world = World::of(host).with(|settings| settings.mt_priority_tunnel = true);
     let attempt = mail.deliver(&world.deliverer()).await;
@@ -143,6 +178,7 @@ async fn nothing_is_changed_for_a_host_that_lists_the_priority_or_where_nobody_w
     assert_eq!(arrived, content);
     let mut mail = Mail::to(&["you@b.example"]).with_content(content.to_owned(), 5);
     mail.message.envelope.mt_priority = Some(2);
+    mail.message.class = Class::High;
     let host = Script::new().listing(&[]);
     mail.deliver(&World::of(&host).deliverer()).await;
     assert_eq!(host.seen().contents, [content]);
