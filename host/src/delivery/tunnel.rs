@@ -36,17 +36,14 @@ pub(super) async fn tunnelled_octets(
     priority: Option<i8>,
     open: &OpenContent<'_>,
 ) -> Result<u64, SpoolError> {
-    let (mut tunnel, field) = Tunnel::new(priority);
+    let (mut tunnel, _) = Tunnel::new(priority);
     let mut content = open().await?;
     while !tunnel.is_through()
         && let Some(piece) = content.next().await?
     {
         tunnel.feed(&piece);
     }
-    let added = u64::try_from(field.len()).unwrap_or(u64::MAX);
-    Ok(octets
-        .saturating_sub(tunnel.removed())
-        .saturating_add(added))
+    Ok(tunnel.octets(octets))
 }
 
 struct Tunnelled {

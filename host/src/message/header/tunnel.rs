@@ -61,8 +61,11 @@ fn behind_comments(mut text: &str) -> Option<&str> {
     }
 }
 
+/// The priority of a message of which nobody has said one that counts (RFC 6710 §4.1).
+const UNSAID: i8 = 0;
+
 /// A content whose header is written anew while it passes, wherever its pieces are cut: every MT-Priority field goes,
-/// and one of ours may come before all others. The body stays as it is.
+/// and where there is a priority, or a field went, one of ours is there (RFC 6758 §3.3). The body stays as it is.
 #[derive(Debug)]
 pub struct Tunnel {
     at: Place,
@@ -70,7 +73,10 @@ pub struct Tunnel {
     start: Vec<u8>,
     /// Whether the field that the last line belonged to goes.
     goes: bool,
+    /// What stands in the place of the first one that goes; empty where it is there already.
+    in_place: Vec<u8>,
     removed: u64,
+    added: u64,
 }
 
 /// Where the next octet stands.
@@ -86,14 +92,20 @@ enum Place {
 impl Tunnel {
     /// Before the first octet; and the field that comes before everything, for a priority.
     pub fn new(priority: Option<i8>) -> (Self, Vec<u8>) {
-        let field = priority.map(|priority| format!("MT-Priority: {priority}\r\n"));
+        let field = |priority| format!("MT-Priority: {priority}\r\n").into_bytes();
+        let (before_all, in_place) = match priority {
+            Some(priority) => (field(priority), Vec::new()),
+            None => (Vec::new(), field(UNSAID)),
+        };
         let tunnel = Self {
             at: Place::Start,
             start: Vec::new(),
             goes: false,
+            in_place,
             removed: 0,
+            added: octets(&before_all),
         };
-        (tunnel, field.unwrap_or_default().into_bytes())
+        (tunnel, before_all)
     }
 
     /// Whether the header is behind us: what comes stays as it is.
@@ -101,9 +113,11 @@ impl Tunnel {
         self.at == Place::Body
     }
 
-    /// Octets that went.
-    pub fn removed(&self) -> u64 {
-        self.removed
+    /// What a content of so many octets has, going by what has passed of its header.
+    pub fn octets(&self, content: u64) -> u64 {
+        content
+            .saturating_sub(self.removed)
+            .saturating_add(self.added)
     }
 
     /// Takes the next piece; what stays of it, and of what was held back before.
@@ -154,6 +168,11 @@ impl Tunnel {
             }
             _ => {
                 self.goes = start.eq_ignore_ascii_case(NAME);
+                if self.goes {
+                    let field = std::mem::take(&mut self.in_place);
+                    self.added += octets(&field);
+                    out.extend(field);
+                }
                 match start.last() {
                     Some(b'\n') => Place::Start,
                     _ => Place::Line,
@@ -164,13 +183,17 @@ impl Tunnel {
         self.pass(&start, out);
     }
 
-    fn pass(&mut self, octets: &[u8], out: &mut Vec<u8>) {
+    fn pass(&mut self, piece: &[u8], out: &mut Vec<u8>) {
         if self.goes {
-            self.removed += u64::try_from(octets.len()).unwrap_or(u64::MAX);
+            self.removed += octets(piece);
         } else {
-            out.extend_from_slice(octets);
+            out.extend_from_slice(piece);
         }
     }
+}
+
+fn octets(piece: &[u8]) -> u64 {
+    u64::try_from(piece.len()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -179,49 +202,54 @@ mod tests {
 
     use super::*;
 
-    fn through(content: &str, priority: Option<i8>, piece: usize) -> (String, u64) {
+    fn through(content: &str, priority: Option<i8>, piece: usize) -> String {
         let (mut tunnel, mut out) = Tunnel::new(priority);
         for piece in content.as_bytes().chunks(piece) {
             out.extend(tunnel.feed(piece));
         }
         out.extend(tunnel.finish());
-        (String::from_utf8(out).unwrap(), tunnel.removed())
+        assert_eq!(tunnel.octets(octets(content.as_bytes())), octets(&out));
+        String::from_utf8(out).unwrap()
     }
 
     #[test]
-    fn every_field_of_the_name_goes_with_its_folds_and_ours_comes_first() {
+    fn every_field_of_the_name_goes_with_its_folds_and_one_of_ours_is_there() {
+        // `!` is where a field of ours comes in the place of the first one.
         for (content, stays) in [
             ("", ""),
             ("From: a\r\n\r\nx", "From: a\r\n\r\nx"),
-            ("MT-Priority: 3\r\n\r\nx", "\r\nx"),
+            ("MT-Priority: 3\r\n\r\nx", "!\r\nx"),
             (
                 "From: a\r\nmt-PRIORITY:3\r\nTo: b\r\n",
-                "From: a\r\nTo: b\r\n",
+                "From: a\r\n!To: b\r\n",
             ),
             (
                 "MT-Priority:\r\n 3\r\n\t(x)\r\nTo: b\r\n y\r\n\r\n",
-                "To: b\r\n y\r\n\r\n",
+                "!To: b\r\n y\r\n\r\n",
             ),
-            ("MT-Priority: 1\r\nMT-Priority: 2\r\n\r\n", "\r\n"),
+            (
+                "MT-Priority: 1\r\nTo: b\r\nMT-Priority: 2\r\n\r\n",
+                "!To: b\r\n\r\n",
+            ),
             (
                 "MT-Priority-X: 1\r\nMT-Prio: 2\r\nMT\r\n\r\n",
                 "MT-Priority-X: 1\r\nMT-Prio: 2\r\nMT\r\n\r\n",
             ),
             ("MT-Priorit", "MT-Priorit"),
-            ("MT-Priority: 3", ""),
+            ("MT-Priority: 3", "!"),
             (
                 "From: a\r\n\r\nMT-Priority: 3\r\n\r\nMT-Priority: 4",
                 "From: a\r\n\r\nMT-Priority: 3\r\n\r\nMT-Priority: 4",
             ),
             ("\r\nMT-Priority: 3\r\n", "\r\nMT-Priority: 3\r\n"),
-            ("X: \r\nMT-Priority: 3\r\n\r\n", "X: \r\n\r\n"),
+            ("X: \r\nMT-Priority: 3\r\n\r\n", "X: \r\n!\r\n"),
         ] {
             for piece in 1..=content.len() + 1 {
-                let (out, removed) = through(content, None, piece);
-                assert_eq!(out, stays, "{content:?} in {piece}");
-                assert_eq!(removed as usize, content.len() - stays.len());
-                let (out, _) = through(content, Some(-4), piece);
-                assert_eq!(out, format!("MT-Priority: -4\r\n{stays}"));
+                let unsaid = stays.replace('!', "MT-Priority: 0\r\n");
+                let out = through(content, None, piece);
+                assert_eq!(out, unsaid, "{content:?} in {piece}");
+                let said = format!("MT-Priority: -4\r\n{}", stays.replace('!', ""));
+                assert_eq!(through(content, Some(-4), piece), said);
             }
         }
     }
@@ -261,11 +289,12 @@ mod tests {
             content in "(([MmTt-]{0,3}|MT-Priority|mt-priority|X)(:| |\r\n|\r|x){0,3}){0,12}",
             piece in 1usize..9,
         ) {
-            let (whole, removed) = through(&content, Some(9), usize::MAX);
-            prop_assert_eq!(&through(&content, Some(9), piece), &(whole.clone(), removed));
-            prop_assert_eq!(whole.len() as u64 + removed, content.len() as u64 + 16);
-            let header = whole.split("\r\n\r\n").next().unwrap().to_ascii_lowercase();
-            prop_assert_eq!(header.matches("\r\nmt-priority:").count(), 0);
+            for (priority, most) in [(Some(9), 0), (None, 1)] {
+                let whole = through(&content, priority, usize::MAX);
+                prop_assert_eq!(&through(&content, priority, piece), &whole);
+                let header = whole.split("\r\n\r\n").next().unwrap().to_ascii_lowercase();
+                prop_assert!(header.matches("\r\nmt-priority:").count() <= most);
+            }
         }
     }
 }

@@ -135,7 +135,7 @@ async fn a_host_that_does_not_list_the_priority_gets_it_in_the_header_and_just_o
             "MT-Priority: 6\r\n",
         ),
         // What nobody answers for does not go on.
-        ("MT-Priority: 9\r\n", None, ""),
+        ("MT-Priority: 9\r\n", None, "MT-Priority: 0\r\n"),
         ("", None, ""),
     ] {
         let expected = format!("{ours}{body}");
