@@ -2,14 +2,14 @@
 //!
 //! 8-bit content for a host without 8BITMIME is converted (RFC 6152 §3), domains beyond ASCII are written
 //! in A-labels for one without SMTPUTF8 (RFC 5891 §4.4), and the wishes of DSN are left out by the protocol
-//! core, so that the queue reports instead (RFC 3461 §5.2.2). What can only be sent raw is not sent: the core
+//! core, so that the queue reports instead (RFC 3461 §5.2.2). A host without DELIVERBY is asked for word of a delay. What can only be sent raw is not sent: the core
 //! refuses a transaction that does not fit.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use outpost_smtp::client::{Extensions, Transaction};
-use outpost_smtp::{Body, Mailbox, Reply, ReversePath};
+use outpost_smtp::{Body, By, ByMode, Mailbox, Notify, Reply, ReversePath};
 use tokio::sync::OnceCell;
 
 use super::connection::OpenContent;
@@ -59,6 +59,9 @@ pub(super) async fn fit(
     now: Timestamp,
 ) -> Result<Fitted, Misfit> {
     let mut transaction = transaction(message, recipients, now);
+    if extensions.deliver_by.is_none() {
+        ask_for_delay(&mut transaction);
+    }
     let look = async || {
         look.at(open)
             .await
@@ -155,6 +158,23 @@ async fn converted_octets(
 
 fn count(octets: &[u8]) -> u64 {
     u64::try_from(octets.len()).unwrap_or(u64::MAX)
+}
+
+/// Asks a host that does not know by when the message is to be delivered to tell its sender of a delay, if that is what
+/// follows and there is time left (RFC 2852 §4.1.4.2).
+fn ask_for_delay(transaction: &mut Transaction) {
+    let is_told = |by: By| by.mode == ByMode::Notify && by.seconds > 0;
+    if !transaction.by.is_some_and(is_told) {
+        return;
+    }
+    for recipient in &mut transaction.recipients {
+        let unsaid = Notify {
+            failure: true,
+            ..Notify::default()
+        };
+        let notify = recipient.notify.get_or_insert(unsaid);
+        notify.delay |= !notify.never;
+    }
 }
 
 /// Writes domains in A-labels, where that makes an address one in ASCII.

@@ -8,7 +8,9 @@ use outpost_smtp::{ByMode, EnhancedStatus, Reply, ReversePath};
 
 use super::settle::{Affected, Plan, Rules, Tally, Wanted, asks_for_failure, recipient};
 use crate::message::report::Kind;
-use crate::message::{Delivery, Event, Message, Recipient, RemoteHost, Timestamp, TrailEntry};
+use crate::message::{
+    DeliverBy, Delivery, Event, Message, Recipient, RemoteHost, Timestamp, TrailEntry,
+};
 use crate::spool::NewDelivery;
 
 /// RFC 2852 §4.1.3: delivery time expired, and nothing more is done.
@@ -52,12 +54,14 @@ pub(super) fn asks_to_be_told(recipient: &Recipient) -> bool {
         .is_none_or(|notify| !notify.never && notify.delay)
 }
 
-/// Whether the sender of the message hears of its relay to that host: he wants to hear of each, or is told that the
-/// host does not know by when it is to be delivered (RFC 2852 §4.1.4).
-pub(super) fn is_relay_told(message: &Message, host: Option<&RemoteHost>) -> bool {
+/// Whether the sender of the message hears of its relay to that host: he wants to hear of each, or is told in time that
+/// the host does not know by when it is to be delivered (RFC 2852 §4.1.4, §4.1.4.2). Once the time is over he has been
+/// told that, and there is nothing left of it for the host to miss.
+pub(super) fn is_relay_told(message: &Message, host: Option<&RemoteHost>, at: Timestamp) -> bool {
     let knows = host.is_some_and(|host| host.deliver_by);
+    let is_watched_by_nobody = |by: DeliverBy| by.mode == ByMode::Notify && !knows && at < by.until;
     let by = message.envelope.deliver_by;
-    by.is_some_and(|by| by.trace || (by.mode == ByMode::Notify && !knows))
+    by.is_some_and(|by| by.trace || is_watched_by_nobody(by))
 }
 
 /// Only NEVER keeps somebody from hearing of it.

@@ -239,6 +239,15 @@ fn a_relay_is_told_where_it_was_asked_for_or_the_host_does_not_know_the_time() {
             "{mode:?} {trace} {wishes:?} {knows}"
         );
     }
+    // He has been told that it is late, by now or when it came.
+    for (trace, expected) in [(false, None), (true, Some("relay"))] {
+        let message = timed(notified, trace, &["a@b.example"]);
+        let mut delivery = delivery(&message);
+        delivery.lateness_reported = true;
+        let plan = settle(BY, &message, &delivery, &attempt(&delivery, &[delivered()]));
+        let kinds = plan.reports.iter().map(|wanted| wanted.kind.name());
+        assert_eq!(kinds.collect::<Vec<_>>(), Vec::from_iter(expected));
+    }
     let message = timed(notified, true, &["a@b.example"]);
     let delivery = delivery(&message);
     let plan = settle(10, &message, &delivery, &attempt(&delivery, &[bounced()]));

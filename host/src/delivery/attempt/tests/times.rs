@@ -1,7 +1,7 @@
 //! Priority and deadline of a message: handed on to hosts that list them, and what becomes of the others; and the
 //! priority in the header for those that do not list it.
 
-use outpost_smtp::ByMode;
+use outpost_smtp::{ByMode, Notify};
 
 use super::*;
 use crate::delivery::rehearsal::NOW;
@@ -43,6 +43,36 @@ async fn a_host_that_does_not_list_them_is_not_told() {
     let command = &host.seen().commands[1];
     assert!(!command.contains("PRIORITY") && !command.contains("BY="));
     assert!(!last_host(&attempt).unwrap().deliver_by);
+}
+
+#[tokio::test]
+async fn a_host_that_does_not_know_the_time_is_asked_for_word_of_a_delay_while_there_is_time() {
+    let (success, never) = (
+        Notify {
+            success: true,
+            ..Notify::default()
+        },
+        Notify {
+            never: true,
+            ..Notify::default()
+        },
+    );
+    for (extensions, seconds_left, notify, said) in [
+        (&["DSN"][..], 90, None, " NOTIFY=FAILURE,DELAY"),
+        (&["DSN"][..], 90, Some(success), " NOTIFY=SUCCESS,DELAY"),
+        (&["DSN"][..], 90, Some(never), " NOTIFY=NEVER"),
+        (&["DSN"][..], 0, None, ""),
+        (&["DSN", "DELIVERBY"][..], 90, None, ""),
+        (&[][..], 90, Some(success), ""),
+    ] {
+        let host = Script::new().listing(extensions);
+        let mut mail = mail(ByMode::Notify, seconds_left);
+        mail.message.envelope.recipients[0].notify = notify;
+        mail.deliver(&World::of(&host).deliverer()).await;
+        let command = &host.seen().commands[2];
+        let expected = format!("RCPT TO:<you@b.example>{said}");
+        assert_eq!(*command, expected, "{extensions:?} {seconds_left}");
+    }
 }
 
 #[tokio::test]
