@@ -190,6 +190,7 @@ fn mail(to: SocketAddr, octets: usize) -> Result<(Message, Delivery), Box<dyn Er
             envid: None,
             mt_priority: None,
             deliver_by: None,
+            hold: None,
         },
         class: Class::Normal,
         priorities: Priorities {

@@ -381,6 +381,7 @@ fn message(shape: Shape, number: u64) -> NewMessage {
                 envid: None,
                 mt_priority: None,
                 deliver_by: None,
+                hold: None,
             },
             class,
             priorities: Priorities {

@@ -393,6 +393,7 @@ fn message(producer: u64, content_octets: u64) -> NewMessage {
                 envid: None,
                 mt_priority: None,
                 deliver_by: None,
+                hold: None,
             },
             class: Class::Normal,
             priorities: Priorities {

@@ -455,6 +455,7 @@ impl Mail {
                 envid: None,
                 mt_priority: None,
                 deliver_by: None,
+                hold: None,
             },
             class: Class::Normal,
             priorities: Priorities {

@@ -149,6 +149,7 @@ impl Client {
                 envid: None,
                 mt_priority: None,
                 deliver_by: None,
+                hold: None,
             },
             // Its own gate has nothing to hold back: the letter's header says how urgent it is.
             class: Class::Normal,

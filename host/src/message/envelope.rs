@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use outpost_smtp::{Body, By, ByMode, Mailbox, Notify, Orcpt, Ret, ReversePath};
+use outpost_smtp::{Body, By, ByMode, Hold, Mailbox, Notify, Orcpt, Ret, ReversePath};
 
 use super::Timestamp;
 
@@ -33,6 +33,8 @@ pub struct Envelope {
     pub mt_priority: Option<i8>,
     /// By when it was to be delivered (RFC 2852).
     pub deliver_by: Option<DeliverBy>,
+    /// How MAIL wanted it to be held (RFC 4865). Until when it is, is said by the message.
+    pub hold: Option<Hold>,
 }
 
 /// By when a message is to be delivered, and what follows when it is not (RFC 2852 §4).

@@ -64,6 +64,7 @@ pub(super) fn message(number: u128, accepted: Timestamp, recipients: &[&str]) ->
             envid: None,
             mt_priority: None,
             deliver_by: None,
+            hold: None,
         },
         class: Class::Normal,
         priorities: Priorities {

@@ -84,6 +84,7 @@ impl Writer<'_> {
                 envid: None,
                 mt_priority: None,
                 deliver_by: None,
+                hold: None,
             },
             class,
             priorities: Priorities {

@@ -232,6 +232,7 @@ impl Notifier {
             envid: None,
             mt_priority: None,
             deliver_by: None,
+            hold: None,
         };
         let source = Source {
             reverse_path: &envelope.reverse_path,

@@ -427,6 +427,7 @@ impl Transaction {
                 .mt_priority
                 .filter(|_| self.user.allowance.trusts(Carrier::MtPriority.name())),
             deliver_by: timing.deliver_by,
+            hold: self.parameters.hold,
         };
         let source = Source {
             reverse_path: &envelope.reverse_path,

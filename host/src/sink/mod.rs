@@ -343,6 +343,7 @@ mod tests {
                 envid: Some("e1".to_owned()),
                 mt_priority: None,
                 deliver_by: None,
+                hold: None,
             },
             class: Class::Normal,
             priorities: Priorities {

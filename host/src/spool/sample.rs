@@ -5,7 +5,9 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use outpost_smtp::{Body, ByMode, EnhancedStatus, Mailbox, Notify, Orcpt, Reply, Ret, ReversePath};
+use outpost_smtp::{
+    Body, ByMode, EnhancedStatus, Hold, Mailbox, Notify, Orcpt, Reply, Ret, ReversePath,
+};
 
 use crate::message::{
     Class, DeliverBy, Demotion, Dialogue, Envelope, Event, Line, Message, MessageId, NextHop,
@@ -66,6 +68,7 @@ pub(super) fn message(number: u64, user: &str, class: Class, domains: &[&str]) -
             envid: None,
             mt_priority: None,
             deliver_by: None,
+            hold: None,
         },
         class,
         priorities: Priorities {
@@ -105,6 +108,7 @@ pub(super) fn full_message(number: u64) -> Message {
         mode: ByMode::Return,
         trace: true,
     });
+    message.envelope.hold = Some(Hold::For(Duration::from_secs(4)));
     message.scheduled = Some(at(5));
     message.eight_bit = true;
     message.subject = "Grüße".to_owned();

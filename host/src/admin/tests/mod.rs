@@ -378,6 +378,7 @@ impl Surface {
                 envid: None,
                 mt_priority: None,
                 deliver_by: None,
+                hold: None,
             },
             class,
             priorities: Priorities {

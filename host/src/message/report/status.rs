@@ -3,10 +3,10 @@
 
 use std::net::IpAddr;
 
-use outpost_smtp::{Mailbox, Orcpt, Reply};
+use outpost_smtp::{Hold, Mailbox, Orcpt, Reply};
 
 use super::text::{Script, exact, field, one_line, push_escaped};
-use super::{Kind, RemoteHost, Report, Reported};
+use super::{Kind, RemoteHost, Report, Reported, Timestamp};
 
 /// Appends the fields: those of the message, then those of each recipient after a blank line.
 pub(super) fn write(report: &Report<'_>, script: Script, out: &mut Vec<u8>) {
@@ -23,6 +23,9 @@ pub(super) fn write(report: &Report<'_>, script: Script, out: &mut Vec<u8>) {
     if let Some(by) = report.about.envelope.deliver_by {
         // RFC 2852 §5.
         field(out, "Deliver-By-Date", &by.until.to_rfc5322());
+    }
+    if let Some(hold) = report.about.envelope.hold {
+        field(out, "Future-Release-Request", &future_release(hold));
     }
     for reported in &report.recipients {
         out.extend_from_slice(b"\r\n");
@@ -71,6 +74,14 @@ fn write_recipient(
     field(out, "Last-Attempt-Date", &report.at.to_rfc5322());
     if let Kind::Delay { retry_until } = report.kind {
         field(out, "Will-Retry-Until", &retry_until.to_rfc5322());
+    }
+}
+
+/// What MAIL asked for (RFC 4865 §5.1.2).
+fn future_release(hold: Hold) -> String {
+    match hold {
+        Hold::For(interval) => format!("for;{}", interval.as_secs()),
+        Hold::Until(time) => format!("until;{}", Timestamp::EPOCH.plus(time)),
     }
 }
 

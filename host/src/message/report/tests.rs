@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use mail_parser::{MessageParser, MimeHeaders};
-use outpost_smtp::{ByMode, Orcpt, Ret, ReversePath};
+use outpost_smtp::{ByMode, Hold, Orcpt, Ret, ReversePath};
 use proptest::prelude::*;
 
 use super::*;
@@ -42,6 +42,7 @@ fn message(content: &str, recipients: &[&str]) -> Message {
             envid: None,
             mt_priority: None,
             deliver_by: None,
+            hold: None,
         },
         class: Class::Normal,
         priorities: Priorities {
@@ -200,6 +201,26 @@ fn a_report_says_by_when_the_message_was_to_be_delivered() {
     assert!(relayed.contains("\r\nAction: relayed\r\nStatus: 2.0.0\r\n"));
     let words = relayed.replace("\r\n", " ");
     assert!(words.contains("that system may not tell you when it is late"));
+}
+
+#[test]
+fn a_report_says_how_the_message_was_to_be_held() {
+    let mut about = message(CONTENT, &["you@b.example"]);
+    let reply = Reply::new(550, (5, 1, 1), "No such user here");
+    for (hold, said) in [
+        (Hold::For(Duration::from_secs(3_600)), "for;3600"),
+        (
+            Hold::Until(Duration::from_secs(1_700_000_000)),
+            "until;2023-11-14T22:13:20.000Z",
+        ),
+    ] {
+        about.envelope.hold = Some(hold);
+        let failure = text(&compose(Kind::Failure, &about, &reply, CONTENT));
+        let fields = format!(
+            "\r\nArrival-Date: Tue, 14 Nov 2023 22:13:20 +0000\r\nFuture-Release-Request: {said}\r\n\r\n"
+        );
+        assert!(failure.contains(&fields), "{failure}");
+    }
 }
 
 #[test]

@@ -98,6 +98,7 @@ async fn what_is_to_be_held_waits_on_the_spool_and_its_trail_says_so() {
         assert!(last.starts_with(&waits), "{last}");
         let is_told = text(&stage, &record).await.contains("(held until ");
         assert_eq!(is_told, header.is_empty());
+        assert_eq!(record.message.envelope.hold.is_some(), header.is_empty());
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use outpost_smtp::{Body, ByMode, Mailbox, Notify, Orcpt, Ret, ReversePath};
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,7 @@ use super::{Damage, Stored, Tls, behind, class, take};
 pub(in crate::spool) struct MessageRecord<'a> {
     first: First<'a>,
     third: Third,
+    fourth: Fourth,
 }
 
 /// What the record has had from the first form on.
@@ -48,6 +50,20 @@ struct Third {
     deliver_by: Option<DeliverBy>,
 }
 
+/// What the fourth form has behind that.
+#[derive(Default, Serialize, Deserialize)]
+struct Fourth {
+    hold: Option<Hold>,
+}
+
+#[derive(Clone, Copy, Serialize, Deserialize)]
+enum Hold {
+    /// In seconds.
+    For(u64),
+    /// In milliseconds since the epoch.
+    Until(u64),
+}
+
 #[derive(Serialize, Deserialize)]
 struct DeliverBy {
     until: u64,
@@ -59,7 +75,13 @@ impl<'a> Stored<'a> for MessageRecord<'a> {
     fn take(form: u8, octets: &'a [u8]) -> Result<(Self, &'a [u8]), Damage> {
         let (first, rest) = take(octets)?;
         let (third, rest) = behind(3, form, rest)?;
-        Ok((Self { first, third }, rest))
+        let (fourth, rest) = behind(4, form, rest)?;
+        let record = Self {
+            first,
+            third,
+            fourth,
+        };
+        Ok((record, rest))
     }
 }
 
@@ -88,16 +110,27 @@ impl<'a> MessageRecord<'a> {
             scheduled: message.scheduled.map(Timestamp::unix_milliseconds),
             deliver_by: message.envelope.deliver_by.map(DeliverBy::of),
         };
-        Self { first, third }
+        let fourth = Fourth {
+            hold: message.envelope.hold.map(Hold::of),
+        };
+        Self {
+            first,
+            third,
+            fourth,
+        }
     }
 
     /// The message, which is stored under `id`.
     pub(in crate::spool) fn message(&self, id: MessageId) -> Result<message::Message, Damage> {
-        let Self { first, third } = self;
+        let Self {
+            first,
+            third,
+            fourth,
+        } = self;
         Ok(message::Message {
             id,
             origin: first.origin.read(),
-            envelope: first.envelope.read(third),
+            envelope: first.envelope.read(third, fourth),
             class: class(first.class)?,
             priorities: message::Priorities {
                 user: class(first.user_class)?,
@@ -116,9 +149,16 @@ impl<'a> MessageRecord<'a> {
         self.first.trail.iter().map(Entry::read).collect()
     }
 
+    /// How many octets stand in this form behind what an older one has.
     #[cfg(test)]
-    pub(super) fn first(&self) -> &impl Serialize {
-        &self.first
+    pub(super) fn behind(&self, form: u8) -> usize {
+        let fourth = postcard::to_stdvec(&self.fourth).map_or(0, |octets| octets.len());
+        let third = postcard::to_stdvec(&self.third).map_or(0, |octets| octets.len());
+        match form {
+            1 | 2 => third + fourth,
+            3 => fourth,
+            _ => 0,
+        }
     }
 
     /// How many deliveries it was enqueued with.
@@ -132,6 +172,24 @@ impl<'a> MessageRecord<'a> {
 
     pub(in crate::spool) fn set_class(&mut self, class: Class) {
         self.first.class = class.number();
+    }
+}
+
+impl Hold {
+    fn of(hold: outpost_smtp::Hold) -> Self {
+        match hold {
+            outpost_smtp::Hold::For(interval) => Self::For(interval.as_secs()),
+            outpost_smtp::Hold::Until(time) => {
+                Self::Until(Timestamp::EPOCH.plus(time).unix_milliseconds())
+            }
+        }
+    }
+
+    fn read(self) -> outpost_smtp::Hold {
+        match self {
+            Self::For(seconds) => outpost_smtp::Hold::For(Duration::from_secs(seconds)),
+            Self::Until(time) => outpost_smtp::Hold::Until(Duration::from_millis(time)),
+        }
     }
 }
 
@@ -254,7 +312,7 @@ impl<'a> Envelope<'a> {
         }
     }
 
-    fn read(&self, third: &Third) -> message::Envelope {
+    fn read(&self, third: &Third, fourth: &Fourth) -> message::Envelope {
         message::Envelope {
             reverse_path: match &self.reverse_path {
                 None => ReversePath::Null,
@@ -273,6 +331,7 @@ impl<'a> Envelope<'a> {
             envid: self.envid.as_ref().map(Cow::to_string),
             mt_priority: third.mt_priority,
             deliver_by: third.deliver_by.as_ref().map(DeliverBy::read),
+            hold: fourth.hold.map(Hold::read),
         }
     }
 }

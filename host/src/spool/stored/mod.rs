@@ -26,8 +26,9 @@ pub(super) use trail::TrailRecord;
 /// it alone.
 ///
 /// 1: the first. 2: behind the record of a finished message stands the end of its trail, where nothing else of it
-/// is kept. 3: messages and deliveries say more, behind what they have always said.
-pub(super) const FORM: u8 = 3;
+/// is kept. 3: messages and deliveries say more, behind what they have always said. 4: messages say how they were to be
+/// held.
+pub(super) const FORM: u8 = 4;
 
 /// The first form, which is read as well.
 const FORM_MIN: u8 = 1;

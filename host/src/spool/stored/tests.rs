@@ -26,14 +26,12 @@ fn a_finished_message_is_read_with_the_end_of_its_trail() {
     }
 }
 
-/// The row of a message of the second form: without what the third has behind it.
-fn row_of_the_second_form(row: &[u8], end: &[u8]) -> Vec<u8> {
+/// The row of a message of an older form: without what this one has behind it.
+fn row_of(form: u8, row: &[u8], end: &[u8]) -> Vec<u8> {
     let (record, _) = read_message(row).unwrap();
-    let third = postcard::to_stdvec(&record).unwrap().len()
-        - postcard::to_stdvec(record.first()).unwrap().len();
-    let record = row.len() - end.len() - third;
+    let record = row.len() - end.len() - record.behind(form);
     let mut older = [&row[..record], end].concat();
-    older[0] = 2;
+    older[0] = form;
     older
 }
 
@@ -42,13 +40,16 @@ fn a_row_of_an_older_form_is_read_and_ends_in_this_one() {
     let (queued, finished) = rows();
     let end = &finished[queued.len()..];
     let mut expected = full_message(1);
-    expected.envelope.mt_priority = None;
-    expected.envelope.deliver_by = None;
-    expected.scheduled = None;
-    let done = row_of_the_second_form(&finished, end);
-    let mut waits = row_of_the_second_form(&queued, &[]);
-    for form in 1..3 {
-        waits[0] = form;
+    expected.envelope.hold = None;
+    for form in (1..FORM).rev() {
+        if form < 3 {
+            expected.envelope.mt_priority = None;
+            expected.envelope.deliver_by = None;
+            expected.scheduled = None;
+        }
+        // The first form has no end behind a record.
+        let done = row_of(form.max(2), &finished, end);
+        let waits = row_of(form, &queued, &[]);
         let (record, found) = read_message(&waits).unwrap();
         assert_eq!(record.message(id(1)).unwrap(), expected);
         assert!(found.is_none());
