@@ -120,6 +120,7 @@ impl Rules {
         });
         let wanted = Wanted {
             kind,
+            was_tried: false,
             recipients: affected.collect(),
         };
         let count = u64::try_from(delivery.recipients.len()).unwrap_or(u64::MAX);

@@ -48,6 +48,7 @@ impl Writer<'_> {
             kind: wanted.kind,
             id,
             at: self.at,
+            was_tried: wanted.was_tried,
             hostname: self.hostname,
             to: &to,
             about: self.about,
@@ -148,6 +149,7 @@ mod tests {
     fn write(about: &Message) -> Option<(NewMessage, Bytes)> {
         let wanted = Wanted {
             kind: Kind::Failure,
+            was_tried: true,
             recipients: vec![Affected {
                 recipient: 0,
                 status: (5, 1, 1).into(),

@@ -76,6 +76,8 @@ pub struct Plan {
 pub struct Wanted {
     /// What it says.
     pub kind: Kind,
+    /// Whether it follows an attempt that has just ended.
+    pub was_tried: bool,
     /// Of whom.
     pub recipients: Vec<Affected>,
 }
@@ -254,6 +256,7 @@ impl Rules {
 
         let mut wanted = vec![Wanted {
             kind: Kind::Failure,
+            was_tried: true,
             recipients: failed,
         }];
         if remaining.is_some() {
@@ -272,6 +275,7 @@ impl Rules {
                 kind: Kind::Delay {
                     retry_until: self.schedule.expires(ended.message),
                 },
+                was_tried: true,
                 recipients,
             });
         }
@@ -289,7 +293,11 @@ impl Rules {
         });
         for (kind, fates) in [(Kind::Success, confirmed), (Kind::Relay, watched)] {
             let recipients = fates.iter().map(|fate| Affected::new(fate, 2)).collect();
-            wanted.push(Wanted { kind, recipients });
+            wanted.push(Wanted {
+                kind,
+                was_tried: true,
+                recipients,
+            });
         }
         wanted.retain(|wanted| !wanted.recipients.is_empty());
         wanted

@@ -78,8 +78,10 @@ pub struct Report<'a> {
     pub kind: Kind,
     /// Its own id.
     pub id: MessageId,
-    /// Now: its date, and that of the last attempt.
+    /// Now: its date.
     pub at: Timestamp,
+    /// Whether that is the date of the last attempt too; when earlier ones were is not known (RFC 3464 §2.3.7).
+    pub was_tried: bool,
     /// The name of this relay.
     pub hostname: &'a str,
     /// Whom it is addressed to: the reverse-path of the message.

@@ -71,7 +71,9 @@ fn write_recipient(
         "Diagnostic-Code",
         &format!("{diagnostic_type}; {diagnostic}"),
     );
-    field(out, "Last-Attempt-Date", &report.at.to_rfc5322());
+    if report.was_tried {
+        field(out, "Last-Attempt-Date", &report.at.to_rfc5322());
+    }
     if let Kind::Delay { retry_until } = report.kind {
         field(out, "Will-Retry-Until", &retry_until.to_rfc5322());
     }

@@ -85,6 +85,7 @@ fn compose(kind: Kind, about: &Message, reply: &Reply, content: &str) -> Compose
         kind,
         id: MessageId::new(at(60), 2),
         at: at(60),
+        was_tried: true,
         hostname: "relay.example.com",
         to,
         about,
@@ -234,6 +235,7 @@ fn our_own_words_are_not_passed_off_as_those_of_the_remote_host() {
         kind: Kind::Failure,
         id: MessageId::new(at(0), 2),
         at: at(0),
+        was_tried: true,
         hostname: "relay.example.com",
         to,
         about: &about,
@@ -253,6 +255,37 @@ fn our_own_words_are_not_passed_off_as_those_of_the_remote_host() {
 }
 
 #[test]
+fn a_report_that_follows_no_attempt_has_no_date_of_one() {
+    let about = message(CONTENT, &["you@b.example"]);
+    let ReversePath::Mailbox(to) = &about.envelope.reverse_path else {
+        unreachable!()
+    };
+    for was_tried in [true, false] {
+        let composed = Report {
+            kind: Kind::Failure,
+            id: MessageId::new(at(0), 2),
+            at: at(0),
+            was_tried,
+            hostname: "relay.example.com",
+            to,
+            about: &about,
+            recipients: vec![Reported {
+                recipient: &about.envelope.recipients[0],
+                status: (5, 4, 7).into(),
+                reply: &Reply::new(554, (5, 4, 7), "Late"),
+                host: None,
+            }],
+            content: &[],
+        }
+        .compose();
+        assert_eq!(
+            text(&composed).contains("\r\nLast-Attempt-Date: "),
+            was_tried
+        );
+    }
+}
+
+#[test]
 fn a_host_without_a_name_is_told_once() {
     let about = message(CONTENT, &["you@b.example"]);
     let reply = Reply::new(550, (5, 1, 1), "No such user here");
@@ -267,6 +300,7 @@ fn a_host_without_a_name_is_told_once() {
         kind: Kind::Failure,
         id: MessageId::new(at(0), 2),
         at: at(0),
+        was_tried: true,
         hostname: "relay.example.com",
         to,
         about: &about,
@@ -488,6 +522,7 @@ proptest! {
             kind: Kind::Failure,
             id: MessageId::new(at(60), 2),
             at: at(60),
+            was_tried: true,
             hostname: "relay.example.com",
             to,
             about: &about,

@@ -109,6 +109,7 @@ fn what_is_late_is_returned_without_another_attempt() {
         .overdue(&message, &delivery, true, after(BY))
         .unwrap();
     assert_eq!((plan.remaining.clone(), plan.tally.expired), (None, 2));
+    assert!(!plan.reports[0].was_tried);
     assert_eq!(reports(&plan), [("failure", vec![(0, "5.4.7".to_owned())])]);
     assert_eq!(
         plan.reports[0].recipients[0].reply.to_string(),
