@@ -8,7 +8,7 @@ use outpost_smtp::Reply;
 
 use super::{Reception, replies};
 use crate::account::{Allowance, User};
-use crate::message::header::{Carrier, Requested, overruled};
+use crate::message::header::{Requested, overruled};
 use crate::message::{Class, Demotion, Event, MessageId, Timestamp};
 use crate::spool::SpoolError;
 
@@ -65,15 +65,6 @@ impl Asked {
             carrier: asked.carrier.to_owned(),
         });
         malformed.chain(untrusted)
-    }
-
-    /// The value of the parameter of MAIL, whether it counts or not.
-    fn mt_priority(&self) -> Option<i8> {
-        let all = self.counted.iter().chain(&self.untrusted);
-        let parameter = all
-            .into_iter()
-            .find(|asked| asked.carrier == Carrier::MtPriority.name());
-        parameter.and_then(|asked| asked.value.parse().ok())
     }
 }
 
@@ -137,11 +128,12 @@ impl Allowed {
         demoted.into_iter().chain([Event::Accepted { class: to }])
     }
 
-    /// What its client is told when the message is on stable storage.
-    pub(super) fn reply(&self, id: MessageId, asked: &Asked) -> Reply {
+    /// What its client is told when the message is on stable storage. `mt_priority` is what MAIL asked for, whether it
+    /// counts or not, or the field that stands in for it.
+    pub(super) fn reply(&self, id: MessageId, mt_priority: Option<i8>) -> Reply {
         match self.demoted {
-            None => replies::queued(id, self.class, asked.mt_priority()),
-            Some((_, reason)) => replies::queued_below(id, self.class, reason, asked.mt_priority()),
+            None => replies::queued(id, self.class, mt_priority),
+            Some((_, reason)) => replies::queued_below(id, self.class, reason, mt_priority),
         }
     }
 

@@ -325,7 +325,7 @@ impl Transaction {
         );
         let released = message.message.released();
         message.message.deliver_until = deliver_within.map(|within| released.plus(within));
-        let reply = allowed.reply(self.id, &asked);
+        let reply = allowed.reply(self.id, self.parameters.mt_priority);
         // It is stored before the client is told.
         let said = minutes.entry(&reply, self.reception.clock.now());
         message.trail.insert(0, said);

@@ -174,6 +174,10 @@ async fn the_field_that_stands_in_for_mail_is_believed_only_where_that_is_config
     let (record, _) = submit(&stage, "", &content, "250 2.0.0").await;
     assert_eq!(record.message.envelope.mt_priority, Some(6));
     assert_eq!(record.message.class, Class::VeryHigh);
+    // The reply says what became of it, as of what MAIL says.
+    let less = content.replace("MT-Priority: 6", "MT-Priority: -6 (later)");
+    let (record, _) = submit(&stage, "", &less, "250 2.3.6 0 is the priority").await;
+    assert_eq!(record.message.mt_priority(), Some(0));
     // MAIL comes before it.
     let (record, _) = submit(&stage, "MT-PRIORITY=2", &content, "250 2.0.0").await;
     assert_eq!(record.message.envelope.mt_priority, Some(2));
