@@ -41,12 +41,13 @@ impl Message {
             .map_or(self.accepted, |scheduled| scheduled.max(self.accepted))
     }
 
-    /// The priority that next hops are told, where MAIL asked for one: just that, or where the message has another class
-    /// the nearest value of that class (RFC 6710 §4.2). Else what a component, a limit of the account or an operator has
-    /// decided would be worth nothing behind the next hop.
+    /// The priority that next hops are told, where MAIL asked for one: just that, since what makes a message more urgent
+    /// here need not count elsewhere. Where the message has a less urgent class it is the nearest value of that class (RFC
+    /// 6710 §4.2), or what a component, a limit of the account or an operator has decided would be worth nothing behind
+    /// the next hop.
     pub fn mt_priority(&self) -> Option<i8> {
         let asked = self.envelope.mt_priority?;
-        Some(self.class.mt_priority_nearest(asked))
+        Some(asked.min(self.class.mt_priority_nearest(asked)))
     }
 }
 

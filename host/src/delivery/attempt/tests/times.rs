@@ -103,13 +103,14 @@ async fn what_is_to_come_back_in_time_goes_only_to_hosts_that_see_to_it() {
 }
 
 #[tokio::test]
-async fn a_host_is_told_the_priority_of_the_class_that_the_message_has() {
+async fn a_host_is_told_the_priority_as_it_was_asked_for_unless_less_counts() {
     for (asked, class, told) in [
         (9, Class::VeryHigh, 9),
         (9, Class::High, 3),
         (9, Class::VeryLow, -4),
-        (-9, Class::Normal, 0),
-        (-9, Class::VeryHigh, 4),
+        (0, Class::Low, -1),
+        (-9, Class::Normal, -9),
+        (-9, Class::VeryHigh, -9),
     ] {
         let mut mail = Mail::to(&["you@b.example"]);
         mail.message.envelope.mt_priority = Some(asked);
