@@ -146,7 +146,7 @@ fn what_is_moved_to_another_time_goes_then() {
     // By the clock of the machine, which is read to a millisecond.
     assert!(began.elapsed() >= delay - Duration::from_millis(50));
     wait_until("the other one alone is queued", || {
-        listed(&relay, "") == [(ids[0].clone(), "deferred".to_owned())]
+        listed(&relay, "") == [(ids[0].clone(), "scheduled".to_owned())]
     });
     relay.printed_by(&[
         "queue",

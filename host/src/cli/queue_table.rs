@@ -4,7 +4,6 @@
 
 use super::text::{Table, cut};
 use crate::admin::queue::{QueuePage, QueuedDelivery};
-use crate::admin::selection::DeliveryStateName;
 use crate::message::Class;
 use crate::message::wording::printable;
 
@@ -132,6 +131,7 @@ fn time(seconds: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admin::selection::DeliveryStateName;
     use crate::admin::standing::{PauseDocument, StandingDocument};
 
     fn row(standing: StandingDocument) -> QueuedDelivery {

@@ -3,13 +3,14 @@
 //! Every send enters it, and asks for a permit before each piece of its content is written. This is the one place
 //! where a send can be made to wait, between two pieces: while a very-high message moves, and where a capacity is
 //! to be shared. After the permit of the last piece nothing stops the final dot. Who has to wait, and for
-//! how long, is arithmetic in `traffic`; the capacity is a `bucket`, and who gets it next is known to `queue`. Here
+//! how long, is arithmetic in `traffic`; the capacity is a `bucket`, and who gets it next is known to `queue` and `turns`. Here
 //! are the waiting itself, the clock, and a view of what is under way.
 
 mod bucket;
 mod metrics;
 mod queue;
 mod traffic;
+mod turns;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};

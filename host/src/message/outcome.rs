@@ -113,7 +113,7 @@ impl Pause {
 pub enum PauseEnd {
     /// Nothing more urgent was being sent any more.
     Resumed,
-    /// It had been paused for as long as it may be: it goes on, and is paused no more.
+    /// It had been paused for as long as it may be, or what paused it had held others for so long.
     Ceiling,
     /// The attempt ended in it.
     Broken,

@@ -245,7 +245,7 @@ impl fmt::Display for Event {
                 f.write_str(match end {
                     PauseEnd::Resumed => ", and went on at the same octet",
                     PauseEnd::Ceiling => {
-                        ", and went on: it had been paused for as long as a send may be"
+                        ", and went on before that was over: the ceiling of pauses was reached"
                     }
                     PauseEnd::Broken => "; the attempt ended meanwhile",
                     PauseEnd::Finished => ", and trickled to its end meanwhile",

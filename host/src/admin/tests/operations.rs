@@ -164,7 +164,7 @@ async fn mail_is_moved_to_another_time_and_a_time_that_is_over_means_now() {
     assert_eq!(surface.act("reschedule", &body).await["count"], 1);
     assert_eq!(
         due().await,
-        (json!("2023-11-15T07:00:00.000Z"), json!("deferred"))
+        (json!("2023-11-15T07:00:00.000Z"), json!("scheduled"))
     );
     assert_eq!(surface.retried.load(Ordering::Relaxed), 0);
     let counted = r#"{"user":"app","after_seconds":60,"dry_run":true}"#;

@@ -82,7 +82,7 @@ async fn the_queue_is_looked_at_and_acted_on() {
         running.out(&format!("queue reschedule {id} --in 8h")).await,
         "1 delivery moved to the new time\n"
     );
-    let listed = running.out("queue ls --state deferred").await;
+    let listed = running.out("queue ls --state scheduled").await;
     assert!(listed.contains("2023-11-15T06:13:20.123Z"), "{listed}");
     assert_eq!(
         running

@@ -12,7 +12,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::bucket::Bucket;
-use super::queue::{Asking, Queue, SendId};
+use super::queue::{Asking, SendId};
+use super::turns::InTurn;
 use crate::message::{Class, ClassRule, MessageId, Pause, PauseEnd};
 
 /// How long a very-high send that does not move holds others. Less than the two seconds that are promised, by the
@@ -101,6 +102,8 @@ struct Under<W> {
     paused: Duration,
     /// It was paused for as long as it may be: it finishes.
     is_exempt: bool,
+    /// Whether it gets capacity in turn with those who wait in order, when it asked last.
+    is_let_through: bool,
     /// Those that are over, and when they ended.
     pauses: Vec<(Pause, Instant)>,
     /// When it may trickle next.
@@ -121,7 +124,7 @@ pub(super) struct Traffic<W> {
     /// Very-high ones in a transaction.
     urgent: Vec<SendId>,
     bucket: Option<Bucket>,
-    queue: Queue,
+    queue: InTurn,
     next_place: u64,
     notes: Vec<Note>,
 }
@@ -131,7 +134,7 @@ impl<W: Clone> Traffic<W> {
     pub(super) fn new(rules: Rules, now: Instant) -> Self {
         Self {
             bucket: rules.capacity.map(|rate| Bucket::new(rate, now)),
-            queue: Queue::new(rules.classes),
+            queue: InTurn::new(rules.classes),
             rules,
             sends: BTreeMap::new(),
             next_id: 0,
@@ -171,6 +174,7 @@ impl<W: Clone> Traffic<W> {
             pause: None,
             paused: Duration::ZERO,
             is_exempt: false,
+            is_let_through: false,
             pauses: Vec::new(),
             trickles_at: now + TRICKLE_EVERY,
             moved: None,
@@ -270,6 +274,16 @@ impl<W: Clone> Traffic<W> {
         last.zip(first.map(|(_, message)| message))
     }
 
+    /// Whether what is very high and moves has held others for as long as it may.
+    fn is_spent(&self, now: Instant) -> bool {
+        let mut urgent = self.urgent.iter().filter_map(|id| self.sends.get(id));
+        urgent.any(|under| {
+            let moves = under.moved.is_some_and(|moved| moved + PATIENCE > now);
+            let since = under.held_since;
+            moves && since.is_some_and(|since| since + self.rules.pause_ceiling <= now)
+        }) && self.held(now).is_none()
+    }
+
     /// A send wants to send so many octets. Says also who else is to ask again.
     pub(super) fn ask(&mut self, id: SendId, octets: usize, now: Instant) -> (Turn, Option<W>) {
         let Some(under) = self.sends.get(&id) else {
@@ -285,13 +299,18 @@ impl<W: Clone> Traffic<W> {
             let next = if was_first { self.first() } else { None };
             return (self.trickle(id, octets, Some(until), now), next);
         }
-        self.resume(id, PauseEnd::Resumed, now);
+        let is_spent = self.is_spent(now);
+        let end = match is_spent {
+            true => PauseEnd::Ceiling,
+            false => PauseEnd::Resumed,
+        };
+        self.resume(id, end, now);
         let Some(bucket) = &mut self.bucket else {
             return (Turn::Go(octets), None);
         };
         let octets_now = octets.min(bucket.piece_max());
         let ready_at = bucket.ready_at(now);
-        self.join(id);
+        self.join(id, is_spent);
         if self.queue.first() != Some(id) {
             // Who is first may have become it since others were served, and not know.
             let first = self.first();
@@ -381,7 +400,8 @@ impl<W: Clone> Traffic<W> {
         }
         if let Some(under) = self.sends.get_mut(&id) {
             under.trickles_at = trickles_at;
-            self.queue.serve(under.what.class, &under.what.user, octets);
+            let (class, user) = (under.what.class, &under.what.user);
+            self.queue.serve(class, user, octets, under.is_let_through);
         }
     }
 
@@ -413,24 +433,29 @@ impl<W: Clone> Traffic<W> {
         }
     }
 
-    fn join(&mut self, id: SendId) {
-        if self.queue.has(id) {
-            return;
-        }
-        let Some(under) = self.sends.get(&id) else {
+    /// A send waits for capacity. `is_spent`: nothing very high holds others any more, though it moves.
+    fn join(&mut self, id: SendId, is_spent: bool) {
+        let Some(under) = self.sends.get_mut(&id) else {
             return;
         };
+        let is_below = under.what.class != Class::VeryHigh;
+        under.is_let_through = is_below && (is_spent || under.is_exempt && !self.urgent.is_empty());
+        let is_let_through = under.is_let_through;
+        if self.queue.has_in(id, is_let_through) {
+            return;
+        }
         let place = match under.what.class {
             Class::VeryHigh => under.what.sequence,
             _ => self.next_place,
         };
         self.next_place += 1;
-        self.queue.join(Asking {
+        let asking = Asking {
             id,
             class: under.what.class,
             user: Arc::clone(&under.what.user),
             place,
-        });
+        };
+        self.queue.join(asking, is_let_through);
     }
 
     /// Who is next, to be woken.

@@ -158,8 +158,8 @@ fn every_event_reads_as_one_line() {
                 end: PauseEnd::Ceiling,
             },
             "sending to smarthost 127.0.0.1:2500 was paused 31 more times, for 60.0 s in all, the last time \
-             while very-high message 00000000000000000000000000 was sent, and went on: it had been paused for \
-             as long as a send may be",
+             while very-high message 00000000000000000000000000 was sent, and went on before that was over: \
+             the ceiling of pauses was reached",
         ),
         (
             Event::Paused {

@@ -155,7 +155,7 @@ pub(super) async fn a_selection_means_what_matches_all_of_it(subject: Subject) {
     }
 }
 
-pub(super) async fn states_are_told_apart(mut subject: Subject) {
+pub(super) async fn states_are_told_apart(subject: Subject) {
     for number in 1..=5 {
         let mut new = new_message(normal(number));
         new.deliveries[0].due = at(if number == 4 { NOW + 1 } else { number });
