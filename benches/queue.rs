@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use outpost::clock::Clock;
 use outpost::message::{
     Attempt, Class, Delivery, Envelope, Message, MessageId, NextHop, Origin, Outcome, Priorities,
-    Recipient, RecipientOutcome, Submission, Visit,
+    Protocol, Recipient, RecipientOutcome, Submission, Visit,
 };
 use outpost::queue::{Deliver, Metrics, OpenContent, Parts, Queue, Settings};
 use outpost::spool::{
@@ -364,6 +364,7 @@ fn message(shape: Shape, number: u64) -> NewMessage {
                 user,
                 client: ([192, 0, 2, 1], 40_000).into(),
                 listener_port: 587,
+                protocol: Protocol::Smtp,
                 ehlo: "client.example.com".to_owned(),
                 mechanism: "PLAIN".to_owned(),
                 tls: None,

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use outpost::clock::Clock;
 use outpost::message::{
-    Class, Envelope, Line, Message, MessageId, NextHop, Origin, Priorities, Recipient, Submission,
-    Timestamp,
+    Class, Envelope, Line, Message, MessageId, NextHop, Origin, Priorities, Protocol, Recipient,
+    Submission, Timestamp,
 };
 use outpost::spool::{self, Claim, NewDelivery, NewMessage, Settings, Settlement, Spool};
 use outpost::telemetry::Registry;
@@ -370,6 +370,7 @@ fn message(producer: u64, content_octets: u64) -> NewMessage {
                 user: "user".to_owned(),
                 client: ([192, 0, 2, 1], 40_000).into(),
                 listener_port: 587,
+                protocol: Protocol::Smtp,
                 ehlo: "client.example.com".to_owned(),
                 mechanism: "PLAIN".to_owned(),
                 tls: None,

@@ -19,7 +19,7 @@ use super::standing::{self, StandingDocument};
 use super::trail::{TlsDocument, TrailDocument, tls, trail};
 use super::{Api, spool_problem};
 use crate::message::wording;
-use crate::message::{Class, Delivery, Message, MessageId, Origin, Standing};
+use crate::message::{Class, Delivery, Message, MessageId, Origin, Protocol, Standing};
 use crate::spool::{Record, Stop, Stops};
 use outpost_smtp::ReversePath;
 
@@ -70,9 +70,11 @@ pub enum OriginDocument {
         client: String,
         /// The port that the client connected to.
         listener_port: u16,
-        /// What the client called itself.
+        /// What it was submitted by.
+        protocol: ProtocolName,
+        /// What the client called itself; over HTTP its address stands for that.
         ehlo: String,
-        /// The SASL mechanism of the login.
+        /// The SASL mechanism of the login, or the scheme of HTTP.
         mechanism: String,
         /// The protection of the connection; none in clear.
         tls: Option<TlsDocument>,
@@ -82,6 +84,16 @@ pub enum OriginDocument {
         /// The message that it reports on.
         about: Option<String>,
     },
+}
+
+/// What a message was submitted by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ProtocolName {
+    /// A mail transaction.
+    Smtp,
+    /// A request that had it as its body.
+    Http,
 }
 
 /// What is still to be delivered to one next hop.
@@ -121,6 +133,10 @@ fn origin(origin: &Origin) -> OriginDocument {
         Origin::Submission(submission) => OriginDocument::Submission {
             client: submission.client.to_string(),
             listener_port: submission.listener_port,
+            protocol: match submission.protocol {
+                Protocol::Smtp => ProtocolName::Smtp,
+                Protocol::Http => ProtocolName::Http,
+            },
             ehlo: submission.ehlo.clone(),
             mechanism: submission.mechanism.clone(),
             tls: submission.tls.as_ref().map(tls),

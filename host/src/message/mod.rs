@@ -29,7 +29,7 @@ pub use delivery::{Cancelled, Delivery, DeliveryId, DeliveryState, Line, NextHop
 pub use dialogue::{Dialogue, Party};
 pub use envelope::{DeliverBy, Envelope, Recipient};
 pub use id::MessageId;
-pub use origin::{Message, Origin, Priorities, Submission, TlsParameters};
+pub use origin::{Message, Origin, Priorities, Protocol, Submission, TlsParameters};
 pub use outcome::{
     Attempt, Contact, Outcome, Pause, PauseEnd, RecipientOutcome, RemoteHost, Visit,
 };

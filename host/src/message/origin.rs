@@ -76,12 +76,23 @@ pub struct Submission {
     pub client: SocketAddr,
     /// The port that the client connected to.
     pub listener_port: u16,
-    /// What the client called itself in EHLO or HELO.
+    /// How it came in.
+    pub protocol: Protocol,
+    /// What the client called itself in EHLO or HELO; over HTTP its address stands for that.
     pub ehlo: String,
-    /// The SASL mechanism of the login.
+    /// The SASL mechanism of the login, or the scheme of HTTP.
     pub mechanism: String,
     /// The protection of the connection; none in clear.
     pub tls: Option<TlsParameters>,
+}
+
+/// What a message was submitted by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// A mail transaction (RFC 6409).
+    Smtp,
+    /// A request to the admin surface that has the message as its body.
+    Http,
 }
 
 /// What a TLS handshake agreed on, in the names of the IANA registries.

@@ -12,7 +12,7 @@ use outpost_smtp::{Reply, ReversePath};
 
 use super::{
     Cancelled, Class, Delivery, DeliveryState, Demotion, Dialogue, Event, Message, Origin, Party,
-    PauseEnd, RemoteHost, Said, Speaker, Timestamp, TlsParameters, TrailEntry,
+    PauseEnd, Protocol, RemoteHost, Said, Speaker, Timestamp, TlsParameters, TrailEntry,
 };
 
 /// The text with everything replaced that could steer a terminal or turn the reading direction.
@@ -76,13 +76,16 @@ pub enum Activity<'a> {
 pub fn submitted(message: &Message) -> String {
     match &message.origin {
         Origin::Submission(submission) => {
+            let how = match submission.protocol {
+                Protocol::Smtp => format!(", EHLO {}", printable(&submission.ehlo)),
+                Protocol::Http => " by HTTP".to_owned(),
+            };
             let mut text = format!(
-                "submitted by {} of list {} from {} to port {}, EHLO {}, login by {}, {}",
+                "submitted by {} of list {} from {} to port {}{how}, login by {}, {}",
                 submission.user,
                 submission.list,
                 submission.client,
                 submission.listener_port,
-                printable(&submission.ehlo),
                 submission.mechanism,
                 protection(submission.tls.as_ref()),
             );

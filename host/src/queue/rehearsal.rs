@@ -11,8 +11,8 @@ use outpost_smtp::{Body, Mailbox, Notify, Reply, ReversePath};
 use super::deliver::{Deliver, OpenContent};
 use crate::message::{
     Attempt, Class, Contact, Delivery, DeliveryId, DeliveryState, Envelope, Message, MessageId,
-    NextHop, Origin, Outcome, Priorities, Recipient, RecipientOutcome, RemoteHost, Submission,
-    Timestamp, Visit,
+    NextHop, Origin, Outcome, Priorities, Protocol, Recipient, RecipientOutcome, RemoteHost,
+    Submission, Timestamp, Visit,
 };
 use crate::spool::{NewDelivery, NewMessage};
 
@@ -51,6 +51,7 @@ pub(super) fn message(number: u128, accepted: Timestamp, recipients: &[&str]) ->
             user: "user".to_owned(),
             client: ([192, 0, 2, 9], 50_000).into(),
             listener_port: 587,
+            protocol: Protocol::Smtp,
             ehlo: "client.example".to_owned(),
             mechanism: "PLAIN".to_owned(),
             tls: None,

@@ -3,7 +3,7 @@
 use outpost_smtp::Mailbox;
 use outpost_smtp::address::is_host;
 
-use crate::message::{MessageId, Submission, Timestamp, comparable_domain};
+use crate::message::{MessageId, Protocol, Submission, Timestamp, comparable_domain};
 
 /// What a Received field tells.
 pub(super) struct Received<'a> {
@@ -86,6 +86,10 @@ impl Received<'_> {
     /// The registered name of the protocol (RFC 3848, RFC 6531 §4.3). Nobody relays without a
     /// login, hence the A.
     fn protocol(&self) -> &'static str {
+        // Of no RFC, and what others who take mail so have written for long.
+        if self.submission.protocol == Protocol::Http {
+            return "HTTP";
+        }
         match (self.smtputf8, self.submission.tls.is_some(), self.is_esmtp) {
             (true, true, _) => "UTF8SMTPSA",
             (true, false, _) => "UTF8SMTPA",
@@ -108,6 +112,7 @@ mod tests {
             user: "secret-login".into(),
             client: "[2001:db8::7]:4711".parse().unwrap(),
             listener_port: 587,
+            protocol: Protocol::Smtp,
             ehlo: "client.example".into(),
             mechanism: "PLAIN".into(),
             tls: Some(TlsParameters {
@@ -178,6 +183,7 @@ mod tests {
             user: "ann".into(),
             client: "192.0.2.1:4711".parse().unwrap(),
             listener_port: 587,
+            protocol: Protocol::Smtp,
             ehlo: "client.example".into(),
             mechanism: "PLAIN".into(),
             tls: None,
@@ -224,6 +230,7 @@ mod tests {
                 user: "ann".into(),
                 client: "192.0.2.1:4711".parse().unwrap(),
                 listener_port: 587,
+                protocol: Protocol::Smtp,
                 ehlo: ehlo.into(),
                 mechanism: "PLAIN".into(),
                 tls: None,

@@ -26,7 +26,7 @@ use crate::message::header::{
     tunnelled,
 };
 use crate::message::{
-    Address, Class, Envelope, Message, MessageId, Origin, Priorities, Recipient, Source,
+    Address, Class, Envelope, Message, MessageId, Origin, Priorities, Protocol, Recipient, Source,
     Submission, Timestamp, wording,
 };
 use crate::plugin;
@@ -93,6 +93,7 @@ impl Transaction {
             user: user.name.clone(),
             client: session.client,
             listener_port: session.listener_port,
+            protocol: Protocol::Smtp,
             ehlo: session.ehlo.clone(),
             mechanism: login.mechanism.to_string(),
             tls: session.tls.clone(),

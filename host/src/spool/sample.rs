@@ -11,8 +11,8 @@ use outpost_smtp::{
 
 use crate::message::{
     Class, DeliverBy, Demotion, Dialogue, Envelope, Event, Line, Message, MessageId, NextHop,
-    Origin, Party, Priorities, Recipient, RemoteHost, Scribe, Submission, Timestamp, TlsParameters,
-    TrailEntry, Transcript,
+    Origin, Party, Priorities, Protocol, Recipient, RemoteHost, Scribe, Submission, Timestamp,
+    TlsParameters, TrailEntry, Transcript,
 };
 
 use super::{Content, Intake, NewDelivery, NewMessage, Spool, SpoolError};
@@ -45,6 +45,7 @@ pub(super) fn message(number: u64, user: &str, class: Class, domains: &[&str]) -
             user: user.to_owned(),
             client: "192.0.2.1:40000".parse().unwrap(),
             listener_port: 587,
+            protocol: Protocol::Smtp,
             ehlo: "client.example".to_owned(),
             mechanism: "PLAIN".to_owned(),
             tls: Some(TlsParameters {

@@ -345,7 +345,7 @@ async fn a_message_is_shown_with_its_whole_trail() {
         json!({
             "id": id.to_string(), "list": "default", "user": "app",
             "origin": {"kind": "submission", "client": "192.0.2.7:40000", "listener_port": 587,
-                       "ehlo": "laptop", "mechanism": "PLAIN", "tls": null},
+                       "protocol": "smtp", "ehlo": "laptop", "mechanism": "PLAIN", "tls": null},
             "subject": "Your <b>password</b>", "sender": "app@a.example",
             "recipients": ["x@b.example"],
             "class": 2, "user_priority": 3, "message_priority": 2,

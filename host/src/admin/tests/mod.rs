@@ -36,7 +36,7 @@ use crate::clock::Clock;
 use crate::directory::{Directory, MemoryRows};
 use crate::message::{
     Class, Dialogue, Envelope, Event, Message, MessageId, NextHop, Origin, Party, PlaceInLine,
-    Priorities, Reason, Recipient, Scribe, Standing, Submission, Timestamp, TrailEntry,
+    Priorities, Protocol, Reason, Recipient, Scribe, Standing, Submission, Timestamp, TrailEntry,
 };
 use crate::plugin::{
     About, Allocation, BreakerState, BreakerStatus, ComponentStatus, LatencySummary, PoolStatus,
@@ -358,6 +358,7 @@ impl Surface {
                 user: user.to_owned(),
                 client: "192.0.2.7:40000".parse().unwrap(),
                 listener_port: 587,
+                protocol: Protocol::Smtp,
                 ehlo: "laptop".to_owned(),
                 mechanism: "PLAIN".to_owned(),
                 tls: None,

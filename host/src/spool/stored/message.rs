@@ -7,7 +7,7 @@ use std::time::Duration;
 use outpost_smtp::{Body, ByMode, Mailbox, Notify, Orcpt, Ret, ReversePath};
 use serde::{Deserialize, Serialize};
 
-use crate::message::{self, Class, MessageId, Timestamp};
+use crate::message::{self, Class, MessageId, Protocol, Timestamp};
 
 use super::trail::Entry;
 use super::{Damage, Stored, Tls, behind, class, take};
@@ -216,38 +216,39 @@ impl DeliverBy {
 
 #[derive(Serialize, Deserialize)]
 enum Origin<'a> {
-    Submission {
-        #[serde(borrow)]
-        list: Cow<'a, str>,
-        #[serde(borrow)]
-        user: Cow<'a, str>,
-        client: SocketAddr,
-        listener_port: u16,
-        #[serde(borrow)]
-        ehlo: Cow<'a, str>,
-        #[serde(borrow)]
-        mechanism: Cow<'a, str>,
-        #[serde(borrow)]
-        tls: Option<Tls<'a>>,
-    },
+    /// By SMTP.
+    Submission(#[serde(borrow)] Submission<'a>),
     Relay {
         #[serde(borrow)]
         list: Cow<'a, str>,
         about: Option<u128>,
     },
+    /// By HTTP.
+    Posted(#[serde(borrow)] Submission<'a>),
+}
+
+#[derive(Serialize, Deserialize)]
+struct Submission<'a> {
+    #[serde(borrow)]
+    list: Cow<'a, str>,
+    #[serde(borrow)]
+    user: Cow<'a, str>,
+    client: SocketAddr,
+    listener_port: u16,
+    #[serde(borrow)]
+    ehlo: Cow<'a, str>,
+    #[serde(borrow)]
+    mechanism: Cow<'a, str>,
+    #[serde(borrow)]
+    tls: Option<Tls<'a>>,
 }
 
 impl<'a> Origin<'a> {
     fn of(origin: &'a message::Origin) -> Self {
         match origin {
-            message::Origin::Submission(submission) => Self::Submission {
-                list: Cow::Borrowed(&submission.list),
-                user: Cow::Borrowed(&submission.user),
-                client: submission.client,
-                listener_port: submission.listener_port,
-                ehlo: Cow::Borrowed(&submission.ehlo),
-                mechanism: Cow::Borrowed(&submission.mechanism),
-                tls: submission.tls.as_ref().map(Tls::of),
+            message::Origin::Submission(submission) => match submission.protocol {
+                Protocol::Smtp => Self::Submission(Submission::of(submission)),
+                Protocol::Http => Self::Posted(Submission::of(submission)),
             },
             message::Origin::Relay { list, about } => Self::Relay {
                 list: Cow::Borrowed(list),
@@ -258,27 +259,43 @@ impl<'a> Origin<'a> {
 
     fn read(&self) -> message::Origin {
         match self {
-            Self::Submission {
-                list,
-                user,
-                client,
-                listener_port,
-                ehlo,
-                mechanism,
-                tls,
-            } => message::Origin::Submission(message::Submission {
-                list: list.to_string(),
-                user: user.to_string(),
-                client: *client,
-                listener_port: *listener_port,
-                ehlo: ehlo.to_string(),
-                mechanism: mechanism.to_string(),
-                tls: tls.as_ref().map(Tls::read),
-            }),
+            Self::Submission(submission) => {
+                message::Origin::Submission(submission.read(Protocol::Smtp))
+            }
+            Self::Posted(submission) => {
+                message::Origin::Submission(submission.read(Protocol::Http))
+            }
             Self::Relay { list, about } => message::Origin::Relay {
                 list: list.to_string(),
                 about: about.map(MessageId::from_bits),
             },
+        }
+    }
+}
+
+impl<'a> Submission<'a> {
+    fn of(submission: &'a message::Submission) -> Self {
+        Self {
+            list: Cow::Borrowed(&submission.list),
+            user: Cow::Borrowed(&submission.user),
+            client: submission.client,
+            listener_port: submission.listener_port,
+            ehlo: Cow::Borrowed(&submission.ehlo),
+            mechanism: Cow::Borrowed(&submission.mechanism),
+            tls: submission.tls.as_ref().map(Tls::of),
+        }
+    }
+
+    fn read(&self, protocol: Protocol) -> message::Submission {
+        message::Submission {
+            list: self.list.to_string(),
+            user: self.user.to_string(),
+            client: self.client,
+            listener_port: self.listener_port,
+            protocol,
+            ehlo: self.ehlo.to_string(),
+            mechanism: self.mechanism.to_string(),
+            tls: self.tls.as_ref().map(Tls::read),
         }
     }
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::message::{Origin, Protocol};
 use crate::spool::sample::{accepted, at, full_message, id, trail};
 
 /// The row of a message, and what it becomes when the message is finished.
@@ -23,6 +24,20 @@ fn a_finished_message_is_read_with_the_end_of_its_trail() {
         assert_eq!(record.trail().unwrap(), [accepted(&expected)]);
         let found = found.map(|end| (end.entries().unwrap(), end.finished()));
         assert_eq!(found, end);
+    }
+}
+
+#[test]
+fn what_a_message_was_submitted_by_is_kept() {
+    for protocol in [Protocol::Smtp, Protocol::Http] {
+        let mut message = full_message(1);
+        let Origin::Submission(submission) = &mut message.origin else {
+            panic!("{:?}", message.origin);
+        };
+        submission.protocol = protocol;
+        let row = write(&MessageRecord::of(&message, &[], 1)).unwrap();
+        let (record, _) = read_message(&row).unwrap();
+        assert_eq!(record.message(id(1)).unwrap(), message);
     }
 }
 
