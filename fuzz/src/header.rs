@@ -29,7 +29,7 @@ pub fn header(octets: &[u8]) {
     assert!(joined == section || joined.strip_suffix(b"\r\n") == Some(section));
     let subject = subject(&fields);
     assert!(subject.chars().count() <= 200 && !subject.contains(char::is_control));
-    let requested = requested_priorities(None, true, &fields);
+    let requested = requested_priorities(None, true, None, &fields);
     assert!(requested.iter().all(|one| one.value.chars().count() <= 64));
     // Five fields, each with the four classes that its first one does not ask for, or all five.
     assert!(repeated_priorities(&fields).len() <= 25);

@@ -117,7 +117,7 @@ impl AllowancePatch {
     }
 }
 
-/// Most carriers in one list, duplicates included; there are six.
+/// Most carriers in one list, duplicates included; there are seven.
 const CARRIERS_MAX: usize = 100;
 
 fn carrier(name: &str) -> Result<Carrier, String> {
@@ -220,7 +220,7 @@ mod tests {
             problems(patch),
             [
                 "trusted_carriers: \"X-Prio\" is not a carrier of a priority: there are \
-                 MT-PRIORITY;X-SMTPAPI;X-Priority;X-MSMail-Priority;Importance;Priority",
+                 MT-PRIORITY;HTTP;X-SMTPAPI;X-Priority;X-MSMail-Priority;Importance;Priority",
                 "priority_ceiling: 0 is not a priority: write 1 (very high) to 5 (very low)",
                 "very_high_per_hour: 0 is not a number of very-high messages: write 1 to 100000; \
                  a ceiling of 2 allows none at all",

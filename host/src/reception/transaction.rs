@@ -303,7 +303,7 @@ impl Transaction {
         }
         let believes_field = self.reception.settings.mt_priority_field;
         let said = self.parameters.mt_priority;
-        let requested = requested_priorities(said, believes_field, &fields);
+        let requested = requested_priorities(said, believes_field, None, &fields);
         if believes_field && said.is_none() {
             // RFC 6758 §3.1: as if MAIL had said it.
             self.parameters.mt_priority = tunnelled(&fields);

@@ -141,6 +141,6 @@ async fn limits_of_urgency_are_set_shown_and_taken_away() {
     assert_eq!(
         running.err("user add --carriers X-Prio").await,
         "--carriers: \"X-Prio\" is not a carrier of a priority: there are \
-         MT-PRIORITY;X-SMTPAPI;X-Priority;X-MSMail-Priority;Importance;Priority\n"
+         MT-PRIORITY;HTTP;X-SMTPAPI;X-Priority;X-MSMail-Priority;Importance;Priority\n"
     );
 }

@@ -11,7 +11,7 @@ use crate::message::Class;
 /// One carrier of a priority.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Requested {
-    /// Its name: `MT-PRIORITY`, `X-SMTPAPI`, `X-Priority`, …
+    /// Its name: `MT-PRIORITY`, `HTTP`, `X-SMTPAPI`, `X-Priority`, …
     pub carrier: &'static str,
     /// What it says, as it was given, cut to 64 characters.
     pub value: String,
@@ -24,6 +24,8 @@ pub struct Requested {
 pub enum Carrier {
     /// The parameter of MAIL (RFC 6710).
     MtPriority,
+    /// The parameter `priority` of a message that is submitted over HTTP: `1` to `5`.
+    Http,
     /// JSON with a `Priority`.
     XSmtpapi,
     /// `1` to `5`.
@@ -38,8 +40,9 @@ pub enum Carrier {
 
 impl Carrier {
     /// All of them, the first to count first.
-    pub const ALL: [Carrier; 6] = [
+    pub const ALL: [Carrier; 7] = [
         Carrier::MtPriority,
+        Carrier::Http,
         Carrier::XSmtpapi,
         Carrier::XPriority,
         Carrier::XMsmailPriority,
@@ -51,6 +54,7 @@ impl Carrier {
     pub const fn name(self) -> &'static str {
         match self {
             Carrier::MtPriority => "MT-PRIORITY",
+            Carrier::Http => "HTTP",
             Carrier::XSmtpapi => "X-SMTPAPI",
             Carrier::XPriority => "X-Priority",
             Carrier::XMsmailPriority => "X-MSMail-Priority",
@@ -74,6 +78,15 @@ impl Requested {
             carrier: "MT-PRIORITY",
             value: mt_priority.to_string(),
             class: Class::from_mt_priority(mt_priority),
+        }
+    }
+
+    /// What the parameter `priority` of a submission over HTTP asks for.
+    pub fn by_http(priority: &str) -> Self {
+        Self {
+            carrier: Carrier::Http.name(),
+            value: shortened(priority),
+            class: number(priority),
         }
     }
 }
@@ -105,11 +118,12 @@ const FIELDS: [Carrier; 5] = [
 ];
 
 /// The carriers that are present, in order of precedence. `mt_priority` is what MAIL said; it comes first, and
-/// behind it the field that stands in for it, where that is believed. Of a field that comes more than once the first
-/// counts: [`repeated_priorities`] has the others.
+/// behind it the field that stands in for it, where that is believed. Then comes what was said over HTTP. Of a field that
+/// comes more than once the first counts: [`repeated_priorities`] has the others.
 pub fn requested_priorities(
     mt_priority: Option<i8>,
     believes_field: bool,
+    by_http: Option<&str>,
     fields: &Fields<'_>,
 ) -> Vec<Requested> {
     let mut requested = Vec::new();
@@ -117,6 +131,7 @@ pub fn requested_priorities(
     if believes_field {
         requested.extend(tunnelled_priority(fields));
     }
+    requested.extend(by_http.map(Requested::by_http));
     requested.extend(FIELDS.into_iter().filter_map(|carrier| {
         let value = fields.first(carrier.name())?;
         read(carrier, &value)
@@ -149,7 +164,7 @@ pub fn repeated_priorities(fields: &Fields<'_>) -> Vec<Requested> {
 fn read(carrier: Carrier, value: &str) -> Option<Requested> {
     let class = match carrier {
         Carrier::XSmtpapi => return x_smtpapi(value),
-        Carrier::MtPriority => return None,
+        Carrier::MtPriority | Carrier::Http => return None,
         Carrier::XPriority => x_priority(value),
         Carrier::XMsmailPriority | Carrier::Importance => importance(value),
         Carrier::Priority => priority(value),
@@ -193,6 +208,14 @@ fn x_smtpapi(value: &str) -> Option<Requested> {
     })
 }
 
+/// One digit and nothing else.
+fn number(value: &str) -> Option<Class> {
+    let mut characters = value.chars();
+    let digit = characters.next()?.to_digit(10)?;
+    let class = Class::from_number(u8::try_from(digit).ok()?)?;
+    characters.next().is_none().then_some(class)
+}
+
 /// `1`, or `1 (Highest)` as mail clients like to write it.
 fn x_priority(value: &str) -> Option<Class> {
     let (digit, rest) = value.split_at_checked(1)?;
@@ -232,7 +255,7 @@ mod tests {
 
     fn requested(section: &str) -> Vec<(&'static str, Option<u8>)> {
         let fields = Fields::parse(section.as_bytes()).unwrap();
-        requested_priorities(None, false, &fields)
+        requested_priorities(None, false, None, &fields)
             .into_iter()
             .map(|requested| (requested.carrier, requested.class.map(Class::number)))
             .collect()
@@ -302,9 +325,10 @@ mod tests {
         let section = "Importance: high\r\nX-Priority: 9\r\nX-SMTPAPI: {\"Priority\":1}\r\n\
                        Priority: normal\r\n";
         let fields = Fields::parse(section.as_bytes()).unwrap();
-        let requested = requested_priorities(Some(2), true, &fields);
+        let requested = requested_priorities(Some(2), true, Some("2"), &fields);
         assert_eq!(requested[0], Requested::by_mail(2));
         assert_eq!(requested[0].class, Some(Class::High));
+        assert_eq!(requested[1], Requested::by_http("2"));
         let named: Vec<_> = overruled(&requested)
             .into_iter()
             .map(|(other, first)| (other.carrier, first.carrier))
@@ -314,9 +338,33 @@ mod tests {
             [("X-SMTPAPI", "MT-PRIORITY"), ("Priority", "MT-PRIORITY")]
         );
         assert!(
-            overruled(&requested[2..3]).is_empty(),
+            overruled(&requested[3..4]).is_empty(),
             "malformed, and alone"
         );
+    }
+
+    #[test]
+    fn what_was_said_over_http_is_one_digit_and_comes_before_every_field() {
+        for (said, class) in [
+            ("1", Some(1)),
+            ("5", Some(5)),
+            ("0", None),
+            ("6", None),
+            ("", None),
+            ("01", None),
+            ("1 (Highest)", None),
+            ("high", None),
+            ("\u{661}", None),
+        ] {
+            let fields = Fields::parse(b"X-SMTPAPI: {\"Priority\":4}\r\n").unwrap();
+            let requested = requested_priorities(None, false, Some(said), &fields);
+            let found: Vec<_> = requested
+                .iter()
+                .map(|requested| (requested.carrier, requested.class.map(Class::number)))
+                .collect();
+            assert_eq!(found, [("HTTP", class), ("X-SMTPAPI", Some(4))], "{said:?}");
+        }
+        assert_eq!(Requested::by_http(&"1".repeat(99)).value.len(), 64);
     }
 
     #[test]
@@ -360,7 +408,7 @@ mod tests {
             .into_iter()
             .map(|(name, _)| Carrier::from_name(name).unwrap())
             .collect();
-        assert_eq!(found, Carrier::ALL[1..], "and in this order");
+        assert_eq!(found, Carrier::ALL[2..], "and in this order");
         for carrier in Carrier::ALL {
             let name = carrier.name().to_lowercase();
             assert_eq!(Carrier::from_name(&name), Some(carrier));
