@@ -11,6 +11,7 @@ mod dialogue;
 mod envelope;
 pub mod header;
 mod id;
+mod line_ends;
 mod origin;
 mod outcome;
 pub mod report;
@@ -29,6 +30,7 @@ pub use delivery::{Cancelled, Delivery, DeliveryId, DeliveryState, Line, NextHop
 pub use dialogue::{Dialogue, Party};
 pub use envelope::{DeliverBy, Envelope, Recipient};
 pub use id::MessageId;
+pub use line_ends::{LineEnds, MixedLineEnds};
 pub use origin::{Message, Origin, Priorities, Protocol, Submission, TlsParameters};
 pub use outcome::{
     Attempt, Contact, Outcome, Pause, PauseEnd, RecipientOutcome, RemoteHost, Visit,
