@@ -14,6 +14,7 @@ mod id;
 mod line_ends;
 mod origin;
 mod outcome;
+mod post;
 pub mod report;
 mod route;
 pub mod seven_bit;
@@ -35,6 +36,7 @@ pub use origin::{Message, Origin, Priorities, Protocol, Submission, TlsParameter
 pub use outcome::{
     Attempt, Contact, Outcome, Pause, PauseEnd, RecipientOutcome, RemoteHost, Visit,
 };
+pub use post::{NotPosted, Post, PostedContent, Receipt, Unreadable};
 pub use route::{
     HostPort, NotAHostPort, NotAPattern, NotSenders, Pattern, Route, Routes, SMTP_PORT, Senders,
     Source,

@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use super::Reception;
 use super::connection::{self, Connection};
+use super::posting::{Entrance, Posting};
 use crate::net::Listener;
 
 /// How long a listener waits after the system would not give it a connection (no descriptors
@@ -85,7 +86,19 @@ impl Acceptor {
             port: 587,
             implicit_tls: false,
         };
-        door.begin(stream, client);
+        door.begin(stream, client, None);
+    }
+
+    /// Where messages come in that are handed over by HTTP, at that port. Its sessions are told of an end like those
+    /// of the ports, and waited for.
+    pub fn entrance(&self, reception: &Arc<Reception>, port: u16) -> Entrance {
+        Entrance::new(Door {
+            reception: Arc::clone(reception),
+            tasks: self.tasks.clone(),
+            ending: self.ending.subscribe(),
+            port,
+            implicit_tls: false,
+        })
     }
 
     /// Stops accepting, closes idle sessions with 421, lets transactions end. After `grace` those
@@ -111,7 +124,7 @@ struct Port {
 }
 
 /// Where clients of one port come in.
-struct Door {
+pub(super) struct Door {
     reception: Arc<Reception>,
     tasks: TaskTracker,
     ending: watch::Receiver<Ending>,
@@ -132,7 +145,7 @@ impl Port {
                     client.set_ip(client.ip().to_canonical());
                     // Replies are written whole; waiting for more to send would only delay them.
                     let _ = stream.set_nodelay(true);
-                    self.door.begin(stream, client);
+                    self.door.begin(stream, client, None);
                 }
                 Err(error) => {
                     tracing::warn!(port = self.door.port, %error, "cannot accept a connection");
@@ -144,7 +157,8 @@ impl Port {
 }
 
 impl Door {
-    fn begin<S>(&self, stream: S, client: SocketAddr)
+    /// Serves a client on a task of its own; with a posting, one that has come by HTTP.
+    pub(super) fn begin<S>(&self, stream: S, client: SocketAddr, posting: Option<Arc<Posting>>)
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
@@ -152,9 +166,11 @@ impl Door {
         reception.metrics.connected.inc();
         let place = reception.connections.admit(client.ip());
         let implicit_tls = self.implicit_tls;
+        // What came from this machine has crossed no network, and the rest of its way is inside the relay.
+        let is_secret = implicit_tls || posting.is_some() && client.ip().is_loopback();
         let (place, session) = match place {
             Ok(place) => {
-                let security = if implicit_tls {
+                let security = if is_secret {
                     Security::Tls
                 } else {
                     Security::Plain
@@ -178,6 +194,7 @@ impl Door {
             address: client,
             listener_port: self.port,
             implicit_tls,
+            posting,
         };
         let ending = self.ending.clone();
         self.tasks.spawn(async move {

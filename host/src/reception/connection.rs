@@ -21,6 +21,7 @@ use super::acceptor::Ending;
 use super::dialogue::Dialogue;
 use super::handshake::Handshaking;
 use super::minutes::Minutes;
+use super::posting::Posting;
 use super::{Reception, replies};
 use crate::message::Timestamp;
 use crate::tls::{self, ServerStream};
@@ -42,11 +43,13 @@ const WORK_MAX: usize = 64;
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
 /// Who is at the other end, and of what.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Client {
     pub address: SocketAddr,
     pub listener_port: u16,
     pub implicit_tls: bool,
+    /// Where it came by HTTP: what it says beside the session, and is told there.
+    pub posting: Option<Arc<Posting>>,
 }
 
 /// One client connection.
@@ -107,14 +110,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             until: now,
             login: now + reception.protocol.load().timeouts.login,
         };
-        let dialogue = Dialogue::new(Arc::clone(&reception), client);
+        let dialogue = Dialogue::new(Arc::clone(&reception), client.clone());
+        let mut minutes = Minutes::new();
+        if client.posting.is_some() {
+            minutes.spoken_for();
+        }
         let stream = Stream::Clear(stream);
         Self {
             reception,
             stream,
             session,
             dialogue,
-            minutes: Minutes::new(),
+            minutes,
             client,
             deadlines,
             ending,
@@ -320,8 +327,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     address,
                     listener_port,
                     ..
-                } = self.client;
-                tracing::debug!(client = %address.ip(), port = listener_port, %error, "no TLS with this client");
+                } = &self.client;
+                tracing::debug!(client = %address.ip(), port = *listener_port, %error, "no TLS with this client");
                 return Err(Over::Lost);
             }
         };

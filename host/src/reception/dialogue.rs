@@ -10,7 +10,7 @@ use outpost_smtp::{Credentials, Mechanism};
 
 use super::connection::Client;
 use super::minutes::Minutes;
-use super::transaction::Transaction;
+use super::transaction::{Transaction, Way};
 use super::{Reception, replies};
 use crate::account::User;
 use crate::auth::Verification;
@@ -33,7 +33,8 @@ pub(super) struct Dialogue {
 pub(super) struct Login {
     name: String,
     credential_epoch: u64,
-    pub(super) mechanism: Mechanism,
+    /// The SASL mechanism, or the scheme of HTTP.
+    pub(super) mechanism: String,
 }
 
 impl Dialogue {
@@ -97,12 +98,17 @@ impl Dialogue {
                     return Answer::Close(replies::login_void());
                 };
                 let facts = self.session_facts(session);
+                let way = match &self.client.posting {
+                    Some(posting) => Way::Http(Arc::clone(posting)),
+                    None if session.is_esmtp() => Way::Ehlo,
+                    None => Way::Helo,
+                };
                 let begun = Transaction::begin(
                     Arc::clone(&self.reception),
                     facts,
                     user,
                     &login,
-                    session.is_esmtp(),
+                    way,
                     reverse_path,
                     parameters,
                 );
@@ -171,11 +177,17 @@ impl Dialogue {
                 self.login = Some(Login {
                     name: user.name.clone(),
                     credential_epoch: user.credential_epoch,
-                    mechanism,
+                    mechanism: match self.client.posting {
+                        Some(_) => "BASIC".to_owned(),
+                        None => mechanism.to_string(),
+                    },
                 });
                 Answer::AcceptWith(replies::logged_in())
             }
-            (Verification::Throttled { .. }, _) => {
+            (Verification::Throttled { retry_after }, _) => {
+                if let Some(posting) = &self.client.posting {
+                    posting.put_off(retry_after);
+                }
                 self.reception.metrics.login("throttled");
                 // Whoever has no login can cause these without end.
                 if let Some(left_out) = self.reception.spared.put_off_logins.admits(now) {

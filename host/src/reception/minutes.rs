@@ -92,6 +92,13 @@ impl Minutes {
         self.seen = self.seen.saturating_sub(octets);
     }
 
+    /// What follows is said for a client that has come by HTTP.
+    pub(super) fn spoken_for(&mut self) {
+        let after = self.after();
+        let note = "[by HTTP: what follows is said inside the relay, for the client]";
+        self.scribe.note(after, note);
+    }
+
     pub(super) fn tls_started(&mut self, parameters: &TlsParameters) {
         let after = self.after();
         let (version, cipher) = (&parameters.version, &parameters.cipher);

@@ -2,7 +2,7 @@
 //!
 //! The protocol is the core's (`outpost_smtp`); who may do what is the components' answer. Here is
 //! what stands between: the driver that moves octets and keeps deadlines (`connection`), the
-//! answers to what the core asks (`dialogue`), the content on its way to the spool (`content`), what an
+//! answers to what the core asks (`dialogue`), who comes by HTTP (`posting`), the content on its way to the spool (`content`), what an
 //! account allows of urgency (`allowance`), and the notification that a refused sender raises (`refusal`). Reception never waits for delivery.
 
 mod acceptor;
@@ -14,6 +14,7 @@ mod handshake;
 mod limits;
 mod metrics;
 mod minutes;
+mod posting;
 mod refusal;
 mod replies;
 mod shares;
@@ -43,7 +44,7 @@ use crate::tls;
 pub use acceptor::{Acceptor, Drained, accept};
 pub use limits::Connections;
 pub use metrics::Metrics;
-
+pub use posting::Entrance;
 pub use refusal::{Notifier, Settings as NotificationSettings};
 pub use shares::Shares;
 pub use sparing::Spared;

@@ -103,6 +103,11 @@ pub(super) fn bad_author(problem: AuthorProblem) -> Reply {
     Reply::new(550, (5, 7, 1), sentence(problem))
 }
 
+/// As the protocol core says it.
+pub(super) fn too_large() -> Reply {
+    Reply::new(552, (5, 3, 4), "Message exceeds the maximum size")
+}
+
 pub(super) fn loops() -> Reply {
     Reply::new(554, (5, 4, 6), "The message has passed too many relays")
 }

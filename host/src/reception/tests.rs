@@ -6,6 +6,7 @@
 mod allowance;
 mod endings;
 mod logs;
+mod posting;
 mod room;
 mod stage;
 mod times;

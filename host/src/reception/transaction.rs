@@ -14,6 +14,7 @@ use super::allowance::{Allowed, Asked};
 use super::content::{self, Received, Receiving, Refusal};
 use super::dialogue::Login;
 use super::minutes::Minutes;
+use super::posting::Posting;
 use super::refusal::raise;
 use super::shares::{Share, octets_of};
 use super::stated::stated;
@@ -45,7 +46,7 @@ pub(super) struct Transaction {
     reception: Arc<Reception>,
     user: Arc<User>,
     facts: Arc<Facts>,
-    is_esmtp: bool,
+    way: Way,
     submission: Submission,
     reverse_path: ReversePath,
     parameters: MailParameters,
@@ -63,6 +64,33 @@ pub(super) struct Transaction {
     content_share: Share,
 }
 
+/// How a message comes in.
+pub(super) enum Way {
+    /// After HELO.
+    Helo,
+    /// After EHLO.
+    Ehlo,
+    /// By HTTP.
+    Http(Arc<Posting>),
+}
+
+impl Way {
+    fn protocol(&self) -> Protocol {
+        match self {
+            Way::Helo | Way::Ehlo => Protocol::Smtp,
+            Way::Http(_) => Protocol::Http,
+        }
+    }
+
+    /// The priority that was asked for by HTTP.
+    fn priority(&self) -> Option<&str> {
+        match self {
+            Way::Helo | Way::Ehlo => None,
+            Way::Http(posting) => posting.priority(),
+        }
+    }
+}
+
 impl Transaction {
     /// Begins with MAIL: asks the components whether the user may send as the reverse-path.
     pub(super) async fn begin(
@@ -70,7 +98,7 @@ impl Transaction {
         session: Arc<SessionFacts>,
         user: Arc<User>,
         login: &Login,
-        is_esmtp: bool,
+        way: Way,
         reverse_path: ReversePath,
         parameters: MailParameters,
     ) -> Result<Self, Reply> {
@@ -93,9 +121,9 @@ impl Transaction {
             user: user.name.clone(),
             client: session.client,
             listener_port: session.listener_port,
-            protocol: Protocol::Smtp,
+            protocol: way.protocol(),
             ehlo: session.ehlo.clone(),
-            mechanism: login.mechanism.to_string(),
+            mechanism: login.mechanism.clone(),
             tls: session.tls.clone(),
         };
         let account = account_facts(&user, login);
@@ -131,7 +159,7 @@ impl Transaction {
             reception,
             user,
             facts,
-            is_esmtp,
+            way,
             submission,
             reverse_path,
             parameters,
@@ -303,7 +331,7 @@ impl Transaction {
         }
         let believes_field = self.reception.settings.mt_priority_field;
         let said = self.parameters.mt_priority;
-        let requested = requested_priorities(said, believes_field, None, &fields);
+        let requested = requested_priorities(said, believes_field, self.way.priority(), &fields);
         if believes_field && said.is_none() {
             // RFC 6758 §3.1: as if MAIL had said it.
             self.parameters.mt_priority = tunnelled(&fields);
@@ -332,6 +360,9 @@ impl Transaction {
         message.trail.insert(0, said);
         self.enqueue(message, intake, &allowed).await?;
         allowed.accepted(&self.reception);
+        if let Way::Http(posting) = &self.way {
+            posting.taken(self.id, allowed.class);
+        }
         Ok(reply)
     }
 
@@ -503,7 +534,7 @@ impl Transaction {
             submission: &self.submission,
             hostname: &protocol.hostname,
             id: self.id,
-            is_esmtp: self.is_esmtp,
+            is_esmtp: matches!(self.way, Way::Ehlo),
             smtputf8: self.parameters.smtputf8,
             only_recipient,
             mt_priority: self.parameters.mt_priority,
@@ -519,7 +550,7 @@ fn account_facts(user: &User, login: &Login) -> AccountFacts {
         name: user.name.clone(),
         list: user.list.clone(),
         priority: user.priority,
-        mechanism: login.mechanism.to_string(),
+        mechanism: login.mechanism.clone(),
         authorized_domains: user.rules.domains().into(),
         authorized_senders: user.rules.sender_texts().collect(),
     }

@@ -146,6 +146,7 @@ impl Stage {
             address,
             listener_port: 587,
             implicit_tls: security == Security::Tls,
+            posting: None,
         };
         let connection = Connection::new(
             Arc::clone(&self.reception),
