@@ -31,6 +31,7 @@ mod routes;
 mod senders;
 mod shutdown;
 mod submission;
+mod submission_http;
 mod times;
 mod tls;
 mod upgrade;

@@ -1,5 +1,6 @@
-//! Requests to the admin address, made by curl.
+//! Requests to the admin address, made by curl, and answers.
 
+use std::io::Write;
 use std::process::Command;
 
 use serde_json::Value;
@@ -40,11 +41,38 @@ pub fn ask(method: &str, url: &str, token: &str, body: Option<&Value>) -> Answer
         command.args(["-H", "Content-Type: application/json", "-d"]);
         command.arg(body.to_string());
     }
-    let output = run(&mut command);
+    answer(&mut command)
+}
+
+/// Submits a message as that user; `more` are further arguments of curl.
+pub fn submit(url: &str, user: &str, password: &str, content: &[u8], more: &[&str]) -> Answer {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(content).unwrap();
+    let mut command = Command::new("curl");
+    command.args(["-sS", "-i", "--max-time", "60", "--user"]);
+    command.args([
+        &format!("{user}:{password}"),
+        "-H",
+        "Content-Type: message/rfc822",
+    ]);
+    command.args(["--data-binary", &format!("@{}", file.path().display())]);
+    answer(command.args(more).arg(url))
+}
+
+fn answer(command: &mut Command) -> Answer {
+    let output = run(command);
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{method} {url}: {said}");
+    assert!(output.status.success(), "{command:?}: {said}");
     let whole = String::from_utf8(output.stdout).unwrap();
+    read(&whole)
+}
+
+/// Reads an answer, and not what may come before it: 100, that the body is waited for.
+pub fn read(whole: &str) -> Answer {
     let (header, text) = whole.split_once("\r\n\r\n").unwrap();
+    if header.starts_with("HTTP/1.1 100 ") {
+        return read(text);
+    }
     let status = header.split(' ').nth(1).unwrap().parse().unwrap();
     Answer {
         status,

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 pub use client::{Client, base64, mail, message_id};
 pub use honest::{Honest, SERVED_WITHIN};
 pub use hop::{Moment, NextHop};
+pub use http::{Answer, read as read_answer};
 pub use names::Names;
 pub use peers::{BEHIND, Peer};
 pub use postfix::Postfix;

@@ -283,6 +283,24 @@ impl Relay {
         )
     }
 
+    /// Submits a message over HTTP; the query is what stands behind `?`.
+    pub fn submit(&self, user: &str, password: &str, query: &str, content: &[u8]) -> Answer {
+        self.submit_with(user, password, query, content, &[])
+    }
+
+    /// The same, with further arguments for curl.
+    pub fn submit_with(
+        &self,
+        user: &str,
+        password: &str,
+        query: &str,
+        content: &[u8],
+        more: &[&str],
+    ) -> Answer {
+        let url = format!("http://{}/api/v1/messages?{query}", self.admin());
+        http::submit(&url, user, password, content, more)
+    }
+
     /// A document of the API, which must answer 200.
     #[track_caller]
     pub fn read(&self, path: &str) -> Value {

@@ -208,7 +208,7 @@ fn is_json(headers: &HeaderMap) -> bool {
     })
 }
 
-fn is_as_it_is(headers: &HeaderMap) -> bool {
+pub(super) fn is_as_it_is(headers: &HeaderMap) -> bool {
     let codings = headers.get_all(CONTENT_ENCODING);
     codings
         .iter()

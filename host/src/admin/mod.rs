@@ -1,6 +1,7 @@
 //! The admin surface: the HTTP API, metrics, health and the start page.
 //!
-//! Everything an operator does goes through here, the command line included. The surface reads
+//! Everything an operator does goes through here, the command line included, and users hand messages over here that do
+//! not speak SMTP. The surface reads
 //! requests strictly, asks who may do it, lets the layers below do it, and shows what they say; it
 //! decides nothing about accounts or mail itself. Each module below has its wire form (which can
 //! change apart from what is stored) next to the handlers that answer with it. No answer but the
@@ -27,6 +28,7 @@ pub mod removal;
 pub mod selection;
 pub mod standing;
 pub mod stops;
+pub mod submission;
 pub mod tokens;
 pub mod trail;
 pub mod users;
@@ -34,6 +36,7 @@ pub mod users;
 mod access;
 mod audit;
 mod extract;
+mod login;
 mod metrics;
 mod openapi;
 mod order;
@@ -62,6 +65,7 @@ pub use plugins::PluginStatus;
 pub use reload::{NotReloaded, Reload, Reloaded, Remark};
 pub use routes::router;
 pub use server::{BindError, Limits, Listener, Settings};
+pub use submission::{Submissions, Submit};
 
 use crate::account::{FieldProblem, PasswordHash};
 use crate::auth::{AuthError, Authenticator, generate_password};
@@ -85,6 +89,8 @@ pub struct Api {
     /// Called when an operator wants mail to be tried again now: whoever delivers must not wait for anything
     /// else then.
     pub retried: Box<dyn Fn() + Send + Sync>,
+    /// Takes messages from users.
+    pub submissions: Submissions,
     /// The policy components.
     pub plugins: Arc<dyn PluginStatus>,
     /// Reads the configuration again.

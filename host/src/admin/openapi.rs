@@ -19,18 +19,19 @@ use crate::plugin::NAME_OCTETS_MAX as COMPONENT_NAME_OCTETS_MAX;
 #[openapi(
     info(
         title = "Outpost admin API",
-        description = "Lists, users, the queue and policy components of an Outpost relay. Refusals are problem \
-                       documents (RFC 9457) whose `errors` name the fields at fault. Scopes: `read` sees \
+        description = "Lists, users, the queue and policy components of an Outpost relay; and a way in for \
+                       messages of its users. Refusals are problem documents (RFC 9457) whose `errors` name the fields at fault. Scopes: `read` sees \
                        everything but notes, `operate` also acts on the queue, `admin` does everything.",
     ),
     components(schemas(Problem)),
-    modifiers(&Token)
+    modifiers(&Logins)
 )]
 pub(super) struct Common;
 
-struct Token;
+/// How callers show who they are.
+struct Logins;
 
-impl Modify for Token {
+impl Modify for Logins {
     fn modify(&self, document: &mut Document) {
         let mut scheme = Http::new(HttpAuthScheme::Bearer);
         scheme.description =
@@ -39,6 +40,13 @@ impl Modify for Token {
             .components
             .get_or_insert_default()
             .add_security_scheme("token", SecurityScheme::Http(scheme));
+        let mut scheme = Http::new(HttpAuthScheme::Basic);
+        scheme.description =
+            Some("Name and password of a user, as for SMTP; for submitting messages.".to_owned());
+        document
+            .components
+            .get_or_insert_default()
+            .add_security_scheme("user", SecurityScheme::Http(scheme));
     }
 }
 
@@ -185,6 +193,44 @@ impl IntoResponses for Conflicts {
             "409",
             "The state of things stands against it: the detail says what.",
         )])
+    }
+}
+
+/// What submitting a message may also answer. Where the message or its login is refused, `reply` has what SMTP says.
+pub(super) struct NotSubmitted;
+
+impl IntoResponses for NotSubmitted {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        refusals(&[
+            (
+                "400",
+                "The request cannot be read: its query is not UTF-8, or its body did not arrive whole.",
+            ),
+            (
+                "401",
+                "There is no login, it is wrong, or its user is not active.",
+            ),
+            (
+                "403",
+                "The user may not send as the sender, or as an author of the message; or the login came in clear \
+                 from another machine.",
+            ),
+            ("413", "The message is larger than the relay takes."),
+            ("415", "The body is not declared as `message/rfc822`."),
+            (
+                "422",
+                "Parameters are not valid, `errors` names them; or the message is refused for what it is.",
+            ),
+            (
+                "429",
+                "Too many logins were wrong. `Retry-After` says when to come back.",
+            ),
+            (
+                "503",
+                "Not now; nothing was taken. `Retry-After` says when to come back.",
+            ),
+            ("default", "Another refusal, or a failure of the relay."),
+        ])
     }
 }
 

@@ -7,6 +7,7 @@
 use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, HeaderValue};
 use axum::response::{IntoResponse, Response};
+use outpost_smtp::Reply;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -38,6 +39,32 @@ pub struct Problem {
     /// What can be chosen, when a choice is needed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub choices: Vec<String>,
+    /// What the relay says by SMTP, where a message or its login is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply: Option<ReplyDocument>,
+}
+
+/// A reply of SMTP (RFC 5321 §4.2).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ReplyDocument {
+    /// Three digits; 4yz may be tried again.
+    #[schema(example = 550)]
+    pub code: u16,
+    /// The enhanced status code (RFC 3463); none where the reply has none.
+    #[schema(example = "5.7.1")]
+    pub enhanced: Option<String>,
+    /// The text.
+    pub text: String,
+}
+
+impl From<&Reply> for ReplyDocument {
+    fn from(reply: &Reply) -> Self {
+        Self {
+            code: reply.code,
+            enhanced: reply.enhanced.map(|status| status.to_string()),
+            text: reply.text.clone(),
+        }
+    }
 }
 
 /// A field that is at fault.
@@ -73,6 +100,12 @@ pub enum Kind {
     Unauthenticated,
     /// 403: the token's scope does not reach this far.
     Forbidden,
+    /// 401: no login of a user, or a wrong one.
+    LoginNeeded,
+    /// 403: the login would travel in clear.
+    Unencrypted,
+    /// 403: the user may not send this message.
+    NotPermitted,
     /// 404: there is no such thing.
     NotFound,
     /// 405: not with this method.
@@ -85,8 +118,12 @@ pub enum Kind {
     QueuedMail,
     /// 413: the body is too large.
     TooLarge,
-    /// 415: the body is not JSON.
+    /// 415: the body is not what is taken: JSON, or a message.
     UnsupportedMediaType,
+    /// 422: the message is not one that is taken.
+    MessageRefused,
+    /// 429: too many wrong logins, or too many at once.
+    LoginPutOff,
     /// 422: fields are at fault.
     InvalidFields,
     /// 422: the configuration file has mistakes.
@@ -114,6 +151,21 @@ impl Kind {
                 StatusCode::FORBIDDEN,
                 "insufficient-scope",
                 "The token's scope is too small",
+            ),
+            Kind::LoginNeeded => (
+                StatusCode::UNAUTHORIZED,
+                "login-needed",
+                "The login of a user is needed",
+            ),
+            Kind::Unencrypted => (
+                StatusCode::FORBIDDEN,
+                "unencrypted",
+                "The login is not taken in clear",
+            ),
+            Kind::NotPermitted => (
+                StatusCode::FORBIDDEN,
+                "not-permitted",
+                "The user may not send this message",
             ),
             Kind::NotFound => (StatusCode::NOT_FOUND, "not-found", "There is no such thing"),
             Kind::MethodNotAllowed => (
@@ -145,6 +197,16 @@ impl Kind {
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "unsupported-media-type",
                 "The body has another media type than expected",
+            ),
+            Kind::MessageRefused => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "message-refused",
+                "The message is refused",
+            ),
+            Kind::LoginPutOff => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "login-put-off",
+                "Logins are put off",
             ),
             Kind::InvalidFields => (
                 StatusCode::UNPROCESSABLE_ENTITY,
@@ -182,6 +244,7 @@ impl Problem {
             errors: Vec::new(),
             queued: None,
             choices: Vec::new(),
+            reply: None,
         }
     }
 

@@ -20,7 +20,7 @@ use super::extract::BODY_OCTETS_MAX;
 use super::problem::{method_not_allowed, nothing_here};
 use super::{
     Api, backup, connection, health, lists, messages, metrics, openapi, page, plugins, queue,
-    reload, removal, stops, tokens, users,
+    reload, removal, stops, submission, tokens, users,
 };
 
 /// Where the description of the API is.
@@ -62,6 +62,7 @@ pub(super) fn described() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(stops::stop))
         .routes(routes!(stops::start))
         .routes(routes!(messages::show))
+        .routes(routes!(submission::submit))
         .routes(routes!(plugins::list))
         .routes(routes!(plugins::reset))
         .routes(routes!(reload::reload))

@@ -2,20 +2,25 @@
 //!
 //! HTTP/1.1 with keep-alive. A client cannot hold a connection by being slow: headers have a
 //! deadline that also ends idle connections, a request with its body and its answer has another, an answer that is
-//! not read a third, and a connection as a whole a fourth. What a request means is the router's business.
+//! not read a third, and a connection as a whole a fourth. A message that is submitted has a longer one of its own. What a
+//! request means is the router's business.
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{Request, State};
-use axum::http::Version;
+use axum::extract::{FromRequestParts, Request, State};
 use axum::http::header::HOST;
+use axum::http::request::Parts;
+use axum::http::{Method, Version};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use socket2::SockRef;
@@ -26,6 +31,7 @@ use tokio_util::task::TaskTracker;
 
 use super::problem::{Kind, Problem};
 use super::progress::Progress;
+use super::submission;
 use super::unread::read_away;
 
 /// Where the admin surface listens, and within which limits.
@@ -48,10 +54,13 @@ pub struct Limits {
     pub headers_within: Duration,
     /// Longest time for a request: its body, the work and the start of the answer.
     pub request_within: Duration,
+    /// Longest time for a message that is submitted: 50 MiB over a line of 256 kbit/s take 27 minutes.
+    pub submission_within: Duration,
     /// Longest time in which an answer does not get on since nobody reads it. Those that take the last quarter of the
     /// places have a tenth of it.
     pub read_within: Duration,
-    /// Longest life of a connection. Bounds what a client can hold that reads its answers slowly.
+    /// Longest life of a connection, but for a message that is coming in. Bounds what a client can hold that reads its
+    /// answers slowly.
     pub connection_within: Duration,
     /// Octets of a request's headers; sixteen times what our own client sends.
     pub header_octets_max: usize,
@@ -75,6 +84,7 @@ impl Default for Limits {
             connections_max: 256,
             headers_within: Duration::from_secs(30),
             request_within: Duration::from_secs(30),
+            submission_within: Duration::from_secs(1_800),
             read_within: Duration::from_secs(30),
             connection_within: Duration::from_secs(600),
             header_octets_max: 16 * 1024,
@@ -153,14 +163,15 @@ impl Listener {
     /// returns. Takes no longer for that than a request may take.
     pub async fn serve(self, router: Router, stop: CancellationToken) {
         let router = router
-            .layer(from_fn_with_state(self.limits.request_within, in_time))
+            .layer(from_fn_with_state(self.limits, in_time))
             .layer(from_fn(to_a_host))
             .layer(from_fn(read_away));
         let slots = Arc::new(Semaphore::new(self.limits.connections_max));
         let connections = TaskTracker::new();
-        while let Some((stream, slot)) = self.accept(&slots, &stop).await {
+        while let Some((stream, address, slot)) = self.accept(&slots, &stop).await {
             let limits = self.limits.among(slots.available_permits());
-            let served = connection(stream, router.clone(), limits, stop.clone());
+            let peer = Peer::new(address);
+            let served = connection(stream, peer, router.clone(), limits, stop.clone());
             connections.spawn(async move {
                 served.await;
                 drop(slot);
@@ -176,12 +187,12 @@ impl Listener {
         &self,
         slots: &Arc<Semaphore>,
         stop: &CancellationToken,
-    ) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+    ) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
         let accepted = async {
             let slot = Arc::clone(slots).acquire_owned().await.ok()?;
             loop {
                 match self.tcp.accept().await {
-                    Ok((stream, _)) => return Some((stream, slot)),
+                    Ok((stream, address)) => return Some((stream, address, slot)),
                     Err(error) => {
                         // No descriptors left, most likely: trying at once again would only spin.
                         tracing::warn!(%error, "the admin listener cannot accept a connection");
@@ -210,7 +221,14 @@ async fn to_a_host(request: Request, next: Next) -> Response {
 }
 
 /// Ends a request that takes too long, whatever it waits for: octet by octet it gets no further.
-async fn in_time(State(within): State<Duration>, request: Request, next: Next) -> Response {
+async fn in_time(State(limits): State<Limits>, request: Request, next: Next) -> Response {
+    let submits = request.method() == Method::POST && request.uri().path() == submission::PATH;
+    let within = match submits {
+        true => limits.submission_within,
+        false => limits.request_within,
+    };
+    let peer = request.extensions().get::<Peer>();
+    let _submitting = peer.filter(|_| submits).map(Peer::submitting);
     match tokio::time::timeout(within, next.run(request)).await {
         Ok(response) => response,
         Err(_) => {
@@ -227,7 +245,54 @@ async fn in_time(State(within): State<Duration>, request: Request, next: Next) -
 /// Octets of answers that wait in the system for a client to read them.
 const UNREAD_OCTETS_MAX: usize = 128 << 10;
 
-async fn connection(stream: TcpStream, router: Router, limits: Limits, stop: CancellationToken) {
+/// The client of a connection.
+#[derive(Clone, Debug)]
+pub(super) struct Peer {
+    /// Its address and port.
+    pub(super) address: SocketAddr,
+    /// Whether it is submitting a message.
+    submits: Arc<AtomicBool>,
+}
+
+/// A message that is coming in.
+struct Submitting(Arc<AtomicBool>);
+
+impl Peer {
+    pub(super) fn new(address: SocketAddr) -> Self {
+        Self {
+            address,
+            submits: Arc::default(),
+        }
+    }
+
+    fn submitting(&self) -> Submitting {
+        self.submits.store(true, Ordering::Relaxed);
+        Submitting(Arc::clone(&self.submits))
+    }
+}
+
+impl Drop for Submitting {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Peer {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        let peer = parts.extensions.get().cloned();
+        peer.ok_or_else(|| Problem::new(Kind::Internal, "it is not known whose request this is"))
+    }
+}
+
+async fn connection(
+    stream: TcpStream,
+    peer: Peer,
+    router: Router,
+    limits: Limits,
+    stop: CancellationToken,
+) {
     // Answers are small and whole; waiting to fill a packet only delays them.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "an admin connection stays without TCP_NODELAY");
@@ -237,11 +302,17 @@ async fn connection(stream: TcpStream, router: Router, limits: Limits, stop: Can
         tracing::debug!(%error, "an admin connection keeps the system's buffer");
     }
     let stream = Progress::new(stream, limits.read_within);
+    let submits = Arc::clone(&peer.submits);
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(peer.clone());
+        router.call(request)
+    });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.headers_within)
         .max_header_size(limits.header_octets_max)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(stream), service);
     tokio::pin!(served);
     let ended = tokio::select! {
         ended = served.as_mut() => Some(ended),
@@ -252,7 +323,11 @@ async fn connection(stream: TcpStream, router: Router, limits: Limits, stop: Can
         Some(ended) => ended,
         None => {
             served.as_mut().graceful_shutdown();
-            match tokio::time::timeout(limits.request_within, served).await {
+            let within = match submits.load(Ordering::Relaxed) {
+                true => limits.submission_within,
+                false => limits.request_within,
+            };
+            match tokio::time::timeout(within, served).await {
                 Ok(ended) => ended,
                 Err(_) => return,
             }

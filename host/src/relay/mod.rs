@@ -12,6 +12,7 @@ mod journal;
 mod loops;
 mod outlook;
 mod path;
+mod post;
 mod program;
 mod readings;
 mod reload;

@@ -16,9 +16,12 @@ use tokio_util::sync::CancellationToken;
 use super::deliver::{Along, Way};
 use super::greeting::{self, Greeting};
 use super::loops::{self, Loop};
+use super::post::ByHttp;
 use super::reload::{self, Files, Parts, Reloader};
 use super::{Relay, StartError, check, files, journal, program, readings, secrets};
-use crate::admin::{self, Api, BackupSources, Certificate, ConnectionFacts, Readiness};
+use crate::admin::{
+    self, Api, BackupSources, Certificate, ConnectionFacts, Readiness, Submissions,
+};
 use crate::auth::Authenticator;
 use crate::backup::{self, Part};
 use crate::clock::Clock;
@@ -140,24 +143,24 @@ impl Relay {
                 along: Arc::clone(&along),
                 delivery_metrics,
                 rules,
-                connection: Arc::clone(&connection),
-                backup: backup.clone(),
+                connection,
+                backup,
                 listening: submission.clone(),
                 files_max,
                 files: Files::default(),
             }),
         });
         let retried = Box::new(move || impatience.notify_one());
+        let acceptor = reception::accept(&reception, doors.listeners);
+        let entrance = acceptor.entrance(&reception, admin_address.port());
         let api = foundation.api(
-            connection,
-            backup,
             readiness.clone(),
             Arc::clone(&reloader),
             retried,
             order,
+            Submissions::new(Arc::new(ByHttp(entrance))),
         );
         let admin = tokio::spawn(doors.admin.serve(admin::router(api), stop_admin.clone()));
-        let acceptor = reception::accept(&reception, doors.listeners);
         tracing::info!(hostname = %config.hostname, version = env!("CARGO_PKG_VERSION"), "started");
         Ok(Relay {
             config,
@@ -377,12 +380,11 @@ impl Foundation {
     /// The admin surface. It shows the metrics of everybody, so it comes last.
     fn api(
         mut self,
-        connection: Arc<ArcSwap<ConnectionFacts>>,
-        backup: BackupSources,
         readiness: Readiness,
         reload: Arc<Reloader>,
         retried: Box<dyn Fn() + Send + Sync>,
         order: Arc<dyn admin::Order>,
+        submissions: Submissions,
     ) -> Api {
         let metrics = admin::Metrics::register(&mut self.registry);
         let started = self.clock.now();
@@ -392,10 +394,11 @@ impl Foundation {
             spool: self.spool,
             order,
             retried,
+            submissions,
             plugins: self.plugins,
+            connection: Arc::clone(&reload.parts.connection),
+            backup: reload.parts.backup.clone(),
             reload,
-            connection,
-            backup,
             registry: Arc::new(self.registry),
             metrics,
             readiness,

@@ -131,6 +131,35 @@ async fn a_body_that_never_ends_is_answered_in_time() {
     }
 }
 
+#[tokio::test]
+async fn a_message_has_a_time_of_its_own_to_come_in_and_the_connection_waits_for_it() {
+    let echo = axum::routing::post(|body: axum::body::Bytes| async move { body });
+    let router = Router::new().route(submission::PATH, echo);
+    let limits = |submission_within| Limits {
+        request_within: Duration::from_millis(30),
+        connection_within: Duration::from_millis(60),
+        submission_within,
+        ..Limits::default()
+    };
+    let path = submission::PATH;
+    let half = format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 8\r\n\r\nhalf");
+    let served = serve(limits(Duration::from_secs(60)), router.clone()).await;
+    let mut stream = TcpStream::connect(served.address).await.unwrap();
+    stream.write_all(half.as_bytes()).await.unwrap();
+    // One that does nothing has had its time, and a request at the end of it too.
+    assert_eq!(dialogue(served.address, b"").await, "");
+    assert_eq!(dialogue(served.address, b"").await, "");
+    stream.write_all(b"half").await.unwrap();
+    let mut answer = Vec::new();
+    drop(stream.read_to_end(&mut answer).await);
+    let answer = String::from_utf8(answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer:?}");
+    assert!(answer.ends_with("\r\n\r\nhalfhalf"), "{answer:?}");
+    let served = serve(limits(Duration::from_millis(30)), router).await;
+    let answer = dialogue(served.address, half.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer:?}");
+}
+
 /// Takes small bodies at `/`, and at `/shut` none at all.
 fn refusing() -> Router {
     let takes = axum::routing::post(|body: axum::body::Bytes| async move { body });

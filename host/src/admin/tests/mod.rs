@@ -9,6 +9,7 @@ mod contract;
 mod logs;
 mod mail;
 mod operations;
+mod submission;
 mod surface;
 
 use std::pin::Pin;
@@ -28,7 +29,7 @@ use serde_json::Value;
 
 use super::{
     Api, BackupSources, Certificate, ConnectionFacts, Metrics, NotReloaded, Order, OrderedPage,
-    PluginStatus, Readiness, Reload, Reloaded, Remark, Told, router,
+    PluginStatus, Readiness, Reload, Reloaded, Remark, Submissions, Told, router,
 };
 use crate::account::{DEFAULT_LIST, Scope};
 use crate::auth::{self, Authenticator, Parameters};
@@ -59,6 +60,8 @@ pub(crate) struct Surface {
     pub(crate) api: Arc<Api>,
     /// How often the queue was told to try at once.
     retried: Arc<AtomicUsize>,
+    /// Where messages are handed to.
+    desk: Arc<submission::Desk>,
     pub(crate) rows: MemoryRows,
     pub(crate) router: Router,
     pub(crate) admin: String,
@@ -247,6 +250,7 @@ impl Surface {
         let metrics = Metrics::register(&mut registry);
         let retried = Arc::new(AtomicUsize::new(0));
         let spool = Memory::new(spool::Settings::default(), clock.clone());
+        let desk = Arc::<submission::Desk>::default();
         let api = Arc::new(Api {
             directory,
             auth: auth.unwrap(),
@@ -258,6 +262,7 @@ impl Surface {
                     retried.fetch_add(1, Ordering::Relaxed);
                 })
             },
+            submissions: Submissions::new(Arc::<submission::Desk>::clone(&desk)),
             plugins: Arc::new(OnePlugin),
             reload: Arc::new(Reloads::default()),
             connection: Arc::new(ArcSwap::from_pointee(ConnectionFacts {
@@ -284,6 +289,7 @@ impl Surface {
             router: router(Arc::clone(&api)),
             api,
             retried,
+            desk,
             rows,
             admin: secrets.next().unwrap(),
             operate: secrets.next().unwrap(),
