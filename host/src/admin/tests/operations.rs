@@ -174,7 +174,7 @@ async fn mail_is_moved_to_another_time_and_a_time_that_is_over_means_now() {
         .await;
     assert_eq!(
         due().await,
-        (json!("2023-11-14T22:14:20.123Z"), json!("deferred"))
+        (json!("2023-11-14T22:14:20.123Z"), json!("scheduled"))
     );
     surface
         .act("reschedule", r#"{"all":true,"at":"1999-12-31T23:59:59Z"}"#)
