@@ -57,6 +57,7 @@ fn the_list_of_extensions_is_what_works_and_no_more() {
             "DELIVERBY",
             "DSN",
             "ENHANCEDSTATUSCODES",
+            "LIMITS RCPTMAX=1000",
             "MT-PRIORITY",
             "PIPELINING",
             "SIZE 52428800",

@@ -30,7 +30,7 @@ use crate::reply::Reply;
 use crate::reply::parser::ReplyParser;
 
 use envelope::Envelope;
-pub use extensions::Extensions;
+pub use extensions::{Extensions, PeerLimits};
 pub use report::Report;
 use state::{State, protocol_error};
 pub use transaction::{Transaction, TransactionRecipient};

@@ -16,7 +16,8 @@ pub struct Limits {
     /// Longest line of an AUTH exchange, and longest AUTH command, in octets with its CRLF.
     /// RFC 4954 §4 calls 12,288 enough for every deployed mechanism.
     pub auth_line_octets_max: usize,
-    /// Accepted recipients in one transaction. RFC 5321 §4.5.3.1.8 asks for at least 100.
+    /// Accepted recipients in one transaction. RFC 5321 §4.5.3.1.8 asks for at least 100. Listed as
+    /// RCPTMAX of LIMITS (RFC 9422).
     pub recipients_max: u32,
     /// Content in octets after dots are unstuffed, CRLFs counted (RFC 1870 §5). Listed as SIZE.
     pub content_octets_max: u64,

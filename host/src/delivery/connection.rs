@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::fitting::{Fitted, Look};
 use super::gate::{Passage, Pulse};
-use super::minutes::{Minutes, Overheard};
+use super::minutes::{Minutes, Overheard, loss};
 use super::room::Place;
 use crate::message::RemoteHost;
 use crate::message::seven_bit::{Barrier, Converter, Plan};
@@ -580,14 +580,6 @@ impl Connection {
         let report = timeout(LAST_WORDS_TIME_MAX, listening).await.ok()??;
         let is_refusal = !report.recipients.iter().any(|reply| reply.is_positive());
         is_refusal.then_some(report)
-    }
-}
-
-/// How it ended when the network failed.
-pub(super) fn loss(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::TimedOut => "[no answer in time]",
-        _ => "[the connection was lost]",
     }
 }
 

@@ -3,6 +3,7 @@
 //! Listens beside the protocol core: it is told what the session is about to send and what the host has said, and
 //! looks at the clock. What belongs to one attempt is taken away at its end, so that the next message begins anew.
 
+use std::io;
 use std::time::Duration;
 
 use outpost_smtp::client::{Output, Session, Step};
@@ -130,5 +131,13 @@ fn masked(line: &[u8]) -> &[u8] {
         b"AUTH PLAIN\r\n" | b"AUTH LOGIN\r\n" => line,
         _ if line.starts_with(b"AUTH PLAIN ") => b"AUTH PLAIN [masked]",
         _ => b"[masked]",
+    }
+}
+
+/// How it ended when the network failed.
+pub(super) fn loss(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::TimedOut => "[no answer in time]",
+        _ => "[the connection was lost]",
     }
 }

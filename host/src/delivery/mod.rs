@@ -152,8 +152,7 @@ impl Deliverer {
     /// Keeps a connection for the next message, or closes it when it has served its share. What was said over it in
     /// this attempt.
     async fn keep(&self, next_hop: &NextHop, mut connection: Connection) -> Option<Overheard> {
-        let has_served = connection.transactions() >= self.settings.transactions_per_connection_max;
-        let is_good = !has_served && self.pool.readies(&mut connection).await;
+        let is_good = !self.has_served(&connection) && self.pool.readies(&mut connection).await;
         let overheard = connection.overheard();
         if !is_good {
             self.pool.dismiss(connection);
@@ -161,6 +160,14 @@ impl Deliverer {
             self.pool.put(next_hop, *connection);
         }
         overheard
+    }
+
+    /// Whether a connection has carried as many transactions as we allow, or as its host says that it takes
+    /// (RFC 9422 §4.1).
+    fn has_served(&self, connection: &Connection) -> bool {
+        let ours = self.settings.transactions_per_connection_max;
+        let listed = connection.extensions().limits.mail_max;
+        connection.transactions() >= listed.map_or(ours, |listed| ours.min(listed.get()))
     }
 }
 

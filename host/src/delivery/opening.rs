@@ -11,9 +11,9 @@ use outpost_smtp::client::{self, Closed, Session, Tls};
 use outpost_smtp::{Credentials, Reply};
 
 use super::Network;
-use super::connection::{Connection, Turn, loss};
+use super::connection::{Connection, Turn};
 use super::hosts::Target;
-use super::minutes::Overheard;
+use super::minutes::{Overheard, loss};
 use super::settings::{Settings, Smarthost, TlsPolicy};
 use crate::message::{Outcome, RemoteHost};
 use crate::tls::client::{HandshakeError, Trust};

@@ -179,6 +179,7 @@ impl Conversation {
             self.say("250-AUTH PLAIN LOGIN");
         }
         self.list_times();
+        self.list_limits();
         for line in [
             "250-MT-PRIORITY",
             "250-PIPELINING",
@@ -204,6 +205,15 @@ impl Conversation {
         match limits.deliver_by_min.as_secs() {
             0 => self.say("250-DELIVERBY"),
             least => write_line(&mut self.output, format_args!("250-DELIVERBY {least}")),
+        }
+    }
+
+    /// RFC 9422 §4.2 has six digits: more is told as nothing.
+    fn list_limits(&mut self) {
+        let recipients_max = self.settings.limits.recipients_max;
+        if (1..=999_999).contains(&recipients_max) {
+            let line = format_args!("250-LIMITS RCPTMAX={recipients_max}");
+            write_line(&mut self.output, line);
         }
     }
 

@@ -36,10 +36,9 @@ impl Course<'_> {
     /// message if it still is then.
     pub(super) async fn converse(&mut self, mut connection: Connection) -> End {
         connection.begin_minutes();
-        let settings = &self.deliverer.settings;
         while !self.pending.is_empty() {
             let before = self.pending.len();
-            let chosen = self.choose();
+            let chosen = self.choose(connection.extensions());
             let (mut recipients, foreign) =
                 split_by_address(self.message, chosen, connection.extensions());
             match recipients.is_empty() {
@@ -89,7 +88,7 @@ impl Course<'_> {
                     _ => end,
                 };
             }
-            let has_served = connection.transactions() >= settings.transactions_per_connection_max;
+            let has_served = self.deliverer.has_served(&connection);
             // One that has decided over nobody is repeated on the same connection, where that helps.
             if is_refused || (has_served && (1..before).contains(&self.pending.len())) {
                 self.note_dialogue(&mut connection);
@@ -112,9 +111,9 @@ impl Course<'_> {
         self.overheard(connection.host(), overheard);
     }
 
-    /// Takes those of the next transaction from the pending: as many as may go in one. Each at whose RCPT a
-    /// conversation has ended goes alone, behind all others.
-    fn choose(&mut self) -> Vec<u32> {
+    /// Takes those of the next transaction from the pending: as many as may go in one, by our own limit and by
+    /// the host's (RFC 9422 §4.2). Each at whose RCPT a conversation has ended goes alone, behind all others.
+    fn choose(&mut self, extensions: &Extensions) -> Vec<u32> {
         let suspects = &self.suspects;
         self.pending
             .sort_by_key(|recipient| suspects.contains(recipient));
@@ -124,7 +123,10 @@ impl Course<'_> {
         let proven = std::mem::take(&mut self.proven);
         let count = if proven > 0 { count.min(proven) } else { count };
         let settings = &self.deliverer.settings;
+        let listed = extensions.limits.rcpt_max;
+        let listed = listed.and_then(|max| usize::try_from(max.get()).ok());
         let count = count.min(settings.recipients_per_transaction_max.max(1));
+        let count = count.min(listed.unwrap_or(usize::MAX));
         let rest = self.pending.split_off(count);
         std::mem::replace(&mut self.pending, rest)
     }

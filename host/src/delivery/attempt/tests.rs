@@ -7,6 +7,7 @@ mod chunks;
 mod dialogues;
 mod extensions;
 mod hosts;
+mod limits;
 mod pauses;
 mod places;
 mod times;
@@ -19,7 +20,7 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::delivery::rehearsal::{
-    Act, CONTENT, Mail, Script, World, brief, last_host, mailbox, seconds,
+    Act, CONTENT, Certificate, Mail, Script, World, brief, last_host, mailbox, seconds,
 };
 use crate::spool::{Content, Pending, SpoolError};
 
