@@ -191,6 +191,7 @@ fn mail(to: SocketAddr, octets: usize) -> Result<(Message, Delivery), Box<dyn Er
             mt_priority: None,
             deliver_by: None,
             hold: None,
+            require_tls: false,
         },
         class: Class::Normal,
         priorities: Priorities {

@@ -383,6 +383,7 @@ fn message(shape: Shape, number: u64) -> NewMessage {
                 mt_priority: None,
                 deliver_by: None,
                 hold: None,
+                require_tls: false,
             },
             class,
             priorities: Priorities {

@@ -395,6 +395,7 @@ fn message(producer: u64, content_octets: u64) -> NewMessage {
                 mt_priority: None,
                 deliver_by: None,
                 hold: None,
+                require_tls: false,
             },
             class: Class::Normal,
             priorities: Priorities {

@@ -207,5 +207,6 @@ fn transaction(choice: u8) -> Transaction {
             mode: ByMode::Return,
             trace: true,
         }),
+        require_tls: choice & 128 != 0,
     }
 }

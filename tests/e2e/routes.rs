@@ -116,6 +116,56 @@ fn a_smarthost_is_spoken_to_with_login_and_verified_tls() {
 }
 
 #[test]
+fn what_requires_tls_is_handed_on_as_such_and_comes_back_from_where_the_way_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let ip = Address::of_this_test();
+    let (certificate, key) = certificate(folder.path(), ip);
+    // Behind this one is a host without TLS.
+    let smarthost = Relay::start_at(
+        ip,
+        &format!("[tls]\ncertificate = \"{certificate}\"\nkey = \"{key}\"\n"),
+        &[],
+    );
+    let sink = Sink::start(ip, &[]);
+    let password = smarthost.user("upstream", "a.example");
+    let route = format!(
+        "[[delivery.route]]\nrecipients = \"*\"\nsmarthost = \"{ip}:2525\"\nuser = \"upstream\"\n\
+         password = \"{password}\"\n"
+    );
+    let trust = [("SSL_CERT_FILE", certificate.as_str())];
+    let relay = Relay::start_at(Address::of_this_test(), &route, &trust);
+    let password = relay.user("ann", "a.example");
+    let mut client = relay.connect();
+    let list = client.upgrade(&relay.certificate());
+    assert!(list.contains("250-REQUIRETLS\n"), "{list}");
+    client.auth_plain("ann", &password);
+    let content = mail("ann@a.example", "required");
+    let from = "<ann@a.example> RET=FULL REQUIRETLS";
+    let id = message_id(&client.transaction(from, &["<bob@d.example>"], &content));
+    // A report is not lost for want of TLS.
+    let report = sink.wait_for(1).remove(0);
+    assert_eq!(report.recipients(), ["ann@a.example"]);
+    assert_eq!(report.envelope["from"], "");
+    let text = report.text();
+    assert!(text.contains("\r\nStatus: 5.7.10\r\n"), "{text}");
+    assert!(
+        text.contains("\r\nContent-Type: text/rfc822-headers\r\n"),
+        "{text}"
+    );
+    assert!(!text.contains("The text of required"), "{text}");
+    let handed_on = trail(&relay, &id);
+    assert!(
+        handed_on.contains(", to go under TLS all the way"),
+        "{handed_on}"
+    );
+    assert!(
+        handed_on.matches(" REQUIRETLS").count() >= 2,
+        "from the client and to the smarthost: {handed_on}"
+    );
+    assert!(handed_on.contains("delivered"), "{handed_on}");
+}
+
+#[test]
 fn a_smarthost_that_cannot_be_verified_gets_nothing_and_the_mail_waits() {
     let ip = Address::of_this_test();
     // Its certificate is one that nobody trusts.

@@ -11,7 +11,7 @@ pub struct Limits {
     /// Longest command line in octets with its CRLF. RFC 5321 §4.5.3.1.4 asks for 512; the
     /// extensions that we list add to it: SIZE 26 (RFC 1870), SMTPUTF8 10 (RFC 6531), DSN 107 for
     /// MAIL and 500 for RCPT (RFC 3461), AUTH 500 (RFC 4954), MT-PRIORITY 15 (RFC 6710),
-    /// FUTURERELEASE 34 (RFC 4865), DELIVERBY 17 (RFC 2852). 2,048 holds any sum of them.
+    /// FUTURERELEASE 34 (RFC 4865), DELIVERBY 17 (RFC 2852), REQUIRETLS 11 (RFC 8689). 2,048 holds any sum of them.
     pub command_octets_max: usize,
     /// Longest line of an AUTH exchange, and longest AUTH command, in octets with its CRLF.
     /// RFC 4954 §4 calls 12,288 enough for every deployed mechanism.
@@ -131,7 +131,7 @@ mod tests {
     #[test]
     fn the_defaults_are_never_stricter_than_the_rfc() {
         let (limits, timeouts) = (Limits::default(), Timeouts::default());
-        assert!(limits.command_octets_max >= 512 + 26 + 10 + 107 + 500 + 15 + 34 + 17);
+        assert!(limits.command_octets_max >= 512 + 26 + 10 + 107 + 500 + 15 + 34 + 17 + 11);
         assert!(limits.auth_line_octets_max >= 12_288);
         assert!(limits.recipients_max >= 100);
         assert!(limits.content_octets_max >= 64 * 1024);

@@ -1,8 +1,7 @@
 //! Parameters of MAIL and RCPT: the strict grammar of RFC 5321 §4.1.2 and what each keyword means.
 //!
 //! What is not listed in EHLO is refused, never ignored: a client that asks for a message to be held
-//! must not see it sent at once. Each later extension (REQUIRETLS) is one arm in
-//! [`MailParameters::parse`] and one field.
+//! must not see it sent at once. Each extension is one arm in [`MailParameters::parse`] and one field.
 
 mod by;
 mod hold;
@@ -39,7 +38,7 @@ impl fmt::Display for ParameterError {
 
 impl std::error::Error for ParameterError {}
 
-/// Most parameters of one command; eleven are known.
+/// Most parameters of one command; twelve are known.
 const PARAMETERS_MAX: usize = 32;
 
 /// Splits ` KEYWORD=value KEYWORD` into pairs. Nothing else may stand there.

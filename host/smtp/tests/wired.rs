@@ -138,6 +138,7 @@ impl Wire {
             envid: Some("an envelope=1".into()),
             mt_priority: Some(-9),
             by: Some(BY),
+            require_tls: false,
         });
         assert_eq!(self.run(content), Step::Ready);
         self.reports.pop().unwrap()

@@ -25,9 +25,9 @@ use super::gate::Passage;
 use super::heard::Heard;
 use super::hosts::{Hosts, Target};
 use super::minutes::Overheard;
-use super::opening::{Failure, Opening};
+use super::opening::{Failure, Opening, Protection};
 use super::room::{Given, NoPlace, Place};
-use super::settings::Smarthost;
+use super::settings::{Smarthost, TlsPolicy};
 use crate::message::{
     Attempt, Contact, Delivery, Dialogue, HostPort, Message, NextHop, Outcome, Party,
     RecipientOutcome, RemoteHost, Visit,
@@ -74,6 +74,8 @@ pub(super) struct Course<'a> {
     /// The same as it goes through the tunnel, once a host needs that.
     tunnelled: OnceCell<Load<'a>>,
     ways: Ways<'a>,
+    /// What the message asks of a connection.
+    protection: Protection,
     /// Recipients who are still to be sent to.
     pending: Vec<u32>,
     /// Recipients whom the host that is spoken to does not take now: another one may.
@@ -126,6 +128,7 @@ impl<'a> Course<'a> {
             },
             tunnelled: OnceCell::new(),
             ways,
+            protection: Protection::of(message),
             pending: in_turn(delivery),
             put_off: Vec::new(),
             suspects: Vec::new(),
@@ -193,7 +196,7 @@ impl<'a> Course<'a> {
             if self.pending.is_empty() {
                 return Ok(());
             }
-            let Some(connection) = deliverer.pool.take(self.next_hop) else {
+            let Some(connection) = deliverer.pool.take(self.next_hop, self.protection) else {
                 break;
             };
             // A kept connection that has died says nothing about the host.
@@ -217,6 +220,9 @@ impl<'a> Course<'a> {
                 let (resolver, settings) = (&deliverer.network.resolver, &deliverer.settings);
                 let seed = (deliverer.network.random)();
                 let hosts = Hosts::of_domain(resolver, settings, domain, seed).await?;
+                if hosts.are_of_mx_records() {
+                    self.goes_by_mx(domain)?;
+                }
                 (hosts, &standard)
             }
         };
@@ -248,6 +254,23 @@ impl<'a> Course<'a> {
         Ok(())
     }
 
+    /// The names of the hosts come from MX records, which anybody may have written.
+    ///
+    /// # Errors
+    /// RFC 8689 §4.2.1: what requires TLS is not sent to such hosts, and comes back.
+    fn goes_by_mx(&mut self, domain: &str) -> Result<(), Outcome> {
+        if self.protection == Protection::Required {
+            // No host was asked, so this says nothing of them.
+            self.contact = Contact::Ready;
+            let text = format!(
+                "REQUIRETLS support required: this relay cannot authenticate the mail hosts of {domain}"
+            );
+            return Err(Outcome::Bounced(Reply::new(550, (5, 7, 30), text)));
+        }
+        self.protection = Protection::AsConfigured;
+        Ok(())
+    }
+
     /// Sets aside whom this host does not have to be asked about.
     fn turn_to(&mut self, target: &Target) {
         let pending = std::mem::take(&mut self.pending);
@@ -272,7 +295,8 @@ impl<'a> Course<'a> {
                 if self.wants_new {
                     break;
                 }
-                let kept = self.deliverer.pool.take_to(&target.name, target.address);
+                let (pool, protection) = (&self.deliverer.pool, self.protection);
+                let kept = pool.take_to(&target.name, target.address, protection);
                 let Some(connection) = kept else { break };
                 if let End::Asked = self.converse(connection).await {
                     return Ok(());
@@ -306,6 +330,10 @@ impl<'a> Course<'a> {
         let place = match self.next_hop {
             NextHop::Smarthost(_) => None,
             NextHop::Domain(_) => match self.place_at(target).await? {
+                // It has a place, and that is what is needed.
+                Given::Connection(connection) if !self.protection.is_met_by(&connection) => {
+                    connection.leave().await
+                }
                 Given::Connection(connection) => {
                     self.contact = Contact::Ready;
                     return Ok(*connection);
@@ -319,6 +347,7 @@ impl<'a> Course<'a> {
             smarthost,
             target,
             chunking: !deliverer.chunkless.contains(target.address),
+            protection: self.protection,
         };
         let mut overheard = Vec::new();
         let opened = opening.connect(&mut overheard).await;
@@ -333,6 +362,15 @@ impl<'a> Course<'a> {
             Err(_) => "failed",
         };
         deliverer.metrics.count_connection(how);
+        if opened
+            .as_ref()
+            .is_err_and(|failure| !failure.is_temporary())
+            && self.protection == Protection::Required
+            && smarthost.tls != TlsPolicy::Required
+        {
+            // It may well take mail that asks for less.
+            self.contact = Contact::Ready;
+        }
         let mut connection = opened?;
         self.contact = Contact::Ready;
         connection.takes(place);

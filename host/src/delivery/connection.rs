@@ -19,11 +19,12 @@ use super::fitting::{Fitted, Look};
 use super::gate::{Passage, Pulse};
 use super::minutes::{Minutes, Overheard, loss};
 use super::room::Place;
-use crate::message::RemoteHost;
 use crate::message::seven_bit::{Barrier, Converter, Plan};
+use crate::message::{RemoteHost, TlsParameters};
 use crate::net::Stream;
 use crate::spool::{Content, Pending, SpoolError};
 use crate::telemetry::Counter;
+use crate::tls::client::Trust;
 
 /// Octets read at once: replies are short.
 const READ_OCTETS: usize = 4 * 1024;
@@ -50,6 +51,8 @@ pub(super) struct Connection {
     transactions: u32,
     /// Why it is in clear although the host offers TLS, in words for the sender.
     tls_failure: Option<String>,
+    /// The host has shown who it is.
+    is_verified: bool,
     /// The place that it has at its host, where those are counted.
     place: Option<Place>,
     /// Feels each octet that comes or goes in a transaction, where somebody watches it.
@@ -136,6 +139,7 @@ impl Connection {
             piece_time_max,
             transactions: 0,
             tls_failure: None,
+            is_verified: false,
             place: None,
             pulse: None,
             minutes: Minutes::new(),
@@ -197,9 +201,11 @@ impl Connection {
     pub(super) fn tls_started(
         &mut self,
         stream: Box<dyn Stream>,
-        parameters: crate::message::TlsParameters,
+        parameters: TlsParameters,
+        trust: Trust,
     ) {
         self.stream = stream;
+        self.is_verified = trust == Trust::Verified;
         let (version, cipher) = (&parameters.version, &parameters.cipher);
         self.minutes.note(&format!("[TLS: {version} {cipher}]"));
         self.host.tls = Some(parameters);
@@ -223,6 +229,11 @@ impl Connection {
     /// Why it is in clear although the host offers TLS.
     pub(super) fn tls_failure(&self) -> Option<&str> {
         self.tls_failure.as_deref()
+    }
+
+    /// Whether it is under TLS with a host whose certificate is valid for its name.
+    pub(super) fn is_verified(&self) -> bool {
+        self.is_verified
     }
 
     /// Whether the host has told what it can do; after STARTTLS it has to tell anew.

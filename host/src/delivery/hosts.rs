@@ -162,6 +162,12 @@ impl<'a> Hosts<'a> {
         }
     }
 
+    /// Whether MX records say who they are. Nobody knows whether those are the domain's own: neither DNSSEC nor
+    /// MTA-STS is looked at.
+    pub(super) fn are_of_mx_records(&self) -> bool {
+        self.kind == Kind::Domain { has_mx: true }
+    }
+
     /// The next address to try; none when there is no other, or enough have been tried.
     pub(super) async fn next(&mut self) -> Option<Target> {
         if self.given >= self.settings.addresses_tried_max {

@@ -2,20 +2,21 @@
 //!
 //! Decides about TLS as the policy of the next hop says. Opportunistic means: with TLS if that works,
 //! otherwise in clear over a new connection; but no password goes out in clear because somebody
-//! stood between us and the host, and nothing that must be protected ever falls back.
+//! stood between us and the host, and nothing that must be protected ever falls back. A message may ask for more than
+//! the policy does (RFC 8689).
 
 use std::io;
 use std::time::Duration;
 
 use outpost_smtp::client::{self, Closed, Session, Tls};
-use outpost_smtp::{Credentials, Reply};
+use outpost_smtp::{Credentials, Reply, ReversePath};
 
 use super::Network;
 use super::connection::{Connection, Turn};
 use super::hosts::Target;
 use super::minutes::{Overheard, loss};
 use super::settings::{Settings, Smarthost, TlsPolicy};
-use crate::message::{Outcome, RemoteHost};
+use crate::message::{Message, Outcome, RemoteHost};
 use crate::tls::client::{HandshakeError, Trust};
 
 /// The port on which TLS comes first (RFC 8314 §3.3).
@@ -55,6 +56,36 @@ pub(super) struct Opening<'a> {
     pub(super) target: &'a Target,
     /// Whether content may go in chunks.
     pub(super) chunking: bool,
+    /// What the message asks for.
+    pub(super) protection: Protection,
+}
+
+/// How a message wants to be protected on its way (RFC 8689), whatever the policy of the next hop says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Protection {
+    /// It leaves that to the policy.
+    AsConfigured,
+    /// By TLS with a host that has shown who it is, where that comes about: a report about one that requires it, which
+    /// is not to be lost for that (§5).
+    Wanted,
+    /// So, or not at all.
+    Required,
+}
+
+impl Protection {
+    /// What a message asks for.
+    pub(super) fn of(message: &Message) -> Self {
+        match (&message.envelope.reverse_path, message.envelope.require_tls) {
+            (_, false) => Self::AsConfigured,
+            (ReversePath::Null, true) => Self::Wanted,
+            (ReversePath::Mailbox(_), true) => Self::Required,
+        }
+    }
+
+    /// Whether a connection will do for it, as long as there may be a better one.
+    pub(super) fn is_met_by(self, connection: &Connection) -> bool {
+        self == Self::AsConfigured || connection.is_verified()
+    }
 }
 
 /// How a try to open a connection failed.
@@ -78,7 +109,16 @@ impl Opening<'_> {
         &self,
         overheard: &mut Vec<Overheard>,
     ) -> Result<Connection, Failure> {
-        let refusal = match self.attempt(self.tls(), overheard).await {
+        if self.protection != Protection::AsConfigured {
+            let opened = self.connect_verified(overheard).await;
+            match (opened, self.protection) {
+                (Ok(connection), _) => return Ok(connection),
+                (Err(Refusal::Final(failure)), _) => return Err(failure),
+                (Err(refusal), Protection::Required) => return Err(self.undeliverable(refusal)),
+                (Err(_), _) => {}
+            }
+        }
+        let refusal = match self.attempt(self.tls(), self.trust(), overheard).await {
             Ok(connection) => return Ok(connection),
             Err(Refusal::Final(failure)) => return Err(failure),
             Err(refusal) => refusal,
@@ -99,10 +139,30 @@ impl Opening<'_> {
             }
             Refusal::TlsMissing => tls_missing(host),
         };
-        let opened = self.attempt(Tls::Never, overheard).await;
+        let opened = self.attempt(Tls::Never, self.trust(), overheard).await;
         let mut connection = opened.map_err(|refusal| self.unprotected(refusal))?;
         connection.fell_back(tls_failure);
         Ok(connection)
+    }
+
+    /// Opens a connection under TLS to a host that shows who it is.
+    async fn connect_verified(
+        &self,
+        overheard: &mut Vec<Overheard>,
+    ) -> Result<Connection, Refusal> {
+        let tls = match self.tls() {
+            Tls::Never => return Err(Refusal::TlsMissing),
+            Tls::Already => Tls::Already,
+            Tls::WhenOffered | Tls::Required => Tls::Required,
+        };
+        self.attempt(tls, Trust::Verified, overheard).await
+    }
+
+    fn trust(&self) -> Trust {
+        match self.smarthost.tls {
+            TlsPolicy::Required => Trust::Verified,
+            TlsPolicy::Opportunistic | TlsPolicy::None => Trust::Anybody,
+        }
     }
 
     fn tls(&self) -> Tls {
@@ -125,6 +185,7 @@ impl Opening<'_> {
     async fn attempt(
         &self,
         tls: Tls,
+        trust: Trust,
         overheard: &mut Vec<Overheard>,
     ) -> Result<Connection, Refusal> {
         let target = self.target;
@@ -141,7 +202,7 @@ impl Opening<'_> {
         });
         let piece_time_max = self.settings.timeouts.content_block;
         let mut connection = Connection::new(stream, session, self.host(), piece_time_max);
-        match self.open(&mut connection, tls).await {
+        match self.open(&mut connection, tls, trust).await {
             Ok(()) => Ok(connection),
             Err(refusal) => {
                 overheard.extend(connection.overheard());
@@ -151,9 +212,14 @@ impl Opening<'_> {
     }
 
     /// Leads the conversation up to where it is ready for messages.
-    async fn open(&self, connection: &mut Connection, tls: Tls) -> Result<(), Refusal> {
+    async fn open(
+        &self,
+        connection: &mut Connection,
+        tls: Tls,
+        trust: Trust,
+    ) -> Result<(), Refusal> {
         if tls == Tls::Already {
-            self.handshake(connection).await?;
+            self.handshake(connection, trust).await?;
         }
         loop {
             match connection.advance().await {
@@ -161,7 +227,7 @@ impl Opening<'_> {
                     connection.note_extensions();
                     return Ok(());
                 }
-                Ok(Turn::StartTls) => self.handshake(connection).await?,
+                Ok(Turn::StartTls) => self.handshake(connection, trust).await?,
                 Ok(Turn::Closed(Closed::TlsMissing)) => return Err(Refusal::TlsMissing),
                 Ok(Turn::Closed(closed)) => {
                     return Err(self.refusal(tls, connection, self.closed(closed)));
@@ -201,11 +267,7 @@ impl Opening<'_> {
         }
     }
 
-    async fn handshake(&self, connection: &mut Connection) -> Result<(), Refusal> {
-        let trust = match self.smarthost.tls {
-            TlsPolicy::Required => Trust::Verified,
-            _ => Trust::Anybody,
-        };
+    async fn handshake(&self, connection: &mut Connection, trust: Trust) -> Result<(), Refusal> {
         let name = self.target.certificate_name();
         let within: Duration = self.settings.timeouts.tls_handshake;
         let stream = connection.take_stream();
@@ -220,7 +282,7 @@ impl Opening<'_> {
                 return Err(Refusal::Handshake(error));
             }
         };
-        connection.tls_started(Box::new(stream), parameters);
+        connection.tls_started(Box::new(stream), parameters, trust);
         Ok(())
     }
 
@@ -251,6 +313,32 @@ impl Opening<'_> {
         closed_by(&self.host(), closed)
     }
 
+    /// What becomes of a message that requires TLS and cannot have it at this host (RFC 8689 §4.2.1). What may be
+    /// otherwise in a moment makes it wait; what the host is like, or the route, has it returned.
+    fn undeliverable(&self, refusal: Refusal) -> Failure {
+        let name = &self.target.name;
+        let text = match &refusal {
+            _ if self.smarthost.tls == TlsPolicy::None => {
+                format!("Encryption needed, and the route to {name} allows none")
+            }
+            Refusal::TlsMissing => format!("Encryption needed: {}", tls_missing(name)),
+            Refusal::Handshake(HandshakeError::NotTrusted(error)) => {
+                tracing::warn!(host = %self.target, error, "no protected connection");
+                format!("Encryption needed: {}", not_trusted(name))
+            }
+            Refusal::StartTls(failure) if failure.outcome.reply().is_permanent() => {
+                let reply = failure.outcome.reply();
+                format!("Encryption needed, and {name} does not start TLS ({reply})")
+            }
+            _ => return self.unprotected(refusal),
+        };
+        Failure {
+            outcome: Outcome::Bounced(Reply::new(550, (5, 7, 10), text)),
+            is_remote: false,
+            host: Some(self.host()),
+        }
+    }
+
     /// What becomes of the mail when clear text will not do, or did not help.
     fn unprotected(&self, refusal: Refusal) -> Failure {
         let name = &self.target.name;
@@ -260,9 +348,7 @@ impl Opening<'_> {
             Refusal::Handshake(error) => {
                 tracing::warn!(host = %self.target, %error, "no protected connection");
                 let text = match error {
-                    HandshakeError::NotTrusted(_) => {
-                        format!("the certificate of {name} cannot be trusted")
-                    }
+                    HandshakeError::NotTrusted(_) => not_trusted(name),
                     HandshakeError::Failed(_) => handshake_failed(name),
                 };
                 ((4, 7, 5), text)
@@ -278,6 +364,10 @@ impl Opening<'_> {
 
 fn tls_missing(name: &str) -> String {
     format!("{name} does not offer the TLS that is needed")
+}
+
+fn not_trusted(name: &str) -> String {
+    format!("the certificate of {name} cannot be trusted")
 }
 
 fn handshake_failed(name: &str) -> String {

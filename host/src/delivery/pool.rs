@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::TaskTracker;
 
 use super::connection::{Connection, Turn};
+use super::opening::Protection;
 use crate::message::NextHop;
 use crate::telemetry::Gauge;
 
@@ -47,11 +48,13 @@ impl Pool {
         })
     }
 
-    /// Takes a connection to this next hop that still seems to be alive.
-    pub(super) fn take(&self, next_hop: &NextHop) -> Option<Connection> {
+    /// Takes a connection to this next hop that still seems to be alive, and will do for a message.
+    pub(super) fn take(&self, next_hop: &NextHop, protection: Protection) -> Option<Connection> {
         let mut idle = self.lock();
         loop {
-            let (since, mut connection) = idle.lanes.get_mut(next_hop)?.pop()?;
+            let lane = idle.lanes.get_mut(next_hop)?;
+            let will_do = |(_, kept): &(Instant, Connection)| protection.is_met_by(kept);
+            let (since, mut connection) = lane.remove(lane.iter().rposition(will_do)?);
             idle.count -= 1;
             self.gauge.dec();
             if since.elapsed() <= self.idle_time_max && connection.is_quiet() {
@@ -62,13 +65,20 @@ impl Pool {
         }
     }
 
-    /// Takes a connection to this host that was kept for another domain whose mail it takes.
-    pub(super) fn take_to(&self, host: &str, address: SocketAddr) -> Option<Connection> {
+    /// Takes a connection to this host that was kept for another domain whose mail it takes, and will do for a message.
+    pub(super) fn take_to(
+        &self,
+        host: &str,
+        address: SocketAddr,
+        protection: Protection,
+    ) -> Option<Connection> {
         let mut idle = self.lock();
         loop {
             let is_wanted = |(_, connection): &(Instant, Connection)| {
                 let kept = connection.host();
-                kept.name == host && (kept.address, kept.port) == (address.ip(), address.port())
+                protection.is_met_by(connection)
+                    && kept.name == host
+                    && (kept.address, kept.port) == (address.ip(), address.port())
             };
             // How a smarthost is spoken to, its route says.
             let mut lanes = idle.lanes.iter_mut();

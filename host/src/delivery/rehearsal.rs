@@ -456,6 +456,7 @@ impl Mail {
                 mt_priority: None,
                 deliver_by: None,
                 hold: None,
+                require_tls: false,
             },
             class: Class::Normal,
             priorities: Priorities {

@@ -37,6 +37,7 @@ pub(super) fn transaction(message: &Message, recipients: &[u32], now: Timestamp)
         envid: envelope.envid.clone(),
         mt_priority: message.mt_priority(),
         by: envelope.deliver_by.map(|by| by.left(now)),
+        require_tls: envelope.require_tls,
     }
 }
 

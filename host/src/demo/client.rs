@@ -150,6 +150,7 @@ impl Client {
                 mt_priority: None,
                 deliver_by: None,
                 hold: None,
+                require_tls: false,
             },
             // Its own gate has nothing to hold back: the letter's header says how urgent it is.
             class: Class::Normal,

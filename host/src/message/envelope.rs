@@ -35,6 +35,8 @@ pub struct Envelope {
     pub deliver_by: Option<DeliverBy>,
     /// How MAIL wanted it to be held (RFC 4865). Until when it is, is said by the message.
     pub hold: Option<Hold>,
+    /// Whether it goes on under TLS only, to hosts that are known for who they are (RFC 8689).
+    pub require_tls: bool,
 }
 
 /// By when a message is to be delivered, and what follows when it is not (RFC 2852 §4).

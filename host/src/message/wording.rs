@@ -97,6 +97,9 @@ pub fn submitted(message: &Message) -> String {
                 message.content_octets
             )
             .expect("writing to a string does not fail");
+            if message.envelope.require_tls {
+                text.push_str(", to go under TLS all the way");
+            }
             text
         }
         Origin::Relay {

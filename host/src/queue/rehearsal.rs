@@ -66,6 +66,7 @@ pub(super) fn message(number: u128, accepted: Timestamp, recipients: &[&str]) ->
             mt_priority: None,
             deliver_by: None,
             hold: None,
+            require_tls: false,
         },
         class: Class::Normal,
         priorities: Priorities {

@@ -86,6 +86,8 @@ impl Writer<'_> {
                 mt_priority: None,
                 deliver_by: None,
                 hold: None,
+                // RFC 8689 §5: it has the header of the message.
+                require_tls: self.about.envelope.require_tls,
             },
             class,
             priorities: Priorities {

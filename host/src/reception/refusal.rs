@@ -233,6 +233,7 @@ impl Notifier {
             mt_priority: None,
             deliver_by: None,
             hold: None,
+            require_tls: false,
         };
         let source = Source {
             reverse_path: &envelope.reverse_path,

@@ -36,6 +36,9 @@ pub(super) fn stated(parameters: &MailParameters) -> Vec<(String, String)> {
     if let Some(by) = parameters.by {
         state("BY", by.to_string());
     }
+    if parameters.require_tls {
+        state("REQUIRETLS", String::new());
+    }
     stated
 }
 
@@ -53,7 +56,10 @@ mod tests {
                 "SIZE=7 BODY=8BITMIME SMTPUTF8 RET=HDRS ENVID=a+20b AUTH=<>",
                 "SIZE=7 BODY=8BITMIME SMTPUTF8= RET=HDRS ENVID=a b",
             ),
-            ("MT-PRIORITY=-3 HOLDFOR=60", "MT-PRIORITY=-3 HOLDFOR=60"),
+            (
+                "REQUIRETLS MT-PRIORITY=-3 HOLDFOR=60",
+                "MT-PRIORITY=-3 HOLDFOR=60 REQUIRETLS=",
+            ),
             (
                 "BY=+60;nt HOLDUNTIL=2023-11-15T00:13:20+02:00",
                 "HOLDUNTIL=2023-11-14T22:13:20.000Z BY=60;NT",

@@ -460,6 +460,7 @@ impl Transaction {
                 .filter(|_| self.user.allowance.trusts(Carrier::MtPriority.name())),
             deliver_by: timing.deliver_by,
             hold: self.parameters.hold,
+            require_tls: self.parameters.require_tls,
         };
         let source = Source {
             reverse_path: &envelope.reverse_path,

@@ -61,6 +61,7 @@ impl Envelope {
             "mt_priority": self.parameters.mt_priority,
             "by": self.parameters.by.map(|by| by.to_string()),
             "hold": self.parameters.hold.map(hold),
+            "require_tls": self.parameters.require_tls,
             "recipients": recipients.collect::<Vec<Value>>(),
             "octets": digests.octets,
             "sha256": digests.content,
@@ -75,6 +76,7 @@ impl Envelope {
             parameters.mt_priority.map(|n| format!(" MT-PRIORITY={n}")),
             parameters.by.map(|by| format!(" BY={by}")),
             parameters.hold.map(|asked| format!(" {}", hold(asked))),
+            parameters.require_tls.then(|| " REQUIRETLS".to_owned()),
         ];
         asked.into_iter().flatten().collect()
     }
@@ -174,7 +176,7 @@ mod tests {
         for (said, shown) in [
             ("SIZE=7", ""),
             ("BY=60;rt MT-PRIORITY=-3", " MT-PRIORITY=-3 BY=60;RT"),
-            ("HOLDFOR=60", " HOLDFOR=60"),
+            ("requiretls HOLDFOR=60", " HOLDFOR=60 REQUIRETLS"),
             (
                 "HOLDUNTIL=2023-11-15T00:13:20+02:00",
                 " HOLDUNTIL=2023-11-14T22:13:20Z",

@@ -344,6 +344,7 @@ mod tests {
                 mt_priority: None,
                 deliver_by: None,
                 hold: None,
+                require_tls: false,
             },
             class: Class::Normal,
             priorities: Priorities {

@@ -70,6 +70,7 @@ pub(super) fn message(number: u64, user: &str, class: Class, domains: &[&str]) -
             mt_priority: None,
             deliver_by: None,
             hold: None,
+            require_tls: false,
         },
         class,
         priorities: Priorities {
@@ -109,6 +110,7 @@ pub(super) fn full_message(number: u64) -> Message {
         mode: ByMode::Return,
         trace: true,
     });
+    message.envelope.require_tls = true;
     message.envelope.hold = Some(Hold::For(Duration::from_secs(4)));
     message.scheduled = Some(at(5));
     message.eight_bit = true;

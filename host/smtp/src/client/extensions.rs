@@ -25,6 +25,8 @@ pub struct Extensions {
     pub deliver_by: Option<u32>,
     /// LIMITS (RFC 9422): what the peer says that it takes. Whoever begins transactions keeps to it.
     pub limits: PeerLimits,
+    /// REQUIRETLS (RFC 8689). A session believes it under TLS only.
+    pub require_tls: bool,
     /// STARTTLS (RFC 3207).
     pub starttls: bool,
     /// ENHANCEDSTATUSCODES (RFC 2034).
@@ -59,6 +61,7 @@ impl Extensions {
                 "MT-PRIORITY" => extensions.mt_priority = true,
                 "DELIVERBY" => extensions.deliver_by = Some(least_time(parameters)),
                 "LIMITS" => extensions.limits = PeerLimits::parse(parameters).unwrap_or_default(),
+                "REQUIRETLS" => extensions.require_tls = true,
                 "STARTTLS" => extensions.starttls = true,
                 "ENHANCEDSTATUSCODES" => extensions.enhanced_status_codes = true,
                 // `AUTH=LOGIN` is how some old servers list it for old clients.
@@ -137,7 +140,7 @@ mod tests {
 
     #[test]
     fn what_is_listed_is_known_and_the_rest_is_ignored() {
-        let text = "mx.example.com PIPELINING\nsize 1000\n8BITMIME\nSMTPUTF8\nDSN\nCHUNKING\nSTARTTLS\n\
+        let text = "mx.example.com PIPELINING\nsize 1000\n8BITMIME\nSMTPUTF8\nDSN\nCHUNKING\nRequireTLS\nSTARTTLS\n\
                     MT-PRIORITY MIXER\ndeliverby 60,X\nlimits MAILMAX=50 RCPTMAX=20 X\n\
                     ENHANCEDSTATUSCODES\nAUTH=LOGIN\nAUTH CRAM-MD5 LOGIN plain\nXCLIENT NAME\n\nHELP";
         assert_eq!(
@@ -152,6 +155,7 @@ mod tests {
                 mt_priority: true,
                 deliver_by: Some(60),
                 limits: limits(50, 20),
+                require_tls: true,
                 starttls: true,
                 enhanced_status_codes: true,
                 auth: vec![Mechanism::Login, Mechanism::Plain],

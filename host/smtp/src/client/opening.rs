@@ -27,6 +27,8 @@ impl Session {
             if is_extended {
                 self.extensions = Extensions::parse(&reply.text);
                 self.extensions.chunking &= self.settings.chunking;
+                // RFC 8689 §2: what is said in clear anybody may have written.
+                self.extensions.require_tls &= self.is_tls;
             }
             return self.secure();
         }

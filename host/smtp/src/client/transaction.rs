@@ -29,6 +29,9 @@ pub struct Transaction {
     pub mt_priority: Option<i8>,
     /// Within which time from now it is to be delivered.
     pub by: Option<By>,
+    /// Whether it goes only to a peer that sees to TLS from there on (RFC 8689). That the connection is under TLS, and
+    /// the peer the one that is meant, is for the caller to know. A report, which has no reverse-path, goes all the same.
+    pub require_tls: bool,
 }
 
 /// One recipient.
@@ -70,6 +73,9 @@ impl Transaction {
             && size > size_max
         {
             return reply(552, (3, 4), "The message is larger than the next hop takes");
+        }
+        if self.require_tls && !extensions.require_tls && self.reverse_path != ReversePath::Null {
+            return reply(550, (7, 30), "REQUIRETLS support required");
         }
         self.lateness(extensions)
     }
@@ -148,6 +154,9 @@ impl Transaction {
         if let (Some(by), Some(_)) = (self.by, extensions.deliver_by) {
             write(output, format_args!(" BY={by}"));
         }
+        if self.require_tls && extensions.require_tls {
+            write(output, format_args!(" REQUIRETLS"));
+        }
         output.extend_from_slice(b"\r\n");
     }
 
@@ -213,6 +222,7 @@ mod tests {
             envid: Some("a b".into()),
             mt_priority: Some(-3),
             by: Some(by(-7, ByMode::Notify)),
+            require_tls: true,
         }
     }
 
@@ -226,7 +236,7 @@ mod tests {
 
     fn everything() -> Extensions {
         Extensions::parse(
-            "mx\nPIPELINING\nSIZE 1000\n8BITMIME\nSMTPUTF8\nDSN\nMT-PRIORITY\nDELIVERBY 60",
+            "mx\nPIPELINING\nSIZE 1000\n8BITMIME\nSMTPUTF8\nDSN\nMT-PRIORITY\nDELIVERBY 60\nREQUIRETLS",
         )
     }
 
@@ -242,7 +252,7 @@ mod tests {
         assert_eq!(
             commands(&transaction(), &everything()),
             "MAIL FROM:<a@b.example> SIZE=10 BODY=8BITMIME SMTPUTF8 RET=HDRS ENVID=a+20b \
-             MT-PRIORITY=-3 BY=-7;NT\r\n\
+             MT-PRIORITY=-3 BY=-7;NT REQUIRETLS\r\n\
              RCPT TO:<\"c d\"@e.example> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;x+2By@z.example\r\n"
         );
         assert_eq!(
@@ -296,6 +306,13 @@ mod tests {
             assert_eq!(returned.as_deref(), refusal, "{seconds} {listed:?}");
         }
         assert_eq!(obstacle(|_, e| e.deliver_by = None), None, "only told");
+        let unprotected = obstacle(|_, e| e.require_tls = false);
+        assert_eq!(unprotected.unwrap(), "550 5.7.3");
+        let report = obstacle(|t, e| {
+            t.reverse_path = ReversePath::Null;
+            e.require_tls = false;
+        });
+        assert_eq!(report, None, "a report is not lost for it");
         let foreign = obstacle(|t, e| {
             t.recipients[0].mailbox.local.push('\u{e9}');
             e.smtputf8 = false;

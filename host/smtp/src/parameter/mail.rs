@@ -1,5 +1,6 @@
 //! Parameters of MAIL: SIZE (RFC 1870), BODY (RFC 6152), SMTPUTF8 (RFC 6531), RET and ENVID
-//! (RFC 3461), AUTH (RFC 4954 §5), MT-PRIORITY (RFC 6710), HOLDFOR and HOLDUNTIL (RFC 4865), BY (RFC 2852).
+//! (RFC 3461), AUTH (RFC 4954 §5), MT-PRIORITY (RFC 6710), HOLDFOR and HOLDUNTIL (RFC 4865), BY (RFC 2852),
+//! REQUIRETLS (RFC 8689).
 
 use super::{By, Hold, ParameterError, set, split, xtext};
 use crate::address::Mailbox;
@@ -58,6 +59,8 @@ pub struct MailParameters {
     pub hold: Option<Hold>,
     /// BY.
     pub by: Option<By>,
+    /// REQUIRETLS: the message goes on under TLS, to a host that is known for who it is, or not at all.
+    pub require_tls: bool,
 }
 
 impl MailParameters {
@@ -67,7 +70,7 @@ impl MailParameters {
     /// [`ParameterError`] says whether a parameter is unknown or malformed.
     pub fn parse(text: &str) -> Result<MailParameters, ParameterError> {
         let mut parameters = MailParameters::default();
-        let (mut body, mut smtputf8) = (None, None);
+        let (mut body, mut smtputf8, mut require_tls) = (None, None, None);
         for parameter in split(text) {
             let (keyword, value) = parameter?;
             let keyword = keyword.to_ascii_uppercase();
@@ -95,11 +98,13 @@ impl MailParameters {
                     set(&mut parameters.hold, value.and_then(Hold::parse_date_time))?;
                 }
                 ("BY", value) => set(&mut parameters.by, value.and_then(By::parse))?,
+                ("REQUIRETLS", value) => set(&mut require_tls, value.is_none().then_some(()))?,
                 _ => return Err(ParameterError::Unknown),
             }
         }
         parameters.body = body.unwrap_or_default();
         parameters.smtputf8 = smtputf8.is_some();
+        parameters.require_tls = require_tls.is_some();
         Ok(parameters)
     }
 }
@@ -191,7 +196,7 @@ mod tests {
             },
         );
         check(
-            "mt-priority=-9 holdfor=60 by=-5;n",
+            "mt-priority=-9 holdfor=60 by=-5;n RequireTLS",
             MailParameters {
                 mt_priority: Some(-9),
                 hold: Some(Hold::For(Duration::from_secs(60))),
@@ -200,6 +205,7 @@ mod tests {
                     mode: ByMode::Notify,
                     trace: false,
                 }),
+                require_tls: true,
                 ..MailParameters::default()
             },
         );
@@ -274,6 +280,9 @@ mod tests {
             "BY",
             "BY=60",
             "BY=60;R BY=60;R",
+            "REQUIRETLS=",
+            "REQUIRETLS=1",
+            "REQUIRETLS requiretls",
             "-X=1",
             "=1",
             "A_B",
@@ -293,7 +302,7 @@ mod tests {
     fn what_is_not_listed_is_unknown() {
         for text in [
             "BODY=BINARYMIME",
-            "REQUIRETLS",
+            "REQUIRE-TLS",
             "NOTIFY=NEVER",
             "X",
             "XFOO=bar",

@@ -178,6 +178,9 @@ impl Conversation {
         if may_log_in {
             self.say("250-AUTH PLAIN LOGIN");
         }
+        if self.security == Security::Tls {
+            self.say("250-REQUIRETLS");
+        }
         self.list_times();
         self.list_limits();
         for line in [

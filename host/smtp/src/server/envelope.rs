@@ -9,7 +9,7 @@ use crate::parameter::{By, ByMode, Hold, MailParameters, ParameterError, RcptPar
 use super::command::{self, PathError};
 use super::conversation::Conversation;
 use super::state::{Asked, Envelope, Phase, Refusal, Turn, Void};
-use super::{DataKind, Question, replies};
+use super::{DataKind, Question, Security, replies};
 
 impl Conversation {
     /// Whatever MAIL is refused for, what comes behind it has no transaction and is no mistake of its own.
@@ -42,6 +42,10 @@ impl Conversation {
             Ok(parameters) => parameters,
             Err(error) => return self.parameter_error(refused, error),
         };
+        // RFC 8689 §2: what has come in clear already cannot be kept from it.
+        if parameters.require_tls && self.security == Security::Plain {
+            return self.error(refused, replies::REQUIRETLS_IN_CLEAR);
+        }
         if !parameters.smtputf8 && !reverse_path.is_ascii() {
             return self.error(refused, replies::SENDER_NOT_ASCII);
         }

@@ -28,6 +28,8 @@ pub(super) const SENDER_SYNTAX: &str = "501 5.1.7 Bad sender address syntax";
 pub(super) const RECIPIENT_SYNTAX: &str = "501 5.1.3 Bad recipient address syntax";
 pub(super) const PARAMETER_SYNTAX: &str = "501 5.5.4 Bad parameter syntax";
 pub(super) const PARAMETER_UNKNOWN: &str = "555 5.5.4 Parameter not recognized or not implemented";
+// RFC 8689 §2.
+pub(super) const REQUIRETLS_IN_CLEAR: &str = "555 5.5.4 REQUIRETLS is taken under TLS only";
 // RFC 4865 §4.2.
 pub(super) const HELD_TOO_LONG: &str = "501 5.5.4 A message is not held for so long";
 // RFC 4865 §5.2.2.

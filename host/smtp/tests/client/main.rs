@@ -105,6 +105,7 @@ fn transaction(recipients: &[&str]) -> Transaction {
         envid: None,
         mt_priority: None,
         by: None,
+        require_tls: false,
     }
 }
 
@@ -321,6 +322,45 @@ fn starttls_begins_anew() {
     assert_eq!(client.hears("250-mx|250 STARTTLS|"), "");
     assert_eq!(client.last, Step::Ready);
     assert!(client.session.is_tls());
+}
+
+#[test]
+fn requiretls_is_said_to_who_lists_it_under_tls() {
+    let begun = |tls, in_clear: &str, under_tls: &str| {
+        let mut client = Client::new(settings(tls, None));
+        client.hears(&format!("220 mx|250-mx|{in_clear}250 STARTTLS|"));
+        if tls != Tls::Never {
+            client.hears("220 go|");
+            client.session.tls_started();
+            client.runs();
+            client.hears(&format!("250-mx|{under_tls}250 HELP|"));
+        }
+        client.session.begin(Transaction {
+            require_tls: true,
+            ..transaction(&["a@b"])
+        });
+        let said = client.runs();
+        let refusal = client.reports.first().map(|report| {
+            assert!(report.is_local);
+            report.mail.to_string()
+        });
+        (said, refusal)
+    };
+    let lists = "250-REQUIRETLS|";
+    let (said, refusal) = begun(Tls::Required, "", lists);
+    assert_eq!(said, "MAIL FROM:<s@a.example> REQUIRETLS|");
+    assert_eq!(refusal, None);
+    for (tls, in_clear, under_tls) in [
+        (Tls::Required, "", ""),
+        // RFC 8689 §2: what was listed before the handshake is forgotten.
+        (Tls::Required, lists, ""),
+        // And in clear anybody may have written it.
+        (Tls::Never, lists, ""),
+    ] {
+        let (said, refusal) = begun(tls, in_clear, under_tls);
+        assert_eq!(said, "");
+        assert_eq!(refusal.unwrap(), "550 5.7.30 REQUIRETLS support required");
+    }
 }
 
 #[test]

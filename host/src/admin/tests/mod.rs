@@ -386,6 +386,7 @@ impl Surface {
                 mt_priority: None,
                 deliver_by: None,
                 hold: None,
+                require_tls: false,
             },
             class,
             priorities: Priorities {

@@ -11,7 +11,7 @@ use outpost_smtp::client::{Closed, Extensions, Report};
 use super::{Course, SUSPECTS_MAX};
 use crate::delivery::connection::{Break, Cause, Connection, Load};
 use crate::delivery::fitting::{Look, Misfit, fit, split_by_address};
-use crate::delivery::opening::{Failure, closed_by, lost};
+use crate::delivery::opening::{Failure, Protection, closed_by, lost};
 use crate::delivery::transaction::{self, Fates};
 use crate::delivery::tunnel::tunnelled_octets;
 use crate::message::{Contact, Outcome, RecipientOutcome, RemoteHost};
@@ -203,6 +203,10 @@ impl Course<'_> {
         connection: &mut Connection,
         recipients: &[u32],
     ) -> Result<Report, Break> {
+        if self.protection == Protection::Required && !connection.is_verified() {
+            let reply = Reply::new(550, (5, 7, 10), "Encryption needed");
+            return Ok(Report::local(reply, recipients.len()));
+        }
         let extensions = connection.extensions();
         let load = match self.load_for(extensions).await {
             Ok(load) => load,
@@ -222,6 +226,8 @@ impl Course<'_> {
             .size
             .filter(|_| fitted.conversion.is_some());
         fitted.transaction.size = size.or(Some(load.octets));
+        // RFC 8689 §2: it is not said to a host that has not shown who it is. Only a report gets here then.
+        fitted.transaction.require_tls &= connection.is_verified();
         if fitted.conversion.is_some() {
             tracing::info!(
                 message_id = %self.message.id,

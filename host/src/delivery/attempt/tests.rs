@@ -10,6 +10,7 @@ mod hosts;
 mod limits;
 mod pauses;
 mod places;
+mod protection;
 mod times;
 mod used;
 

@@ -74,8 +74,24 @@ fn explain_recipient(report: &Report<'_>, reported: &Reported<'_>, out: &mut Str
     };
     paragraph(out, 4, &said);
     if report.kind == Kind::Failure {
-        paragraph(out, 4, advice(reported.status));
+        let advice = match report.about.envelope.require_tls {
+            true => advice_on_tls(reported.status),
+            false => None,
+        };
+        paragraph(
+            out,
+            4,
+            advice.unwrap_or_else(|| self::advice(reported.status)),
+        );
     }
+}
+
+/// What the sender of a message can do that TLS was required for, where that is why (RFC 8689 §4.2.1).
+fn advice_on_tls(status: EnhancedStatus) -> Option<&'static str> {
+    matches!((status.subject, status.detail), (7, 10 | 30)).then_some(
+        "You asked for it to go under TLS all the way (REQUIRETLS), and there is no such way to this recipient. \
+         Send the message again without that, or reach the recipient in another way.",
+    )
 }
 
 /// What the sender can do, by the subject and detail of RFC 3463 §3.

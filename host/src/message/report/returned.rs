@@ -2,7 +2,7 @@
 //!
 //! The whole message is returned when the sender asked for it, when the report is about a failure
 //! (RFC 3461 §4.3 wants no more than the header otherwise) and when it can be returned without
-//! changing an octet within the limits. In all other cases the header is; so it is where the whole would make a
+//! changing an octet within the limits, but never of a message that TLS was required for. In all other cases the header is; so it is where the whole would make a
 //! report that cannot reach a host without 8BITMIME.
 
 use base64::Engine;
@@ -33,8 +33,11 @@ impl<'a> Returned<'a> {
     /// Decides for a report; `smtputf8` says that the report itself travels with SMTPUTF8.
     pub(super) fn choose(report: &Report<'a>, smtputf8: bool) -> Self {
         let content = report.content;
+        // RFC 8689 §5: as if RET=HDRS had been said.
+        let is_header_only = report.about.envelope.require_tls;
         let complete = u64::try_from(content.len()) == Ok(report.about.content_octets);
         let full = report.kind == Kind::Failure
+            && !is_header_only
             && report.about.envelope.ret == Some(Ret::Full)
             && complete
             && has_short_lines(content);

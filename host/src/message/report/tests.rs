@@ -43,6 +43,7 @@ fn message(content: &str, recipients: &[&str]) -> Message {
             mt_priority: None,
             deliver_by: None,
             hold: None,
+            require_tls: false,
         },
         class: Class::Normal,
         priorities: Priorities {
@@ -420,6 +421,23 @@ fn the_message_comes_back_as_its_sender_asked_within_the_limits() {
         assert_eq!(composed.body == Body::EightBitMime, is_eight_bit);
         assert!(is_eight_bit || composed.content.is_ascii());
     }
+}
+
+#[test]
+fn of_a_message_that_requires_tls_no_more_than_the_header_comes_back() {
+    let content = "Subject: Hello\r\n\r\nThe secret.\r\n";
+    let mut about = message(content, &["bob@b.example"]);
+    about.envelope.ret = Some(Ret::Full);
+    let reply = Reply::new(550, (5, 7, 30), "REQUIRETLS support required");
+    let whole = text(&compose(Kind::Failure, &about, &reply, content));
+    assert!(whole.contains("The secret."), "{whole}");
+    assert!(!whole.contains("all the way"), "{whole}");
+    about.envelope.require_tls = true;
+    let cut = text(&compose(Kind::Failure, &about, &reply, content));
+    assert!(cut.contains("Content-Type: text/rfc822-headers"), "{cut}");
+    assert!(!cut.contains("The secret."), "{cut}");
+    // What its sender can do is said in the words of what was asked for.
+    assert!(cut.contains("all the way (REQUIRETLS)"), "{cut}");
 }
 
 #[test]

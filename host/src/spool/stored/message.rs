@@ -54,6 +54,7 @@ struct Third {
 #[derive(Default, Serialize, Deserialize)]
 struct Fourth {
     hold: Option<Hold>,
+    require_tls: bool,
 }
 
 #[derive(Clone, Copy, Serialize, Deserialize)]
@@ -112,6 +113,7 @@ impl<'a> MessageRecord<'a> {
         };
         let fourth = Fourth {
             hold: message.envelope.hold.map(Hold::of),
+            require_tls: message.envelope.require_tls,
         };
         Self {
             first,
@@ -349,6 +351,7 @@ impl<'a> Envelope<'a> {
             mt_priority: third.mt_priority,
             deliver_by: third.deliver_by.as_ref().map(DeliverBy::read),
             hold: fourth.hold.map(Hold::read),
+            require_tls: fourth.require_tls,
         }
     }
 }

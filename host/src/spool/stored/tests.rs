@@ -56,6 +56,7 @@ fn a_row_of_an_older_form_is_read_and_ends_in_this_one() {
     let end = &finished[queued.len()..];
     let mut expected = full_message(1);
     expected.envelope.hold = None;
+    expected.envelope.require_tls = false;
     for form in (1..FORM).rev() {
         if form < 3 {
             expected.envelope.mt_priority = None;
