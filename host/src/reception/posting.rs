@@ -259,6 +259,7 @@ fn transaction(
         envid: None,
         mt_priority: None,
         by: None,
+        require_tls: false,
     }
 }
 
