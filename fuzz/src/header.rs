@@ -1,9 +1,12 @@
 //! Header sections: fields are found without losing an octet, and what is read of them is bounded.
 
 use outpost::message::header::{
-    Field, Fields, Tunnel, header_end, repeated_priorities, repeated_time, requested_priorities,
-    requested_time, subject,
+    Field, Fields, RequestedTime, Tunnel, header_end, repeated_priorities, repeated_time,
+    requested_priorities, requested_time, subject,
 };
+
+use outpost::message::Timestamp;
+use serde_json::Value;
 
 use crate::cut::pieces;
 
@@ -33,9 +36,60 @@ pub fn header(octets: &[u8]) {
     assert!(requested.iter().all(|one| one.value.chars().count() <= 64));
     // Five fields, each with the four classes that its first one does not ask for, or all five.
     assert!(repeated_priorities(&fields).len() <= 25);
-    let _ = requested_time(&fields);
     let _ = repeated_time(&fields);
+    check_api(&fields);
     check_tunnel(content, &fields, *seed);
+}
+
+/// What counts of the X-SMTPAPI field stands in it for another reader too, and a number that is ahead of all is no time to
+/// leave at once.
+fn check_api(fields: &Fields<'_>) {
+    let Some(body) = fields.first("X-SMTPAPI") else {
+        return;
+    };
+    // It counts as out of range what nobody asks of it, and does not go as deep.
+    let Ok(json) = serde_json::from_str::<Value>(&body) else {
+        return;
+    };
+    let of = |name: &str, other: &str| json.get(name).or_else(|| json.get(other));
+    let requested = requested_priorities(None, false, fields);
+    let priority = requested.iter().find(|one| one.carrier == "X-SMTPAPI");
+    if let Some(class) = priority.and_then(|one| one.class) {
+        let asked = match of("Priority", "priority") {
+            Some(Value::Number(number)) => number.as_u64(),
+            Some(Value::String(text)) => text.trim().parse().ok(),
+            _ => None,
+        };
+        assert_eq!(asked, Some(class.number().into()), "{body}");
+    }
+    let time = requested_time(fields);
+    if !json.is_object() {
+        assert!(
+            priority.is_some() && time.is_none(),
+            "only an object counts: {body}"
+        );
+    }
+    let is_there_once = !body.contains('\\') && body.matches("chedule").count() == 1;
+    match of("Schedule", "schedule") {
+        Some(Value::Number(number)) if is_there_once && is_beyond_count(number) => {
+            assert!(
+                matches!(time, Some(RequestedTime::At(at)) if at > Timestamp::EPOCH),
+                "never sent early: {body}"
+            );
+        }
+        Some(Value::Number(_) | Value::String(_)) => assert!(time.is_some(), "{body}"),
+        Some(Value::Null) | None => assert!(
+            !matches!(time, Some(RequestedTime::At(_))),
+            "nothing asks for a time: {body}"
+        ),
+        Some(_) => assert_eq!(time, Some(RequestedTime::Malformed), "{body}"),
+    }
+}
+
+fn is_beyond_count(number: &serde_json::Number) -> bool {
+    number
+        .as_f64()
+        .is_some_and(|seconds| seconds >= u64::MAX as f64)
 }
 
 /// Through the tunnel goes all but the fields of its name, and ours before it, however it is cut.

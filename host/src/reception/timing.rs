@@ -266,7 +266,13 @@ mod tests {
         let refusal = asked("", &far).unwrap_err();
         assert_eq!(refusal, replies::held_too_long(LONGEST));
         assert!(refusal.is_permanent());
-        assert!(asked("", "\"9999-12-31T23:59:59Z\"").is_err());
+        for far in [
+            "\"9999-12-31T23:59:59Z\"",
+            "99999999999999999999999",
+            "1e400",
+        ] {
+            assert_eq!(asked("", far).unwrap_err(), refusal, "{far}");
+        }
     }
 
     #[test]

@@ -3,8 +3,7 @@
 //! Which of them counts is a policy component's decision; here they are only found and read, in
 //! order of precedence. A malformed one has no class, and the trail says so.
 
-use serde::Deserialize;
-
+use super::api::{Api, Said};
 use super::{Fields, tunnelled_priority};
 use crate::message::Class;
 
@@ -176,35 +175,18 @@ fn read(carrier: Carrier, value: &str) -> Option<Requested> {
     })
 }
 
-/// `X-SMTPAPI: {"Priority": 2, …}`. Without that key the field is about other things; JSON that
-/// cannot be read is a malformed carrier.
+/// `X-SMTPAPI: {"Priority": 2, …}`. Without that key the field is about other things; what is no JSON object, or has
+/// the key twice, is a malformed carrier.
 fn x_smtpapi(value: &str) -> Option<Requested> {
-    #[derive(Deserialize)]
-    struct Api {
-        #[serde(rename = "Priority", alias = "priority")]
-        priority: Option<serde_json::Value>,
-    }
-    let carrier = "X-SMTPAPI";
-    let Ok(api) = serde_json::from_str::<Api>(value) else {
-        return Some(Requested {
-            carrier,
-            value: shortened(value),
-            class: None,
-        });
+    let priority = match Api::parse(value).map(|api| api.priority) {
+        Some(Said::Nothing) => return None,
+        Some(Said::Once(priority)) => Some(priority),
+        Some(Said::Twice) | None => None,
     };
-    let priority = api.priority?;
-    let number = match &priority {
-        serde_json::Value::Number(number) => number.as_u64(),
-        serde_json::Value::String(text) => text.trim().parse().ok(),
-        _ => None,
-    };
-    let class = number
-        .and_then(|n| u8::try_from(n).ok())
-        .and_then(Class::from_number);
     Some(Requested {
-        carrier,
-        value: shortened(&priority.to_string()),
-        class,
+        carrier: "X-SMTPAPI",
+        value: shortened(priority.unwrap_or(value)),
+        class: priority.and_then(api_priority),
     })
 }
 
@@ -214,6 +196,15 @@ fn number(value: &str) -> Option<Class> {
     let digit = characters.next()?.to_digit(10)?;
     let class = Class::from_number(u8::try_from(digit).ok()?)?;
     characters.next().is_none().then_some(class)
+}
+
+/// `1` to `5`, as a number or in quotes.
+fn api_priority(json: &str) -> Option<Class> {
+    let number = match json.starts_with('"') {
+        true => serde_json::from_str::<String>(json).ok()?.trim().parse(),
+        false => json.parse(),
+    };
+    number.ok().and_then(Class::from_number)
 }
 
 /// `1`, or `1 (Highest)` as mail clients like to write it.
@@ -273,7 +264,23 @@ mod tests {
             ("X-SMTPAPI: {\"Priority\": 6}", "X-SMTPAPI", None),
             ("X-SMTPAPI: {\"Priority\": 256}", "X-SMTPAPI", None),
             ("X-SMTPAPI: {\"Priority\": 1.5}", "X-SMTPAPI", None),
+            ("X-SMTPAPI: {\"Priority\": 1e0}", "X-SMTPAPI", None),
+            ("X-SMTPAPI: {\"Priority\": 1e400}", "X-SMTPAPI", None),
+            ("X-SMTPAPI: {\"Priority\": [1]}", "X-SMTPAPI", None),
+            (
+                "X-SMTPAPI: {\"Priority\": 1, \"Priority\": 1}",
+                "X-SMTPAPI",
+                None,
+            ),
+            (
+                "X-SMTPAPI: {\"Priority\": 1, \"Schedule\": 1, \"Schedule\": 2}",
+                "X-SMTPAPI",
+                Some(1),
+            ),
             ("X-SMTPAPI: {Priority", "X-SMTPAPI", None),
+            ("X-SMTPAPI: [1]", "X-SMTPAPI", None),
+            ("X-SMTPAPI: [\"2\"]", "X-SMTPAPI", None),
+            ("X-SMTPAPI: 1", "X-SMTPAPI", None),
             ("X-Priority: 1", "X-Priority", Some(1)),
             ("X-Priority: 1 (Highest)", "X-Priority", Some(1)),
             ("x-priority: 5(lowest)", "X-Priority", Some(5)),

@@ -3,6 +3,7 @@
 //! Strict where a decision depends on it: what two readers could read differently is refused, since
 //! the reader that shows the message to a person need not be ours. Nothing is ever altered.
 
+mod api;
 mod author;
 mod carrier;
 mod charset;

@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use outpost_smtp::time::parse_date_time;
-use serde::Deserialize;
 
+use super::api::{Api, Said};
 use super::{Field, Fields};
 use crate::message::Timestamp;
 
@@ -37,28 +37,38 @@ pub fn repeated_time(fields: &Fields<'_>) -> Option<Timestamp> {
 }
 
 fn time_of(value: &str) -> Option<RequestedTime> {
-    #[derive(Deserialize)]
-    struct Api {
-        #[serde(rename = "Schedule", alias = "schedule")]
-        schedule: Option<serde_json::Value>,
-    }
-    let schedule = serde_json::from_str::<Api>(value).ok()?.schedule?;
-    let since_epoch = match &schedule {
-        serde_json::Value::Number(seconds) => seconds.as_u64().map(Duration::from_secs),
-        serde_json::Value::String(text) => read(text.trim()),
-        _ => None,
+    let since_epoch = match Api::parse(value)?.schedule {
+        Said::Nothing => return None,
+        Said::Once(schedule) => read(schedule),
+        Said::Twice => None,
     };
     Some(since_epoch.map_or(RequestedTime::Malformed, |since_epoch| {
         RequestedTime::At(Timestamp::EPOCH.plus(since_epoch))
     }))
 }
 
-fn read(text: &str) -> Option<Duration> {
-    let is_number = !text.is_empty() && text.bytes().all(|octet| octet.is_ascii_digit());
-    match is_number {
-        true => text.parse().ok().map(Duration::from_secs),
-        false => parse_date_time(text),
+fn read(json: &str) -> Option<Duration> {
+    match json.starts_with('"') {
+        true => {
+            let text: String = serde_json::from_str(json).ok()?;
+            seconds(text.trim()).or_else(|| parse_date_time(text.trim()))
+        }
+        false => seconds(json).or_else(|| beyond_count(json)),
     }
+}
+
+/// Whole seconds, as many as can be counted.
+fn seconds(text: &str) -> Option<Duration> {
+    let is_number = !text.is_empty() && text.bytes().all(|octet| octet.is_ascii_digit());
+    let seconds = is_number.then(|| text.parse().unwrap_or(u64::MAX))?;
+    Some(Duration::from_secs(seconds))
+}
+
+/// A number that is written in another way counts where it is too large to be anything but whole: it is far ahead, and
+/// what is malformed would go at once.
+fn beyond_count(json: &str) -> Option<Duration> {
+    let number: f64 = json.parse().ok()?;
+    (number >= u64::MAX as f64).then_some(Duration::MAX)
 }
 
 #[cfg(test)]
@@ -88,7 +98,16 @@ mod tests {
             assert_eq!(requested(&value), at(milliseconds), "{schedule}");
         }
         // Milliseconds by mistake are far away, and so is what nobody can count to.
-        for far in ["18446744073709551615", "\"9999-12-31T23:59:59Z\""] {
+        for far in [
+            "18446744073709551615",
+            "18446744073709551616",
+            "99999999999999999999999",
+            "\"99999999999999999999999\"",
+            "1e23",
+            "1E+400",
+            "99999999999999999999999.5",
+            "\"9999-12-31T23:59:59Z\"",
+        ] {
             let value = format!("{{\"schedule\": {far}}}");
             let never = Some(RequestedTime::At(Timestamp::NEVER));
             assert_eq!(requested(&value), never, "{far}");
@@ -103,26 +122,32 @@ mod tests {
             "\"2023-11-14\"",
             "\"\"",
             "-5",
+            "-5e400",
+            "-99999999999999999999999",
             "1.5",
-            "1e400",
+            "1e9",
+            "1e-400",
             "true",
             "[1700000000]",
             "{}",
-            "\"99999999999999999999999\"",
+            "\"1e400\"",
+            "1700000000, \"Schedule\": 1700000000",
+            "\"2023-11-14T22:13:20Z\", \"schedule\": 1",
         ] {
             let value = format!("{{\"Schedule\": {schedule}}}");
-            let expected = match schedule {
-                // No JSON.
-                "1e400" => None,
-                _ => Some(RequestedTime::Malformed),
-            };
-            assert_eq!(requested(&value), expected, "{schedule}");
+            assert_eq!(
+                requested(&value),
+                Some(RequestedTime::Malformed),
+                "{schedule}"
+            );
         }
         for value in [
             "{}",
             "{\"Schedule\": null}",
             "{\"category\": \"news\"}",
             "{Schedule",
+            "[1700000000]",
+            "[null, 1700000000]",
         ] {
             assert_eq!(requested(value), None, "{value}");
         }
