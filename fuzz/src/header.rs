@@ -52,7 +52,7 @@ fn check_api(fields: &Fields<'_>) {
         return;
     };
     let of = |name: &str, other: &str| json.get(name).or_else(|| json.get(other));
-    let requested = requested_priorities(None, false, fields);
+    let requested = requested_priorities(None, false, None, fields);
     let priority = requested.iter().find(|one| one.carrier == "X-SMTPAPI");
     if let Some(class) = priority.and_then(|one| one.class) {
         let asked = match of("Priority", "priority") {
