@@ -33,7 +33,7 @@ use envelope::Envelope;
 pub use extensions::{Extensions, PeerLimits};
 pub use report::Report;
 use state::{State, protocol_error};
-pub use transaction::{Transaction, TransactionRecipient};
+pub use transaction::{RETURNS_NOTHING_LATE, Transaction, TransactionRecipient};
 
 /// How to talk to a peer.
 #[derive(Debug, Clone, PartialEq, Eq)]

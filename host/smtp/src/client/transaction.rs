@@ -8,6 +8,11 @@ use crate::reply::Reply;
 
 use super::Extensions;
 
+/// What is said of a message that is to be returned when it is late, where the peer does not know deadlines, and sees to
+/// none however long it is (RFC 2852 §4.1.4.1).
+pub const RETURNS_NOTHING_LATE: &str =
+    "The next hop does not return messages that it cannot deliver in time";
+
 /// One message to one peer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transaction {
@@ -86,9 +91,13 @@ impl Transaction {
         let time = u32::try_from(by.seconds).unwrap_or(0);
         let text = match extensions.deliver_by {
             _ if time == 0 => "The time is over within which the message was to be delivered",
-            None => "The next hop does not return messages that it cannot deliver in time",
+            None => RETURNS_NOTHING_LATE,
             Some(least) if time < least => {
-                "The next hop needs more time than is left for the message"
+                let text = format!(
+                    "The next hop needs {least} seconds for a message that is to be returned when it is late, and {time} \
+                     are left"
+                );
+                return Some(Reply::new(554, (5, 4, 7), text));
             }
             Some(_) => return None,
         };

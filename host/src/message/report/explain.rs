@@ -1,6 +1,7 @@
 //! The part of a report that people read: what happened, to whom, why, and what they can do.
 
 use outpost_smtp::EnhancedStatus;
+use outpost_smtp::client::RETURNS_NOTHING_LATE;
 
 use super::status::{mta_name, spoken};
 use super::text::{Script, exact, one_line, paragraph};
@@ -74,16 +75,23 @@ fn explain_recipient(report: &Report<'_>, reported: &Reported<'_>, out: &mut Str
     };
     paragraph(out, 4, &said);
     if report.kind == Kind::Failure {
-        let advice = match report.about.envelope.require_tls {
-            true => advice_on_tls(reported.status),
-            false => None,
-        };
-        paragraph(
-            out,
-            4,
-            advice.unwrap_or_else(|| self::advice(reported.status)),
-        );
+        paragraph(out, 4, advice_on(report, reported));
     }
+}
+
+/// What the sender can do about one recipient: where a wish of his own is why, what is about that.
+fn advice_on(report: &Report<'_>, reported: &Reported<'_>) -> &'static str {
+    if reported.host.is_none() && reported.reply.text == RETURNS_NOTHING_LATE {
+        // Any time would bring the message back.
+        return "You asked for it to come back unless it is delivered within a time. The mail system of the recipient \
+            cannot see to that, however long the time is. Send the message again without a time, or ask only for word \
+            when it is late (BY with N in place of R).";
+    }
+    let advice = match report.about.envelope.require_tls {
+        true => advice_on_tls(reported.status),
+        false => None,
+    };
+    advice.unwrap_or_else(|| advice_on_status(reported.status))
 }
 
 /// What the sender of a message can do that TLS was required for, where that is why (RFC 8689 §4.2.1).
@@ -95,7 +103,7 @@ fn advice_on_tls(status: EnhancedStatus) -> Option<&'static str> {
 }
 
 /// What the sender can do, by the subject and detail of RFC 3463 §3.
-fn advice(status: EnhancedStatus) -> &'static str {
+fn advice_on_status(status: EnhancedStatus) -> &'static str {
     match (status.class, status.subject, status.detail) {
         (5, 4, 7) => {
             "You asked for it to come back unless it is delivered within a time. Send the message again with \
@@ -136,7 +144,7 @@ mod tests {
     #[test]
     fn advice_follows_the_status() {
         let advice = |class, subject, detail| {
-            advice(EnhancedStatus {
+            advice_on_status(EnhancedStatus {
                 class,
                 subject,
                 detail,
@@ -148,5 +156,6 @@ mod tests {
         assert!(advice(5, 3, 4).contains("too large"));
         assert!(advice(5, 4, 7).contains("within a time"));
         assert!(advice(5, 0, 0).contains("postmaster"));
+        assert!(advice(5, 4, 7).contains("more time"));
     }
 }
