@@ -103,6 +103,38 @@ fn clients_and_deliveries_share_one_grace() {
         trail.contains("a later attempt may deliver twice"),
         "{trail}"
     );
+    // What was said is there, up to the stop.
+    assert!(
+        trail.contains("[the relay stops: cut off after "),
+        "{trail}"
+    );
+}
+
+#[test]
+fn a_delivery_that_is_cut_off_in_its_content_leaves_at_once_after_the_next_start() {
+    let config = "shutdown_grace = \"1s\"\n[delivery]\nretry = [\"1h\"]\n";
+    let mut relay = Relay::start_in_clear(config);
+    let slow = Sink::start(relay.ip, &["--bytes-per-second", "10000"]);
+    let password = relay.user("ann", "a.example");
+    let mut client = relay.logged_in("ann", &password);
+    let content = mail("ann@a.example", "slow") + &"\r\n".repeat(200_000);
+    let id = message_id(&client.message("ann@a.example", "bob@d.example", &content));
+    wait_until("the content is on its way", || {
+        relay.queued().iter().any(|one| one["state"] == "active")
+    });
+    assert!(relay.terminate().success());
+    assert_eq!(slow.count(), 0);
+    drop(slow);
+    let sink = Sink::start(relay.ip, &[]);
+    relay.restart();
+    assert_eq!(sink.wait_for(1)[0].field("Subject").unwrap(), "slow");
+    wait_until("it is settled", || relay.queued().is_empty());
+    let trail = relay.printed_by(&["queue", "show", &id]);
+    assert!(
+        trail.contains("(451 4.3.2 Cut off by a stop of the relay after "),
+        "{trail}"
+    );
+    assert!(!trail.contains("twice"), "{trail}");
 }
 
 #[test]

@@ -70,6 +70,7 @@ pub(super) struct Course<'a> {
     deliverer: &'a Deliverer,
     message: &'a Message,
     next_hop: &'a NextHop,
+    delivery: &'a Delivery,
     load: Load<'a>,
     /// The same as it goes through the tunnel, once a host needs that.
     tunnelled: OnceCell<Load<'a>>,
@@ -96,6 +97,10 @@ pub(super) struct Course<'a> {
     place: Option<Place>,
     /// A host that takes mail has no room for this now: those behind it are not asked.
     is_crowded_out: bool,
+    /// The host that a connection is wanted to, or was wanted to last.
+    wanted: Option<RemoteHost>,
+    /// The relay stops, and has cut it off.
+    is_cut_off: bool,
     visits: Vec<Visit>,
     /// What was said, connection by connection, and where.
     dialogues: Vec<(Party, Overheard)>,
@@ -119,6 +124,7 @@ impl<'a> Course<'a> {
             deliverer,
             message,
             next_hop: &delivery.next_hop,
+            delivery,
             load: Load {
                 open: ways.open,
                 octets: message.content_octets,
@@ -140,6 +146,8 @@ impl<'a> Course<'a> {
             wants_new: false,
             place: None,
             is_crowded_out: false,
+            wanted: None,
+            is_cut_off: false,
             visits: Vec::new(),
             dialogues: Vec::new(),
             dialogues_left_out: 0,
@@ -148,10 +156,28 @@ impl<'a> Course<'a> {
         }
     }
 
-    /// Runs the attempt to its end.
+    /// Runs the attempt to its end, or until the relay stops.
     pub(super) async fn run(mut self) -> Attempt {
-        if let Err(outcome) = self.send_somewhere().await {
-            self.fail_rest(Failure::of_ours(outcome));
+        let passage = self.load.passage;
+        let ended = tokio::select! {
+            biased;
+            // A transaction that is cut off says first how far it has come.
+            ended = self.send_somewhere() => Some(ended),
+            () = passage.is_cut_off() => None,
+        };
+        match ended {
+            Some(Ok(())) => {}
+            Some(Err(outcome)) => self.fail_rest(Failure::of_ours(outcome)),
+            None => {
+                self.is_cut_off = true;
+                // Some of them may have been on their way into a transaction.
+                self.pending = self.delivery.recipients.clone();
+                let failure = cut_off(self.wanted.take(), "before the message was sent");
+                self.fail_rest(failure);
+            }
+        }
+        if self.is_cut_off {
+            self.contact = Contact::CutOff;
         }
         for visit in &mut self.visits {
             visit.outcomes.sort_by_key(|outcome| outcome.recipient);
@@ -327,6 +353,7 @@ impl<'a> Course<'a> {
         smarthost: &Smarthost,
     ) -> Result<Connection, Failure> {
         let deliverer = self.deliverer;
+        self.wanted = Some(target.host());
         let place = match self.next_hop {
             NextHop::Smarthost(_) => None,
             NextHop::Domain(_) => match self.place_at(target).await? {
@@ -529,6 +556,15 @@ fn in_turn(delivery: &Delivery) -> Vec<u32> {
     let first = attempts.checked_rem(recipients.len()).unwrap_or(0);
     recipients.rotate_left(first);
     recipients
+}
+
+/// What becomes of those to whom nothing could be sent in time, since the relay stops.
+fn cut_off(host: Option<RemoteHost>, how_far: &str) -> Failure {
+    let text = format!("Cut off by a stop of the relay {how_far}");
+    Failure {
+        host,
+        ..Failure::of_ours(Outcome::Deferred(Reply::new(451, (4, 3, 2), text)))
+    }
 }
 
 fn cut(reply: &mut Reply) {

@@ -15,6 +15,7 @@ use outpost_smtp::client::{Closed, Extensions, Report, Session, Step};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::broken::{Break, Cause};
 use super::fitting::{Fitted, Look};
 use super::gate::{Passage, Pulse};
 use super::minutes::{Minutes, Overheard, loss};
@@ -86,41 +87,6 @@ enum Sent {
     Whole,
     /// A part; this became of the message instead.
     CutShort(Report),
-}
-
-/// A transaction ended without replies for its recipients.
-#[derive(Debug)]
-pub(super) struct Break {
-    pub(super) cause: Cause,
-    /// The final dot has been sent: the message may have been accepted.
-    pub(super) is_unknown: bool,
-    /// What was said to each recipient before, as far as it was a refusal.
-    pub(super) refusals: Vec<Option<Reply>>,
-    /// The recipient at whose RCPT it broke, by number.
-    pub(super) at: Option<usize>,
-}
-
-impl Break {
-    /// One before anything was said to anybody.
-    pub(super) fn early(cause: Cause) -> Self {
-        Self {
-            cause,
-            is_unknown: false,
-            refusals: Vec::new(),
-            at: None,
-        }
-    }
-}
-
-/// Why.
-#[derive(Debug)]
-pub(super) enum Cause {
-    /// The network broke, or nothing came in time.
-    Lost(io::Error),
-    /// The host ended the conversation, or does not speak SMTP.
-    Closed(Closed),
-    /// The content cannot be read on our side.
-    Content(String),
 }
 
 impl Connection {
@@ -303,7 +269,11 @@ impl Connection {
         }
         let _transacting = load.passage.begin();
         self.pulse = load.passage.pulse();
-        let transacted = self.transact_begun(fitted, load).await;
+        let transacted = tokio::select! {
+            biased;
+            transacted = self.transact_begun(fitted, load) => transacted,
+            () = load.passage.is_cut_off() => Err(self.cut_off(load.passage)),
+        };
         self.pulse = None;
         if let Err(broken) = &transacted {
             self.note_loss(&broken.cause);
@@ -315,7 +285,22 @@ impl Connection {
         match cause {
             Cause::Lost(error) => self.minutes.note(loss(error)),
             Cause::Content(_) => self.minutes.note("[the relay could not send the message]"),
+            Cause::CutOff(how_far) => {
+                let note = format!("[the relay stops: cut off {how_far}]");
+                self.minutes.note(&note);
+            }
             Cause::Closed(_) => {}
+        }
+    }
+
+    /// Where a transaction was that is left as it is: a host that has not got the end of the content forgets it.
+    fn cut_off(&self, passage: &Passage) -> Break {
+        let unwritten = self.session.output().len();
+        Break {
+            cause: Cause::CutOff(passage.how_far(unwritten)),
+            is_unknown: self.session.is_outcome_unknown() && unwritten == 0,
+            refusals: self.session.refusals(),
+            at: None,
         }
     }
 

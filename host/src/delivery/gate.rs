@@ -2,7 +2,8 @@
 //!
 //! Every send enters it, and asks for a permit before each piece of its content is written. This is the one place
 //! where a send can be made to wait, between two pieces: while a very-high message moves, and where a capacity is
-//! to be shared. After the permit of the last piece nothing stops the final dot. Who has to wait, and for
+//! to be shared. After the permit of the last piece nothing stops the final dot. When the relay stops the gate closes:
+//! what is under way is cut off where it is. Who has to wait, and for
 //! how long, is arithmetic in `traffic`; the capacity is a `bucket`, and who gets it next is known to `queue` and `turns`. Here
 //! are the waiting itself, the clock, and a view of what is under way.
 
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
 
 pub use metrics::Metrics;
 pub use traffic::Rules;
@@ -54,6 +56,8 @@ struct Shared {
     traffic: Mutex<Traffic<Arc<Live>>>,
     /// Told when nothing very high moves any more, or what does holds others for less long.
     eased: Arc<Notify>,
+    /// Cuts off what is under way.
+    closed: CancellationToken,
     metrics: Metrics,
     begun: Instant,
 }
@@ -91,6 +95,7 @@ impl Gate {
             is_busy: AtomicBool::new(traffic.is_busy()),
             traffic: Mutex::new(traffic),
             eased: Arc::default(),
+            closed: CancellationToken::new(),
             metrics,
             begun: now,
         }))
@@ -129,6 +134,12 @@ impl Gate {
             begun: OnceLock::new(),
             has_left: false,
         }
+    }
+
+    /// Closes for good, since the relay stops: sends under way are cut off where they are, and each says how far it has
+    /// come.
+    pub fn close(&self) {
+        self.0.closed.cancel();
     }
 
     /// Until when nothing of a lower class may start, unless what is very high ends or moves on; none when nothing
@@ -254,6 +265,21 @@ impl Passage {
                 .change(|traffic, now| ((), traffic.begin(self.id, now)));
         }
         Transacting(self)
+    }
+
+    /// Waits until the send is cut off.
+    pub(super) async fn is_cut_off(&self) {
+        self.gate.0.closed.cancelled().await;
+    }
+
+    /// How far it has come, with the octets that are not written yet: `after 5 of 12 octets`.
+    pub(super) fn how_far(&self, unwritten: usize) -> String {
+        let octets = self.live.octets;
+        let unwritten = u64::try_from(unwritten).unwrap_or(u64::MAX);
+        let sent = self.live.sent.load(Ordering::Relaxed);
+        // What is converted may be longer than what was accepted.
+        let sent = sent.saturating_sub(unwritten).min(octets);
+        format!("after {sent} of {octets} octets")
     }
 
     /// Who is to be told that it moves, where that matters to others.

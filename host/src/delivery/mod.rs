@@ -7,12 +7,13 @@
 //! said by the [`Routes`](crate::message::Routes).
 //!
 //! The parts: `hosts` finds addresses, `opening` makes a connection of one, `connection` does what
-//! the session asks, `transaction` says what a message needs and what replies mean, `fitting` makes a message
+//! the session asks, `broken` says how that fails, `transaction` says what a message needs and what replies mean, `fitting` makes a message
 //! fit what a host lists, `tunnel` takes its priority along where a host does not, `attempt` goes from host to host, `heard` keeps what they have said, `chunkless` which
 //! of them do not take chunks, `pool` keeps connections for the next message, `room` bounds those to one host, `gate` is where content waits, `path`
 //! tells where mail would go, `minutes` writes down what is said.
 
 mod attempt;
+mod broken;
 mod chunkless;
 mod connection;
 mod fitting;
@@ -103,8 +104,8 @@ impl Deliverer {
     /// hop. Whether that is still where the routes lead is for the caller to know
     /// ([`Routes::lead_to`](crate::message::Routes::lead_to)).
     ///
-    /// The content is opened for each transaction that gets so far. Dropping the future ends the
-    /// attempt and closes the connection. A host that has not got the end of the content forgets the
+    /// The content is opened for each transaction that gets so far. When the gate closes the attempt ends where it is and
+    /// says how far it has come. Dropping the future ends the attempt and closes the connection. A host that has not got the end of the content forgets the
     /// message; whether it has got it, the caller cannot know once the content was opened.
     pub async fn deliver(
         &self,

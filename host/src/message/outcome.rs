@@ -132,6 +132,9 @@ pub enum Contact {
     /// A host was, or may have been.
     #[default]
     Ready,
+    /// The relay has cut it off, since it stops. Who was deferred in our own words has not been sent to, but for those
+    /// of whom nothing is known: it is no failure, and the attempt may be made again at once.
+    CutOff,
 }
 
 /// What came of an attempt at one host.

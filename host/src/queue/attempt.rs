@@ -214,6 +214,10 @@ pub(super) async fn attempt(shared: Arc<Shared>, held: Held) -> Returned {
         },
     };
     let at = shared.clock.now();
+    if attempt.contact == Contact::CutOff && attempt.dialogues.is_empty() {
+        // Nobody has heard of it.
+        return Returned::Untried(held, at);
+    }
     if attempt.contact == Contact::Crowded
         && !shared.rules.now().is_worth_telling(message, delivery, at)
     {

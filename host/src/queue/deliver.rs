@@ -17,9 +17,9 @@ pub type OpenContent = Box<dyn Fn() -> Pending<'static, Box<dyn Content>> + Send
 pub trait Deliver: Send + Sync + 'static {
     /// Tries to deliver to all pending recipients of `delivery`, and says what became of each.
     ///
-    /// It always comes back: with its own time limits, and with an outcome where nothing answered.
-    /// Dropped, it ends the attempt; that happens when the relay stops and the attempt does not end. A message
-    /// whose content was never opened has not been sent then; one whose content was may have arrived.
+    /// It always comes back: with its own time limits, and with an outcome where nothing answered. Dropped, it ends the
+    /// attempt; that happens when the relay stops and it does not come back though it is [cut off](Deliver::cut_off). A
+    /// message whose content was never opened has not been sent then; one whose content was may have arrived.
     fn deliver(
         &self,
         message: Arc<Message>,
@@ -37,6 +37,10 @@ pub trait Deliver: Send + Sync + 'static {
     fn under_way(&self) -> Vec<Progress> {
         Vec::new()
     }
+
+    /// Cuts off all attempts where they are, since the relay stops: each comes back at once, with
+    /// [`Contact::CutOff`](crate::message::Contact::CutOff) and with what it knows. One that does not is dropped.
+    fn cut_off(&self) {}
 
     /// Notified when nothing very high is being sent any more. One reader: the queue.
     fn eased(&self) -> Arc<Notify> {

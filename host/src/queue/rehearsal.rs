@@ -7,12 +7,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use outpost_smtp::{Body, Mailbox, Notify, Reply, ReversePath};
+use tokio_util::sync::CancellationToken;
 
 use super::deliver::{Deliver, OpenContent};
 use crate::message::{
-    Attempt, Class, Contact, Delivery, DeliveryId, DeliveryState, Envelope, Message, MessageId,
-    NextHop, Origin, Outcome, Priorities, Protocol, Recipient, RecipientOutcome, RemoteHost,
-    Submission, Timestamp, Visit,
+    Attempt, Class, Contact, Delivery, DeliveryId, DeliveryState, Dialogue, Envelope, Message,
+    MessageId, NextHop, Origin, Outcome, Party, Priorities, Protocol, Recipient, RecipientOutcome,
+    RemoteHost, Submission, Timestamp, Transcript, Visit,
 };
 use crate::spool::{NewDelivery, NewMessage};
 
@@ -183,6 +184,25 @@ pub(super) fn attempt(delivery: &Delivery, outcomes: &[Outcome]) -> Attempt {
     }
 }
 
+/// An attempt that was cut off in a transaction.
+fn cut_off(delivery: &Delivery, is_unknown: bool) -> Attempt {
+    let mut attempt = attempt(delivery, &vec![deferred(); delivery.recipients.len()]);
+    attempt.contact = Contact::CutOff;
+    attempt.visits[0].unknown = is_unknown;
+    let with = Party::Host {
+        next_hop: delivery.next_hop.clone(),
+        name: "mx.b.example".to_owned(),
+        address: ([192, 0, 2, 1], 25).into(),
+    };
+    let dialogue = Dialogue {
+        with,
+        is_continued: false,
+        transcript: Transcript::default(),
+    };
+    attempt.dialogues = vec![(Duration::ZERO, dialogue)];
+    attempt
+}
+
 /// What a scripted next hop does with a delivery.
 #[derive(Clone, Debug)]
 pub(super) enum Act {
@@ -192,6 +212,8 @@ pub(super) enum Act {
     Hang,
     /// Opens the content and never ends.
     HangInContent,
+    /// Ends when it is cut off: behind the end of the content, of which no more is known then, or before it.
+    CutOff { is_unknown: bool },
     /// Panics.
     Panic,
 }
@@ -201,6 +223,7 @@ pub(super) enum Act {
 pub(super) struct Script {
     acts: Mutex<VecDeque<Act>>,
     seen: Mutex<Vec<Seen>>,
+    cut: CancellationToken,
 }
 
 /// An attempt that was begun.
@@ -222,6 +245,7 @@ impl Script {
         Arc::new(Self {
             acts: Mutex::new(acts.into_iter().collect()),
             seen: Mutex::default(),
+            cut: CancellationToken::new(),
         })
     }
 
@@ -262,6 +286,7 @@ impl Deliver for Script {
                 reverse_path: message.envelope.reverse_path.clone(),
             });
         let act = self.next_act();
+        let cut = self.cut.clone();
         Box::pin(async move {
             match act {
                 Act::End(after, outcome) => {
@@ -274,8 +299,16 @@ impl Deliver for Script {
                     assert!(opened.is_ok(), "the content of what was claimed is there");
                     std::future::pending().await
                 }
+                Act::CutOff { is_unknown } => {
+                    cut.cancelled().await;
+                    cut_off(&delivery, is_unknown)
+                }
                 Act::Panic => panic!("as the script says"),
             }
         })
+    }
+
+    fn cut_off(&self) {
+        self.cut.cancel();
     }
 }

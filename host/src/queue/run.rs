@@ -148,8 +148,8 @@ impl Queue {
     }
 
     /// Delivers until `stop` is ready. Then nothing more is claimed; attempts under way may end
-    /// within the configured time and are cut off after it. What they had claimed is given back; where
-    /// content was on its way, that the outcome is unknown is recorded first.
+    /// within the configured time and are cut off after it. What they had claimed is given back, or recorded as far as
+    /// it has come: what was not sent to its end is due at once, of what was the outcome is unknown.
     pub async fn run(mut self, stop: impl Future<Output = ()>) {
         let claimed = self.deliver_until(pin!(stop)).await;
         // A claim that was under way when the end came: given back as soon as it is there.
@@ -367,6 +367,8 @@ impl Queue {
         }
         if !self.attempts.is_empty() {
             tracing::info!(attempts = self.attempts.len(), "attempts are cut off");
+            // Each says how far it has come, before it is asked no more.
+            self.shared.deliver.cut_off();
             self.shared.cut.cancel();
             let deadline = Instant::now() + CUT_WITHIN;
             while let Ok(Some(ended)) =

@@ -15,8 +15,8 @@ use super::lateness;
 use super::retry::{Next, Schedule};
 use crate::message::report::Kind;
 use crate::message::{
-    Attempt, Delivery, Event, Message, Outcome, Recipient, RecipientOutcome, RemoteHost, Timestamp,
-    TrailEntry, Visit,
+    Attempt, Class, Contact, Delivery, Event, Message, Outcome, Recipient, RecipientOutcome,
+    RemoteHost, Timestamp, TrailEntry, Visit,
 };
 use crate::spool::NewDelivery;
 
@@ -159,6 +159,15 @@ impl Rules {
         random: u64,
     ) -> Option<NewDelivery> {
         let first = sorted.deferred.first()?;
+        if is_given_back(ended.attempt) {
+            let event = Event::Deferred {
+                next_hop: ended.delivery.next_hop.clone(),
+                until: ended.at,
+            };
+            trail.push(entry(ended, event));
+            let recipients = sorted.deferred.iter().map(Fate::recipient).collect();
+            return Some(given_back(ended.delivery, recipients));
+        }
         let last_reply = first.outcome.outcome.reply().to_string();
         let delivery = ended.delivery;
         let attempts = delivery.attempts.saturating_add(1);
@@ -196,6 +205,12 @@ impl Rules {
                 // Sooner when the sender is to be told then.
                 let waking = lateness::waking(ended.message, delivery, ended.at);
                 let until = waking.map_or(until, |waking| waking.min(until));
+                // It waits for no step: it may come twice, and must not come late.
+                let is_urgent = ended.message.class == Class::VeryHigh;
+                let until = match ended.attempt.contact {
+                    Contact::CutOff if is_urgent => ended.at,
+                    _ => until,
+                };
                 trail.push(entry(
                     ended,
                     Event::Deferred {
@@ -259,7 +274,7 @@ impl Rules {
             was_tried: true,
             recipients: failed,
         }];
-        if remaining.is_some() {
+        if remaining.is_some() && !is_given_back(ended.attempt) {
             let is_delayed = !ended.delivery.delay_reported && self.is_delayed(ended);
             let is_late = lateness::is_to_be_told(ended.message, ended.delivery, ended.at);
             let mut recipients = asking(&sorted.deferred, 4, &|recipient| {
@@ -389,6 +404,25 @@ impl Sorted<'_> {
             bounced: count(&self.bounced),
             expired: 0,
         }
+    }
+}
+
+/// Whether the relay has cut the attempt off at its stop before any host had got the whole of the content without an
+/// answer: who is deferred is as if there had been no attempt.
+fn is_given_back(attempt: &Attempt) -> bool {
+    attempt.contact == Contact::CutOff && !attempt.is_unknown()
+}
+
+/// What remains of a delivery that nobody is charged for: it keeps its place.
+fn given_back(delivery: &Delivery, recipients: Vec<u32>) -> NewDelivery {
+    NewDelivery {
+        next_hop: delivery.next_hop.clone(),
+        recipients,
+        due: delivery.due,
+        attempts: delivery.attempts,
+        delay_reported: delivery.delay_reported,
+        lateness_reported: delivery.lateness_reported,
+        last_reply: delivery.last_reply.clone(),
     }
 }
 

@@ -128,11 +128,18 @@ impl Deliver for Along {
     fn eased(&self) -> Arc<Notify> {
         self.gate.eased()
     }
+
+    fn cut_off(&self) {
+        self.gate.close();
+    }
 }
 
 /// What attempts at other next hops than that of the lane say of it: nothing, so that no mail waits for a host that
 /// it does not go to. They may be made again in a moment when none of them has asked anybody.
 fn contact_elsewhere(contacts: &[Contact]) -> Contact {
+    if contacts.contains(&Contact::CutOff) {
+        return Contact::CutOff;
+    }
     let is_crowded = |contact: &Contact| *contact == Contact::Crowded;
     match !contacts.is_empty() && contacts.iter().all(is_crowded) {
         true => Contact::Crowded,
@@ -146,7 +153,7 @@ mod tests {
 
     #[test]
     fn what_went_elsewhere_says_nothing_of_the_lane_s_next_hop() {
-        use Contact::{Crowded, Missed, Ready};
+        use Contact::{Crowded, CutOff, Missed, Ready};
         for (contacts, expected) in [
             (&[Missed, Missed][..], Ready),
             (&[Missed, Ready], Ready),
@@ -154,6 +161,7 @@ mod tests {
             (&[Missed, Crowded], Ready),
             (&[Crowded, Ready], Ready),
             (&[Crowded, Crowded], Crowded),
+            (&[Ready, CutOff], CutOff),
             (&[], Ready),
         ] {
             assert_eq!(contact_elsewhere(contacts), expected, "{contacts:?}");

@@ -8,8 +8,9 @@ use std::net::SocketAddr;
 use outpost_smtp::Reply;
 use outpost_smtp::client::{Closed, Extensions, Report};
 
-use super::{Course, SUSPECTS_MAX};
-use crate::delivery::connection::{Break, Cause, Connection, Load};
+use super::{Course, SUSPECTS_MAX, cut_off};
+use crate::delivery::broken::{Break, Cause};
+use crate::delivery::connection::{Connection, Load};
 use crate::delivery::fitting::{Look, Misfit, fit, split_by_address};
 use crate::delivery::opening::{Failure, Protection, closed_by, lost};
 use crate::delivery::transaction::{self, Fates};
@@ -324,6 +325,12 @@ impl Course<'_> {
         let failure = match broken.cause {
             Cause::Lost(error) => lost(host, &error),
             Cause::Closed(closed) => closed_by(host, closed),
+            Cause::CutOff(how_far) => {
+                self.is_cut_off = true;
+                let failure = cut_off(Some(host.clone()), &how_far);
+                self.record_failure(failure.clone(), recipients, broken.is_unknown);
+                return failure;
+            }
             Cause::Content(reason) => {
                 tracing::error!(
                     message_id = %self.message.id,

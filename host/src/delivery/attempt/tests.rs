@@ -4,6 +4,7 @@
 
 mod breaks;
 mod chunks;
+mod cut_off;
 mod dialogues;
 mod extensions;
 mod hosts;

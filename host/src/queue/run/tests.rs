@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod cut_off;
 mod holds;
 mod latency;
 
@@ -461,28 +462,6 @@ async fn a_stop_lets_attempts_end_and_gives_back_those_that_do_not() {
         0,
         "an attempt that was cut off is not charged"
     );
-    queue.stop().await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_attempt_that_is_cut_off_with_its_content_on_the_way_may_deliver_twice_and_the_trail_says_so()
- {
-    let stage = Stage::new();
-    let id = stage.accept_to("you@b.example", Class::Normal).await;
-    let script = Script::new([Act::HangInContent]);
-    let queue = stage.start(Settings::default(), script.clone());
-    pass(Duration::from_millis(100)).await;
-    queue.stop().await;
-    let record = stage.record(id).await;
-    let is_unknown = |event: &Event| matches!(event, Event::Attempted { unknown: true, .. });
-    assert!(record.trail.iter().any(|entry| is_unknown(&entry.event)));
-    // Not at once, which would make it certain.
-    stage.reopen();
-    let queue = stage.start(Settings::default(), script.clone());
-    pass(seconds(5)).await;
-    assert_eq!((script.seen().len(), stage.queued()), (1, 1));
-    pass(seconds(60)).await;
-    assert_eq!((script.seen().len(), stage.queued()), (2, 0));
     queue.stop().await;
 }
 

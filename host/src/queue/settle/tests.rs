@@ -390,6 +390,39 @@ fn what_may_come_twice_after_a_crash_is_told_in_order_of_time() {
 }
 
 #[test]
+fn what_is_cut_off_before_its_end_is_as_if_there_had_been_no_attempt() {
+    let mut message = message(1, START, &["a@b.example", "b@b.example"]);
+    let mut delivery = delivery(&message);
+    (delivery.attempts, delivery.last_reply) = (3, "451 4.2.0 Busy".to_owned());
+    let mut attempt = attempt(&delivery, &[delivered(), deferred()]);
+    attempt.contact = Contact::CutOff;
+    // Not even the end of its time counts.
+    for after in [10, 100 * HOUR] {
+        let plan = settle(after, &message, &delivery, &attempt);
+        let remaining = plan.remaining.as_ref().unwrap();
+        assert_eq!((remaining.due, remaining.attempts), (delivery.due, 3));
+        assert_eq!(remaining.last_reply, delivery.last_reply);
+        assert_eq!(
+            (&remaining.recipients[..], remaining.delay_reported),
+            (&[1][..], false)
+        );
+        assert_eq!(reports(&plan), []);
+        assert_eq!(words(&plan), ["attempted", "deferred"]);
+        let until = START.plus(seconds(after));
+        assert!(matches!(&plan.trail[1].event, Event::Deferred { until: at, .. } if *at == until));
+    }
+    // Behind its end it may come twice, and waits; but for what must not come late.
+    attempt.visits[0].unknown = true;
+    for (class, due) in [(Class::High, 10 + HOUR), (Class::VeryHigh, 10)] {
+        message.class = class;
+        let plan = settle(10, &message, &delivery, &attempt);
+        let remaining = plan.remaining.unwrap();
+        assert_eq!(remaining.due, START.plus(seconds(due)), "{class:?}");
+        assert_eq!(remaining.attempts, 4);
+    }
+}
+
+#[test]
 fn what_was_said_is_told_when_it_began_and_before_what_came_of_it() {
     let message = message(1, START, &["a@b.example"]);
     let delivery = delivery(&message);

@@ -243,7 +243,7 @@ impl Lanes {
                 self.urgent.retain(|_, waiting| waiting.lane != *lane);
                 self.others.retain(|_, waiting| waiting.lane != *lane);
             }
-            None => {}
+            Some(Contact::CutOff) | None => {}
         }
     }
 }
@@ -289,6 +289,10 @@ impl Deliver for Watched {
 
     fn eased(&self) -> Arc<Notify> {
         self.way.eased()
+    }
+
+    fn cut_off(&self) {
+        self.way.cut_off();
     }
 }
 
