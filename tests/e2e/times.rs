@@ -154,6 +154,24 @@ fn what_was_held_stays_held_over_a_restart() {
 }
 
 #[test]
+fn what_is_moved_behind_its_deadline_is_tried_at_that_time() {
+    let relay = Relay::start_in_clear("");
+    let sink = Sink::start(relay.ip, &[]);
+    let mut client = session(&relay);
+    let content = mail("ann@a.example", "moved");
+    let id = message_id(&submit(
+        &mut client,
+        "HOLDFOR=1 BY=2;R",
+        "<bob@d.example>",
+        &content,
+    ));
+    relay.printed_by(&["queue", "reschedule", &id, "--in", "4s"]);
+    assert_eq!(sink.wait_for(1)[0].field("Subject").unwrap(), "moved");
+    wait_until("it is settled", || relay.queued().is_empty());
+    assert!(!events(&relay, &id).contains(&"late".to_owned()));
+}
+
+#[test]
 fn a_deadline_is_kept_though_the_next_try_is_far_away() {
     let relay = Relay::start_in_clear("[delivery]\nretry = [\"1h\"]\n");
     let sink = Sink::start(relay.ip, &["--defer", "later@"]);

@@ -56,6 +56,12 @@ impl DeliverBy {
         (self.mode == ByMode::Return).then_some(self.until)
     }
 
+    /// Whether a delivery that is due then was moved behind the time at which it was to be returned: nothing but an
+    /// operator makes one due so late, and he wants it tried.
+    pub fn is_overruled(&self, due: Timestamp) -> bool {
+        self.returned_at().is_some_and(|until| due > until)
+    }
+
     /// What a next hop is told of it `now` (RFC 2852 §4.1.4): the seconds that are left, the one that has begun with
     /// them, or for how many it is late.
     pub fn left(&self, now: Timestamp) -> By {
@@ -109,5 +115,10 @@ mod tests {
         }
         assert_eq!(by.left(at(0)).to_string(), "10000;NT");
         assert_eq!(by.returned_at(), None);
+        assert!(!by.is_overruled(at(u64::MAX)));
+        let mode = ByMode::Return;
+        let by = DeliverBy { mode, ..by };
+        assert!(!by.is_overruled(by.until));
+        assert!(by.is_overruled(by.until.plus(Duration::from_millis(1))));
     }
 }

@@ -371,7 +371,7 @@ impl fmt::Display for Event {
                 };
                 write!(
                     f,
-                    "late: {} did not take it by the time that its sender gave; {what}",
+                    "late: it was not delivered to {} by the time that its sender gave; {what}",
                     printable(&next_hop)
                 )
             }

@@ -1,7 +1,8 @@
 //! Lateness: what follows when the time is over by which a message was to be delivered (RFC 2852 §4.1).
 //!
 //! Its sender wants it back, or wants to be told while it is tried on. A delivery that waits is woken at that time,
-//! whenever it was to be tried again, and what is due then is settled before anything is sent. Arithmetic only, as
+//! whenever it was to be tried again, and what is due then is settled before anything is sent. Only what an operator has
+//! moved behind that time is tried then, and returned when that fails. Arithmetic only, as
 //! in `settle`, which comes here for attempts that end behind that time.
 
 use outpost_smtp::{ByMode, EnhancedStatus, Reply, ReversePath};
@@ -27,7 +28,7 @@ pub(super) const TOLD: EnhancedStatus = EnhancedStatus {
     detail: 7,
 };
 
-/// Whether the message goes back to its sender because the time is over.
+/// Whether the message goes back to its sender because the time is over. An attempt that fails then is the last one.
 pub(super) fn is_returned(message: &Message, at: Timestamp) -> bool {
     let by = message.envelope.deliver_by;
     by.and_then(|by| by.returned_at())
@@ -71,7 +72,7 @@ pub(super) fn asks_for_relays(recipient: &Recipient) -> bool {
 
 impl Rules {
     /// What follows for a delivery that is claimed when the time is over, before it is tried; none when it is in
-    /// time, or nothing is left to be told. `interrupted`: an attempt may have been under way when the relay ended.
+    /// time, an operator has moved it behind that, or nothing is left to be told. `interrupted`: an attempt may have been under way when the relay ended.
     pub fn overdue(
         &self,
         message: &Message,
@@ -79,7 +80,9 @@ impl Rules {
         interrupted: bool,
         at: Timestamp,
     ) -> Option<Plan> {
-        let is_returned = is_returned(message, at);
+        let by = message.envelope.deliver_by;
+        let is_overruled = by.is_some_and(|by| by.is_overruled(delivery.due));
+        let is_returned = is_returned(message, at) && !is_overruled;
         if !is_returned && !is_to_be_told(message, delivery, at) {
             return None;
         }

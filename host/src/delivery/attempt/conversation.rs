@@ -229,6 +229,11 @@ impl Course<'_> {
         fitted.transaction.size = size.or(Some(load.octets));
         // RFC 8689 §2: it is not said to a host that has not shown who it is. Only a report gets here then.
         fitted.transaction.require_tls &= connection.is_verified();
+        let by = self.message.envelope.deliver_by;
+        if by.is_some_and(|by| by.is_overruled(self.delivery.due)) {
+            // Nothing is left of its time, and RFC 2852 §4 has no way to say so of what is to be returned.
+            fitted.transaction.by = None;
+        }
         if fitted.conversion.is_some() {
             tracing::info!(
                 message_id = %self.message.id,

@@ -275,7 +275,7 @@ fn every_event_reads_as_one_line() {
                 next_hop: lane(),
                 is_returned: true,
             },
-            "late: smarthost 127.0.0.1:2500 did not take it by the time that its sender gave; \
+            "late: it was not delivered to smarthost 127.0.0.1:2500 by the time that its sender gave; \
              its recipients bounced",
         ),
         (
@@ -283,7 +283,7 @@ fn every_event_reads_as_one_line() {
                 next_hop: lane(),
                 is_returned: false,
             },
-            "late: smarthost 127.0.0.1:2500 did not take it by the time that its sender gave; \
+            "late: it was not delivered to smarthost 127.0.0.1:2500 by the time that its sender gave; \
              its sender is told, and it is tried on",
         ),
     ];

@@ -121,6 +121,23 @@ fn what_is_late_is_returned_without_another_attempt() {
 }
 
 #[test]
+fn what_an_operator_moved_behind_the_time_is_tried_and_returned_when_that_fails() {
+    let message = timed(ByMode::Return, false, &["a@b.example"]);
+    let mut delivery = delivery(&message);
+    delivery.due = after(3 * BY);
+    let plan = rules().overdue(&message, &delivery, false, after(4 * BY));
+    assert_eq!(plan, None);
+    let attempt = attempt(&delivery, &[deferred()]);
+    let plan = settle(4 * BY, &message, &delivery, &attempt);
+    assert_eq!((plan.remaining.clone(), late(&plan)), (None, vec![true]));
+    assert_eq!(reports(&plan), [("failure", vec![(0, "5.4.7".to_owned())])]);
+    // Who is only told hears of it then, and it is tried as ever.
+    let message = timed(ByMode::Notify, false, &["a@b.example"]);
+    let plan = rules().overdue(&message, &delivery, false, after(4 * BY));
+    assert_eq!(late(&plan.unwrap()), [false]);
+}
+
+#[test]
 fn nobody_is_told_about_a_report_that_is_late() {
     for mode in [ByMode::Return, ByMode::Notify] {
         let mut message = timed(mode, false, &["a@b.example"]);

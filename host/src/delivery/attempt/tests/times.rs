@@ -88,6 +88,16 @@ async fn what_is_to_come_back_in_time_goes_only_to_hosts_that_see_to_it() {
         let attempt = mail.deliver(&World::of(&host).deliverer()).await;
         assert_eq!(brief(&attempt), [outcome], "{extensions:?} {seconds_left}");
     }
+    // An operator has moved it behind its time: it is tried, and the host is told of none.
+    for extensions in [&EXTENSIONS[..], &EXTENSIONS[..2]] {
+        let host = Script::new().listing(extensions);
+        let mut mail = mail(ByMode::Return, 0);
+        mail.delivery.due = NOW.plus(seconds(1));
+        let attempt = mail.deliver(&World::of(&host).deliverer()).await;
+        assert_eq!(brief(&attempt), ["delivered 250 2.0.0"], "{extensions:?}");
+        let said = &host.seen().commands[1];
+        assert_eq!(said, "MAIL FROM:<me@a.example> MT-PRIORITY=-9");
+    }
     // Another host of the domain may list more.
     let plain = Script::new().listing(&[]);
     let good = Script::new().listing(&EXTENSIONS);
