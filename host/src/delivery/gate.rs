@@ -299,6 +299,10 @@ impl Passage {
             return octets;
         }
         loop {
+            if self.gate.0.closed.is_cancelled() {
+                // Who was paused does not go on for the moment that is left.
+                std::future::pending().await
+            }
             let turn = self.gate.change(|traffic, now| {
                 let (turn, wake) = traffic.ask(self.id, octets, now);
                 let is_paused = traffic.pause_of(self.id).is_some();

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::delivery::rehearsal::{Certificate, EVERYTHING};
-use crate::message::Contact;
+use crate::message::{Class, Contact, PauseEnd};
 
 /// More than what fits between us and a host that has stopped reading.
 const OCTETS: usize = 200_000;
@@ -131,20 +131,25 @@ async fn what_is_paused_is_cut_off_where_it_stands() {
     let host = Script::new();
     let deliverer = World::of(&host).deliverer();
     let mut urgent = Mail::to(&["a@elsewhere.example"]);
-    urgent.message.class = crate::message::Class::VeryHigh;
+    urgent.message.class = Class::VeryHigh;
     let passage = deliverer.gate.enter(&urgent.message, &urgent.delivery);
-    let _transacting = passage.begin();
+    let transacting = passage.begin();
     let pulse = passage.pulse().unwrap();
     let beating = async {
         for _ in 0..50 {
             tokio::time::sleep(Duration::from_millis(100)).await;
             pulse.beat();
         }
+        // It is cut off in the same moment.
+        drop(transacting);
     };
     let mail = Mail::to(&["a@b.example"]).with_content(long(), 5_000);
     let (attempt, ()) = tokio::join!(cut_off(&mail, &deliverer), beating);
     assert_eq!(brief(&attempt), ["deferred 451 4.3.2 local"]);
     assert!(!attempt.is_unknown());
-    assert_eq!(attempt.pauses.len(), 1, "{attempt:?}");
+    let [pause] = &attempt.pauses[..] else {
+        panic!("{:?}", attempt.pauses);
+    };
+    assert_eq!(pause.end, PauseEnd::Broken);
     assert_eq!(host.seen().contents.len(), 0);
 }
