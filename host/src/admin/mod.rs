@@ -174,7 +174,7 @@ fn spool_problem(error: &SpoolError) -> Problem {
             Kind::Unavailable,
             "the spool has no room now: try again later",
         ),
-        SpoolError::LeaseLost => Problem::new(
+        SpoolError::LeaseLost | SpoolError::Cancelled | SpoolError::Restored => Problem::new(
             Kind::Conflict,
             "the delivery changed meanwhile: look at it again, then try again",
         ),

@@ -7,6 +7,8 @@ use std::io;
 use outpost_smtp::Reply;
 use outpost_smtp::client::Closed;
 
+use crate::spool::SpoolError;
+
 /// A transaction ended without replies for its recipients.
 #[derive(Debug)]
 pub(super) struct Break {
@@ -42,4 +44,16 @@ pub(super) enum Cause {
     Content(String),
     /// The relay stops; how far the content has come.
     CutOff(String),
+    /// An operator cancelled the message before its last octets were sent.
+    Cancelled,
+}
+
+impl Cause {
+    /// That a content could not be read to its end.
+    pub(super) fn of_content(error: SpoolError) -> Self {
+        match error {
+            SpoolError::Cancelled => Self::Cancelled,
+            error => Self::Content(error.to_string()),
+        }
+    }
 }

@@ -23,7 +23,7 @@ use super::room::Place;
 use crate::message::seven_bit::{Barrier, Converter, Plan};
 use crate::message::{RemoteHost, TlsParameters};
 use crate::net::Stream;
-use crate::spool::{Content, Pending, SpoolError};
+use crate::spool::{Content, Pending};
 use crate::telemetry::Counter;
 use crate::tls::client::Trust;
 
@@ -289,6 +289,7 @@ impl Connection {
                 let note = format!("[the relay stops: cut off {how_far}]");
                 self.minutes.note(&note);
             }
+            Cause::Cancelled => self.minutes.note("[the message was cancelled]"),
             Cause::Closed(_) => {}
         }
     }
@@ -343,7 +344,7 @@ impl Connection {
         load: &Load<'_>,
         conversion: Option<&Plan>,
     ) -> Result<Sent, Cause> {
-        let ours = |error: SpoolError| Cause::Content(error.to_string());
+        let ours = Cause::of_content;
         let changed = |barrier: Barrier| Cause::Content(barrier.to_string());
         let mut converter = conversion.map(Converter::new);
         let mut content = (load.open)().await.map_err(ours)?;

@@ -32,7 +32,7 @@ pub(super) enum Misfit {
     /// It cannot be made to fit; this is said to the sender.
     Reply(Reply),
     /// The content cannot be read on our side.
-    Content(String),
+    Content(SpoolError),
 }
 
 /// What a look at the content has told: one is enough for an attempt.
@@ -62,11 +62,7 @@ pub(super) async fn fit(
     if extensions.deliver_by.is_none() {
         ask_for_delay(&mut transaction);
     }
-    let look = async || {
-        look.at(open)
-            .await
-            .map_err(|error| Misfit::Content(error.to_string()))
-    };
+    let look = async || look.at(open).await.map_err(Misfit::Content);
     if transaction.smtputf8 && !extensions.smtputf8 {
         spell_domains(&mut transaction);
         // The core says which address it is; a header is not looked at for nothing.

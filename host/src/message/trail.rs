@@ -138,7 +138,7 @@ pub enum Event {
     Cancelled {
         /// By whom: the name of the token.
         by: String,
-        /// An attempt was under way, whose outcome comes too late to be written down.
+        /// An attempt was under way, whose outcome follows, unless the relay ended before it.
         during_attempt: bool,
         /// They can be restored before then; none: they are gone.
         until: Option<Timestamp>,

@@ -137,7 +137,13 @@ pub fn why(delivery: &Delivery, activity: Activity<'_>, now: Timestamp) -> Strin
 
 fn resting(delivery: &Delivery, activity: Activity<'_>, now: Timestamp) -> String {
     if activity == Activity::Active {
-        return "being delivered".to_owned();
+        let until = match delivery.state {
+            DeliveryState::Cancelled(Cancelled { until, .. }) => until,
+            DeliveryState::Waiting | DeliveryState::Held => return "being delivered".to_owned(),
+        };
+        return format!(
+            "being delivered, and cancelled by an operator meanwhile: what remains can be restored until {until}"
+        );
     }
     match delivery.state {
         DeliveryState::Held => {

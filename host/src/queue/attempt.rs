@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
+use bytes::Bytes;
 use outpost_smtp::ReversePath;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -21,10 +22,10 @@ use super::settle::{Ended, Plan};
 use super::trouble::{Backoff, Trouble};
 use crate::clock::Clock;
 use crate::message::{
-    Attempt, Class, Contact, Event, Line, MessageId, Outcome, RecipientOutcome, Timestamp,
-    TrailEntry, Visit,
+    Attempt, Class, Contact, Delivery, Event, Line, MessageId, Outcome, RecipientOutcome,
+    Timestamp, TrailEntry, Visit,
 };
-use crate::spool::{Claim, Settlement, Spool, SpoolError};
+use crate::spool::{Claim, Content, Lease, Pending, Settlement, Spool, SpoolError};
 
 /// How long a delivery rests at least for which there was no room at its host, and at most as long again: a
 /// message of ordinary size is sent in that time.
@@ -177,12 +178,19 @@ pub(super) async fn attempt(shared: Arc<Shared>, held: Held) -> Returned {
     let begun = Instant::now();
     let has_opened = Arc::new(AtomicBool::new(false));
     let content = {
-        let (spool, id) = (shared.spool.clone(), message.id);
+        let (spool, id, lease) = (shared.spool.clone(), message.id, held.claim.lease);
         let has_opened = has_opened.clone();
         Box::new(move || {
             has_opened.store(true, Ordering::Relaxed);
             let spool = spool.clone();
-            Box::pin(async move { spool.content(id).await }) as Pin<Box<_>>
+            Box::pin(async move {
+                let content = spool.content(id).await?;
+                Ok(Box::new(Cancellable {
+                    content,
+                    spool,
+                    lease,
+                }) as Box<dyn Content>)
+            }) as Pin<Box<_>>
         })
     };
     let attempting = shared
@@ -268,56 +276,94 @@ async fn guarded<T>(mut future: Pin<Box<dyn Future<Output = T> + Send>>) -> Resu
 }
 
 /// Settles an attempt: works out what follows, writes the reports, and has it all recorded in one
-/// transaction.
+/// transaction. What follows is another thing when an operator has cancelled the delivery meanwhile.
 pub(super) async fn settle(shared: Arc<Shared>, attempted: Attempted) {
     let Attempted {
-        held,
+        mut held,
         attempt,
         begun,
         at,
         ..
     } = attempted;
-    let ended = Ended {
-        message: &held.claim.message,
-        delivery: &held.claim.delivery,
-        attempt: &attempt,
-        begun,
-        at,
-        interrupted: held.claim.interrupted,
-    };
     let jitter = (shared.random)() as u64;
-    let plan = shared.rules.now().settle(&ended, jitter);
-    log(&ended, &plan);
-    carry_out(&shared, held, plan, at).await;
+    let rules = shared.rules.now();
+    let mut is_cancelled = false;
+    let (plan, recorded) = loop {
+        let ended = Ended {
+            message: &held.claim.message,
+            delivery: &held.claim.delivery,
+            attempt: &attempt,
+            begun,
+            at,
+            interrupted: held.claim.interrupted,
+        };
+        let plan = match is_cancelled {
+            false => rules.settle(&ended, jitter),
+            true => rules.settle_cancelled(&ended, jitter),
+        };
+        match carry_out(&shared, &held.claim, &plan, is_cancelled, at).await {
+            Recorded::Cancelled => is_cancelled = true,
+            Recorded::Restored => is_cancelled = false,
+            recorded => break (plan, recorded),
+        }
+    };
+    held.is_settled = true;
+    if matches!(recorded, Recorded::Done) {
+        log(&held.claim.delivery, &plan, is_cancelled);
+    }
 }
 
-/// Settles a delivery that was not tried, since the time was over by which it was to be made.
-pub(super) async fn settle_overdue(shared: Arc<Shared>, held: Held, plan: Plan, at: Timestamp) {
-    let delivery = &held.claim.delivery;
-    let (id, next_hop, recipients) = (delivery.id, &delivery.next_hop, delivery.recipients.len());
-    let is_returned = plan.remaining.is_none();
-    tracing::info!(message_id = %id.message, delivery = %id, %next_hop, recipients, is_returned, "late");
-    carry_out(&shared, held, plan, at).await;
+/// Settles a delivery that was not tried, since the time was over by which it was to be made. When an operator has
+/// cancelled it meanwhile it is given back: nothing has become of it.
+pub(super) async fn settle_overdue(shared: Arc<Shared>, mut held: Held, plan: Plan, at: Timestamp) {
+    let recorded = carry_out(&shared, &held.claim, &plan, false, at).await;
+    held.is_settled = !matches!(recorded, Recorded::Cancelled);
+    if matches!(recorded, Recorded::Done) {
+        let delivery = &held.claim.delivery;
+        let (id, next_hop, recipients) =
+            (delivery.id, &delivery.next_hop, delivery.recipients.len());
+        let is_returned = plan.remaining.is_none();
+        tracing::info!(message_id = %id.message, delivery = %id, %next_hop, recipients, is_returned, "late");
+    }
+}
+
+/// What became of a settlement.
+enum Recorded {
+    /// It is on stable storage.
+    Done,
+    /// It is not needed any more.
+    Unneeded,
+    /// The delivery was cancelled meanwhile, which calls for another one.
+    Cancelled,
+    /// The delivery was restored meanwhile, which does too.
+    Restored,
 }
 
 /// Has a plan recorded, and the reports that are due with it.
-async fn carry_out(shared: &Shared, mut held: Held, plan: Plan, at: Timestamp) {
-    let settlement = write(shared, &held.claim, &plan, at).await;
+async fn carry_out(
+    shared: &Shared,
+    claim: &Claim,
+    plan: &Plan,
+    is_cancelled: bool,
+    at: Timestamp,
+) -> Recorded {
+    let mut settlement = write(shared, claim, plan, at).await;
+    settlement.is_cancelled = is_cancelled;
     let reports: Vec<MessageId> = settlement
         .reports
         .iter()
         .map(|(new, _)| new.message.id)
         .collect();
     let recorded = record(shared, settlement).await;
-    held.is_settled = true;
-    if recorded {
-        shared.metrics.settled(held.claim.message.class, plan.tally);
+    if matches!(recorded, Recorded::Done) {
+        shared.metrics.settled(claim.message.class, plan.tally);
         for (wanted, id) in plan.reports.iter().zip(reports) {
             shared.metrics.reported(wanted.kind);
-            let (delivery, report) = (held.claim.delivery.id, wanted.kind.name());
+            let (delivery, report) = (claim.delivery.id, wanted.kind.name());
             tracing::info!(message_id = %delivery.message, %delivery, report, report_id = %id, "report written");
         }
     }
+    recorded
 }
 
 /// The plan as the spool takes it, with its reports written out.
@@ -328,6 +374,7 @@ async fn write(shared: &Shared, claim: &Claim, plan: &Plan, at: Timestamp) -> Se
         remaining: plan.remaining.iter().cloned().collect(),
         reports: Vec::new(),
         trail: plan.trail.clone(),
+        is_cancelled: false,
     };
     if plan.reports.is_empty() || message.envelope.reverse_path == ReversePath::Null {
         return settlement;
@@ -376,16 +423,15 @@ async fn start_of_content(shared: &Shared, id: MessageId) -> Vec<u8> {
 }
 
 /// Has a settlement recorded, however long the spool takes to be able to: the outcome is known, and
-/// giving the lease back would send the message again. Says whether it was; it is not when an
-/// operator removed the delivery meanwhile.
-async fn record(shared: &Shared, settlement: Settlement) -> bool {
+/// giving the lease back would send the message again.
+async fn record(shared: &Shared, settlement: Settlement) -> Recorded {
     let delivery = settlement.lease.delivery;
     let mut backoff = Backoff::default();
     loop {
         let error = match shared.spool.settle(settlement.clone()).await {
             Ok(()) => {
                 shared.recording.ends();
-                return true;
+                return Recorded::Done;
             }
             Err(error) => error,
         };
@@ -393,8 +439,10 @@ async fn record(shared: &Shared, settlement: Settlement) -> bool {
             SpoolError::LeaseLost | SpoolError::Unknown => {
                 shared.recording.ends();
                 tracing::info!(message_id = %delivery.message, %delivery, %error, "the outcome of an attempt is not needed any more");
-                return false;
+                return Recorded::Unneeded;
             }
+            SpoolError::Cancelled => return Recorded::Cancelled,
+            SpoolError::Restored => return Recorded::Restored,
             // A report may find no room while other settlements, which give room back, still can.
             SpoolError::Full => {}
             SpoolError::ReadOnly | SpoolError::Unavailable(_) => shared.recording.begins(&error),
@@ -405,14 +453,37 @@ async fn record(shared: &Shared, settlement: Settlement) -> bool {
 }
 
 /// What the queue decided; the outcomes themselves were told by whoever made the attempt.
-fn log(ended: &Ended<'_>, plan: &Plan) {
-    let (delivery, next_hop) = (ended.delivery.id, &ended.delivery.next_hop);
+fn log(delivery: &Delivery, plan: &Plan, is_cancelled: bool) {
+    let (id, next_hop) = (delivery.id, &delivery.next_hop);
+    if is_cancelled {
+        let remaining = plan.remaining.as_ref();
+        let left = remaining.map_or(0, |remaining| remaining.recipients.len());
+        tracing::info!(message_id = %id.message, delivery = %id, %next_hop, recipients = delivery.recipients.len(), left, "an attempt has ended at what was cancelled meanwhile");
+        return;
+    }
     if let Some(remaining) = &plan.remaining {
         let (reply, until) = (&remaining.last_reply, remaining.due);
         let (recipients, attempts) = (remaining.recipients.len(), remaining.attempts);
-        tracing::info!(message_id = %delivery.message, %delivery, %next_hop, recipients, attempts, %reply, %until, "will be tried again");
+        tracing::info!(message_id = %id.message, delivery = %id, %next_hop, recipients, attempts, %reply, %until, "will be tried again");
     }
     if plan.tally.expired > 0 {
-        tracing::info!(message_id = %delivery.message, %delivery, %next_hop, recipients = plan.tally.expired, "expired");
+        tracing::info!(message_id = %id.message, delivery = %id, %next_hop, recipients = plan.tally.expired, "expired");
+    }
+}
+
+/// The content of what is being delivered. When an operator cancels it, it ends before its last piece: without that the
+/// host must forget what it has got.
+struct Cancellable {
+    content: Box<dyn Content>,
+    spool: Arc<dyn Spool>,
+    lease: Lease,
+}
+
+impl Content for Cancellable {
+    fn next(&mut self) -> Pending<'_, Option<Bytes>> {
+        match self.spool.is_cancelled(self.lease) {
+            true => Box::pin(async { Err(SpoolError::Cancelled) }),
+            false => self.content.next(),
+        }
     }
 }

@@ -112,19 +112,7 @@ impl Rules {
     /// What follows from an attempt. `random` draws the jitter of the next one.
     pub fn settle(&self, ended: &Ended<'_>, random: u64) -> Plan {
         let mut sorted = Sorted::from(ended);
-        let mut trail = Vec::new();
-        if ended.interrupted {
-            let next_hop = ended.delivery.next_hop.clone();
-            // It was known when this attempt began, and stands before what happened in it.
-            trail.push(TrailEntry {
-                at: ended.begun,
-                event: Event::Interrupted { next_hop },
-            });
-        }
-        let mut meanwhile: Vec<_> = said(ended).chain(paused(ended)).collect();
-        meanwhile.sort_by_key(|entry| entry.at);
-        trail.extend(meanwhile);
-        trail.extend(attempted(ended, &sorted));
+        let mut trail = what_happened(ended, &sorted);
         let mut tally = sorted.tally();
         let remaining = self.retry(ended, &mut sorted, &mut trail, &mut tally, random);
         let reports = self.reports(ended, &sorted, remaining.as_ref(), &mut trail);
@@ -133,6 +121,36 @@ impl Rules {
             reports,
             trail,
             tally,
+        }
+    }
+
+    /// What follows from an attempt at what an operator cancelled meanwhile: who has it, or was refused for good, is
+    /// done, and the others stay cancelled. Nobody is told of it, as of all that is cancelled.
+    pub fn settle_cancelled(&self, ended: &Ended<'_>, random: u64) -> Plan {
+        let sorted = Sorted::from(ended);
+        let remaining = sorted.deferred.first().map(|first| {
+            let attempts = ended.delivery.attempts.saturating_add(1);
+            let expires = self.schedule.expires(ended.message);
+            let due = match self.schedule.next(attempts, expires, ended.at, random) {
+                Next::Retry(until) => until,
+                // Should it be restored it is tried once more, and its sender is told then.
+                Next::GiveUp => ended.at,
+            };
+            NewDelivery {
+                next_hop: ended.delivery.next_hop.clone(),
+                recipients: sorted.deferred.iter().map(Fate::recipient).collect(),
+                due,
+                attempts,
+                delay_reported: ended.delivery.delay_reported,
+                lateness_reported: ended.delivery.lateness_reported,
+                last_reply: last_reply(first),
+            }
+        });
+        Plan {
+            remaining,
+            reports: Vec::new(),
+            trail: what_happened(ended, &sorted),
+            tally: sorted.tally(),
         }
     }
 
@@ -168,7 +186,7 @@ impl Rules {
             let recipients = sorted.deferred.iter().map(Fate::recipient).collect();
             return Some(given_back(ended.delivery, recipients));
         }
-        let last_reply = first.outcome.outcome.reply().to_string();
+        let last_reply = last_reply(first);
         let delivery = ended.delivery;
         let attempts = delivery.attempts.saturating_add(1);
         let next = self.schedule.next(
@@ -225,7 +243,7 @@ impl Rules {
                     attempts,
                     delay_reported: delivery.delay_reported || self.is_delayed(ended),
                     lateness_reported: delivery.lateness_reported || is_told,
-                    last_reply: last_reply.chars().take(LAST_REPLY_CHARACTERS_MAX).collect(),
+                    last_reply,
                 })
             }
         }
@@ -324,6 +342,29 @@ impl Rules {
             None => self.delay_warning_unasked,
         }
     }
+}
+
+/// What the trail says of an attempt, whatever follows from it.
+fn what_happened(ended: &Ended<'_>, sorted: &Sorted<'_>) -> Vec<TrailEntry> {
+    let mut trail = Vec::new();
+    if ended.interrupted {
+        let next_hop = ended.delivery.next_hop.clone();
+        // It was known when this attempt began, and stands before what happened in it.
+        trail.push(TrailEntry {
+            at: ended.begun,
+            event: Event::Interrupted { next_hop },
+        });
+    }
+    let mut meanwhile: Vec<_> = said(ended).chain(paused(ended)).collect();
+    meanwhile.sort_by_key(|entry| entry.at);
+    trail.extend(meanwhile);
+    trail.extend(attempted(ended, sorted));
+    trail
+}
+
+fn last_reply(fate: &Fate<'_>) -> String {
+    let reply = fate.outcome.outcome.reply().to_string();
+    reply.chars().take(LAST_REPLY_CHARACTERS_MAX).collect()
 }
 
 /// RFC 3461 §4.1: without NOTIFY a failure is reported.

@@ -259,6 +259,10 @@ impl Spool for Stage {
         self.memory.settle(settlement)
     }
 
+    fn is_cancelled(&self, lease: Lease) -> bool {
+        self.memory.is_cancelled(lease)
+    }
+
     fn release(&self, lease: Lease) {
         self.memory.release(lease);
     }

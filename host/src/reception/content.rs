@@ -161,7 +161,11 @@ impl Header {
 pub(super) fn refusal(error: &SpoolError) -> Reply {
     match error {
         SpoolError::Full | SpoolError::ReadOnly => replies::no_room(),
-        SpoolError::Unavailable(_) | SpoolError::LeaseLost | SpoolError::Unknown => {
+        SpoolError::Unavailable(_)
+        | SpoolError::LeaseLost
+        | SpoolError::Cancelled
+        | SpoolError::Restored
+        | SpoolError::Unknown => {
             tracing::error!(error = %error, "the spool does not take mail");
             replies::try_again()
         }

@@ -3,17 +3,19 @@
 //! Changed only by what a good commit has made durable, and by claims, which are not durable at
 //! all. Behind one lock that is held for moments, never while the disk works.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::message::{Delivery, DeliveryId, DeliveryState, Line, Message, MessageId, Timestamp};
 
 use super::ages::Ages;
 use super::heads::Heads;
-use super::leases::Leases;
+use super::leases::{Leases, StaysBack};
 use super::ledger::{Effect, Stowed};
 use super::lines::{Changed, Found, Lines, Search};
 use super::place::Place;
 use super::recent::Recent;
+use super::rows::Standing;
 use super::stops::Stops;
 use super::stored::Counters;
 use super::window::{Behind, First, Horizon};
@@ -24,6 +26,9 @@ use super::{Head, Lease, Settings, Stop};
 pub(super) struct Board {
     pub(super) lines: Lines,
     pub(super) leases: Leases<Place>,
+    /// What an operator's change is about whose commit is under way: not claimed before memory knows of it, since
+    /// whether an attempt is under way has been decided for it. With the place of each that had its turn meanwhile.
+    barred: HashMap<DeliveryId, Option<Place>>,
     pub(super) recent: Recent,
     pub(super) counters: Counters,
     pub(super) ages: Ages,
@@ -67,15 +72,40 @@ impl Board {
             stops,
             commits: 0,
             writable: true,
+            barred: HashMap::new(),
         }
+    }
+
+    /// Lets nobody claim these before [`unbar`](Self::unbar); which of them somebody has.
+    pub(super) fn bar(&mut self, deliveries: &[DeliveryId]) -> HashSet<DeliveryId> {
+        let (leased, free): (Vec<_>, Vec<_>) = deliveries
+            .iter()
+            .copied()
+            .partition(|id| self.leases.is_leased(*id));
+        self.barred.extend(free.into_iter().map(|id| (id, None)));
+        leased.into_iter().collect()
+    }
+
+    /// They may be claimed from where they stand; the lines that may have another head.
+    pub(super) fn unbar(&mut self) -> Vec<Line> {
+        let mut changed = Vec::new();
+        for (id, place) in std::mem::take(&mut self.barred) {
+            if let Some(place) = place {
+                let is_stopped = self.stops.has(&place.line);
+                if self.lines.insert(&place, id.message, is_stopped) {
+                    changed.push(place.line);
+                }
+            }
+        }
+        changed
     }
 
     /// Starts anew from what is on the disk. Who has a lease keeps it.
     pub(super) fn rebuild(&mut self, counters: Counters, heads: Heads, stops: Vec<Stop>) {
         self.stops.replace(stops);
-        let (leases, stops) = (&self.leases, &self.stops);
-        let is_leased = |id| leases.is_leased(id);
-        self.lines.rebuild(heads, is_leased, |line| stops.has(line));
+        let (leases, barred, stops) = (&self.leases, &self.barred, &self.stops);
+        let is_out = |id| is_out_of_line(leases, barred, id);
+        self.lines.rebuild(heads, is_out, |line| stops.has(line));
         self.recent.forget_all();
         self.counters = counters;
         self.ages.forget();
@@ -112,7 +142,11 @@ impl Board {
                 Effect::LeaseEnded(lease) => {
                     self.leases.end(lease);
                 }
-                Effect::LeaseRevoked(id) => self.leases.revoke(id),
+                Effect::Cancelled(id) => {
+                    if let Some(leased) = self.leases.on(id) {
+                        leased.stays_back = Some(StaysBack::Cancelled);
+                    }
+                }
                 Effect::Asked(id, asked) => {
                     if let Some(leased) = self.leases.on(id) {
                         leased.asked = Some(asked);
@@ -152,16 +186,16 @@ impl Board {
 
     /// Takes in what was read of hidden lines; the lines that are shown now and were not, or the other way round.
     pub(super) fn show(&mut self, search: &Search, found: Found) -> Changed {
-        let (leases, stops) = (&self.leases, &self.stops);
-        let is_leased = |id| leases.is_leased(id);
+        let (leases, barred, stops) = (&self.leases, &self.barred, &self.stops);
+        let is_out = |id| is_out_of_line(leases, barred, id);
         self.lines
-            .show(search, found, is_leased, |line| stops.has(line))
+            .show(search, found, is_out, |line| stops.has(line))
     }
 
     fn placed(&mut self, place: &Place, delivery: &Delivery, aftermath: &mut Aftermath) {
         if let Some(leased) = self.leases.on(delivery.id) {
             leased.kept = place.clone();
-            leased.held = delivery.state == DeliveryState::Held;
+            leased.stays_back = StaysBack::of(delivery.state);
         } else if delivery.state == DeliveryState::Waiting
             && self
                 .lines
@@ -183,26 +217,32 @@ impl Board {
         if self.stops.has(line) {
             return Taken::Nothing(None);
         }
-        if let First::Behind(horizon) = self.lines.first(line) {
-            return Taken::Behind(horizon);
-        }
-        let Some((spot, id)) = self.lines.take_due(line, now) else {
-            return Taken::Nothing(self.head(line));
-        };
-        let place = Place {
-            line: line.clone(),
-            spot,
-        };
-        Taken::Delivery {
-            lease: self.leases.lease(id, place),
-            remembered: self.recent.delivery(id).map(Box::new),
+        loop {
+            if let First::Behind(horizon) = self.lines.first(line) {
+                return Taken::Behind(horizon);
+            }
+            let Some((spot, id)) = self.lines.take_due(line, now) else {
+                return Taken::Nothing(self.head(line));
+            };
+            let place = Place {
+                line: line.clone(),
+                spot,
+            };
+            if let Some(waits) = self.barred.get_mut(&id) {
+                *waits = Some(place);
+                continue;
+            }
+            return Taken::Delivery {
+                lease: self.leases.lease(id, place),
+                remembered: self.recent.delivery(id).map(Box::new),
+            };
         }
     }
 
     /// Ends a lease as if it had never been; the line whose head may be another one then.
     pub(super) fn give_back(&mut self, lease: Lease) -> Option<Line> {
         let leased = self.leases.end(lease)?;
-        if leased.held {
+        if leased.stays_back.is_some() {
             return None;
         }
         let is_stopped = self.stops.has(&leased.kept.line);
@@ -213,9 +253,9 @@ impl Board {
 
     /// Takes in what was read of a line; false when it is to be read again.
     pub(super) fn extend(&mut self, line: &Line, horizon: Horizon, behind: &Behind) -> bool {
-        let leases = &self.leases;
-        self.lines
-            .extend(line, horizon, behind, |id| leases.is_leased(id))
+        let (leases, barred) = (&self.leases, &self.barred);
+        let is_out = |id| is_out_of_line(leases, barred, id);
+        self.lines.extend(line, horizon, behind, is_out)
     }
 
     /// The head of a line, as far as memory knows it; none when it is stopped.
@@ -237,4 +277,31 @@ impl Board {
     pub(super) fn is_leased(&self, id: DeliveryId) -> bool {
         self.leases.is_leased(id)
     }
+
+    /// Whether a delivery that waits on the disk has been taken out of its line: by whoever has it, or as one that is barred.
+    pub(super) fn is_out_of_line(&self, id: DeliveryId) -> bool {
+        is_out_of_line(&self.leases, &self.barred, id)
+    }
+
+    /// Whether what somebody has was cancelled meanwhile.
+    pub(super) fn is_cancelled(&self, lease: Lease) -> bool {
+        let leased = self.leases.get(lease);
+        leased.is_some_and(|leased| leased.stays_back == Some(StaysBack::Cancelled))
+    }
+
+    /// Brings a lease in line with where its delivery stands on the disk.
+    pub(super) fn stands(&mut self, standing: Standing) {
+        if let Some(leased) = self.leases.on(standing.delivery.id) {
+            leased.stays_back = StaysBack::of(standing.delivery.state);
+            leased.kept = standing.place;
+        }
+    }
+}
+
+fn is_out_of_line(
+    leases: &Leases<Place>,
+    barred: &HashMap<DeliveryId, Option<Place>>,
+    id: DeliveryId,
+) -> bool {
+    leases.is_leased(id) || barred.get(&id).is_some_and(Option::is_some)
 }

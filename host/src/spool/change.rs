@@ -103,21 +103,27 @@ impl Among {
 impl ChangeAction {
     /// Whether it concerns a delivery that was selected, of a message of this class: a hold, a
     /// retry and another time those that are not held, a release those that are, a class those of another class, a restore those that
-    /// were cancelled and nothing else any of these.
-    pub fn concerns(self, delivery: &Delivery, class: Class) -> bool {
+    /// were cancelled for as long as they can be, and nothing else any of these.
+    pub fn concerns(self, delivery: &Delivery, class: Class, at: Timestamp) -> bool {
         Among::of_change(self).has(delivery)
             && match self {
                 Self::Hold | Self::Retry | Self::Reschedule(_) => {
                     delivery.state == DeliveryState::Waiting
                 }
                 Self::Release => delivery.state == DeliveryState::Held,
-                Self::Cancel | Self::Restore => true,
+                Self::Cancel => true,
+                Self::Restore => !is_over(delivery.state, at),
                 Self::SetClass(wanted) => wanted != class,
             }
     }
 }
 
 impl Change {
+    /// Whether it [concerns](ChangeAction::concerns) a delivery.
+    pub(super) fn concerns(&self, delivery: &Delivery, class: Class) -> bool {
+        self.action.concerns(delivery, class, self.at)
+    }
+
     /// Until when what it cancels can be restored, where it is kept for so long; none when it is gone at once.
     pub(super) fn cancelled_until(&self, cancelled_kept: Duration) -> Option<Timestamp> {
         (!cancelled_kept.is_zero()).then(|| self.at.plus(cancelled_kept))
@@ -191,6 +197,11 @@ pub(super) fn cancelled(state: DeliveryState, until: Timestamp) -> DeliveryState
         until,
         was_held: state == DeliveryState::Held,
     })
+}
+
+/// Whether a delivery was cancelled and can be restored no more.
+pub(super) fn is_over(state: DeliveryState, now: Timestamp) -> bool {
+    matches!(state, DeliveryState::Cancelled(Cancelled { until, .. }) if until <= now)
 }
 
 /// What a delivery is when it is restored.

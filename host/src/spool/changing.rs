@@ -18,7 +18,7 @@ pub(super) struct Changing {
     pub(super) request: ChangeRequest,
     view: View,
     after: Option<Vec<u8>>,
-    concerned: u64,
+    changed: u64,
 }
 
 /// One part of a change.
@@ -35,7 +35,7 @@ impl Changing {
                 request,
                 view,
                 after: None,
-                concerned: 0,
+                changed: 0,
             }),
             Err(error) => {
                 send(request.reply, Err(error.into()));
@@ -59,7 +59,7 @@ impl Changing {
         let after = common.store.read_in(&self.view, |rows| {
             walk.on(rows, self.after.clone(), CHANGE_STRIDE_MAX, &mut |found| {
                 let class = found.standing.place.line.class;
-                if change.action.concerns(&found.standing.delivery, class) {
+                if change.concerns(&found.standing.delivery, class) {
                     deliveries.push(found.standing.delivery.id);
                 }
                 if deliveries.len() == CHANGE_SLICE_MAX {
@@ -72,14 +72,14 @@ impl Changing {
         Ok(Slice { deliveries, after })
     }
 
-    /// A part of it is durable; it answers when that was the last one.
-    pub(super) fn done_with(mut self, slice: Slice) -> Option<Self> {
-        self.concerned += slice.deliveries.len() as u64;
+    /// A part of it is durable, and has changed so many deliveries; it answers when that was the last one.
+    pub(super) fn done_with(mut self, slice: Slice, changed: u64) -> Option<Self> {
+        self.changed += changed;
         self.after = slice.after;
         if self.after.is_some() {
             return Some(self);
         }
-        send(self.request.reply, Ok(self.concerned));
+        send(self.request.reply, Ok(self.changed));
         None
     }
 

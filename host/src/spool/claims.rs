@@ -35,23 +35,31 @@ pub(super) async fn claim(
                     lease: Some(lease),
                 };
                 let loaded = match remembered {
-                    Some(found) => Some(*found),
+                    Some(found) => {
+                        let (delivery, message) = *found;
+                        Loaded::Queued(delivery, message)
+                    }
                     None => load(common, lease).await?,
                 };
                 know_first(common, line).await?;
-                if let Some((delivery, message)) = loaded {
-                    return Ok(Claimed {
-                        claim: Some(Claim {
-                            lease: leased.served(lease),
-                            interrupted: common.was_left_by_another(&delivery, message.accepted),
-                            let_go: delivery.changed.max(common.stops.ended(line)),
-                            delivery,
-                            message,
-                        }),
-                        head: common.board().head(line),
-                    });
+                match loaded {
+                    Loaded::Queued(delivery, message) => {
+                        return Ok(Claimed {
+                            claim: Some(Claim {
+                                lease: leased.served(lease),
+                                interrupted: common
+                                    .was_left_by_another(&delivery, message.accepted),
+                                let_go: delivery.changed.max(common.stops.ended(line)),
+                                delivery,
+                                message,
+                            }),
+                            head: common.board().head(line),
+                        });
+                    }
+                    // It waits again should it have been restored by now.
+                    Loaded::Cancelled => drop(leased),
+                    Loaded::Nothing => leased.lost(),
                 }
-                leased.lost();
             }
         }
     }
@@ -115,8 +123,8 @@ async fn show_hidden(common: &Arc<Common>) -> Result<(), SpoolError> {
                 let found = match stops.has_lane(&search.lane.next_hop) {
                     true => Ok(Found::stopped()),
                     false => reader.read(|rows| {
-                        let is_leased = |id| reader.is_leased(id);
-                        hidden(rows, &search, is_leased, |line| stops.has(line))
+                        let is_out = |id| reader.is_out_of_line(id);
+                        hidden(rows, &search, is_out, |line| stops.has(line))
                     }),
                 };
                 match found {
@@ -183,49 +191,71 @@ async fn read_on(common: &Arc<Common>, line: &Line, horizon: Horizon) -> Result<
         .await
 }
 
-/// What was read for a claim.
-struct Loaded {
-    delivery: Delivery,
-    message: Message,
-    content: Option<Bytes>,
+/// What is known of a delivery that was leased.
+enum Loaded {
+    Queued(Delivery, Arc<Message>),
+    /// An operator was faster.
+    Cancelled,
+    /// It is gone, or cannot be read and was set aside.
+    Nothing,
+}
+
+/// What was read of a delivery.
+enum Read {
+    Queued {
+        delivery: Delivery,
+        message: Message,
+        content: Option<Bytes>,
+    },
+    Cancelled,
+    Nothing,
 }
 
 /// Reads what is not remembered of a delivery, and its content if that is small, which is asked
-/// for next. None when it is gone, or cannot be read and was set aside.
-async fn load(
-    common: &Arc<Common>,
-    lease: Lease,
-) -> Result<Option<(Delivery, Arc<Message>)>, SpoolError> {
+/// for next.
+async fn load(common: &Arc<Common>, lease: Lease) -> Result<Loaded, SpoolError> {
     let (reader, id) = (Arc::clone(common), lease.delivery);
-    let loaded = common
+    let read = common
         .contents
         .off_runtime(move || {
-            let loaded = reader.read(|rows| Fault::apart(read_delivery(rows, id)))?;
-            Ok(loaded)
+            let read = reader.read(|rows| Fault::apart(read_delivery(rows, id)))?;
+            if matches!(read, Ok(Read::Cancelled)) {
+                // Memory is to know of it too before the lease is given back.
+                drop(reader.step());
+            }
+            Ok(read)
         })
         .await?;
-    match loaded {
-        Ok(None) => Ok(None),
-        Ok(Some(loaded)) => {
-            if let Some(content) = loaded.content {
+    match read {
+        Ok(Read::Nothing) => Ok(Loaded::Nothing),
+        Ok(Read::Cancelled) => Ok(Loaded::Cancelled),
+        Ok(Read::Queued {
+            delivery,
+            message,
+            content,
+        }) => {
+            if let Some(content) = content {
                 common.board().recent.add_content(id.message, content);
             }
-            Ok(Some((loaded.delivery, Arc::new(loaded.message))))
+            Ok(Loaded::Queued(delivery, Arc::new(message)))
         }
         Err(damage) => {
             tracing::error!(message_id = %id.message, delivery = %id, %damage, "a queued delivery cannot be read and is held");
             if let Some(place) = common.board().place_of(lease) {
                 common.inbox.set_aside(place.to_key());
             }
-            Ok(None)
+            Ok(Loaded::Nothing)
         }
     }
 }
 
-fn read_delivery(rows: &View, id: DeliveryId) -> Result<Option<Loaded>, Fault> {
-    let Some(standing) = rows::queued(rows, id)? else {
-        return Ok(None);
+fn read_delivery(rows: &View, id: DeliveryId) -> Result<Read, Fault> {
+    let Some(standing) = rows::standing(rows, id)? else {
+        return Ok(Read::Nothing);
     };
+    if standing.is_cancelled() {
+        return Ok(Read::Cancelled);
+    }
     let message = rows::message(rows, id.message)?
         .ok_or_else(|| Damage::Octets("the message is missing".to_owned()))?;
     let content = match rows::content(rows, id.message) {
@@ -234,11 +264,11 @@ fn read_delivery(rows: &View, id: DeliveryId) -> Result<Option<Loaded>, Fault> {
         Err(Fault::Damaged(_)) => None,
         Err(fault) => return Err(fault),
     };
-    Ok(Some(Loaded {
+    Ok(Read::Queued {
         delivery: standing.delivery,
         message,
         content,
-    }))
+    })
 }
 
 /// A lease on its way to whoever asked for it. Dropped before it gets there, it is given back.

@@ -135,6 +135,10 @@ impl Common {
         self.board().is_leased(id)
     }
 
+    pub(super) fn is_out_of_line(&self, id: DeliveryId) -> bool {
+        self.board().is_out_of_line(id)
+    }
+
     /// Whether an attempt may have been under way when a process ended. Whoever had a lease had it
     /// in memory, so that all that was due then may be meant. What waits for its first attempt was due from the
     /// beginning, whatever the clock says since: it may have been set back, or begin anew after a power cut. What was
@@ -193,19 +197,22 @@ impl Common {
         let mut leased: Vec<DeliveryId> = board.leases.deliveries().collect();
         leased.sort_unstable();
         drop(board);
-        let gone = self.store.read(|rows| {
-            let mut gone = Vec::new();
+        let found = self.store.read(|rows| {
+            let mut found = Vec::new();
             for id in leased {
                 // What cannot be read is told by those who need it.
-                if let Ok(None) = Fault::apart(rows::queued(rows, id))? {
-                    gone.push(id);
+                if let Ok(standing) = Fault::apart(rows::standing(rows, id))? {
+                    found.push((id, standing));
                 }
             }
-            Ok(gone)
+            Ok(found)
         })?;
         let mut board = self.board();
-        for id in gone {
-            board.leases.revoke(id);
+        for (id, standing) in found {
+            match standing {
+                Some(standing) => board.stands(standing),
+                None => board.leases.revoke(id),
+            }
         }
         drop(board);
         self.opening.is_open();

@@ -272,6 +272,7 @@ impl Embedded {
                 remaining: settlement.remaining,
                 reports,
                 trail: settlement.trail,
+                is_cancelled: settlement.is_cancelled,
             },
             reply,
         });
@@ -338,6 +339,10 @@ impl Spool for Embedded {
 
     fn settle(&self, settlement: Settlement) -> Pending<'_, ()> {
         Box::pin(self.settled(settlement))
+    }
+
+    fn is_cancelled(&self, lease: Lease) -> bool {
+        self.common.board().is_cancelled(lease)
     }
 
     fn release(&self, lease: Lease) {

@@ -18,9 +18,15 @@ pub enum SpoolError {
     /// happened, and it may be asked for again.
     #[error("the spool failed: {0}")]
     Unavailable(#[source] BoxError),
-    /// The lease is no longer valid: the delivery was settled or cancelled meanwhile.
+    /// The lease is no longer valid: the delivery was settled meanwhile.
     #[error("the lease on this delivery is lost")]
     LeaseLost,
+    /// The delivery was cancelled while it was leased: it is to be settled as one that is cancelled.
+    #[error("the delivery was cancelled meanwhile")]
+    Cancelled,
+    /// A delivery that was cancelled while it was leased is back in the queue: it is to be settled as any other.
+    #[error("the delivery was restored meanwhile")]
+    Restored,
     /// There is no such message or delivery.
     #[error("there is no such message")]
     Unknown,

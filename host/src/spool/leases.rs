@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::message::DeliveryId;
+use crate::message::{DeliveryId, DeliveryState};
 
 use super::Lease;
 use super::work::Asked;
@@ -20,10 +20,28 @@ pub(super) struct Leased<T> {
     number: u64,
     /// What an operator asked meanwhile, at last; it takes effect at the settlement.
     pub(super) asked: Option<Asked>,
-    /// An operator held it meanwhile: what remains of it stays back.
-    pub(super) held: bool,
+    /// An operator held or cancelled it meanwhile: what remains of it stays back.
+    pub(super) stays_back: Option<StaysBack>,
     /// What the backend keeps.
     pub(super) kept: T,
+}
+
+/// Why what remains of a delivery stays back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum StaysBack {
+    Held,
+    Cancelled,
+}
+
+impl StaysBack {
+    /// Of a delivery in that state.
+    pub(super) fn of(state: DeliveryState) -> Option<Self> {
+        match state {
+            DeliveryState::Waiting => None,
+            DeliveryState::Held => Some(Self::Held),
+            DeliveryState::Cancelled(_) => Some(Self::Cancelled),
+        }
+    }
 }
 
 impl<T> Default for Leases<T> {
@@ -45,7 +63,7 @@ impl<T> Leases<T> {
             Leased {
                 number,
                 asked: None,
-                held: false,
+                stays_back: None,
                 kept,
             },
         );
@@ -66,7 +84,7 @@ impl<T> Leases<T> {
         self.out.remove(&lease.delivery)
     }
 
-    /// Takes the lease away from whoever has it.
+    /// Takes the lease away from whoever has it: its delivery is gone.
     pub(super) fn revoke(&mut self, delivery: DeliveryId) {
         self.out.remove(&delivery);
     }

@@ -17,6 +17,7 @@ use crate::message::{
     Cancelled, Delivery, DeliveryId, DeliveryState, Message, MessageId, Timestamp, TrailEntry,
 };
 
+use super::change::{is_over, removed};
 use super::chunks;
 use super::figures::class_index;
 use super::redb::StoreError;
@@ -60,6 +61,7 @@ pub(super) struct Settled {
     pub(super) remaining: Vec<NewDelivery>,
     pub(super) reports: Vec<Prepared>,
     pub(super) trail: Vec<TrailEntry>,
+    pub(super) is_cancelled: bool,
 }
 
 /// What a transaction does beyond its rows, in order.
@@ -75,8 +77,8 @@ pub(super) enum Effect {
     Left(Standing),
     /// A lease has served.
     LeaseEnded(Lease),
-    /// A delivery was cancelled; whoever has it loses it.
-    LeaseRevoked(DeliveryId),
+    /// A delivery was cancelled: what remains when whoever has it is done stays back.
+    Cancelled(DeliveryId),
     /// What is asked of a leased delivery, for when it is settled.
     Asked(DeliveryId, Asked),
     /// Something is stopped.
@@ -175,7 +177,7 @@ impl<'a, 't> Ledger<'a, 't> {
     }
 
     fn try_settle(&mut self, settled: &Settled) -> Result<Result<(), SpoolError>, Fault> {
-        let Some(claimed) = rows::queued(self.rows, settled.lease.delivery)? else {
+        let Some(claimed) = rows::standing(self.rows, settled.lease.delivery)? else {
             return Ok(Err(SpoolError::LeaseLost));
         };
         let id = claimed.delivery.id.message;
@@ -193,13 +195,18 @@ impl<'a, 't> Ledger<'a, 't> {
             Some(id) => return Ok(Err(id_is_taken(*id))),
             None => {}
         }
+        match (claimed.is_cancelled(), settled.is_cancelled) {
+            (true, false) => return Ok(Err(SpoolError::Cancelled)),
+            (false, true) => return Ok(Err(SpoolError::Restored)),
+            _ => {}
+        }
         let keeps_name = keeps_name(&claimed.delivery, &settled.remaining);
         let first_number = if keeps_name {
             0
         } else {
             rows::next_number(self.rows, id)?
         };
-        let remaining = remaining_deliveries(
+        let mut remaining = remaining_deliveries(
             &claimed.delivery,
             settled.remaining.clone(),
             settled.asked,
@@ -210,8 +217,15 @@ impl<'a, 't> Ledger<'a, 't> {
         });
         self.effects.push(Effect::LeaseEnded(settled.lease));
         let line = claimed.place.line.clone();
+        let is_over = is_over(claimed.delivery.state, self.now);
         self.leave(claimed)?;
-        if remaining.is_empty() {
+        if is_over && !remaining.is_empty() {
+            // Nobody can restore it any more.
+            remaining.clear();
+            let removed = [removed(self.now, false)];
+            let trail = [&settled.trail[..], &removed].concat();
+            self.end_or_add_trail(id, &trail, next_number)?;
+        } else if remaining.is_empty() {
             self.end_or_add_trail(id, &settled.trail, next_number)?;
         } else {
             self.add_trail(id, &settled.trail, next_number)?;

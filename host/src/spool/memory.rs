@@ -25,7 +25,7 @@ use crate::message::{
 use self::intake::MemoryIntake;
 use super::announcements::Announcements;
 use super::budget::Budget;
-use super::change::{Among, removed};
+use super::change::{Among, is_over, removed};
 use super::cursor::Cursor;
 use super::figures::class_index;
 use super::leases::Leases;
@@ -153,6 +153,12 @@ impl Memory {
             .ok_or(SpoolError::LeaseLost)?;
         if let Some(error) = shelf.settle_fails.take() {
             return Err(error);
+        }
+        let (_, claimed) = shelf.delivery(settlement.lease.delivery);
+        match (Among::Cancelled.has(claimed), settlement.is_cancelled) {
+            (true, false) => return Err(SpoolError::Cancelled),
+            (false, true) => return Err(SpoolError::Restored),
+            _ => {}
         }
         for (report, _) in &settlement.reports {
             shelf.free_id(report.message.id)?;
@@ -330,7 +336,11 @@ impl Shelf {
         if !keeps_name(&claimed, &remaining) {
             kept.next_number += u32::try_from(remaining.len()).unwrap_or(u32::MAX);
         }
-        let deliveries = remaining_deliveries(&claimed, remaining, asked, first_number);
+        let mut deliveries = remaining_deliveries(&claimed, remaining, asked, first_number);
+        if is_over(claimed.state, now) && !deliveries.is_empty() {
+            deliveries.clear();
+            kept.trail.push(removed(now, false));
+        }
         let mut lines = vec![line];
         lines.extend(deliveries.into_iter().map(|delivery| self.insert(delivery)));
         self.finish_if_done(claimed.id.message, now);
@@ -375,9 +385,12 @@ impl Shelf {
     /// Counts a commit, removes what was cancelled too long ago, and forgets what was finished too long ago.
     fn committed(&mut self, settings: &Settings, now: Timestamp) {
         self.commits += 1;
-        while let Some((until, id)) = self.cancelled.first().copied()
-            && until <= now
-        {
+        let cancelled = self.cancelled.iter().copied();
+        let over: Vec<_> = cancelled
+            .take_while(|(until, _)| *until <= now)
+            .filter(|(_, id)| !self.leases.is_leased(*id))
+            .collect();
+        for (_, id) in over {
             self.remove(id);
             self.kept_mut(id.message).trail.push(removed(now, false));
             self.finish_if_done(id.message, now);
@@ -470,6 +483,12 @@ impl Spool for Memory {
 
     fn settle(&self, settlement: Settlement) -> Pending<'_, ()> {
         Box::pin(async move { self.settled(settlement) })
+    }
+
+    fn is_cancelled(&self, lease: Lease) -> bool {
+        let shelf = self.shelf();
+        let is_good = shelf.leases.get(lease).is_some();
+        is_good && Among::Cancelled.has(shelf.delivery(lease.delivery).1)
     }
 
     fn release(&self, lease: Lease) {

@@ -126,8 +126,12 @@ pub trait Spool: Send + Sync + 'static {
     /// transaction. A message whose last delivery is settled is finished: its content goes, its
     /// record and trail stay for the retention. After [`SpoolError::Full`] and
     /// [`SpoolError::Unavailable`] the lease is still good: settle again, with the same reports, so
-    /// that one that had happened after all is told by them and does not happen twice.
+    /// that one that had happened after all is told by them and does not happen twice. After
+    /// [`SpoolError::Cancelled`] and [`SpoolError::Restored`] it is, too: settle as the delivery stands now.
     fn settle(&self, settlement: Settlement) -> Pending<'_, ()>;
+
+    /// Whether a claimed delivery has been cancelled meanwhile: nobody wants it any more. Cheap.
+    fn is_cancelled(&self, lease: Lease) -> bool;
 
     /// Gives a claimed delivery back untouched (shutdown, no connection slot).
     fn release(&self, lease: Lease);
@@ -142,12 +146,15 @@ pub trait Spool: Send + Sync + 'static {
 
     /// Applies an operator's change to all deliveries that the selection names and that it
     /// [concerns](ChangeAction::concerns). On a leased delivery it takes effect when that is
-    /// settled, cancel excepted, which takes the lease away. Returns how many deliveries it
+    /// settled. Returns how many queued deliveries it changed, with another class all those of the messages that it
     /// concerned; with `dry_run` nothing changes.
     ///
     /// What was [cancelled](ChangeAction::Cancel) leaves the queue at once and stays, with its content, for as long as
     /// the settings say, unless the disk has no room: then the oldest goes first. [Restore](ChangeAction::Restore)
-    /// selects among that, every other action among what is queued.
+    /// selects among that, every other action among what is queued. A lease outlives a cancel: the outcome is settled
+    /// as that of a delivery that is [cancelled](Settlement::is_cancelled), and until then nothing of it is removed, and
+    /// what is restored is not claimed. Whether there was an attempt when it was cancelled is said in the trail: nothing
+    /// is claimed between that and the change.
     ///
     /// A change of many deliveries is applied in parts, each one atomic, so that mail that arrives
     /// meanwhile does not wait for all of it; a failure leaves the rest as it was.

@@ -15,8 +15,8 @@ use super::rows::{self, Begun, Fault, Standing};
 use super::view::{Scan, View};
 use super::walk::Walk;
 use super::{
-    Change, Content, Page, PageRequest, QueueState, ROWS_EXAMINED_MAX, Record, Row, Selection,
-    SpoolError,
+    Change, ChangeAction, Content, Page, PageRequest, QueueState, ROWS_EXAMINED_MAX, Record, Row,
+    Selection, SpoolError,
 };
 
 /// The content of a queued message.
@@ -109,14 +109,29 @@ pub(super) async fn count(
             };
             let count = reader.read(|rows| {
                 let mut concerned = 0;
+                let mut fault = None;
                 walk.on(rows, None, usize::MAX, &mut |found| {
                     let class = found.standing.place.line.class;
-                    if change.action.concerns(&found.standing.delivery, class) {
-                        concerned += 1;
+                    if !change.concerns(&found.standing.delivery, class) {
+                        return Scan::On;
                     }
-                    Scan::On
+                    let counted = match change.action {
+                        // All deliveries of its message change, which are counted with the first one.
+                        ChangeAction::SetClass(_) => Fault::apart(walk.of_message(rows, &found)),
+                        _ => Ok(Ok(1)),
+                    };
+                    match counted {
+                        Ok(counted) => {
+                            concerned += counted.unwrap_or_default();
+                            Scan::On
+                        }
+                        Err(error) => {
+                            fault = Some(error);
+                            Scan::Stop
+                        }
+                    }
                 })?;
-                Ok(concerned)
+                fault.map_or(Ok(concerned), Err)
             })?;
             Ok(count)
         })

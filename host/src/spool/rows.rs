@@ -350,12 +350,6 @@ pub(super) fn is_known(rows: &View, id: MessageId) -> Result<bool, StoreError> {
     Ok(rows.get(Sheet::Messages, &message_key(id))?.is_some())
 }
 
-/// A delivery that waits or is held; none for one that was cancelled.
-pub(super) fn queued(rows: &View, id: DeliveryId) -> Result<Option<Standing>, Fault> {
-    let standing = standing(rows, id)?;
-    Ok(standing.filter(|standing| !standing.is_cancelled()))
-}
-
 /// What there is of a message beside its record and its content.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Beside {

@@ -47,7 +47,7 @@ pub enum QueueState {
 }
 
 impl QueueState {
-    /// The state of a delivery at `now`. One that is leased is active, whatever else is true of it.
+    /// The state of a delivery at `now`. One that is leased is active, unless it has been cancelled meanwhile.
     pub fn of(delivery: &Delivery, leased: bool, now: Timestamp) -> Self {
         match delivery.state {
             DeliveryState::Cancelled(_) => Self::Cancelled,

@@ -36,7 +36,7 @@ pub trait Survey: Send {
     /// The backend failed.
     fn next_line(&self, from: LinesFrom<'_>) -> Result<Option<Line>, SpoolError>;
 
-    /// What is leased: more urgent classes first, inside a class by acceptance.
+    /// What is leased, cancelled meanwhile or not: more urgent classes first, inside a class by acceptance.
     fn leased(&mut self) -> Vec<DeliveryId>;
 
     /// The next waiting deliveries of a line that are not leased, in order: those behind another one, at most so many.
@@ -252,7 +252,10 @@ impl Survey for Surveyed {
         });
         Ok(found.map(|(standing, message)| {
             let delivery = standing.delivery;
-            let state = QueueState::of(&delivery, self.leased.contains(&id), now);
+            let state = match self.leased.contains(&id) {
+                true => QueueState::Active,
+                false => QueueState::of(&delivery, false, now),
+            };
             Row {
                 delivery,
                 message: Arc::new(message),

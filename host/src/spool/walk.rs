@@ -102,6 +102,24 @@ impl Walk<'_> {
         Ok((stride, end.is_none()))
     }
 
+    /// How many deliveries of its message are queued, when it is the first of them that is meant; none otherwise.
+    pub(super) fn of_message(&self, rows: &View, found: &Found) -> Result<u64, Fault> {
+        let id = found.standing.delivery.id;
+        let mut queued = 0;
+        for standing in rows::standings(rows, id.message)? {
+            let delivery = &standing.delivery;
+            if !Among::Queued.has(delivery) {
+                continue;
+            }
+            let state = QueueState::of(delivery, (self.is_leased)(delivery.id), self.now);
+            if delivery.id < id && self.selection.matches(delivery, &found.message, state) {
+                return Ok(0);
+            }
+            queued += 1;
+        }
+        Ok(queued)
+    }
+
     fn look_at(&self, rows: &View, key: &[u8], message: MessageId) -> Result<Option<Found>, Fault> {
         let number = match Cursor::behind(self.among, key) {
             Some(Cursor::Queued(place)) => {

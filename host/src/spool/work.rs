@@ -140,6 +140,8 @@ pub struct Settlement {
     pub reports: Vec<(NewMessage, Bytes)>,
     /// What to add to the trail.
     pub trail: Vec<TrailEntry>,
+    /// Whether it is made for a delivery that an operator has cancelled meanwhile: what remains stays cancelled.
+    pub is_cancelled: bool,
 }
 
 /// Whether what remains keeps the name of the claimed delivery: when it stays in its lane whole.
@@ -165,7 +167,7 @@ pub(super) enum Asked {
 /// does not [keep its name](keeps_name).
 ///
 /// All keep their place in the order of acceptance. A hold that came while it was leased holds
-/// what remains; what was `asked` then decides when it is due.
+/// what remains, and a cancel keeps it cancelled; what was `asked` then decides when it is due.
 pub(super) fn remaining_deliveries(
     claimed: &Delivery,
     remaining: Vec<NewDelivery>,

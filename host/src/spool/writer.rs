@@ -77,10 +77,19 @@ struct Done {
     stopping: Vec<StoppingDone>,
     counters: Counters,
     effects: Vec<Effect>,
+    /// Queued deliveries that an operator's change changed.
+    changed: u64,
     swept: Option<Swept>,
     removed: Option<Removed>,
     /// Until when the first of what was cancelled can be restored.
     cancelled_first: Option<Timestamp>,
+}
+
+/// A part of an operator's change.
+struct Part<'a> {
+    deliveries: &'a [DeliveryId],
+    /// Those of them at which an attempt is under way.
+    leased: HashSet<DeliveryId>,
 }
 
 impl Writer {
@@ -179,21 +188,28 @@ impl Writer {
         let requests = enqueues.len() + settles.len() + usize::from(!deliveries.is_empty());
         let has_time = !self.sweep_waits && !self.removal_waits && !self.removes_for_room;
         if requests == 0 && beside.is_empty() && has_time {
-            self.end_slice(slice);
+            self.end_slice(slice, 0);
             return;
         }
         let began = Instant::now();
         let mut done = Done::default();
         let common = Arc::clone(&self.common);
         let step = common.step();
-        match self.transact(&enqueues, &settles, deliveries, &beside, &mut done) {
+        // Whether an attempt is under way stays as it is told until memory has what is told.
+        let part = Part {
+            deliveries,
+            leased: common.board().bar(deliveries),
+        };
+        match self.transact(&enqueues, &settles, &part, &beside, &mut done) {
             Ok(()) => {
                 let metrics = &self.common.metrics;
                 metrics.committed(began.elapsed(), requests, &done.counters);
+                let changed = done.changed;
                 self.durable(enqueues, settles, beside, done, step);
-                self.end_slice(slice);
+                self.end_slice(slice, changed);
             }
             Err(error) => {
+                self.unbar();
                 drop(step);
                 let enqueues = self.doubt(enqueues, &done);
                 let told = match &error {
@@ -212,7 +228,7 @@ impl Writer {
         &self,
         enqueues: &[Enqueue],
         settles: &[Settle],
-        change: &[DeliveryId],
+        part: &Part<'_>,
         beside: &Beside,
         done: &mut Done,
     ) -> Result<(), StoreError> {
@@ -239,9 +255,11 @@ impl Writer {
             if let Some(changing) = &self.changing {
                 let settled: HashSet<DeliveryId> = settles
                     .iter()
-                    .map(|settle| settle.settled.lease.delivery)
+                    .zip(&done.settled)
+                    .filter(|(_, result)| result.is_ok())
+                    .map(|(settle, _)| settle.settled.lease.delivery)
                     .collect();
-                let is_leased = |id| !settled.contains(&id) && common.is_leased(id);
+                let is_leased = |id| !settled.contains(&id) && part.leased.contains(&id);
                 let known = Known {
                     cancelled_kept: common.settings.cancelled_kept,
                     is_leased: &is_leased,
@@ -249,10 +267,12 @@ impl Writer {
                         common.was_left_by_another(delivery, accepted)
                     },
                 };
-                ledger.change(change, &changing.request.change, &known)?;
+                done.changed = ledger.change(part.deliveries, &changing.request.change, &known)?;
             }
             if self.removes_for_room || self.remove_from <= now {
-                let removed = ledger.remove_cancelled(self.removes_for_room, REMOVED_MAX)?;
+                let is_leased = |id| common.is_leased(id);
+                let for_room = self.removes_for_room;
+                let removed = ledger.remove_cancelled(for_room, REMOVED_MAX, &is_leased)?;
                 done.removed = Some(removed);
             }
             done.cancelled_first = Some(ledger.cancelled_first());
@@ -292,6 +312,7 @@ impl Writer {
             self.room.gave_back();
         }
         let mut board = self.common.board();
+        let unbarred = board.unbar();
         let aftermath = board.apply(done.counters, done.effects);
         board.commits += 1;
         board.writable |= !enqueues.is_empty();
@@ -307,7 +328,7 @@ impl Writer {
         for (enqueue, result) in enqueues.into_iter().zip(done.enqueued) {
             enqueue.answer(result);
         }
-        for line in aftermath.lines {
+        for line in unbarred.into_iter().chain(aftermath.lines) {
             self.common.announcements.announce(line);
         }
         self.common.announce_lanes();
@@ -471,9 +492,17 @@ impl Writer {
         self.sweep_waits
     }
 
-    fn end_slice(&mut self, slice: Option<Slice>) {
+    fn end_slice(&mut self, slice: Option<Slice>, changed: u64) {
         if let (Some(slice), Some(changing)) = (slice, self.changing.take()) {
-            self.changing = changing.done_with(slice);
+            self.changing = changing.done_with(slice, changed);
+        }
+    }
+
+    /// What was kept from being claimed may be again.
+    fn unbar(&self) {
+        let lines = self.common.board().unbar();
+        for line in lines {
+            self.common.announcements.announce(line);
         }
     }
 
@@ -509,6 +538,8 @@ fn error_again(error: &SpoolError) -> SpoolError {
         SpoolError::Full => SpoolError::Full,
         SpoolError::ReadOnly => SpoolError::ReadOnly,
         SpoolError::LeaseLost => SpoolError::LeaseLost,
+        SpoolError::Cancelled => SpoolError::Cancelled,
+        SpoolError::Restored => SpoolError::Restored,
         SpoolError::Unknown => SpoolError::Unknown,
         SpoolError::Unavailable(source) => SpoolError::unavailable(source.to_string()),
     }

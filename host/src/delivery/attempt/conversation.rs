@@ -211,15 +211,15 @@ impl Course<'_> {
         let extensions = connection.extensions();
         let load = match self.load_for(extensions).await {
             Ok(load) => load,
-            Err(error) => return Err(Break::early(Cause::Content(error.to_string()))),
+            Err(error) => return Err(Break::early(Cause::of_content(error))),
         };
         let (look, open) = (&load.look, load.open);
         let now = self.deliverer.network.clock.now();
         let mut fitted = match fit(self.message, recipients, extensions, look, open, now).await {
             Ok(fitted) => fitted,
             Err(Misfit::Reply(reply)) => return Ok(Report::local(reply, recipients.len())),
-            Err(Misfit::Content(reason)) => {
-                return Err(Break::early(Cause::Content(reason)));
+            Err(Misfit::Content(error)) => {
+                return Err(Break::early(Cause::of_content(error)));
             }
         };
         let size = fitted
@@ -342,17 +342,18 @@ impl Course<'_> {
                     reason,
                     "the content of a message cannot be read"
                 );
-                let reply = Reply::new(451, (4, 3, 0), "the message cannot be read at the moment");
-                let failure = Failure {
-                    host: Some(host.clone()),
-                    ..Failure::of_ours(Outcome::Deferred(reply))
-                };
-                self.contact = Contact::Ready;
-                self.pending.splice(..0, recipients);
-                // No other host would get it either.
-                self.turn_away();
-                self.fail_rest(failure.clone());
-                return failure;
+                return self.cannot_go_on(
+                    recipients,
+                    host,
+                    "the message cannot be read at the moment",
+                );
+            }
+            Cause::Cancelled => {
+                return self.cannot_go_on(
+                    recipients,
+                    host,
+                    "the message was cancelled before all of it was sent",
+                );
             }
         };
         if broken.is_unknown {
@@ -363,6 +364,20 @@ impl Course<'_> {
         } else {
             self.pending.splice(..0, recipients);
         }
+        failure
+    }
+
+    /// The content has no end that could be sent: no other host would get it either.
+    fn cannot_go_on(&mut self, recipients: Vec<u32>, host: &RemoteHost, why: &str) -> Failure {
+        let reply = Reply::new(451, (4, 3, 0), why);
+        let failure = Failure {
+            host: Some(host.clone()),
+            ..Failure::of_ours(Outcome::Deferred(reply))
+        };
+        self.contact = Contact::Ready;
+        self.pending.splice(..0, recipients);
+        self.turn_away();
+        self.fail_rest(failure.clone());
         failure
     }
 }

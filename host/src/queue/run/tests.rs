@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod cancelled;
 mod cut_off;
 mod holds;
 mod latency;
@@ -462,29 +463,6 @@ async fn a_stop_lets_attempts_end_and_gives_back_those_that_do_not() {
         0,
         "an attempt that was cut off is not charged"
     );
-    queue.stop().await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_outcome_of_a_cancelled_delivery_is_dropped() {
-    let stage = Stage::new();
-    let id = stage.accept_to("you@b.example", Class::Normal).await;
-    let script = Script::new([Act::End(seconds(5), bounced())]);
-    let queue = stage.start(Settings::default(), script.clone());
-    pass(seconds(1)).await;
-    let change = Change {
-        action: ChangeAction::Cancel,
-        by: "admin".to_owned(),
-        at: stage.clock.now(),
-    };
-    let selection = Selection {
-        message: Some(id),
-        ..Selection::default()
-    };
-    stage.memory.change(selection, change, false).await.unwrap();
-    pass(seconds(60)).await;
-    assert_eq!(script.seen().len(), 1);
-    assert_eq!(stage.queued(), 0);
     queue.stop().await;
 }
 

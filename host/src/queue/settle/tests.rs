@@ -77,6 +77,34 @@ fn each_recipient_goes_its_own_way() {
 }
 
 #[test]
+fn of_what_was_cancelled_meanwhile_the_deferred_stay_and_nobody_is_told() {
+    let message = message(1, START, &["a@b.example", "b@b.example", "c@b.example"]);
+    let delivery = delivery(&message);
+    let attempt = attempt(&delivery, &[bounced(), deferred(), delivered()]);
+    // Also when it would be given up otherwise.
+    for (after, due) in [(10, 10 + 60), (48 * HOUR, 48 * HOUR)] {
+        let ended = Ended {
+            message: &message,
+            delivery: &delivery,
+            attempt: &attempt,
+            begun: START.plus(seconds(after)),
+            at: START.plus(seconds(after)),
+            interrupted: false,
+        };
+        let plan = rules().settle_cancelled(&ended, 0);
+        let remaining = plan.remaining.as_ref().unwrap();
+        assert_eq!(
+            (&remaining.recipients[..], remaining.attempts),
+            (&[1][..], 1)
+        );
+        assert_eq!(remaining.due, START.plus(seconds(due)));
+        assert!(plan.reports.is_empty() && !remaining.delay_reported);
+        assert_eq!(words(&plan), ["attempted"]);
+        assert_eq!((plan.tally.delivered, plan.tally.bounced), (1, 1));
+    }
+}
+
+#[test]
 fn all_that_failed_stand_in_one_report() {
     let message = message(1, START, &["a@b.example", "b@b.example", "c@b.example"]);
     let delivery = delivery(&message);

@@ -170,7 +170,6 @@ async fn change_one(world: &World, life: &Life) {
                 .await
                 .is_some()
             {
-                world.witness.seen().cancelled(key);
                 world.operated.removes(id, now());
             }
         }

@@ -267,7 +267,6 @@ impl Deliver for Watched {
         let hop = DOMAINS
             .iter()
             .position(|domain| delivery.next_hop == NextHop::Domain((*domain).to_owned()));
-        world.witness.seen().attempt_begins(key, &recipients);
         world.road.begins_attempt(key, hop.unwrap_or_default());
         let attempt = self.way.deliver(message, delivery, content);
         Box::pin(async move {

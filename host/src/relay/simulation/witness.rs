@@ -82,8 +82,8 @@ pub(super) struct Mail {
     pub(super) standing: Standing,
     /// Whether the operator has removed it, or may have.
     is_removed: bool,
-    /// When it was removed, from asking to the answer, if one came.
-    cancels: Vec<(Moment, Option<Moment>)>,
+    /// Whether that was so at any time.
+    was_removed: bool,
 }
 
 /// How far a submission has come.
@@ -101,8 +101,6 @@ pub(super) enum Standing {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Recipient {
     pub(super) address: String,
-    /// When the last attempt for it began.
-    begun: Moment,
     receipts: Vec<Receipt>,
     /// Failure reports that speak of it.
     failures: u32,
@@ -112,8 +110,6 @@ pub(super) struct Recipient {
 #[derive(Clone, Copy, Debug)]
 struct Receipt {
     life: usize,
-    /// When its attempt began.
-    begun: Moment,
     /// When the relay was told; none: it cannot know.
     answered: Option<Moment>,
     /// When its attempt ended: it may have had other recipients to go on for.
@@ -154,7 +150,7 @@ impl Mail {
             recipients: Vec::new(),
             standing: Standing::Void,
             is_removed: false,
-            cancels: Vec::new(),
+            was_removed: false,
         }
     }
 }
@@ -234,24 +230,15 @@ impl Seen {
 
     /// The operator removes a message.
     pub(super) fn may_cancel(&mut self, key: usize) {
-        let now = self.now();
         self.mails[key].is_removed = true;
-        self.mails[key].cancels.push((now, None));
+        self.mails[key].was_removed = true;
         self.tally.removed += 1;
     }
 
     /// Whether a message was removed at any time.
     pub(super) fn has_been_removed(&self, key: usize) -> bool {
         let mail = self.mails.get(key);
-        mail.is_some_and(|mail| !mail.cancels.is_empty())
-    }
-
-    /// It is removed.
-    pub(super) fn cancelled(&mut self, key: usize) {
-        let now = self.now();
-        if let Some((_, until)) = self.mails[key].cancels.last_mut() {
-            *until = Some(now);
-        }
+        mail.is_some_and(|mail| mail.was_removed)
     }
 
     /// All that was removed of it is back.
@@ -287,14 +274,12 @@ impl Seen {
         for index in recipients {
             let receipt = Receipt {
                 life: self.life(),
-                begun: self.mails[key].recipients[*index].begun,
                 answered: None,
                 ended: None,
             };
             let earlier = self.mails[key].recipients[*index].receipts.clone();
-            let cancels = &self.mails[key].cancels;
             let mut earlier_ones = earlier.iter();
-            if let Some(sure) = earlier_ones.find(|earlier| self.is_sure(earlier, cancels)) {
+            if let Some(sure) = earlier_ones.find(|earlier| self.is_sure(earlier)) {
                 self.wrong(format!(
                     "message {key} was sent to recipient {index} again after {sure:?}"
                 ));
@@ -310,7 +295,6 @@ impl Seen {
     pub(super) fn takes_report(&mut self, id: &str, key: usize, failed: &[usize]) -> Taken {
         let receipt = Receipt {
             life: self.life(),
-            begun: self.now(),
             answered: None,
             ended: None,
         };
@@ -318,7 +302,7 @@ impl Seen {
         let earlier = self.reports.entry(id.to_owned()).or_default();
         let receipts = earlier.receipts.clone();
         earlier.receipts.push(receipt);
-        if let Some(sure) = receipts.iter().find(|earlier| self.is_sure(earlier, &[])) {
+        if let Some(sure) = receipts.iter().find(|earlier| self.is_sure(earlier)) {
             self.wrong(format!("report {id} was sent again after {sure:?}"));
         }
         if is_new {
@@ -366,17 +350,6 @@ impl Seen {
         }
     }
 
-    /// An attempt begins.
-    pub(super) fn attempt_begins(&mut self, key: usize, recipients: &[u32]) {
-        let now = self.now();
-        let Some(mail) = self.mails.get_mut(key) else {
-            return;
-        };
-        for index in recipients {
-            mail.recipients[*index as usize].begun = now;
-        }
-    }
-
     /// An attempt has ended: what it was told is about to be recorded.
     pub(super) fn attempt_ended(&mut self, key: usize, recipients: &[u32]) {
         let (now, life) = (self.now(), self.life());
@@ -391,16 +364,9 @@ impl Seen {
         }
     }
 
-    /// Whether the relay must know that this was taken. What ends when its message has been removed comes too late.
-    fn is_sure(&self, receipt: &Receipt, cancels: &[(Moment, Option<Moment>)]) -> bool {
-        let is_too_late = cancels.iter().any(|(asked, answered)| {
-            let is_before = receipt
-                .ended
-                .is_none_or(|ended| *asked <= ended + SETTLED_WITHIN);
-            is_before && answered.is_none_or(|answered| receipt.begun <= answered)
-        });
+    /// Whether the relay must know that this was taken, whether its message was removed meanwhile or not.
+    fn is_sure(&self, receipt: &Receipt) -> bool {
         receipt.answered.is_some()
-            && !is_too_late
             && match self.ends.get(receipt.life) {
                 // It has an attempt under way until it knows.
                 None => true,
@@ -453,18 +419,32 @@ impl Seen {
             let is_sure = recipient
                 .receipts
                 .iter()
-                .any(|receipt| self.is_sure(receipt, &mail.cancels));
+                .any(|receipt| self.is_sure(receipt));
             let ends = (is_received, is_sure, recipient.failures);
             let is_right = match ends {
                 (true, _, 0) | (false, _, 1) | (true, false, 1) => true,
                 (false, _, 0) => {
-                    is_removed || is_given_up || !matches!(mail.standing, Standing::Accepted(_))
+                    is_removed
+                        || is_given_up
+                        || !matches!(mail.standing, Standing::Accepted(_))
+                        // It was bounced by an attempt at what was removed, of which nobody is told.
+                        || (mail.was_removed && has_ended(record, index))
                 }
                 _ => false,
             };
             if !is_right {
                 self.wrong(format!(
                     "recipient {index} of message {key} ended so (received, for sure, reports of failure): {ends:?}"
+                ));
+            }
+            if let Some(record) = record.filter(|_| is_removed && is_received)
+                && !says_that_it_may_come_twice(record)
+                && !has_ended(Some(record), index)
+                && !(self.was_set_back && was_deferred(record))
+            {
+                let (receipts, trail) = (&recipient.receipts, &record.trail);
+                self.wrong(format!(
+                    "message {key} was removed and came to recipient {index}, which its trail does not say: {receipts:?} {trail:?}"
                 ));
             }
             let is_twice = recipient.receipts.len() > 1;
@@ -538,6 +518,14 @@ fn ended(record: &Record, recipients: usize) -> Vec<bool> {
         }
     }
     ended
+}
+
+/// Whether the trail says what has become of a recipient.
+fn has_ended(record: Option<&Record>, index: usize) -> bool {
+    record.is_some_and(|record| {
+        let recipients = record.message.envelope.recipients.len();
+        ended(record, recipients).get(index) == Some(&true)
+    })
 }
 
 fn was_deferred(record: &Record) -> bool {

@@ -113,6 +113,23 @@ impl Subject {
             remaining,
             reports: Vec::new(),
             trail: Vec::new(),
+            is_cancelled: false,
+        };
+        self.spool.settle(settlement).await
+    }
+
+    /// Settles what was cancelled meanwhile.
+    async fn settle_cancelled(
+        &self,
+        lease: Lease,
+        remaining: Vec<NewDelivery>,
+    ) -> Result<(), SpoolError> {
+        let settlement = Settlement {
+            lease,
+            remaining,
+            reports: Vec::new(),
+            trail: trail(),
+            is_cancelled: true,
         };
         self.spool.settle(settlement).await
     }
@@ -258,7 +275,14 @@ on_every_backend! {
     operator::a_held_delivery_stays_back_until_it_is_released
     operator::a_hold_on_a_leased_delivery_holds_what_remains
     operator::a_release_of_a_leased_delivery_lets_what_remains_go
-    cancelled::a_cancelled_delivery_is_out_of_the_queue_and_its_lease_with_it
+    cancelled::a_cancelled_delivery_is_out_of_the_queue
+    cancelled::who_has_what_is_cancelled_settles_it_and_what_remains_stays_cancelled
+    cancelled::with_the_last_of_what_was_cancelled_a_message_is_finished
+    cancelled::what_is_restored_meanwhile_is_not_claimed_before_it_is_settled
+    cancelled::what_is_given_back_after_it_was_cancelled_stays_cancelled
+    cancelled::what_was_cancelled_is_not_removed_before_it_is_settled
+    cancelled::what_is_under_way_is_listed_though_it_was_cancelled
+    cancelled::what_cannot_be_restored_any_more_is_not
     cancelled::what_was_cancelled_comes_back_as_it_was
     cancelled::a_class_is_a_message_s_also_of_what_was_cancelled
     cancelled::what_nobody_restores_is_removed_in_time
@@ -270,6 +294,7 @@ on_every_backend! {
     operator::a_leased_delivery_is_moved_when_it_is_settled_or_given_back
     operator::what_is_moved_during_an_attempt_says_so_whichever_delivery_it_is
     operator::another_class_moves_all_of_a_message
+    operator::another_class_counts_all_that_it_moves
     operator::a_released_lease_of_a_moved_delivery_waits_where_it_stands_now
     stops::nothing_of_what_is_stopped_is_claimed_until_it_is_started
     stops::what_is_under_way_ends_and_what_remains_of_it_waits

@@ -193,6 +193,29 @@ pub(super) async fn another_class_moves_all_of_a_message(mut subject: Subject) {
     );
 }
 
+pub(super) async fn another_class_counts_all_that_it_moves(subject: Subject) {
+    let domains = ["a.example", "b.example", "c.example"];
+    for number in 1..=2 {
+        subject
+            .enqueue(message(number, "user", Class::Normal, &domains))
+            .await;
+    }
+    let only = |domain: &str| Selection {
+        domain: Some(domain.to_owned()),
+        ..Selection::default()
+    };
+    let low = ChangeAction::SetClass(Class::Low);
+    assert_eq!(subject.change(only("b.example"), low).await, 6);
+    assert_eq!(subject.spool.figures().queued, [0, 0, 0, 6, 0]);
+    // What was cancelled is of that class too when it is restored, and is not in the queue.
+    subject
+        .change(only("a.example"), ChangeAction::Cancel)
+        .await;
+    let high = ChangeAction::SetClass(Class::High);
+    assert_eq!(subject.change(only("c.example"), high).await, 4);
+    assert_eq!(subject.change(Selection::default(), low).await, 4);
+}
+
 pub(super) async fn a_released_lease_of_a_moved_delivery_waits_where_it_stands_now(
     subject: Subject,
 ) {

@@ -1,6 +1,7 @@
 //! Removing for good what was cancelled and was not restored: which of it, and how much at once.
 
 use std::ops::Bound;
+use std::time::Duration;
 
 use crate::message::{DeliveryId, Timestamp};
 
@@ -18,19 +19,26 @@ pub(in crate::spool) struct Removed {
     pub(in crate::spool) deliveries: usize,
     /// Nothing more is to be removed before then, unless room is needed.
     pub(in crate::spool) next: Timestamp,
+    /// Some stay until attempts at them have ended.
+    pub(in crate::spool) some_stay: bool,
 }
+
+/// What cannot be removed since an attempt is under way is looked at again after this time. When the attempt is settled
+/// it goes by itself; this is for one that was given back.
+const STAYS_FOR: Duration = Duration::from_secs(60);
 
 impl Ledger<'_, '_> {
     /// Removes at most `at_once_max` cancelled deliveries for good: those whose time is over, and where room is
-    /// needed others too, each time those first whose time is over first. A message of which nothing else is left
-    /// is finished.
+    /// needed others too, each time those first whose time is over first. What is being attempted stays. A message of
+    /// which nothing else is left is finished.
     pub(in crate::spool) fn remove_cancelled(
         &mut self,
         for_room: bool,
         at_once_max: usize,
+        is_leased: &dyn Fn(DeliveryId) -> bool,
     ) -> Result<Removed, StoreError> {
         let mut found = Vec::new();
-        let mut next = Timestamp::NEVER;
+        let (mut next, mut some_stay) = (Timestamp::NEVER, false);
         let now = self.now;
         let everything = (Bound::Unbounded, Bound::Unbounded);
         self.rows
@@ -41,9 +49,15 @@ impl Ledger<'_, '_> {
                     next = until;
                     return Scan::Stop;
                 }
-                found.push((key.to_vec(), read));
+                match read.is_some_and(|(_, id)| is_leased(id)) {
+                    true => some_stay = true,
+                    false => found.push((key.to_vec(), read)),
+                }
                 Scan::On
             })?;
+        if some_stay {
+            next = next.min(now.plus(STAYS_FOR));
+        }
         for (key, read) in &found {
             let Some((until, id)) = read else {
                 tracing::error!("a row of what was cancelled is damaged and is removed");
@@ -63,7 +77,8 @@ impl Ledger<'_, '_> {
         }
         Ok(Removed {
             deliveries: found.len(),
-            next: next.min(self.cancelled_first),
+            next,
+            some_stay,
         })
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::message::{
-    Class, Delivery, DeliveryId, DeliveryState, MessageId, Timestamp, TrailEntry,
+    Class, Delivery, DeliveryId, DeliveryState, Event, MessageId, Timestamp, TrailEntry,
 };
 
 use super::{Effect, Ledger};
@@ -26,25 +26,26 @@ pub(in crate::spool) struct Known<'a> {
 }
 
 impl Ledger<'_, '_> {
-    /// Applies an operator's change to deliveries. Those that are gone meanwhile, or that it does
-    /// not concern any more, are left out.
+    /// Applies an operator's change to deliveries; how many of the queue it changed. Those that are gone meanwhile, or
+    /// that it does not concern any more, are left out.
     pub(in crate::spool) fn change(
         &mut self,
         deliveries: &[DeliveryId],
         change: &Change,
         known: &Known<'_>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<u64, StoreError> {
         let mut told = Told::default();
+        let mut changed = 0;
         for id in deliveries {
             match self.change_one(*id, change, known, &mut told) {
-                Ok(()) => {}
+                Ok(deliveries) => changed += deliveries,
                 Err(Fault::Store(error)) => return Err(error),
                 Err(Fault::Damaged(damage)) => {
                     tracing::error!(message_id = %id.message, delivery = %id, %damage, "a queued delivery cannot be changed");
                 }
             }
         }
-        Ok(())
+        Ok(changed)
     }
 
     fn change_one(
@@ -53,24 +54,37 @@ impl Ledger<'_, '_> {
         change: &Change,
         known: &Known<'_>,
         told: &mut Told,
-    ) -> Result<(), Fault> {
+    ) -> Result<u64, Fault> {
         let Some(standing) = rows::standing(self.rows, id)? else {
-            return Ok(());
+            return Ok(0);
         };
-        if !change
-            .action
-            .concerns(&standing.delivery, standing.place.line.class)
-        {
-            return Ok(());
+        if !change.concerns(&standing.delivery, standing.place.line.class) {
+            return Ok(0);
         }
         let (is_leased, cancelled_kept) = ((known.is_leased)(id), known.cancelled_kept);
-        let trail = Vec::from_iter(change.trail_entry(id, is_leased, told, cancelled_kept));
+        let mut trail = Vec::from_iter(change.trail_entry(id, is_leased, told, cancelled_kept));
+        let mut changed = 1;
         match change.action {
             ChangeAction::Cancel => {
-                self.cancel(standing, change.cancelled_until(cancelled_kept), &trail)?;
+                if self.was_left_by_another(&standing.delivery, known)? {
+                    // Nobody tries it, who would say so.
+                    let next_hop = standing.delivery.next_hop.clone();
+                    let event = Event::Interrupted { next_hop };
+                    trail.insert(
+                        0,
+                        TrailEntry {
+                            at: change.at,
+                            event,
+                        },
+                    );
+                }
+                let until = change.cancelled_until(cancelled_kept);
+                // What is under way has its row until it is settled.
+                let until = until.or(is_leased.then_some(change.at));
+                self.cancel(standing, until, &trail)?;
             }
             ChangeAction::SetClass(class) => {
-                self.set_class(id.message, class, change.at, &trail)?
+                changed = self.set_class(id.message, class, change.at, &trail)?;
             }
             ChangeAction::Retry if is_leased => {
                 let asked = Asked::Retry(change.at);
@@ -99,7 +113,7 @@ impl Ledger<'_, '_> {
             }
         }
         self.effects.push(Effect::Changed(id.message));
-        Ok(())
+        Ok(changed)
     }
 
     fn was_left_by_another(&self, delivery: &Delivery, known: &Known<'_>) -> Result<bool, Fault> {
@@ -115,7 +129,7 @@ impl Ledger<'_, '_> {
         trail: &[TrailEntry],
     ) -> Result<(), Fault> {
         let id = standing.delivery.id;
-        self.effects.push(Effect::LeaseRevoked(id));
+        self.effects.push(Effect::Cancelled(id));
         let mut kept = standing.clone();
         self.leave(standing)?;
         let Some(until) = until else {
@@ -162,22 +176,26 @@ impl Ledger<'_, '_> {
         Ok(())
     }
 
+    /// Gives a message another class; how many queued deliveries that changes.
     fn set_class(
         &mut self,
         id: MessageId,
         class: Class,
         at: Timestamp,
         trail: &[TrailEntry],
-    ) -> Result<(), Fault> {
+    ) -> Result<u64, Fault> {
         let standings = rows::standings(self.rows, id)?;
+        let mut changed = 0;
         self.change_message(id, |record| record.set_class(class))?;
         for standing in standings {
+            changed += u64::from(!standing.is_cancelled());
             let user = standing.place.line.user.clone();
             let mut delivery = standing.delivery.clone();
             delivery.changed = Some(at);
             self.leave(standing)?;
             self.place(Standing::of(delivery, class, &user))?;
         }
-        self.add_trail(id, trail, None)
+        self.add_trail(id, trail, None)?;
+        Ok(changed)
     }
 }

@@ -1,5 +1,6 @@
 //! What an operator's change does to what is in memory.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::message::{Delivery, DeliveryId, DeliveryState, Line, Timestamp};
@@ -26,10 +27,23 @@ impl Memory {
                 let (kept, delivery) = shelf.delivery(*id);
                 let state = QueueState::of(delivery, shelf.leases.is_leased(*id), change.at);
                 selection.matches(delivery, &kept.message, state)
-                    && change.action.concerns(delivery, kept.message.class)
+                    && change.concerns(delivery, kept.message.class)
             })
             .collect();
-        let count = u64::try_from(concerned.len()).unwrap_or(u64::MAX);
+        let count = match change.action {
+            ChangeAction::SetClass(_) => {
+                let messages: BTreeSet<_> = concerned.iter().map(|id| id.message).collect();
+                let deliveries = messages.iter().flat_map(|id| {
+                    let kept = &shelf.messages[id];
+                    kept.deliveries.values()
+                });
+                deliveries
+                    .filter(|delivery| Among::Queued.has(delivery))
+                    .count()
+            }
+            _ => concerned.len(),
+        };
+        let count = u64::try_from(count).unwrap_or(u64::MAX);
         if dry_run || count == 0 {
             return Ok(count);
         }
@@ -139,8 +153,8 @@ impl Shelf {
             ChangeAction::Release => delivery.state = DeliveryState::Waiting,
             ChangeAction::Retry => delivery.due = delivery.due.min(change.at),
             ChangeAction::Cancel => {
-                self.leases.revoke(id);
-                let Some(until) = cancelled_until else {
+                let is_leased = self.leases.is_leased(id);
+                let Some(until) = cancelled_until.or(is_leased.then_some(change.at)) else {
                     self.finish_if_done(id.message, now);
                     return vec![line];
                 };

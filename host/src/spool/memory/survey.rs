@@ -27,7 +27,9 @@ struct Found {
 
 impl Shelf {
     pub(super) fn survey(&self) -> Box<dyn Survey> {
-        let found = self.queue.values().map(|id| {
+        let cancelled = self.cancelled.iter().map(|(_, id)| id);
+        let cancelled = cancelled.filter(|id| self.leases.is_leased(**id));
+        let found = self.queue.values().chain(cancelled).map(|id| {
             let (kept, delivery) = self.delivery(*id);
             let found = Found {
                 delivery: delivery.clone(),
@@ -138,7 +140,10 @@ impl Survey for Surveyed {
         Ok(self.found.get(&id).map(|found| Row {
             delivery: found.delivery.clone(),
             message: Arc::clone(&found.message),
-            state: QueueState::of(&found.delivery, found.is_leased, now),
+            state: match found.is_leased {
+                true => QueueState::Active,
+                false => QueueState::of(&found.delivery, false, now),
+            },
         }))
     }
 }

@@ -182,3 +182,73 @@ async fn what_was_cancelled_goes_first_and_the_oldest_of_it_where_new_mail_has_n
         left
     );
 }
+
+/// Whoever gets a delivery while a commit cancels it must be in that commit.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_claimed_while_it_is_cancelled_says_that_there_was_an_attempt() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut registry = Registry::default();
+    let (settings, clock) = (Settings::default(), Clock::standing_at(at(NOW)));
+    let spool = super::super::open(folder.path(), settings, clock, &mut registry).unwrap();
+    let messages = 2_000;
+    let new = (1..=messages).map(|number| {
+        let spool = Arc::clone(&spool);
+        let new = new_message(message(number, "user", Class::Normal, &LANES[..1]));
+        tokio::spawn(async move { enqueue(&*spool, new, b"").await.unwrap() })
+    });
+    for enqueued in Vec::from_iter(new) {
+        enqueued.await.unwrap();
+    }
+    let claimer = Arc::clone(&spool);
+    let claiming = tokio::spawn(async move {
+        let line = super::super::sample::line(LANES[0], Class::Normal, "user");
+        let mut claimed = Vec::new();
+        while claimer.figures().cancelled == 0 || claimed.is_empty() {
+            let claim = claimer.claim(&line, at(NOW)).await.unwrap().claim;
+            claimed.extend(claim.map(|claim| claim.message.id));
+            tokio::task::yield_now().await;
+        }
+        claimed
+    });
+    let cancel = Change {
+        action: ChangeAction::Cancel,
+        by: "ops".to_owned(),
+        at: at(NOW),
+    };
+    let all = Selection::default();
+    spool.change(all, cancel, false).await.unwrap();
+    let claimed = claiming.await.unwrap();
+    for id in claimed {
+        let trail = spool.message(id).await.unwrap().unwrap().trail;
+        let is_said = trail.iter().any(|entry| {
+            matches!(
+                entry.event,
+                Event::Cancelled {
+                    during_attempt: true,
+                    ..
+                }
+            )
+        });
+        assert!(is_said, "{id}: {trail:?}");
+    }
+    spool.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_may_have_been_under_way_when_the_process_ended_says_so_when_it_is_cancelled() {
+    let disk = Simulated::new(8);
+    let spool = start(&disk).unwrap();
+    let new = |number| new_message(message(number, "user", Class::Normal, &LANES[..1]));
+    enqueue(&spool, new(1), b"").await.unwrap();
+    let disk = disk.after_kill();
+    let spool = start(&disk).unwrap();
+    enqueue(&spool, new(2), b"").await.unwrap();
+    let all = Selection::default();
+    change(&spool, all, ChangeAction::Cancel, at(NOW)).await;
+    for (number, is_said) in [(1, true), (2, false)] {
+        let trail = spool.message(id(number)).await.unwrap().unwrap().trail;
+        let mut events = trail.iter().map(|entry| &entry.event);
+        let said = events.any(|event| matches!(event, Event::Interrupted { .. }));
+        assert_eq!(said, is_said, "{number}");
+    }
+}

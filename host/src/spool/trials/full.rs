@@ -31,6 +31,7 @@ async fn deliver_all(spool: &Embedded) -> u64 {
             remaining: Vec::new(),
             reports: Vec::new(),
             trail: trail(),
+            is_cancelled: false,
         };
         let settled = spool.settle(settlement).await;
         settled.unwrap_or_else(|error| panic!("after {delivered} delivered: {error}"));

@@ -38,6 +38,7 @@ async fn settle_next(spool: &Embedded, remaining: Vec<NewDelivery>) {
         remaining,
         reports: Vec::new(),
         trail: trail(),
+        is_cancelled: false,
     };
     spool.settle(settlement).await.unwrap();
 }

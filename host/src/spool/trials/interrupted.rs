@@ -59,6 +59,7 @@ async fn what_may_have_been_under_way_when_the_process_ended_is_told_apart() {
         }],
         reports: Vec::new(),
         trail: Vec::new(),
+        is_cancelled: false,
     };
     spool.settle(settlement).await.unwrap();
     let line = line(LANES[0], Class::Normal, "user");

@@ -244,16 +244,21 @@ impl Trial {
         let report = reports
             .first()
             .map(|(new, _): &(NewMessage, Bytes)| new.message.id);
-        let result = self
-            .spool
-            .settle(Settlement {
-                lease: claim.lease,
-                remaining,
-                reports,
-                trail: trail(),
-            })
-            .await;
-        if let Some(report) = report.map(number_of) {
+        let mut settlement = Settlement {
+            lease: claim.lease,
+            remaining,
+            reports,
+            trail: trail(),
+            is_cancelled: false,
+        };
+        let mut result = self.spool.settle(settlement.clone()).await;
+        let is_cancelled = matches!(result, Err(SpoolError::Cancelled));
+        if is_cancelled {
+            settlement.reports.clear();
+            settlement.is_cancelled = true;
+            result = self.spool.settle(settlement).await;
+        }
+        if let Some(report) = report.map(number_of).filter(|_| !is_cancelled) {
             let known = self.known.get_mut(&report).unwrap();
             known.is_acknowledged = result.is_ok();
             known.is_unsure = matches!(result, Err(SpoolError::Full | SpoolError::Unavailable(_)));
@@ -266,6 +271,7 @@ impl Trial {
                 self.spool.release(claim.lease);
             }
             Ok(()) | Err(SpoolError::LeaseLost | SpoolError::Unknown | SpoolError::ReadOnly) => {}
+            Err(error @ (SpoolError::Cancelled | SpoolError::Restored)) => panic!("{error}"),
         }
     }
 
@@ -327,10 +333,7 @@ impl Trial {
             let fate = &mut self.known.get_mut(&number).unwrap().recipients[*recipient as usize];
             *fate = match (*fate, result) {
                 (Fate::Closed, _) | (_, Ok(())) => Fate::Closed,
-                // Lost to a cancel: that one is noted by itself.
                 (fate, Err(SpoolError::LeaseLost)) => fate,
-                // What is cancelled has no lease, so that nothing can have happened to it.
-                (Fate::Cancelled, Err(_)) => Fate::Cancelled,
                 (_, Err(_)) => Fate::Unsure,
             };
         }
@@ -435,6 +438,7 @@ impl Trial {
                         remaining: Vec::new(),
                         reports: Vec::new(),
                         trail: Vec::new(),
+                        is_cancelled: false,
                     };
                     spool.settle(settlement).await.unwrap();
                 }

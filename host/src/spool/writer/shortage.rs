@@ -97,7 +97,10 @@ impl Writer {
         self.remove_from = removed.next;
         self.removal_waits = removed.deliveries > 0 && removed.next <= self.common.clock.now();
         if removed.deliveries == 0 {
-            self.removes_for_room = false;
+            let was_for_room = std::mem::take(&mut self.removes_for_room);
+            if was_for_room && removed.some_stay {
+                self.forget_for_room();
+            }
             return;
         }
         self.room.gave_back();
