@@ -132,6 +132,80 @@ fn what_was_cancelled_is_restored_after_a_crash_and_delivered() {
 }
 
 #[test]
+fn what_is_cancelled_while_it_is_being_sent_is_not_sent_to_its_end() {
+    let relay = Relay::start_in_clear("");
+    let password = relay.user("ann", "a.example");
+    let mut client = relay.logged_in("ann", &password);
+    let slow = Sink::start(relay.ip, &["--bytes-per-second", "200000"]);
+    let content = mail("ann@a.example", "large") + &"\r\nA line.".repeat(1 << 20);
+    let id = message_id(&client.message("ann@a.example", "bob@d.example", &content));
+    wait_until("it is being sent", || {
+        relay
+            .queued()
+            .iter()
+            .any(|row| row["octets_sent"].as_u64() > Some(0))
+    });
+    relay.printed_by(&["queue", "cancel", &id]);
+    let text = relay.message(&id)["text"].to_string();
+    let said = "cancelled by first-start, during an attempt, which may have delivered it";
+    assert!(text.contains(said), "{text}");
+    wait_until("the attempt has ended", || {
+        let text = relay.message(&id)["text"].to_string();
+        text.contains("the message was cancelled before all of it was sent")
+    });
+    assert_eq!(listed(&relay, ""), []);
+    assert_eq!(slow.count(), 0);
+    drop(slow);
+    let sink = Sink::start(relay.ip, &[]);
+    relay.printed_by(&["queue", "restore", &id]);
+    relay.printed_by(&["queue", "retry", &id]);
+    let sent = content + "\r\n";
+    assert!(sink.wait_for(1)[0].submitted() == sent.as_bytes());
+    wait_until("it is finished", || {
+        !relay.message(&id)["finished"].is_null()
+    });
+}
+
+#[test]
+fn what_arrived_though_it_was_cancelled_says_so_and_is_not_restored() {
+    let relay = Relay::start_in_clear("");
+    let password = relay.user("ann", "a.example");
+    let mut client = relay.logged_in("ann", &password);
+    // One piece, all of which has been read when the first octets of it arrive.
+    let slow = Sink::start(relay.ip, &["--bytes-per-second", "5000"]);
+    let content = mail("ann@a.example", "slow") + &"\r\nA line.".repeat(3_000);
+    let id = message_id(&client.message("ann@a.example", "bob@d.example", &content));
+    wait_until("it is being sent", || {
+        slow.record().iter().any(|event| event["event"] == "chunk")
+    });
+    relay.printed_by(&["queue", "cancel", &id]);
+    let row = &relay.queued()[0];
+    assert_eq!((&row["id"], &row["state"]), (&json!(id), &json!("active")));
+    let standing = row["standing"].as_str().unwrap();
+    assert!(
+        standing.contains("; cancelled by an operator meanwhile"),
+        "{standing}"
+    );
+    assert_eq!(slow.wait_for(1).len(), 1);
+    wait_until("it is finished", || {
+        !relay.message(&id)["finished"].is_null()
+    });
+    let text = relay.message(&id)["text"].to_string();
+    for line in [
+        "cancelled by first-start, during an attempt, which may have delivered it",
+        "bob@d.example delivered",
+    ] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+    let said = relay.complaint_of(&["queue", "restore", &id]);
+    assert!(
+        said.contains("nothing of it is queued or can be restored"),
+        "{said}"
+    );
+    assert_eq!(slow.count(), 1);
+}
+
+#[test]
 fn what_is_moved_to_another_time_goes_then() {
     let (mut relay, ids) = relay_with_mail_of(&["ann", "ben"]);
     relay.printed_by(&["queue", "reschedule", &ids[0], "--in", "3d"]);

@@ -152,18 +152,21 @@ impl Standing {
     /// Why the delivery is where it is, in words.
     pub fn text(&self, delivery: &Delivery, now: Timestamp) -> String {
         match &self.reason {
-            Reason::Sending(None) => "being delivered".to_owned(),
-            Reason::Sending(Some(progress)) => {
-                format!("being delivered: {} % sent", progress.percent())
-            }
+            Reason::Sending(None) => wording::why(delivery, Activity::Active, now),
+            Reason::Sending(Some(progress)) => format!(
+                "being delivered: {} % sent{}",
+                progress.percent(),
+                wording::cancelled_meanwhile(delivery)
+            ),
             Reason::Paused {
                 progress,
                 cause,
                 took,
             } => format!(
-                "paused for very-high message {cause} for {:.1} s, {} % sent",
+                "paused for very-high message {cause} for {:.1} s, {} % sent{}",
                 took.as_secs_f64(),
-                progress.percent()
+                progress.percent(),
+                wording::cancelled_meanwhile(delivery)
             ),
             Reason::Next => "next".to_owned(),
             Reason::InLine => self.place_text(),
@@ -227,7 +230,7 @@ impl Standing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::{DeliveryState, NextHop};
+    use crate::message::{Cancelled, DeliveryState, NextHop};
 
     const AT: Timestamp = Timestamp::from_unix_milliseconds(1_700_000_000_123);
 
@@ -257,6 +260,29 @@ mod tests {
             octets: 1_000,
             sent: 429,
             paused: None,
+        }
+    }
+
+    #[test]
+    fn what_is_under_way_says_that_it_was_cancelled() {
+        let cancelled = Delivery {
+            state: DeliveryState::Cancelled(Cancelled {
+                until: AT,
+                was_held: false,
+            }),
+            ..delivery()
+        };
+        for reason in [Reason::Sending(None), Reason::Sending(Some(progress()))] {
+            let standing = Standing {
+                place: None,
+                reason,
+                estimate: None,
+            };
+            let said = format!(
+                "{}; cancelled by an operator meanwhile, what remains of it can be restored until {AT}",
+                standing.text(&delivery(), AT)
+            );
+            assert_eq!(standing.text(&cancelled, AT), said);
         }
     }
 

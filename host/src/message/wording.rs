@@ -135,15 +135,21 @@ pub fn why(delivery: &Delivery, activity: Activity<'_>, now: Timestamp) -> Strin
     text
 }
 
+/// What is said of a delivery that was cancelled while it is being delivered; nothing of others.
+pub(super) fn cancelled_meanwhile(delivery: &Delivery) -> String {
+    match delivery.state {
+        DeliveryState::Cancelled(Cancelled { until, .. }) => format!(
+            "; cancelled by an operator meanwhile, what remains of it can be restored until {until}"
+        ),
+        DeliveryState::Waiting | DeliveryState::Held => String::new(),
+    }
+}
+
 fn resting(delivery: &Delivery, activity: Activity<'_>, now: Timestamp) -> String {
     if activity == Activity::Active {
-        let until = match delivery.state {
-            DeliveryState::Cancelled(Cancelled { until, .. }) => until,
-            DeliveryState::Waiting | DeliveryState::Held => return "being delivered".to_owned(),
-        };
-        return format!(
-            "being delivered, and cancelled by an operator meanwhile: what remains can be restored until {until}"
-        );
+        let mut text = "being delivered".to_owned();
+        text.push_str(&cancelled_meanwhile(delivery));
+        return text;
     }
     match delivery.state {
         DeliveryState::Held => {
