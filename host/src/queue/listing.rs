@@ -5,27 +5,23 @@
 //! which part of it is the business of `outlook`.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
 use std::time::Duration;
 
+mod course;
 mod rotation;
+mod stopped;
 
-use super::forecast::Forecast;
 use super::scheduler::{Closed, Situation};
 use crate::message::{
     Class, Delivery, DeliveryId, Line, NextHop, PlaceInLine, Progress, Reason, Standing, Timestamp,
 };
-use crate::spool::{Head, LinesFrom, QueueState, Row, SpoolError, Survey, Waiting};
+use crate::spool::{QueueState, Row, SpoolError, Survey, Waiting};
+use course::{Course, Start};
 use rotation::{Next, Rotation};
-
-/// Deliveries of a line that are read at once: few, since a page shows few of each line where there are many lines.
-const READ_AHEAD: usize = 16;
+use stopped::{Stopped, StoppedDelivery};
 
 /// Held deliveries that are read at once.
 const HELD_READ_AHEAD: usize = 256;
-
-/// Steps that are looked for in vain: lines of which the survey knows nothing end, so this is never reached.
-const EMPTY_STEPS_MAX: usize = 1_000_000;
 
 /// What a line is stopped by; none when it is not.
 pub(super) type StopOf = dyn Fn(&Line) -> Option<String> + Send;
@@ -39,9 +35,7 @@ pub(super) struct Listing {
     situation: Situation,
     now: Timestamp,
     leased: VecDeque<DeliveryId>,
-    forecast: Forecast,
-    /// Of lines that were looked into: what was read of them and has not come yet, from the head on.
-    read: HashMap<Arc<Line>, Vec<Waiting>>,
+    course: Course,
     /// Lanes and classes in which lines are hidden.
     rotations: HashMap<(NextHop, Class), Rotation>,
     /// None where nothing is stopped.
@@ -56,15 +50,6 @@ pub(super) struct Listing {
     /// How many of them were due, and how many by lane.
     due_ahead: u64,
     ahead_in_lanes: HashMap<NextHop, u64>,
-}
-
-/// What is stopped, from line to line.
-#[derive(Debug, Default)]
-struct Stopped {
-    /// The line that was looked at last.
-    line: Option<Line>,
-    /// What it is stopped by, and the last one of it that came; none when it is not stopped or has ended.
-    at: Option<(String, Option<Waiting>)>,
 }
 
 /// Which parts are still to come.
@@ -88,8 +73,7 @@ pub(super) struct Entry {
 enum Stand {
     Active,
     Waiting(InLine),
-    /// By whom or what, and when it is due.
-    Stopped(String, Timestamp),
+    Stopped(StoppedDelivery),
     Held,
 }
 
@@ -110,7 +94,7 @@ impl Entry {
     pub(super) fn is_due(&self, now: Timestamp) -> bool {
         match &self.at {
             Stand::Waiting(in_line) => in_line.due <= now,
-            Stand::Stopped(_, due) => *due <= now,
+            Stand::Stopped(stopped) => stopped.due <= now,
             Stand::Active | Stand::Held => true,
         }
     }
@@ -119,7 +103,8 @@ impl Entry {
     pub(super) fn class(&self) -> Option<Class> {
         match &self.at {
             Stand::Waiting(in_line) => Some(in_line.class),
-            Stand::Active | Stand::Stopped(..) | Stand::Held => None,
+            Stand::Stopped(stopped) => Some(stopped.class),
+            Stand::Active | Stand::Held => None,
         }
     }
 }
@@ -178,14 +163,13 @@ impl Listing {
             }
         }
         Ok(Self {
-            forecast: Forecast::new(&situation, heads, now),
+            course: Course::new(&situation, heads, now),
             survey,
             rotations,
             stop_of,
             situation,
             now,
             leased,
-            read: HashMap::new(),
             stopped: Stopped::default(),
             held: VecDeque::new(),
             held_after: None,
@@ -217,8 +201,15 @@ impl Listing {
             self.parts.waiting = false;
         }
         if self.parts.stopped {
-            if let Some(entry) = self.next_stopped()? {
-                return Ok(Some(entry));
+            let stop_of = self.stop_of.as_deref();
+            let next = stop_of.map(|of| {
+                let (survey, situation) = (&*self.survey, &self.situation);
+                self.stopped.next(survey, situation, of, self.now)
+            });
+            if let Some(stopped) = next.transpose()?.flatten() {
+                let id = stopped.id;
+                let at = Stand::Stopped(stopped);
+                return Ok(Some(Entry { id, at }));
             }
             self.parts.stopped = false;
         }
@@ -249,9 +240,9 @@ impl Listing {
     pub(super) fn standing(&self, entry: &Entry, delivery: &Delivery, sends: &Sends) -> Standing {
         match &entry.at {
             Stand::Active => under_way(sends.get(&entry.id)),
-            Stand::Stopped(stop, _) => Standing {
+            Stand::Stopped(stopped) => Standing {
                 place: None,
-                reason: Reason::Stopped(stop.clone()),
+                reason: Reason::Stopped(stopped.stop.clone()),
                 estimate: None,
             },
             Stand::Held => Standing {
@@ -300,50 +291,35 @@ impl Listing {
     }
 
     fn next_waiting(&mut self) -> Result<Option<Entry>, SpoolError> {
-        for _ in 0..EMPTY_STEPS_MAX {
-            let Some((line, soonest)) = self.forecast.next() else {
-                return Ok(None);
-            };
-            let Some(first) = self.take_first(&line)? else {
-                self.forecast.correct(&line, None);
-                continue;
-            };
-            if first.head.due > soonest {
-                // Memory knew of an earlier one, which is not there any more.
-                self.forecast.correct(&line, Some(first.head));
-                self.read.entry(Arc::clone(&line)).or_default().push(first);
-                continue;
-            }
-            let next = self.head_of(&line, first)?;
-            self.forecast.started(&line, first.head.due, next);
-            if !self.rotations.is_empty() {
-                self.rotate(&line, first, next.is_some(), soonest)?;
-            }
-            return Ok(Some(self.placed(&line, first, soonest)));
+        let rotations = &self.rotations;
+        let start = self.course.next(&*self.survey, |line| {
+            // Where nothing is hidden no line comes back.
+            let is_any = !rotations.is_empty();
+            let rotation = is_any.then(|| rotations.get(&lane_of(line)))?;
+            rotation.and_then(|rotation| rotation.come_to(line))
+        })?;
+        let Some(start) = start else {
+            return Ok(None);
+        };
+        if !self.rotations.is_empty() {
+            self.rotate(&start)?;
         }
-        Ok(None)
+        Ok(Some(self.placed(&start)))
     }
 
     /// A line has had its turn: where others are hidden, one of them comes now, and it goes itself, if it can come back.
-    fn rotate(
-        &mut self,
-        line: &Arc<Line>,
-        taken: Waiting,
-        has_more: bool,
-        now: Timestamp,
-    ) -> Result<(), SpoolError> {
-        let lane = lane_of(line);
-        let Some(rotation) = self.rotations.get_mut(&lane) else {
+    fn rotate(&mut self, start: &Start) -> Result<(), SpoolError> {
+        let now = start.soonest;
+        let Some(rotation) = self.rotations.get_mut(&lane_of(&start.line)) else {
             return Ok(());
         };
         match rotation.bring(&*self.survey, self.stop_of.as_deref(), now)? {
             Next::Line(next, first) => {
-                if has_more && first.head.due <= now {
-                    rotation.goes(line, taken);
-                    self.read.remove(line);
-                    self.forecast.correct(line, None);
+                if start.has_more && first.head.due <= now {
+                    rotation.goes(&start.line, start.first);
+                    self.course.leaves(&start.line);
                 }
-                self.forecast.correct(&next, Some(first.head));
+                self.course.brings(&next, first);
             }
             Next::End => {}
         }
@@ -351,7 +327,8 @@ impl Listing {
     }
 
     /// Its place, behind all that have come.
-    fn placed(&mut self, line: &Arc<Line>, waiting: Waiting, soonest: Timestamp) -> Entry {
+    fn placed(&mut self, start: &Start) -> Entry {
+        let (line, soonest) = (&start.line, start.soonest);
         let ahead_in_lane = match self.ahead_in_lanes.get_mut(&line.next_hop) {
             Some(ahead) => {
                 *ahead += 1;
@@ -362,10 +339,9 @@ impl Listing {
                 0
             }
         };
-        let due = waiting.head.due;
         let in_line = InLine {
             class: line.class,
-            due,
+            due: start.first.head.due,
             soonest,
             closed: self.situation.closed(line),
             ahead: self.ahead,
@@ -374,7 +350,7 @@ impl Listing {
         self.ahead[usize::from(line.class.number() - 1)] += 1;
         self.due_ahead += u64::from(soonest <= self.now);
         Entry {
-            id: waiting.id,
+            id: start.first.id,
             at: Stand::Waiting(in_line),
         }
     }
@@ -395,74 +371,6 @@ impl Listing {
             None => return in_lane.filter(|_| self.due_ahead == ahead_in_lane),
         };
         Some(at_least.max(overall).max(in_lane.unwrap_or_default()))
-    }
-
-    /// Takes the first delivery of a line.
-    fn take_first(&mut self, line: &Arc<Line>) -> Result<Option<Waiting>, SpoolError> {
-        if let Some(read) = self.read.get_mut(line)
-            && let Some(first) = read.pop()
-        {
-            return Ok(Some(first));
-        }
-        let after = match self.rotations.is_empty() {
-            true => None,
-            false => {
-                let rotation = self.rotations.get(&lane_of(line));
-                rotation.and_then(|rotation| rotation.come_to(line))
-            }
-        };
-        self.read_on(line, after)?;
-        Ok(self.read.get_mut(line).and_then(Vec::pop))
-    }
-
-    /// What stands behind the one that has just been taken.
-    fn head_of(&mut self, line: &Arc<Line>, taken: Waiting) -> Result<Option<Head>, SpoolError> {
-        if self.read.get(line).is_none_or(Vec::is_empty) {
-            self.read_on(line, Some(taken))?;
-        }
-        let read = self.read.get(line).and_then(|read| read.last());
-        let head = read.map(|first| first.head);
-        if head.is_none() {
-            self.read.remove(line);
-        }
-        Ok(head)
-    }
-
-    fn read_on(&mut self, line: &Arc<Line>, after: Option<Waiting>) -> Result<(), SpoolError> {
-        let mut read = self.survey.waiting(line, after, READ_AHEAD)?;
-        // The first one is taken from the end.
-        read.reverse();
-        self.read.insert(Arc::clone(line), read);
-        Ok(())
-    }
-
-    /// The next one of a line that is stopped.
-    fn next_stopped(&mut self) -> Result<Option<Entry>, SpoolError> {
-        loop {
-            if let (Some(line), Some((stop, after))) = (&self.stopped.line, &mut self.stopped.at) {
-                let next = self.survey.waiting(line, *after, 1)?;
-                if let Some(next) = next.first() {
-                    *after = Some(*next);
-                    let at = Stand::Stopped(stop.clone(), next.head.due);
-                    return Ok(Some(Entry { id: next.id, at }));
-                }
-            }
-            let from = match &self.stopped.line {
-                Some(line) => LinesFrom::Behind(line),
-                None => LinesFrom::Start,
-            };
-            let Some(line) = self.survey.next_line(from)? else {
-                return Ok(None);
-            };
-            self.stopped = Stopped {
-                at: self
-                    .stop_of
-                    .as_ref()
-                    .and_then(|of| of(&line))
-                    .map(|stop| (stop, None)),
-                line: Some(line),
-            };
-        }
     }
 
     fn next_held(&mut self) -> Result<Option<DeliveryId>, SpoolError> {

@@ -9,7 +9,7 @@ use crate::message::{Message, MessageId, Origin, Timestamp};
 use crate::queue::Settings;
 use crate::queue::rehearsal::{Act, START, Script, deferred, delivered, message, seconds};
 use crate::queue::stage::{Running, Stage};
-use crate::spool::{Change, ChangeAction};
+use crate::spool::{Change, ChangeAction, Stop, StopOf};
 
 fn request(rows_max: usize, cursor: Option<String>) -> PageRequest {
     PageRequest {
@@ -92,6 +92,45 @@ proptest! {
             tokio::time::sleep(seconds(100)).await;
             let started: Vec<_> = script.seen()[begun..].iter().map(|seen| seen.message).collect();
             prop_assert_eq!(ids(&listed[1..]), started);
+            running.stop().await;
+            Ok(())
+        })?;
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 16, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_is_stopped_is_listed_as_it_goes_when_it_is_started(seed in any::<u64>(), before in 0..40u64) {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_all().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let stage = Stage::with_seed(seed);
+            accept_many(&stage, 60).await;
+            let slow = Act::End(seconds(1), delivered());
+            let script = Script::new(std::iter::repeat_n(slow, 100));
+            let running = stage.start(one_at_a_time(), script.clone());
+            tokio::time::sleep(seconds(before) + Duration::from_millis(500)).await;
+            let stop = Stop { of: StopOf::All, by: "ops".to_owned(), at: stage.clock.now() };
+            stage.memory.stop(stop).await.unwrap();
+            tokio::time::sleep(seconds(5)).await;
+            let begun = script.seen().len();
+            let listed = page(&running, Selection::default()).await;
+            prop_assert_eq!(listed.len(), 60 - begun);
+            for (_, standing) in &listed {
+                prop_assert!(standing.place.is_none());
+                prop_assert!(matches!(standing.reason, Reason::Stopped(_)));
+            }
+            let of_class = Selection { class: Some(Class::Normal), ..Selection::default() };
+            let of_class = ids(&page(&running, of_class).await);
+            let expected = listed.iter().filter(|(row, _)| row.message.class == Class::Normal);
+            let expected: Vec<_> = expected.map(|(row, _)| row.message.id).collect();
+            prop_assert_eq!(of_class, expected);
+            stage.memory.start(StopOf::All).await.unwrap();
+            tokio::time::sleep(seconds(100)).await;
+            let started: Vec<_> = script.seen()[begun..].iter().map(|seen| seen.message).collect();
+            prop_assert_eq!(ids(&listed), started);
             running.stop().await;
             Ok(())
         })?;
