@@ -16,7 +16,7 @@ use super::standing::StandingDocument;
 use super::stops::{self, StopDocument};
 use super::{Api, OrderedPage, spool_problem};
 use crate::message::wording::Activity;
-use crate::message::{Class, MessageId, Standing, Timestamp};
+use crate::message::{Class, DeliveryState, MessageId, Standing, Timestamp};
 use crate::spool::{
     Change, ChangeAction, PageRequest, QueueState, Record, Row, Selection, SpoolError, Stop, Stops,
 };
@@ -264,7 +264,15 @@ async fn still_there(api: &Api, id: MessageId, action: QueueAction) -> Result<()
                     format!("message {id} was cancelled: restore it first"),
                 ))
             }
-            None => Ok(()),
+            None => match restorable_until(&record) {
+                Some(until) if action == QueueAction::Restore && until <= api.clock.now() => {
+                    Err(Problem::new(
+                        Kind::Conflict,
+                        format!("message {id} could be restored until {until}"),
+                    ))
+                }
+                _ => Ok(()),
+            },
             Some(at) => Err(Problem::new(
                 Kind::Conflict,
                 format!(
@@ -273,6 +281,16 @@ async fn still_there(api: &Api, id: MessageId, action: QueueAction) -> Result<()
             )),
         },
     }
+}
+
+/// Until when the last of what was cancelled of it can be restored.
+fn restorable_until(record: &Record) -> Option<Timestamp> {
+    let states = record.deliveries.iter().map(|(delivery, _)| delivery.state);
+    let until = states.filter_map(|state| match state {
+        DeliveryState::Cancelled(cancelled) => Some(cancelled.until),
+        DeliveryState::Waiting | DeliveryState::Held => None,
+    });
+    until.max()
 }
 
 fn is_all_cancelled(record: &Record) -> bool {

@@ -95,8 +95,16 @@ async fn what_nobody_restores_in_time_is_finished_and_that_is_said() {
     let id = surface.queue("app", Class::Normal, &["x@b.example"]).await;
     surface.act("cancel", r#"{"all":true}"#).await;
     surface.api.clock.set(NOW.plus(Duration::from_secs(86_400)));
-    surface.queue("web", Class::Normal, &["x@b.example"]).await;
     let body = json!({"id": id.to_string()}).to_string();
+    let late = surface.ask("POST /api/v1/queue/restore", Some(&body)).await;
+    assert_eq!(late.status, 409);
+    assert!(
+        late.text
+            .contains("could be restored until 2023-11-15T22:13:20.123Z"),
+        "{}",
+        late.text
+    );
+    surface.queue("web", Class::Normal, &["x@b.example"]).await;
     let late = surface.ask("POST /api/v1/queue/restore", Some(&body)).await;
     assert_eq!(late.status, 409);
     assert!(

@@ -354,6 +354,17 @@ pub(super) async fn what_nobody_restores_is_removed_in_time(mut subject: Subject
     assert_eq!(subject.spool.figures().cancelled, 2);
     subject.restart().await;
     subject.clock.set(until);
+    // Its time is over, though nothing has come by that removes it.
+    let late = |dry_run| {
+        let change = Change {
+            action: ChangeAction::Restore,
+            by: "ops".to_owned(),
+            at: until,
+        };
+        subject.spool.change(Selection::default(), change, dry_run)
+    };
+    assert_eq!(late(true).await.unwrap(), 0);
+    assert_eq!(late(false).await.unwrap(), 0);
     subject.enqueue(normal(4)).await;
     assert_eq!(subject.spool.figures().cancelled, 0);
     for number in [1, 2] {
