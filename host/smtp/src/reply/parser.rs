@@ -52,20 +52,21 @@ impl ReplyLine {
         let code = digits
             .iter()
             .fold(0, |code, digit| code * 10 + u16::from(digit - b'0'));
-        let text = String::from_utf8_lossy(rest.get(1..).unwrap_or_default())
+        let text = String::from_utf8_lossy(rest.get(1..).unwrap_or_default());
+        let is_blank = |character: char| character.is_control() || character.is_whitespace();
+        // What is left of a sequence that steers a terminal is not to look like text of the peer's.
+        let text = text
+            .trim_end_matches(is_blank)
             .chars()
-            .map(|character| {
-                if character.is_control() {
-                    ' '
-                } else {
-                    character
-                }
-            })
-            .collect::<String>();
+            .map(|character| match character {
+                '\t' => ' ',
+                control if control.is_control() => char::REPLACEMENT_CHARACTER,
+                other => other,
+            });
         Ok(ReplyLine {
             code,
             is_last,
-            text: text.trim_end().to_owned(),
+            text: text.collect(),
         })
     }
 }
@@ -172,7 +173,10 @@ mod tests {
         check("550 4.7.1 odd\r\n", Reply::plain(550, "4.7.1 odd"));
         check("250\r\n", Reply::plain(250, ""));
         check("250 lone newline\n", Reply::plain(250, "lone newline"));
-        check("220 a\u{1}b\r\n", Reply::plain(220, "a b"));
+        check(
+            "451 4.7.1 a\tb\u{1b}[31mc\u{7}\r\r\n",
+            Reply::new(451, (4, 7, 1), "a b\u{fffd}[31mc"),
+        );
     }
 
     #[test]
