@@ -1,6 +1,7 @@
 //! The queue as a table, in the order in which it leaves.
 //!
-//! A line for each delivery. Where the terminal is too narrow for that, why it is where it is stands on a line below.
+//! A line for each delivery. Where the terminal is too narrow for that, why it is where it is stands on a line below, and
+//! where it is narrower still, whose it is and where it goes does too.
 
 use super::text::{Table, cut};
 use crate::admin::queue::{QueuePage, QueuedDelivery};
@@ -14,6 +15,9 @@ const ADDRESS_CHARACTERS_MAX: usize = 30;
 const TITLES: [&str; 9] = [
     "#", "CLASS", "STATE", "ID", "FROM", "TO", "NEXT HOP", "SIZE", "STARTS",
 ];
+
+/// Those of them that fit in 80 columns.
+const FEW: [usize; 5] = [0, 1, 2, 3, 8];
 
 /// The title of the last column.
 const WHY: &str = "WHY";
@@ -31,32 +35,54 @@ pub(super) fn table(page: &QueuePage, nothing: &str, columns: Option<usize>) -> 
     titles.push(WHY);
     let mut whole = Table::new(&titles);
     let mut narrow = Table::new(&TITLES);
+    let mut few = Table::new(&FEW.map(|column| TITLES[column]));
+    let (mut why, mut where_to) = (Vec::new(), Vec::new());
     for row in &page.deliveries {
         let mut cells = cells(row);
         narrow.row(cells.clone());
+        few.row(FEW.map(|column| cells[column].clone()).to_vec());
+        where_to.push(from_and_to(&cells));
+        why.push(row.standing.standing.as_str());
         cells.push(row.standing.standing.clone());
         whole.row(cells);
     }
     let whole = whole.or(nothing);
-    let widest = whole.lines().map(|line| line.chars().count()).max();
-    match columns {
-        Some(columns) if widest > Some(columns) => two_lines(&narrow.or(nothing), page),
-        _ => whole,
+    let fits = |table: &str| {
+        columns.is_none_or(|columns| table.lines().all(|line| line.chars().count() <= columns))
+    };
+    if page.deliveries.is_empty() || fits(&whole) {
+        return whole;
+    }
+    let narrow = narrow.or(nothing);
+    match fits(&narrow) {
+        true => with_lines_below(&narrow, |row| vec![why[row]]),
+        false => with_lines_below(&few.or(nothing), |row| vec![&where_to[row], why[row]]),
     }
 }
 
-fn two_lines(table: &str, page: &QueuePage) -> String {
-    let why = page.deliveries.iter().map(|row| &row.standing.standing);
-    let mut why = why.map(|why| format!("     {}\n", printable(why)));
+/// The table with more lines below each row.
+fn with_lines_below<'a>(table: &str, of_row: impl Fn(usize) -> Vec<&'a str>) -> String {
+    let mut lines = table.lines();
     let mut text = String::new();
-    for (index, line) in table.lines().enumerate() {
+    text.extend(lines.next().map(|titles| format!("{titles}\n")));
+    for (row, line) in lines.enumerate() {
         text.push_str(line);
         text.push('\n');
-        if index > 0 {
-            text.extend(why.next());
-        }
+        text.extend(
+            of_row(row)
+                .iter()
+                .map(|line| format!("     {}\n", printable(line))),
+        );
     }
     text
+}
+
+/// The columns that are not among [`FEW`], as a sentence has them.
+fn from_and_to(cells: &[String]) -> String {
+    let [.., from, to, next_hop, size, _] = cells else {
+        return String::new();
+    };
+    format!("from {from} to {to} by {next_hop}, {size}")
 }
 
 fn cells(row: &QueuedDelivery) -> Vec<String> {
@@ -211,6 +237,16 @@ mod tests {
             "     paused for very-high message 01DEF for 3.2 s, 12 % sent"
         );
         assert!(lines.iter().all(|line| line.chars().count() <= 130));
+        assert_eq!(
+            table(&page(), "nothing", Some(80)),
+            "#   CLASS        STATE    ID     STARTS\n\
+             -   3 normal     paused   01ABC  under way\n     \
+             from <> to x@b.example +1 by b.example, 2.4 MB of 20 MB\n     \
+             paused for very-high message 01DEF for 3.2 s, 12 % sent\n\
+             17  1 very high  waiting  01ABC  in 6 min\n     \
+             from app@a.example to z@c.example by b.example, 940 B\n     \
+             number 17 in line: 16 of its class are ahead\n"
+        );
         let none = QueuePage {
             deliveries: Vec::new(),
             cursor: None,
