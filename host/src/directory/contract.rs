@@ -408,7 +408,7 @@ async fn a_list_with_users_cannot_be_removed(medium: Medium) {
     .unwrap();
     assert_eq!(
         refusal(directory.delete_list("News").await),
-        "the list \"news\" still has 1 users: remove them or move them to another list"
+        "the list \"news\" still has 1 user: remove it or move it to another list"
     );
     let list = Some(String::from("default"));
     change(

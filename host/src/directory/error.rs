@@ -28,9 +28,7 @@ pub enum DirectoryError {
     #[error("{}", display_all(.0))]
     Invalid(Vec<FieldProblem>),
     /// A list that still has users cannot be removed.
-    #[error(
-        "the list \"{list}\" still has {users} users: remove them or move them to another list"
-    )]
+    #[error("the list \"{list}\" still has {}", users_left(*.users))]
     NotEmpty {
         /// The list.
         list: String,
@@ -84,6 +82,13 @@ pub enum OpenError {
     /// The backend failed.
     #[error("the directory cannot be opened: {0}")]
     Unavailable(#[source] BoxError),
+}
+
+fn users_left(users: usize) -> String {
+    match users {
+        1 => "1 user: remove it or move it to another list".to_owned(),
+        more => format!("{more} users: remove them or move them to another list"),
+    }
 }
 
 fn display_all(problems: &[FieldProblem]) -> String {

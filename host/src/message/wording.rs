@@ -253,7 +253,7 @@ impl fmt::Display for Event {
                 took,
                 end,
             } => {
-                let (next_hop, took) = (next_hop.to_string(), took_text(*took));
+                let (next_hop, took) = (next_hop.to_string(), pause_text(*took));
                 write!(f, "sending to {} was paused ", printable(&next_hop))?;
                 match times {
                     0 | 1 => write!(f, "for {took}")?,
@@ -475,6 +475,14 @@ fn protection(tls: Option<&TlsParameters>) -> String {
 fn counted(number: usize, noun: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {noun}{plural}")
+}
+
+/// How long a send was paused: what is too short for anybody to notice is not measured out.
+fn pause_text(took: Duration) -> String {
+    match took < Duration::from_millis(1) {
+        true => "less than 1 ms".to_owned(),
+        false => took_text(took),
+    }
 }
 
 /// The unit that leaves one to three digits before the point.

@@ -173,6 +173,17 @@ fn every_event_reads_as_one_line() {
              00000000000000000000000000 was sent, and trickled to its end meanwhile",
         ),
         (
+            Event::Paused {
+                next_hop: lane(),
+                cause: MessageId::from_bits(0),
+                times: 1,
+                took: Duration::from_micros(19),
+                end: PauseEnd::Resumed,
+            },
+            "sending to smarthost 127.0.0.1:2500 was paused for less than 1 ms while very-high message \
+             00000000000000000000000000 was sent, and went on at the same octet",
+        ),
+        (
             Event::Interrupted { next_hop: lane() },
             "the relay had ended without being told to, perhaps in the middle of an attempt: smarthost 127.0.0.1:2500 may get it twice",
         ),
