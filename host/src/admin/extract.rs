@@ -271,10 +271,10 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
             ),
         ));
     }
-    let text = if error.is_data() {
-        without_position(&error)
-    } else {
-        "must be a string".to_owned()
+    let text = match without_position(&error) {
+        text if error.is_data() => text,
+        text if text == "number out of range" => "must be a number within its bounds".to_owned(),
+        _ => "must be a string".to_owned(),
     };
     let path = track.path().to_string();
     let at = if path == "." { "body".to_owned() } else { path };
@@ -512,6 +512,10 @@ mod tests {
             (
                 r#"{"name":"x","priority":null}"#,
                 "must be a whole number within its bounds, not null",
+            ),
+            (
+                r#"{"name":"x","priority":1e400}"#,
+                "must be a number within its bounds",
             ),
             (r#"{"name":true}"#, "must be a string, not true"),
             (r#"{"name":{}}"#, "must be a string, not an object"),

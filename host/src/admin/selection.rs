@@ -380,18 +380,19 @@ impl QueueChange {
         let matching = texts.iter().any(|(_, text)| text.is_some())
             || self.class.is_some()
             || self.state.is_some();
-        if [one, matching, self.all]
-            .into_iter()
-            .filter(|given| *given)
-            .count()
-            != 1
-        {
-            errors.push(FieldError::new(
-                "id",
+        let ways = [one, matching, self.all].into_iter();
+        let problem = match ways.filter(|given| *given).count() {
+            0 => Some(
                 "say what is meant: one message by `id`, those that match by `list`, `user`, `class`, `state`, \
                  `sender`, `recipient` or `domain`, or everything by `all`",
-            ));
-        }
+            ),
+            1 => None,
+            _ => Some(
+                "say only one of these: one message by `id`, those that match by `list`, `user`, `class`, `state`, \
+                 `sender`, `recipient` and `domain`, or everything by `all`",
+            ),
+        };
+        errors.extend(problem.map(|text| FieldError::new("id", text)));
         errors.extend(self.state.and_then(|state| state_error(action, state)));
         let change = self.change(action, now, &mut errors);
         let Some(change) = change.filter(|_| errors.is_empty()) else {

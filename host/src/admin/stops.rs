@@ -12,7 +12,6 @@ use super::extract::{Json, NoQuery, given};
 use super::openapi::{Conflicts, Missing, Refused, RefusedBody};
 use super::problem::{FieldError, Kind, Problem};
 use super::{Api, no_such, spool_problem};
-use crate::message::wording::printable;
 use crate::message::{HostPort, NextHop, comparable_domain};
 use crate::spool::{Change, ChangeAction, STOPS_MAX, Selection, Stop, StopOf, Stopped};
 
@@ -299,7 +298,7 @@ fn named(field: &'static str, name: String) -> Result<String, Problem> {
 
 fn next_hop(text: &str) -> Result<NextHop, Problem> {
     let wrong = || {
-        let text = printable(text);
+        let text = audit::shown(text);
         let text = format!("`{text}` is no next hop: a domain, or `smarthost host:port`");
         Problem::fields(vec![FieldError::new("next_hop", text)])
     };
