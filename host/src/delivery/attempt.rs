@@ -218,7 +218,12 @@ impl<'a> Course<'a> {
     /// What becomes of those who are still pending, when there is no host to ask.
     async fn send_somewhere(&mut self) -> Result<(), Outcome> {
         let deliverer = self.deliverer;
-        for _ in 0..KEPT_CONNECTIONS_TRIED_MAX {
+        // Mail of a domain may have gone over a connection that was verified for a host which only MX records name.
+        let kept_max = match (self.next_hop, self.protection) {
+            (NextHop::Domain(_), Protection::Wanted | Protection::Required) => 0,
+            _ => KEPT_CONNECTIONS_TRIED_MAX,
+        };
+        for _ in 0..kept_max {
             if self.pending.is_empty() {
                 return Ok(());
             }
@@ -358,7 +363,7 @@ impl<'a> Course<'a> {
             NextHop::Smarthost(_) => None,
             NextHop::Domain(_) => match self.place_at(target).await? {
                 // It has a place, and that is what is needed.
-                Given::Connection(connection) if !self.protection.is_met_by(&connection) => {
+                Given::Connection(connection) if !self.will_do(&connection, target) => {
                     connection.leave().await
                 }
                 Given::Connection(connection) => {
@@ -402,6 +407,12 @@ impl<'a> Course<'a> {
         self.contact = Contact::Ready;
         connection.takes(place);
         Ok(connection)
+    }
+
+    /// Whether a connection to the address of a host will do, by whatever name it was opened.
+    fn will_do(&self, connection: &Connection, target: &Target) -> bool {
+        self.protection == Protection::AsConfigured
+            || (self.protection.is_met_by(connection) && connection.host().name == target.name)
     }
 
     /// A place for a connection to a host, or a connection that is ready.

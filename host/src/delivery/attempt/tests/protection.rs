@@ -224,6 +224,59 @@ async fn a_connection_that_was_opened_for_other_mail_will_not_do() {
 }
 
 #[tokio::test]
+async fn a_host_that_is_verified_for_its_own_mail_is_not_for_that_of_others() {
+    let certificate = Certificate::new();
+    let host = listing().with_tls(&certificate.server);
+    // Its own domain has no MX records, and that of another names it.
+    let world = World::of(&host).trusting(&certificate);
+    let deliverer = world.deliverer();
+    let next_hop = NextHop::Domain("mx.example".to_owned());
+    let own = requiring(Mail::by(next_hop, &["a@mx.example"]));
+    assert_eq!(
+        brief(&own.deliver(&deliverer).await),
+        ["delivered 250 2.0.0"]
+    );
+    // Over the same connection, which is kept for either then.
+    let attempt = Mail::to(&["a@b.example"]).deliver(&deliverer).await;
+    assert_eq!(brief(&attempt), ["delivered 250 2.0.0"]);
+    assert_eq!(host.seen().connections, 1);
+    let attempt = requiring(Mail::to(&["a@b.example"]))
+        .deliver(&deliverer)
+        .await;
+    assert_eq!(brief(&attempt), ["bounced 550 5.7.30 local"]);
+    let attempt = report(Mail::to(&["a@b.example"])).deliver(&deliverer).await;
+    assert_eq!(brief(&attempt), ["delivered 250 2.0.0"]);
+    // Of the kept one nothing is lost.
+    let attempt = own.deliver(&deliverer).await;
+    assert_eq!(brief(&attempt), ["delivered 250 2.0.0"]);
+    assert_eq!(host.seen().connections, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_is_handed_over_was_verified_for_another_name() {
+    let certificate = Certificate::new();
+    let host = listing()
+        .with_tls(&certificate.server)
+        .at(".", Act::Late(seconds(2), "250 2.0.0 Taken\r\n"));
+    let mut world = World::of(&host)
+        .trusting(&certificate)
+        .with(|settings| settings.connections_per_host_max = 1);
+    world.table = world.table.address("other.example", "192.0.2.1");
+    let deliverer = world.deliverer();
+    let to = |domain: &str, address: &str| {
+        let next_hop = NextHop::Domain(domain.to_owned());
+        requiring(Mail::by(next_hop, &[address]))
+    };
+    let first = to("mx.example", "a@mx.example");
+    let second = to("other.example", "a@other.example");
+    let (first, second) = tokio::join!(first.deliver(&deliverer), second.deliver(&deliverer));
+    assert_eq!(brief(&first), ["delivered 250 2.0.0"]);
+    assert_eq!(brief(&second), ["bounced 550 5.7.10 local"]);
+    assert_eq!((host.seen().connections, host.seen().most_at_once), (2, 1));
+    assert_eq!(mails(&host), [SAID]);
+}
+
+#[tokio::test]
 async fn a_report_is_not_lost_for_want_of_protection_and_has_it_where_it_can() {
     let certificate = Certificate::new();
     let stranger = Certificate::new();
