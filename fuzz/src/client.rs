@@ -145,6 +145,8 @@ impl Run {
         let has_secret = clear.contains("AG5hbWUAc2VjcmV0") || clear.contains("c2VjcmV0");
         let may_have = matches!(self.choice & 3, 0 | 3);
         assert!(may_have || !has_secret, "the password in clear: {clear}");
+        // RFC 8689 §2: nobody who hears it in clear is asked to protect anything.
+        assert!(!clear.contains("REQUIRETLS"), "said in clear: {clear}");
         assert!(self.reports.len() <= self.begun);
         let recipients = transaction(self.choice).recipients.len();
         for report in &self.reports {
