@@ -269,7 +269,12 @@ async fn a_connection_that_is_handed_over_was_verified_for_another_name() {
     };
     let first = to("mx.example", "a@mx.example");
     let second = to("other.example", "a@other.example");
-    let (first, second) = tokio::join!(first.deliver(&deliverer), second.deliver(&deliverer));
+    // While the first one waits for the reply to its content, which is a second later.
+    let second = async {
+        tokio::time::sleep(seconds(1)).await;
+        second.deliver(&deliverer).await
+    };
+    let (first, second) = tokio::join!(first.deliver(&deliverer), second);
     assert_eq!(brief(&first), ["delivered 250 2.0.0"]);
     assert_eq!(brief(&second), ["bounced 550 5.7.10 local"]);
     assert_eq!((host.seen().connections, host.seen().most_at_once), (2, 1));
