@@ -171,12 +171,13 @@ fn what_arrived_though_it_was_cancelled_says_so_and_is_not_restored() {
     let relay = Relay::start_in_clear("");
     let password = relay.user("ann", "a.example");
     let mut client = relay.logged_in("ann", &password);
-    // One piece, all of which has been read when the first octets of it arrive.
-    let slow = Sink::start(relay.ip, &["--bytes-per-second", "5000"]);
+    // One piece, all of which has been read when the first octets of it leave.
+    let slow = Sink::start(relay.ip, &["--bytes-per-second", "3000"]);
     let content = mail("ann@a.example", "slow") + &"\r\nA line.".repeat(3_000);
     let id = message_id(&client.message("ann@a.example", "bob@d.example", &content));
     wait_until("it is being sent", || {
-        slow.record().iter().any(|event| event["event"] == "chunk")
+        let rows = relay.queued();
+        rows.iter().any(|row| row["octets_sent"].as_u64() > Some(0))
     });
     relay.printed_by(&["queue", "cancel", &id]);
     let row = &relay.queued()[0];
