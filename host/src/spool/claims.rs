@@ -200,17 +200,6 @@ enum Loaded {
     Nothing,
 }
 
-/// What was read of a delivery.
-enum Read {
-    Queued {
-        delivery: Delivery,
-        message: Message,
-        content: Option<Bytes>,
-    },
-    Cancelled,
-    Nothing,
-}
-
 /// Reads what is not remembered of a delivery, and its content if that is small, which is asked
 /// for next.
 async fn load(common: &Arc<Common>, lease: Lease) -> Result<Loaded, SpoolError> {
@@ -219,7 +208,7 @@ async fn load(common: &Arc<Common>, lease: Lease) -> Result<Loaded, SpoolError> 
         .contents
         .off_runtime(move || {
             let read = reader.read(|rows| Fault::apart(read_delivery(rows, id)))?;
-            if matches!(read, Ok(Read::Cancelled)) {
+            if matches!(read, Ok((Loaded::Cancelled, _))) {
                 // Memory is to know of it too before the lease is given back.
                 drop(reader.step());
             }
@@ -227,17 +216,11 @@ async fn load(common: &Arc<Common>, lease: Lease) -> Result<Loaded, SpoolError> 
         })
         .await?;
     match read {
-        Ok(Read::Nothing) => Ok(Loaded::Nothing),
-        Ok(Read::Cancelled) => Ok(Loaded::Cancelled),
-        Ok(Read::Queued {
-            delivery,
-            message,
-            content,
-        }) => {
+        Ok((loaded, content)) => {
             if let Some(content) = content {
                 common.board().recent.add_content(id.message, content);
             }
-            Ok(Loaded::Queued(delivery, Arc::new(message)))
+            Ok(loaded)
         }
         Err(damage) => {
             tracing::error!(message_id = %id.message, delivery = %id, %damage, "a queued delivery cannot be read and is held");
@@ -249,12 +232,13 @@ async fn load(common: &Arc<Common>, lease: Lease) -> Result<Loaded, SpoolError> 
     }
 }
 
-fn read_delivery(rows: &View, id: DeliveryId) -> Result<Read, Fault> {
+/// A delivery, and its content if that is small.
+fn read_delivery(rows: &View, id: DeliveryId) -> Result<(Loaded, Option<Bytes>), Fault> {
     let Some(standing) = rows::standing(rows, id)? else {
-        return Ok(Read::Nothing);
+        return Ok((Loaded::Nothing, None));
     };
     if standing.is_cancelled() {
-        return Ok(Read::Cancelled);
+        return Ok((Loaded::Cancelled, None));
     }
     let message = rows::message(rows, id.message)?
         .ok_or_else(|| Damage::Octets("the message is missing".to_owned()))?;
@@ -264,11 +248,8 @@ fn read_delivery(rows: &View, id: DeliveryId) -> Result<Read, Fault> {
         Err(Fault::Damaged(_)) => None,
         Err(fault) => return Err(fault),
     };
-    Ok(Read::Queued {
-        delivery: standing.delivery,
-        message,
-        content,
-    })
+    let loaded = Loaded::Queued(standing.delivery, Arc::new(message));
+    Ok((loaded, content))
 }
 
 /// A lease on its way to whoever asked for it. Dropped before it gets there, it is given back.
