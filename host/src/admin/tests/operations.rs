@@ -118,6 +118,49 @@ async fn what_nobody_restores_in_time_is_finished_and_that_is_said() {
 }
 
 #[tokio::test]
+async fn one_way_to_say_what_is_meant_excludes_the_others() {
+    let surface = Surface::start().await;
+    let id = surface.queue("app", Class::Normal, &["x@b.example"]).await;
+    for (body, says) in [
+        (json!({}), "say what is meant: "),
+        (
+            json!({"all": true, "user": "app"}),
+            "say only one of these: ",
+        ),
+        (
+            json!({"id": id.to_string(), "user": "app"}),
+            "say only one of these: ",
+        ),
+        (
+            json!({"id": id.to_string(), "all": true}),
+            "say only one of these: ",
+        ),
+    ] {
+        let body = body.to_string();
+        let refused = surface.ask("POST /api/v1/queue/hold", Some(&body)).await;
+        assert_eq!(
+            (refused.status, refused.fields()),
+            (422, vec!["id".to_owned()])
+        );
+        assert!(refused.text.contains(says), "{body}: {}", refused.text);
+    }
+}
+
+#[tokio::test]
+async fn a_next_hop_that_is_none_is_not_repeated_whole() {
+    let surface = Surface::start().await;
+    let body = json!({"next_hop": "z".repeat(5_000)}).to_string();
+    let refused = surface.ask("POST /api/v1/queue/stop", Some(&body)).await;
+    assert_eq!(refused.fields(), ["next_hop"]);
+    assert!(
+        refused.text.contains("zzz…` is no next hop"),
+        "{}",
+        refused.text
+    );
+    assert!(refused.text.len() < 1_000, "{}", refused.text);
+}
+
+#[tokio::test]
 async fn what_is_cancelled_and_what_is_queued_are_not_mistaken_for_one_another() {
     let surface = Surface::start().await;
     surface.queue("app", Class::Normal, &["x@b.example"]).await;
