@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use mail_parser::{MessageParser, MimeHeaders};
+use outpost_smtp::client::RETURNS_NOTHING_LATE;
 use outpost_smtp::{ByMode, Hold, Orcpt, Ret, ReversePath};
 use proptest::prelude::*;
 
@@ -255,34 +256,48 @@ fn our_own_words_are_not_passed_off_as_those_of_the_remote_host() {
     assert!(!text.contains("Remote-MTA") && !text.contains("rfc822-headers"));
 }
 
-#[test]
-fn a_report_that_follows_no_attempt_has_no_date_of_one() {
+/// A report about a message that is returned since it is late, for a reason of our own.
+fn returned_late(was_tried: bool, said: &str) -> String {
     let about = message(CONTENT, &["you@b.example"]);
     let ReversePath::Mailbox(to) = &about.envelope.reverse_path else {
         unreachable!()
     };
+    let reply = Reply::new(554, (5, 4, 7), said);
+    let composed = Report {
+        kind: Kind::Failure,
+        id: MessageId::new(at(0), 2),
+        at: at(0),
+        was_tried,
+        hostname: "relay.example.com",
+        to,
+        about: &about,
+        recipients: vec![Reported {
+            recipient: &about.envelope.recipients[0],
+            status: (5, 4, 7).into(),
+            reply: &reply,
+            host: None,
+        }],
+        content: &[],
+    };
+    text(&composed.compose())
+}
+
+#[test]
+fn a_report_that_follows_no_attempt_has_no_date_of_one() {
     for was_tried in [true, false] {
-        let composed = Report {
-            kind: Kind::Failure,
-            id: MessageId::new(at(0), 2),
-            at: at(0),
-            was_tried,
-            hostname: "relay.example.com",
-            to,
-            about: &about,
-            recipients: vec![Reported {
-                recipient: &about.envelope.recipients[0],
-                status: (5, 4, 7).into(),
-                reply: &Reply::new(554, (5, 4, 7), "Late"),
-                host: None,
-            }],
-            content: &[],
-        }
-        .compose();
-        assert_eq!(
-            text(&composed).contains("\r\nLast-Attempt-Date: "),
-            was_tried
-        );
+        let report = returned_late(was_tried, "Late");
+        assert_eq!(report.contains("\r\nLast-Attempt-Date: "), was_tried);
+    }
+}
+
+#[test]
+fn where_no_host_knows_deadlines_nobody_is_told_to_give_more_time() {
+    for (said, helps) in [(RETURNS_NOTHING_LATE, false), ("It was late", true)] {
+        let report = returned_late(true, said);
+        let words: Vec<&str> = report.split_whitespace().collect();
+        let report = words.join(" ");
+        assert_eq!(report.contains("again with more time"), helps, "{report}");
+        assert_eq!(report.contains("BY with N in place of R"), !helps);
     }
 }
 
