@@ -469,6 +469,7 @@ async fn deliver(spool: Arc<dyn Spool>, claim: Claim) -> Result<(), Failure> {
     spool
         .settle(Settlement {
             lease: claim.lease,
+            is_cancelled: false,
             remaining: Vec::new(),
             reports: Vec::new(),
             trail: vec![decided(
