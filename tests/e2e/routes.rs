@@ -79,12 +79,10 @@ fn certificate(folder: &std::path::Path, ip: IpAddr) -> (String, String) {
     (certificate.display().to_string(), key.display().to_string())
 }
 
-#[test]
-fn a_smarthost_is_spoken_to_with_login_and_verified_tls() {
-    let folder = tempfile::tempdir().unwrap();
-    let ip = Address::of_this_test();
-    let (certificate, key) = certificate(folder.path(), ip);
-    // The smarthost is another relay, which takes logins under TLS only.
+/// Another relay at that address, which takes logins under TLS only, with a sink behind it that has none; the route
+/// there, its password, and the file of its certificate.
+fn upstream(folder: &std::path::Path, ip: IpAddr) -> (Relay, Sink, String, String, String) {
+    let (certificate, key) = certificate(folder, ip);
     let smarthost = Relay::start_at(
         ip,
         &format!("[tls]\ncertificate = \"{certificate}\"\nkey = \"{key}\"\n"),
@@ -94,13 +92,21 @@ fn a_smarthost_is_spoken_to_with_login_and_verified_tls() {
     let password = smarthost.user("upstream", "a.example");
     let route = format!(
         "[[delivery.route]]\nrecipients = \"*\"\nsmarthost = \"{ip}:2525\"\nuser = \"upstream\"\n\
-         password = \"{password}\"\ntls = \"required\"\n"
+         password = \"{password}\"\n"
     );
+    (smarthost, sink, route, password, certificate)
+}
+
+#[test]
+fn a_smarthost_is_spoken_to_with_login_and_verified_tls() {
+    let folder = tempfile::tempdir().unwrap();
+    let ip = Address::of_this_test();
+    let (_smarthost, sink, route, password, certificate) = upstream(folder.path(), ip);
     // The roots of the machine, as OpenSSL finds them too.
     let trust = [("SSL_CERT_FILE", certificate.as_str())];
     let relay = Relay::start_at(
         Address::of_this_test(),
-        &format!("# in clear\n{route}"),
+        &format!("# in clear\n{route}tls = \"required\"\n"),
         &trust,
     );
     let mut client = session(&relay);
@@ -119,19 +125,7 @@ fn a_smarthost_is_spoken_to_with_login_and_verified_tls() {
 fn what_requires_tls_is_handed_on_as_such_and_comes_back_from_where_the_way_ends() {
     let folder = tempfile::tempdir().unwrap();
     let ip = Address::of_this_test();
-    let (certificate, key) = certificate(folder.path(), ip);
-    // Behind this one is a host without TLS.
-    let smarthost = Relay::start_at(
-        ip,
-        &format!("[tls]\ncertificate = \"{certificate}\"\nkey = \"{key}\"\n"),
-        &[],
-    );
-    let sink = Sink::start(ip, &[]);
-    let password = smarthost.user("upstream", "a.example");
-    let route = format!(
-        "[[delivery.route]]\nrecipients = \"*\"\nsmarthost = \"{ip}:2525\"\nuser = \"upstream\"\n\
-         password = \"{password}\"\n"
-    );
+    let (_smarthost, sink, route, _, certificate) = upstream(folder.path(), ip);
     let trust = [("SSL_CERT_FILE", certificate.as_str())];
     let relay = Relay::start_at(Address::of_this_test(), &route, &trust);
     let password = relay.user("ann", "a.example");

@@ -129,6 +129,11 @@ impl Rules {
     pub fn settle_cancelled(&self, ended: &Ended<'_>, random: u64) -> Plan {
         let sorted = Sorted::from(ended);
         let remaining = sorted.deferred.first().map(|first| {
+            let recipients = sorted.deferred.iter().map(Fate::recipient).collect();
+            let as_it_was = given_back(ended.delivery, recipients);
+            if is_given_back(ended.attempt) {
+                return as_it_was;
+            }
             let attempts = ended.delivery.attempts.saturating_add(1);
             let expires = self.schedule.expires(ended.message);
             let due = match self.schedule.next(attempts, expires, ended.at, random) {
@@ -137,13 +142,10 @@ impl Rules {
                 Next::GiveUp => ended.at,
             };
             NewDelivery {
-                next_hop: ended.delivery.next_hop.clone(),
-                recipients: sorted.deferred.iter().map(Fate::recipient).collect(),
                 due,
                 attempts,
-                delay_reported: ended.delivery.delay_reported,
-                lateness_reported: ended.delivery.lateness_reported,
                 last_reply: last_reply(first),
+                ..as_it_was
             }
         });
         Plan {

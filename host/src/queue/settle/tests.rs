@@ -81,12 +81,20 @@ fn of_what_was_cancelled_meanwhile_the_deferred_stay_and_nobody_is_told() {
     let message = message(1, START, &["a@b.example", "b@b.example", "c@b.example"]);
     let delivery = delivery(&message);
     let attempt = attempt(&delivery, &[bounced(), deferred(), delivered()]);
-    // Also when it would be given up otherwise.
-    for (after, due) in [(10, 10 + 60), (48 * HOUR, 48 * HOUR)] {
+    let cut_off = Attempt {
+        contact: Contact::CutOff,
+        ..attempt.clone()
+    };
+    // Also when it would be given up otherwise; and what a stop cut off is charged to nobody here either.
+    for (attempt, after, due, attempts) in [
+        (&attempt, 10, 10 + 60, 1),
+        (&attempt, 48 * HOUR, 48 * HOUR, 1),
+        (&cut_off, 10, 0, 0),
+    ] {
         let ended = Ended {
             message: &message,
             delivery: &delivery,
-            attempt: &attempt,
+            attempt,
             begun: START.plus(seconds(after)),
             at: START.plus(seconds(after)),
             interrupted: false,
@@ -95,7 +103,7 @@ fn of_what_was_cancelled_meanwhile_the_deferred_stay_and_nobody_is_told() {
         let remaining = plan.remaining.as_ref().unwrap();
         assert_eq!(
             (&remaining.recipients[..], remaining.attempts),
-            (&[1][..], 1)
+            (&[1][..], attempts)
         );
         assert_eq!(remaining.due, START.plus(seconds(due)));
         assert!(plan.reports.is_empty() && !remaining.delay_reported);
