@@ -131,13 +131,14 @@ fn no_message_is_acknowledged_before_a_sync() {
 }
 
 /// How many syncs so many messages take over so many connections, on a disk that takes twenty milliseconds
-/// for a sync, as strace makes it: on a fast one a busy machine may be done with one message before the
-/// next is there, and there is nothing to share.
+/// for a sync, and a hundred where there are a hundred connections, as strace makes it: on a fast one a busy
+/// machine may be done with one message before the next is there, and there is nothing to share.
 fn syncs(relay: &Relay, password: &str, connections: usize, messages: usize) -> usize {
     let mut clients: Vec<_> = (0..connections)
         .map(|_| log_in(relay.smtp(), password))
         .collect();
-    let slow = format!("inject={SYNCS}:delay_enter=20000");
+    let microseconds = 20_000.max(connections * 1_000);
+    let slow = format!("inject={SYNCS}:delay_enter={microseconds}");
     let calls = calls(
         relay,
         &["-e", &format!("trace={SYNCS}"), "-e", &slow],
