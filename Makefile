@@ -95,7 +95,7 @@ OPTIMISED = --config profile.dev.package.outpost.opt-level=1 --config profile.de
 simulate: N = 1000000
 simulate:
 	OUTPOST_SEEDS=$(SEED)..$$(($(SEED) + $(N) / 1000)) OUTPOST_MESSAGES=1000 \
-		$(RUN_TESTS) $(OPTIMISED) --package outpost --lib relay::simulation::every
+		$(RUN_TESTS) $(OPTIMISED) --no-fail-fast --package outpost --lib relay::simulation::every
 
 # It takes some minutes longer than MINUTES, since what is queued then is delivered.
 MINUTES ?= 10

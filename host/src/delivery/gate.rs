@@ -27,7 +27,7 @@ pub use traffic::Rules;
 use queue::SendId;
 use traffic::{Sending, Traffic, Turn};
 
-use crate::message::{Class, Delivery, DeliveryId, Message, MessageId, Pause};
+use crate::message::{Class, ClassRule, Delivery, DeliveryId, Message, MessageId, Pause};
 
 /// A send asks for a permit at least so often: where its host takes less than a piece in this time, its pieces
 /// become smaller, so that it can be stopped soon.
@@ -104,6 +104,11 @@ impl Gate {
     /// Goes on by other rules; sends that wait are asked at once.
     pub fn follow(&self, rules: Rules) {
         self.change(|traffic, now| ((), traffic.follow(rules, now)));
+    }
+
+    /// How the classes below very high share what is handed out.
+    pub(super) fn class_rule(&self) -> ClassRule {
+        self.0.traffic().class_rule()
     }
 
     /// A send begins: it is under way until what is returned is finished or dropped.

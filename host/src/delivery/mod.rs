@@ -90,7 +90,7 @@ impl Deliverer {
             metrics.idle_connections.clone(),
         );
         Arc::new(Self {
-            room: Room::new(settings.connections_per_host_max),
+            room: Room::new(settings.connections_per_host_max, gate.class_rule()),
             settings,
             network,
             metrics,

@@ -2,13 +2,16 @@
 //!
 //! A large receiver takes the mail of thousands of domains, each of which is a lane of its own. What bounds the
 //! connections to its hosts stands here: a [`Place`] is had before a connection is opened, and given back when it
-//! is closed. Who waits for a place gets one that is given back, or a connection that somebody is done with,
-//! very-high mail first, then first come, first served; some places are only for very-high mail. Only so many wait at a host as may have a place there, since each holds a delivery slot
-//! that another host could use: the others are sent away at once, to come again. That all places are taken does not
-//! say that the host can be reached: a connection that is still being opened has a place as well, so those that are
-//! open are counted. Smarthosts have no need of it, since all mail of one is one lane.
+//! is closed. Who waits for a place gets one that is given back, or a connection that somebody is done with; some
+//! places are only for very-high mail. Only about as many wait at a host as may have a place there, since each holds
+//! a delivery slot that another host could use: the others are sent away at once, to come again. Who that is, and
+//! whose turn it is among those who wait, `waiting` says. That all places are taken does not say that the host can be
+//! reached: a connection that is still being opened has a place as well, so those that are open are counted.
+//! Smarthosts have no need of it, since all mail of one is one lane.
 
-use std::collections::{HashMap, VecDeque};
+mod waiting;
+
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -17,27 +20,23 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::connection::Connection;
-use crate::message::{Class, kept_for_very_high};
+use crate::message::{Class, ClassRule, kept_for_very_high};
+use waiting::Waiting;
 
 /// Places at hosts.
 pub(super) struct Room {
     per_host_max: usize,
+    /// How the classes share the places at a host for which somebody waits.
+    classes: ClassRule,
     /// Those at which a place is taken.
     hosts: Mutex<HashMap<IpAddr, Host>>,
 }
 
-#[derive(Default)]
 struct Host {
     taken: usize,
     /// Those of them whose connection is open.
     open: usize,
-    /// With very-high mail, and below it.
-    waiting: [VecDeque<oneshot::Sender<Given>>; 2],
-}
-
-/// Which of those who wait, and may have how many places.
-fn rank(class: Class) -> usize {
-    usize::from(class != Class::VeryHigh)
+    waiting: Waiting,
 }
 
 /// What somebody gets who has waited.
@@ -51,7 +50,7 @@ pub(super) enum Given {
 /// Why somebody gets nothing, and whether the host takes mail: somebody has an open connection to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NoPlace {
-    /// Enough are waiting already.
+    /// Enough are waiting, or somebody more urgent has come while he waited.
     Crowded { takes_mail: bool },
     /// He has waited as long as he may.
     InVain { takes_mail: bool },
@@ -65,9 +64,10 @@ pub(super) struct Place {
 }
 
 impl Room {
-    pub(super) fn new(per_host_max: usize) -> Arc<Self> {
+    pub(super) fn new(per_host_max: usize, classes: ClassRule) -> Arc<Self> {
         Arc::new(Self {
             per_host_max: per_host_max.max(1),
+            classes,
             hosts: Mutex::default(),
         })
     }
@@ -85,28 +85,34 @@ impl Room {
         let host = host.to_canonical();
         let given = {
             let mut hosts = self.lock();
-            let at = hosts.entry(host).or_default();
+            let at = hosts.entry(host).or_insert_with(|| Host {
+                taken: 0,
+                open: 0,
+                waiting: Waiting::new(self.classes),
+            });
             if at.taken < self.places(class) {
                 at.taken += 1;
                 return Ok(Given::Place(self.place(host)));
             }
-            let waiting = &mut at.waiting[rank(class)];
-            waiting.retain(|waiting| !waiting.is_closed());
             // These come to their turn when each of those before them has sent one message.
-            if waiting.len() >= self.per_host_max {
-                let takes_mail = at.open > 0;
-                return Err(NoPlace::Crowded { takes_mail });
+            match at.waiting.join(class, self.per_host_max) {
+                Some(given) => given,
+                None => {
+                    let takes_mail = at.open > 0;
+                    return Err(NoPlace::Crowded { takes_mail });
+                }
             }
-            let (sender, receiver) = oneshot::channel();
-            waiting.push_back(sender);
-            receiver
         };
-        match timeout(within, given).await {
+        let given = timeout(within, given).await;
+        let takes_mail = || self.lock().get(&host).is_some_and(|at| at.open > 0);
+        match given {
             Ok(Ok(given)) => Ok(given),
-            _ => {
-                let takes_mail = self.lock().get(&host).is_some_and(|at| at.open > 0);
-                Err(NoPlace::InVain { takes_mail })
-            }
+            Ok(Err(_)) => Err(NoPlace::Crowded {
+                takes_mail: takes_mail(),
+            }),
+            Err(_) => Err(NoPlace::InVain {
+                takes_mail: takes_mail(),
+            }),
         }
     }
 
@@ -148,11 +154,9 @@ impl Room {
     fn next_waiting(&self, host: IpAddr) -> Option<oneshot::Sender<Given>> {
         let mut hosts = self.lock();
         let at = hosts.get_mut(&host)?;
-        let [very_high, below] = &mut at.waiting;
         // What is given to him is one of those that are taken.
-        let has_room = at.taken <= self.places(Class::VeryLow);
-        let next = very_high.pop_front();
-        next.or_else(|| has_room.then(|| below.pop_front()).flatten())
+        let is_below_too = at.taken <= self.places(Class::VeryLow);
+        at.waiting.next(is_below_too)
     }
 
     /// A connection to the host is not open any more.
@@ -204,10 +208,7 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.closed();
-        while let Some(waiting) = self.room.next_waiting(self.host) {
-            if waiting.is_closed() {
-                continue;
-            }
+        if let Some(waiting) = self.room.next_waiting(self.host) {
             // Who gives up just now drops it again, and it goes on to the next.
             let _ = waiting.send(Given::Place(self.room.place(self.host)));
             return;
@@ -236,7 +237,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn places_are_limited_per_host_and_come_back() {
-        let room = Room::new(2);
+        let room = Room::new(2, ClassRule::default());
         let first = room.take(host(1), Class::VeryHigh, SECOND).await;
         let second = room.take(host(1), Class::VeryHigh, SECOND).await;
         assert!(first.is_ok() && second.is_ok());
@@ -267,7 +268,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn as_many_wait_as_may_have_a_place_and_the_others_are_sent_away_at_once() {
-        let room = Room::new(2);
+        let room = Room::new(2, ClassRule::default());
         let taken = [
             room.take(host(1), Class::VeryHigh, SECOND).await,
             room.take(host(1), Class::VeryHigh, SECOND).await,
@@ -293,7 +294,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_host_takes_mail_as_long_as_a_connection_is_open() {
-        let room = Room::new(1);
+        let room = Room::new(1, ClassRule::default());
         let sent_away = async || room.take(host(1), Class::VeryHigh, SECOND).await.err();
         let Ok(Given::Place(mut place)) = room.take(host(1), Class::VeryHigh, SECOND).await else {
             panic!("no place");
@@ -314,7 +315,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn very_high_mail_has_a_place_when_all_others_have_theirs_and_is_given_the_next_one() {
-        let room = Room::new(4);
+        let room = Room::new(4, ClassRule::default());
         let take = |class| room.take(host(1), class, SECOND);
         let mut below = Vec::new();
         for _ in 0..3 {

@@ -47,6 +47,11 @@ impl Class {
         self as u8
     }
 
+    /// Its place in [`Class::ALL`]: 0 (very high) to 4 (very low).
+    pub const fn index(self) -> usize {
+        self as usize - 1
+    }
+
     /// The class of an MT-PRIORITY value; none outside -9 to 9. The values -4, -1, 0, 3 and 4 are the levels of the
     /// five classes: another one counts as the next above it, or as the highest (RFC 6710 §5).
     pub const fn from_mt_priority(value: i8) -> Option<Class> {

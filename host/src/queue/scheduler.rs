@@ -10,7 +10,7 @@
 //! among the ready ones, so it costs the others nothing; so has one that is shut, since its next hop
 //! cannot be reached, and one that is *paced*: where deliveries to one next hop begin at most so often, it is
 //! closed for a moment behind each. One that gave way, since there was no room at its host, *rests*: for a moment no
-//! more go there at once than had room. Some places, in a lane and over all lanes, are only for very-high mail,
+//! more go there at once than had room, but for what is more urgent than whatever gave way. Some places, in a lane and over all lanes, are only for very-high mail,
 //! so that a full house of slow sends cannot keep it out. What comes first is the business of `order`, when a lane is shut
 //! that of `reach`; what is done with a decision is the driver's.
 //!
@@ -150,6 +150,15 @@ struct Rest {
     until: Timestamp,
     /// As many had room, or wait for it: one that ends makes room for another one.
     active_max: usize,
+    /// The most urgent class that gave way: what is above it goes first at the host, and may find room.
+    from: Class,
+}
+
+impl Rest {
+    /// Whether nothing more of a class goes there for the moment, beside so many that are under way.
+    fn keeps_back(&self, class: Class, active: usize) -> bool {
+        class >= self.from && active >= self.active_max
+    }
 }
 
 impl Scheduler {
@@ -251,17 +260,21 @@ impl Scheduler {
         answer
     }
 
-    /// A delivery of `line` was not tried after all, for want of room at its host. Until then no more go there
-    /// at once than are left: they would fare no better. The first to give way says until when, since those
-    /// behind it had no room for the same reason.
+    /// A delivery of `line` was not tried after all, for want of room at its host. Until then no more of its class or
+    /// below go there at once than are left: they would fare no better. The first to give way says until when, since
+    /// those behind it had no room for the same reason.
     pub fn gave_way(&mut self, line: &Line, until: Timestamp) {
         let next_hop = &line.next_hop;
         self.active.ends(line.class);
         if let Some(lane) = self.lanes.get_mut(next_hop) {
             lane.active.ends(line.class);
-            let until = lane.rest.map_or(until, |rest| rest.until);
-            let active_max = lane.active.all;
-            lane.rest = Some(Rest { until, active_max });
+            let before = lane.rest;
+            let until = before.map_or(until, |rest| rest.until);
+            lane.rest = Some(Rest {
+                until,
+                active_max: lane.active.all,
+                from: before.map_or(line.class, |rest| rest.from.min(line.class)),
+            });
             self.resting.insert((until, next_hop.clone()));
         }
         self.refresh_lane(next_hop);
@@ -504,7 +517,7 @@ impl Lane {
         } = *limits;
         let all = self.active.all;
         let is_free = self.paced_until.is_none()
-            && self.rest.is_none_or(|rest| all < rest.active_max)
+            && !self.rest.is_some_and(|rest| rest.keeps_back(class, all))
             && self
                 .active
                 .has_room(class, per_next_hop_max, very_high_slots);

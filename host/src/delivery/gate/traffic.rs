@@ -154,6 +154,11 @@ impl<W: Clone> Traffic<W> {
         self.all()
     }
 
+    /// How the classes below very high share the capacity.
+    pub(super) fn class_rule(&self) -> ClassRule {
+        self.rules.classes
+    }
+
     /// Whether anybody has to ask: a very-high message is in a transaction, or the capacity is bounded.
     pub(super) fn is_busy(&self) -> bool {
         self.has_urgent() || self.bucket.is_some()

@@ -87,14 +87,15 @@ async fn a_lane_that_is_closed_says_why() {
         [
             ("paced.example", &Reason::Next),
             ("paced.example", &Reason::InLine),
+            // There is room for it when what is under way has ended.
+            ("crowded.example", &Reason::NextHopCrowded(rested)),
+            ("crowded.example", &Reason::NextHopCrowded(rested)),
             ("full.example", &Reason::NextHopFull(2)),
             ("full.example", &Reason::NextHopFull(2)),
             ("free.example", &Reason::InLine),
             ("free.example", &Reason::InLine),
             ("down.example", &Reason::NextHopUnreachable(tried)),
             ("down.example", &Reason::NextHopUnreachable(tried)),
-            ("crowded.example", &Reason::NextHopCrowded(rested)),
-            ("crowded.example", &Reason::NextHopCrowded(rested)),
         ]
     );
     scheduler.hold_below(true);

@@ -75,9 +75,10 @@ impl Situation {
             _ => limits.very_high_slots_per_next_hop,
         };
         let room = (limits.per_next_hop_max, limits.very_high_slots_per_next_hop);
+        let is_kept_back = |rest: &Rest| rest.keeps_back(line.class, lane.active.all);
         if !lane.reach.is_open() {
             Some(Closed::Unreachable)
-        } else if let Some(rest) = lane.rest.filter(|rest| lane.active.all >= rest.active_max) {
+        } else if let Some(rest) = lane.rest.filter(is_kept_back) {
             Some(Closed::Resting(rest.until))
         } else if lane.paced_until.is_some() {
             Some(Closed::Paced)
@@ -123,7 +124,7 @@ impl Scheduler {
     }
 
     /// One that goes on from there as if all that is under way had ended, and each trial that is under way
-    /// had failed. It knows no lines yet.
+    /// had failed. No lane rests then, since there is room at every host. It knows no lines yet.
     pub(in crate::queue) fn from_situation(situation: &Situation, now: Timestamp) -> Self {
         let mut scheduler = Self::new(situation.limits);
         scheduler.order = situation.order.clone();
@@ -131,7 +132,6 @@ impl Scheduler {
             let lane = Lane {
                 reach: known.reach.foreseen(known.active.all > 0, now),
                 paced_until: known.paced_until,
-                rest: known.rest,
                 ..Lane::default()
             };
             if !lane.reach.is_open() {
@@ -140,8 +140,6 @@ impl Scheduler {
             let entry = |until: Timestamp| (until, next_hop.clone());
             scheduler.shut.extend(lane.reach.shut_until().map(entry));
             scheduler.paced.extend(lane.paced_until.map(entry));
-            let rests = lane.rest.map(|rest| entry(rest.until));
-            scheduler.resting.extend(rests);
             scheduler.lanes.insert(next_hop.clone(), lane);
         }
         scheduler

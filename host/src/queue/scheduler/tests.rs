@@ -134,6 +134,23 @@ fn a_lane_that_gave_way_goes_on_with_as_many_as_had_room() {
 }
 
 #[test]
+fn a_lane_that_gave_way_with_one_class_is_open_for_what_is_more_urgent() {
+    let mut scheduler = scheduler(10, 10);
+    let [high, normal, low] = [Class::High, Class::Normal, Class::Low].map(|of| line(1, of, 1));
+    for (line, sequence) in [(&low, 1), (&normal, 2), (&high, 3)] {
+        scheduler.started(line, at(1), at(5));
+        scheduler.update(change(line, Some((1, sequence))));
+    }
+    scheduler.gave_way(&low, at(1_100));
+    assert_eq!(*scheduler.next(at(6)).unwrap(), high);
+    scheduler.gave_way(&high, at(1_200));
+    scheduler.update(change(&high, None));
+    assert_eq!(scheduler.next(at(6)), None, "nor what is between the two");
+    scheduler.update(change(&high, Some((1, 3))));
+    assert_eq!(*scheduler.next(at(1_100)).unwrap(), high);
+}
+
+#[test]
 fn what_was_closed_before_the_clock_was_set_back_opens_behind_what_was_closed_since() {
     let mut scheduler = scheduler(10, 10);
     let lines = [line(1, Class::Normal, 1), line(2, Class::Normal, 1)];

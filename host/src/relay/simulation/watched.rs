@@ -42,8 +42,8 @@ struct Lanes {
     room_since: BTreeMap<NextHop, Instant>,
     /// Those where no host is ready at present.
     shut: BTreeSet<NextHop>,
-    /// Those where a host had no room, and until when that is respected.
-    crowded: BTreeMap<NextHop, Instant>,
+    /// Those where a host had no room for a class, and until when that is respected.
+    crowded: BTreeMap<(NextHop, Class), Instant>,
     /// Messages of which something was tried in this life.
     tried: BTreeSet<MessageId>,
     /// Messages that wait for their first attempt, and of which nothing is known that keeps them from it.
@@ -55,6 +55,7 @@ struct Lanes {
 
 /// A message that waits for its first attempt.
 struct Waiting {
+    class: Class,
     lane: NextHop,
     user: String,
     since: Instant,
@@ -84,6 +85,7 @@ impl Watched {
             return;
         }
         let waiting = Waiting {
+            class,
             lane,
             user: user.to_owned(),
             since,
@@ -162,7 +164,7 @@ impl Lanes {
                         .room_since
                         .get(lane)
                         .is_none_or(|since| *since + slack < now);
-                *since + slack < accepted && has_room && self.is_open(lane, now)
+                *since + slack < accepted && has_room && self.is_open(lane, Class::VeryHigh, now)
             });
             if let Some((id, Waiting { lane, since, .. })) = overtaken {
                 let (class, waited) = (message.class, since.elapsed());
@@ -188,10 +190,15 @@ impl Lanes {
         wrong
     }
 
-    /// Whether a lane is one that is tried at present.
-    fn is_open(&self, lane: &NextHop, now: Instant) -> bool {
-        let is_crowded = self.crowded.get(lane).is_some_and(|until| now < *until);
-        !is_crowded && !self.shut.contains(lane)
+    /// Whether a lane is one that is tried at present with mail of a class: there was room for it at its hosts, and for
+    /// what is more urgent.
+    fn is_open(&self, lane: &NextHop, class: Class, now: Instant) -> bool {
+        let is_crowded = |class| {
+            let until = self.crowded.get(&(lane.clone(), class));
+            until.is_some_and(|until| now < *until)
+        };
+        let mut up_to_it = Class::ALL.into_iter().filter(|of| *of <= class);
+        !up_to_it.any(is_crowded) && !self.shut.contains(lane)
     }
 
     /// What waits though there has been room for a while, among all and in its lane.
@@ -207,12 +214,18 @@ impl Lanes {
             return None;
         }
         let mut waiting = self.urgent.iter().chain(&self.others);
-        let idle = waiting.find(|(_, Waiting { lane, user, since })| {
+        let idle = waiting.find(|(_, waiting)| {
+            let Waiting {
+                class,
+                lane,
+                user,
+                since,
+            } = waiting;
             let active = self.active.get(lane).copied().unwrap_or_default();
             is_long_ago(since)
                 && has_room_for(settings.per_next_hop_max, active)
                 && self.room_since.get(lane).is_none_or(is_long_ago)
-                && self.is_open(lane, now)
+                && self.is_open(lane, *class, now)
                 // Its time may be over.
                 && *since + settings.expire_after / 2 > now
                 && !world.operated.may_be_stopped(world, user, lane)
@@ -223,7 +236,7 @@ impl Lanes {
         })
     }
 
-    fn ends(&mut self, lane: &NextHop, contact: Option<Contact>) {
+    fn ends(&mut self, lane: &NextHop, class: Class, contact: Option<Contact>) {
         if let Some(active) = self.active.get_mut(lane) {
             *active -= 1;
         }
@@ -235,7 +248,8 @@ impl Lanes {
                 self.shut.remove(lane);
             }
             Some(Contact::Crowded) => {
-                self.crowded.insert(lane.clone(), now + CROWDED);
+                let crowded = (lane.clone(), class);
+                self.crowded.insert(crowded, now + CROWDED);
             }
             Some(Contact::Missed) => {
                 self.shut.insert(lane.clone());
@@ -259,6 +273,7 @@ impl Deliver for Watched {
         let place = Place {
             lanes: Arc::clone(&self.lanes),
             lane: delivery.next_hop.clone(),
+            class: message.class,
             contact: None,
         };
         // A message of a submitter has its key for a subject.
@@ -299,12 +314,13 @@ impl Deliver for Watched {
 struct Place {
     lanes: Arc<Mutex<Lanes>>,
     lane: NextHop,
+    class: Class,
     contact: Option<Contact>,
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        lock(&self.lanes).ends(&self.lane, self.contact);
+        lock(&self.lanes).ends(&self.lane, self.class, self.contact);
     }
 }
 

@@ -4,7 +4,7 @@ use tokio::time::Instant;
 
 use super::hosts::two_hosts;
 use crate::delivery::rehearsal::{Act, Mail, Script, World, brief, last_host, seconds};
-use crate::message::Contact;
+use crate::message::{Class, Contact};
 
 #[tokio::test(start_paused = true)]
 async fn a_host_that_answers_nobody_keeps_nobody_from_the_next_one() {
@@ -88,4 +88,33 @@ async fn who_leaves_a_connection_that_was_handed_over_has_its_place() {
         assert_eq!(brief(&attempt), ["delivered 250 2.0.0"]);
     }
     assert_eq!((host.seen().connections, host.seen().most_at_once), (2, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_more_urgent_waits_for_a_place_in_front_of_the_others_and_sends_the_last_one_away() {
+    let host = Script::new().at(".", Act::Late(seconds(5), "250 2.0.0 Taken\r\n"));
+    // One of the two is kept for very-high mail, and two wait.
+    let world = World::of(&host).with(|settings| settings.connections_per_host_max = 2);
+    let deliverer = world.deliverer();
+    let begun = Instant::now();
+    let timed = async |class, after| {
+        tokio::time::sleep(seconds(after)).await;
+        let mut mail = Mail::to(&["a@b.example"]);
+        mail.message.class = class;
+        let attempt = mail.deliver(&deliverer).await;
+        (attempt.contact, begun.elapsed())
+    };
+    let attempts = <[_; 4]>::from(tokio::join!(
+        timed(Class::Low, 0),
+        timed(Class::Low, 1),
+        timed(Class::Low, 2),
+        timed(Class::High, 3),
+    ));
+    let expected = [
+        (Contact::Ready, seconds(5)),
+        (Contact::Ready, seconds(15)),
+        (Contact::Crowded, seconds(3)),
+        (Contact::Ready, seconds(10)),
+    ];
+    assert_eq!(attempts, expected);
 }
