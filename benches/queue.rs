@@ -181,7 +181,7 @@ async fn fill(folder: &Path, shape: Shape) -> Result<(), Failure> {
             now: Clock::system().now(),
         };
         let began = Instant::now();
-        let page = outlook.page(Selection::default(), request).await?;
+        let page = outlook.page(Selection::default(), None, request).await?;
         println!("{what}: {} rows in {:?}", page.rows.len(), began.elapsed());
     }
     idle().await;

@@ -116,15 +116,23 @@ pub(super) fn filter(selection: &Selection) -> String {
     let state = selection
         .state
         .map(|state| DeliveryStateName::from(state).name());
+    let attempts = selection.attempts_min.map(|attempts| attempts.to_string());
+    let due_from = selection.due_from.map(|from| from.to_string());
+    let due_before = selection.due_before.map(|before| before.to_string());
     let mut text = String::new();
     for (name, value) in [
         ("list", selection.list.as_deref()),
         ("user", selection.user.as_deref()),
         ("class", class.as_deref()),
         ("state", state),
+        ("subject", selection.subject.as_deref()),
         ("sender", selection.sender.as_deref()),
         ("recipient", selection.recipient.as_deref()),
         ("domain", selection.domain.as_deref()),
+        ("attempts", attempts.as_deref()),
+        ("last_reply", selection.last_reply.as_deref()),
+        ("due_from", due_from.as_deref()),
+        ("due_before", due_before.as_deref()),
     ] {
         if let Some(value) = value {
             let blank = if text.is_empty() { "" } else { " " };

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 use crate::message::Standing;
 use crate::spool::{PageRequest, Record, Row, Selection, SpoolError};
@@ -19,8 +20,14 @@ pub struct OrderedPage {
 
 /// Knows in which order the queue leaves.
 pub trait Order: Send + Sync + 'static {
-    /// A page of the queue in that order. A cursor that no page had is [`SpoolError::Unknown`].
-    fn page(&self, selection: Selection, page: PageRequest) -> Told<'_, OrderedPage>;
+    /// A page of the queue in that order; where a time is given, of what starts within it as far as that is known. A cursor
+    /// that no page had is [`SpoolError::Unknown`].
+    fn page(
+        &self,
+        selection: Selection,
+        estimate_max: Option<Duration>,
+        page: PageRequest,
+    ) -> Told<'_, OrderedPage>;
 
     /// Why each delivery of a message is where it is, in their order.
     fn standings<'a>(&'a self, record: &'a Record) -> Told<'a, Vec<Option<Standing>>>;

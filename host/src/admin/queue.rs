@@ -1,6 +1,7 @@
 //! The queue over HTTP: what waits and why, and what an operator does about it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
@@ -11,7 +12,7 @@ use super::audit::{self, Deed};
 use super::extract::{Json, NoQuery, QueryString, Segment};
 use super::openapi::{Missing, Refused, RefusedBody};
 use super::problem::{Kind, Problem};
-use super::selection::{DeliveryStateName, QueueAction, QueueChange, QueueQuery};
+use super::selection::{Asked, DeliveryStateName, QueueAction, QueueChange, QueueQuery};
 use super::standing::StandingDocument;
 use super::stops::{self, StopDocument};
 use super::{Api, OrderedPage, spool_problem};
@@ -145,14 +146,19 @@ pub(super) async fn list(
     State(api): State<Arc<Api>>,
     QueryString(query): QueryString<QueueQuery>,
 ) -> Result<axum::Json<QueuePage>, Problem> {
-    let (selection, cursor, rows_max) = query.read()?;
+    let Asked {
+        selection,
+        estimate_max,
+        cursor,
+        rows_max,
+    } = query.read()?;
     let now = api.clock.now();
     let request = PageRequest {
         cursor,
         rows_max,
         now,
     };
-    let page = page(&api, selection, request)
+    let page = page(&api, selection, estimate_max, request)
         .await
         .map_err(|error| match error {
             // The only thing in a listing that can be unknown is where it goes on.
@@ -174,10 +180,18 @@ pub(super) async fn list(
 async fn page(
     api: &Api,
     selection: Selection,
+    estimate_max: Option<Duration>,
     request: PageRequest,
 ) -> Result<OrderedPage, SpoolError> {
     if selection.state != Some(QueueState::Cancelled) {
-        return api.order.page(selection, request).await;
+        return api.order.page(selection, estimate_max, request).await;
+    }
+    if estimate_max.is_some() {
+        // Of none of it anybody knows when it starts.
+        return Ok(OrderedPage {
+            rows: Vec::new(),
+            cursor: None,
+        });
     }
     let page = api.spool.list(selection, request).await?;
     Ok(OrderedPage {

@@ -2,16 +2,19 @@
 //!
 //! Everything that is wrong is told at once, field by field.
 
+mod names;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::extract::given;
-use super::problem::{FieldError, Kind, Problem};
-use crate::message::wording::printable;
+use super::problem::{FieldError, Problem};
 use crate::message::{Class, MessageId, Timestamp};
 use crate::spool::{ChangeAction, QueueState, ROWS_MAX, Selection};
+
+pub use names::{DeliveryStateName, QueueAction};
 
 /// Mail is moved no further than this: beyond it a year was mistyped, more likely than meant.
 const RESCHEDULED_WITHIN: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -19,14 +22,13 @@ const RESCHEDULED_WITHIN: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// Rows of a page when nothing is said: what a person looks at.
 const ROWS_DEFAULT: usize = 100;
 
-/// Actions on the queue with a path and a document of their own.
-const ELSEWHERE: [&str; 2] = ["stop", "start"];
-
 /// Which part of the queue. Everything given must match; an empty value counts as not given.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields, default)]
 #[into_params(parameter_in = Query)]
 pub struct QueueQuery {
+    /// This message.
+    pub id: Option<String>,
     /// Messages of this list.
     pub list: Option<String>,
     /// Messages of this user.
@@ -37,6 +39,8 @@ pub struct QueueQuery {
     /// This state.
     #[param(value_type = Option<DeliveryStateName>)]
     pub state: Option<String>,
+    /// The Subject contains this, without regard to case.
+    pub subject: Option<String>,
     /// The reverse-path contains this, without regard to case.
     pub sender: Option<String>,
     /// A pending recipient contains this, without regard to case.
@@ -44,6 +48,20 @@ pub struct QueueQuery {
     /// The next hop is this, as the queue shows it (a domain, or `smarthost host:port`), or a pending recipient is at this
     /// domain.
     pub domain: Option<String>,
+    /// So many attempts have failed, or more.
+    #[param(value_type = Option<u32>, minimum = 1)]
+    pub attempts: Option<String>,
+    /// What the last failed attempt was told contains this, without regard to case.
+    pub last_reply: Option<String>,
+    /// Its time, or its next try, is then or later (RFC 3339).
+    #[param(value_type = Option<String>, example = "2026-11-27T08:00:00Z")]
+    pub due_from: Option<String>,
+    /// Its time, or its next try, is before then (RFC 3339).
+    #[param(value_type = Option<String>, example = "2026-11-27T09:00:00Z")]
+    pub due_before: Option<String>,
+    /// It starts within so many seconds, by the estimate. What has none is left out.
+    #[param(value_type = Option<u64>)]
+    pub estimate_seconds: Option<String>,
     /// The `cursor` of the page before.
     pub cursor: Option<String>,
     /// Rows at most, 1 to 1000; 100 when left out.
@@ -95,6 +113,14 @@ pub struct QueueChange {
     )]
     #[schema(nullable = false)]
     pub state: Option<DeliveryStateName>,
+    /// The Subject contains this, without regard to case.
+    #[serde(
+        default,
+        deserialize_with = "given",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schema(nullable = false, min_length = 1)]
+    pub subject: Option<String>,
     /// The reverse-path contains this.
     #[serde(
         default,
@@ -120,6 +146,38 @@ pub struct QueueChange {
     )]
     #[schema(nullable = false, min_length = 1)]
     pub domain: Option<String>,
+    /// So many attempts have failed, or more.
+    #[serde(
+        default,
+        deserialize_with = "given",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schema(nullable = false, minimum = 1)]
+    pub attempts: Option<u32>,
+    /// What the last failed attempt was told contains this, without regard to case.
+    #[serde(
+        default,
+        deserialize_with = "given",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schema(nullable = false, min_length = 1)]
+    pub last_reply: Option<String>,
+    /// Its time, or its next try, is then or later: a date with a time and an offset (RFC 3339).
+    #[serde(
+        default,
+        deserialize_with = "given",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schema(nullable = false, example = "2026-11-27T08:00:00Z")]
+    pub due_from: Option<String>,
+    /// Its time, or its next try, is before then (RFC 3339).
+    #[serde(
+        default,
+        deserialize_with = "given",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schema(nullable = false, example = "2026-11-27T09:00:00Z")]
+    pub due_before: Option<String>,
     /// Everything that is queued, or everything that can be restored; has to be said when nothing else is.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub all: bool,
@@ -153,158 +211,36 @@ pub struct QueueChange {
     pub dry_run: bool,
 }
 
-/// What can be done to queued mail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum QueueAction {
-    /// Keep back until released.
-    Hold,
-    /// Let go on.
-    Release,
-    /// Try now.
-    Retry,
-    /// Take out of the queue; nobody is told. It can be restored for a while, `spool.cancelled_kept`.
-    Cancel,
-    /// Put what was cancelled back where it was: its class, its place, its time, held if it was held.
-    Restore,
-    /// Give another priority.
-    SetPriority,
-    /// Try at another time. The time a message may wait is extended to it: it is tried then, whatever its expiry.
-    Reschedule,
-}
-
-impl QueueAction {
-    /// All of them.
-    pub const ALL: [QueueAction; 7] = [
-        QueueAction::Hold,
-        QueueAction::Release,
-        QueueAction::Retry,
-        QueueAction::Cancel,
-        QueueAction::Restore,
-        QueueAction::SetPriority,
-        QueueAction::Reschedule,
-    ];
-
-    /// The name in the path.
-    pub const fn name(self) -> &'static str {
-        match self {
-            QueueAction::Hold => "hold",
-            QueueAction::Release => "release",
-            QueueAction::Retry => "retry",
-            QueueAction::Cancel => "cancel",
-            QueueAction::Restore => "restore",
-            QueueAction::SetPriority => "set-priority",
-            QueueAction::Reschedule => "reschedule",
-        }
-    }
-
-    pub(super) fn parse(name: &str) -> Result<Self, Problem> {
-        Self::ALL
-            .into_iter()
-            .find(|action| action.name() == name)
-            .ok_or_else(|| {
-                let known: Vec<&str> = Self::ALL
-                    .into_iter()
-                    .map(Self::name)
-                    .chain(ELSEWHERE)
-                    .collect();
-                Problem::new(
-                    Kind::NotFound,
-                    format!(
-                        "`{}` is no action on the queue; there are {}",
-                        printable(name),
-                        known.join(", ")
-                    ),
-                )
-            })
-    }
-}
-
-/// States of queued deliveries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum DeliveryStateName {
-    /// Due, waits for its turn.
-    Waiting,
-    /// Not tried yet, waits for its time.
-    Scheduled,
-    /// Waits for its next try.
-    Deferred,
-    /// Kept back by an operator.
-    Held,
-    /// Being delivered.
-    Active,
-    /// Taken out of the queue, can be restored; listed only when it is asked for.
-    Cancelled,
-}
-
-impl DeliveryStateName {
-    const ALL: [DeliveryStateName; 6] = [
-        DeliveryStateName::Waiting,
-        DeliveryStateName::Scheduled,
-        DeliveryStateName::Deferred,
-        DeliveryStateName::Held,
-        DeliveryStateName::Active,
-        DeliveryStateName::Cancelled,
-    ];
-
-    /// The name on every surface.
-    pub const fn name(self) -> &'static str {
-        match self {
-            DeliveryStateName::Waiting => "waiting",
-            DeliveryStateName::Scheduled => "scheduled",
-            DeliveryStateName::Deferred => "deferred",
-            DeliveryStateName::Held => "held",
-            DeliveryStateName::Active => "active",
-            DeliveryStateName::Cancelled => "cancelled",
-        }
-    }
-
-    /// Whether it waits in its lane, for its turn or for its time.
-    pub fn is_waiting(self) -> bool {
-        QueueState::from(self).is_waiting()
-    }
-}
-
-impl From<QueueState> for DeliveryStateName {
-    fn from(state: QueueState) -> Self {
-        match state {
-            QueueState::Waiting => DeliveryStateName::Waiting,
-            QueueState::Scheduled => DeliveryStateName::Scheduled,
-            QueueState::Deferred => DeliveryStateName::Deferred,
-            QueueState::Held => DeliveryStateName::Held,
-            QueueState::Active => DeliveryStateName::Active,
-            QueueState::Cancelled => DeliveryStateName::Cancelled,
-        }
-    }
-}
-
-impl From<DeliveryStateName> for QueueState {
-    fn from(state: DeliveryStateName) -> Self {
-        match state {
-            DeliveryStateName::Waiting => QueueState::Waiting,
-            DeliveryStateName::Scheduled => QueueState::Scheduled,
-            DeliveryStateName::Deferred => QueueState::Deferred,
-            DeliveryStateName::Held => QueueState::Held,
-            DeliveryStateName::Active => QueueState::Active,
-            DeliveryStateName::Cancelled => QueueState::Cancelled,
-        }
-    }
+/// Which page of the queue is asked for.
+pub(super) struct Asked {
+    pub(super) selection: Selection,
+    /// It starts within that time.
+    pub(super) estimate_max: Option<Duration>,
+    pub(super) cursor: Option<String>,
+    pub(super) rows_max: usize,
 }
 
 impl QueueQuery {
-    pub(super) fn read(self) -> Result<(Selection, Option<String>, usize), Problem> {
+    pub(super) fn read(self) -> Result<Asked, Problem> {
         let set = |value: Option<String>| value.filter(|value| !value.is_empty());
         let mut errors = Vec::new();
-        let mut kept =
-            |found: Result<_, FieldError>| found.map_err(|error| errors.push(error)).ok();
         let class = set(self.class).map(|text| {
-            text.parse()
-                .ok()
-                .and_then(Class::from_number)
-                .ok_or_else(|| class_error("class"))
+            let class = text.parse().ok().and_then(Class::from_number);
+            class.ok_or_else(|| class_error("class"))
         });
-        let class = class.and_then(&mut kept);
+        let class = noted(class, &mut errors);
+        let message = noted(set(self.id).map(|text| message_id(&text)), &mut errors);
+        let attempts_min = set(self.attempts).map(|text| attempts(text.parse().ok()));
+        let attempts_min = noted(attempts_min, &mut errors);
+        let due_from = set(self.due_from).map(|text| moment("due_from", &text));
+        let due_from = noted(due_from, &mut errors);
+        let due_before = set(self.due_before).map(|text| moment("due_before", &text));
+        let due_before = noted(due_before, &mut errors);
+        let estimate = set(self.estimate_seconds).map(|text| {
+            let text = text.parse().map(Duration::from_secs);
+            text.map_err(|_| FieldError::new("estimate_seconds", "must be a number of seconds"))
+        });
+        let estimate_max = noted(estimate, &mut errors);
         let state = set(self.state).and_then(|text| {
             let found = DeliveryStateName::ALL
                 .into_iter()
@@ -325,21 +261,31 @@ impl QueueQuery {
         if limit.is_none() {
             errors.push(FieldError::new("limit", format!("must be 1 to {ROWS_MAX}")));
         }
-        let Some(limit) = limit.filter(|_| errors.is_empty()) else {
+        let Some(rows_max) = limit.filter(|_| errors.is_empty()) else {
             return Err(Problem::fields(errors));
         };
         let selection = Selection {
-            message: None,
+            message,
             list: set(self.list),
             user: set(self.user),
             class,
             state: state.map(QueueState::from),
+            subject: set(self.subject),
             sender: set(self.sender),
             recipient: set(self.recipient),
             domain: set(self.domain),
+            attempts_min,
+            last_reply: set(self.last_reply),
+            due_from,
+            due_before,
             next_hop: None,
         };
-        Ok((selection, set(self.cursor), limit))
+        Ok(Asked {
+            selection,
+            estimate_max,
+            cursor: set(self.cursor),
+            rows_max,
+        })
     }
 }
 
@@ -351,26 +297,33 @@ impl QueueChange {
         now: Timestamp,
     ) -> Result<(Selection, ChangeAction, bool), Problem> {
         let mut errors = Vec::new();
-        let message = self.id.as_deref().map(str::parse::<MessageId>);
-        let message = message.and_then(|found| {
-            found
-                .map_err(|error| errors.push(FieldError::new("id", error.to_string())))
-                .ok()
-        });
-        let class = self.class.and_then(|number| {
+        let message = noted(self.id.as_deref().map(message_id), &mut errors);
+        let class = self.class.map(|number| {
             let class = Class::from_number(number);
-            if class.is_none() {
-                errors.push(class_error("class"));
-            }
-            class
+            class.ok_or_else(|| class_error("class"))
         });
+        let class = noted(class, &mut errors);
+        let attempts_min = self.attempts.map(|number| attempts(Some(number)));
+        let attempts_min = noted(attempts_min, &mut errors);
+        let due_from = self
+            .due_from
+            .as_deref()
+            .map(|text| moment("due_from", text));
+        let due_from = noted(due_from, &mut errors);
+        let due_before = self
+            .due_before
+            .as_deref()
+            .map(|text| moment("due_before", text));
+        let due_before = noted(due_before, &mut errors);
         let one = self.id.is_some();
         let texts = [
             ("list", &self.list),
             ("user", &self.user),
+            ("subject", &self.subject),
             ("sender", &self.sender),
             ("recipient", &self.recipient),
             ("domain", &self.domain),
+            ("last_reply", &self.last_reply),
         ];
         // Everything contains nothing: a script's variable that is not set would be all mail.
         for (field, _) in texts.iter().filter(|(_, text)| text.as_deref() == Some("")) {
@@ -379,17 +332,22 @@ impl QueueChange {
         }
         let matching = texts.iter().any(|(_, text)| text.is_some())
             || self.class.is_some()
-            || self.state.is_some();
+            || self.state.is_some()
+            || self.attempts.is_some()
+            || self.due_from.is_some()
+            || self.due_before.is_some();
         let ways = [one, matching, self.all].into_iter();
         let problem = match ways.filter(|given| *given).count() {
             0 => Some(
                 "say what is meant: one message by `id`, those that match by `list`, `user`, `class`, `state`, \
-                 `sender`, `recipient` or `domain`, or everything by `all`",
+                 `subject`, `sender`, `recipient`, `domain`, `attempts`, `last_reply`, `due_from` or `due_before`, or \
+                 everything by `all`",
             ),
             1 => None,
             _ => Some(
                 "say only one of these: one message by `id`, those that match by `list`, `user`, `class`, `state`, \
-                 `sender`, `recipient` and `domain`, or everything by `all`",
+                 `subject`, `sender`, `recipient`, `domain`, `attempts`, `last_reply`, `due_from` and `due_before`, or \
+                 everything by `all`",
             ),
         };
         errors.extend(problem.map(|text| FieldError::new("id", text)));
@@ -404,9 +362,14 @@ impl QueueChange {
             user: self.user,
             class,
             state: self.state.map(QueueState::from),
+            subject: self.subject,
             sender: self.sender,
             recipient: self.recipient,
             domain: self.domain,
+            attempts_min,
+            last_reply: self.last_reply,
+            due_from,
+            due_before,
             next_hop: None,
         };
         Ok((selection, change, self.dry_run))
@@ -450,13 +413,36 @@ impl QueueChange {
     }
 }
 
+/// What was read, with what is wrong with it noted.
+fn noted<T>(found: Option<Result<T, FieldError>>, errors: &mut Vec<FieldError>) -> Option<T> {
+    found?.map_err(|error| errors.push(error)).ok()
+}
+
+fn message_id(text: &str) -> Result<MessageId, FieldError> {
+    let id = text.parse::<MessageId>();
+    id.map_err(|error| FieldError::new("id", error.to_string()))
+}
+
+/// So many or more: none at all would be all mail.
+fn attempts(number: Option<u32>) -> Result<u32, FieldError> {
+    let number = number.filter(|number| *number > 0);
+    number.ok_or_else(|| FieldError::new("attempts", "must be a number, 1 or more"))
+}
+
+/// How a time is written.
+const TIME: &str = "a date with a time and an offset such as 2026-11-27T08:00:00Z";
+
+fn moment(field: &'static str, text: &str) -> Result<Timestamp, FieldError> {
+    let moment = Timestamp::from_rfc3339(text);
+    moment.ok_or_else(|| FieldError::new(field, format!("must be {TIME}")))
+}
+
 /// The time that mail is moved to.
 fn time(
     at: Option<&str>,
     after_seconds: Option<u64>,
     now: Timestamp,
 ) -> Result<Timestamp, FieldError> {
-    const EXAMPLE: &str = "a date with a time and an offset such as 2026-11-27T08:00:00Z";
     let (field, at) = match (at, after_seconds) {
         (Some(text), None) => ("at", Timestamp::from_rfc3339(text)),
         (None, Some(seconds)) => (
@@ -464,7 +450,7 @@ fn time(
             Some(now.plus(Duration::from_secs(seconds))),
         ),
         (None, None) => {
-            let text = format!("is needed, {EXAMPLE}, or `after_seconds`");
+            let text = format!("is needed, {TIME}, or `after_seconds`");
             return Err(FieldError::new("at", text));
         }
         (Some(_), Some(_)) => {
@@ -472,7 +458,7 @@ fn time(
             return Err(FieldError::new("after_seconds", text));
         }
     };
-    let at = at.ok_or_else(|| FieldError::new(field, format!("must be {EXAMPLE}")))?;
+    let at = at.ok_or_else(|| FieldError::new(field, format!("must be {TIME}")))?;
     match at <= now.plus(RESCHEDULED_WITHIN) {
         true => Ok(at),
         false => Err(FieldError::new(field, "is more than 365 days away")),

@@ -2,6 +2,8 @@
 //!
 //! Nothing is judged here; the relay does that, in words that the command line repeats.
 
+mod queue;
+
 use std::fmt::Write as _;
 
 use serde::Serialize;
@@ -10,14 +12,12 @@ use serde_json::Value;
 use super::options::{
     AdminCommand, ListCommand, ListFields, PluginCommand, Remote, ScopeName, TokenCommand,
 };
-use super::queue_options::{Change, Filter, QueueCommand, State, Stoppable};
 use super::user_options::{Limit, QueuedMail, UserCommand, UserFields};
 use crate::account::Items;
 use crate::admin::client::Ask;
 use crate::admin::items::ItemsInput;
 use crate::admin::lists::{ListChangeInput, ListInput};
-use crate::admin::selection::{DeliveryStateName, QueueAction, QueueChange};
-use crate::admin::stops::StopInput;
+use crate::admin::selection::QueueAction;
 use crate::admin::tokens::{self, TokenInput};
 use crate::admin::users::UserInput;
 use crate::admin::within_path;
@@ -49,7 +49,7 @@ pub(super) fn plan(remote: &Remote) -> Plan {
     match remote {
         Remote::List(command) => Plan::Ask(list(command)),
         Remote::User(command) => Plan::Ask(user(command)),
-        Remote::Queue(command) => queue(command),
+        Remote::Queue(command) => queue::plan(command),
         Remote::Plugin(PluginCommand::Ls(_)) => Plan::Ask(Ask::get("/api/v1/plugins")),
         Remote::Plugin(PluginCommand::Reset(named)) => {
             let path = format!("/api/v1/plugins/{}/reset", within_path(&named.name));
@@ -146,113 +146,6 @@ fn user(command: &UserCommand) -> Ask {
     }
 }
 
-fn queue(command: &QueueCommand) -> Plan {
-    match command {
-        QueueCommand::Ls {
-            filter,
-            limit,
-            cursor,
-            ..
-        } => {
-            let class = filter.class.map(|class| class.to_string());
-            let limit = limit.to_string();
-            let query = [
-                ("list", filter.list.as_deref()),
-                ("user", filter.user.as_deref()),
-                ("class", class.as_deref()),
-                ("state", filter.state.map(|state| state_name(state).name())),
-                ("sender", filter.sender.as_deref()),
-                ("recipient", filter.recipient.as_deref()),
-                ("domain", filter.domain.as_deref()),
-                ("limit", Some(limit.as_str())),
-                ("cursor", cursor.as_deref()),
-            ];
-            Plan::Ask(Ask::get(with_query("/api/v1/queue", &query)))
-        }
-        QueueCommand::Show { id, .. } => {
-            Plan::Ask(Ask::get(format!("/api/v1/messages/{}", within_path(id))))
-        }
-        QueueCommand::Hold(how) => change(QueueAction::Hold, how, QueueChange::default()),
-        QueueCommand::Release(how) => change(QueueAction::Release, how, QueueChange::default()),
-        QueueCommand::Retry(how) => change(QueueAction::Retry, how, QueueChange::default()),
-        QueueCommand::Cancel(how) => change(QueueAction::Cancel, how, QueueChange::default()),
-        QueueCommand::Restore(how) => change(QueueAction::Restore, how, QueueChange::default()),
-        QueueCommand::SetPriority {
-            priority,
-            change: how,
-        } => {
-            let priority = Some(*priority);
-            let what = QueueChange {
-                priority,
-                ..QueueChange::default()
-            };
-            change(QueueAction::SetPriority, how, what)
-        }
-        QueueCommand::Stop(what) => Plan::Ask(stoppable("stop", what)),
-        QueueCommand::Start(what) => Plan::Ask(stoppable("start", what)),
-        QueueCommand::Reschedule {
-            at,
-            delay,
-            change: how,
-        } => {
-            let what = QueueChange {
-                at: at.map(|at| at.to_string()),
-                after_seconds: delay.map(|delay| delay.as_secs()),
-                ..QueueChange::default()
-            };
-            change(QueueAction::Reschedule, how, what)
-        }
-    }
-}
-
-fn stoppable(action: &str, what: &Stoppable) -> Ask {
-    let input = StopInput {
-        next_hop: what.next_hop.clone(),
-        user: what.user.clone(),
-        list: what.list.clone(),
-        dry_run: what.dry_run,
-    };
-    let path = format!("/api/v1/queue/{action}");
-    Ask::post(path, Some(document(&input)))
-}
-
-/// A change, with `what` goes with its action alone.
-fn change(action: QueueAction, how: &Change, what: QueueChange) -> Plan {
-    let Filter {
-        list,
-        user,
-        class,
-        state,
-        sender,
-        recipient,
-        domain,
-    } = how.target.filter.clone();
-    let request = QueueChange {
-        id: how.target.id.clone(),
-        list,
-        user,
-        class,
-        state: state.map(state_name),
-        sender,
-        recipient,
-        domain,
-        all: how.target.all,
-        dry_run: false,
-        ..what
-    };
-    let path = format!("/api/v1/queue/{}", action.name());
-    let counting = QueueChange {
-        dry_run: true,
-        ..request.clone()
-    };
-    Plan::Change {
-        action,
-        count: Ask::post(path.clone(), Some(document(&counting))),
-        act: Ask::post(path, Some(document(&request))),
-        is_bulk: how.target.id.is_none(),
-    }
-}
-
 fn token(command: &TokenCommand) -> Ask {
     match command {
         TokenCommand::Print(_) | TokenCommand::Ls(_) => Ask::get("/api/v1/tokens"),
@@ -317,17 +210,6 @@ fn notify(fields: &ListFields) -> Option<ItemsInput> {
         .map(|text| ItemsInput(Items::Text(text)))
 }
 
-fn state_name(state: State) -> DeliveryStateName {
-    match state {
-        State::Waiting => DeliveryStateName::Waiting,
-        State::Scheduled => DeliveryStateName::Scheduled,
-        State::Deferred => DeliveryStateName::Deferred,
-        State::Held => DeliveryStateName::Held,
-        State::Active => DeliveryStateName::Active,
-        State::Cancelled => DeliveryStateName::Cancelled,
-    }
-}
-
 fn list_path(name: &str) -> String {
     format!("/api/v1/lists/{}", within_path(name))
 }
@@ -361,7 +243,7 @@ mod tests {
     use super::*;
     use crate::cli::options::{Cli, Command};
 
-    fn planned(line: &[&str]) -> Plan {
+    pub(super) fn planned(line: &[&str]) -> Plan {
         let words = std::iter::once("outpost").chain(line.iter().copied());
         match Cli::try_parse_from(words).unwrap().command {
             Some(Command::Remote(remote)) => plan(&remote),
@@ -477,19 +359,35 @@ mod tests {
                     "2",
                     "--state",
                     "held",
+                    "--id",
+                    "01ABC",
+                    "--subject",
+                    "r=s",
                     "--sender",
                     "a&b",
                     "--recipient",
                     "x+y",
                     "--domain",
                     "b.example",
+                    "--attempts",
+                    "3",
+                    "--last-reply",
+                    "451 4",
+                    "--due-from",
+                    "2026-11-27T09:00:00+01:00",
+                    "--due-before",
+                    "2026-11-28T00:00:00Z",
+                    "--estimate",
+                    "2m",
                     "--limit",
                     "7",
                     "--cursor",
                     "c",
                 ],
-                "GET /api/v1/queue?list=ops&user=app&class=2&state=held&sender=a%26b&recipient=x%2By\
-                 &domain=b.example&limit=7&cursor=c",
+                "GET /api/v1/queue?id=01ABC&list=ops&user=app&class=2&state=held&subject=r%3Ds&sender=a%26b\
+                 &recipient=x%2By&domain=b.example&attempts=3&last_reply=451%204\
+                 &due_from=2026-11-27T08%3A00%3A00.000Z&due_before=2026-11-28T00%3A00%3A00.000Z\
+                 &estimate_seconds=120&limit=7&cursor=c",
             ),
             (&["queue", "show", "01ABC"], "GET /api/v1/messages/01ABC"),
             (&["queue", "stop"], "POST /api/v1/queue/stop {}"),
@@ -523,58 +421,6 @@ mod tests {
                 Plan::Ask(ask) => assert_eq!(ask.to_string(), *expected, "{line:?}"),
                 other => panic!("{line:?}: {other:?}"),
             }
-        }
-    }
-
-    #[test]
-    fn a_change_to_the_queue_is_counted_first() {
-        let Plan::Change {
-            count,
-            act,
-            is_bulk,
-            ..
-        } = planned(&[
-            "queue",
-            "set-priority",
-            "--priority",
-            "1",
-            "--user",
-            "app",
-            "--class",
-            "3",
-        ])
-        else {
-            panic!()
-        };
-        assert_eq!(
-            count.to_string(),
-            r#"POST /api/v1/queue/set-priority {"class":3,"dry_run":true,"priority":1,"user":"app"}"#
-        );
-        assert_eq!(
-            act.to_string(),
-            r#"POST /api/v1/queue/set-priority {"class":3,"priority":1,"user":"app"}"#
-        );
-        assert!(is_bulk);
-        let Plan::Change { act, is_bulk, .. } = planned(&["queue", "hold", "01ABC"]) else {
-            panic!()
-        };
-        assert_eq!(act.to_string(), r#"POST /api/v1/queue/hold {"id":"01ABC"}"#);
-        assert!(!is_bulk);
-        let Plan::Change { act, .. } = planned(&["queue", "cancel", "--all"]) else {
-            panic!()
-        };
-        assert_eq!(act.to_string(), r#"POST /api/v1/queue/cancel {"all":true}"#);
-        let at = ["--at", "2026-11-27T09:00:00+01:00"];
-        for (when, expected) in [
-            (at, r#""at":"2026-11-27T08:00:00.000Z","id":"01ABC""#),
-            (["--in", "90m"], r#""after_seconds":5400,"id":"01ABC""#),
-        ] {
-            let line = [&["queue", "reschedule", "01ABC"][..], &when].concat();
-            let Plan::Change { act, .. } = planned(&line) else {
-                panic!()
-            };
-            let expected = format!("POST /api/v1/queue/reschedule {{{expected}}}");
-            assert_eq!(act.to_string(), expected);
         }
     }
 

@@ -42,7 +42,15 @@ pub(super) fn answer(remote: &Remote, document: Value) -> Result<String, serde_j
         Remote::User(UserCommand::ResetPassword(_)) => new_password(&read(document)?),
         Remote::User(UserCommand::Rm { .. }) => removed_user(&read(document)?),
         Remote::User(_) => user(&read(document)?),
-        Remote::Queue(QueueCommand::Ls { filter, .. }) => queue::queue(&read(document)?, filter),
+        Remote::Queue(QueueCommand::Ls {
+            id,
+            filter,
+            estimate,
+            ..
+        }) => {
+            let is_part = id.is_some() || estimate.is_some();
+            queue::queue(&read(document)?, filter, is_part)
+        }
         Remote::Queue(QueueCommand::Show { .. }) => queue::message(&read(document)?),
         Remote::Queue(QueueCommand::Stop(_)) => queue::stopped(&read(document)?),
         Remote::Queue(QueueCommand::Start(_)) => queue::started(&read(document)?),

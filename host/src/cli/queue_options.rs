@@ -13,9 +13,15 @@ use crate::message::Timestamp;
 pub enum QueueCommand {
     /// Show what is queued
     Ls {
+        /// Only this message
+        #[arg(long, value_parser = NonEmptyStringValueParser::new())]
+        id: Option<String>,
         /// Which of it.
         #[command(flatten)]
         filter: Filter,
+        /// What starts within this time, by the estimate: 90s, 30m, 8h or 3d
+        #[arg(long, value_name = "DURATION", value_parser = crate::config::read_duration)]
+        estimate: Option<Duration>,
         /// Rows at most
         #[arg(long, value_name = "ROWS", default_value_t = 100,
               value_parser = clap::value_parser!(u16).range(1..=1000))]
@@ -116,6 +122,9 @@ pub struct Filter {
     /// In this state
     #[arg(long)]
     pub state: Option<State>,
+    /// With this in the Subject
+    #[arg(long, value_name = "TEXT")]
+    pub subject: Option<String>,
     /// With this in the reverse-path
     #[arg(long, value_name = "TEXT")]
     pub sender: Option<String>,
@@ -125,6 +134,18 @@ pub struct Filter {
     /// To this next hop, as `queue ls` shows it, a domain or "smarthost host:port"; or to a recipient at this domain
     #[arg(long)]
     pub domain: Option<String>,
+    /// After so many failed attempts, or more
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+    pub attempts: Option<u32>,
+    /// With this in what the last failed attempt was told
+    #[arg(long, value_name = "TEXT")]
+    pub last_reply: Option<String>,
+    /// Whose time, or next try, is then or later: 2026-11-27T08:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub due_from: Option<Timestamp>,
+    /// Whose time, or next try, is before then
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub due_before: Option<Timestamp>,
 }
 
 /// States of queued mail.
@@ -164,17 +185,20 @@ pub struct Change {
 /// One message, or all that match. Nothing given is refused: that would be everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 #[group(id = "target", required = true, multiple = true,
-        args = ["id", "list", "user", "class", "state", "sender", "recipient", "domain", "all"])]
+        args = ["id", "list", "user", "class", "state", "subject", "sender", "recipient", "domain", "attempts", "last_reply",
+                "due_from", "due_before", "all"])]
 pub struct Target {
     /// The id of one message
     #[arg(value_parser = NonEmptyStringValueParser::new(),
-          conflicts_with_all = ["list", "user", "class", "state", "sender", "recipient", "domain", "all"])]
+          conflicts_with_all = ["list", "user", "class", "state", "subject", "sender", "recipient", "domain", "attempts", "last_reply",
+                            "due_from", "due_before", "all"])]
     pub id: Option<String>,
     /// All that match this.
     #[command(flatten)]
     pub filter: Filter,
     /// Everything that is queued; for restore, everything that was cancelled
     #[arg(long, action = ArgAction::SetTrue,
-          conflicts_with_all = ["list", "user", "class", "state", "sender", "recipient", "domain"])]
+          conflicts_with_all = ["list", "user", "class", "state", "subject", "sender", "recipient", "domain", "attempts", "last_reply",
+                            "due_from", "due_before"])]
     pub all: bool,
 }

@@ -16,7 +16,7 @@ use super::deliver::Deliver;
 use super::listing::{Entry, Listing, Sends, StopOf, under_way};
 use super::scheduler::Situation;
 use crate::clock::Clock;
-use crate::message::{Class, Delivery, Line, Reason, Standing};
+use crate::message::{Class, Delivery, Line, MessageId, Reason, Standing};
 use crate::spool::{
     PAGE_RECIPIENTS_MAX, PageRequest, QueueState, ROWS_EXAMINED_MAX, ROWS_MAX, Record, Row,
     Selection, Spool, SpoolError,
@@ -108,12 +108,14 @@ impl Outlook {
     }
 
     /// A page of the queue: what is under way, then what waits in the order in which it will start, then what is held.
+    /// Where a time is given, of that what starts within it, as far as that is known.
     ///
     /// # Errors
     /// [`SpoolError::Unknown`] for a cursor that no page had, and whatever keeps the spool from being read.
     pub async fn page(
         &self,
         selection: Selection,
+        estimate_max: Option<Duration>,
         request: PageRequest,
     ) -> Result<OrderedPage, SpoolError> {
         let mark = match &request.cursor {
@@ -138,7 +140,12 @@ impl Outlook {
                     break;
                 }
             }
-            let part = Part::of(&mut listing, &selection, request.rows_max, &sends)?;
+            let wanted = Wanted {
+                selection: &selection,
+                estimate_max,
+                rows_max: request.rows_max.clamp(1, ROWS_MAX),
+            };
+            let part = Part::of(&mut listing, &wanted, &sends)?;
             Ok((listing, selection, part))
         })
         .await?;
@@ -320,6 +327,14 @@ impl Mark {
     }
 }
 
+/// What belongs on a page.
+struct Wanted<'a> {
+    selection: &'a Selection,
+    /// It starts within that time.
+    estimate_max: Option<Duration>,
+    rows_max: usize,
+}
+
 /// What of a listing belongs on a page.
 struct Part {
     rows: Vec<(Row, Standing)>,
@@ -328,13 +343,7 @@ struct Part {
 }
 
 impl Part {
-    fn of(
-        listing: &mut Listing,
-        selection: &Selection,
-        rows_max: usize,
-        sends: &Sends,
-    ) -> Result<Self, SpoolError> {
-        let rows_max = rows_max.clamp(1, ROWS_MAX);
+    fn of(listing: &mut Listing, wanted: &Wanted<'_>, sends: &Sends) -> Result<Self, SpoolError> {
         let mut part = Part {
             rows: Vec::new(),
             passed: 0,
@@ -347,17 +356,17 @@ impl Part {
                 break;
             };
             part.passed += 1;
-            if !may_be_meant(selection, &entry, listing) {
+            if !may_be_meant(wanted.selection, &entry, listing) {
                 continue;
             }
             examined += 1;
             if let Some((row, standing)) = listing.row(&entry, sends)?
-                && selection.matches(&row.delivery, &row.message, row.state)
+                && wanted.has(&row, &standing)
             {
                 recipients += row.delivery.recipients.len() + row.message.envelope.recipients.len();
                 part.rows.push((row, standing));
             }
-            if part.rows.len() >= rows_max
+            if part.rows.len() >= wanted.rows_max
                 || recipients >= PAGE_RECIPIENTS_MAX
                 || examined >= ROWS_EXAMINED_MAX
             {
@@ -365,6 +374,16 @@ impl Part {
             }
         }
         Ok(part)
+    }
+}
+
+impl Wanted<'_> {
+    fn has(&self, row: &Row, standing: &Standing) -> bool {
+        let is_soon = |max| standing.estimate.is_some_and(|estimate| estimate <= max);
+        self.estimate_max.is_none_or(is_soon)
+            && self
+                .selection
+                .matches(&row.delivery, &row.message, row.state)
     }
 }
 
@@ -377,7 +396,8 @@ fn may_be_meant(selection: &Selection, entry: &Entry, listing: &Listing) -> bool
         Some(QueueState::Scheduled | QueueState::Deferred) => !is_due,
         _ => true,
     };
-    is_state && selection.class.is_none_or(is_class)
+    let is_message = |wanted: MessageId| wanted == entry.id.message;
+    is_state && selection.class.is_none_or(is_class) && selection.message.is_none_or(is_message)
 }
 
 /// Why a delivery is where it is, where that takes no look at others.

@@ -1,14 +1,21 @@
 //! Joins the admin surface to the queue: in which order it leaves.
 
+use std::time::Duration;
+
 use crate::admin::{Order, OrderedPage, Told};
 use crate::message::Standing;
 use crate::queue::Outlook;
 use crate::spool::{PageRequest, QueueState, Record, Selection};
 
 impl Order for Outlook {
-    fn page(&self, selection: Selection, page: PageRequest) -> Told<'_, OrderedPage> {
+    fn page(
+        &self,
+        selection: Selection,
+        estimate_max: Option<Duration>,
+        page: PageRequest,
+    ) -> Told<'_, OrderedPage> {
         Box::pin(async move {
-            let page = Outlook::page(self, selection, page).await?;
+            let page = Outlook::page(self, selection, estimate_max, page).await?;
             let rows = page.rows.into_iter();
             Ok(OrderedPage {
                 rows: rows.map(|(row, standing)| (row, Some(standing))).collect(),

@@ -19,10 +19,20 @@ pub struct Selection {
     pub class: Option<Class>,
     /// This state. What was cancelled is meant only where it is named.
     pub state: Option<QueueState>,
+    /// The Subject contains this, without regard to case.
+    pub subject: Option<String>,
     /// Reverse-path contains this, without regard to case.
     pub sender: Option<String>,
     /// A pending recipient contains this, without regard to case.
     pub recipient: Option<String>,
+    /// So many attempts have failed, or more.
+    pub attempts_min: Option<u32>,
+    /// The reply of the last failed attempt contains this, without regard to case.
+    pub last_reply: Option<String>,
+    /// Due then or later: its time, or its next try.
+    pub due_from: Option<Timestamp>,
+    /// Due before then.
+    pub due_before: Option<Timestamp>,
     /// This lane.
     pub next_hop: Option<NextHop>,
     /// The lane is this as it is printed, a domain or `smarthost host:port`, or a pending recipient's domain is.
@@ -86,6 +96,9 @@ impl Selection {
                 .as_ref()
                 .is_none_or(|lane| *lane == delivery.next_hop)
             && self.state.is_none_or(|wanted| wanted == state)
+            && self.attempts_min.is_none_or(|min| delivery.attempts >= min)
+            && self.due_from.is_none_or(|from| delivery.due >= from)
+            && self.due_before.is_none_or(|before| delivery.due < before)
             && self
                 .user
                 .as_deref()
@@ -94,6 +107,14 @@ impl Selection {
                 .list
                 .as_deref()
                 .is_none_or(|list| same_name(list, message.origin.list()))
+            && self
+                .subject
+                .as_deref()
+                .is_none_or(|part| contains(&message.subject, part))
+            && self
+                .last_reply
+                .as_deref()
+                .is_none_or(|part| contains(&delivery.last_reply, part))
             && self
                 .sender
                 .as_deref()

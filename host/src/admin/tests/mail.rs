@@ -76,6 +76,17 @@ async fn the_queue_is_shown_by_filter() {
         ("?recipient=Y%40", vec![two.clone()]),
         ("?domain=b.example", vec![one.clone()]),
         ("?user=app&class=3", vec![]),
+        (&format!("?id={one}"), vec![one.clone()]),
+        ("?id=01HF7YAT1V0000000000000000", vec![]),
+        ("?subject=PASSWORD", both.clone()),
+        ("?subject=invoice", vec![]),
+        ("?attempts=1", vec![]),
+        ("?last_reply=greylisted", vec![]),
+        ("?due_from=2001-01-01T00:00:00Z", both.clone()),
+        ("?due_before=2001-01-01T00:00:00Z", vec![]),
+        // What is held has no estimate.
+        ("?estimate_seconds=2", vec![one.clone()]),
+        ("?estimate_seconds=1", vec![]),
     ];
     for (query, expected) in cases {
         let mut found = ids(&surface.get(&format!("/api/v1/queue{query}")).await);
@@ -124,6 +135,12 @@ async fn every_parameter_is_refused_by_name() {
         (
             "?class=9&state=lost&limit=x",
             vec!["class", "state", "limit"],
+        ),
+        ("?attempts=0", vec!["attempts"]),
+        ("?attempts=many", vec!["attempts"]),
+        (
+            "?id=x&due_from=now&due_before=2026-11-27&estimate_seconds=-1",
+            vec!["id", "due_from", "due_before", "estimate_seconds"],
         ),
         ("?colour=red", vec!["colour"]),
         ("?cursor=not-ours", vec!["cursor"]),
@@ -227,6 +244,19 @@ async fn many_are_changed_by_filter_and_counted_before() {
         .json();
     assert_eq!(done["count"], 2);
     assert_eq!(ids(&surface.get("/api/v1/queue?state=held").await).len(), 2);
+    for (filter, count) in [
+        (r#"{"subject":"password","dry_run":true}"#, 3),
+        (r#"{"attempts":1,"dry_run":true}"#, 0),
+        (r#"{"last_reply":"451","dry_run":true}"#, 0),
+        (r#"{"due_before":"2001-01-01T00:00:00Z","dry_run":true}"#, 0),
+        (
+            r#"{"due_from":"2001-01-01T00:00:00+01:00","dry_run":true}"#,
+            3,
+        ),
+    ] {
+        let counted = surface.ask("POST /api/v1/queue/cancel", Some(filter)).await;
+        assert_eq!(counted.json()["count"], count, "{filter}");
+    }
     let all = surface
         .ask("POST /api/v1/queue/cancel", Some(r#"{"all":true}"#))
         .await
@@ -254,6 +284,12 @@ async fn every_field_of_a_change_is_refused_by_name() {
         ("cancel", r#"{"user":""}"#, "user"),
         ("cancel", r#"{"list":""}"#, "list"),
         ("cancel", r#"{"sender":""}"#, "sender"),
+        ("cancel", r#"{"subject":""}"#, "subject"),
+        ("cancel", r#"{"last_reply":""}"#, "last_reply"),
+        ("cancel", r#"{"attempts":0}"#, "attempts"),
+        ("cancel", r#"{"due_from":""}"#, "due_from"),
+        ("cancel", r#"{"due_before":"tomorrow"}"#, "due_before"),
+        ("cancel", r#"{"estimate_seconds":9}"#, "estimate_seconds"),
         ("cancel", r#"{"user":"app","recipient":""}"#, "recipient"),
         ("cancel", r#"{"domain":"","dry_run":true}"#, "domain"),
         ("hold", r#"{"class":9}"#, "class"),

@@ -198,9 +198,18 @@ fn standing(class: Class, state: QueueState, is_stopped: bool) -> Option<Standin
 }
 
 impl Order for AsListed {
-    fn page(&self, selection: Selection, page: PageRequest) -> Told<'_, OrderedPage> {
+    fn page(
+        &self,
+        selection: Selection,
+        estimate_max: Option<Duration>,
+        page: PageRequest,
+    ) -> Told<'_, OrderedPage> {
         Box::pin(async move {
             let page = self.0.list(selection, page).await?;
+            let is_soon = |standing: &Option<Standing>| {
+                let estimate = standing.as_ref().and_then(|standing| standing.estimate);
+                estimate_max.is_none_or(|max| estimate.is_some_and(|estimate| estimate <= max))
+            };
             let rows = page.rows.into_iter().map(|row| {
                 let stop = self
                     .0
@@ -209,6 +218,7 @@ impl Order for AsListed {
                 let standing = standing(row.message.class, row.state, stop.is_some());
                 (row, standing)
             });
+            let rows = rows.filter(|(_, standing)| is_soon(standing));
             Ok(OrderedPage {
                 rows: rows.collect(),
                 cursor: page.cursor,

@@ -19,16 +19,16 @@ pub(in crate::cli) fn question(action: QueueAction, count: u64) -> String {
     )
 }
 
-pub(super) fn queue(page: &QueuePage, filter: &Filter) -> String {
+/// A page of the queue; of what the filter names only a part was asked for, where that is so.
+pub(super) fn queue(page: &QueuePage, filter: &Filter, is_part: bool) -> String {
+    let whole = |state| Filter {
+        state,
+        ..Filter::default()
+    };
+    let is_all = |state| !is_part && *filter == whole(state);
     let nothing = match filter.state {
-        Some(State::Cancelled) => nothing_cancelled(
-            *filter
-                == Filter {
-                    state: filter.state,
-                    ..Filter::default()
-                },
-        ),
-        _ => nothing(*filter == Filter::default()),
+        Some(State::Cancelled) => nothing_cancelled(is_all(filter.state)),
+        _ => nothing(is_all(None)),
     };
     let mut text = queue_table::table(page, nothing, queue_table::columns());
     more(&mut text, page.cursor.as_deref());

@@ -27,7 +27,10 @@ fn one_at_a_time() -> Settings {
 }
 
 async fn page(running: &Running, selection: Selection) -> Vec<(Row, Standing)> {
-    let page = running.outlook.page(selection, request(1_000, None)).await;
+    let page = running
+        .outlook
+        .page(selection, None, request(1_000, None))
+        .await;
     page.unwrap().rows
 }
 
@@ -151,7 +154,7 @@ async fn pages_follow_one_another_also_when_the_listing_was_forgotten() {
         loop {
             let page = running
                 .outlook
-                .page(Selection::default(), request(7, cursor))
+                .page(Selection::default(), None, request(7, cursor))
                 .await
                 .unwrap();
             assert!(page.rows.len() <= 7);
@@ -169,7 +172,9 @@ async fn pages_follow_one_another_also_when_the_listing_was_forgotten() {
     }
     // Many who go on with nothing keep no more than a few.
     for _ in 0..10 {
-        let begun = running.outlook.page(Selection::default(), request(1, None));
+        let begun = running
+            .outlook
+            .page(Selection::default(), None, request(1, None));
         assert!(begun.await.unwrap().cursor.is_some());
     }
     assert_eq!(running.outlook.kept().listings.len(), KEPT_MAX);
@@ -235,11 +240,14 @@ async fn a_cursor_of_somebody_else_is_refused_and_one_behind_the_end_ends() {
         "", "x", "1", "1.", ".1", "1.2.3", "01.2", "1.-2", "+1.2", "1.02",
     ] {
         let request = request(10, Some(cursor.to_owned()));
-        let refused = running.outlook.page(Selection::default(), request).await;
+        let refused = running
+            .outlook
+            .page(Selection::default(), None, request)
+            .await;
         assert!(matches!(refused, Err(SpoolError::Unknown)), "{cursor}");
     }
     let far = request(10, Some(format!("1.{}", u64::MAX)));
-    let page = running.outlook.page(Selection::default(), far).await;
+    let page = running.outlook.page(Selection::default(), None, far).await;
     let page = page.unwrap();
     assert!(page.rows.is_empty() && page.cursor.is_none());
     running.crash().await;
@@ -251,7 +259,9 @@ async fn a_queue_that_has_ended_is_not_waited_for() {
     let running = stage.start(Settings::default(), Script::new([]));
     let outlook = running.outlook.clone();
     running.stop().await;
-    let page = outlook.page(Selection::default(), request(1, None)).await;
+    let page = outlook
+        .page(Selection::default(), None, request(1, None))
+        .await;
     assert!(matches!(page, Err(SpoolError::Unavailable(_))));
 }
 

@@ -188,6 +188,63 @@ pub(super) async fn states_are_told_apart(subject: Subject) {
     subject.spool.release(claim.lease);
 }
 
+pub(super) async fn what_has_failed_is_meant_by_its_attempts_its_reply_and_its_time(
+    subject: Subject,
+) {
+    for number in 1..=3 {
+        subject.enqueue(normal(number)).await;
+    }
+    for (number, attempts) in [(1, 1), (2, 3)] {
+        let failed = subject.claim(&normal_line()).await.unwrap();
+        assert_eq!(failed.delivery.id.message, id(number));
+        let again = NewDelivery {
+            attempts,
+            ..later(&failed.delivery, NOW + 10 * number)
+        };
+        subject.settle(failed.lease, vec![again]).await.unwrap();
+    }
+    let none = Selection::default;
+    let text = |text: &str| Some(text.to_owned());
+    let meant = |attempts_min| Selection {
+        attempts_min,
+        ..none()
+    };
+    let due = |from: Option<u64>, before: Option<u64>| Selection {
+        due_from: from.map(at),
+        due_before: before.map(at),
+        ..none()
+    };
+    let told = |reply| Selection {
+        last_reply: text(reply),
+        ..none()
+    };
+    let about = |part| Selection {
+        subject: text(part),
+        ..none()
+    };
+    for (selection, expected) in [
+        (meant(Some(1)), &[1, 2][..]),
+        (meant(Some(2)), &[2]),
+        (meant(Some(4)), &[]),
+        (told("451 LATER"), &[1, 2]),
+        (told("550"), &[]),
+        (due(Some(NOW + 10), None), &[1, 2]),
+        (due(Some(NOW + 11), None), &[2]),
+        (due(None, Some(NOW + 20)), &[1, 3]),
+        (due(Some(NOW + 10), Some(NOW + 20)), &[1]),
+        (about("MESSAGE 3"), &[3]),
+        (about("message"), &[1, 2, 3]),
+    ] {
+        let rows = subject.rows(selection.clone(), 10).await;
+        let mut found: Vec<MessageId> = rows.iter().map(|row| row.message.id).collect();
+        found.sort_unstable();
+        let expected: Vec<MessageId> = expected.iter().map(|number| id(*number)).collect();
+        assert_eq!(found, expected, "{selection:?}");
+    }
+    let count = subject.change(meant(Some(3)), ChangeAction::Hold).await;
+    assert_eq!(count, 1);
+}
+
 pub(super) async fn a_listing_has_each_delivery_once_in_the_order_of_the_queue(
     mut subject: Subject,
 ) {

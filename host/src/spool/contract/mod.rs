@@ -303,6 +303,7 @@ on_every_backend! {
     stops::a_user_who_changes_lists_is_stopped_with_the_one_that_he_is_in
     listings::a_selection_means_what_matches_all_of_it
     listings::states_are_told_apart
+    listings::what_has_failed_is_meant_by_its_attempts_its_reply_and_its_time
     listings::a_listing_has_each_delivery_once_in_the_order_of_the_queue
     listings::a_page_ends_before_it_has_too_many_recipients
     listings::a_page_goes_on_where_the_queue_changed_meanwhile

@@ -1,0 +1,150 @@
+//! What can be done to queued mail, and the states that it can be in: by their names on every surface.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::admin::problem::{Kind, Problem};
+use crate::message::wording::printable;
+use crate::spool::QueueState;
+
+/// Actions on the queue with a path and a document of their own.
+const ELSEWHERE: [&str; 2] = ["stop", "start"];
+
+/// What can be done to queued mail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum QueueAction {
+    /// Keep back until released.
+    Hold,
+    /// Let go on.
+    Release,
+    /// Try now.
+    Retry,
+    /// Take out of the queue; nobody is told. It can be restored for a while, `spool.cancelled_kept`.
+    Cancel,
+    /// Put what was cancelled back where it was: its class, its place, its time, held if it was held.
+    Restore,
+    /// Give another priority.
+    SetPriority,
+    /// Try at another time. The time a message may wait is extended to it: it is tried then, whatever its expiry.
+    Reschedule,
+}
+
+impl QueueAction {
+    /// All of them.
+    pub const ALL: [QueueAction; 7] = [
+        QueueAction::Hold,
+        QueueAction::Release,
+        QueueAction::Retry,
+        QueueAction::Cancel,
+        QueueAction::Restore,
+        QueueAction::SetPriority,
+        QueueAction::Reschedule,
+    ];
+
+    /// The name in the path.
+    pub const fn name(self) -> &'static str {
+        match self {
+            QueueAction::Hold => "hold",
+            QueueAction::Release => "release",
+            QueueAction::Retry => "retry",
+            QueueAction::Cancel => "cancel",
+            QueueAction::Restore => "restore",
+            QueueAction::SetPriority => "set-priority",
+            QueueAction::Reschedule => "reschedule",
+        }
+    }
+
+    pub(in crate::admin) fn parse(name: &str) -> Result<Self, Problem> {
+        Self::ALL
+            .into_iter()
+            .find(|action| action.name() == name)
+            .ok_or_else(|| {
+                let known: Vec<&str> = Self::ALL
+                    .into_iter()
+                    .map(Self::name)
+                    .chain(ELSEWHERE)
+                    .collect();
+                Problem::new(
+                    Kind::NotFound,
+                    format!(
+                        "`{}` is no action on the queue; there are {}",
+                        printable(name),
+                        known.join(", ")
+                    ),
+                )
+            })
+    }
+}
+
+/// States of queued deliveries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum DeliveryStateName {
+    /// Due, waits for its turn.
+    Waiting,
+    /// Not tried yet, waits for its time.
+    Scheduled,
+    /// Waits for its next try.
+    Deferred,
+    /// Kept back by an operator.
+    Held,
+    /// Being delivered.
+    Active,
+    /// Taken out of the queue, can be restored; listed only when it is asked for.
+    Cancelled,
+}
+
+impl DeliveryStateName {
+    pub(super) const ALL: [DeliveryStateName; 6] = [
+        DeliveryStateName::Waiting,
+        DeliveryStateName::Scheduled,
+        DeliveryStateName::Deferred,
+        DeliveryStateName::Held,
+        DeliveryStateName::Active,
+        DeliveryStateName::Cancelled,
+    ];
+
+    /// The name on every surface.
+    pub const fn name(self) -> &'static str {
+        match self {
+            DeliveryStateName::Waiting => "waiting",
+            DeliveryStateName::Scheduled => "scheduled",
+            DeliveryStateName::Deferred => "deferred",
+            DeliveryStateName::Held => "held",
+            DeliveryStateName::Active => "active",
+            DeliveryStateName::Cancelled => "cancelled",
+        }
+    }
+
+    /// Whether it waits in its lane, for its turn or for its time.
+    pub fn is_waiting(self) -> bool {
+        QueueState::from(self).is_waiting()
+    }
+}
+
+impl From<QueueState> for DeliveryStateName {
+    fn from(state: QueueState) -> Self {
+        match state {
+            QueueState::Waiting => DeliveryStateName::Waiting,
+            QueueState::Scheduled => DeliveryStateName::Scheduled,
+            QueueState::Deferred => DeliveryStateName::Deferred,
+            QueueState::Held => DeliveryStateName::Held,
+            QueueState::Active => DeliveryStateName::Active,
+            QueueState::Cancelled => DeliveryStateName::Cancelled,
+        }
+    }
+}
+
+impl From<DeliveryStateName> for QueueState {
+    fn from(state: DeliveryStateName) -> Self {
+        match state {
+            DeliveryStateName::Waiting => QueueState::Waiting,
+            DeliveryStateName::Scheduled => QueueState::Scheduled,
+            DeliveryStateName::Deferred => QueueState::Deferred,
+            DeliveryStateName::Held => QueueState::Held,
+            DeliveryStateName::Active => QueueState::Active,
+            DeliveryStateName::Cancelled => QueueState::Cancelled,
+        }
+    }
+}
