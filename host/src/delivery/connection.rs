@@ -466,6 +466,9 @@ impl Connection {
             }
             Poll::Ready(Ok(())) => {
                 self.session.feed(octets.filled());
+                if let Some(pulse) = &mut self.pulse {
+                    pulse.has_heard();
+                }
                 Ok(())
             }
             Poll::Ready(Err(error)) => Err(error),
@@ -528,7 +531,9 @@ impl Connection {
                 0 => return Err(io::ErrorKind::WriteZero.into()),
                 octets => self.session.sent(octets),
             }
-            self.moved();
+            if let Some(pulse) = &mut self.pulse {
+                pulse.has_written();
+            }
         }
         timeout_at(deadline, self.stream.flush()).await?
     }
@@ -543,16 +548,11 @@ impl Connection {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),
             octets => {
                 self.session.feed(&self.buffer[..octets]);
-                self.moved();
+                if let Some(pulse) = &mut self.pulse {
+                    pulse.has_heard();
+                }
                 Ok(())
             }
-        }
-    }
-
-    /// Octets have come or gone.
-    fn moved(&self) {
-        if let Some(pulse) = &self.pulse {
-            pulse.beat();
         }
     }
 

@@ -4,10 +4,11 @@
 //! where a send can be made to wait, between two pieces: while a very-high message moves, and where a capacity is
 //! to be shared. After the permit of the last piece nothing stops the final dot. When the relay stops the gate closes:
 //! what is under way is cut off where it is. Who has to wait, and for
-//! how long, is arithmetic in `traffic`; the capacity is a `bucket`, and who gets it next is known to `queue` and `turns`. Here
-//! are the waiting itself, the clock, and a view of what is under way.
+//! how long, is arithmetic in `traffic`, and where very-high mail hangs is known to `hops`; the capacity is a `bucket`, and who gets
+//! it next is known to `queue` and `turns`. Here are the waiting itself, the clock, and a view of what is under way.
 
 mod bucket;
+mod hops;
 mod metrics;
 mod queue;
 mod traffic;
@@ -27,7 +28,7 @@ pub use traffic::Rules;
 use queue::SendId;
 use traffic::{Sending, Traffic, Turn};
 
-use crate::message::{Class, ClassRule, Delivery, DeliveryId, Message, MessageId, Pause};
+use crate::message::{Class, ClassRule, Delivery, DeliveryId, Message, MessageId, NextHop, Pause};
 
 /// A send asks for a permit at least so often: where its host takes less than a piece in this time, its pieces
 /// become smaller, so that it can be stopped soon.
@@ -59,7 +60,6 @@ struct Shared {
     /// Cuts off what is under way.
     closed: CancellationToken,
     metrics: Metrics,
-    begun: Instant,
 }
 
 /// What others see of a send.
@@ -89,15 +89,13 @@ pub struct UnderWay {
 impl Gate {
     /// A gate that nothing has passed yet.
     pub fn new(rules: Rules, metrics: Metrics) -> Self {
-        let now = Instant::now();
-        let traffic = Traffic::new(rules, now);
+        let traffic = Traffic::new(rules, Instant::now());
         Self(Arc::new(Shared {
             is_busy: AtomicBool::new(traffic.is_busy()),
             traffic: Mutex::new(traffic),
             eased: Arc::default(),
             closed: CancellationToken::new(),
             metrics,
-            begun: now,
         }))
     }
 
@@ -133,7 +131,8 @@ impl Gate {
             gate: self.clone(),
             id,
             live,
-            is_very_high: message.class == Class::VeryHigh,
+            urgent_at: (message.class == Class::VeryHigh)
+                .then(|| Arc::new(delivery.next_hop.clone())),
             is_paused: AtomicBool::new(false),
             piece_octets: AtomicUsize::new(FIRST_PIECE_OCTETS),
             begun: OnceLock::new(),
@@ -215,7 +214,8 @@ pub(super) struct Passage {
     gate: Gate,
     id: SendId,
     live: Arc<Live>,
-    is_very_high: bool,
+    /// Of a very-high one, its next hop.
+    urgent_at: Option<Arc<NextHop>>,
     /// It is to ask again though nobody has to.
     is_paused: AtomicBool,
     piece_octets: AtomicUsize,
@@ -230,34 +230,51 @@ pub(super) struct Transacting<'a>(&'a Passage);
 
 impl Drop for Transacting<'_> {
     fn drop(&mut self) {
-        let Passage { gate, id, .. } = self.0;
-        if self.0.is_very_high {
+        let Passage {
+            gate,
+            id,
+            urgent_at,
+            ..
+        } = self.0;
+        if urgent_at.is_some() {
             gate.change(|traffic, now| ((), traffic.end(*id, now)));
         }
     }
 }
 
-/// Feels whether a very-high send moves.
+/// Feels whether a very-high send moves, in one transaction.
 #[derive(Debug)]
 pub(super) struct Pulse {
     gate: Gate,
     id: SendId,
-    /// When it was told last, in milliseconds since the gate is there.
-    told: AtomicU64,
+    /// When it was told last; none: its host has said nothing yet.
+    told: Option<Instant>,
 }
 
 impl Pulse {
-    /// Octets have come or gone.
-    pub(super) fn beat(&self) {
-        let now = Instant::now();
-        let since = now.duration_since(self.gate.0.begun).as_millis();
-        let since = u64::try_from(since).unwrap_or(u64::MAX);
-        let told = self.told.load(Ordering::Relaxed);
-        if u128::from(since.saturating_sub(told)) >= BEAT.as_millis() {
-            self.told.store(since, Ordering::Relaxed);
+    /// The host has said something.
+    pub(super) fn has_heard(&mut self) {
+        // The first word is told at once: whether others are held may depend on it.
+        self.beat(|told| told.is_none_or(is_due));
+    }
+
+    /// Octets have gone. Before the host's first word that says nothing of it: the network takes the commands of a
+    /// transaction though the host hangs.
+    pub(super) fn has_written(&mut self) {
+        self.beat(|told| told.is_some_and(is_due));
+    }
+
+    fn beat(&mut self, is_told: impl FnOnce(Option<Instant>) -> bool) {
+        if is_told(self.told) {
+            let now = Instant::now();
+            self.told = Some(now);
             self.gate.0.traffic().moved(self.id, now);
         }
     }
+}
+
+fn is_due(told: Instant) -> bool {
+    told.elapsed() >= BEAT
 }
 
 impl Passage {
@@ -265,9 +282,9 @@ impl Passage {
     pub(super) fn begin(&self) -> Transacting<'_> {
         self.begun.get_or_init(Instant::now);
         self.live.sent.store(0, Ordering::Relaxed);
-        if self.is_very_high {
+        if let Some(next_hop) = &self.urgent_at {
             self.gate
-                .change(|traffic, now| ((), traffic.begin(self.id, now)));
+                .change(|traffic, now| ((), traffic.begin(self.id, next_hop, now)));
         }
         Transacting(self)
     }
@@ -289,10 +306,10 @@ impl Passage {
 
     /// Who is to be told that it moves, where that matters to others.
     pub(super) fn pulse(&self) -> Option<Pulse> {
-        self.is_very_high.then(|| Pulse {
+        self.urgent_at.is_some().then(|| Pulse {
             gate: self.gate.clone(),
             id: self.id,
-            told: AtomicU64::new(0),
+            told: None,
         })
     }
 

@@ -11,9 +11,11 @@ fn mail(number: u32, class: Class) -> Mail {
     let mut mail = Mail::to(&["a@b.example"]);
     mail.message.class = class;
     mail.delivery.id.number = number;
+    mail.delivery.next_hop = NextHop::Domain(format!("{number}.example"));
     mail
 }
 
+/// A send to a next hop of its own.
 fn enter(gate: &Gate, number: u32, class: Class) -> Passage {
     let mail = mail(number, class);
     gate.enter(&mail.message, &mail.delivery)
@@ -172,3 +174,5 @@ async fn who_is_held_for_less_long_than_it_knew_goes_on_in_time() {
     let told = timeout_at(Instant::now(), gate.eased().notified_owned()).await;
     assert!(told.is_ok());
 }
+
+mod stalled;

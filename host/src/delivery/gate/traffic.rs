@@ -12,13 +12,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::bucket::Bucket;
+use super::hops::{Hops, Motion};
 use super::queue::{Asking, SendId};
 use super::turns::InTurn;
-use crate::message::{Class, ClassRule, MessageId, Pause, PauseEnd};
-
-/// How long a very-high send that does not move holds others. Less than the two seconds that are promised, by the
-/// time that timers and tasks take.
-const PATIENCE: Duration = Duration::from_millis(1_500);
+use crate::message::{Class, ClassRule, MessageId, NextHop, Pause, PauseEnd};
 
 /// How often a send that waits trickles.
 const TRICKLE_EVERY: Duration = Duration::from_secs(1);
@@ -108,8 +105,8 @@ struct Under<W> {
     pauses: Vec<(Pause, Instant)>,
     /// When it may trickle next.
     trickles_at: Instant,
-    /// Of a very-high one, while it is in a transaction: when it moved last.
-    moved: Option<Instant>,
+    /// Of a very-high one, while it is in a transaction: where that is, and how it stands.
+    urgent: Option<(Arc<NextHop>, Motion)>,
     /// Since when it has held others, in whatever transaction.
     held_since: Option<Instant>,
 }
@@ -123,6 +120,8 @@ pub(super) struct Traffic<W> {
     next_id: SendId,
     /// Very-high ones in a transaction.
     urgent: Vec<SendId>,
+    /// Where those are.
+    hops: Hops,
     bucket: Option<Bucket>,
     queue: InTurn,
     next_place: u64,
@@ -139,6 +138,7 @@ impl<W: Clone> Traffic<W> {
             sends: BTreeMap::new(),
             next_id: 0,
             urgent: Vec::new(),
+            hops: Hops::default(),
             next_place: 0,
             notes: Vec::new(),
         }
@@ -182,7 +182,7 @@ impl<W: Clone> Traffic<W> {
             is_let_through: false,
             pauses: Vec::new(),
             trickles_at: now + TRICKLE_EVERY,
-            moved: None,
+            urgent: None,
             held_since: None,
         };
         self.sends.insert(id, under);
@@ -216,15 +216,24 @@ impl<W: Clone> Traffic<W> {
         if was_first { self.first() } else { None }
     }
 
-    /// A very-high send begins a transaction: who is to ask again, since it has to pause.
-    pub(super) fn begin(&mut self, id: SendId, now: Instant) -> Vec<W> {
-        let Some(under) = self.sends.get_mut(&id) else {
+    /// A very-high send begins a transaction at a next hop: who is to ask again, since it has to pause.
+    pub(super) fn begin(&mut self, id: SendId, next_hop: &Arc<NextHop>, now: Instant) -> Vec<W> {
+        if !self.sends.contains_key(&id) || self.urgent.contains(&id) {
             return Vec::new();
-        };
-        under.moved = Some(now);
-        under.held_since.get_or_insert(now);
-        if !self.urgent.contains(&id) {
-            self.urgent.push(id);
+        }
+        let urgent = self.urgent.iter().filter_map(|id| self.sends.get(id));
+        let others = urgent.filter_map(|under| match &under.urgent {
+            Some((at, motion)) if at == next_hop => Some(*motion),
+            _ => None,
+        });
+        let motion = self.hops.begin(next_hop, others, now);
+        self.urgent.push(id);
+        if let Some(under) = self.sends.get_mut(&id) {
+            under.urgent = Some((Arc::clone(next_hop), motion));
+            if motion == Motion::Idle {
+                return Vec::new();
+            }
+            under.held_since.get_or_insert(now);
         }
         // Those who wait for capacity have not had a look since.
         let waiting = self
@@ -234,11 +243,14 @@ impl<W: Clone> Traffic<W> {
         waiting.map(|(_, under)| under.wake.clone()).collect()
     }
 
-    /// A very-high send moves.
+    /// A very-high send moves: its host has said something in this transaction, now or before.
     pub(super) fn moved(&mut self, id: SendId, now: Instant) {
-        let under = self.sends.get_mut(&id);
-        if let Some(moved) = under.and_then(|under| under.moved.as_mut()) {
-            *moved = now;
+        if let Some(under) = self.sends.get_mut(&id)
+            && let Some((next_hop, motion)) = &mut under.urgent
+        {
+            *motion = Motion::Moved(now);
+            under.held_since.get_or_insert(now);
+            self.hops.moved(next_hop, now);
         }
     }
 
@@ -250,8 +262,9 @@ impl<W: Clone> Traffic<W> {
         };
         let before = self.held(now);
         self.urgent.swap_remove(place);
-        if let Some(under) = self.sends.get_mut(&id) {
-            under.moved = None;
+        let under = self.sends.get_mut(&id);
+        if let Some((next_hop, motion)) = under.and_then(|under| under.urgent.take()) {
+            self.hops.end(&next_hop, motion, now);
         }
         match is_eased(before, self.held(now)) {
             true => self.all_paused(),
@@ -264,7 +277,7 @@ impl<W: Clone> Traffic<W> {
     pub(super) fn held(&self, now: Instant) -> Option<(Instant, MessageId)> {
         let holds = self.urgent.iter().filter_map(|id| {
             let under = self.sends.get(id)?;
-            let until = under.moved? + PATIENCE;
+            let until = self.holds_until(under)?;
             let until = until.min(under.held_since? + self.rules.pause_ceiling);
             (until > now).then_some((until, under))
         });
@@ -279,11 +292,17 @@ impl<W: Clone> Traffic<W> {
         last.zip(first.map(|(_, message)| message))
     }
 
+    /// Until when a very-high send holds others but for the ceiling, if it may.
+    fn holds_until(&self, under: &Under<W>) -> Option<Instant> {
+        let (next_hop, motion) = under.urgent.as_ref()?;
+        self.hops.holds_until(next_hop, *motion)
+    }
+
     /// Whether what is very high and moves has held others for as long as it may.
     fn is_spent(&self, now: Instant) -> bool {
         let mut urgent = self.urgent.iter().filter_map(|id| self.sends.get(id));
         urgent.any(|under| {
-            let moves = under.moved.is_some_and(|moved| moved + PATIENCE > now);
+            let moves = self.holds_until(under).is_some_and(|until| until > now);
             let since = under.held_since;
             moves && since.is_some_and(|since| since + self.rules.pause_ceiling <= now)
         }) && self.held(now).is_none()

@@ -67,7 +67,8 @@ impl AsyncRead for Line {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
         if buffer.filled().len() > before {
-            self.world.road.read(self.wire);
+            let ceiling = self.world.rules().ceiling;
+            self.world.road.read(self.wire, ceiling);
         }
         polled
     }

@@ -18,6 +18,7 @@ mod line;
 mod operated;
 mod operator;
 mod road;
+mod stalled;
 mod submitter;
 mod watched;
 mod weather;

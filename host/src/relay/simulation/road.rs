@@ -3,7 +3,8 @@
 //! What counts is what goes over the wires and what hosts say, not what the relay makes of it. While a very-high
 //! message is surely being sent, nothing else leaves but what the relay was in the middle of writing, and the trickle;
 //! and no attempt that begins then comes to MAIL. While nothing very high can be holding others, a host that waits for
-//! content gets it. A class is what the submitter was due: of messages to which the operator gave another one nothing
+//! content gets it; and where something very high hangs, what begins there holds others only when its host has answered
+//! (`stalled`). A class is what the submitter was due: of messages to which the operator gave another one nothing
 //! is sure, so they neither are held nor hold for sure.
 
 use std::collections::BTreeMap;
@@ -12,11 +13,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::stalled::{Begins, Standing, Urgent};
+
 /// So long something very high surely holds others after it has moved: the relay's own 1.5 s, but for how exactly it knows.
-const HOLDS_SURELY: Duration = Duration::from_millis(1_400);
+pub(super) const HOLDS_SURELY: Duration = Duration::from_millis(1_400);
 
 /// So long it holds others at most. The relay promises two seconds.
-const HOLDS_AT_MOST: Duration = Duration::from_millis(1_600);
+pub(super) const HOLDS_AT_MOST: Duration = Duration::from_millis(1_600);
 
 /// How soon others go on, when nothing holds them any more.
 const GOES_ON_WITHIN: Duration = Duration::from_millis(50);
@@ -60,6 +63,8 @@ struct State {
     next_id: WireId,
     /// Attempts that are under way, by message and hop.
     attempts: BTreeMap<(usize, usize), Attempt>,
+    /// Hops where something very high is or was under way.
+    standing: BTreeMap<usize, Standing>,
     /// Others are surely held.
     hold: Option<Hold>,
     /// Until when anything may hold others.
@@ -73,6 +78,8 @@ struct Attempt {
     begun: Instant,
     /// When its first MAIL left.
     mail: Option<Instant>,
+    /// From when on it may have held others, or sooner.
+    holds: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -85,6 +92,8 @@ struct Hold {
 struct Wire {
     hop: usize,
     transaction: Option<Transaction>,
+    /// Its host has said its last word about this, which the relay has not read.
+    ended: Option<Urgent>,
     /// Of what the relay meant to write when it wrote last.
     unwritten: usize,
 }
@@ -93,10 +102,15 @@ struct Wire {
 struct Transaction {
     key: usize,
     rank: Rank,
-    /// When octets came or went.
+    /// When octets came or went since the first reply. Before that, when it began: commands leave though a host hangs.
     moved: Instant,
-    /// From then on it is held no longer, and holds nobody.
+    /// Its host has said something.
+    is_answered: bool,
+    begins: Begins,
+    /// From then on it is held no longer, and surely may hold nobody for longer.
     limit: Instant,
+    /// From then on it holds nobody.
+    limit_at_most: Instant,
     /// The host has refused something: it may be over.
     is_refused: bool,
     /// More may be let pass at once than the wire shows.
@@ -115,6 +129,7 @@ impl Road {
         let mut state = self.state();
         state.wires.clear();
         state.attempts.clear();
+        state.standing.clear();
         state.hold = None;
         state.may_hold_until = None;
     }
@@ -140,6 +155,7 @@ impl Road {
         let wire = Wire {
             hop,
             transaction: None,
+            ended: None,
             unwritten: 0,
         };
         state.wires.insert(id, wire);
@@ -151,6 +167,7 @@ impl Road {
         let attempt = Attempt {
             begun: Instant::now(),
             mail: None,
+            holds: None,
         };
         self.state().attempts.insert((key, hop), attempt);
     }
@@ -182,14 +199,8 @@ impl Road {
     }
 
     /// The relay has read something.
-    pub(super) fn read(&self, id: WireId) {
-        let now = Instant::now();
-        let mut state = self.state();
-        let wire = state.wires.get_mut(&id);
-        if let Some(transaction) = wire.and_then(|wire| wire.transaction.as_mut()) {
-            transaction.moved = now;
-            state.look(now);
-        }
+    pub(super) fn read(&self, id: WireId, ceiling: Duration) {
+        self.state().reads(id, ceiling, Instant::now());
     }
 
     /// The host refuses something.
@@ -204,7 +215,7 @@ impl Road {
 
     /// The host says its last word about a message.
     pub(super) fn ends(&self, id: WireId) {
-        self.state().end(id, Instant::now());
+        self.state().says_last(id, Instant::now());
     }
 
     /// The connection is gone.
@@ -245,14 +256,33 @@ impl State {
         rules: Rules,
         now: Instant,
     ) -> Option<String> {
+        let hop = self.wires.get(&id)?.hop;
+        let attempt = self.attempts.get(&(key, hop))?;
+        let begins = match rank {
+            Rank::Below => Begins::Idle,
+            _ => {
+                let others = self.urgent_at(hop);
+                let standing = self.standing.entry(hop);
+                let standing = standing.or_insert_with(|| Standing::new(now));
+                standing.begins(rank, &others, now)
+            }
+        };
+        let first = attempt.mail.unwrap_or(now);
+        let holds = attempt.holds;
+        let attempt = self.attempts.get_mut(&(key, hop))?;
+        attempt.mail = Some(first);
+        if let Begins::Holding(_) = begins {
+            attempt.holds.get_or_insert(now);
+        }
         let wire = self.wires.get_mut(&id)?;
-        let attempt = self.attempts.get_mut(&(key, wire.hop))?;
-        let first = *attempt.mail.get_or_insert(now);
         wire.transaction = Some(Transaction {
             key,
             rank,
             moved: now,
+            is_answered: false,
+            begins,
             limit: first + rules.ceiling,
+            limit_at_most: holds.unwrap_or(now) + rules.ceiling,
             is_refused: false,
             is_long: octets + 2_000 > SPOOL_PIECE,
             held: None,
@@ -277,9 +307,10 @@ impl State {
         let wire = self.wires.get_mut(&id)?;
         let unwritten = wire.unwritten;
         let transaction = wire.transaction.as_mut()?;
-        transaction.moved = now;
         if transaction.rank != Rank::Below {
-            self.look(now);
+            if transaction.is_answered {
+                self.is_moved(id, now);
+            }
             return None;
         }
         let hold = self.hold.filter(|_| now < transaction.limit)?;
@@ -303,11 +334,97 @@ impl State {
         })
     }
 
-    fn end(&mut self, id: WireId, now: Instant) {
+    fn reads(&mut self, id: WireId, ceiling: Duration, now: Instant) {
+        let Some(wire) = self.wires.get_mut(&id) else {
+            return;
+        };
+        let hop = wire.hop;
+        if let Some(ended) = wire.ended.take() {
+            let others = self.urgent_at(hop).len();
+            if let Some(standing) = self.standing.get_mut(&hop) {
+                standing.moves(ended.rank, now);
+                let moved = now;
+                standing.ends(&Urgent { moved, ..ended }, others, now);
+            }
+        }
         let wire = self.wires.get_mut(&id);
-        if wire.and_then(|wire| wire.transaction.take()).is_some() {
+        let Some(transaction) = wire.and_then(|wire| wire.transaction.as_mut()) else {
+            return;
+        };
+        if transaction.rank == Rank::Below {
+            return;
+        }
+        if !std::mem::replace(&mut transaction.is_answered, true)
+            && let Some(attempt) = self.attempts.get_mut(&(transaction.key, hop))
+        {
+            transaction.limit_at_most = *attempt.holds.get_or_insert(now) + ceiling;
+        }
+        self.is_moved(id, now);
+    }
+
+    /// What is or may be very high on a connection moves.
+    fn is_moved(&mut self, id: WireId, now: Instant) {
+        let Some(wire) = self.wires.get_mut(&id) else {
+            return;
+        };
+        if let Some(transaction) = &mut wire.transaction {
+            transaction.moved = now;
+            if let Some(standing) = self.standing.get_mut(&wire.hop) {
+                standing.moves(transaction.rank, now);
+            }
             self.look(now);
         }
+    }
+
+    fn says_last(&mut self, id: WireId, now: Instant) {
+        let Some(wire) = self.wires.get_mut(&id) else {
+            return;
+        };
+        let Some(transaction) = wire.transaction.take() else {
+            return;
+        };
+        if transaction.rank != Rank::Below {
+            // Whether it is over is for the relay to read.
+            let is_refused = true;
+            wire.ended = Some(Urgent {
+                is_refused,
+                ..transaction.urgent()
+            });
+            if let Some(standing) = self.standing.get_mut(&wire.hop) {
+                standing.may_move(now);
+            }
+        }
+        self.look(now);
+    }
+
+    fn end(&mut self, id: WireId, now: Instant) {
+        let Some(wire) = self.wires.get_mut(&id) else {
+            return;
+        };
+        let (hop, transaction) = (wire.hop, wire.transaction.take());
+        let is_over = transaction.is_some();
+        let transaction = transaction.filter(|of| of.rank != Rank::Below);
+        let urgent = transaction.map(|of| of.urgent());
+        for ended in [wire.ended.take(), urgent].into_iter().flatten() {
+            let others = self.urgent_at(hop).len();
+            if let Some(standing) = self.standing.get_mut(&hop) {
+                standing.ends(&ended, others, now);
+            }
+        }
+        if is_over {
+            self.look(now);
+        }
+    }
+
+    /// What is or may be very high and under way at a hop.
+    fn urgent_at(&self, hop: usize) -> Vec<Urgent> {
+        let wires = self.wires.values().filter(|wire| wire.hop == hop);
+        let urgent = wires.flat_map(|wire| {
+            let transaction = wire.transaction.as_ref();
+            let transaction = transaction.filter(|of| of.rank != Rank::Below);
+            [transaction.map(Transaction::urgent), wire.ended]
+        });
+        urgent.flatten().collect()
     }
 
     /// Who holds others, and until when.
@@ -319,11 +436,11 @@ impl State {
         };
         let surely = transactions()
             .filter(|of| of.rank == Rank::VeryHigh && !of.is_refused)
-            .map(|of| (of.moved + HOLDS_SURELY).min(of.limit));
+            .filter_map(|of| Some((of.surely_from()? + HOLDS_SURELY).min(of.limit)));
         let surely = surely.max().filter(|until| now < *until);
         let at_most = transactions()
-            .filter(|of| of.rank != Rank::Below)
-            .map(|of| (of.moved + HOLDS_AT_MOST).min(of.limit + GOES_ON_WITHIN));
+            .filter(|of| of.rank != Rank::Below && (of.is_answered || of.begins != Begins::Idle))
+            .map(|of| (of.moved + HOLDS_AT_MOST).min(of.limit_at_most + GOES_ON_WITHIN));
         // What has ended until now is over at this moment.
         let had_some = self.may_hold_until.is_some_and(|until| now < until);
         let at_most = at_most.max();
@@ -345,6 +462,25 @@ impl State {
     }
 }
 
+impl Transaction {
+    fn urgent(&self) -> Urgent {
+        Urgent {
+            rank: self.rank,
+            moved: self.moved,
+            is_refused: self.is_refused,
+        }
+    }
+
+    /// From when on the patience with it counts, if it surely holds others.
+    fn surely_from(&self) -> Option<Instant> {
+        match self.begins {
+            _ if self.is_answered => Some(self.moved),
+            Begins::Holding(since) => Some(since.min(self.moved)),
+            Begins::Unknown | Begins::Idle => None,
+        }
+    }
+}
+
 /// The key of the message in whose name MAIL is given; none: in nobody's, or there is none.
 fn key_of_mail(octets: &[u8]) -> Option<usize> {
     let at = memchr::memmem::find(octets, b"MAIL FROM:<")?;
@@ -354,120 +490,4 @@ fn key_of_mail(octets: &[u8]) -> Option<usize> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const RULES: Rules = Rules {
-        ceiling: Duration::from_secs(60),
-        trickle: 600,
-        has_capacity: false,
-        disk: Duration::from_millis(1),
-    };
-
-    /// A road on which message 1 is very high and all others are not, with a connection each.
-    fn road() -> Road {
-        let road = Road::default();
-        for key in 1..4 {
-            road.begins_attempt(key, 0);
-            road.connect(0);
-        }
-        road
-    }
-
-    fn write(road: &Road, wire: WireId, octets: &[u8], written: usize) -> Option<String> {
-        road.wrote(wire, octets, written, RULES, |key| match key {
-            1 => (Rank::VeryHigh, 1_000),
-            _ => (Rank::Below, 1_000),
-        })
-    }
-
-    fn mail(road: &Road, wire: WireId, key: usize) -> Option<String> {
-        let mail = format!("MAIL FROM:<user+k{key}@home.example>\r\n");
-        write(road, wire, mail.as_bytes(), mail.len())
-    }
-
-    async fn pass(milliseconds: u64) {
-        tokio::time::advance(Duration::from_millis(milliseconds)).await;
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_was_being_written_and_the_trickle_may_leave_while_something_very_high_moves() {
-        let road = road();
-        assert_eq!(mail(&road, 1, 2), None);
-        // The host takes a fourth of it.
-        assert_eq!(write(&road, 1, &[b'x'; 8_000], 2_000), None);
-        assert_eq!(mail(&road, 0, 1), None);
-        assert_eq!(write(&road, 1, &[b'x'; 6_000], 6_000), None);
-        assert_eq!(write(&road, 1, &[b'x'; 600], 600), None);
-        assert_eq!(road.tally(), (1, 1));
-        let wrong = write(&road, 1, &[b'x'; 1_000], 1_000);
-        assert!(wrong.is_some_and(|wrong| wrong.contains("left in 0ns")));
-        pass(1_390).await;
-        assert_eq!(write(&road, 1, b"x", 1), None);
-        assert!(write(&road, 1, &[b'x'; 1_000], 1_000).is_some());
-        // Nothing very high has moved for longer than it may hold others.
-        pass(20).await;
-        assert_eq!(write(&road, 1, &[b'x'; 50_000], 50_000), None);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn who_holds_others_does_so_until_its_last_reply_a_refusal_or_the_ceiling() {
-        let road = road();
-        assert_eq!(mail(&road, 1, 2), None);
-        assert_eq!(mail(&road, 0, 1), None);
-        assert!(write(&road, 1, &[b'x'; 3_000], 3_000).is_some());
-        road.ends(0);
-        assert_eq!(write(&road, 1, &[b'x'; 3_000], 3_000), None);
-        assert_eq!(mail(&road, 0, 1), None);
-        assert!(write(&road, 1, &[b'x'; 3_000], 3_000).is_some());
-        road.refuses(0);
-        assert_eq!(write(&road, 1, &[b'x'; 3_000], 3_000), None);
-        road.hangs_up(0);
-        road.connect(0);
-        assert_eq!(mail(&road, 3, 1), None);
-        for _ in 0..59 {
-            road.read(3);
-            pass(1_000).await;
-        }
-        road.read(3);
-        assert!(write(&road, 2, b"MAIL FROM:<user+k3@home.example>", 32).is_none());
-        // A minute of trickles, and more.
-        assert!(write(&road, 2, &[b'x'; 60_000], 60_000).is_some());
-        pass(1_000).await;
-        road.read(3);
-        assert_eq!(write(&road, 2, &[b'x'; 3_000], 3_000), None);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_attempt_that_begins_while_something_very_high_moves_comes_to_no_mail() {
-        let road = road();
-        assert_eq!(mail(&road, 0, 1), None);
-        assert_eq!(mail(&road, 1, 2), None, "it began before");
-        pass(10).await;
-        road.begins_attempt(3, 0);
-        assert!(mail(&road, 2, 3).is_some_and(|wrong| wrong.contains("came to MAIL")));
-        road.ends(0);
-        assert_eq!(mail(&road, 2, 3), None);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn who_stands_still_though_nothing_holds_it_is_told() {
-        let road = road();
-        assert_eq!(mail(&road, 1, 2), None);
-        let since = Instant::now();
-        assert_eq!(mail(&road, 0, 1), None);
-        pass(1_600).await;
-        assert_eq!(road.has_waited(1, since, RULES), None);
-        pass(100).await;
-        let wrong = road.has_waited(1, since, RULES);
-        assert!(wrong.is_some_and(|wrong| wrong.contains("stood still for 100ms")));
-        road.read(0);
-        pass(1_000).await;
-        assert_eq!(road.has_waited(1, since, RULES), None);
-        road.ends(0);
-        pass(60).await;
-        assert!(road.has_waited(1, since, RULES).is_some());
-        let since = Instant::now();
-        assert_eq!(road.has_waited(1, since, RULES), None);
-    }
-}
+mod tests;

@@ -134,11 +134,11 @@ async fn what_is_paused_is_cut_off_where_it_stands() {
     urgent.message.class = Class::VeryHigh;
     let passage = deliverer.gate.enter(&urgent.message, &urgent.delivery);
     let transacting = passage.begin();
-    let pulse = passage.pulse().unwrap();
+    let mut pulse = passage.pulse().unwrap();
     let beating = async {
         for _ in 0..50 {
             tokio::time::sleep(Duration::from_millis(100)).await;
-            pulse.beat();
+            pulse.has_heard();
         }
         // It is cut off in the same moment.
         drop(transacting);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use crate::delivery::Deliverer;
@@ -27,10 +28,10 @@ async fn beside_very_high(deliverer: &Deliverer, mail: &Mail, begins_after: Dura
         urgent.message.class = Class::VeryHigh;
         let passage = deliverer.gate.enter(&urgent.message, &urgent.delivery);
         let transacting = passage.begin();
-        let pulse = passage.pulse().unwrap();
+        let mut pulse = passage.pulse().unwrap();
         for _ in 0..5 {
             sleep(SECOND).await;
-            pulse.beat();
+            pulse.has_heard();
         }
         drop(transacting);
     };
@@ -123,4 +124,42 @@ async fn a_small_content_that_trickles_to_its_end_says_so() {
     };
     assert_eq!(pause.end, PauseEnd::Finished);
     assert!(pause.took > SECOND && pause.took < 5 * SECOND, "{pause:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn very_high_mail_for_a_host_that_says_nothing_to_mail_holds_nobody_a_second_time() {
+    let without_pipelining = ["8BITMIME"];
+    for extensions in [&EVERYTHING[..], &without_pipelining] {
+        let script = Script::new().listing(extensions).at("MAIL", Act::Hang);
+        let deliverer = World::of(&script).deliverer();
+        let bulk = Mail::to(&["a@elsewhere.example"]);
+        let bulk = deliverer.gate.enter(&bulk.message, &bulk.delivery);
+        let mut hanging = JoinSet::new();
+        let submits = async {
+            for _ in 0..12 {
+                let deliverer = deliverer.clone();
+                hanging.spawn(async move {
+                    let mut urgent = Mail::to(&["a@b.example"]);
+                    urgent.message.class = Class::VeryHigh;
+                    urgent.deliver(&deliverer).await
+                });
+                sleep(SECOND).await;
+            }
+        };
+        let goes_on = async {
+            loop {
+                bulk.permit(10_000).await;
+                sleep(SECOND / 100).await;
+            }
+        };
+        tokio::select! {
+            () = submits => {}
+            () = goes_on => {}
+        }
+        let mails = script.seen().commands;
+        let mails = mails.iter().filter(|line| line.starts_with("MAIL"));
+        assert_eq!(mails.count(), 12);
+        let held: Duration = bulk.finish().iter().map(|pause| pause.took).sum();
+        assert!(held > SECOND && held < 2 * SECOND, "{held:?}");
+    }
 }

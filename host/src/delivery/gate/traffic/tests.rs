@@ -25,6 +25,10 @@ fn sending(number: u64, class: Class, user: &str) -> Sending {
     }
 }
 
+fn next_hop(number: u64) -> Arc<NextHop> {
+    Arc::new(NextHop::Domain(format!("{number}.example")))
+}
+
 /// Traffic whose sends are woken by their number.
 struct Stage {
     traffic: Traffic<u64>,
@@ -40,11 +44,16 @@ impl Stage {
         }
     }
 
+    /// A send that is in a transaction at a next hop of its own.
     fn enter(&mut self, number: u64, class: Class) -> SendId {
+        self.enter_at(number, class, number)
+    }
+
+    fn enter_at(&mut self, number: u64, class: Class, hop: u64) -> SendId {
         let what = sending(number, class, "user");
         let id = self.traffic.enter(what, number, self.now);
         if class == Class::VeryHigh {
-            self.traffic.begin(id, self.now);
+            self.traffic.begin(id, &next_hop(hop), self.now);
         }
         id
     }
@@ -163,6 +172,23 @@ fn beside_one_that_does_not_move_others_go_on_when_the_last_that_did_is_done() {
 }
 
 #[test]
+fn the_ceiling_of_one_that_begins_at_a_stalled_next_hop_counts_from_where_it_holds_others() {
+    let mut stage = Stage::new(Rules::default());
+    stage.enter_at(1, Class::VeryHigh, 1);
+    stage.now += 2 * SECOND;
+    let urgent = stage.enter_at(2, Class::VeryHigh, 1);
+    stage.now += 58 * SECOND;
+    assert_eq!(stage.traffic.held(stage.now), None);
+    for _ in 0..60 {
+        stage.traffic.moved(urgent, stage.now);
+        assert!(stage.traffic.held(stage.now).is_some());
+        stage.now += SECOND;
+    }
+    stage.traffic.moved(urgent, stage.now);
+    assert_eq!(stage.traffic.held(stage.now), None);
+}
+
+#[test]
 fn at_its_ceiling_a_send_finishes_and_that_is_told() {
     let mut stage = Stage::new(Rules::default());
     let bulk = stage.enter(1, Class::VeryLow);
@@ -206,7 +232,7 @@ fn a_very_high_send_that_creeps_holds_others_for_no_longer_than_the_ceiling() {
     assert_eq!(stage.traffic.held(stage.now), None);
     // Nor in another transaction of the same attempt.
     stage.traffic.end(urgent, stage.now);
-    stage.traffic.begin(urgent, stage.now);
+    stage.traffic.begin(urgent, &next_hop(1), stage.now);
     assert_eq!(stage.traffic.held(stage.now), None);
 }
 
@@ -449,7 +475,7 @@ proptest! {
                 let number = models.len();
                 let user_name = user.to_string();
                 let id = traffic.enter(sending(number as u64, class, &user_name), number, now);
-                let begun = if class == Class::VeryHigh { traffic.begin(id, now) } else { Vec::new() };
+                let begun = if class == Class::VeryHigh { traffic.begin(id, &next_hop(number as u64 % 3), now) } else { Vec::new() };
                 for woken in begun {
                     models[woken].asks_at = Some(now);
                 }

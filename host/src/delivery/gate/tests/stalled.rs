@@ -1,0 +1,161 @@
+//! Very-high mail for a host that hangs: it holds others up once, and again when something moves there.
+
+use tokio::time::sleep;
+
+use super::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A very-high send to the host that hangs.
+fn hanging(gate: &Gate, number: u32) -> Passage {
+    let mut mail = mail(number, Class::VeryHigh);
+    mail.delivery.next_hop = NextHop::Domain("hangs.example".to_owned());
+    gate.enter(&mail.message, &mail.delivery)
+}
+
+/// For how long a lower send that goes on and on is held by what is done meanwhile.
+async fn held_by(gate: &Gate, does: impl Future<Output = ()>) -> Duration {
+    let bulk = enter(gate, 1_000, Class::Normal);
+    let goes_on = async {
+        loop {
+            bulk.permit(10_000).await;
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::select! {
+        () = does => {}
+        () = goes_on => {}
+    }
+    bulk.finish().iter().map(|pause| pause.took).sum()
+}
+
+/// One very-high send that goes nowhere for so long.
+async fn hangs(gate: &Gate, number: u32, time: Duration) {
+    let passage = hanging(gate, number);
+    let _transacting = passage.begin();
+    sleep(time).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn twelve_that_hang_at_one_host_hold_others_for_less_than_two_seconds_in_all() {
+    let gate = gate(Rules::default());
+    let passages: Vec<_> = (0..12).map(|number| hanging(&gate, number)).collect();
+    let held = held_by(&gate, async {
+        let mut transactions = Vec::new();
+        for (number, passage) in passages.iter().enumerate() {
+            transactions.push(passage.begin());
+            // The network takes its commands, now and later.
+            let mut pulse = passage.pulse().unwrap();
+            pulse.has_written();
+            sleep(SECOND / 4).await;
+            pulse.has_written();
+            assert_eq!(gate.held_until().is_some(), number < 2, "{number}");
+            sleep(3 * SECOND / 4).await;
+        }
+        sleep(10 * SECOND).await;
+    });
+    let held = held.await;
+    assert!(held > SECOND && held < 2 * SECOND, "{held:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_begins_where_one_hangs_holds_others_from_when_its_host_answers() {
+    let gate = gate(Rules::default());
+    let held = held_by(&gate, async {
+        let (silent, urgent, next) = (hanging(&gate, 1), hanging(&gate, 2), hanging(&gate, 3));
+        let _silent = silent.begin();
+        sleep(2 * SECOND).await;
+        let _urgent = urgent.begin();
+        let mut pulse = urgent.pulse().unwrap();
+        pulse.has_written();
+        assert_eq!(gate.held_until(), None);
+        // Sooner than the beats of one that moves are told.
+        sleep(BEAT / 5).await;
+        pulse.has_heard();
+        assert!(gate.held_until().is_some());
+        // Something moves there now, so that the next one is held for from MAIL on though the first goes on hanging.
+        sleep(2 * SECOND).await;
+        pulse.has_heard();
+        drop(_urgent);
+        assert_eq!(gate.held_until(), None);
+        let _next = next.begin();
+        assert!(gate.held_until().is_some());
+        sleep(2 * SECOND).await;
+    });
+    let held = held.await;
+    // Each time the patience with one that does not move; the first of them has been spent once.
+    let each = Duration::from_millis(1_500);
+    assert!(
+        held > 3 * each - SECOND / 10 && held <= 3 * each,
+        "{held:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_at_another_host_holds_others_from_its_mail_on() {
+    let gate = gate(Rules::default());
+    let (silent, urgent) = (hanging(&gate, 1), enter(&gate, 2, Class::VeryHigh));
+    let _silent = silent.begin();
+    sleep(5 * SECOND).await;
+    let hung = hanging(&gate, 3);
+    let _hung = hung.begin();
+    assert_eq!(gate.held_until(), None);
+    let _transacting = urgent.begin();
+    assert!(gate.held_until().is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_one_hangs_that_others_have_passed_mail_holds_as_anywhere() {
+    let gate = gate(Rules::default());
+    let silent = hanging(&gate, 1);
+    let _silent = silent.begin();
+    sleep(2 * SECOND).await;
+    let passage = hanging(&gate, 2);
+    let transacting = passage.begin();
+    passage.pulse().unwrap().has_heard();
+    drop(transacting);
+    for number in 3..10 {
+        let passage = hanging(&gate, number);
+        let transacting = passage.begin();
+        assert!(gate.held_until().is_some(), "{number}");
+        passage.pulse().unwrap().has_heard();
+        drop(transacting);
+        sleep(10 * SECOND).await;
+        assert_eq!(gate.held_until(), None);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_comes_when_the_first_has_timed_out_holds_nobody_unless_that_was_long_ago() {
+    let gate = gate(Rules::default());
+    let minute = 60 * SECOND;
+    let held = held_by(&gate, async {
+        for number in 1..5 {
+            hangs(&gate, number, 5 * minute).await;
+            sleep(10 * minute).await;
+        }
+    });
+    let once = held.await;
+    assert!(once <= Duration::from_millis(1_500), "{once:?}");
+    let held = held_by(&gate, async {
+        hangs(&gate, 5, 5 * minute).await;
+        sleep(16 * minute).await;
+    });
+    assert_eq!(held.await, Duration::ZERO);
+    let again = held_by(&gate, hangs(&gate, 6, minute)).await;
+    assert!(again > SECOND, "{again:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_only_answers_late_holds_as_anywhere_when_it_has() {
+    let gate = gate(Rules::default());
+    for number in 1..4 {
+        let passage = hanging(&gate, number);
+        let transacting = passage.begin();
+        assert!(gate.held_until().is_some(), "{number}");
+        sleep(3 * SECOND).await;
+        assert_eq!(gate.held_until(), None);
+        passage.pulse().unwrap().has_heard();
+        drop(transacting);
+    }
+}
