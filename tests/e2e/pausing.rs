@@ -199,6 +199,49 @@ fn a_hundred_sends_are_paused_at_once_and_each_comes_to_its_end_once() {
 }
 
 #[test]
+fn very_high_mail_for_a_host_that_hangs_holds_others_once_and_other_very_high_mail_as_ever() {
+    let more = "[delivery]\ncapacity_bytes_per_second = 2000000\n\
+                [[delivery.route]]\nrecipients = \"hangs.example\"\nsmarthost = \"IP:2602\"\n\
+                [[delivery.route]]\nrecipients = \"*\"\nsmarthost = \"IP:2600\"\n";
+    let relay = Relay::start_in_clear(more);
+    let sink = Sink::start(relay.ip, &[]);
+    let _hangs = Sink::start_on(relay.ip, 2602, &["--hang", "mail"]);
+    let password = relay.user("ann", "a.example");
+    let mut client = relay.logged_in("ann", &password);
+    let bulk_id = submit(&mut client, &large("bulk", 3, 20_000_000));
+    wait_until("the large message is under way", || {
+        sent(&relay) > 1_000_000
+    });
+    let pauses = || {
+        let count = |name: &str| counted(&relay, &format!("{name}{{class=\"3\"}}"));
+        ["pauses", "resumes"].map(|name| count(&format!("outpost_delivery_{name}_total")))
+    };
+    let mut hanging = Vec::new();
+    for number in 0..5 {
+        let content = large(&format!("hanging-{number}"), 1, 1_000);
+        let id = client.message("ann@a.example", "bob@hangs.example", &content);
+        let id = message_id(&id);
+        wait_until("it is under way, and the large message too", || {
+            relay.message(&id)["deliveries"][0]["state"] == "active" && pauses() == [1, 1]
+        });
+        let before = sent(&relay);
+        wait_until("the large message goes on", || {
+            sent(&relay) > before + 200_000
+        });
+        hanging.push(id);
+    }
+    assert_eq!(pauses(), [1, 1]);
+    submit(&mut client, &large("urgent", 1, 2_000_000));
+    wait_until("it is paused for what moves", || pauses()[0] == 2);
+    sink.wait_for(2);
+    let paused = events(&finished(&relay, &bulk_id), "paused");
+    let causes: Vec<_> = paused.iter().map(|pause| &pause["cause"]).collect();
+    assert_eq!(causes.len(), 2, "{paused:?}");
+    assert_eq!(*causes[0], hanging[0]);
+    assert!(hanging.iter().all(|id| *causes[1] != *id));
+}
+
+#[test]
 fn postfix_under_stress_does_not_drop_a_send_that_is_paused_for_longer_than_it_waits() {
     // The very-high mail goes elsewhere, and takes longer than the ten seconds.
     let more = "[delivery]\ncapacity_bytes_per_second = 200000\n\
