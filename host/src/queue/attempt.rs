@@ -441,8 +441,14 @@ async fn record(shared: &Shared, settlement: Settlement) -> Recorded {
                 tracing::info!(message_id = %delivery.message, %delivery, %error, "the outcome of an attempt is not needed any more");
                 return Recorded::Unneeded;
             }
-            SpoolError::Cancelled => return Recorded::Cancelled,
-            SpoolError::Restored => return Recorded::Restored,
+            SpoolError::Cancelled => {
+                shared.recording.ends();
+                return Recorded::Cancelled;
+            }
+            SpoolError::Restored => {
+                shared.recording.ends();
+                return Recorded::Restored;
+            }
             // A report may find no room while other settlements, which give room back, still can.
             SpoolError::Full => {}
             SpoolError::ReadOnly | SpoolError::Unavailable(_) => shared.recording.begins(&error),

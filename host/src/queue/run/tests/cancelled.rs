@@ -1,7 +1,9 @@
 //! What is cancelled while it is being delivered.
 
+use outpost_smtp::ByMode;
+
 use super::*;
-use crate::message::Outcome;
+use crate::message::{DeliverBy, Outcome};
 use crate::queue::rehearsal::CONTENT;
 use crate::spool::{QueueState, Record, SpoolError};
 
@@ -83,6 +85,30 @@ async fn what_is_restored_during_its_attempt_goes_on_as_if_nothing_had_been() {
         assert!(record.finished.is_some());
         queue.stop().await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn trouble_is_over_when_the_spool_answers_that_a_delivery_is_cancelled() {
+    let stage = Stage::new();
+    let now = stage.clock.now();
+    let mut late = message(1, now, &["you@b.example"]);
+    late.envelope.deliver_by = Some(DeliverBy {
+        until: now,
+        mode: ByMode::Return,
+        trace: false,
+    });
+    stage.accept(late).await;
+    let failure = SpoolError::Unavailable("as the test says".into());
+    stage.memory.fail_next_settlement(failure);
+    let script = Script::new([]);
+    let queue = stage.start(Settings::default(), script.clone());
+    pass(Duration::from_millis(10)).await;
+    assert_eq!(change(&stage, ChangeAction::Cancel).await, 1);
+    pass(seconds(1)).await;
+    let other = stage.accept_to("you@c.example", Class::Normal).await;
+    pass(seconds(1)).await;
+    assert_eq!(ids(&script.seen()), [other]);
+    queue.stop().await;
 }
 
 /// Opens the content, and goes on reading it when it is told to.
