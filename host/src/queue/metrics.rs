@@ -82,7 +82,7 @@ impl Metrics {
         registry.register("active", "Deliveries under way", self.active.clone());
         registry.register(
             "unreachable",
-            "Next hops that cannot be reached and have mail that waits",
+            "Next hops that cannot be reached and have mail that waits, or had in the last half minute",
             self.unreachable.clone(),
         );
         registry.register("attempts", "Attempts made, by class", self.attempts.clone());

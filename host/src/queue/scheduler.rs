@@ -499,9 +499,6 @@ impl Scheduler {
                 && !lane.reach.is_open()
             {
                 self.unreachable -= 1;
-                if let Some(until) = lane.reach.shut_until() {
-                    self.shut.remove(&(until, next_hop));
-                }
             }
         }
     }
@@ -527,8 +524,11 @@ impl Lane {
                 .has_room(all, per_next_hop_max, due, || first_due(&self.due))
     }
 
+    /// Whether nothing is to be known of it any more. That it is shut is, until the wait is over: more may come in at the
+    /// rate at which it is told that nobody is there.
     fn is_idle(&self) -> bool {
         self.active.all == 0
+            && self.reach.shut_until().is_none()
             && self.paced_until.is_none()
             && self.rest.is_none()
             && self.due.iter().all(BTreeSet::is_empty)

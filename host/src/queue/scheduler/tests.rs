@@ -361,7 +361,7 @@ fn a_lane_whose_next_hop_is_never_reached_is_shut_and_tried_now_and_then() {
 }
 
 #[test]
-fn a_shut_lane_without_mail_is_forgotten() {
+fn a_shut_lane_without_mail_is_forgotten_when_its_wait_is_over() {
     let mut scheduler = scheduler(10, 3);
     let line = line(1, Class::Normal, 1);
     scheduler.update(change(&line, Some((1, 1))));
@@ -370,8 +370,18 @@ fn a_shut_lane_without_mail_is_forgotten() {
         scheduler.started(&line, at(1), at(0));
         scheduler.finished(&line, answer(), at(10));
     }
+    // What comes in one by one waits for the trial too.
     scheduler.update(change(&line, None));
     assert_eq!(scheduler.next(at(10)), None);
+    scheduler.update(change(&line, Some((20, 2))));
+    assert_eq!(scheduler.next(at(20)), None);
+    scheduler.update(change(&line, None));
+    assert_eq!(scheduler.next(at(1_009)), None);
+    assert_eq!(scheduler.next_due(), Some(at(1_010)));
+    assert_eq!(
+        (scheduler.next(at(1_010)), scheduler.unreachable()),
+        (None, 0)
+    );
     assert!(scheduler.lanes.is_empty() && scheduler.shut.is_empty());
     assert_eq!(scheduler.next_due(), None);
 }
