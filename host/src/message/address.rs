@@ -148,6 +148,11 @@ fn is_letter_of_its_case(c: char) -> bool {
     is_lower || c.to_lowercase().flat_map(char::to_uppercase).eq([c])
 }
 
+/// Whether a domain is certainly written as [`comparable_domain`] writes it, as nearly every one is that comes by.
+pub(super) fn is_comparable(domain: &str) -> bool {
+    !domain.bytes().any(|octet| octet.is_ascii_uppercase()) && is_plain_host_name(domain)
+}
+
 /// Letters, digits, inner hyphens and dots only, no label that IDNA would have to look into. Hosts are
 /// named `r3---x`: only where the two hyphens follow `xn` do they say something (RFC 5890 §2.3.1).
 fn is_plain_host_name(domain: &str) -> bool {

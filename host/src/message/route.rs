@@ -4,6 +4,7 @@
 //! list wins; without a match the mail goes to the hosts that the MX records of the recipient's domain name. A route
 //! says *where*; how to speak to a smarthost (login, TLS) is delivery's business.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::net::Ipv6Addr;
@@ -11,7 +12,7 @@ use std::str::FromStr;
 
 use outpost_smtp::{Mailbox, ReversePath};
 
-use super::address::comparable_domain;
+use super::address::{comparable_domain, is_comparable};
 use super::{Address, Message, NextHop, Recipient};
 
 /// The port of a smarthost that was written without one (RFC 5321 §4.5.4.2).
@@ -61,12 +62,20 @@ impl Routes {
 
     /// Where mail of `source` for `recipient` goes.
     pub fn next_hop(&self, source: Source<'_>, recipient: &Mailbox) -> NextHop {
-        // A domain that IDNA refuses is looked up as it stands: DNS says the rest.
-        let domain = comparable_domain(&recipient.domain)
-            .unwrap_or_else(|_| recipient.domain.to_ascii_lowercase());
+        let domain = domain_of(recipient);
         match self.matching(source, &domain) {
             Some(at) => NextHop::Smarthost(self.0[at].smarthost.to_string()),
-            None => NextHop::Domain(domain),
+            None => NextHop::Domain(domain.into_owned()),
+        }
+    }
+
+    /// Whether [`Routes::next_hop`] is that one. Makes no copies: it is asked about each delivery that is claimed.
+    fn leads_to(&self, next_hop: &NextHop, source: Source<'_>, recipient: &Mailbox) -> bool {
+        let domain = domain_of(recipient);
+        match (self.matching(source, &domain), next_hop) {
+            (Some(at), NextHop::Smarthost(name)) => self.0[at].smarthost.is_printed_as(name),
+            (None, NextHop::Domain(name)) => *name == domain,
+            (Some(_), NextHop::Domain(_)) | (None, NextHop::Smarthost(_)) => false,
         }
     }
 
@@ -117,8 +126,7 @@ impl Routes {
         groups
     }
 
-    /// Whether the mail of all these recipients still goes to `next_hop`. When it does not, because
-    /// the configuration has changed since, [`Routes::split_pending`] tells where it goes now.
+    /// Whether the mail of all these recipients still goes to `next_hop`.
     pub fn lead_to(
         &self,
         next_hop: &NextHop,
@@ -129,12 +137,38 @@ impl Routes {
         pending
             .iter()
             .filter_map(|index| recipient_at(recipients, *index))
-            .all(|recipient| self.next_hop(source, recipient) == *next_hop)
+            .all(|recipient| self.leads_to(next_hop, source, recipient))
+    }
+
+    /// Where the mail of these recipients goes, split by next hop; none when all of it still goes to `next_hop`. It may go
+    /// elsewhere because the configuration has changed since it was split.
+    pub fn led_elsewhere(
+        &self,
+        next_hop: &NextHop,
+        source: Source<'_>,
+        recipients: &[Recipient],
+        pending: &[u32],
+    ) -> Option<Vec<(NextHop, Vec<u32>)>> {
+        let is_led_there = self.lead_to(next_hop, source, recipients, pending);
+        let split = || self.split_pending(source, recipients, pending.iter().copied());
+        (!is_led_there).then(split)
     }
 
     /// The routes, in order.
     pub fn iter(&self) -> impl Iterator<Item = &Route> {
         self.0.iter()
+    }
+}
+
+/// The domain by which a recipient's mail is routed. One that IDNA refuses is looked up as it stands: DNS says the rest.
+fn domain_of(recipient: &Mailbox) -> Cow<'_, str> {
+    let domain = recipient.domain.as_str();
+    match is_comparable(domain) {
+        true => Cow::Borrowed(domain),
+        false => {
+            let comparable = comparable_domain(domain);
+            Cow::Owned(comparable.unwrap_or_else(|_| domain.to_ascii_lowercase()))
+        }
     }
 }
 
@@ -277,6 +311,15 @@ impl HostPort {
     /// The port, never 0.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Whether that is its printed form.
+    fn is_printed_as(&self, text: &str) -> bool {
+        let Some((host, port)) = text.rsplit_once(':') else {
+            return false;
+        };
+        let literal = host.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
+        literal.unwrap_or(host) == self.host && port.parse() == Ok(self.port)
     }
 }
 
@@ -531,6 +574,50 @@ mod tests {
         assert!(!some_new.lead_to(&old, ANYBODY, &recipients, &[0, 1]));
         assert!(some_new.lead_to(&old, ANYBODY, &recipients, &[1]));
         assert!(!Routes::default().lead_to(&old, ANYBODY, &recipients, &[1]));
+        let led = |routes: &Routes| routes.led_elsewhere(&old, ANYBODY, &recipients, &[0, 1]);
+        assert_eq!(led(&all_old), None);
+        let new = NextHop::Smarthost("new.example:25".to_owned());
+        assert_eq!(led(&some_new), Some(vec![(new, vec![0]), (old, vec![1])]));
+    }
+
+    #[test]
+    fn what_was_split_by_routes_is_where_they_lead() {
+        let domains = [
+            "a.example",
+            "A.Example",
+            "a.example.",
+            "b\u{fc}cher.example",
+            "xn--bcher-kva.example",
+            "-refused-.example",
+            "-Refused-.example",
+            "[192.0.2.1]",
+            "[IPv6:2001:DB8::1]",
+        ];
+        let recipients = recipients(&domains);
+        for written in [
+            &[][..],
+            &[("a.example", "hub.example:26")],
+            &[("*", "[2001:db8::1]:25")],
+            &[("xn--bcher-kva.example", "192.0.2.1:587"), ("*", "hub")],
+        ] {
+            let routes = routes(written);
+            for (next_hop, part) in routes.split(ANYBODY, &recipients) {
+                for index in part {
+                    assert!(routes.lead_to(&next_hop, ANYBODY, &recipients, &[index]));
+                }
+                let others = [
+                    NextHop::Smarthost("hub.example:27".to_owned()),
+                    NextHop::Smarthost("other.example:26".to_owned()),
+                    NextHop::Domain("other.example".to_owned()),
+                ];
+                for other in others {
+                    assert!(
+                        !routes.lead_to(&other, ANYBODY, &recipients, &[0]),
+                        "{other}"
+                    );
+                }
+            }
+        }
     }
 
     #[test]
