@@ -27,6 +27,7 @@ mod policy;
 mod priority;
 mod readme;
 mod reload;
+mod rerouting;
 mod routes;
 mod senders;
 mod shutdown;

@@ -189,6 +189,13 @@ pub enum EventDocument {
         /// Whether it comes back, or goes on.
         is_returned: bool,
     },
+    /// The routes lead elsewhere than where a delivery waited, so it has moved, without an attempt.
+    Rerouted {
+        /// Where it waited.
+        from: String,
+        /// Where it waits now.
+        to: Vec<PartDocument>,
+    },
     /// What was said over one connection: by the client that submitted the message, or with a host in one attempt.
     Dialogue(DialogueDocument),
 }
@@ -213,6 +220,15 @@ pub struct HostDocument {
     pub port: u16,
     /// The protection of the connection; none in clear.
     pub tls: Option<TlsDocument>,
+}
+
+/// A part of a delivery.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PartDocument {
+    /// Where it goes.
+    pub next_hop: String,
+    /// How many recipients it has.
+    pub recipients: u32,
 }
 
 /// What became of a recipient in an attempt.
@@ -379,6 +395,16 @@ pub(super) fn trail(entry: &TrailEntry) -> TrailDocument {
         } => EventDocument::Late {
             next_hop: next_hop.to_string(),
             is_returned: *is_returned,
+        },
+        Event::Rerouted { from, to } => EventDocument::Rerouted {
+            from: from.to_string(),
+            to: to
+                .iter()
+                .map(|(next_hop, recipients)| PartDocument {
+                    next_hop: next_hop.to_string(),
+                    recipients: *recipients,
+                })
+                .collect(),
         },
         Event::Dialogue(said) => EventDocument::Dialogue(dialogue(said)),
     };

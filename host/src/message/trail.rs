@@ -200,6 +200,13 @@ pub enum Event {
         /// Whether it comes back, or goes on.
         is_returned: bool,
     },
+    /// The routes lead elsewhere than to the lane that a delivery waited in, so it has moved.
+    Rerouted {
+        /// The lane that it was in.
+        from: NextHop,
+        /// The lanes that it is in now, and how many recipients each part has.
+        to: Vec<(NextHop, u32)>,
+    },
     /// What was said with the client or with a host, from the moment of the entry on. Stands before what came of it.
     Dialogue(Dialogue),
 }

@@ -387,6 +387,20 @@ impl fmt::Display for Event {
                     printable(&next_hop)
                 )
             }
+            Event::Rerouted { from, to } => {
+                let from = from.to_string();
+                write!(
+                    f,
+                    "the routes lead elsewhere now: moved from {}",
+                    printable(&from)
+                )?;
+                for (index, (next_hop, recipients)) in to.iter().enumerate() {
+                    let (join, next_hop) = (if index == 0 { " to" } else { "," }, next_hop.to_string());
+                    let recipients = counted(*recipients as usize, "recipient");
+                    write!(f, "{join} {} ({recipients})", printable(&next_hop))?;
+                }
+                Ok(())
+            }
             Event::Dialogue(dialogue) => dialogue.fmt(f),
         }
     }

@@ -16,13 +16,14 @@ use super::deliver::Deliver;
 use super::metrics::Metrics;
 use super::reach::Answer;
 use super::reports::Writer;
+use super::rerouting;
 use super::run::NextHopOf;
 use super::settings::RulesInForce;
 use super::settle::{Ended, Plan};
 use super::trouble::{Backoff, Trouble};
 use crate::clock::Clock;
 use crate::message::{
-    Attempt, Class, Contact, Delivery, Event, Line, MessageId, Outcome, RecipientOutcome,
+    Attempt, Class, Contact, Delivery, Event, Line, MessageId, NextHop, Outcome, RecipientOutcome,
     Timestamp, TrailEntry, Visit,
 };
 use crate::spool::{Claim, Content, Lease, Pending, Settlement, Spool, SpoolError};
@@ -86,6 +87,14 @@ impl Held {
         } = &self.claim;
         let rules = shared.rules.now();
         rules.overdue(message, delivery, *interrupted, now)
+    }
+
+    /// Where it goes, part by part, when that is not the lane that it was claimed from.
+    pub(super) fn led_elsewhere(&self, shared: &Shared) -> Option<Vec<(NextHop, Vec<u32>)>> {
+        let Claim {
+            message, delivery, ..
+        } = &self.claim;
+        shared.deliver.led_elsewhere(message, delivery)
     }
 }
 
@@ -222,8 +231,12 @@ pub(super) async fn attempt(shared: Arc<Shared>, held: Held) -> Returned {
         },
     };
     let at = shared.clock.now();
-    if attempt.contact == Contact::CutOff && attempt.dialogues.is_empty() {
-        // Nobody has heard of it.
+    let is_unheard_of = match attempt.contact {
+        Contact::Elsewhere => true,
+        Contact::CutOff => attempt.dialogues.is_empty(),
+        Contact::Missed | Contact::Crowded | Contact::Ready => false,
+    };
+    if is_unheard_of {
         return Returned::Untried(held, at);
     }
     if attempt.contact == Contact::Crowded
@@ -324,6 +337,34 @@ pub(super) async fn settle_overdue(shared: Arc<Shared>, mut held: Held, plan: Pl
             (delivery.id, &delivery.next_hop, delivery.recipients.len());
         let is_returned = plan.remaining.is_none();
         tracing::info!(message_id = %id.message, delivery = %id, %next_hop, recipients, is_returned, "late");
+    }
+}
+
+/// Moves a delivery to where it goes, untried. When an operator has cancelled it meanwhile it is given back: should it be
+/// restored it is claimed again, and moves then.
+pub(super) async fn settle_moved(
+    shared: Arc<Shared>,
+    mut held: Held,
+    parts: Vec<(NextHop, Vec<u32>)>,
+    at: Timestamp,
+) {
+    let to: Vec<String> = parts.iter().map(|(to, _)| to.to_string()).collect();
+    let (remaining, entry) = rerouting::moved(&held.claim.delivery, parts, at);
+    let settlement = Settlement {
+        lease: held.claim.lease,
+        remaining,
+        reports: Vec::new(),
+        trail: vec![entry],
+        is_cancelled: false,
+    };
+    let recorded = record(&shared, settlement).await;
+    held.is_settled = !matches!(recorded, Recorded::Cancelled);
+    if matches!(recorded, Recorded::Done) {
+        let delivery = &held.claim.delivery;
+        let (id, next_hop, recipients) =
+            (delivery.id, &delivery.next_hop, delivery.recipients.len());
+        let to = to.join(", ");
+        tracing::info!(message_id = %id.message, delivery = %id, %next_hop, recipients, to, "moved: the routes lead elsewhere now");
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::message::{Attempt, Delivery, Message, Progress};
+use crate::message::{Attempt, Delivery, Message, NextHop, Progress};
 use crate::spool::{Content, Pending};
 
 /// Opens the content of the claimed message, from its first octet; again, as often as it is called.
@@ -15,7 +15,20 @@ pub type OpenContent = Box<dyn Fn() -> Pending<'static, Box<dyn Content>> + Send
 
 /// Makes attempts at deliveries.
 pub trait Deliver: Send + Sync + 'static {
+    /// Where the pending recipients of `delivery` go, split by next hop, when that is not its lane for all of them; none
+    /// when it is. Asked about every delivery that is claimed.
+    fn led_elsewhere(
+        &self,
+        _message: &Message,
+        _delivery: &Delivery,
+    ) -> Option<Vec<(NextHop, Vec<u32>)>> {
+        None
+    }
+
     /// Tries to deliver to all pending recipients of `delivery`, and says what became of each.
+    ///
+    /// What has come to be led elsewhere since it was asked about is not tried, and comes back with
+    /// [`Contact::Elsewhere`](crate::message::Contact::Elsewhere).
     ///
     /// It always comes back: with its own time limits, and with an outcome where nothing answered. Dropped, it ends the
     /// attempt; that happens when the relay stops and it does not come back though it is [cut off](Deliver::cut_off). A

@@ -18,6 +18,7 @@ mod reach;
 #[cfg(test)]
 mod rehearsal;
 mod reports;
+mod rerouting;
 mod retry;
 mod run;
 mod scheduler;

@@ -8,6 +8,10 @@
 //! was told, without an attempt of its own: so its sender hears in time that it waits, and that it never arrived,
 //! however many wait and however long it takes to learn that nobody answers.
 //!
+//! When the routes have changed, mail that waits may go elsewhere, which shows when it is claimed; it is moved then and says
+//! nothing of the next hop. So a trial begins at once, and what comes before it moves. Should the trial fail, all that was
+//! due at the change is told, and what goes elsewhere among it moves: only so it is found behind what stays.
+//!
 //! Arithmetic only. When a trial is due is the scheduler's business.
 
 use std::time::Duration;
@@ -33,8 +37,11 @@ pub(super) enum Reach {
     Open { misses: u32 },
     /// None goes before that time.
     Shut { until: Timestamp, trials: u32 },
-    /// One goes.
-    Trial { trials: u32 },
+    /// One goes. If it reaches nothing, what was overdue at `tells`, or then if that is later, is told so.
+    Trial {
+        trials: u32,
+        tells: Option<Timestamp>,
+    },
     /// It has reached nothing, and what was overdue then is told so.
     Telling { since: Timestamp, trials: u32 },
 }
@@ -87,8 +94,9 @@ impl Reach {
             }
             // Begun before it was shut.
             Self::Shut { .. } => None,
-            Self::Trial { trials } => {
-                self.tell(now, trials, now, first_due());
+            Self::Trial { trials, tells } => {
+                let since = tells.map_or(now, |since| since.max(now));
+                self.tell(since, trials, now, first_due());
                 None
             }
             Self::Telling { since, trials } => {
@@ -115,7 +123,19 @@ impl Reach {
     /// The wait is over. Who was to be told and has not been is told after the trial.
     pub(super) fn try_again(&mut self) {
         if let Self::Shut { trials, .. } | Self::Telling { trials, .. } = *self {
-            *self = Self::Trial { trials };
+            let tells = None;
+            *self = Self::Trial { trials, tells };
+        }
+    }
+
+    /// What is due now may go elsewhere. It is looked at, all of it: what stays is told, should the trial fail.
+    pub(super) fn look_through(&mut self, now: Timestamp) {
+        if let Self::Shut { trials, .. }
+        | Self::Telling { trials, .. }
+        | Self::Trial { trials, .. } = *self
+        {
+            let tells = Some(now.plus(OVERDUE_AFTER));
+            *self = Self::Trial { trials, tells };
         }
     }
 
@@ -123,7 +143,7 @@ impl Reach {
     /// are told so are not on their way.
     pub(super) fn foreseen(self, is_under_way: bool, now: Timestamp) -> Self {
         match self {
-            Self::Trial { trials } if is_under_way => Self::shut(now, trials + 1),
+            Self::Trial { trials, .. } if is_under_way => Self::shut(now, trials + 1),
             Self::Telling { trials, .. } => Self::shut(now, trials + 1),
             Self::Open { .. } | Self::Shut { .. } | Self::Trial { .. } => self,
         }

@@ -17,7 +17,9 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::attempt::{Attempted, Held, Returned, Shared, attempt, settle, settle_overdue};
+use super::attempt::{
+    Attempted, Held, Returned, Shared, attempt, settle, settle_moved, settle_overdue,
+};
 use super::deliver::Deliver;
 use super::metrics::Metrics;
 use super::outlook::{ASKING_MAX, Asking, Outlook};
@@ -85,6 +87,7 @@ pub struct Queue {
     held_until: Option<Instant>,
     stop_within: Duration,
     impatience: Arc<Notify>,
+    rerouting: Arc<Notify>,
     /// When it was looked last how fast very-high mail is.
     watched: Option<Instant>,
     /// Those who want to know what it knows, and how they ask.
@@ -113,6 +116,7 @@ impl Queue {
             held_until: None,
             stop_within: settings.stop_within,
             impatience: Arc::default(),
+            rerouting: Arc::default(),
             shared: Arc::new(Shared {
                 spool: parts.spool,
                 deliver: parts.deliver,
@@ -138,6 +142,12 @@ impl Queue {
     /// be tried again now.
     pub fn impatience(&self) -> Arc<Notify> {
         Arc::clone(&self.impatience)
+    }
+
+    /// To be notified when mail goes elsewhere than it did, and whoever makes the attempts says so: what waits where a next
+    /// hop could not be reached is looked at at once.
+    pub fn rerouting(&self) -> Arc<Notify> {
+        Arc::clone(&self.rerouting)
     }
 
     /// Looks at it while it runs.
@@ -170,7 +180,7 @@ impl Queue {
         let spool = self.shared.spool.clone();
         let mut changes = spool.changes();
         let mut claiming: Option<Claiming> = None;
-        let impatience = self.impatience();
+        let (impatience, rerouting) = (self.impatience(), self.rerouting());
         let eased = self.shared.deliver.eased();
         loop {
             if claiming.is_none() {
@@ -190,6 +200,7 @@ impl Queue {
                 Some(ended) = self.attempts.join_next() => self.ended(ended),
                 Some(settled) = self.settlements.join_next() => note(settled),
                 () = impatience.notified() => self.scheduler.try_shut(),
+                () = rerouting.notified() => self.scheduler.rerouted(self.shared.clock.now()),
                 // What waited for that may start.
                 () = eased.notified() => {}
                 Some(asking) = self.asking.recv() => self.answer(asking),
@@ -294,6 +305,16 @@ impl Queue {
                 // Nobody is asked, so it takes no place in its lane.
                 self.settlements
                     .spawn(settle_overdue(self.shared.clone(), held, plan, now));
+                return;
+            }
+            if let Some(parts) = held.led_elsewhere(&self.shared) {
+                self.scheduler.moved(held.line());
+                self.settlements
+                    .spawn(settle_moved(self.shared.clone(), held, parts, now));
+                return;
+            }
+            if !self.scheduler.may_start(held.line(), held.due()) {
+                // Given back, and its line is told anew.
                 return;
             }
             let answer = self.scheduler.started(held.line(), held.due(), now);

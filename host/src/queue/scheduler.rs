@@ -11,13 +11,15 @@
 //! cannot be reached, and one that is *paced*: where deliveries to one next hop begin at most so often, it is
 //! closed for a moment behind each. One that gave way, since there was no room at its host, *rests*: for a moment no
 //! more go there at once than had room, but for what is more urgent than whatever gave way. Some places, in a lane and over all lanes, are only for very-high mail,
-//! so that a full house of slow sends cannot keep it out. What comes first is the business of `order`, when a lane is shut
+//! so that a full house of slow sends cannot keep it out. What is moved elsewhere takes none; when the routes have changed each
+//! lane is *looked through* for it, room or not, up to the first delivery that stays and has none. What comes first is the business of `order`, when a lane is shut
 //! that of `reach`; what is done with a decision is the driver's.
 //!
 //! A rank falls when its user is served, in whatever lane. Whoever looks at the first line of a lane brings it up to
 //! date; the others keep one that is at least as good as what they should have. So a user with lines in ten thousand lanes
 //! costs no more than one with a line in one.
 
+mod rerouting;
 mod situation;
 
 use std::collections::{BTreeSet, HashMap};
@@ -85,6 +87,8 @@ pub struct Scheduler {
     shut: BTreeSet<(Timestamp, NextHop)>,
     /// Lanes that are not open, whether they are shut or just tried.
     unreachable: usize,
+    /// Deliveries that went elsewhere.
+    moves: u32,
     /// How fast deliveries end.
     rate: Rate,
 }
@@ -137,6 +141,8 @@ struct Lane {
     /// Until when it is closed though its next hop can be reached.
     paced_until: Option<Timestamp>,
     rest: Option<Rest>,
+    /// Whether what is due may go elsewhere, so that it is looked at though there is no room for it.
+    is_looked_through: bool,
     /// How fast its deliveries end.
     rate: Rate,
     due: ByClass<BTreeSet<Ranked>>,
@@ -178,6 +184,7 @@ impl Scheduler {
             ready: ByClass::default(),
             shut: BTreeSet::new(),
             unreachable: 0,
+            moves: 0,
             rate: Rate::default(),
         }
     }
@@ -505,8 +512,13 @@ impl Scheduler {
 }
 
 impl Lane {
-    /// Whether another delivery of `class` that has been due since `due` may start in this lane.
+    /// Whether another delivery of `class` that has been due since `due` may be claimed from this lane.
     fn has_room(&self, class: Class, due: Timestamp, limits: &Limits) -> bool {
+        self.is_looked_through || self.has_free_place(class, due, limits)
+    }
+
+    /// Whether it may start, too.
+    fn has_free_place(&self, class: Class, due: Timestamp, limits: &Limits) -> bool {
         let Limits {
             per_next_hop_max,
             very_high_slots_per_next_hop: very_high_slots,

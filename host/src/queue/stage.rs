@@ -34,6 +34,7 @@ pub(super) struct Running {
     stop: oneshot::Sender<()>,
     queue: JoinHandle<()>,
     pub(super) impatience: Arc<Notify>,
+    pub(super) rerouting: Arc<Notify>,
     pub(super) outlook: Outlook,
     pub(super) metrics: Metrics,
 }
@@ -87,13 +88,18 @@ impl Stage {
 
     /// Accepts a message, in the lanes of its recipients' domains.
     pub(super) async fn accept(&self, message: Message) {
+        self.enqueue_split(submission(message)).await;
+    }
+
+    /// Accepts a message, in the lanes that it comes with.
+    pub(super) async fn enqueue_split(&self, message: NewMessage) {
         let mut intake = self.memory.intake(None).expect("there is room");
         intake
             .write(CONTENT.as_bytes())
             .await
             .expect("there is room");
         self.memory
-            .enqueue(submission(message), intake)
+            .enqueue(message, intake)
             .await
             .expect("the spool works");
     }
@@ -168,13 +174,15 @@ impl Stage {
             clock: self.clock.clone(),
             metrics: metrics.clone(),
         });
-        let (impatience, outlook) = (queue.impatience(), queue.outlook());
+        let (impatience, rerouting) = (queue.impatience(), queue.rerouting());
+        let outlook = queue.outlook();
         let (stop, stopped) = oneshot::channel();
         let queue = tokio::spawn(queue.run(async { drop(stopped.await) }));
         Running {
             stop,
             queue,
             impatience,
+            rerouting,
             outlook,
             metrics,
         }

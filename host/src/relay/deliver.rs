@@ -1,4 +1,4 @@
-//! Joins the queue to delivery: the attempt follows the routes that are in force when it is made.
+//! Joins the queue to delivery: the routes that are in force say whether a delivery is in the lane of its next hop.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::delivery::{Deliverer, Gate};
-use crate::message::{Attempt, Contact, Delivery, Message, Progress, Routes, Source};
+use crate::message::{Attempt, Contact, Delivery, Message, NextHop, Progress, Routes, Source};
 use crate::queue::{Deliver, OpenContent};
 
 /// Routes, and who knows how to speak to their smarthosts: an attempt takes both from the same
@@ -52,6 +52,19 @@ impl Along {
 }
 
 impl Deliver for Along {
+    fn led_elsewhere(
+        &self,
+        message: &Message,
+        delivery: &Delivery,
+    ) -> Option<Vec<(NextHop, Vec<u32>)>> {
+        self.way.load().routes.led_elsewhere(
+            &delivery.next_hop,
+            Source::of(message),
+            &message.envelope.recipients,
+            &delivery.recipients,
+        )
+    }
+
     fn deliver(
         &self,
         message: Arc<Message>,
@@ -59,54 +72,22 @@ impl Deliver for Along {
         content: OpenContent,
     ) -> Pin<Box<dyn Future<Output = Attempt> + Send>> {
         let way = self.way();
-        let deliverer = Arc::clone(&way.deliverer);
-        if way.routes.lead_to(
+        if !way.routes.lead_to(
             &delivery.next_hop,
             Source::of(&message),
             &message.envelope.recipients,
             &delivery.recipients,
         ) {
-            return Box::pin(async move { deliverer.deliver(&message, &delivery, &content).await });
+            // The way has changed since it was claimed. The next claim of it leads to where it goes now.
+            return Box::pin(async {
+                Attempt {
+                    contact: Contact::Elsewhere,
+                    ..Attempt::default()
+                }
+            });
         }
-        // The configuration has changed since the message was accepted. Its lane keeps its old
-        // name; the mail goes where the routes lead now.
-        let parts = way.routes.split_pending(
-            Source::of(&message),
-            &message.envelope.recipients,
-            delivery.recipients.iter().copied(),
-        );
-        Box::pin(async move {
-            let (mut visits, mut contacts, mut pauses) = (Vec::new(), Vec::new(), Vec::new());
-            let (mut mail_at, mut dialogues) = (None, Vec::new());
-            for (next_hop, recipients) in parts {
-                let part = Delivery {
-                    next_hop,
-                    recipients,
-                    ..delivery.clone()
-                };
-                let made = deliverer.deliver(&message, &part, &content).await;
-                visits.extend(made.visits);
-                contacts.push(made.contact);
-                pauses.extend(made.pauses);
-                let ended = Instant::now();
-                let written = made.mail_ago.and_then(|ago| ended.checked_sub(ago));
-                mail_at = mail_at.or(written);
-                let begun = made.dialogues.into_iter();
-                dialogues.extend(begun.map(|(ago, said)| (ended.checked_sub(ago), said)));
-            }
-            let contact = contact_elsewhere(&contacts);
-            let ago = |at: Instant| at.elapsed();
-            let dialogues = dialogues.into_iter();
-            Attempt {
-                visits,
-                contact,
-                pauses,
-                mail_ago: mail_at.map(ago),
-                dialogues: dialogues
-                    .map(|(begun, said)| (begun.map(ago).unwrap_or_default(), said))
-                    .collect(),
-            }
-        })
+        let deliverer = Arc::clone(&way.deliverer);
+        Box::pin(async move { deliverer.deliver(&message, &delivery, &content).await })
     }
 
     fn held_until(&self) -> Option<Instant> {
@@ -131,40 +112,5 @@ impl Deliver for Along {
 
     fn cut_off(&self) {
         self.gate.close();
-    }
-}
-
-/// What attempts at other next hops than that of the lane say of it: nothing, so that no mail waits for a host that
-/// it does not go to. They may be made again in a moment when none of them has asked anybody.
-fn contact_elsewhere(contacts: &[Contact]) -> Contact {
-    if contacts.contains(&Contact::CutOff) {
-        return Contact::CutOff;
-    }
-    let is_crowded = |contact: &Contact| *contact == Contact::Crowded;
-    match !contacts.is_empty() && contacts.iter().all(is_crowded) {
-        true => Contact::Crowded,
-        false => Contact::Ready,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_went_elsewhere_says_nothing_of_the_lane_s_next_hop() {
-        use Contact::{Crowded, CutOff, Missed, Ready};
-        for (contacts, expected) in [
-            (&[Missed, Missed][..], Ready),
-            (&[Missed, Ready], Ready),
-            // One was told something, perhaps for good: that is not forgotten.
-            (&[Missed, Crowded], Ready),
-            (&[Crowded, Ready], Ready),
-            (&[Crowded, Crowded], Crowded),
-            (&[Ready, CutOff], CutOff),
-            (&[], Ready),
-        ] {
-            assert_eq!(contact_elsewhere(contacts), expected, "{contacts:?}");
-        }
     }
 }

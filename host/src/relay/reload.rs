@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use outpost_smtp::{Timeouts, server};
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::{Mutex, Notify, Semaphore};
 use tokio::time::timeout;
 
 use super::deliver::{Along, Way};
@@ -43,6 +43,8 @@ pub(super) struct Parts {
     pub along: Arc<Along>,
     pub delivery_metrics: delivery::Metrics,
     pub rules: Arc<RulesInForce>,
+    /// Tells the queue that mail goes elsewhere.
+    pub rerouting: Arc<Notify>,
     pub connection: Arc<ArcSwap<ConnectionFacts>>,
     pub backup: BackupSources,
     /// The submission ports.
@@ -180,6 +182,9 @@ impl Parts {
             routes: Arc::clone(&routes),
             deliverer,
         });
+        if before.routes != config.routes {
+            self.rerouting.notify_one();
+        }
         self.routes.store(routes);
         self.rules.change(&config.queue);
         self.along.gate().follow(config.gate.clone());

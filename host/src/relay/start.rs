@@ -99,6 +99,7 @@ impl Relay {
         let stop_queue = CancellationToken::new();
         let queue = foundation.queue(&config, Arc::<Along>::clone(&along));
         let (rules, impatience) = (queue.rules(), queue.impatience());
+        let rerouting = queue.rerouting();
         let order = Arc::new(queue.outlook());
         let queue = tokio::spawn(queue.run(stop_queue.clone().cancelled_owned()));
         let notifier = foundation.notifier(&config);
@@ -143,6 +144,7 @@ impl Relay {
                 along: Arc::clone(&along),
                 delivery_metrics,
                 rules,
+                rerouting,
                 connection,
                 backup,
                 listening: submission.clone(),

@@ -218,6 +218,13 @@ pub(super) fn trail() -> Vec<TrailEntry> {
             report: "relay",
             id: id(8),
         },
+        Event::Rerouted {
+            from: domain("a.example"),
+            to: vec![
+                (domain("b.example"), 2),
+                (NextHop::Smarthost("hub.example:25".to_owned()), 1),
+            ],
+        },
         Event::Dialogue(Dialogue {
             with: Party::Host {
                 next_hop: domain("a.example"),

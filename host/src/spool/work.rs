@@ -166,7 +166,8 @@ pub(super) enum Asked {
 /// What a settlement puts in place of the claimed delivery, numbered from `first_number` on when it
 /// does not [keep its name](keeps_name).
 ///
-/// All keep their place in the order of acceptance. A hold that came while it was leased holds
+/// All keep their place in the order of acceptance. What moves or is split without an attempt keeps what an operator did to
+/// it too, and whether an attempt may have been under way when the relay ended. A hold that came while it was leased holds
 /// what remains, and a cancel keeps it cancelled; what was `asked` then decides when it is due.
 pub(super) fn remaining_deliveries(
     claimed: &Delivery,
@@ -178,6 +179,8 @@ pub(super) fn remaining_deliveries(
     (first_number..)
         .zip(remaining)
         .map(|(number, mut new)| {
+            let is_as_it_was =
+                !keeps_name && (new.attempts, new.due) == (claimed.attempts, claimed.due);
             match asked {
                 Some(Asked::Retry(at)) => new.due = new.due.min(at),
                 Some(Asked::Reschedule(at)) => new.due = at,
@@ -191,7 +194,15 @@ pub(super) fn remaining_deliveries(
                     number
                 },
             };
-            new.into_delivery(id, claimed.sequence, claimed.state)
+            let remains = new.into_delivery(id, claimed.sequence, claimed.state);
+            match is_as_it_was {
+                true => Delivery {
+                    moved_from: claimed.moved_from,
+                    changed: claimed.changed,
+                    ..remains
+                },
+                false => remains,
+            }
         })
         .collect()
 }

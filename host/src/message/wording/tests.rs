@@ -297,6 +297,14 @@ fn every_event_reads_as_one_line() {
             "late: it was not delivered to smarthost 127.0.0.1:2500 by the time that its sender gave; \
              its sender is told, and it is tried on",
         ),
+        (
+            Event::Rerouted {
+                from: NextHop::Domain("b.example".into()),
+                to: vec![(lane(), 2), (NextHop::Domain("c\u{1b}".into()), 1)],
+            },
+            "the routes lead elsewhere now: moved from b.example to smarthost 127.0.0.1:2500 (2 recipients), \
+             c\u{fffd} (1 recipient)",
+        ),
     ];
     for (event, line) in cases {
         assert_eq!(event.to_string(), line);

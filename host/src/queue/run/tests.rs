@@ -6,6 +6,7 @@ mod cancelled;
 mod cut_off;
 mod holds;
 mod latency;
+mod rerouted;
 
 use std::collections::HashMap;
 use std::sync::Mutex;

@@ -257,12 +257,20 @@ impl Lanes {
                 self.urgent.retain(|_, waiting| waiting.lane != *lane);
                 self.others.retain(|_, waiting| waiting.lane != *lane);
             }
-            Some(Contact::CutOff) | None => {}
+            Some(Contact::CutOff | Contact::Elsewhere) | None => {}
         }
     }
 }
 
 impl Deliver for Watched {
+    fn led_elsewhere(
+        &self,
+        message: &Message,
+        delivery: &Delivery,
+    ) -> Option<Vec<(NextHop, Vec<u32>)>> {
+        self.way.led_elsewhere(message, delivery)
+    }
+
     fn deliver(
         &self,
         message: Arc<Message>,

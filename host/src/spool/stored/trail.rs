@@ -219,6 +219,12 @@ enum Event<'a> {
         is_returned: bool,
     },
     Dialogue(#[serde(borrow)] Dialogue<'a>),
+    Rerouted {
+        #[serde(borrow)]
+        from: Hop<'a>,
+        #[serde(borrow)]
+        to: Vec<(Hop<'a>, u32)>,
+    },
 }
 
 #[derive(Clone, Copy, Serialize, Deserialize)]
@@ -416,6 +422,10 @@ impl<'a> Event<'a> {
                 next_hop: Hop::of(next_hop),
                 is_returned: *is_returned,
             },
+            message::Event::Rerouted { from, to } => Self::Rerouted {
+                from: Hop::of(from),
+                to: to.iter().map(|(to, count)| (Hop::of(to), *count)).collect(),
+            },
             message::Event::Dialogue(dialogue) => Self::Dialogue(Dialogue::of(dialogue)),
         }
     }
@@ -549,6 +559,10 @@ impl<'a> Event<'a> {
             } => message::Event::Late {
                 next_hop: next_hop.read(),
                 is_returned: *is_returned,
+            },
+            Self::Rerouted { from, to } => message::Event::Rerouted {
+                from: from.read(),
+                to: to.iter().map(|(to, count)| (to.read(), *count)).collect(),
             },
             Self::Dialogue(dialogue) => message::Event::Dialogue(dialogue.read()),
         })

@@ -127,3 +127,30 @@ async fn what_was_moved_before_it_was_due_was_not_under_way() {
     let claimed = spool.claim(&line, at(NOW + 20)).await.unwrap();
     assert!(!claimed.claim.unwrap().interrupted);
 }
+
+#[tokio::test]
+async fn what_moves_to_another_lane_untried_hides_no_attempt_and_nothing_that_an_operator_did() {
+    let disk = Simulated::new(6);
+    let spool = start(&disk).unwrap();
+    take_in(&spool, 1, LANES[0]).await;
+    let clock = Clock::standing_at(at(NOW + 10));
+    let spool = start_at(&disk.after_kill(), settings(), clock).unwrap();
+    reschedule(&spool, NOW + 2_000, NOW + 20).await;
+    let due = at(NOW + 2_000);
+    for (from, to) in [(LANES[0], Some(LANES[1])), (LANES[1], None)] {
+        let line = line(from, Class::Normal, "user");
+        let claim = spool.claim(&line, due).await.unwrap().claim.unwrap();
+        assert!(claim.interrupted, "{from}");
+        assert_eq!(claim.let_go, Some(at(NOW + 20)), "{from}");
+        if let Some(to) = to {
+            let settlement = Settlement {
+                lease: claim.lease,
+                remaining: vec![NewDelivery::first(domain(to), vec![0], due)],
+                reports: Vec::new(),
+                trail: Vec::new(),
+                is_cancelled: false,
+            };
+            spool.settle(settlement).await.unwrap();
+        }
+    }
+}
