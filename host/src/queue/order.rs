@@ -59,7 +59,7 @@ impl Order {
     pub(super) fn rank(&self, line: &Line, place: Place) -> Rank {
         let turn = match line.class {
             Class::VeryHigh => 0,
-            class => self.users[super::scheduler::index(class)].start(line.user.as_str()),
+            class => self.users[class.index()].start(line.user.as_str()),
         };
         Rank { turn, place }
     }
@@ -68,7 +68,7 @@ impl Order {
     pub(super) fn serve(&mut self, line: &Line) {
         self.classes.serve(line.class, 1);
         if line.class != Class::VeryHigh {
-            self.users[super::scheduler::index(line.class)].serve(&line.user, 1);
+            self.users[line.class.index()].serve(&line.user, 1);
         }
     }
 }

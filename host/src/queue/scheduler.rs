@@ -5,8 +5,8 @@
 //! Memory grows with the lines that it is told of and their lanes, never with the mail in them, and a
 //! decision costs the logarithm of their number, whatever the backlog.
 //!
-//! A line *waits* until its head is due; then it is *due* in its lane; and the first due line of
-//! each lane and class is *ready*, as long as the lane has room. A lane without room has nothing
+//! A line *waits* until its head is due; then it is *due* in its lane; and as long as the lane has room its due
+//! lines are *ready*, or the first of each class where very many users wait (`ready`). A lane without room has nothing
 //! among the ready ones, so it costs the others nothing; so has one that is shut, since its next hop
 //! cannot be reached, and one that is *paced*: where deliveries to one next hop begin at most so often, it is
 //! closed for a moment behind each. One that gave way, since there was no room at its host, *rests*: for a moment no
@@ -15,10 +15,10 @@
 //! lane is *looked through* for it, room or not, up to the first delivery that stays and has none. What comes first is the business of `order`, when a lane is shut
 //! that of `reach`; what is done with a decision is the driver's.
 //!
-//! A rank falls when its user is served, in whatever lane. Whoever looks at the first line of a lane brings it up to
-//! date; the others keep one that is at least as good as what they should have. So a user with lines in ten thousand lanes
-//! costs no more than one with a line in one.
+//! A rank falls when its user is served, in whatever lane. Whoever looks at the first line of a lane where very many wait
+//! brings it up to date; the others keep one that is at least as good as what they should have.
 
+mod ready;
 mod rerouting;
 mod situation;
 
@@ -31,8 +31,13 @@ use super::rate::Rate;
 use super::reach::{Answer, LONGEST_WAIT, Reach, Turn};
 use crate::message::{Class, ClassRule, Line, NextHop, Timestamp};
 use crate::spool::LineChange;
+use ready::{First, Ready};
 
 pub(super) use situation::{Closed, Situation};
+
+/// Lines of a lane and class that are ready at once. So many are offered and withdrawn each time the lane has room and has
+/// none any more, and so many times fewer are looked at anew where it is the first one only.
+const OFFERED_MAX: usize = 32;
 
 /// A lane that gave way does not rest for longer.
 const LONGEST_REST: Duration = Duration::from_secs(10);
@@ -81,8 +86,10 @@ pub struct Scheduler {
     paced: BTreeSet<(Timestamp, NextHop)>,
     /// Lanes that rest until a time, since a delivery there gave way.
     resting: BTreeSet<(Timestamp, NextHop)>,
-    /// The first due line of each lane that has room, by class.
-    ready: ByClass<BTreeSet<Ranked>>,
+    /// What lanes with room offer, by class.
+    ready: ByClass<Ready>,
+    /// Where more lines than that are due in a lane and class, only the first is offered.
+    offered_max: usize,
     /// Lanes that are shut, by when they are tried again.
     shut: BTreeSet<(Timestamp, NextHop)>,
     /// Lanes that are not open, whether they are shut or just tried.
@@ -146,8 +153,19 @@ struct Lane {
     /// How fast its deliveries end.
     rate: Rate,
     due: ByClass<BTreeSet<Ranked>>,
-    /// The entries of this lane in [`Scheduler::ready`].
-    ready: ByClass<Option<Ranked>>,
+    /// What of it is in [`Scheduler::ready`].
+    offers: ByClass<Offer>,
+}
+
+/// Which of the due lines of a lane and class are ready.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+enum Offer {
+    #[default]
+    Nothing,
+    /// The first one.
+    Front(Ranked),
+    /// All of them.
+    All,
 }
 
 /// A lane had more deliveries under way than there was room for at its host.
@@ -182,6 +200,7 @@ impl Scheduler {
             paced: BTreeSet::new(),
             resting: BTreeSet::new(),
             ready: ByClass::default(),
+            offered_max: OFFERED_MAX,
             shut: BTreeSet::new(),
             unreachable: 0,
             moves: 0,
@@ -215,17 +234,21 @@ impl Scheduler {
         self.forget_idle();
         let class = self
             .order
-            .choose(|class| self.has_room(class) && !self.ready[index(class)].is_empty())?;
+            .choose(|class| self.has_room(class) && !self.ready[class.index()].is_empty())?;
         loop {
-            let (rank, line) = self.ready[index(class)].first()?;
-            let lane = self.lanes.get(&line.next_hop);
-            if lane.is_some_and(|lane| lane.reach.is_telling())
-                || *rank == self.order.rank(line, rank.place)
-            {
-                return Some(Arc::clone(line));
-            }
+            let next_hop = match self.ready[class.index()].first(&self.order)? {
+                First::Line(line) => return Some(Arc::clone(line)),
+                First::Front(rank, line) => {
+                    let lane = self.lanes.get(&line.next_hop);
+                    if lane.is_some_and(|lane| lane.reach.is_telling())
+                        || rank == self.order.rank(line, rank.place)
+                    {
+                        return Some(Arc::clone(line));
+                    }
+                    line.next_hop.clone()
+                }
+            };
             // Its user has been served in another lane since.
-            let next_hop = line.next_hop.clone();
             self.refresh(&next_hop, class);
         }
     }
@@ -311,7 +334,7 @@ impl Scheduler {
         self.active.ends(line.class);
         // Nobody may have looked since the heads behind those under way were told.
         self.promote(now);
-        let others_wait = self.ready.iter().any(|ready| !ready.is_empty());
+        let others_wait = !self.ready.iter().all(Ready::is_empty);
         let lane = self.lanes.get_mut(next_hop)?;
         lane.active.ends(line.class);
         let was_until = lane.reach.shut_until();
@@ -423,7 +446,10 @@ impl Scheduler {
             let class = line.class;
             let next_hop = line.next_hop.clone();
             let lane = self.lanes.entry(next_hop.clone()).or_default();
-            lane.due[index(class)].insert((rank, line));
+            if lane.offers[class.index()] == Offer::All {
+                self.ready[class.index()].offer(&self.order, &line, place);
+            }
+            lane.due[class.index()].insert((rank, line));
             self.refresh(&next_hop, class);
         }
     }
@@ -434,12 +460,15 @@ impl Scheduler {
                 self.waiting.remove(&(place, line.clone()));
             }
             Standing::Due(rank) => {
-                let lane = self.lanes.get_mut(&line.next_hop);
-                let is_telling = lane.is_some_and(|lane| {
-                    lane.due[index(line.class)].remove(&(rank, line.clone()));
-                    lane.reach.is_telling()
-                });
-                if is_telling {
+                let index = line.class.index();
+                let Some(lane) = self.lanes.get_mut(&line.next_hop) else {
+                    return;
+                };
+                if lane.offers[index] == Offer::All {
+                    self.ready[index].withdraw(&self.order, line, rank.place);
+                }
+                lane.due[index].remove(&(rank, line.clone()));
+                if lane.reach.is_telling() {
                     // Whether other classes have room depends on what is due first.
                     return self.refresh_lane(&line.next_hop);
                 }
@@ -456,38 +485,71 @@ impl Scheduler {
         self.note_if_idle(next_hop);
     }
 
-    /// Brings the lane's entry among the ready lines of a class up to date.
+    /// Brings what a lane offers of a class up to date.
     fn refresh(&mut self, next_hop: &NextHop, class: Class) {
         let Some(lane) = self.lanes.get_mut(next_hop) else {
             return;
         };
-        let index = index(class);
-        // Those in front whose users have been served since take the ranks that they have now.
-        while let Some((known, line)) = lane.due[index].first() {
-            let rank = self.order.rank(line, known.place);
-            if rank == *known {
-                break;
-            }
-            if let Some((_, line)) = lane.due[index].pop_first() {
-                self.lines.insert(line.clone(), Standing::Due(rank));
-                lane.due[index].insert((rank, line));
-            }
-        }
-        let first = match lane.reach.is_telling() {
-            // Whoever is to be told goes before those who wait for that, whoever's turn it is.
-            true => lane.due[index].iter().min_by_key(|(rank, _)| rank.place),
-            false => lane.due[index].first(),
+        let index = class.index();
+        let (ready, before) = (&mut self.ready[index], &lane.offers[index]);
+        // Not back and forth with each line that comes and goes.
+        let all_max = match before {
+            Offer::All => self.offered_max,
+            Offer::Nothing | Offer::Front(_) => self.offered_max.div_ceil(2),
         };
-        let has_room = |first: &&Ranked| lane.has_room(class, first.0.place.due, &self.limits);
-        let first = first.filter(has_room);
-        if lane.ready[index].as_ref() == first {
+        let is_telling = lane.reach.is_telling();
+        let offer = if !is_telling && lane.due[index].len() <= all_max {
+            // Whether there is room for one is no matter of which it is.
+            let first = lane.due[index].first().map(|(rank, _)| rank.place.due);
+            match first.is_some_and(|due| lane.has_room(class, due, &self.limits)) {
+                true => Offer::All,
+                false => Offer::Nothing,
+            }
+        } else {
+            // Those in front whose users have been served since take the ranks that they have now.
+            while let Some((known, line)) = lane.due[index].first() {
+                let rank = self.order.rank(line, known.place);
+                if rank == *known {
+                    break;
+                }
+                if let Some((_, line)) = lane.due[index].pop_first() {
+                    self.lines.insert(line.clone(), Standing::Due(rank));
+                    lane.due[index].insert((rank, line));
+                }
+            }
+            let first = match is_telling {
+                // Whoever is to be told goes before those who wait for that, whoever's turn it is.
+                true => lane.due[index].iter().min_by_key(|(rank, _)| rank.place),
+                false => lane.due[index].first(),
+            };
+            let has_room = |first: &&Ranked| lane.has_room(class, first.0.place.due, &self.limits);
+            first
+                .filter(has_room)
+                .cloned()
+                .map_or(Offer::Nothing, Offer::Front)
+        };
+        if *before == offer {
             return;
         }
-        let first = first.cloned();
-        if let Some(old) = std::mem::replace(&mut lane.ready[index], first.clone()) {
-            self.ready[index].remove(&old);
+        match before {
+            Offer::Nothing => {}
+            Offer::Front(front) => ready.withdraw_front(front),
+            Offer::All => {
+                for (rank, line) in &lane.due[index] {
+                    ready.withdraw(&self.order, line, rank.place);
+                }
+            }
         }
-        self.ready[index].extend(first);
+        match &offer {
+            Offer::Nothing => {}
+            Offer::Front(front) => ready.offer_front(front.clone()),
+            Offer::All => {
+                for (rank, line) in &lane.due[index] {
+                    ready.offer(&self.order, line, rank.place);
+                }
+            }
+        }
+        lane.offers[index] = offer;
     }
 
     /// Notes that a lane may be forgotten. Whether it is shows when all heads that have fallen due are in
@@ -570,10 +632,6 @@ fn pop_due(
         return None;
     };
     Some(next_hop)
-}
-
-pub(super) fn index(class: Class) -> usize {
-    usize::from(class.number() - 1)
 }
 
 #[cfg(test)]

@@ -215,7 +215,7 @@ impl Lines {
 
     fn shown_of_user(&self, line: &Line) -> u32 {
         let shown = self.of_users.get(&line.user);
-        shown.map_or(0, |shown| shown[index(line.class)])
+        shown.map_or(0, |shown| shown[line.class.index()])
     }
 
     /// No delivery waits there any more; true when it was the first of its line.
@@ -485,10 +485,10 @@ impl Lines {
         shown.lines.insert(Arc::clone(&line));
         *self.count_of(line.class) += 1;
         match self.of_users.get_mut(&line.user) {
-            Some(shown) => shown[index(line.class)] += 1,
+            Some(shown) => shown[line.class.index()] += 1,
             None => {
                 let mut shown = [0; Class::ALL.len()];
-                shown[index(line.class)] = 1;
+                shown[line.class.index()] = 1;
                 self.of_users.insert(line.user.clone(), shown);
             }
         }
@@ -513,7 +513,7 @@ impl Lines {
             self.has_room_again(line.class);
         }
         if let Some(shown) = self.of_users.get_mut(&line.user) {
-            shown[index(line.class)] -= 1;
+            shown[line.class.index()] -= 1;
             if shown.iter().all(|shown| *shown == 0) {
                 self.of_users.remove(&line.user);
             }
@@ -556,10 +556,6 @@ impl Lines {
             self.lanes.remove(lane);
         }
     }
-}
-
-fn index(class: Class) -> usize {
-    usize::from(class.number() - 1)
 }
 
 #[cfg(test)]

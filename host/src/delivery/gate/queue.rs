@@ -60,14 +60,14 @@ impl Queue {
     /// A send that does not wait yet does from now on.
     pub(super) fn join(&mut self, asking: Asking) {
         let ranked = self.rank(&asking);
-        self.waiting[index(asking.class)].insert(ranked);
+        self.waiting[asking.class.index()].insert(ranked);
         self.asking.insert(asking.id, (asking, ranked));
     }
 
     /// A send waits no longer.
     pub(super) fn leave(&mut self, id: SendId) {
         if let Some((asking, ranked)) = self.asking.remove(&id) {
-            self.waiting[index(asking.class)].remove(&ranked);
+            self.waiting[asking.class.index()].remove(&ranked);
         }
     }
 
@@ -75,17 +75,17 @@ impl Queue {
     pub(super) fn first(&mut self) -> Option<SendId> {
         let class = self
             .classes
-            .choose(|class| !self.waiting[index(class)].is_empty())?;
+            .choose(|class| !self.waiting[class.index()].is_empty())?;
         loop {
-            let first = *self.waiting[index(class)].first()?;
+            let first = *self.waiting[class.index()].first()?;
             let (asking, _) = self.asking.get(&first.2)?;
             let ranked = self.rank(asking);
             if ranked == first {
                 return Some(first.2);
             }
             // Its user has been served since it asked.
-            self.waiting[index(class)].remove(&first);
-            self.waiting[index(class)].insert(ranked);
+            self.waiting[class.index()].remove(&first);
+            self.waiting[class.index()].insert(ranked);
             if let Some((_, known)) = self.asking.get_mut(&first.2) {
                 *known = ranked;
             }
@@ -97,21 +97,17 @@ impl Queue {
         let octets = u64::try_from(octets).unwrap_or(u64::MAX);
         self.classes.serve(class, octets);
         if class != Class::VeryHigh {
-            self.users[index(class)].serve(user, octets);
+            self.users[class.index()].serve(user, octets);
         }
     }
 
     fn rank(&self, asking: &Asking) -> Ranked {
         let turn = match asking.class {
             Class::VeryHigh => 0,
-            class => self.users[index(class)].start(&*asking.user),
+            class => self.users[class.index()].start(&*asking.user),
         };
         (turn, asking.place, asking.id)
     }
-}
-
-fn index(class: Class) -> usize {
-    usize::from(class.number() - 1)
 }
 
 #[cfg(test)]
