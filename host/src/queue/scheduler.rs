@@ -18,6 +18,7 @@
 //! A rank falls when its user is served, in whatever lane. Whoever looks at the first line of a lane where very many wait
 //! brings it up to date; the others keep one that is at least as good as what they should have.
 
+mod lane;
 mod ready;
 mod rerouting;
 mod situation;
@@ -28,9 +29,10 @@ use std::time::Duration;
 
 use super::order::{Order, Place, Rank};
 use super::rate::Rate;
-use super::reach::{Answer, LONGEST_WAIT, Reach, Turn};
+use super::reach::{Answer, LONGEST_WAIT, Turn};
 use crate::message::{Class, ClassRule, Line, NextHop, Timestamp};
 use crate::spool::LineChange;
+use lane::{Active, Lane, Offer, Rest, first_due};
 use ready::{First, Ready};
 
 pub(super) use situation::{Closed, Situation};
@@ -108,81 +110,6 @@ type ByClass<T> = [T; Class::ALL.len()];
 enum Standing {
     Waiting(Place),
     Due(Rank),
-}
-
-/// Deliveries under way.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Active {
-    all: usize,
-    /// Those below very high.
-    below: usize,
-}
-
-impl Active {
-    fn begins(&mut self, class: Class) {
-        self.all += 1;
-        self.below += usize::from(class != Class::VeryHigh);
-    }
-
-    fn ends(&mut self, class: Class) {
-        self.all = self.all.saturating_sub(1);
-        let below = usize::from(class != Class::VeryHigh);
-        self.below = self.below.saturating_sub(below);
-    }
-
-    /// Whether another one of a class may begin where so many may be under way, and so many of them are kept free
-    /// for very high.
-    fn has_room(self, class: Class, max: usize, very_high_slots: usize) -> bool {
-        let most_below = max.saturating_sub(very_high_slots);
-        self.all < max && (class == Class::VeryHigh || self.below < most_below)
-    }
-}
-
-/// What is due and under way in one lane.
-#[derive(Debug, Default)]
-struct Lane {
-    active: Active,
-    reach: Reach,
-    /// What the last attempt that reached nothing was told.
-    answer: Option<Arc<Answer>>,
-    /// Until when it is closed though its next hop can be reached.
-    paced_until: Option<Timestamp>,
-    rest: Option<Rest>,
-    /// Whether what is due may go elsewhere, so that it is looked at though there is no room for it.
-    is_looked_through: bool,
-    /// How fast its deliveries end.
-    rate: Rate,
-    due: ByClass<BTreeSet<Ranked>>,
-    /// What of it is in [`Scheduler::ready`].
-    offers: ByClass<Offer>,
-}
-
-/// Which of the due lines of a lane and class are ready.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-enum Offer {
-    #[default]
-    Nothing,
-    /// The first one.
-    Front(Ranked),
-    /// All of them.
-    All,
-}
-
-/// A lane had more deliveries under way than there was room for at its host.
-#[derive(Clone, Copy, Debug)]
-struct Rest {
-    until: Timestamp,
-    /// As many had room, or wait for it: one that ends makes room for another one.
-    active_max: usize,
-    /// The most urgent class that gave way: what is above it goes first at the host, and may find room.
-    from: Class,
-}
-
-impl Rest {
-    /// Whether nothing more of a class goes there for the moment, beside so many that are under way.
-    fn keeps_back(&self, class: Class, active: usize) -> bool {
-        class >= self.from && active >= self.active_max
-    }
 }
 
 impl Scheduler {
@@ -491,47 +418,20 @@ impl Scheduler {
             return;
         };
         let index = class.index();
-        let (ready, before) = (&mut self.ready[index], &lane.offers[index]);
-        // Not back and forth with each line that comes and goes.
-        let all_max = match before {
-            Offer::All => self.offered_max,
-            Offer::Nothing | Offer::Front(_) => self.offered_max.div_ceil(2),
-        };
-        let is_telling = lane.reach.is_telling();
-        let offer = if !is_telling && lane.due[index].len() <= all_max {
-            // Whether there is room for one is no matter of which it is.
-            let first = lane.due[index].first().map(|(rank, _)| rank.place.due);
-            match first.is_some_and(|due| lane.has_room(class, due, &self.limits)) {
-                true => Offer::All,
-                false => Offer::Nothing,
-            }
-        } else {
-            // Those in front whose users have been served since take the ranks that they have now.
-            while let Some((known, line)) = lane.due[index].first() {
-                let rank = self.order.rank(line, known.place);
-                if rank == *known {
-                    break;
-                }
-                if let Some((_, line)) = lane.due[index].pop_first() {
-                    self.lines.insert(line.clone(), Standing::Due(rank));
-                    lane.due[index].insert((rank, line));
-                }
-            }
-            let first = match is_telling {
-                // Whoever is to be told goes before those who wait for that, whoever's turn it is.
-                true => lane.due[index].iter().min_by_key(|(rank, _)| rank.place),
-                false => lane.due[index].first(),
-            };
-            let has_room = |first: &&Ranked| lane.has_room(class, first.0.place.due, &self.limits);
-            first
-                .filter(has_room)
-                .cloned()
-                .map_or(Offer::Nothing, Offer::Front)
-        };
-        if *before == offer {
+        let offer = lane.offer(
+            class,
+            &self.order,
+            &self.limits,
+            self.offered_max,
+            |line, rank| {
+                self.lines.insert(line, Standing::Due(rank));
+            },
+        );
+        if lane.offers[index] == offer {
             return;
         }
-        match before {
+        let ready = &mut self.ready[index];
+        match &lane.offers[index] {
             Offer::Nothing => {}
             Offer::Front(front) => ready.withdraw_front(front),
             Offer::All => {
@@ -571,49 +471,6 @@ impl Scheduler {
             }
         }
     }
-}
-
-impl Lane {
-    /// Whether another delivery of `class` that has been due since `due` may be claimed from this lane.
-    fn has_room(&self, class: Class, due: Timestamp, limits: &Limits) -> bool {
-        self.is_looked_through || self.has_free_place(class, due, limits)
-    }
-
-    /// Whether it may start, too.
-    fn has_free_place(&self, class: Class, due: Timestamp, limits: &Limits) -> bool {
-        let Limits {
-            per_next_hop_max,
-            very_high_slots_per_next_hop: very_high_slots,
-            ..
-        } = *limits;
-        let all = self.active.all;
-        let is_free = self.paced_until.is_none()
-            && !self.rest.is_some_and(|rest| rest.keeps_back(class, all))
-            && self
-                .active
-                .has_room(class, per_next_hop_max, very_high_slots);
-        (is_free || self.reach.is_told(due))
-            && self
-                .reach
-                .has_room(all, per_next_hop_max, due, || first_due(&self.due))
-    }
-
-    /// Whether nothing is to be known of it any more. That it is shut is, until the wait is over: more may come in at the
-    /// rate at which it is told that nobody is there.
-    fn is_idle(&self) -> bool {
-        self.active.all == 0
-            && self.reach.shut_until().is_none()
-            && self.paced_until.is_none()
-            && self.rest.is_none()
-            && self.due.iter().all(BTreeSet::is_empty)
-    }
-}
-
-/// Since when the first of those that are due has been. Looks at all of them: only who asks a lane that cannot be reached
-/// needs it.
-fn first_due(due: &ByClass<BTreeSet<Ranked>>) -> Option<Timestamp> {
-    let all = due.iter().flatten();
-    all.map(|(rank, _)| rank.place.due).min()
 }
 
 /// Takes out a lane whose time has come: also one that is longer away than any wait, and was closed before
