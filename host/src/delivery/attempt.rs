@@ -431,7 +431,8 @@ impl<'a> Course<'a> {
         }
         let within = self.patience;
         let begun = Instant::now();
-        let given = deliverer.room.take(host, class, within).await;
+        let who = (class, self.message.origin.user());
+        let given = deliverer.room.take(host, who, within).await;
         self.patience = within.saturating_sub(begun.elapsed());
         let contact = match given {
             Ok(given) => return Ok(given),

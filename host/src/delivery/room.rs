@@ -72,14 +72,14 @@ impl Room {
         })
     }
 
-    /// A place at the host, or what comes first.
+    /// A place at the host for mail of a class and a user, or what comes first.
     ///
     /// # Errors
     /// [`NoPlace`].
     pub(super) async fn take(
         self: &Arc<Self>,
         host: IpAddr,
-        class: Class,
+        (class, user): (Class, &str),
         within: Duration,
     ) -> Result<Given, NoPlace> {
         let host = host.to_canonical();
@@ -95,7 +95,7 @@ impl Room {
                 return Ok(Given::Place(self.place(host)));
             }
             // These come to their turn when each of those before them has sent one message.
-            match at.waiting.join(class, self.per_host_max) {
+            match at.waiting.join(class, user, self.per_host_max) {
                 Some(given) => given,
                 None => {
                     let takes_mail = at.open > 0;
@@ -231,6 +231,8 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
+    const URGENT: (Class, &str) = (Class::VeryHigh, "app");
+
     fn host(number: u32) -> IpAddr {
         IpAddr::V4(std::net::Ipv4Addr::from_bits(number))
     }
@@ -238,30 +240,26 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn places_are_limited_per_host_and_come_back() {
         let room = Room::new(2, ClassRule::default());
-        let first = room.take(host(1), Class::VeryHigh, SECOND).await;
-        let second = room.take(host(1), Class::VeryHigh, SECOND).await;
+        let first = room.take(host(1), URGENT, SECOND).await;
+        let second = room.take(host(1), URGENT, SECOND).await;
         assert!(first.is_ok() && second.is_ok());
         let mapped = "::ffff:0.0.0.1".parse().unwrap();
         assert_eq!(
-            room.take(mapped, Class::VeryHigh, SECOND).await.err(),
+            room.take(mapped, URGENT, SECOND).await.err(),
             Some(NoPlace::InVain { takes_mail: false })
         );
-        assert!(room.take(host(2), Class::VeryHigh, SECOND).await.is_ok());
+        assert!(room.take(host(2), URGENT, SECOND).await.is_ok());
         // One that gave up before is passed over.
         let (given_up, given, ()) = tokio::join!(
-            room.take(host(1), Class::VeryHigh, Duration::ZERO),
-            room.take(host(1), Class::VeryHigh, SECOND),
+            room.take(host(1), URGENT, Duration::ZERO),
+            room.take(host(1), URGENT, SECOND),
             async {
                 tokio::time::sleep(SECOND / 2).await;
                 drop(first);
             }
         );
         assert!(given_up.is_err() && given.is_ok());
-        assert!(
-            room.take(host(1), Class::VeryHigh, Duration::ZERO)
-                .await
-                .is_err()
-        );
+        assert!(room.take(host(1), URGENT, Duration::ZERO).await.is_err());
         drop((given, second));
         assert!(room.lock().is_empty(), "a host without places is forgotten");
     }
@@ -270,23 +268,23 @@ mod tests {
     async fn as_many_wait_as_may_have_a_place_and_the_others_are_sent_away_at_once() {
         let room = Room::new(2, ClassRule::default());
         let taken = [
-            room.take(host(1), Class::VeryHigh, SECOND).await,
-            room.take(host(1), Class::VeryHigh, SECOND).await,
+            room.take(host(1), URGENT, SECOND).await,
+            room.take(host(1), URGENT, SECOND).await,
         ];
         let begun = tokio::time::Instant::now();
         let sent_away = async {
             // Once the others wait.
             tokio::task::yield_now().await;
             assert_eq!(
-                room.take(host(1), Class::VeryHigh, SECOND).await.err(),
+                room.take(host(1), URGENT, SECOND).await.err(),
                 Some(NoPlace::Crowded { takes_mail: false })
             );
             assert!(begun.elapsed().is_zero());
             drop(taken);
         };
         let (one, two, ()) = tokio::join!(
-            room.take(host(1), Class::VeryHigh, SECOND),
-            room.take(host(1), Class::VeryHigh, SECOND),
+            room.take(host(1), URGENT, SECOND),
+            room.take(host(1), URGENT, SECOND),
             sent_away
         );
         assert!(one.is_ok() && two.is_ok());
@@ -295,8 +293,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_host_takes_mail_as_long_as_a_connection_is_open() {
         let room = Room::new(1, ClassRule::default());
-        let sent_away = async || room.take(host(1), Class::VeryHigh, SECOND).await.err();
-        let Ok(Given::Place(mut place)) = room.take(host(1), Class::VeryHigh, SECOND).await else {
+        let sent_away = async || room.take(host(1), URGENT, SECOND).await.err();
+        let Ok(Given::Place(mut place)) = room.take(host(1), URGENT, SECOND).await else {
             panic!("no place");
         };
         let in_vain = |takes_mail| Some(NoPlace::InVain { takes_mail });
@@ -305,9 +303,7 @@ mod tests {
         place.opened();
         assert_eq!(sent_away().await, in_vain(true));
         // Who gets the place has yet to open a connection.
-        let (next, ()) = tokio::join!(room.take(host(1), Class::VeryHigh, SECOND), async {
-            drop(place)
-        });
+        let (next, ()) = tokio::join!(room.take(host(1), URGENT, SECOND), async { drop(place) });
         assert_eq!(sent_away().await, in_vain(false));
         drop(next);
         assert!(room.lock().is_empty());
@@ -316,7 +312,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn very_high_mail_has_a_place_when_all_others_have_theirs_and_is_given_the_next_one() {
         let room = Room::new(4, ClassRule::default());
-        let take = |class| room.take(host(1), class, SECOND);
+        let take = |class| room.take(host(1), (class, "app"), SECOND);
         let mut below = Vec::new();
         for _ in 0..3 {
             below.push(take(Class::High).await);
