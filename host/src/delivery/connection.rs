@@ -136,6 +136,11 @@ impl Connection {
         self.place.is_some()
     }
 
+    /// That place.
+    pub(super) fn place(&mut self) -> Option<&mut Place> {
+        self.place.as_mut()
+    }
+
     /// Keeps a place for as long as it is open.
     pub(super) fn takes(&mut self, mut place: Option<Place>) {
         if let Some(place) = &mut place {

@@ -42,7 +42,7 @@ use chunkless::Chunkless;
 use connection::Connection;
 use minutes::Overheard;
 use pool::Pool;
-use room::Room;
+use room::{HandedOver, Room};
 
 pub use connection::OpenContent;
 pub use gate::{Gate, Metrics as GateMetrics, Rules as GateRules, UnderWay};
@@ -157,8 +157,12 @@ impl Deliverer {
         let overheard = connection.overheard();
         if !is_good {
             self.pool.dismiss(connection);
-        } else if let Some(connection) = self.room.hand_over(Box::new(connection)) {
-            self.pool.put(next_hop, *connection);
+            return overheard;
+        }
+        match self.room.hand_over(Box::new(connection)) {
+            HandedOver::Given => {}
+            HandedOver::Kept(connection) => self.pool.put(next_hop, *connection),
+            HandedOver::Surplus(connection) => self.pool.dismiss(*connection),
         }
         overheard
     }

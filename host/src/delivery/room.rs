@@ -36,6 +36,8 @@ struct Host {
     taken: usize,
     /// Those of them whose connection is open.
     open: usize,
+    /// Those of them whose connection is being closed so that very-high mail has a place again.
+    leaving: usize,
     waiting: Waiting,
 }
 
@@ -45,6 +47,16 @@ pub(super) enum Given {
     Place(Place),
     /// A connection that is ready for a message, with its place.
     Connection(Box<Connection>),
+}
+
+/// What became of a connection that is ready for a message.
+pub(super) enum HandedOver {
+    /// Somebody has it who waited.
+    Given,
+    /// Nobody waits for it.
+    Kept(Box<Connection>),
+    /// Nobody gets it, and its place is to be free.
+    Surplus(Box<Connection>),
 }
 
 /// Why somebody gets nothing, and whether the host takes mail: somebody has an open connection to it.
@@ -60,6 +72,7 @@ pub(super) enum NoPlace {
 pub(super) struct Place {
     host: IpAddr,
     is_open: bool,
+    is_leaving: bool,
     room: Arc<Room>,
 }
 
@@ -88,6 +101,7 @@ impl Room {
             let at = hosts.entry(host).or_insert_with(|| Host {
                 taken: 0,
                 open: 0,
+                leaving: 0,
                 waiting: Waiting::new(self.classes),
             });
             if at.taken < self.places(class) {
@@ -131,22 +145,31 @@ impl Room {
         }
     }
 
-    /// Hands a connection that is ready to who waits for one to its host; back, if nobody does.
-    pub(super) fn hand_over(&self, connection: Box<Connection>) -> Option<Box<Connection>> {
+    /// Hands a connection that is ready to who waits for one to its host. Where nobody gets it, and not even the places
+    /// are left that are kept for very-high mail, it is to be closed: it would be kept for anybody, and who waits below
+    /// very high would wait for it.
+    pub(super) fn hand_over(&self, connection: Box<Connection>) -> HandedOver {
         if !connection.has_place() {
-            return Some(connection);
+            return HandedOver::Kept(connection);
         }
+        let host = connection.host().address.to_canonical();
         let mut given = Given::Connection(connection);
         loop {
-            let host = match &given {
-                Given::Connection(connection) => connection.host().address.to_canonical(),
-                Given::Place(_) => return None,
-            };
             let next = self.next_waiting(host);
             match (next, given) {
-                (Some(waiting), ours) => given = waiting.send(ours).err()?,
-                (None, Given::Connection(connection)) => return Some(connection),
-                (None, Given::Place(_)) => return None,
+                (Some(waiting), ours) => match waiting.send(ours) {
+                    Ok(()) => return HandedOver::Given,
+                    // He has just given up.
+                    Err(ours) => given = ours,
+                },
+                (None, Given::Connection(mut connection)) => {
+                    let is_surplus = connection.place().is_some_and(Place::leaves_if_surplus);
+                    return match is_surplus {
+                        true => HandedOver::Surplus(connection),
+                        false => HandedOver::Kept(connection),
+                    };
+                }
+                (None, Given::Place(_)) => return HandedOver::Given,
             }
         }
     }
@@ -155,8 +178,13 @@ impl Room {
         let mut hosts = self.lock();
         let at = hosts.get_mut(&host)?;
         // What is given to him is one of those that are taken.
-        let is_below_too = at.taken <= self.places(Class::VeryLow);
+        let is_below_too = !self.is_surplus(at);
         at.waiting.next(is_below_too)
+    }
+
+    /// Whether more places are taken than there are for mail below very high.
+    fn is_surplus(&self, at: &Host) -> bool {
+        at.taken - at.leaving > self.places(Class::VeryLow)
     }
 
     /// A connection to the host is not open any more.
@@ -170,6 +198,7 @@ impl Room {
         Place {
             host,
             is_open: false,
+            is_leaving: false,
             room: Arc::clone(self),
         }
     }
@@ -184,6 +213,17 @@ impl Place {
     /// Whether it is one at this host.
     pub(super) fn is_at(&self, host: IpAddr) -> bool {
         self.host == host.to_canonical()
+    }
+
+    /// Whether its connection is to be closed so that very-high mail has a place again; it is on its way then.
+    fn leaves_if_surplus(&mut self) -> bool {
+        let mut hosts = self.room.lock();
+        let at = hosts.get_mut(&self.host);
+        if let Some(at) = at.filter(|at| !self.is_leaving && self.room.is_surplus(at)) {
+            at.leaving += 1;
+            self.is_leaving = true;
+        }
+        self.is_leaving
     }
 
     /// Its connection is closed, and another one may have it.
@@ -208,6 +248,11 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.closed();
+        if self.is_leaving
+            && let Some(at) = self.room.lock().get_mut(&self.host)
+        {
+            at.leaving -= 1;
+        }
         if let Some(waiting) = self.room.next_waiting(self.host) {
             // Who gives up just now drops it again, and it goes on to the next.
             let _ = waiting.send(Given::Place(self.room.place(self.host)));

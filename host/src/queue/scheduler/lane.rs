@@ -52,7 +52,7 @@ pub(super) struct Lane {
     /// How fast its deliveries end.
     pub(super) rate: Rate,
     pub(super) due: ByClass<BTreeSet<Ranked>>,
-    /// What of it is in [`Scheduler::ready`].
+    /// What of it is in [`ready`](super::Scheduler::ready).
     pub(super) offers: ByClass<Offer>,
 }
 

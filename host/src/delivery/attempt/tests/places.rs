@@ -118,3 +118,33 @@ async fn who_is_more_urgent_waits_for_a_place_in_front_of_the_others_and_sends_t
     ];
     assert_eq!(attempts, expected);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_at_a_full_host_goes_on_after_a_very_high_message_and_its_place_is_kept_again() {
+    let host = Script::new().at(".", Act::Late(seconds(5), "250 2.0.0 Taken\r\n"));
+    // One of the two is kept for very-high mail.
+    let world = World::of(&host).with(|settings| settings.connections_per_host_max = 2);
+    let deliverer = world.deliverer();
+    let begun = Instant::now();
+    let timed = async |class, after| {
+        tokio::time::sleep(seconds(after)).await;
+        let mut mail = Mail::to(&["a@b.example"]);
+        mail.message.class = class;
+        let attempt = mail.deliver(&deliverer).await;
+        (brief(&attempt).join(" "), begun.elapsed())
+    };
+    let attempts = <[_; 5]>::from(tokio::join!(
+        timed(Class::Low, 0),
+        timed(Class::VeryHigh, 1),
+        timed(Class::Low, 2),
+        timed(Class::Low, 7),
+        timed(Class::VeryHigh, 12),
+    ));
+    // The first two are under way at once, then one, and one more when that is very high.
+    let expected = [5, 6, 11, 16, 17].map(seconds);
+    for ((said, at), expected) in attempts.into_iter().zip(expected) {
+        assert_eq!((said.as_str(), at), ("delivered 250 2.0.0", expected));
+    }
+    let seen = host.seen();
+    assert_eq!((seen.most_at_once, seen.connections), (2, 3));
+}
