@@ -574,7 +574,12 @@ impl Connection {
                     _ => return None,
                 }
                 match self.stream.read(&mut self.buffer).await {
-                    Ok(octets) if octets > 0 => self.session.feed(&self.buffer[..octets]),
+                    Ok(octets) if octets > 0 => {
+                        self.session.feed(&self.buffer[..octets]);
+                        if let Some(pulse) = &mut self.pulse {
+                            pulse.has_heard();
+                        }
+                    }
                     _ => return None,
                 }
             }

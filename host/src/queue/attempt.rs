@@ -32,6 +32,9 @@ use crate::spool::{Claim, Content, Lease, Pending, Settlement, Spool, SpoolError
 /// message of ordinary size is sent in that time.
 const NO_ROOM_REST: Duration = Duration::from_secs(1);
 
+/// The same for very-high mail, so that hardly anything less urgent goes to that host meanwhile.
+const NO_ROOM_REST_VERY_HIGH: Duration = Duration::from_millis(250);
+
 /// What all attempts share.
 pub(super) struct Shared {
     pub(super) spool: Arc<dyn Spool>,
@@ -242,7 +245,8 @@ pub(super) async fn attempt(shared: Arc<Shared>, held: Held) -> Returned {
     if attempt.contact == Contact::Crowded
         && !shared.rules.now().is_worth_telling(message, delivery, at)
     {
-        return Returned::Untried(held, at.plus(no_room_rest((shared.random)())));
+        let rest = no_room_rest(message.class, (shared.random)());
+        return Returned::Untried(held, at.plus(rest));
     }
     shared.metrics.attempt_made(message.class);
     if delivery.attempts == 0
@@ -268,9 +272,13 @@ pub(super) async fn attempt(shared: Arc<Shared>, held: Held) -> Returned {
     })
 }
 
-fn no_room_rest(random: u128) -> Duration {
+fn no_room_rest(class: Class, random: u128) -> Duration {
+    let rest = match class {
+        Class::VeryHigh => NO_ROOM_REST_VERY_HIGH,
+        _ => NO_ROOM_REST,
+    };
     // So that those who were sent away together do not come back together.
-    NO_ROOM_REST + NO_ROOM_REST.mul_f64((random % 1_024) as f64 / 1_024.0)
+    rest + rest.mul_f64((random % 1_024) as f64 / 1_024.0)
 }
 
 struct Panicked;

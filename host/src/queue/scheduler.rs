@@ -218,20 +218,23 @@ impl Scheduler {
     }
 
     /// A delivery of `line` was not tried after all, for want of room at its host. Until then no more of its class or
-    /// below go there at once than are left: they would fare no better. The first to give way says until when, since
-    /// those behind it had no room for the same reason.
+    /// below go there at once than are left: they would fare no better. Whoever says the soonest time says until when: those
+    /// who gave way for the same reason do not make it longer.
     pub fn gave_way(&mut self, line: &Line, until: Timestamp) {
         let next_hop = &line.next_hop;
         self.active.ends(line.class);
         if let Some(lane) = self.lanes.get_mut(next_hop) {
             lane.active.ends(line.class);
             let before = lane.rest;
-            let until = before.map_or(until, |rest| rest.until);
+            let until = before.map_or(until, |rest| rest.until.min(until));
             lane.rest = Some(Rest {
                 until,
                 active_max: lane.active.all,
                 from: before.map_or(line.class, |rest| rest.from.min(line.class)),
             });
+            if let Some(before) = before {
+                self.resting.remove(&(before.until, next_hop.clone()));
+            }
             self.resting.insert((until, next_hop.clone()));
         }
         self.refresh_lane(next_hop);

@@ -143,9 +143,10 @@ fn a_lane_that_gave_way_with_one_class_is_open_for_what_is_more_urgent() {
         scheduler.started(line, at(1), at(5));
         scheduler.update(change(line, Some((1, sequence))));
     }
-    scheduler.gave_way(&low, at(1_100));
+    scheduler.gave_way(&low, at(1_300));
     assert_eq!(*scheduler.next(at(6)).unwrap(), high);
-    scheduler.gave_way(&high, at(1_200));
+    scheduler.gave_way(&high, at(1_100));
+    scheduler.gave_way(&normal, at(1_200));
     scheduler.update(change(&high, None));
     assert_eq!(scheduler.next(at(6)), None, "nor what is between the two");
     scheduler.update(change(&high, Some((1, 3))));

@@ -37,6 +37,11 @@ impl Operated {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The relay's clock is about to be set. What it has come to may go, though what is claimed begins only then.
+    pub(super) fn clock_is_set(&self, clock: Timestamp) {
+        self.done().moved.retain(|_, (to, _)| *to > clock);
+    }
+
     /// Why an attempt must not begin at `now`, when the relay's clock says `clock`.
     pub(super) fn forbids(
         &self,

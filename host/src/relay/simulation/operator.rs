@@ -56,6 +56,7 @@ fn set_the_clock(world: &World, life: &Life) {
             earlier(now, by)
         }
     };
+    world.operated.clock_is_set(now);
     life.clock.set(set);
     // What was due waits until the clock has come to that again.
     life.watched.are_operated_on();
