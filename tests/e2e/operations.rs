@@ -53,7 +53,9 @@ fn what_is_stopped_waits_across_restarts_and_says_so() {
     relay.printed_by(&["queue", "stop", "--user", "Ann"]);
     let said = relay.printed_by(&["queue", "start"]);
     assert!(
-        said.starts_with("everything goes on\nstill stopped: user ann, by"),
+        said.starts_with(
+            "everything goes on, but for what is still stopped\nstill stopped: user ann, by"
+        ),
         "{said}"
     );
     assert_eq!(sink.wait_for(1)[0].field("Subject").unwrap(), "ben");

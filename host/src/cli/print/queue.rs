@@ -62,7 +62,8 @@ pub(super) fn started(document: &StopChanged) -> String {
     let of = printable(&document.of);
     let mut text = match (document.count, document.changed) {
         (Some(count), _) => return format!("{} would go on\n", deliveries(count)),
-        (None, true) => format!("{of} goes on\n"),
+        (None, true) if document.stops.is_empty() => format!("{of} goes on\n"),
+        (None, true) => format!("{of} goes on, but for what is still stopped\n"),
         (None, false) => format!("nothing is changed: there is no stop of {of}\n"),
     };
     add_stops(&mut text, "still stopped", &document.stops);

@@ -263,7 +263,9 @@ async fn what_is_stopped_is_said_and_so_is_what_stays_stopped() {
         ),
         (
             "queue start",
-            format!("everything goes on\nstill stopped: user app, {since}\n"),
+            format!(
+                "everything goes on, but for what is still stopped\nstill stopped: user app, {since}\n"
+            ),
         ),
     ] {
         assert_eq!(running.out(line).await, said, "{line}");
