@@ -468,6 +468,7 @@ impl Transaction {
             rank: self.rank,
             moved: self.moved,
             is_refused: self.is_refused,
+            may_be_idle: !self.is_answered && !matches!(self.begins, Begins::Holding(_)),
         }
     }
 

@@ -22,6 +22,8 @@ pub(super) struct Urgent {
     pub(super) moved: Instant,
     /// The host has refused something: it may be over.
     pub(super) is_refused: bool,
+    /// It may hold nobody before its host answers, and has not been answered: then it tells nothing of the hop.
+    pub(super) may_be_idle: bool,
 }
 
 /// How a transaction begins.
@@ -123,10 +125,33 @@ impl Standing {
 
     /// Whether it is surely very high, and nothing has moved since it stopped holding others, if it has.
     fn counts(&self, one: &Urgent) -> bool {
-        let is_sure = one.rank == Rank::VeryHigh && !one.is_refused;
+        let is_sure = one.rank == Rank::VeryHigh && !one.is_refused && !one.may_be_idle;
         is_sure
             && self
                 .moved_to
                 .is_some_and(|moved| one.moved + HOLDS_SURELY > moved)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_hold_nobody_does_not_say_that_its_hop_is_stalled() {
+        let now = Instant::now();
+        let later = |milliseconds| now + Duration::from_millis(milliseconds);
+        for (may_be_idle, begins) in [(true, false), (false, true)] {
+            let mut standing = Standing::new(now);
+            let first = Urgent {
+                rank: Rank::VeryHigh,
+                moved: now,
+                is_refused: false,
+                may_be_idle,
+            };
+            standing.begins(Rank::VeryHigh, &[], now);
+            let next = standing.begins(Rank::VeryHigh, &[first], later(1_700));
+            assert_eq!(next == Begins::Idle, begins, "{next:?}");
+        }
     }
 }
