@@ -398,6 +398,7 @@ impl Seen {
             match (waiting, ended) {
                 (1, false) | (0, true) => {}
                 (0, false) if is_removed => {}
+                (0, false) if self.mails[key].was_removed && is_partly_removed(record) => {}
                 (waiting, ended) => self.wrong(format!(
                     "recipient {index} of message {key} waits {waiting} times and has ended: {ended}"
                 )),
@@ -427,8 +428,10 @@ impl Seen {
                     is_removed
                         || is_given_up
                         || !matches!(mail.standing, Standing::Accepted(_))
-                        // It was bounced by an attempt at what was removed, of which nobody is told.
-                        || (mail.was_removed && has_ended(record, index))
+                        // It was bounced by an attempt at what was removed, of which nobody is told; or was removed before the
+                        // rest was restored, where nothing is kept.
+                        || (mail.was_removed
+                            && (has_ended(record, index) || record.is_some_and(is_partly_removed)))
                 }
                 _ => false,
             };
@@ -526,6 +529,12 @@ fn has_ended(record: Option<&Record>, index: usize) -> bool {
         let recipients = record.message.envelope.recipients.len();
         ended(record, recipients).get(index) == Some(&true)
     })
+}
+
+/// Whether something of it was removed for good.
+fn is_partly_removed(record: &Record) -> bool {
+    let mut events = record.trail.iter().map(|entry| &entry.event);
+    events.any(|event| matches!(event, Event::Removed { .. }))
 }
 
 fn was_deferred(record: &Record) -> bool {
