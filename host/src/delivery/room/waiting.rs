@@ -17,14 +17,13 @@ use crate::message::{Class, ClassRule, ClassShares, Turns};
 #[derive(Default)]
 pub(super) struct Waiting {
     shares: ClassShares,
-    /// By class.
-    lines: [Line; Class::ALL.len()],
+    classes: [OfClass; Class::ALL.len()],
 }
 
 /// Those of one class, in the order in which they came.
 #[derive(Default)]
-struct Line {
-    /// Those of very high take none.
+struct OfClass {
+    /// Those of very high take none: nobody of them is ever ahead.
     turns: Turns<String>,
     waiting: VecDeque<Waiter>,
 }
@@ -39,7 +38,7 @@ impl Waiting {
     pub(super) fn new(rule: ClassRule) -> Self {
         Self {
             shares: ClassShares::new(rule),
-            lines: Default::default(),
+            classes: Default::default(),
         }
     }
 
@@ -51,22 +50,22 @@ impl Waiting {
         user: &str,
         most: usize,
     ) -> Option<oneshot::Receiver<Given>> {
-        for line in &mut self.lines {
-            line.waiting.retain(|waiter| !waiter.gets.is_closed());
+        for of_class in &mut self.classes {
+            of_class.waiting.retain(|waiter| !waiter.gets.is_closed());
         }
-        let [very_high, below @ ..] = &self.lines;
+        let [very_high, below @ ..] = &self.classes;
         let has_room = match class {
             Class::VeryHigh => very_high.waiting.len() < most,
-            _ => below.iter().map(|line| line.waiting.len()).sum::<usize>() < most,
+            _ => below.iter().map(|of| of.waiting.len()).sum::<usize>() < most,
         };
-        let is_first_of_class = self.lines[class.index()].waiting.is_empty();
+        let is_first_of_class = self.classes[class.index()].waiting.is_empty();
         if !has_room && !self.make_room_for(class, user) && !is_first_of_class {
             return None;
         }
         let (gets, receiver) = oneshot::channel();
         let user = user.to_owned();
-        let line = &mut self.lines[class.index()];
-        line.waiting.push_back(Waiter { user, gets });
+        let of_class = &mut self.classes[class.index()];
+        of_class.waiting.push_back(Waiter { user, gets });
         Some(receiver)
     }
 
@@ -75,13 +74,13 @@ impl Waiting {
         if class == Class::VeryHigh {
             return false;
         }
-        let (own, less_urgent) = match &mut self.lines[class.index()..] {
-            [own, less_urgent @ ..] => (own, less_urgent),
-            [] => return false,
+        let from_own = self.classes[class.index()..].split_first_mut();
+        let Some((own, less_urgent)) = from_own else {
+            return false;
         };
         let mut less_urgent = less_urgent.iter_mut().rev();
-        if let Some(line) = less_urgent.find(|line| line.waiting.len() > 1) {
-            return line.send_last_away(|_| true);
+        if let Some(crowd) = less_urgent.find(|of| of.waiting.len() > 1) {
+            return crowd.send_last_away(|_| true);
         }
         let turn = own.turn_behind(user);
         own.send_last_away(|last| turn < last)
@@ -92,13 +91,14 @@ impl Waiting {
         loop {
             let class = self.shares.choose(|class| {
                 let may_go = class == Class::VeryHigh || is_below_too;
-                may_go && !self.lines[class.index()].waiting.is_empty()
+                may_go && !self.classes[class.index()].waiting.is_empty()
             })?;
-            let next = self.lines[class.index()].pop(class)?;
+            let of_class = &mut self.classes[class.index()];
+            let next = of_class.pop()?;
             if !next.gets.is_closed() {
                 self.shares.serve(class, 1);
                 if class != Class::VeryHigh {
-                    self.lines[class.index()].turns.serve(&next.user, 1);
+                    of_class.turns.serve(&next.user, 1);
                 }
                 return Some(next.gets);
             }
@@ -106,12 +106,10 @@ impl Waiting {
     }
 }
 
-impl Line {
-    fn pop(&mut self, class: Class) -> Option<Waiter> {
-        let turn = |waiter: &Waiter| match class {
-            Class::VeryHigh => 0,
-            _ => self.turns.start(waiter.user.as_str()),
-        };
+impl OfClass {
+    /// Takes out the first one: whose user's turn comes first, and of those who came first.
+    fn pop(&mut self) -> Option<Waiter> {
+        let turn = |waiter: &Waiter| self.turns.start(waiter.user.as_str());
         let turns = self.waiting.iter().map(turn).enumerate();
         let (first, _) = turns.min_by_key(|(_, turn)| *turn)?;
         self.waiting.remove(first)

@@ -3,8 +3,9 @@
 use tokio::time::Instant;
 
 use super::hosts::two_hosts;
+use crate::delivery::Deliverer;
 use crate::delivery::rehearsal::{Act, Mail, Script, World, brief, last_host, seconds};
-use crate::message::{Class, Contact};
+use crate::message::{Attempt, Class, Contact};
 
 #[tokio::test(start_paused = true)]
 async fn a_host_that_answers_nobody_keeps_nobody_from_the_next_one() {
@@ -90,6 +91,14 @@ async fn who_leaves_a_connection_that_was_handed_over_has_its_place() {
     assert_eq!((host.seen().connections, host.seen().most_at_once), (2, 1));
 }
 
+/// An attempt at a message of a class that begins after so many seconds.
+async fn delivered_after(deliverer: &Deliverer, class: Class, after: u64) -> Attempt {
+    tokio::time::sleep(seconds(after)).await;
+    let mut mail = Mail::to(&["a@b.example"]);
+    mail.message.class = class;
+    mail.deliver(deliverer).await
+}
+
 #[tokio::test(start_paused = true)]
 async fn who_is_more_urgent_waits_for_a_place_in_front_of_the_others_and_sends_the_last_one_away() {
     let host = Script::new().at(".", Act::Late(seconds(5), "250 2.0.0 Taken\r\n"));
@@ -98,10 +107,7 @@ async fn who_is_more_urgent_waits_for_a_place_in_front_of_the_others_and_sends_t
     let deliverer = world.deliverer();
     let begun = Instant::now();
     let timed = async |class, after| {
-        tokio::time::sleep(seconds(after)).await;
-        let mut mail = Mail::to(&["a@b.example"]);
-        mail.message.class = class;
-        let attempt = mail.deliver(&deliverer).await;
+        let attempt = delivered_after(&deliverer, class, after).await;
         (attempt.contact, begun.elapsed())
     };
     let attempts = <[_; 4]>::from(tokio::join!(
@@ -127,10 +133,7 @@ async fn what_waits_at_a_full_host_goes_on_after_a_very_high_message_and_its_pla
     let deliverer = world.deliverer();
     let begun = Instant::now();
     let timed = async |class, after| {
-        tokio::time::sleep(seconds(after)).await;
-        let mut mail = Mail::to(&["a@b.example"]);
-        mail.message.class = class;
-        let attempt = mail.deliver(&deliverer).await;
+        let attempt = delivered_after(&deliverer, class, after).await;
         (brief(&attempt).join(" "), begun.elapsed())
     };
     let attempts = <[_; 5]>::from(tokio::join!(
