@@ -230,7 +230,7 @@ impl<W: Clone> Traffic<W> {
         self.urgent.push(id);
         if let Some(under) = self.sends.get_mut(&id) {
             under.urgent = Some((Arc::clone(next_hop), motion));
-            if motion == Motion::Idle {
+            if !motion.holds_in_advance() {
                 return Vec::new();
             }
             under.held_since.get_or_insert(now);
@@ -248,9 +248,8 @@ impl<W: Clone> Traffic<W> {
         if let Some(under) = self.sends.get_mut(&id)
             && let Some((next_hop, motion)) = &mut under.urgent
         {
-            *motion = Motion::Moved(now);
+            self.hops.moved(next_hop, motion, now);
             under.held_since.get_or_insert(now);
-            self.hops.moved(next_hop, now);
         }
     }
 

@@ -21,6 +21,9 @@ pub(super) const HOLDS_SURELY: Duration = Duration::from_millis(1_400);
 /// So long it holds others at most. The relay promises two seconds.
 pub(super) const HOLDS_AT_MOST: Duration = Duration::from_millis(1_600);
 
+/// The same where something has surely hung.
+const HOLDS_AT_MOST_AFTER_ONE: Duration = Duration::from_millis(850);
+
 /// How soon others go on, when nothing holds them any more.
 const GOES_ON_WITHIN: Duration = Duration::from_millis(50);
 
@@ -104,6 +107,8 @@ struct Transaction {
     rank: Rank,
     /// When octets came or went since the first reply. Before that, when it began: commands leave though a host hangs.
     moved: Instant,
+    /// The longest time before that in which nothing moved.
+    stood: Duration,
     /// Its host has said something.
     is_answered: bool,
     begins: Begins,
@@ -279,6 +284,7 @@ impl State {
             key,
             rank,
             moved: now,
+            stood: Duration::ZERO,
             is_answered: false,
             begins,
             limit: first + rules.ceiling,
@@ -343,8 +349,12 @@ impl State {
             let others = self.urgent_at(hop).len();
             if let Some(standing) = self.standing.get_mut(&hop) {
                 standing.moves(ended.rank, now);
-                let moved = now;
-                standing.ends(&Urgent { moved, ..ended }, others, now);
+                let ended = Urgent {
+                    moved: now,
+                    stood: ended.stood.max(now - ended.moved),
+                    ..ended
+                };
+                standing.passes(&ended, others, now);
             }
         }
         let wire = self.wires.get_mut(&id);
@@ -368,6 +378,7 @@ impl State {
             return;
         };
         if let Some(transaction) = &mut wire.transaction {
+            transaction.stood = transaction.stood.max(now - transaction.moved);
             transaction.moved = now;
             if let Some(standing) = self.standing.get_mut(&wire.hop) {
                 standing.moves(transaction.rank, now);
@@ -408,7 +419,7 @@ impl State {
         for ended in [wire.ended.take(), urgent].into_iter().flatten() {
             let others = self.urgent_at(hop).len();
             if let Some(standing) = self.standing.get_mut(&hop) {
-                standing.ends(&ended, others, now);
+                standing.is_cut_off(&ended, others, now);
             }
         }
         if is_over {
@@ -440,7 +451,10 @@ impl State {
         let surely = surely.max().filter(|until| now < *until);
         let at_most = transactions()
             .filter(|of| of.rank != Rank::Below && (of.is_answered || of.begins != Begins::Idle))
-            .map(|of| (of.moved + HOLDS_AT_MOST).min(of.limit_at_most + GOES_ON_WITHIN));
+            .map(|of| {
+                of.holds_at_most_until()
+                    .min(of.limit_at_most + GOES_ON_WITHIN)
+            });
         // What has ended until now is over at this moment.
         let had_some = self.may_hold_until.is_some_and(|until| now < until);
         let at_most = at_most.max();
@@ -467,6 +481,7 @@ impl Transaction {
         Urgent {
             rank: self.rank,
             moved: self.moved,
+            stood: self.stood,
             is_refused: self.is_refused,
             may_be_idle: !self.is_answered && !matches!(self.begins, Begins::Holding(_)),
         }
@@ -475,10 +490,19 @@ impl Transaction {
     /// From when on the patience with it counts, if it surely holds others.
     fn surely_from(&self) -> Option<Instant> {
         match self.begins {
-            _ if self.is_answered => Some(self.moved),
+            Begins::Holding(_) if self.is_answered => Some(self.moved),
             Begins::Holding(since) => Some(since.min(self.moved)),
             Begins::Unknown | Begins::Idle => None,
         }
+    }
+
+    /// Until when it may hold others, unless it moves on.
+    fn holds_at_most_until(&self) -> Instant {
+        let at_most = match self.begins {
+            Begins::Idle => HOLDS_AT_MOST_AFTER_ONE,
+            Begins::Holding(_) | Begins::Unknown => HOLDS_AT_MOST,
+        };
+        self.moved + at_most
     }
 }
 

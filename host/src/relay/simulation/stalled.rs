@@ -1,5 +1,5 @@
-//! Next hops as very-high mail finds them, from outside: where it may hold others from MAIL on, and where only from the first
-//! reply of its host on, since something very high hangs there.
+//! Next hops as very-high mail finds them, from outside: where it may hold others from MAIL on and for how long, and where it
+//! may not for now, since something very high has hung there.
 //!
 //! The relay knows when it looked; from outside that is known within bounds, and some messages are of a class that nobody
 //! knows. So there are two answers: what may be so, and what is surely so.
@@ -20,9 +20,11 @@ pub(super) struct Urgent {
     pub(super) rank: Rank,
     /// When octets came or went since the first reply; before that, when it began.
     pub(super) moved: Instant,
+    /// The longest time in which nothing moved.
+    pub(super) stood: Duration,
     /// The host has refused something: it may be over.
     pub(super) is_refused: bool,
-    /// It may hold nobody before its host answers, and has not been answered: then it tells nothing of the hop.
+    /// It may hold nobody before its host answers, and has not been answered.
     pub(super) may_be_idle: bool,
 }
 
@@ -33,7 +35,7 @@ pub(super) enum Begins {
     Holding(Instant),
     /// It may hold others.
     Unknown,
-    /// It surely holds nobody.
+    /// It surely holds nobody before its host answers, and for half as long at most as one of which nothing is known.
     Idle,
 }
 
@@ -44,7 +46,11 @@ pub(super) struct Standing {
     moved_from: Instant,
     /// Then, or sooner; none: nothing was surely very high.
     moved_to: Option<Instant>,
+    /// Something very high passed there last then, or later.
+    passed_from: Instant,
+    /// Something may have hung, and nothing has surely passed since.
     may_be_stalled: bool,
+    /// Something has surely hung, and nothing can have passed since.
     is_stalled: bool,
     /// When nothing of the kind is under way there any more.
     ended: Option<Instant>,
@@ -56,6 +62,7 @@ impl Standing {
         Self {
             moved_from: now,
             moved_to: None,
+            passed_from: now,
             may_be_stalled: false,
             is_stalled: false,
             ended: None,
@@ -69,6 +76,7 @@ impl Standing {
             self.is_stalled &= now < ended + SURELY_REMEMBERED;
             if !self.may_be_stalled {
                 self.moved_from = now;
+                self.passed_from = now;
             }
         }
         for other in others {
@@ -90,7 +98,6 @@ impl Standing {
     pub(super) fn moves(&mut self, rank: Rank, now: Instant) {
         if rank == Rank::VeryHigh {
             self.moved_from = now;
-            self.may_be_stalled = false;
         }
         self.may_move(now);
     }
@@ -101,8 +108,22 @@ impl Standing {
         self.is_stalled = false;
     }
 
-    /// One is over, and so many others are not.
-    pub(super) fn ends(&mut self, ended: &Urgent, others: usize, now: Instant) {
+    /// One has come to its end with a reply, and so many others have not.
+    pub(super) fn passes(&mut self, passed: &Urgent, others: usize, now: Instant) {
+        self.ends(passed, others, now);
+        if passed.rank == Rank::VeryHigh && !passed.may_hang(now) {
+            self.passed_from = now;
+            self.may_be_stalled = false;
+        }
+    }
+
+    /// One is cut off, and so many others are not. When the relay learns that is not known, so it may have hung.
+    pub(super) fn is_cut_off(&mut self, ended: &Urgent, others: usize, now: Instant) {
+        self.may_be_stalled = true;
+        self.ends(ended, others, now);
+    }
+
+    fn ends(&mut self, ended: &Urgent, others: usize, now: Instant) {
         self.may_be_stalled |= self.may_stall(ended, now);
         self.is_stalled |= self.surely_stalls(ended, now);
         if others == 0 {
@@ -115,8 +136,8 @@ impl Standing {
     }
 
     fn may_stall(&self, one: &Urgent, now: Instant) -> bool {
-        one.moved.min(self.moved_from) + HOLDS_SURELY <= now
-            && one.moved + HOLDS_AT_MOST > self.moved_from
+        one.may_hang(now)
+            && (one.stood >= HOLDS_SURELY || one.moved + HOLDS_AT_MOST > self.passed_from)
     }
 
     fn surely_stalls(&self, one: &Urgent, now: Instant) -> bool {
@@ -133,6 +154,13 @@ impl Standing {
     }
 }
 
+impl Urgent {
+    /// Whether it may have said nothing for too long, until now.
+    fn may_hang(&self, now: Instant) -> bool {
+        self.stood.max(now - self.moved) >= HOLDS_SURELY
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -146,6 +174,7 @@ mod tests {
             let first = Urgent {
                 rank: Rank::VeryHigh,
                 moved: now,
+                stood: Duration::ZERO,
                 is_refused: false,
                 may_be_idle,
             };

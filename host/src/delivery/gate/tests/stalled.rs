@@ -73,8 +73,8 @@ async fn what_begins_where_one_hangs_holds_others_from_when_its_host_answers() {
         sleep(BEAT / 5).await;
         pulse.has_heard();
         assert!(gate.held_until().is_some());
-        // Something moves there now, so that the next one is held for from MAIL on though the first goes on hanging.
-        sleep(2 * SECOND).await;
+        // It passes, so that the next one holds others from MAIL on though the first goes on hanging.
+        sleep(SECOND / 2).await;
         pulse.has_heard();
         drop(_urgent);
         assert_eq!(gate.held_until(), None);
@@ -83,10 +83,10 @@ async fn what_begins_where_one_hangs_holds_others_from_when_its_host_answers() {
         sleep(2 * SECOND).await;
     });
     let held = held.await;
-    // Each time the patience with one that does not move; the first of them has been spent once.
-    let each = Duration::from_millis(1_500);
+    // The patience with the first and with the last, which do not move, and what the one took that did.
+    let expected = 2 * Duration::from_millis(1_500) + SECOND / 2;
     assert!(
-        held > 3 * each - SECOND / 10 && held <= 3 * each,
+        held > expected - SECOND / 10 && held <= expected,
         "{held:?}"
     );
 }
@@ -147,15 +147,40 @@ async fn one_that_comes_when_the_first_has_timed_out_holds_nobody_unless_that_wa
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_host_that_only_answers_late_holds_as_anywhere_when_it_has() {
+async fn a_host_that_answers_late_holds_others_from_its_answer_on_and_for_less_each_time() {
     let gate = gate(Rules::default());
+    let mut before = None;
     for number in 1..4 {
         let passage = hanging(&gate, number);
         let transacting = passage.begin();
-        assert!(gate.held_until().is_some(), "{number}");
+        assert_eq!(gate.held_until().is_some(), number == 1, "{number}");
         sleep(3 * SECOND).await;
         assert_eq!(gate.held_until(), None);
         passage.pulse().unwrap().has_heard();
+        let held = gate.held_until().unwrap() - Instant::now();
+        assert!(before.is_none_or(|before| held == before / 2), "{held:?}");
+        before = Some(held);
         drop(transacting);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_hangs_after_its_answers_holds_others_for_some_seconds_in_all() {
+    for step in [SECOND / 2, 5 * SECOND] {
+        let gate = gate(Rules::default());
+        let passages: Vec<_> = (0..40).map(|number| hanging(&gate, number)).collect();
+        let held = held_by(&gate, async {
+            let mut transactions = Vec::new();
+            for passage in &passages {
+                transactions.push(passage.begin());
+                passage.pulse().unwrap().has_heard();
+                sleep(step).await;
+                if transactions.len() > 10 {
+                    drop(transactions.remove(0));
+                }
+            }
+        });
+        let held = held.await;
+        assert!(held > SECOND && held < 4 * SECOND, "{held:?}");
     }
 }
