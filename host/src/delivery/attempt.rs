@@ -26,7 +26,7 @@ use super::heard::Heard;
 use super::hosts::{Hosts, Target};
 use super::minutes::Overheard;
 use super::opening::{Failure, Opening, Protection};
-use super::room::{Given, NoPlace, Place};
+use super::room::{Asked, Given, NoPlace, Place};
 use super::settings::{Smarthost, TlsPolicy};
 use crate::message::{
     Attempt, Contact, Delivery, Dialogue, HostPort, Message, NextHop, Outcome, Party,
@@ -426,14 +426,20 @@ impl<'a> Course<'a> {
             return Ok(Given::Place(place));
         }
         let class = self.message.class;
-        if deliverer.room.is_full(host, class) {
-            deliverer.pool.make_room_at(host);
-        }
-        let within = self.patience;
-        let begun = Instant::now();
         let who = (class, self.message.origin.user());
-        let given = deliverer.room.take(host, who, within).await;
-        self.patience = within.saturating_sub(begun.elapsed());
+        let given = match deliverer.room.ask(host, who) {
+            Ok(Asked::Given(place)) => Ok(Given::Place(place)),
+            Ok(Asked::Waits(waits)) => {
+                // One that is kept from now on is handed to who waits.
+                deliverer.pool.make_room_at(host);
+                let within = self.patience;
+                let begun = Instant::now();
+                let given = waits.within(within).await;
+                self.patience = within.saturating_sub(begun.elapsed());
+                given
+            }
+            Err(no_place) => Err(no_place),
+        };
         let contact = match given {
             Ok(given) => return Ok(given),
             // Others speak to it at this moment.

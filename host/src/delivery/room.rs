@@ -41,6 +41,21 @@ struct Host {
     waiting: Waiting,
 }
 
+/// What somebody gets who asks for a place.
+pub(super) enum Asked {
+    /// One that is free.
+    Given(Place),
+    /// None is, and he waits from now on.
+    Waits(Waits),
+}
+
+/// Somebody waits for a place, until this is dropped.
+pub(super) struct Waits {
+    host: IpAddr,
+    given: oneshot::Receiver<Given>,
+    room: Arc<Room>,
+}
+
 /// What somebody gets who has waited.
 pub(super) enum Given {
     /// A place for a connection.
@@ -85,56 +100,39 @@ impl Room {
         })
     }
 
-    /// A place at the host for mail of a class and a user, or what comes first.
+    /// Asks for a place at the host for mail of a class and a user.
     ///
     /// # Errors
-    /// [`NoPlace`].
-    pub(super) async fn take(
+    /// Too many wait for one.
+    pub(super) fn ask(
         self: &Arc<Self>,
         host: IpAddr,
         (class, user): (Class, &str),
-        within: Duration,
-    ) -> Result<Given, NoPlace> {
+    ) -> Result<Asked, NoPlace> {
         let host = host.to_canonical();
-        let given = {
-            let mut hosts = self.lock();
-            let at = hosts.entry(host).or_insert_with(|| Host {
-                taken: 0,
-                open: 0,
-                leaving: 0,
-                waiting: Waiting::new(self.classes),
-            });
-            if at.taken < self.places(class) {
-                at.taken += 1;
-                return Ok(Given::Place(self.place(host)));
-            }
-            // These come to their turn when each of those before them has sent one message.
-            match at.waiting.join(class, user, self.per_host_max) {
-                Some(given) => given,
-                None => {
-                    let takes_mail = at.open > 0;
-                    return Err(NoPlace::Crowded { takes_mail });
-                }
-            }
-        };
-        let given = timeout(within, given).await;
-        let takes_mail = || self.lock().get(&host).is_some_and(|at| at.open > 0);
-        match given {
-            Ok(Ok(given)) => Ok(given),
-            Ok(Err(_)) => Err(NoPlace::Crowded {
-                takes_mail: takes_mail(),
-            }),
-            Err(_) => Err(NoPlace::InVain {
-                takes_mail: takes_mail(),
-            }),
+        let mut hosts = self.lock();
+        let at = hosts.entry(host).or_insert_with(|| Host {
+            taken: 0,
+            open: 0,
+            leaving: 0,
+            waiting: Waiting::new(self.classes),
+        });
+        if at.taken < self.places(class) {
+            at.taken += 1;
+            return Ok(Asked::Given(self.place(host)));
         }
-    }
-
-    /// Whether no place at the host is free for mail of that class.
-    pub(super) fn is_full(&self, host: IpAddr, class: Class) -> bool {
-        let hosts = self.lock();
-        let at = hosts.get(&host.to_canonical());
-        at.is_some_and(|at| at.taken >= self.places(class))
+        // These come to their turn when each of those before them has sent one message.
+        match at.waiting.join(class, user, self.per_host_max) {
+            Some(given) => Ok(Asked::Waits(Waits {
+                host,
+                given,
+                room: Arc::clone(self),
+            })),
+            None => {
+                let takes_mail = at.open > 0;
+                Err(NoPlace::Crowded { takes_mail })
+            }
+        }
     }
 
     /// How many places there are for mail of a class, whatever class has those that are taken.
@@ -209,6 +207,29 @@ impl Room {
     }
 }
 
+impl Waits {
+    /// What comes first, a place or a connection.
+    ///
+    /// # Errors
+    /// None came in this time, or somebody more urgent did.
+    pub(super) async fn within(self, most: Duration) -> Result<Given, NoPlace> {
+        let given = timeout(most, self.given).await;
+        let takes_mail = || {
+            let hosts = self.room.lock();
+            hosts.get(&self.host).is_some_and(|at| at.open > 0)
+        };
+        match given {
+            Ok(Ok(given)) => Ok(given),
+            Ok(Err(_)) => Err(NoPlace::Crowded {
+                takes_mail: takes_mail(),
+            }),
+            Err(_) => Err(NoPlace::InVain {
+                takes_mail: takes_mail(),
+            }),
+        }
+    }
+}
+
 impl Place {
     /// Whether it is one at this host.
     pub(super) fn is_at(&self, host: IpAddr) -> bool {
@@ -278,6 +299,25 @@ mod tests {
 
     const URGENT: (Class, &str) = (Class::VeryHigh, "app");
 
+    async fn take(
+        room: &Arc<Room>,
+        host: IpAddr,
+        who: (Class, &str),
+        within: Duration,
+    ) -> Result<Given, NoPlace> {
+        match room.ask(host, who)? {
+            Asked::Given(place) => Ok(Given::Place(place)),
+            Asked::Waits(waits) => waits.within(within).await,
+        }
+    }
+
+    /// Whether no place at the host is free for mail of that class.
+    fn is_full(room: &Room, host: IpAddr, class: Class) -> bool {
+        let hosts = room.lock();
+        let at = hosts.get(&host);
+        at.is_some_and(|at| at.taken >= room.places(class))
+    }
+
     fn host(number: u32) -> IpAddr {
         IpAddr::V4(std::net::Ipv4Addr::from_bits(number))
     }
@@ -285,26 +325,26 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn places_are_limited_per_host_and_come_back() {
         let room = Room::new(2, ClassRule::default());
-        let first = room.take(host(1), URGENT, SECOND).await;
-        let second = room.take(host(1), URGENT, SECOND).await;
+        let first = take(&room, host(1), URGENT, SECOND).await;
+        let second = take(&room, host(1), URGENT, SECOND).await;
         assert!(first.is_ok() && second.is_ok());
         let mapped = "::ffff:0.0.0.1".parse().unwrap();
         assert_eq!(
-            room.take(mapped, URGENT, SECOND).await.err(),
+            take(&room, mapped, URGENT, SECOND).await.err(),
             Some(NoPlace::InVain { takes_mail: false })
         );
-        assert!(room.take(host(2), URGENT, SECOND).await.is_ok());
+        assert!(take(&room, host(2), URGENT, SECOND).await.is_ok());
         // One that gave up before is passed over.
         let (given_up, given, ()) = tokio::join!(
-            room.take(host(1), URGENT, Duration::ZERO),
-            room.take(host(1), URGENT, SECOND),
+            take(&room, host(1), URGENT, Duration::ZERO),
+            take(&room, host(1), URGENT, SECOND),
             async {
                 tokio::time::sleep(SECOND / 2).await;
                 drop(first);
             }
         );
         assert!(given_up.is_err() && given.is_ok());
-        assert!(room.take(host(1), URGENT, Duration::ZERO).await.is_err());
+        assert!(take(&room, host(1), URGENT, Duration::ZERO).await.is_err());
         drop((given, second));
         assert!(room.lock().is_empty(), "a host without places is forgotten");
     }
@@ -313,23 +353,23 @@ mod tests {
     async fn as_many_wait_as_may_have_a_place_and_the_others_are_sent_away_at_once() {
         let room = Room::new(2, ClassRule::default());
         let taken = [
-            room.take(host(1), URGENT, SECOND).await,
-            room.take(host(1), URGENT, SECOND).await,
+            take(&room, host(1), URGENT, SECOND).await,
+            take(&room, host(1), URGENT, SECOND).await,
         ];
         let begun = tokio::time::Instant::now();
         let sent_away = async {
             // Once the others wait.
             tokio::task::yield_now().await;
             assert_eq!(
-                room.take(host(1), URGENT, SECOND).await.err(),
+                take(&room, host(1), URGENT, SECOND).await.err(),
                 Some(NoPlace::Crowded { takes_mail: false })
             );
             assert!(begun.elapsed().is_zero());
             drop(taken);
         };
         let (one, two, ()) = tokio::join!(
-            room.take(host(1), URGENT, SECOND),
-            room.take(host(1), URGENT, SECOND),
+            take(&room, host(1), URGENT, SECOND),
+            take(&room, host(1), URGENT, SECOND),
             sent_away
         );
         assert!(one.is_ok() && two.is_ok());
@@ -338,8 +378,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_host_takes_mail_as_long_as_a_connection_is_open() {
         let room = Room::new(1, ClassRule::default());
-        let sent_away = async || room.take(host(1), URGENT, SECOND).await.err();
-        let Ok(Given::Place(mut place)) = room.take(host(1), URGENT, SECOND).await else {
+        let sent_away = async || take(&room, host(1), URGENT, SECOND).await.err();
+        let Ok(Given::Place(mut place)) = take(&room, host(1), URGENT, SECOND).await else {
             panic!("no place");
         };
         let in_vain = |takes_mail| Some(NoPlace::InVain { takes_mail });
@@ -348,7 +388,7 @@ mod tests {
         place.opened();
         assert_eq!(sent_away().await, in_vain(true));
         // Who gets the place has yet to open a connection.
-        let (next, ()) = tokio::join!(room.take(host(1), URGENT, SECOND), async { drop(place) });
+        let (next, ()) = tokio::join!(take(&room, host(1), URGENT, SECOND), async { drop(place) });
         assert_eq!(sent_away().await, in_vain(false));
         drop(next);
         assert!(room.lock().is_empty());
@@ -357,12 +397,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn very_high_mail_has_a_place_when_all_others_have_theirs_and_is_given_the_next_one() {
         let room = Room::new(4, ClassRule::default());
-        let take = |class| room.take(host(1), (class, "app"), SECOND);
+        let take = |class| take(&room, host(1), (class, "app"), SECOND);
         let mut below = Vec::new();
         for _ in 0..3 {
             below.push(take(Class::High).await);
         }
-        assert!(below.iter().all(Result::is_ok) && room.is_full(host(1), Class::High));
+        assert!(below.iter().all(Result::is_ok) && is_full(&room, host(1), Class::High));
         assert!(take(Class::High).await.is_err());
         let very_high = take(Class::VeryHigh).await;
         assert!(very_high.is_ok());
