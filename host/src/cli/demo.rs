@@ -9,11 +9,13 @@ use std::num::NonZeroU64;
 use clap::Args;
 use clap::builder::RangedU64ValueParser;
 
+use super::options::unread_config;
 use crate::demo::{self, DemoError, Options, Show};
 
 /// What is shown.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 #[command(
+    arg = unread_config(),
     after_help = "Relay, client and next hop run in this process, on loopback ports that are free, with a \
     folder that is removed at the end. Nothing leaves this machine, no relay that runs on it is touched, and no \
     configuration is read.\n\n\

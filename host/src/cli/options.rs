@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use clap::builder::NonEmptyStringValueParser;
-use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use clap::{Arg, ArgGroup, Args, Parser, Subcommand, ValueEnum, value_parser};
 
 use super::backup::{BackupCommand, RestoreCommand};
 use super::demo::DemoCommand;
@@ -29,6 +29,16 @@ pub struct Cli {
     /// What to do; none serves.
     #[command(subcommand)]
     pub command: Option<Command>,
+}
+
+/// The option `--config` of a command that reads no configuration: taken there as everywhere, so that whoever runs commands
+/// with it need not know which do, and not shown where it means nothing.
+pub(super) fn unread_config() -> Arg {
+    Arg::new("config")
+        .long("config")
+        .value_name("FILE")
+        .value_parser(value_parser!(PathBuf))
+        .hide(true)
 }
 
 /// What can be done.

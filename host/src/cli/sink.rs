@@ -11,12 +11,14 @@ use std::path::PathBuf;
 use clap::Args;
 use tokio::sync::oneshot;
 
+use super::options::unread_config;
 use crate::clock::Clock;
 use crate::sink::{self, Action, Misdeed, SinkError, SinkOptions, Trigger};
 
 /// What the sink does.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 #[command(
+    arg = unread_config(),
     after_help = "WHAT is a stage (connect, mail, rcpt, data, dot) or a part of a recipient's \
     address, in which * stands for any text; case does not matter. The first of --hang, --refuse, \
     --defer that matches acts.\n\n\

@@ -281,3 +281,30 @@ fn what_is_typed_wrongly_is_refused() {
         assert_eq!(read(line).unwrap_err(), kind, "{line}");
     }
 }
+
+#[test]
+fn the_configuration_is_offered_where_it_is_read_and_taken_everywhere() {
+    use clap::CommandFactory as _;
+
+    for name in ["demo", "sink"] {
+        let mut whole = Cli::command();
+        whole.build();
+        let command = whole.find_subcommand_mut(name).unwrap();
+        let help = command.render_long_help().to_string();
+        assert!(!help.contains("--config"), "{help}");
+        for line in [
+            ["outpost", name, "--config", "x.toml"],
+            ["outpost", "--config", "x.toml", name],
+        ] {
+            let cli = Cli::try_parse_from(line).unwrap();
+            assert_eq!(cli.config, Some(PathBuf::from("x.toml")), "{line:?}");
+        }
+    }
+    let mut whole = Cli::command();
+    whole.build();
+    for name in ["serve", "check", "route", "queue", "restore", "backup"] {
+        let command = whole.find_subcommand_mut(name).unwrap();
+        let help = command.render_long_help().to_string();
+        assert!(help.contains("--config <FILE>"), "{help}");
+    }
+}
