@@ -12,9 +12,9 @@ use utoipa::ToSchema;
 use super::access::Reader;
 use super::extract::{NoQuery, Segment};
 use super::openapi::{Missing, Refused};
-use super::problem::Problem;
+use super::problem::{Kind, Problem};
 use super::queue::activity;
-use super::selection::DeliveryStateName;
+use super::selection::{DeliveryStateName, message_id};
 use super::standing::{self, StandingDocument};
 use super::trail::{TlsDocument, TrailDocument, tls, trail};
 use super::{Api, spool_problem};
@@ -128,6 +128,14 @@ pub(super) fn reverse_path(message: &Message) -> String {
     }
 }
 
+/// Nothing is known of that message.
+pub(super) fn unknown(id: MessageId) -> Problem {
+    Problem::not_found(format!(
+        "message {id}: it may have been delivered, bounced or cancelled longer ago than trails are kept \
+         (spool.history), or the id is mistyped"
+    ))
+}
+
 fn origin(origin: &Origin) -> OriginDocument {
     match origin {
         Origin::Submission(submission) => OriginDocument::Submission {
@@ -230,14 +238,14 @@ pub(super) async fn show(
     State(api): State<Arc<Api>>,
     Segment(id): Segment,
 ) -> Result<axum::Json<MessageDocument>, Problem> {
-    let unknown = || Problem::not_found(format!("message {}", wording::printable(&id)));
-    let id: MessageId = id.parse().map_err(|_| unknown())?;
+    // Nothing is at such a path.
+    let id = message_id(&id).map_err(|error| Problem::new(Kind::NotFound, error.detail))?;
     let record = api
         .spool
         .message(id)
         .await
         .map_err(|error| spool_problem(&error))?;
-    let record = record.ok_or_else(unknown)?;
+    let record = record.ok_or_else(|| unknown(id))?;
     let standings = match record.finished {
         // A message is shown all the same.
         None => api.order.standings(&record).await.unwrap_or_default(),

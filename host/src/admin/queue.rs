@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use super::access::{Operator, Reader};
 use super::audit::{self, Deed};
+use super::messages::unknown;
 use super::extract::{Json, NoQuery, QueryString, Segment};
 use super::openapi::{Missing, Refused, RefusedBody};
 use super::problem::{Kind, Problem};
@@ -270,7 +271,7 @@ async fn still_there(api: &Api, id: MessageId, action: QueueAction) -> Result<()
         .await
         .map_err(|error| spool_problem(&error))?;
     match record {
-        None => Err(Problem::not_found(format!("message {id}"))),
+        None => Err(unknown(id)),
         Some(record) => match record.finished {
             None if action != QueueAction::Restore && is_all_cancelled(&record) => {
                 Err(Problem::new(

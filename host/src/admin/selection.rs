@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::audit;
 use super::extract::given;
 use super::problem::{FieldError, Problem};
 use crate::message::{Class, MessageId, Timestamp};
@@ -418,9 +419,10 @@ fn noted<T>(found: Option<Result<T, FieldError>>, errors: &mut Vec<FieldError>) 
     found?.map_err(|error| errors.push(error)).ok()
 }
 
-fn message_id(text: &str) -> Result<MessageId, FieldError> {
+/// The id of a message, wherever one is given.
+pub(super) fn message_id(text: &str) -> Result<MessageId, FieldError> {
     let id = text.parse::<MessageId>();
-    id.map_err(|error| FieldError::new("id", error.to_string()))
+    id.map_err(|error| FieldError::new("id", format!("`{}` is {error}", audit::shown(text))))
 }
 
 /// So many or more: none at all would be all mail.

@@ -91,8 +91,11 @@ pub(super) fn refusal(problem: &Problem) -> Vec<String> {
         let detail = printable(&problem.detail).into_owned();
         return mistakes.chain([detail]).collect();
     }
-    let line =
-        |error: &FieldError| format!("{}: {}", option(&error.field), printable(&error.detail));
+    let line = |error: &FieldError| match error.field.as_str() {
+        // What is typed by itself, with no option before it; the words name it.
+        "id" => printable(&error.detail).into_owned(),
+        field => format!("{}: {}", option(field), printable(&error.detail)),
+    };
     problem.errors.iter().map(line).collect()
 }
 

@@ -47,7 +47,7 @@ impl fmt::Display for MessageId {
 
 /// What was given is not the id of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a message id: 26 characters of 0-9 and A-Z without I, L, O and U are expected")]
+#[error("no message id: that is 26 characters of 0-9 and A-Z without I, L, O and U")]
 pub struct NotAMessageId;
 
 impl FromStr for MessageId {

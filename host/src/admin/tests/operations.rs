@@ -400,3 +400,43 @@ async fn a_user_who_is_stopped_keeps_the_name() {
     let done = surface.ask("PATCH /api/v1/users/app", rename).await;
     assert_eq!(done.status, 200);
 }
+
+#[tokio::test]
+async fn an_id_of_nothing_is_answered_in_the_same_words_wherever_it_is_given() {
+    let surface = Surface::start().await;
+    let malformed =
+        "`foo` is no message id: that is 26 characters of 0-9 and A-Z without I, L, O and U";
+    let unknown = "there is no message 01HF7YAT1V0000000000000009: it may have been delivered, bounced or cancelled \
+                   longer ago than trails are kept (spool.history), or the id is mistyped";
+    for (id, status_of_path, status, says) in [
+        ("foo", 404, 422, malformed),
+        ("01HF7YAT1V0000000000000009", 404, 404, unknown),
+    ] {
+        let shown = surface
+            .ask(&format!("GET /api/v1/messages/{id}"), None)
+            .await;
+        assert_eq!(shown.status, status_of_path);
+        assert_eq!(shown.json()["detail"], says);
+        for (action, more) in [
+            ("hold", json!({})),
+            ("release", json!({})),
+            ("retry", json!({})),
+            ("cancel", json!({})),
+            ("restore", json!({})),
+            ("set-priority", json!({"priority": 1})),
+            ("reschedule", json!({"after_seconds": 1})),
+        ] {
+            let mut body = more;
+            body["id"] = json!(id);
+            let ask = format!("POST /api/v1/queue/{action}");
+            let refused = surface.ask(&ask, Some(&body.to_string())).await;
+            assert_eq!(refused.status, status, "{action}: {}", refused.text);
+            let refused = refused.json();
+            let detail = match status {
+                422 => &refused["errors"][0]["detail"],
+                _ => &refused["detail"],
+            };
+            assert_eq!(detail, says, "{action}");
+        }
+    }
+}

@@ -296,3 +296,31 @@ async fn what_is_stopped_is_said_and_so_is_what_stays_stopped() {
             .starts_with("--next-hop: `a..b` is no next hop")
     );
 }
+
+#[tokio::test]
+async fn an_id_of_nothing_is_answered_in_the_same_words_by_every_command() {
+    let running = Running::start().await;
+    let unknown = "01HF7YAT1V0000000000000009";
+    for line in [
+        "show",
+        "hold",
+        "release",
+        "retry",
+        "cancel",
+        "restore",
+        "set-priority --priority 1",
+        "reschedule --in 1m",
+    ] {
+        assert_eq!(
+            running.err(&format!("queue {line} foo")).await,
+            "`foo` is no message id: that is 26 characters of 0-9 and A-Z without I, L, O and U\n"
+        );
+        assert_eq!(
+            running.err(&format!("queue {line} {unknown}")).await,
+            format!(
+                "there is no message {unknown}: it may have been delivered, bounced or cancelled longer ago than \
+                 trails are kept (spool.history), or the id is mistyped\n"
+            )
+        );
+    }
+}
