@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use outpost::clock::Clock;
 use outpost::message::{
     Attempt, Class, Delivery, Envelope, Message, MessageId, NextHop, Origin, Outcome, Priorities,
-    Protocol, Recipient, RecipientOutcome, Submission, Visit,
+    Protocol, Recipient, RecipientOutcome, Submission, Visit, WantedStanding,
 };
 use outpost::queue::{Deliver, Metrics, OpenContent, Parts, Queue, Settings};
 use outpost::spool::{
@@ -181,7 +181,9 @@ async fn fill(folder: &Path, shape: Shape) -> Result<(), Failure> {
             now: Clock::system().now(),
         };
         let began = Instant::now();
-        let page = outlook.page(Selection::default(), None, request).await?;
+        let page = outlook
+            .page(Selection::default(), WantedStanding::default(), request)
+            .await?;
         println!("{what}: {} rows in {:?}", page.rows.len(), began.elapsed());
     }
     idle().await;

@@ -231,8 +231,13 @@ fn very_high_mail_for_a_host_that_hangs_holds_others_once_and_other_very_high_ma
         hanging.push(id);
     }
     assert_eq!(pauses(), [1, 1]);
-    submit(&mut client, &large("urgent", 1, 2_000_000));
-    wait_until("it is paused for what moves", || pauses()[0] == 2);
+    submit(&mut client, &large("urgent", 1, 6_000_000));
+    wait_until("it is paused for what moves, and listed so", || {
+        let paused = relay.read("/api/v1/queue?state=paused");
+        let paused = paused["deliveries"].as_array().unwrap().iter();
+        paused.map(|row| &row["id"]).eq([&bulk_id])
+    });
+    assert_eq!(pauses()[0], 2);
     sink.wait_for(2);
     let paused = events(&finished(&relay, &bulk_id), "paused");
     let causes: Vec<_> = paused.iter().map(|pause| &pause["cause"]).collect();

@@ -17,7 +17,7 @@ use crate::directory::holds_secret;
 use crate::message::wording::printable;
 use crate::spool::Selection;
 
-use super::selection::DeliveryStateName;
+use super::selection::{DeliveryStateName, StateFilter};
 
 /// How much of a name or a filter the log shows: what is refused can be as long as a request.
 const SHOWN_CHARACTERS_MAX: usize = 200;
@@ -116,6 +116,9 @@ pub(super) fn filter(selection: &Selection) -> String {
     let state = selection
         .state
         .map(|state| DeliveryStateName::from(state).name());
+    let state = state.or(selection
+        .only_stopped
+        .then_some(StateFilter::Stopped.name()));
     let attempts = selection.attempts_min.map(|attempts| attempts.to_string());
     let due_from = selection.due_from.map(|from| from.to_string());
     let due_before = selection.due_before.map(|before| before.to_string());

@@ -2,9 +2,8 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::time::Duration;
 
-use crate::message::Standing;
+use crate::message::{Standing, WantedStanding};
 use crate::spool::{PageRequest, Record, Row, Selection, SpoolError};
 
 /// A future of whoever is asked.
@@ -20,12 +19,12 @@ pub struct OrderedPage {
 
 /// Knows in which order the queue leaves.
 pub trait Order: Send + Sync + 'static {
-    /// A page of the queue in that order; where a time is given, of what starts within it as far as that is known. A cursor
-    /// that no page had is [`SpoolError::Unknown`].
+    /// A page of the queue in that order, of what is selected and stands as is wanted. A cursor that no page had is
+    /// [`SpoolError::Unknown`].
     fn page(
         &self,
         selection: Selection,
-        estimate_max: Option<Duration>,
+        standing: WantedStanding,
         page: PageRequest,
     ) -> Told<'_, OrderedPage>;
 

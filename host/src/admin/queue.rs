@@ -1,7 +1,6 @@
 //! The queue over HTTP: what waits and why, and what an operator does about it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
@@ -9,8 +8,8 @@ use utoipa::ToSchema;
 
 use super::access::{Operator, Reader};
 use super::audit::{self, Deed};
-use super::messages::unknown;
 use super::extract::{Json, NoQuery, QueryString, Segment};
+use super::messages::unknown;
 use super::openapi::{Missing, Refused, RefusedBody};
 use super::problem::{Kind, Problem};
 use super::selection::{Asked, DeliveryStateName, QueueAction, QueueChange, QueueQuery};
@@ -18,7 +17,7 @@ use super::standing::StandingDocument;
 use super::stops::{self, StopDocument};
 use super::{Api, OrderedPage, spool_problem};
 use crate::message::wording::Activity;
-use crate::message::{Class, DeliveryState, MessageId, Standing, Timestamp};
+use crate::message::{Class, DeliveryState, MessageId, Standing, Timestamp, WantedStanding};
 use crate::spool::{
     Change, ChangeAction, PageRequest, QueueState, Record, Row, Selection, SpoolError, Stop, Stops,
 };
@@ -149,7 +148,7 @@ pub(super) async fn list(
 ) -> Result<axum::Json<QueuePage>, Problem> {
     let Asked {
         selection,
-        estimate_max,
+        standing,
         cursor,
         rows_max,
     } = query.read()?;
@@ -159,7 +158,7 @@ pub(super) async fn list(
         rows_max,
         now,
     };
-    let page = page(&api, selection, estimate_max, request)
+    let page = page(&api, selection, standing, request)
         .await
         .map_err(|error| match error {
             // The only thing in a listing that can be unknown is where it goes on.
@@ -181,13 +180,13 @@ pub(super) async fn list(
 async fn page(
     api: &Api,
     selection: Selection,
-    estimate_max: Option<Duration>,
+    standing: WantedStanding,
     request: PageRequest,
 ) -> Result<OrderedPage, SpoolError> {
     if selection.state != Some(QueueState::Cancelled) {
-        return api.order.page(selection, estimate_max, request).await;
+        return api.order.page(selection, standing, request).await;
     }
-    if estimate_max.is_some() {
+    if standing.estimate_max.is_some() {
         // Of none of it anybody knows when it starts.
         return Ok(OrderedPage {
             rows: Vec::new(),

@@ -12,10 +12,10 @@ use utoipa::{IntoParams, ToSchema};
 use super::audit;
 use super::extract::given;
 use super::problem::{FieldError, Problem};
-use crate::message::{Class, MessageId, Timestamp};
-use crate::spool::{ChangeAction, QueueState, ROWS_MAX, Selection};
+use crate::message::{Class, MessageId, Timestamp, WantedStanding};
+use crate::spool::{ChangeAction, ROWS_MAX, Selection};
 
-pub use names::{DeliveryStateName, QueueAction};
+pub use names::{DeliveryStateName, QueueAction, StateFilter};
 
 /// Mail is moved no further than this: beyond it a year was mistyped, more likely than meant.
 const RESCHEDULED_WITHIN: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -38,7 +38,7 @@ pub struct QueueQuery {
     #[param(value_type = Option<u8>, minimum = 1, maximum = 5)]
     pub class: Option<String>,
     /// This state.
-    #[param(value_type = Option<DeliveryStateName>)]
+    #[param(value_type = Option<StateFilter>)]
     pub state: Option<String>,
     /// The Subject contains this, without regard to case.
     pub subject: Option<String>,
@@ -113,7 +113,7 @@ pub struct QueueChange {
         skip_serializing_if = "Option::is_none"
     )]
     #[schema(nullable = false)]
-    pub state: Option<DeliveryStateName>,
+    pub state: Option<StateFilter>,
     /// The Subject contains this, without regard to case.
     #[serde(
         default,
@@ -215,8 +215,7 @@ pub struct QueueChange {
 /// Which page of the queue is asked for.
 pub(super) struct Asked {
     pub(super) selection: Selection,
-    /// It starts within that time.
-    pub(super) estimate_max: Option<Duration>,
+    pub(super) standing: WantedStanding,
     pub(super) cursor: Option<String>,
     pub(super) rows_max: usize,
 }
@@ -243,13 +242,11 @@ impl QueueQuery {
         });
         let estimate_max = noted(estimate, &mut errors);
         let state = set(self.state).and_then(|text| {
-            let found = DeliveryStateName::ALL
+            let found = StateFilter::ALL
                 .into_iter()
                 .find(|state| state.name() == text);
             if found.is_none() {
-                let names = DeliveryStateName::ALL
-                    .map(DeliveryStateName::name)
-                    .join(", ");
+                let names = StateFilter::ALL.map(StateFilter::name).join(", ");
                 errors.push(FieldError::new("state", format!("must be one of {names}")));
             }
             found
@@ -270,7 +267,8 @@ impl QueueQuery {
             list: set(self.list),
             user: set(self.user),
             class,
-            state: state.map(QueueState::from),
+            state: state.and_then(StateFilter::state),
+            only_stopped: state == Some(StateFilter::Stopped),
             subject: set(self.subject),
             sender: set(self.sender),
             recipient: set(self.recipient),
@@ -283,7 +281,10 @@ impl QueueQuery {
         };
         Ok(Asked {
             selection,
-            estimate_max,
+            standing: WantedStanding {
+                estimate_max,
+                only_paused: state == Some(StateFilter::Paused),
+            },
             cursor: set(self.cursor),
             rows_max,
         })
@@ -362,7 +363,8 @@ impl QueueChange {
             list: self.list,
             user: self.user,
             class,
-            state: self.state.map(QueueState::from),
+            state: self.state.and_then(StateFilter::state),
+            only_stopped: self.state == Some(StateFilter::Stopped),
             subject: self.subject,
             sender: self.sender,
             recipient: self.recipient,
@@ -467,13 +469,18 @@ fn time(
     }
 }
 
-/// What was cancelled can be restored, and nothing else can: who names another state has something else in mind.
-fn state_error(action: QueueAction, state: DeliveryStateName) -> Option<FieldError> {
+/// What was cancelled can be restored, and nothing else can: who names another state has something else in mind. What is
+/// paused is another thing at the next moment, before an action has come to it.
+fn state_error(action: QueueAction, state: StateFilter) -> Option<FieldError> {
     let text = match (action, state) {
-        (QueueAction::Restore, DeliveryStateName::Cancelled) => return None,
+        (QueueAction::Restore, StateFilter::Cancelled) => return None,
         (QueueAction::Restore, _) => "can only be cancelled here: nothing else is restored",
-        (_, DeliveryStateName::Cancelled) => {
+        (_, StateFilter::Cancelled) => {
             "cannot be cancelled here: what was cancelled can be restored, and nothing else"
+        }
+        (_, StateFilter::Paused) => {
+            "cannot be paused here: a pause comes and goes by the millisecond, so what is paused can be listed and not \
+             acted on; active means all that is being delivered, paused or not"
         }
         _ => return None,
     };

@@ -157,10 +157,14 @@ pub enum State {
     Scheduled,
     /// Waits for its next try.
     Deferred,
+    /// Waiting, scheduled or deferred, and not sent until what it is stopped with is started.
+    Stopped,
     /// Kept back by an operator.
     Held,
-    /// Being delivered.
+    /// Being delivered, paused or not.
     Active,
+    /// Active, and paused at this moment for a very-high message; can be listed, not acted on.
+    Paused,
     /// Taken out of the queue, can be restored; shown only when it is asked for.
     Cancelled,
 }

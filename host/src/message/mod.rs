@@ -42,7 +42,7 @@ pub use route::{
     Source,
 };
 pub use share::{ClassRule, ClassShares, Turns, WEIGHT_MAX, kept_for_very_high};
-pub use standing::{PlaceInLine, Progress, Reason, Standing};
+pub use standing::{PlaceInLine, Progress, Reason, Standing, WantedStanding};
 pub use time::Timestamp;
 pub use trail::{Demotion, Event, TrailEntry};
 pub use transcript::{Said, Scribe, Speaker, Transcript};

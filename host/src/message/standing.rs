@@ -32,6 +32,24 @@ pub struct Standing {
     pub estimate: Option<Duration>,
 }
 
+/// Which deliveries are meant by where they stand. Everything given must match.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WantedStanding {
+    /// It starts within that time. One that has no estimate is not meant.
+    pub estimate_max: Option<Duration>,
+    /// Only what is paused at this moment.
+    pub only_paused: bool,
+}
+
+impl WantedStanding {
+    /// Whether a delivery that stands so is meant.
+    pub fn matches(self, standing: &Standing) -> bool {
+        let is_soon = |max| standing.estimate.is_some_and(|estimate| estimate <= max);
+        let is_paused = matches!(standing.reason, Reason::Paused { .. });
+        self.estimate_max.is_none_or(is_soon) && (is_paused || !self.only_paused)
+    }
+}
+
 /// The place of a delivery among those that wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PlaceInLine {
@@ -377,6 +395,42 @@ mod tests {
             standing.text(&held, AT),
             "held by an operator, goes on when it is released"
         );
+    }
+
+    #[test]
+    fn what_starts_too_late_or_is_not_paused_is_not_meant() {
+        let standing = |reason, seconds: Option<u64>| Standing {
+            place: None,
+            reason,
+            estimate: seconds.map(Duration::from_secs),
+        };
+        let paused = Reason::Paused {
+            progress: progress(),
+            cause: MessageId::from_bits(1),
+            took: Duration::ZERO,
+        };
+        let all = WantedStanding::default();
+        let soon = WantedStanding {
+            estimate_max: Some(Duration::from_secs(5)),
+            ..all
+        };
+        let only_paused = WantedStanding {
+            only_paused: true,
+            ..all
+        };
+        for (standing, expected) in [
+            (standing(Reason::Next, None), [true, false, false]),
+            (standing(Reason::Next, Some(5)), [true, true, false]),
+            (standing(Reason::Next, Some(6)), [true, false, false]),
+            (
+                standing(Reason::Sending(None), Some(0)),
+                [true, true, false],
+            ),
+            (standing(paused, Some(0)), [true, true, true]),
+        ] {
+            let found = [all, soon, only_paused].map(|wanted| wanted.matches(&standing));
+            assert_eq!(found, expected, "{standing:?}");
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::scheduler::{Closed, Situation};
 use crate::message::{
     Class, Delivery, DeliveryId, Line, NextHop, PlaceInLine, Progress, Reason, Standing, Timestamp,
 };
-use crate::spool::{QueueState, Row, SpoolError, Survey, Waiting};
+use crate::spool::{QueueState, Row, Selection, SpoolError, Survey, Waiting};
 use course::{Course, Start};
 use rotation::{Next, Rotation};
 use stopped::{Stopped, StoppedDelivery};
@@ -54,11 +54,27 @@ pub(super) struct Listing {
 
 /// Which parts are still to come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Parts {
+pub(super) struct Parts {
     active: bool,
     waiting: bool,
     stopped: bool,
     held: bool,
+}
+
+impl Parts {
+    /// Those in which there may be something that is selected.
+    pub(super) fn of(selection: &Selection) -> Self {
+        let state = selection.state;
+        let is_any =
+            |of: QueueState| !selection.only_stopped && state.is_none_or(|state| state == of);
+        let is_waiting = state.is_none_or(QueueState::is_waiting);
+        Self {
+            active: is_any(QueueState::Active),
+            waiting: is_waiting && !selection.only_stopped,
+            stopped: is_waiting,
+            held: is_any(QueueState::Held),
+        }
+    }
 }
 
 /// A delivery in its place.
@@ -110,21 +126,17 @@ impl Entry {
 }
 
 impl Listing {
-    /// From the first one on. Where a state is given only what may be in it comes; places are told all the same.
+    /// From the first one on, of these parts; places are told all the same.
     pub(super) fn new(
         mut survey: Box<dyn Survey>,
         situation: Situation,
-        state: Option<QueueState>,
+        parts: Parts,
         stop_of: Option<Box<StopOf>>,
         now: Timestamp,
     ) -> Result<Self, SpoolError> {
-        let is_waiting = state.is_none_or(QueueState::is_waiting);
-        let is_any = |of: QueueState| state.is_none_or(|state| state == of);
         let parts = Parts {
-            active: is_any(QueueState::Active),
-            waiting: is_waiting,
-            stopped: stop_of.is_some() && is_waiting,
-            held: is_any(QueueState::Held),
+            stopped: stop_of.is_some() && parts.stopped,
+            ..parts
         };
         let leased = survey.leased().into();
         let (mut heads, mut rotations) = (Vec::new(), HashMap::new());

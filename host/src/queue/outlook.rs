@@ -13,13 +13,13 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::deliver::Deliver;
-use super::listing::{Entry, Listing, Sends, StopOf, under_way};
+use super::listing::{Entry, Listing, Parts, Sends, StopOf, under_way};
 use super::scheduler::Situation;
 use crate::clock::Clock;
-use crate::message::{Class, Delivery, Line, MessageId, Reason, Standing};
+use crate::message::{Class, Delivery, Line, MessageId, Reason, Standing, WantedStanding};
 use crate::spool::{
     PAGE_RECIPIENTS_MAX, PageRequest, QueueState, ROWS_EXAMINED_MAX, ROWS_MAX, Record, Row,
-    Selection, Spool, SpoolError,
+    Selection, Spool, SpoolError, Stops,
 };
 
 /// Who waits for the driver at once: more would only wait behind those.
@@ -108,14 +108,14 @@ impl Outlook {
     }
 
     /// A page of the queue: what is under way, then what waits in the order in which it will start, then what is held.
-    /// Where a time is given, of that what starts within it, as far as that is known.
+    /// Of that what is selected, and stands as is wanted.
     ///
     /// # Errors
     /// [`SpoolError::Unknown`] for a cursor that no page had, and whatever keeps the spool from being read.
     pub async fn page(
         &self,
         selection: Selection,
-        estimate_max: Option<Duration>,
+        standing: WantedStanding,
         request: PageRequest,
     ) -> Result<OrderedPage, SpoolError> {
         let mark = match &request.cursor {
@@ -127,13 +127,14 @@ impl Outlook {
         let (mut listing, mut mark, skipped) = match (kept, mark) {
             (Some(listing), Some(mark)) => (listing, mark, 0),
             (_, mark) => {
-                let listing = self.listing(selection.state).await?;
+                let listing = self.listing(Parts::of(&selection)).await?;
                 let passed = mark.map_or(0, |mark| mark.passed);
                 let id = self.kept().name();
                 (listing, Mark { id, passed }, passed)
             }
         };
         let sends = self.sends();
+        let stops = self.0.spool.stops().clone();
         let (listing, selection, part) = off_runtime(move || {
             for _ in 0..skipped {
                 if listing.next()?.is_none() {
@@ -142,7 +143,8 @@ impl Outlook {
             }
             let wanted = Wanted {
                 selection: &selection,
-                estimate_max,
+                standing,
+                stops: &stops,
                 rows_max: request.rows_max.clamp(1, ROWS_MAX),
             };
             let part = Part::of(&mut listing, &wanted, &sends)?;
@@ -184,7 +186,11 @@ impl Outlook {
             .collect();
         if found.iter().any(Option::is_none) {
             let _turn = self.turn().await?;
-            let mut listing = self.listing(Some(QueueState::Waiting)).await?;
+            let waiting = Selection {
+                state: Some(QueueState::Waiting),
+                ..Selection::default()
+            };
+            let mut listing = self.listing(Parts::of(&waiting)).await?;
             let deliveries: Vec<Delivery> =
                 record.deliveries.iter().map(|(of, _)| of.clone()).collect();
             found = off_runtime(move || {
@@ -226,8 +232,8 @@ impl Outlook {
         sends.map(|send| (send.delivery, send)).collect()
     }
 
-    /// A listing from its beginning.
-    async fn listing(&self, state: Option<QueueState>) -> Result<Listing, SpoolError> {
+    /// A listing of these parts, from its beginning.
+    async fn listing(&self, parts: Parts) -> Result<Listing, SpoolError> {
         let situation = self.situation().await?;
         let survey = self.0.spool.survey().await?;
         let now = self.0.clock.now();
@@ -239,7 +245,7 @@ impl Outlook {
                 Some(stop.to_string())
             };
             let stop_of = are_stops.then(|| Box::new(stop_of) as Box<StopOf>);
-            Listing::new(survey, situation, state, stop_of, now)
+            Listing::new(survey, situation, parts, stop_of, now)
         })
         .await
     }
@@ -330,8 +336,8 @@ impl Mark {
 /// What belongs on a page.
 struct Wanted<'a> {
     selection: &'a Selection,
-    /// It starts within that time.
-    estimate_max: Option<Duration>,
+    standing: WantedStanding,
+    stops: &'a Stops,
     rows_max: usize,
 }
 
@@ -379,11 +385,10 @@ impl Part {
 
 impl Wanted<'_> {
     fn has(&self, row: &Row, standing: &Standing) -> bool {
-        let is_soon = |max| standing.estimate.is_some_and(|estimate| estimate <= max);
-        self.estimate_max.is_none_or(is_soon)
+        self.standing.matches(standing)
             && self
                 .selection
-                .matches(&row.delivery, &row.message, row.state)
+                .matches(&row.delivery, &row.message, row.state, self.stops)
     }
 }
 

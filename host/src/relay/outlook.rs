@@ -1,9 +1,7 @@
 //! Joins the admin surface to the queue: in which order it leaves.
 
-use std::time::Duration;
-
 use crate::admin::{Order, OrderedPage, Told};
-use crate::message::Standing;
+use crate::message::{Standing, WantedStanding};
 use crate::queue::Outlook;
 use crate::spool::{PageRequest, QueueState, Record, Selection};
 
@@ -11,11 +9,11 @@ impl Order for Outlook {
     fn page(
         &self,
         selection: Selection,
-        estimate_max: Option<Duration>,
+        standing: WantedStanding,
         page: PageRequest,
     ) -> Told<'_, OrderedPage> {
         Box::pin(async move {
-            let page = Outlook::page(self, selection, estimate_max, page).await?;
+            let page = Outlook::page(self, selection, standing, page).await?;
             let rows = page.rows.into_iter();
             Ok(OrderedPage {
                 rows: rows.map(|(row, standing)| (row, Some(standing))).collect(),

@@ -54,6 +54,7 @@ impl Changing {
             among: Among::of_change(change.action),
             now: change.at,
             is_leased: &|id| common.is_leased(id),
+            stops: &common.stops,
         };
         let mut deliveries = Vec::new();
         let after = common.store.read_in(&self.view, |rows| {

@@ -192,7 +192,7 @@ impl Memory {
             examined += 1;
             let (kept, delivery) = shelf.delivery(id);
             let state = QueueState::of(delivery, shelf.leases.is_leased(id), request.now);
-            if selection.matches(delivery, &kept.message, state) {
+            if selection.matches(delivery, &kept.message, state, &self.stops) {
                 page.push(Row {
                     delivery: delivery.clone(),
                     message: Arc::clone(&kept.message),

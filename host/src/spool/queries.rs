@@ -106,6 +106,7 @@ pub(super) async fn count(
                 among: Among::of_change(change.action),
                 now: change.at,
                 is_leased: &is_leased,
+                stops: &reader.stops,
             };
             let count = reader.read(|rows| {
                 let mut concerned = 0;
@@ -162,6 +163,7 @@ pub(super) async fn page(
                 among,
                 now: request.now,
                 is_leased: &is_leased,
+                stops: &reader.stops,
             };
             let page = reader.read(|rows| {
                 let mut page = Filling::of(&request);

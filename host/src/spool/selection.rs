@@ -6,6 +6,8 @@ use crate::message::{
 };
 use outpost_smtp::ReversePath;
 
+use super::Stops;
+
 /// Which deliveries are meant. Everything given must match.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection {
@@ -19,6 +21,8 @@ pub struct Selection {
     pub class: Option<Class>,
     /// This state. What was cancelled is meant only where it is named.
     pub state: Option<QueueState>,
+    /// Only what waits behind a stop that is in force, for its turn or for its time.
+    pub only_stopped: bool,
     /// The Subject contains this, without regard to case.
     pub subject: Option<String>,
     /// Reverse-path contains this, without regard to case.
@@ -87,8 +91,18 @@ impl Selection {
         }
     }
 
-    /// Whether a delivery is meant, given its message and its state.
-    pub fn matches(&self, delivery: &Delivery, message: &Message, state: QueueState) -> bool {
+    /// Whether a delivery is meant, given its message, its state, and what is stopped.
+    pub fn matches(
+        &self,
+        delivery: &Delivery,
+        message: &Message,
+        state: QueueState,
+        stops: &Stops,
+    ) -> bool {
+        let is_stopped = || {
+            let stop = stops.on(&delivery.next_hop, message.origin.user());
+            state.is_waiting() && stop.is_some()
+        };
         self.message.is_none_or(|id| id == message.id)
             && self.class.is_none_or(|class| class == message.class)
             && self
@@ -128,10 +142,11 @@ impl Selection {
                     || pending(delivery, message)
                         .any(|recipient| recipient.mailbox.domain.eq_ignore_ascii_case(domain))
             })
+            && (!self.only_stopped || is_stopped())
     }
 
     /// Whether a line can hold deliveries that are meant: what can be said without a look at them.
-    pub(super) fn admits(&self, line: &Line) -> bool {
+    pub(super) fn admits(&self, line: &Line, stops: &Stops) -> bool {
         self.class.is_none_or(|wanted| wanted == line.class)
             && self
                 .next_hop
@@ -141,6 +156,7 @@ impl Selection {
                 .user
                 .as_deref()
                 .is_none_or(|wanted| same_name(wanted, &line.user))
+            && (!self.only_stopped || stops.has(line))
     }
 }
 

@@ -10,7 +10,7 @@ use super::redb::StoreError;
 use super::rows::{self, Fault, Standing};
 use super::sheet::Sheet;
 use super::view::{Scan, View};
-use super::{QueueState, Selection};
+use super::{QueueState, Selection, Stops};
 
 /// A row's key and the message that it belongs to.
 type Keyed = (Vec<u8>, MessageId);
@@ -27,6 +27,8 @@ pub(super) struct Walk<'a> {
     pub(super) now: Timestamp,
     /// For telling who is active.
     pub(super) is_leased: &'a dyn Fn(DeliveryId) -> bool,
+    /// For telling what is stopped.
+    pub(super) stops: &'a Stops,
 }
 
 /// A delivery that was found.
@@ -112,7 +114,10 @@ impl Walk<'_> {
                 continue;
             }
             let state = QueueState::of(delivery, (self.is_leased)(delivery.id), self.now);
-            if delivery.id < id && self.selection.matches(delivery, &found.message, state) {
+            let is_meant = self
+                .selection
+                .matches(delivery, &found.message, state, self.stops);
+            if delivery.id < id && is_meant {
                 return Ok(0);
             }
             queued += 1;
@@ -123,7 +128,7 @@ impl Walk<'_> {
     fn look_at(&self, rows: &View, key: &[u8], message: MessageId) -> Result<Option<Found>, Fault> {
         let number = match Cursor::behind(self.among, key) {
             Some(Cursor::Queued(place)) => {
-                if !self.selection.admits(&place.line) {
+                if !self.selection.admits(&place.line, self.stops) {
                     return Ok(None);
                 }
                 place.spot.number
@@ -139,7 +144,9 @@ impl Walk<'_> {
             return Ok(None);
         };
         let state = QueueState::of(&standing.delivery, (self.is_leased)(id), self.now);
-        let is_meant = self.selection.matches(&standing.delivery, &message, state);
+        let is_meant = self
+            .selection
+            .matches(&standing.delivery, &message, state, self.stops);
         Ok(is_meant.then_some(Found {
             standing,
             message,

@@ -77,6 +77,69 @@ impl QueueAction {
     }
 }
 
+/// States that deliveries are selected by: those that a delivery is shown in, and two that it can be in besides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum StateFilter {
+    /// Due, waits for its turn.
+    Waiting,
+    /// Not tried yet, waits for its time.
+    Scheduled,
+    /// Waits for its next try.
+    Deferred,
+    /// Waiting, scheduled or deferred, and not sent until an operator starts what it is stopped with.
+    Stopped,
+    /// Kept back by an operator.
+    Held,
+    /// Being delivered, paused or not.
+    Active,
+    /// Active, and paused at this moment while a very-high message is sent.
+    Paused,
+    /// Taken out of the queue, can be restored; listed only when it is asked for.
+    Cancelled,
+}
+
+impl StateFilter {
+    /// All of them, in the order in which they are told.
+    pub const ALL: [StateFilter; 8] = [
+        StateFilter::Waiting,
+        StateFilter::Scheduled,
+        StateFilter::Deferred,
+        StateFilter::Stopped,
+        StateFilter::Held,
+        StateFilter::Active,
+        StateFilter::Paused,
+        StateFilter::Cancelled,
+    ];
+
+    /// The name on every surface.
+    pub const fn name(self) -> &'static str {
+        match self {
+            StateFilter::Stopped => "stopped",
+            StateFilter::Paused => "paused",
+            StateFilter::Waiting => DeliveryStateName::Waiting.name(),
+            StateFilter::Scheduled => DeliveryStateName::Scheduled.name(),
+            StateFilter::Deferred => DeliveryStateName::Deferred.name(),
+            StateFilter::Held => DeliveryStateName::Held.name(),
+            StateFilter::Active => DeliveryStateName::Active.name(),
+            StateFilter::Cancelled => DeliveryStateName::Cancelled.name(),
+        }
+    }
+
+    /// The state that everything that is meant is in; none for what may be in several.
+    pub(super) const fn state(self) -> Option<QueueState> {
+        match self {
+            StateFilter::Stopped => None,
+            StateFilter::Waiting => Some(QueueState::Waiting),
+            StateFilter::Scheduled => Some(QueueState::Scheduled),
+            StateFilter::Deferred => Some(QueueState::Deferred),
+            StateFilter::Held => Some(QueueState::Held),
+            StateFilter::Active | StateFilter::Paused => Some(QueueState::Active),
+            StateFilter::Cancelled => Some(QueueState::Cancelled),
+        }
+    }
+}
+
 /// States of queued deliveries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
@@ -89,22 +152,13 @@ pub enum DeliveryStateName {
     Deferred,
     /// Kept back by an operator.
     Held,
-    /// Being delivered.
+    /// Being delivered, paused or not.
     Active,
     /// Taken out of the queue, can be restored; listed only when it is asked for.
     Cancelled,
 }
 
 impl DeliveryStateName {
-    pub(super) const ALL: [DeliveryStateName; 6] = [
-        DeliveryStateName::Waiting,
-        DeliveryStateName::Scheduled,
-        DeliveryStateName::Deferred,
-        DeliveryStateName::Held,
-        DeliveryStateName::Active,
-        DeliveryStateName::Cancelled,
-    ];
-
     /// The name on every surface.
     pub const fn name(self) -> &'static str {
         match self {
@@ -118,8 +172,15 @@ impl DeliveryStateName {
     }
 
     /// Whether it waits in its lane, for its turn or for its time.
-    pub fn is_waiting(self) -> bool {
-        QueueState::from(self).is_waiting()
+    pub const fn is_waiting(self) -> bool {
+        match self {
+            DeliveryStateName::Waiting
+            | DeliveryStateName::Scheduled
+            | DeliveryStateName::Deferred => true,
+            DeliveryStateName::Held | DeliveryStateName::Active | DeliveryStateName::Cancelled => {
+                false
+            }
+        }
     }
 }
 
@@ -132,19 +193,6 @@ impl From<QueueState> for DeliveryStateName {
             QueueState::Held => DeliveryStateName::Held,
             QueueState::Active => DeliveryStateName::Active,
             QueueState::Cancelled => DeliveryStateName::Cancelled,
-        }
-    }
-}
-
-impl From<DeliveryStateName> for QueueState {
-    fn from(state: DeliveryStateName) -> Self {
-        match state {
-            DeliveryStateName::Waiting => QueueState::Waiting,
-            DeliveryStateName::Scheduled => QueueState::Scheduled,
-            DeliveryStateName::Deferred => QueueState::Deferred,
-            DeliveryStateName::Held => QueueState::Held,
-            DeliveryStateName::Active => QueueState::Active,
-            DeliveryStateName::Cancelled => QueueState::Cancelled,
         }
     }
 }

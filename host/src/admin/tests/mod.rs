@@ -38,6 +38,7 @@ use crate::directory::{Directory, MemoryRows};
 use crate::message::{
     Class, Dialogue, Envelope, Event, Message, MessageId, NextHop, Origin, Party, PlaceInLine,
     Priorities, Protocol, Reason, Recipient, Scribe, Standing, Submission, Timestamp, TrailEntry,
+    WantedStanding,
 };
 use crate::plugin::{
     About, Allocation, BreakerState, BreakerStatus, ComponentStatus, LatencySummary, PoolStatus,
@@ -201,14 +202,14 @@ impl Order for AsListed {
     fn page(
         &self,
         selection: Selection,
-        estimate_max: Option<Duration>,
+        wanted: WantedStanding,
         page: PageRequest,
     ) -> Told<'_, OrderedPage> {
         Box::pin(async move {
             let page = self.0.list(selection, page).await?;
-            let is_soon = |standing: &Option<Standing>| {
-                let estimate = standing.as_ref().and_then(|standing| standing.estimate);
-                estimate_max.is_none_or(|max| estimate.is_some_and(|estimate| estimate <= max))
+            let is_wanted = |standing: &Option<Standing>| match standing {
+                Some(standing) => wanted.matches(standing),
+                None => wanted == WantedStanding::default(),
             };
             let rows = page.rows.into_iter().map(|row| {
                 let stop = self
@@ -218,7 +219,7 @@ impl Order for AsListed {
                 let standing = standing(row.message.class, row.state, stop.is_some());
                 (row, standing)
             });
-            let rows = rows.filter(|(_, standing)| is_soon(standing));
+            let rows = rows.filter(|(_, standing)| is_wanted(standing));
             Ok(OrderedPage {
                 rows: rows.collect(),
                 cursor: page.cursor,

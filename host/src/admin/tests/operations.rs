@@ -440,3 +440,97 @@ async fn an_id_of_nothing_is_answered_in_the_same_words_wherever_it_is_given() {
         }
     }
 }
+
+#[tokio::test]
+async fn what_is_paused_is_listed_and_not_acted_on() {
+    let surface = Surface::start().await;
+    surface.queue("app", Class::Normal, &["x@b.example"]).await;
+    assert!(surface.ids("?state=paused").await.is_empty());
+    for action in [
+        "hold",
+        "cancel",
+        "retry",
+        "release",
+        "reschedule",
+        "set-priority",
+    ] {
+        let body = r#"{"state":"paused"}"#;
+        let ask = format!("POST /api/v1/queue/{action}");
+        let refused = surface.ask(&ask, Some(body)).await;
+        assert_eq!(refused.status, 422, "{action}: {}", refused.text);
+        assert!(
+            refused.fields().contains(&"state".to_owned()),
+            "{}",
+            refused.text
+        );
+        assert!(
+            refused
+                .text
+                .contains("a pause comes and goes by the millisecond"),
+            "{}",
+            refused.text
+        );
+    }
+    let unknown = surface.ask("GET /api/v1/queue?state=gone", None).await;
+    assert!(
+        unknown.text.contains(
+            "must be one of waiting, scheduled, deferred, stopped, held, active, paused, cancelled"
+        ),
+        "{}",
+        unknown.text
+    );
+}
+
+#[tokio::test]
+async fn what_is_stopped_is_listed_and_acted_on_as_a_state() {
+    let surface = Surface::start().await;
+    let mut ids = Vec::new();
+    for (user, to) in [
+        ("app", "x@b.example"),
+        ("app", "x@c.example"),
+        ("web", "x@b.example"),
+    ] {
+        ids.push(surface.queue(user, Class::Normal, &[to]).await.to_string());
+    }
+    assert!(surface.ids("?state=stopped").await.is_empty());
+    surface.act("stop", r#"{"next_hop":"b.example"}"#).await;
+    assert_eq!(surface.ids("?state=stopped").await, [&ids[0][..], &ids[2]]);
+    assert_eq!(surface.ids("?state=stopped&user=web").await, ids[2..]);
+    assert!(
+        surface
+            .ids("?state=stopped&estimate_seconds=9")
+            .await
+            .is_empty()
+    );
+    let row = &surface.get("/api/v1/queue?state=stopped").await["deliveries"][0];
+    assert_eq!(
+        (&row["state"], &row["stopped"]),
+        (&json!("waiting"), &json!("next hop b.example"))
+    );
+    let counted = surface
+        .act("hold", r#"{"state":"stopped","dry_run":true}"#)
+        .await;
+    assert_eq!(counted["count"], 2);
+    let moved = r#"{"state":"stopped","user":"app","after_seconds":60}"#;
+    assert_eq!(surface.act("reschedule", moved).await["count"], 1);
+    assert_eq!(
+        surface.ids("?state=stopped").await.len(),
+        2,
+        "also before its time"
+    );
+    assert_eq!(surface.ids("?state=scheduled").await, ids[..1]);
+    assert_eq!(
+        surface.act("hold", r#"{"state":"stopped"}"#).await["count"],
+        2
+    );
+    assert!(
+        surface.ids("?state=stopped").await.is_empty(),
+        "what is held waits for its release"
+    );
+    surface.act("release", r#"{"all":true}"#).await;
+    assert_eq!(
+        surface.act("cancel", r#"{"state":"stopped"}"#).await["count"],
+        2
+    );
+    assert_eq!(surface.ids("").await, ids[1..2]);
+}

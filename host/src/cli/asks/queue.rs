@@ -2,7 +2,7 @@
 
 use super::{Plan, document, with_query};
 use crate::admin::client::Ask;
-use crate::admin::selection::{DeliveryStateName, QueueAction, QueueChange};
+use crate::admin::selection::{QueueAction, QueueChange, StateFilter};
 use crate::admin::stops::StopInput;
 use crate::admin::within_path;
 use crate::cli::queue_options::{Change, Filter, QueueCommand, State, Stoppable};
@@ -29,7 +29,10 @@ pub(super) fn plan(command: &QueueCommand) -> Plan {
                 ("list", filter.list.as_deref()),
                 ("user", filter.user.as_deref()),
                 ("class", class.as_deref()),
-                ("state", filter.state.map(|state| state_name(state).name())),
+                (
+                    "state",
+                    filter.state.map(|state| state_filter(state).name()),
+                ),
                 ("subject", filter.subject.as_deref()),
                 ("sender", filter.sender.as_deref()),
                 ("recipient", filter.recipient.as_deref()),
@@ -112,7 +115,7 @@ fn change(action: QueueAction, how: &Change, what: QueueChange) -> Plan {
         list,
         user,
         class,
-        state: state.map(state_name),
+        state: state.map(state_filter),
         subject,
         sender,
         recipient,
@@ -138,14 +141,16 @@ fn change(action: QueueAction, how: &Change, what: QueueChange) -> Plan {
     }
 }
 
-fn state_name(state: State) -> DeliveryStateName {
+fn state_filter(state: State) -> StateFilter {
     match state {
-        State::Waiting => DeliveryStateName::Waiting,
-        State::Scheduled => DeliveryStateName::Scheduled,
-        State::Deferred => DeliveryStateName::Deferred,
-        State::Held => DeliveryStateName::Held,
-        State::Active => DeliveryStateName::Active,
-        State::Cancelled => DeliveryStateName::Cancelled,
+        State::Waiting => StateFilter::Waiting,
+        State::Scheduled => StateFilter::Scheduled,
+        State::Deferred => StateFilter::Deferred,
+        State::Stopped => StateFilter::Stopped,
+        State::Held => StateFilter::Held,
+        State::Active => StateFilter::Active,
+        State::Paused => StateFilter::Paused,
+        State::Cancelled => StateFilter::Cancelled,
     }
 }
 

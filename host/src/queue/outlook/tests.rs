@@ -2,11 +2,14 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::pin::Pin;
+
 use proptest::prelude::*;
 
 use super::*;
-use crate::message::{Message, MessageId, Origin, Timestamp};
+use crate::message::{Attempt, DeliveryId, Message, MessageId, Origin, Progress, Timestamp};
 use crate::queue::Settings;
+use crate::queue::deliver::OpenContent;
 use crate::queue::rehearsal::{Act, START, Script, deferred, delivered, message, seconds};
 use crate::queue::stage::{Running, Stage};
 use crate::spool::{Change, ChangeAction, Stop, StopOf};
@@ -29,7 +32,7 @@ fn one_at_a_time() -> Settings {
 async fn page(running: &Running, selection: Selection) -> Vec<(Row, Standing)> {
     let page = running
         .outlook
-        .page(selection, None, request(1_000, None))
+        .page(selection, WantedStanding::default(), request(1_000, None))
         .await;
     page.unwrap().rows
 }
@@ -125,6 +128,8 @@ proptest! {
                 prop_assert!(standing.place.is_none());
                 prop_assert!(matches!(standing.reason, Reason::Stopped(_)));
             }
+            let only_stopped = Selection { only_stopped: true, ..Selection::default() };
+            prop_assert_eq!(ids(&page(&running, only_stopped.clone()).await), ids(&listed));
             let of_class = Selection { class: Some(Class::Normal), ..Selection::default() };
             let of_class = ids(&page(&running, of_class).await);
             let expected = listed.iter().filter(|(row, _)| row.message.class == Class::Normal);
@@ -134,6 +139,7 @@ proptest! {
             tokio::time::sleep(seconds(100)).await;
             let started: Vec<_> = script.seen()[begun..].iter().map(|seen| seen.message).collect();
             prop_assert_eq!(ids(&listed), started);
+            prop_assert!(page(&running, only_stopped).await.is_empty());
             running.stop().await;
             Ok(())
         })?;
@@ -154,7 +160,11 @@ async fn pages_follow_one_another_also_when_the_listing_was_forgotten() {
         loop {
             let page = running
                 .outlook
-                .page(Selection::default(), None, request(7, cursor))
+                .page(
+                    Selection::default(),
+                    WantedStanding::default(),
+                    request(7, cursor),
+                )
                 .await
                 .unwrap();
             assert!(page.rows.len() <= 7);
@@ -172,9 +182,11 @@ async fn pages_follow_one_another_also_when_the_listing_was_forgotten() {
     }
     // Many who go on with nothing keep no more than a few.
     for _ in 0..10 {
-        let begun = running
-            .outlook
-            .page(Selection::default(), None, request(1, None));
+        let begun = running.outlook.page(
+            Selection::default(),
+            WantedStanding::default(),
+            request(1, None),
+        );
         assert!(begun.await.unwrap().cursor.is_some());
     }
     assert_eq!(running.outlook.kept().listings.len(), KEPT_MAX);
@@ -230,6 +242,70 @@ async fn what_waits_for_something_else_comes_when_that_is_and_what_is_held_last(
     running.crash().await;
 }
 
+/// Delivers as the script says, and says of all of it that it is paused but for one.
+struct Paused {
+    script: Arc<Script>,
+    moves: MessageId,
+}
+
+impl Deliver for Paused {
+    fn deliver(
+        &self,
+        message: Arc<Message>,
+        delivery: Delivery,
+        content: OpenContent,
+    ) -> Pin<Box<dyn Future<Output = Attempt> + Send>> {
+        self.script.deliver(message, delivery, content)
+    }
+
+    fn under_way(&self) -> Vec<Progress> {
+        let seen = self.script.seen().into_iter();
+        let progress = seen.map(|seen| Progress {
+            delivery: DeliveryId {
+                message: seen.message,
+                number: 0,
+            },
+            octets: 2,
+            sent: 1,
+            paused: (seen.message != self.moves).then_some((seconds(1), self.moves)),
+        });
+        progress.collect()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_paused_is_listed_by_itself() {
+    let stage = Stage::new();
+    let moves = accept(&stage, Class::VeryHigh, 1, 1).await;
+    let paused = accept(&stage, Class::Normal, 1, 2).await;
+    let settings = Settings {
+        simultaneous_max: 2,
+        ..Settings::default()
+    };
+    let script = Script::new([Act::Hang, Act::Hang]);
+    let running = stage.start(settings, Arc::new(Paused { script, moves }));
+    tokio::time::sleep(seconds(1)).await;
+    let waiting = accept(&stage, Class::Normal, 1, 3).await;
+    tokio::time::sleep(seconds(1)).await;
+    let all = ids(&page(&running, Selection::default()).await);
+    assert_eq!(all, [moves, paused, waiting]);
+    let only_paused = WantedStanding {
+        only_paused: true,
+        ..WantedStanding::default()
+    };
+    let active = Selection {
+        state: Some(QueueState::Active),
+        ..Selection::default()
+    };
+    for selection in [Selection::default(), active] {
+        let page = running
+            .outlook
+            .page(selection, only_paused, request(9, None));
+        assert_eq!(ids(&page.await.unwrap().rows), [paused]);
+    }
+    running.crash().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_cursor_of_somebody_else_is_refused_and_one_behind_the_end_ends() {
     let stage = Stage::new();
@@ -242,12 +318,15 @@ async fn a_cursor_of_somebody_else_is_refused_and_one_behind_the_end_ends() {
         let request = request(10, Some(cursor.to_owned()));
         let refused = running
             .outlook
-            .page(Selection::default(), None, request)
+            .page(Selection::default(), WantedStanding::default(), request)
             .await;
         assert!(matches!(refused, Err(SpoolError::Unknown)), "{cursor}");
     }
     let far = request(10, Some(format!("1.{}", u64::MAX)));
-    let page = running.outlook.page(Selection::default(), None, far).await;
+    let page = running
+        .outlook
+        .page(Selection::default(), WantedStanding::default(), far)
+        .await;
     let page = page.unwrap();
     assert!(page.rows.is_empty() && page.cursor.is_none());
     running.crash().await;
@@ -260,7 +339,11 @@ async fn a_queue_that_has_ended_is_not_waited_for() {
     let outlook = running.outlook.clone();
     running.stop().await;
     let page = outlook
-        .page(Selection::default(), None, request(1, None))
+        .page(
+            Selection::default(),
+            WantedStanding::default(),
+            request(1, None),
+        )
         .await;
     assert!(matches!(page, Err(SpoolError::Unavailable(_))));
 }

@@ -26,7 +26,7 @@ impl Memory {
             .filter(|id| {
                 let (kept, delivery) = shelf.delivery(*id);
                 let state = QueueState::of(delivery, shelf.leases.is_leased(*id), change.at);
-                selection.matches(delivery, &kept.message, state)
+                selection.matches(delivery, &kept.message, state, &self.stops)
                     && change.concerns(delivery, kept.message.class)
             })
             .collect();

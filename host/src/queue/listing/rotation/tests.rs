@@ -6,12 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
-use super::super::{Entry, Listing, Stand};
+use super::super::{Entry, Listing, Parts, Stand};
 use super::*;
 use crate::message::{DeliveryId, MessageId};
 use crate::queue::Settings;
 use crate::queue::scheduler::Scheduler;
-use crate::spool::{Head, Row};
+use crate::spool::{Head, Row, Selection};
 
 /// What waits, by line; of each lane and class some lines are shown, those that are due before the others.
 struct Fake {
@@ -139,7 +139,8 @@ fn listed(fake: Fake) -> Vec<Entry> {
         let stop_of = move |line: &Line| stopped.get(&line.user).cloned();
         Box::new(stop_of) as Box<StopOf>
     });
-    let mut listing = Listing::new(Box::new(fake), situation, None, stop_of, NOW).unwrap();
+    let all = Parts::of(&Selection::default());
+    let mut listing = Listing::new(Box::new(fake), situation, all, stop_of, NOW).unwrap();
     let mut found = Vec::new();
     while let Some(entry) = listing.next().unwrap() {
         found.push(entry);
