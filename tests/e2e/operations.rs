@@ -54,7 +54,8 @@ fn what_is_stopped_waits_across_restarts_and_says_so() {
     let said = relay.printed_by(&["queue", "start"]);
     assert!(
         said.starts_with(
-            "everything goes on, but for what is still stopped\nstill stopped: user ann, by"
+            "everything goes on, but for what is still stopped; 2 deliveries waited for it\n\
+             still stopped: user ann, by"
         ),
         "{said}"
     );
@@ -78,7 +79,10 @@ fn what_is_stopped_waits_across_restarts_and_says_so() {
     assert_eq!(relay.queued()[0]["stopped"], json!(stopped));
     assert_eq!(sink.count(), 1);
     let said = relay.printed_by(&["queue", "start", "--next-hop", &next_hop]);
-    assert_eq!(said, format!("{stopped} goes on\n"));
+    assert_eq!(
+        said,
+        format!("{stopped} goes on; 1 delivery waited for it\n")
+    );
     let received = sink.wait_for(2);
     assert_eq!(received[1].field("Subject").unwrap(), "ann");
 }

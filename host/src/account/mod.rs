@@ -21,7 +21,10 @@ pub use allowance::{Allowance, AllowanceChange, AllowancePatch, VERY_HIGH_PER_HO
 pub use budget::Spent;
 pub use items::Items;
 pub use list::{List, ListChange, ListDraft, ListPatch, NewList};
-pub use name::{DEFAULT_LIST, NAME_OCTETS_MAX, generated_user_name, same_name};
+pub use name::{
+    DEFAULT_LIST, NAME_OCTETS_MAX, check_plain_name, check_user_name, generated_user_name,
+    same_name,
+};
 pub use rules::{ITEMS_MAX, NO_SENDERS_WARNING, SenderRules};
 pub use token::{Scope, Token, check_token_name};
 pub use user::{NOTE_OCTETS_MAX, NewUser, PasswordHash, User, UserChange, UserDraft, UserPatch};

@@ -37,12 +37,18 @@ pub fn generated_user_name(random: u64) -> String {
 
 /// Checks a user's name: ASCII without blanks, so that every client can type it and no SASL
 /// implementation has to prepare it (RFC 4616 §2 asks for SASLprep, which few do).
-pub(super) fn check_user_name(field: &'static str, name: &str) -> Result<(), FieldProblem> {
+///
+/// # Errors
+/// What no user can be named.
+pub fn check_user_name(field: &'static str, name: &str) -> Result<(), FieldProblem> {
     check_name(field, name, "._-+@=", "letters, digits and . _ - + = @")
 }
 
 /// Checks a list's or a token's name.
-pub(super) fn check_plain_name(field: &'static str, name: &str) -> Result<(), FieldProblem> {
+///
+/// # Errors
+/// What no list or token can be named.
+pub fn check_plain_name(field: &'static str, name: &str) -> Result<(), FieldProblem> {
     check_name(field, name, "._-", "letters, digits and . _ -")
 }
 

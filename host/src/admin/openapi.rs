@@ -91,13 +91,15 @@ const PARAMETERS: [(&str, Bounds); 5] = [
     ("id", MESSAGE_ID),
 ];
 /// Fields of documents that are sent.
-const FIELDS: [(&str, &str, Bounds); 6] = [
+const FIELDS: [(&str, &str, Bounds); 8] = [
     ("ListInput", "name", PLAIN_NAME),
     ("TokenInput", "name", PLAIN_NAME),
     ("UserInput", "name", USER_NAME),
     ("UserInput", "list", PLAIN_NAME),
     ("UserInput", "note", NOTE),
     ("QueueChange", "id", MESSAGE_ID),
+    ("StopInput", "user", USER_NAME),
+    ("StopInput", "list", PLAIN_NAME),
 ];
 
 impl Bounds {

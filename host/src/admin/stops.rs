@@ -6,14 +6,15 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::access::{Caller, Operator};
+use super::access::Operator;
 use super::audit::{self, Deed};
 use super::extract::{Json, NoQuery, given};
-use super::openapi::{Conflicts, Missing, Refused, RefusedBody};
+use super::openapi::{Conflicts, Refused, RefusedBody};
 use super::problem::{FieldError, Kind, Problem};
-use super::{Api, no_such, spool_problem};
+use super::{Api, invalid, spool_problem};
+use crate::account::{FieldProblem, check_plain_name, check_user_name};
 use crate::message::{HostPort, NextHop, comparable_domain};
-use crate::spool::{Change, ChangeAction, STOPS_MAX, Selection, Stop, StopOf, Stopped};
+use crate::spool::{STOPS_MAX, Stop, StopOf, Stopped};
 
 /// What is stopped or started: one of these, or everything when none is given.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -43,32 +44,33 @@ pub struct StopInput {
     )]
     #[schema(nullable = false, min_length = 1)]
     pub list: Option<String>,
-    /// Only count what is queued of it.
+    /// Only count what waits, or would wait, for it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dry_run: bool,
 }
 
-/// What a stop is of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum StopKind {
-    /// Everything.
-    All,
-    /// A next hop.
-    NextHop,
-    /// A user.
-    User,
-    /// A list.
-    List,
+/// What is stopped, in the form in which it is said to `start`: one of these, or none for everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct StopTarget {
+    /// This next hop.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "example.com")]
+    pub next_hop: Option<String>,
+    /// Mail of this user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub user: Option<String>,
+    /// Mail of the users that are in this list now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub list: Option<String>,
 }
 
 /// A stop that is in force: nothing of it is claimed, what is under way ends.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct StopDocument {
-    /// What it is of.
-    pub of: StopKind,
-    /// The name of that; none for everything.
-    pub name: Option<String>,
+    /// What it is of; sent to `start`, this ends it.
+    pub of: StopTarget,
     /// The name of the token that stopped it.
     pub by: String,
     /// Since when.
@@ -81,32 +83,54 @@ pub struct StopDocument {
 /// What became of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct StopChanged {
-    /// Of what, in words.
+    /// Of what.
+    pub of: StopTarget,
+    /// The same in words.
     #[schema(example = "user app")]
-    pub of: String,
+    pub text: String,
     /// Whether it was only counted.
     pub dry_run: bool,
     /// Whether anything is different now: it may have been stopped, or not, before.
     pub changed: bool,
-    /// How many deliveries of it are queued; only counted with `dry_run`.
+    /// How many deliveries wait for it: neither held nor under way, whatever else they are stopped with. For `start`
+    /// how many did, 0 where there was no stop of just this. None where it is done, and they could not be counted.
     pub count: Option<u64>,
+    /// What may be a mistake: there is no such user or list now. None otherwise.
+    #[schema(
+        example = "there is no user named \"ap\" now: mail of one who gets that name will wait"
+    )]
+    pub note: Option<String>,
     /// The stop of just this that was in force before; none when there was none.
     pub before: Option<StopDocument>,
     /// All that is stopped now.
     pub stops: Vec<StopDocument>,
 }
 
+impl From<&StopOf> for StopTarget {
+    fn from(of: &StopOf) -> Self {
+        let none = Self::default();
+        match of {
+            StopOf::All => none,
+            StopOf::NextHop(next_hop) => Self {
+                next_hop: Some(next_hop.to_string()),
+                ..none
+            },
+            StopOf::User(name) => Self {
+                user: Some(name.clone()),
+                ..none
+            },
+            StopOf::List(name) => Self {
+                list: Some(name.clone()),
+                ..none
+            },
+        }
+    }
+}
+
 impl From<&Stop> for StopDocument {
     fn from(stop: &Stop) -> Self {
-        let (of, name) = match &stop.of {
-            StopOf::All => (StopKind::All, None),
-            StopOf::NextHop(next_hop) => (StopKind::NextHop, Some(next_hop.to_string())),
-            StopOf::User(name) => (StopKind::User, Some(name.clone())),
-            StopOf::List(name) => (StopKind::List, Some(name.clone())),
-        };
         Self {
-            of,
-            name,
+            of: (&stop.of).into(),
             by: stop.by.clone(),
             since: stop.at.to_string(),
             text: stop.to_string(),
@@ -121,12 +145,13 @@ pub(super) fn in_force(api: &Api) -> Vec<StopDocument> {
 }
 
 /// Stops everything, a next hop, a user or a list, until it is started: at once, and across restarts. Sends that are
-/// under way end. Nothing expires while it is stopped; what is overdue is tried once when it is started.
+/// under way end. Nothing expires while it is stopped; what is overdue is tried once when it is started. A user or a
+/// list that does not exist yet can be stopped in advance.
 #[utoipa::path(post, path = "/api/v1/queue/stop", operation_id = "stop_queue", tag = "queue",
     request_body = StopInput,
     security(("token" = ["operate"])),
     responses((status = 200, description = "It is stopped.", body = StopChanged),
-        Refused, RefusedBody, Missing, Conflicts))]
+        Refused, RefusedBody, Conflicts))]
 pub(super) async fn stop(
     Operator(caller): Operator,
     deed: Deed,
@@ -136,27 +161,20 @@ pub(super) async fn stop(
 ) -> Result<axum::Json<StopChanged>, Problem> {
     note(&deed, "stop", &input);
     let dry_run = input.dry_run;
-    let of = known(&api, input.read()?, &caller).await?;
-    if dry_run {
-        return counted(&api, of, &caller).await;
-    }
-    let stop = Stop {
-        of: of.clone(),
-        by: caller.name,
-        at: api.clock.now(),
+    let (of, note) = known(&api, input.read()?);
+    let before = match dry_run {
+        true => api.spool.stops().of(&of),
+        false => stopped(&api, &of, caller.name).await?,
     };
-    let stopped = api.spool.stop(stop).await;
-    let before = match stopped.map_err(|error| spool_problem(&error))? {
-        Stopped::Now => None,
-        Stopped::Already(before) => Some(before),
-        Stopped::TooMany => {
-            return Err(Problem::new(
-                Kind::Conflict,
-                format!("there are {STOPS_MAX} stops, and no more at once: start something first"),
-            ));
-        }
-    };
-    Ok(changed(&api, &of, before.is_none(), before))
+    // It is in force, however long it takes to count.
+    let count = count(&api, &of, dry_run, &deed).await?;
+    Ok(axum::Json(StopChanged {
+        changed: !dry_run && before.is_none(),
+        count,
+        note,
+        before: before.as_ref().map(StopDocument::from),
+        ..document(&api, &of, dry_run)
+    }))
 }
 
 /// Ends the stop of just this. What another stop is about stays stopped.
@@ -166,7 +184,7 @@ pub(super) async fn stop(
     responses((status = 200, description = "It is stopped no more.", body = StopChanged),
         Refused, RefusedBody))]
 pub(super) async fn start(
-    Operator(caller): Operator,
+    _: Operator,
     deed: Deed,
     _: NoQuery,
     State(api): State<Arc<Api>>,
@@ -175,15 +193,27 @@ pub(super) async fn start(
     note(&deed, "start", &input);
     let dry_run = input.dry_run;
     let of = input.read()?;
-    if dry_run {
-        return counted(&api, of, &caller).await;
+    let mut before = api.spool.stops().of(&of);
+    // By the name that it was stopped by.
+    let of = before.as_ref().map_or(of, |before| before.of.clone());
+    // Once it is started, what waited for it is under way.
+    let count = match before {
+        Some(_) => count(&api, &of, dry_run, &deed).await?,
+        None => Some(0),
+    };
+    if !dry_run {
+        let started = api.spool.start(of.clone()).await;
+        before = started.map_err(|error| spool_problem(&error))?;
+        if before.is_some() {
+            (api.retried)();
+        }
     }
-    let started = api.spool.start(of.clone()).await;
-    let before = started.map_err(|error| spool_problem(&error))?;
-    if before.is_some() {
-        (api.retried)();
-    }
-    Ok(changed(&api, &of, before.is_some(), before))
+    Ok(axum::Json(StopChanged {
+        changed: !dry_run && before.is_some(),
+        count,
+        before: before.as_ref().map(StopDocument::from),
+        ..document(&api, &of, dry_run)
+    }))
 }
 
 fn note(deed: &Deed, action: &'static str, input: &StopInput) {
@@ -196,77 +226,75 @@ fn note(deed: &Deed, action: &'static str, input: &StopInput) {
     });
 }
 
-fn changed(api: &Api, of: &StopOf, changed: bool, before: Option<Stop>) -> axum::Json<StopChanged> {
-    axum::Json(StopChanged {
-        of: of.to_string(),
-        dry_run: false,
-        changed,
-        count: None,
-        before: before.as_ref().map(StopDocument::from),
-        stops: in_force(api),
-    })
-}
-
-async fn counted(
-    api: &Api,
-    of: StopOf,
-    caller: &Caller,
-) -> Result<axum::Json<StopChanged>, Problem> {
-    let count = queued(api, &of, caller).await?;
-    let all = api.spool.stops().all();
-    let before = all.iter().find(|stop| stop.of == of);
-    Ok(axum::Json(StopChanged {
-        of: of.to_string(),
-        dry_run: true,
-        changed: false,
-        count: Some(count),
-        before: before.map(StopDocument::from),
-        stops: in_force(api),
-    }))
-}
-
-/// How many deliveries of it are queued.
-async fn queued(api: &Api, of: &StopOf, caller: &Caller) -> Result<u64, Problem> {
-    let all = Selection::default();
-    let selection = match of.clone() {
-        StopOf::All => all,
-        StopOf::NextHop(next_hop) => Selection {
-            next_hop: Some(next_hop),
-            ..all
-        },
-        StopOf::User(name) => Selection {
-            user: Some(name),
-            ..all
-        },
-        StopOf::List(name) => Selection {
-            list: Some(name),
-            ..all
-        },
-    };
-    // What a cancel would concern is all that is queued.
-    let change = Change {
-        action: ChangeAction::Cancel,
-        by: caller.name.clone(),
+/// Stops it; the stop of just this that there was.
+async fn stopped(api: &Api, of: &StopOf, by: String) -> Result<Option<Stop>, Problem> {
+    let stop = Stop {
+        of: of.clone(),
+        by,
         at: api.clock.now(),
     };
-    let counted = api.spool.change(selection, change, true).await;
-    counted.map_err(|error| spool_problem(&error))
+    let stopped = api.spool.stop(stop).await;
+    match stopped.map_err(|error| spool_problem(&error))? {
+        Stopped::Now => Ok(None),
+        Stopped::Already(before) => Ok(Some(before)),
+        Stopped::TooMany => Err(Problem::new(
+            Kind::Conflict,
+            format!("there are {STOPS_MAX} stops, and no more at once: start something first"),
+        )),
+    }
 }
 
-/// It by the name that it has; who mistypes a name has stopped nothing, and is told.
-async fn known(api: &Api, of: StopOf, caller: &Caller) -> Result<StopOf, Problem> {
+/// What is so now, whatever was done.
+fn document(api: &Api, of: &StopOf, dry_run: bool) -> StopChanged {
+    StopChanged {
+        of: of.into(),
+        text: of.to_string(),
+        dry_run,
+        changed: false,
+        count: None,
+        note: None,
+        before: None,
+        stops: in_force(api),
+    }
+}
+
+/// How many deliveries wait for it. Who stops something is not told that it failed because of that.
+async fn count(api: &Api, of: &StopOf, dry_run: bool, deed: &Deed) -> Result<Option<u64>, Problem> {
+    let counted = match api.spool.count_behind(of.clone()).await {
+        Ok(count) => Some(count),
+        Err(error) if dry_run => return Err(spool_problem(&error)),
+        Err(error) => {
+            tracing::warn!(%error, "what is stopped cannot be counted");
+            None
+        }
+    };
+    deed.note(|noted| noted.deliveries = counted);
+    Ok(counted)
+}
+
+/// It by the name that it has, and a note where nobody has it: that may be a mistake, or meant for later. Mail of a user
+/// that was removed has his name still.
+fn known(api: &Api, of: StopOf) -> (StopOf, Option<String>) {
+    let missing = |what, name: &str, whose| {
+        let note = format!("there is no {what} named \"{name}\" now: mail of {whose} will wait");
+        Some(note)
+    };
     match &of {
         StopOf::User(name) => match api.directory.user(name) {
-            Some(user) => Ok(StopOf::User(user.name.clone())),
-            // Mail of a user that was removed.
-            None if queued(api, &of, caller).await? > 0 => Ok(of),
-            None => Err(no_such("user", name)),
+            Some(user) => (StopOf::User(user.name.clone()), None),
+            None => {
+                let note = missing("user", name, "one who gets that name");
+                (of, note)
+            }
         },
         StopOf::List(name) => match api.directory.list(name) {
-            Some(list) => Ok(StopOf::List(list.name.clone())),
-            None => Err(no_such("list", name)),
+            Some(list) => (StopOf::List(list.name.clone()), None),
+            None => {
+                let note = missing("list", name, "users in one that gets that name");
+                (of, note)
+            }
         },
-        StopOf::All | StopOf::NextHop(_) => Ok(of),
+        StopOf::All | StopOf::NextHop(_) => (of, None),
     }
 }
 
@@ -275,8 +303,8 @@ impl StopInput {
         match (self.next_hop, self.user, self.list) {
             (None, None, None) => Ok(StopOf::All),
             (Some(text), None, None) => next_hop(&text).map(StopOf::NextHop),
-            (None, Some(name), None) => named("user", name).map(StopOf::User),
-            (None, None, Some(name)) => named("list", name).map(StopOf::List),
+            (None, Some(name), None) => named(check_user_name, "user", name).map(StopOf::User),
+            (None, None, Some(name)) => named(check_plain_name, "list", name).map(StopOf::List),
             _ => Err(Problem::field(
                 "next_hop",
                 "say one of `next_hop`, `user` and `list`, or none for everything",
@@ -285,14 +313,20 @@ impl StopInput {
     }
 }
 
-/// Everything is what nothing says: a script's variable that is not set would stop all mail.
-fn named(field: &'static str, name: String) -> Result<String, Problem> {
-    match name.is_empty() {
-        true => Err(Problem::field(
+/// A name that somebody can have. None is refused: everything is what nothing says, and a script's variable that is not
+/// set would stop all mail.
+fn named(
+    check: impl Fn(&'static str, &str) -> Result<(), FieldProblem>,
+    field: &'static str,
+    name: String,
+) -> Result<String, Problem> {
+    match check(field, &name) {
+        Ok(()) => Ok(name),
+        Err(_) if name.is_empty() => Err(Problem::field(
             field,
             "is empty: say what is meant, or leave it out",
         )),
-        false => Ok(name),
+        Err(problem) => Err(invalid(vec![problem])),
     }
 }
 

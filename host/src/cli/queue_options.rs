@@ -93,7 +93,7 @@ pub struct Stoppable {
     /// Mail of the users of this list
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     pub list: Option<String>,
-    /// Only count what is queued of it
+    /// Only count what waits for it
     #[arg(long)]
     pub dry_run: bool,
     /// How it is printed.

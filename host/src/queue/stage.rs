@@ -291,6 +291,10 @@ impl Spool for Stage {
         self.memory.stops()
     }
 
+    fn count_behind(&self, of: StopOf) -> Pending<'_, u64> {
+        self.memory.count_behind(of)
+    }
+
     fn lists_changed(&self) {
         self.memory.lists_changed();
     }

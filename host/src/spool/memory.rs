@@ -32,6 +32,7 @@ use super::leases::Leases;
 use super::listing::Filling;
 use super::pieces::Pieces;
 use super::place::{Place, Spot};
+use super::survey::count_behind;
 use super::work::{keeps_name, remaining_deliveries};
 use super::{
     Change, Claim, Claimed, Content, Figures, Head, Intake, Lease, LineChange, NewMessage, Page,
@@ -533,6 +534,10 @@ impl Spool for Memory {
 
     fn stops(&self) -> &Stops {
         &self.stops
+    }
+
+    fn count_behind(&self, of: StopOf) -> Pending<'_, u64> {
+        Box::pin(async move { count_behind(&*self.open_shelf()?.survey(), &self.stops, &of) })
     }
 
     fn lists_changed(&self) {

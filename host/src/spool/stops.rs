@@ -179,7 +179,7 @@ impl Stops {
     }
 
     /// The one of just this.
-    pub(super) fn of(&self, of: &StopOf) -> Option<Stop> {
+    pub fn of(&self, of: &StopOf) -> Option<Stop> {
         self.state().stops.get(&of.folded()).cloned()
     }
 

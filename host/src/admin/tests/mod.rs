@@ -9,6 +9,7 @@ mod contract;
 mod logs;
 mod mail;
 mod operations;
+mod stops;
 mod submission;
 mod surface;
 

@@ -10,7 +10,7 @@ use crate::message::Class;
 
 impl Surface {
     /// The answer to an action that is taken.
-    async fn act(&self, action: &str, body: &str) -> serde_json::Value {
+    pub(super) async fn act(&self, action: &str, body: &str) -> serde_json::Value {
         let ask = format!("POST /api/v1/queue/{action}");
         let done = self.ask(&ask, Some(body)).await;
         assert_eq!(done.status, 200, "{action} {body}: {}", done.text);
@@ -18,7 +18,7 @@ impl Surface {
     }
 
     /// The ids of the deliveries in a part of the queue.
-    async fn ids(&self, query: &str) -> Vec<String> {
+    pub(super) async fn ids(&self, query: &str) -> Vec<String> {
         let page = self.get(&format!("/api/v1/queue{query}")).await;
         let rows = page["deliveries"].as_array().unwrap();
         let ids = rows
@@ -147,20 +147,6 @@ async fn one_way_to_say_what_is_meant_excludes_the_others() {
 }
 
 #[tokio::test]
-async fn a_next_hop_that_is_none_is_not_repeated_whole() {
-    let surface = Surface::start().await;
-    let body = json!({"next_hop": "z".repeat(5_000)}).to_string();
-    let refused = surface.ask("POST /api/v1/queue/stop", Some(&body)).await;
-    assert_eq!(refused.fields(), ["next_hop"]);
-    assert!(
-        refused.text.contains("zzz…` is no next hop"),
-        "{}",
-        refused.text
-    );
-    assert!(refused.text.len() < 1_000, "{}", refused.text);
-}
-
-#[tokio::test]
 async fn what_is_cancelled_and_what_is_queued_are_not_mistaken_for_one_another() {
     let surface = Surface::start().await;
     surface.queue("app", Class::Normal, &["x@b.example"]).await;
@@ -284,164 +270,6 @@ async fn a_time_that_is_none_or_too_far_away_is_refused() {
 }
 
 #[tokio::test]
-async fn what_is_stopped_is_told_with_each_delivery_and_with_every_page() {
-    let surface = Surface::start().await;
-    let id = surface.queue("app", Class::Normal, &["x@b.example"]).await;
-    let stop = json!({
-        "of": "next-hop", "name": "b.example", "by": "boss", "since": NOW.to_string(),
-        "text": format!("next hop b.example, by boss since {NOW}"),
-    });
-    let counted = surface
-        .act("stop", r#"{"next_hop":"b.example","dry_run":true}"#)
-        .await;
-    assert_eq!(
-        counted,
-        json!({"of": "next hop b.example", "dry_run": true, "changed": false, "count": 1,
-               "before": null, "stops": []})
-    );
-    let done = surface.act("stop", r#"{"next_hop":"B.Example."}"#).await;
-    assert_eq!(
-        done,
-        json!({"of": "next hop b.example", "dry_run": false, "changed": true, "count": null,
-               "before": null, "stops": [stop]})
-    );
-    let again = surface.act("stop", r#"{"next_hop":"b.example"}"#).await;
-    assert_eq!(
-        (&again["changed"], &again["before"]),
-        (&json!(false), &stop)
-    );
-    let page = surface.get("/api/v1/queue").await;
-    assert_eq!(page["stops"], json!([stop]));
-    let row = &page["deliveries"][0];
-    assert_eq!(row["stopped"], "next hop b.example");
-    let standing = format!(
-        "due, waits for its turn; stopped, goes on when that is started: \
-         next hop b.example, by boss since {NOW}"
-    );
-    assert_eq!(row["standing"], standing);
-    let shown = surface.get(&format!("/api/v1/messages/{id}")).await;
-    assert_eq!(shown["deliveries"][0]["stopped"], "next hop b.example");
-    assert_eq!(shown["deliveries"][0]["standing"], standing);
-    assert!(
-        shown["text"]
-            .to_string()
-            .contains("; stopped, goes on when")
-    );
-    surface.act("hold", r#"{"all":true}"#).await;
-    let held = surface.get("/api/v1/queue").await["deliveries"][0]["standing"].to_string();
-    assert!(
-        !held.contains("stopped"),
-        "it does not wait for that: {held}"
-    );
-    assert_eq!(surface.retried.load(Ordering::Relaxed), 0);
-    let started = surface.act("start", r#"{"next_hop":"b.example"}"#).await;
-    assert_eq!(
-        (&started["changed"], &started["before"]),
-        (&json!(true), &stop)
-    );
-    assert_eq!(surface.retried.load(Ordering::Relaxed), 1);
-    assert_eq!(surface.act("start", "{}").await["changed"], false);
-    assert_eq!(surface.get("/api/v1/queue").await["stops"], json!([]));
-}
-
-#[tokio::test]
-async fn who_mistypes_what_is_to_be_stopped_has_stopped_nothing_and_is_told() {
-    let surface = Surface::start().await;
-    for (body, status, field) in [
-        (r#"{"user":"nobody"}"#, 404, None),
-        (r#"{"list":"nothing"}"#, 404, None),
-        (r#"{"user":""}"#, 422, Some("user")),
-        (r#"{"list":""}"#, 422, Some("list")),
-        (r#"{"next_hop":""}"#, 422, Some("next_hop")),
-        (r#"{"next_hop":"a b"}"#, 422, Some("next_hop")),
-        (
-            r#"{"next_hop":"smarthost nowhere at all"}"#,
-            422,
-            Some("next_hop"),
-        ),
-        (r#"{"user":"a","list":"b"}"#, 422, Some("next_hop")),
-        (r#"{"all":true}"#, 422, Some("all")),
-    ] {
-        let refused = surface.ask("POST /api/v1/queue/stop", Some(body)).await;
-        assert_eq!(refused.status, status, "{body}: {}", refused.text);
-        assert_eq!(refused.fields(), Vec::from_iter(field), "{body}");
-    }
-    assert_eq!(surface.get("/api/v1/queue").await["stops"], json!([]));
-    // Mail of a user that was removed has its name still.
-    surface.queue("gone", Class::Normal, &["x@b.example"]).await;
-    assert_eq!(
-        surface.act("stop", r#"{"user":"gone"}"#).await["changed"],
-        true
-    );
-    let smarthost = r#"{"next_hop":"smarthost 127.0.0.1:2500"}"#;
-    let done = surface.act("stop", smarthost).await;
-    assert_eq!(done["of"], "next hop smarthost 127.0.0.1:2500");
-}
-
-#[tokio::test]
-async fn a_user_who_is_stopped_keeps_the_name() {
-    let surface = Surface::start().await;
-    surface
-        .ask("POST /api/v1/users", Some(r#"{"name":"app"}"#))
-        .await;
-    assert_eq!(
-        surface.act("stop", r#"{"user":"APP"}"#).await["of"],
-        "user app"
-    );
-    let rename = Some(r#"{"name":"web"}"#);
-    let refused = surface.ask("PATCH /api/v1/users/app", rename).await;
-    assert_eq!(refused.status, 409);
-    assert!(
-        refused.text.contains("is stopped by that name"),
-        "{}",
-        refused.text
-    );
-    surface.act("start", r#"{"user":"app"}"#).await;
-    let done = surface.ask("PATCH /api/v1/users/app", rename).await;
-    assert_eq!(done.status, 200);
-}
-
-#[tokio::test]
-async fn an_id_of_nothing_is_answered_in_the_same_words_wherever_it_is_given() {
-    let surface = Surface::start().await;
-    let malformed =
-        "`foo` is no message id: that is 26 characters of 0-9 and A-Z without I, L, O and U";
-    let unknown = "there is no message 01HF7YAT1V0000000000000009: it may have been delivered, bounced or cancelled \
-                   longer ago than trails are kept (spool.history), or the id is mistyped";
-    for (id, status_of_path, status, says) in [
-        ("foo", 404, 422, malformed),
-        ("01HF7YAT1V0000000000000009", 404, 404, unknown),
-    ] {
-        let shown = surface
-            .ask(&format!("GET /api/v1/messages/{id}"), None)
-            .await;
-        assert_eq!(shown.status, status_of_path);
-        assert_eq!(shown.json()["detail"], says);
-        for (action, more) in [
-            ("hold", json!({})),
-            ("release", json!({})),
-            ("retry", json!({})),
-            ("cancel", json!({})),
-            ("restore", json!({})),
-            ("set-priority", json!({"priority": 1})),
-            ("reschedule", json!({"after_seconds": 1})),
-        ] {
-            let mut body = more;
-            body["id"] = json!(id);
-            let ask = format!("POST /api/v1/queue/{action}");
-            let refused = surface.ask(&ask, Some(&body.to_string())).await;
-            assert_eq!(refused.status, status, "{action}: {}", refused.text);
-            let refused = refused.json();
-            let detail = match status {
-                422 => &refused["errors"][0]["detail"],
-                _ => &refused["detail"],
-            };
-            assert_eq!(detail, says, "{action}");
-        }
-    }
-}
-
-#[tokio::test]
 async fn what_is_paused_is_listed_and_not_acted_on() {
     let surface = Surface::start().await;
     surface.queue("app", Class::Normal, &["x@b.example"]).await;
@@ -482,55 +310,41 @@ async fn what_is_paused_is_listed_and_not_acted_on() {
 }
 
 #[tokio::test]
-async fn what_is_stopped_is_listed_and_acted_on_as_a_state() {
+async fn an_id_of_nothing_is_answered_in_the_same_words_wherever_it_is_given() {
     let surface = Surface::start().await;
-    let mut ids = Vec::new();
-    for (user, to) in [
-        ("app", "x@b.example"),
-        ("app", "x@c.example"),
-        ("web", "x@b.example"),
+    let malformed =
+        "`foo` is no message id: that is 26 characters of 0-9 and A-Z without I, L, O and U";
+    let unknown = "there is no message 01HF7YAT1V0000000000000009: it may have been delivered, bounced or cancelled \
+                   longer ago than trails are kept (spool.history), or the id is mistyped";
+    for (id, status_of_path, status, says) in [
+        ("foo", 404, 422, malformed),
+        ("01HF7YAT1V0000000000000009", 404, 404, unknown),
     ] {
-        ids.push(surface.queue(user, Class::Normal, &[to]).await.to_string());
+        let shown = surface
+            .ask(&format!("GET /api/v1/messages/{id}"), None)
+            .await;
+        assert_eq!(shown.status, status_of_path);
+        assert_eq!(shown.json()["detail"], says);
+        for (action, more) in [
+            ("hold", json!({})),
+            ("release", json!({})),
+            ("retry", json!({})),
+            ("cancel", json!({})),
+            ("restore", json!({})),
+            ("set-priority", json!({"priority": 1})),
+            ("reschedule", json!({"after_seconds": 1})),
+        ] {
+            let mut body = more;
+            body["id"] = json!(id);
+            let ask = format!("POST /api/v1/queue/{action}");
+            let refused = surface.ask(&ask, Some(&body.to_string())).await;
+            assert_eq!(refused.status, status, "{action}: {}", refused.text);
+            let refused = refused.json();
+            let detail = match status {
+                422 => &refused["errors"][0]["detail"],
+                _ => &refused["detail"],
+            };
+            assert_eq!(detail, says, "{action}");
+        }
     }
-    assert!(surface.ids("?state=stopped").await.is_empty());
-    surface.act("stop", r#"{"next_hop":"b.example"}"#).await;
-    assert_eq!(surface.ids("?state=stopped").await, [&ids[0][..], &ids[2]]);
-    assert_eq!(surface.ids("?state=stopped&user=web").await, ids[2..]);
-    assert!(
-        surface
-            .ids("?state=stopped&estimate_seconds=9")
-            .await
-            .is_empty()
-    );
-    let row = &surface.get("/api/v1/queue?state=stopped").await["deliveries"][0];
-    assert_eq!(
-        (&row["state"], &row["stopped"]),
-        (&json!("waiting"), &json!("next hop b.example"))
-    );
-    let counted = surface
-        .act("hold", r#"{"state":"stopped","dry_run":true}"#)
-        .await;
-    assert_eq!(counted["count"], 2);
-    let moved = r#"{"state":"stopped","user":"app","after_seconds":60}"#;
-    assert_eq!(surface.act("reschedule", moved).await["count"], 1);
-    assert_eq!(
-        surface.ids("?state=stopped").await.len(),
-        2,
-        "also before its time"
-    );
-    assert_eq!(surface.ids("?state=scheduled").await, ids[..1]);
-    assert_eq!(
-        surface.act("hold", r#"{"state":"stopped"}"#).await["count"],
-        2
-    );
-    assert!(
-        surface.ids("?state=stopped").await.is_empty(),
-        "what is held waits for its release"
-    );
-    surface.act("release", r#"{"all":true}"#).await;
-    assert_eq!(
-        surface.act("cancel", r#"{"state":"stopped"}"#).await["count"],
-        2
-    );
-    assert_eq!(surface.ids("").await, ids[1..2]);
 }

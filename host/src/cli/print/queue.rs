@@ -44,29 +44,49 @@ fn add_stops(text: &mut String, how: &str, stops: &[StopDocument]) {
 
 /// What became of a stop.
 pub(super) fn stopped(document: &StopChanged) -> String {
-    let of = printable(&document.of);
-    match (document.count, &document.before) {
-        (Some(count), _) => format!("{} would be stopped\n", deliveries(count)),
-        (None, Some(before)) => {
+    let of = printable(&document.text);
+    let waits = match document.count {
+        Some(0) => "; nothing waits for it now, mail that comes for it will".to_owned(),
+        Some(1) => "; 1 delivery waits for it".to_owned(),
+        Some(count) => format!("; {} wait for it", deliveries(count)),
+        None => String::new(),
+    };
+    let mut text = match (&document.before, document.dry_run) {
+        (Some(before), _) => {
             let before = printable(&before.text);
-            format!("nothing is changed: it is stopped already: {before}\n")
+            format!("nothing is changed: it is stopped already: {before}{waits}\n")
         }
-        (None, None) => {
-            format!("{of} is stopped: nothing more of it is sent until it is started\n")
+        (None, true) => format!("{of} would be stopped{waits}\n"),
+        (None, false) => {
+            format!("{of} is stopped: nothing more of it is sent until it is started{waits}\n")
         }
+    };
+    if let Some(note) = &document.note {
+        text.push_str(&format!("note: {}\n", printable(note)));
     }
+    text
 }
 
 /// What became of the end of a stop.
 pub(super) fn started(document: &StopChanged) -> String {
-    let of = printable(&document.of);
-    let mut text = match (document.count, document.changed) {
-        (Some(count), _) => return format!("{} would go on\n", deliveries(count)),
-        (None, true) if document.stops.is_empty() => format!("{of} goes on\n"),
-        (None, true) => format!("{of} goes on, but for what is still stopped\n"),
-        (None, false) => format!("nothing is changed: there is no stop of {of}\n"),
+    let of = printable(&document.text);
+    let still = document.stops.iter().filter(|stop| stop.of != document.of);
+    let still: Vec<_> = still.cloned().collect();
+    let but = match still.is_empty() {
+        true => "",
+        false => ", but for what is still stopped",
     };
-    add_stops(&mut text, "still stopped", &document.stops);
+    let waited = match document.count {
+        None | Some(0) => String::new(),
+        Some(1) => "; 1 delivery waited for it".to_owned(),
+        Some(count) => format!("; {} waited for it", deliveries(count)),
+    };
+    let mut text = match (&document.before, document.dry_run) {
+        (None, _) => format!("nothing is changed: there is no stop of {of}\n"),
+        (Some(_), true) => format!("{of} would go on{but}{waited}\n"),
+        (Some(_), false) => format!("{of} goes on{but}{waited}\n"),
+    };
+    add_stops(&mut text, "still stopped", &still);
     text
 }
 

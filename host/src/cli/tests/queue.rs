@@ -233,22 +233,59 @@ async fn what_is_stopped_is_said_and_so_is_what_stays_stopped() {
         .queue("app", Class::Normal, &["x@b.example"])
         .await;
     let since = "by boss since 2023-11-14T22:13:20.123Z";
+    let until = "is stopped: nothing more of it is sent until it is started";
     for (line, said) in [
         (
             "queue stop --user app --dry-run",
-            "1 delivery would be stopped\n".to_owned(),
+            "user app would be stopped; 1 delivery waits for it\n".to_owned(),
         ),
         (
             "queue stop --user app",
-            "user app is stopped: nothing more of it is sent until it is started\n".to_owned(),
+            format!("user app {until}; 1 delivery waits for it\n"),
         ),
         (
             "queue stop --user app",
-            format!("nothing is changed: it is stopped already: user app, {since}\n"),
+            format!(
+                "nothing is changed: it is stopped already: user app, {since}; 1 delivery waits for it\n"
+            ),
         ),
         (
             "queue stop",
-            "everything is stopped: nothing more of it is sent until it is started\n".to_owned(),
+            format!("everything {until}; 1 delivery waits for it\n"),
+        ),
+        (
+            "queue stop --next-hop b.exampel",
+            format!(
+                "next hop b.exampel {until}; nothing waits for it now, mail that comes for it will\n"
+            ),
+        ),
+        (
+            "queue stop --user ap",
+            format!(
+                "user ap {until}; nothing waits for it now, mail that comes for it will\n\
+                 note: there is no user named \"ap\" now: mail of one who gets that name will wait\n"
+            ),
+        ),
+        (
+            "queue start --user ap --dry-run",
+            format!(
+                "user ap would go on, but for what is still stopped\nstill stopped: everything, {since}\n\
+                 still stopped: next hop b.exampel, {since}\nstill stopped: user app, {since}\n"
+            ),
+        ),
+        (
+            "queue start --user AP",
+            format!(
+                "user ap goes on, but for what is still stopped\nstill stopped: everything, {since}\n\
+                 still stopped: next hop b.exampel, {since}\nstill stopped: user app, {since}\n"
+            ),
+        ),
+        (
+            "queue start --next-hop b.exampel",
+            format!(
+                "next hop b.exampel goes on, but for what is still stopped\nstill stopped: everything, {since}\n\
+                 still stopped: user app, {since}\n"
+            ),
         ),
         (
             "queue start --list default",
@@ -258,18 +295,27 @@ async fn what_is_stopped_is_said_and_so_is_what_stays_stopped() {
             ),
         ),
         (
-            "queue start --dry-run",
-            "1 delivery would go on\n".to_owned(),
-        ),
-        (
             "queue start",
             format!(
-                "everything goes on, but for what is still stopped\nstill stopped: user app, {since}\n"
+                "everything goes on, but for what is still stopped; 1 delivery waited for it\n\
+                 still stopped: user app, {since}\n"
             ),
         ),
     ] {
         assert_eq!(running.out(line).await, said, "{line}");
     }
+    let stopped = running.out("queue ls --state stopped").await;
+    assert!(stopped.contains(&id.to_string()), "{stopped}");
+    assert_eq!(
+        running.out("queue ls --state paused").await,
+        format!("nothing that is queued matches\nstopped: user app, {since}\n")
+    );
+    assert_eq!(
+        running
+            .out("queue reschedule --state stopped --in 0s --dry-run")
+            .await,
+        "1 delivery would be moved to the new time\n"
+    );
     let listed = running.out("queue ls").await;
     assert!(listed.contains("waiting, stopped"), "{listed}");
     assert!(
@@ -283,11 +329,7 @@ async fn what_is_stopped_is_said_and_so_is_what_stays_stopped() {
     );
     assert_eq!(
         running.out("queue start --user app").await,
-        "user app goes on\n"
-    );
-    assert_eq!(
-        running.err("queue stop --user ap").await,
-        "there is no user named \"ap\"\n"
+        "user app goes on; 1 delivery waited for it\n"
     );
     assert!(
         running

@@ -13,7 +13,7 @@ mod settlements;
 mod stops;
 mod surveys;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
@@ -299,6 +299,7 @@ on_every_backend! {
     stops::nothing_of_what_is_stopped_is_claimed_until_it_is_started
     stops::what_is_under_way_ends_and_what_remains_of_it_waits
     stops::what_another_stop_is_about_stays_stopped
+    stops::what_waits_behind_a_stop_is_counted_and_selected
     stops::something_is_stopped_once_and_there_are_so_many_stops
     stops::a_user_who_changes_lists_is_stopped_with_the_one_that_he_is_in
     listings::a_selection_means_what_matches_all_of_it

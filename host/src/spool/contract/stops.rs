@@ -127,6 +127,96 @@ pub(super) async fn nothing_of_what_is_stopped_is_claimed_until_it_is_started(
     }
 }
 
+pub(super) async fn what_waits_behind_a_stop_is_counted_and_selected(subject: Subject) {
+    for message in [
+        message(1, "ann", Class::Normal, &["a.example", "b.example"]),
+        message(2, "ann", Class::High, &["a.example"]),
+        message(3, "bob", Class::High, &["a.example"]),
+        message(4, "bob", Class::Low, &["c.example"]),
+        message(5, "bob", Class::Low, &["a.example"]),
+    ] {
+        subject.enqueue(message).await;
+    }
+    know_lists(&subject);
+    // What is held or under way waits for no stop; what is not due yet does.
+    subject
+        .change(Selection::of_message(id(5)), ChangeAction::Hold)
+        .await;
+    let later = ChangeAction::Reschedule(at(NOW + 1_000));
+    subject.change(Selection::of_message(id(4)), later).await;
+    let leased = subject
+        .claim(&line("a.example", Class::High, "bob"))
+        .await
+        .unwrap();
+    let stopped = Selection {
+        only_stopped: true,
+        ..Selection::default()
+    };
+    for (of, meant) in [
+        (StopOf::All, vec![(1, 0), (2, 0), (1, 1), (4, 0)]),
+        (StopOf::NextHop(domain("a.example")), vec![(1, 0), (2, 0)]),
+        (StopOf::NextHop(domain("c.example")), vec![(4, 0)]),
+        (StopOf::NextHop(domain("d.example")), vec![]),
+        (
+            StopOf::NextHop(NextHop::Smarthost("a.example".to_owned())),
+            vec![],
+        ),
+        (user("ANN"), vec![(1, 0), (2, 0), (1, 1)]),
+        (user("an"), vec![]),
+        (list("News"), vec![(1, 0), (2, 0), (1, 1)]),
+        (list("default"), vec![]),
+    ] {
+        let count = meant.len() as u64;
+        assert_eq!(
+            subject.spool.count_behind(of.clone()).await.unwrap(),
+            count,
+            "{of}"
+        );
+        subject.spool.stop(stop(of.clone())).await.unwrap();
+        assert_eq!(
+            subject.spool.count_behind(of.clone()).await.unwrap(),
+            count,
+            "{of}"
+        );
+        let mut found: Vec<_> = subject.rows(stopped.clone(), 1).await;
+        found.sort_by_key(|row| row.delivery.id);
+        let mut expected = meant;
+        expected.sort_unstable();
+        let found: Vec<_> = found.iter().map(|row| row.delivery.id).collect();
+        let expected: Vec<_> = expected
+            .into_iter()
+            .map(|(message, number)| DeliveryId {
+                message: id(message),
+                number,
+            })
+            .collect();
+        assert_eq!(found, expected, "{of}");
+        let retry = subject.change(stopped.clone(), ChangeAction::Retry).await;
+        assert_eq!(retry, count, "{of}");
+        let class = ChangeAction::SetClass(Class::VeryLow);
+        let change = Change {
+            action: class,
+            by: "ops".to_owned(),
+            at: at(NOW),
+        };
+        let of_messages = subject
+            .spool
+            .change(stopped.clone(), change, true)
+            .await
+            .unwrap();
+        let messages: BTreeSet<_> = expected.iter().map(|id| id.message).collect();
+        // With another class all of a message changes.
+        let all = messages
+            .iter()
+            .map(|message| if *message == id(1) { 2 } else { 1 });
+        assert_eq!(of_messages, all.sum::<u64>(), "{of}");
+        subject.spool.start(of).await.unwrap().unwrap();
+    }
+    assert!(subject.rows(stopped, 9).await.is_empty());
+    subject.spool.release(leased.lease);
+    assert_eq!(subject.spool.count_behind(StopOf::All).await.unwrap(), 5);
+}
+
 pub(super) async fn what_is_under_way_ends_and_what_remains_of_it_waits(subject: Subject) {
     subject.enqueue(normal(1)).await;
     subject.enqueue(normal(2)).await;
