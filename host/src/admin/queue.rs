@@ -272,12 +272,10 @@ async fn still_there(api: &Api, id: MessageId, action: QueueAction) -> Result<()
     match record {
         None => Err(unknown(id)),
         Some(record) => match record.finished {
-            None if action != QueueAction::Restore && is_all_cancelled(&record) => {
-                Err(Problem::new(
-                    Kind::Conflict,
-                    format!("message {id} was cancelled: restore it first"),
-                ))
-            }
+            None if !is_about_cancelled(action) && is_all_cancelled(&record) => Err(Problem::new(
+                Kind::Conflict,
+                format!("message {id} was cancelled: restore it first"),
+            )),
             None => match restorable_until(&record) {
                 Some(until) if action == QueueAction::Restore && until <= api.clock.now() => {
                     Err(Problem::new(
@@ -295,6 +293,11 @@ async fn still_there(api: &Api, id: MessageId, action: QueueAction) -> Result<()
             )),
         },
     }
+}
+
+/// Whether an action leaves what is cancelled as it is, or is about nothing else.
+fn is_about_cancelled(action: QueueAction) -> bool {
+    matches!(action, QueueAction::Cancel | QueueAction::Restore)
 }
 
 /// Until when the last of what was cancelled of it can be restored.

@@ -402,7 +402,12 @@ impl QueueChange {
             QueueAction::Cancel => ChangeAction::Cancel,
             QueueAction::Restore => ChangeAction::Restore,
             QueueAction::SetPriority => {
-                let class = self.priority.and_then(Class::from_number);
+                let Some(number) = self.priority else {
+                    let text = "is needed: 1 (very high) to 5 (very low)";
+                    errors.push(FieldError::new("priority", text));
+                    return None;
+                };
+                let class = Class::from_number(number);
                 if class.is_none() {
                     errors.push(class_error("priority"));
                 }

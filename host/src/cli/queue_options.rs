@@ -8,6 +8,21 @@ use clap::{ArgAction, ArgGroup, Args, Subcommand, ValueEnum};
 use super::options::Output;
 use crate::message::Timestamp;
 
+/// How a change to queued mail is typed. The whole list of filters would hide what matters.
+macro_rules! usage {
+    ($action:literal) => {
+        concat!(
+            "outpost queue ",
+            $action,
+            " [OPTIONS] <ID>\n       outpost queue ",
+            $action,
+            " [OPTIONS] <FILTERS>\n       outpost queue ",
+            $action,
+            " [OPTIONS] --all"
+        )
+    };
+}
+
 /// `outpost queue …`
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 pub enum QueueCommand {
@@ -43,16 +58,22 @@ pub enum QueueCommand {
         output: Output,
     },
     /// Keep mail back until it is released
+    #[command(override_usage = usage!("hold"))]
     Hold(Change),
     /// Let held mail go on
+    #[command(override_usage = usage!("release"))]
     Release(Change),
     /// Try deferred mail now
+    #[command(override_usage = usage!("retry"))]
     Retry(Change),
     /// Take mail out of the queue; nobody is told, and it can be restored for a while
+    #[command(override_usage = usage!("cancel"))]
     Cancel(Change),
     /// Put cancelled mail back where it was
+    #[command(override_usage = usage!("restore"))]
     Restore(Change),
     /// Give mail another priority
+    #[command(override_usage = usage!("set-priority --priority <1-5>"))]
     SetPriority {
         /// The new priority: 1 (very high) to 5 (very low)
         #[arg(long, value_name = "1-5", value_parser = clap::value_parser!(u8).range(1..=5))]
@@ -66,7 +87,8 @@ pub enum QueueCommand {
     /// Go on with what was stopped
     Start(Stoppable),
     /// Try mail at another time
-    #[command(group(ArgGroup::new("when").args(["at", "delay"]).required(true)))]
+    #[command(group(ArgGroup::new("when").args(["at", "delay"]).required(true)),
+              override_usage = usage!("reschedule <--at <TIME>|--in <DURATION>>"))]
     Reschedule {
         /// When: a date with a time and an offset, 2026-11-27T08:00:00Z
         #[arg(long, value_name = "TIME", value_parser = time)]
@@ -106,45 +128,48 @@ fn time(text: &str) -> Result<Timestamp, String> {
     Timestamp::from_rfc3339(text).ok_or_else(|| example.to_owned())
 }
 
+/// Under which they stand in the help, as the usage calls them.
+const FILTERS_HEADING: &str = "Filters";
+
 /// Mail by what it is. Everything given must match.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 #[group(skip)]
 pub struct Filter {
     /// Of this list
-    #[arg(long)]
+    #[arg(long, help_heading = FILTERS_HEADING)]
     pub list: Option<String>,
     /// Of this user
-    #[arg(long)]
+    #[arg(long, help_heading = FILTERS_HEADING)]
     pub user: Option<String>,
     /// Of this class
-    #[arg(long, value_name = "1-5", value_parser = clap::value_parser!(u8).range(1..=5))]
+    #[arg(long, help_heading = FILTERS_HEADING, value_name = "1-5", value_parser = clap::value_parser!(u8).range(1..=5))]
     pub class: Option<u8>,
     /// In this state
-    #[arg(long)]
+    #[arg(long, help_heading = FILTERS_HEADING)]
     pub state: Option<State>,
     /// With this in the Subject
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, help_heading = FILTERS_HEADING, value_name = "TEXT")]
     pub subject: Option<String>,
     /// With this in the reverse-path
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, help_heading = FILTERS_HEADING, value_name = "TEXT")]
     pub sender: Option<String>,
     /// With this in a pending recipient
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, help_heading = FILTERS_HEADING, value_name = "TEXT")]
     pub recipient: Option<String>,
     /// To this next hop, as `queue ls` shows it, a domain or "smarthost host:port"; or to a recipient at this domain
-    #[arg(long)]
+    #[arg(long, help_heading = FILTERS_HEADING)]
     pub domain: Option<String>,
     /// After so many failed attempts, or more
-    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, help_heading = FILTERS_HEADING, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
     pub attempts: Option<u32>,
     /// With this in what the last failed attempt was told
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, help_heading = FILTERS_HEADING, value_name = "TEXT")]
     pub last_reply: Option<String>,
     /// Whose time, or next try, is then or later: 2026-11-27T08:00:00Z
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    #[arg(long, help_heading = FILTERS_HEADING, value_name = "TIME", value_parser = time)]
     pub due_from: Option<Timestamp>,
     /// Whose time, or next try, is before then
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    #[arg(long, help_heading = FILTERS_HEADING, value_name = "TIME", value_parser = time)]
     pub due_before: Option<Timestamp>,
 }
 
@@ -186,23 +211,35 @@ pub struct Change {
     pub output: Output,
 }
 
+/// Mail by what it is, as options: those of [`Filter`].
+const FILTERS: [&str; 12] = [
+    "list",
+    "user",
+    "class",
+    "state",
+    "subject",
+    "sender",
+    "recipient",
+    "domain",
+    "attempts",
+    "last_reply",
+    "due_from",
+    "due_before",
+];
+
 /// One message, or all that match. Nothing given is refused: that would be everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
-#[group(id = "target", required = true, multiple = true,
-        args = ["id", "list", "user", "class", "state", "subject", "sender", "recipient", "domain", "attempts", "last_reply",
-                "due_from", "due_before", "all"])]
+#[group(skip)]
 pub struct Target {
     /// The id of one message
-    #[arg(value_parser = NonEmptyStringValueParser::new(),
-          conflicts_with_all = ["list", "user", "class", "state", "subject", "sender", "recipient", "domain", "attempts", "last_reply",
-                            "due_from", "due_before", "all"])]
+    #[arg(value_parser = NonEmptyStringValueParser::new(), conflicts_with = "all",
+          conflicts_with_all = FILTERS, required_unless_present = "all",
+          required_unless_present_any = FILTERS)]
     pub id: Option<String>,
     /// All that match this.
     #[command(flatten)]
     pub filter: Filter,
     /// Everything that is queued; for restore, everything that was cancelled
-    #[arg(long, action = ArgAction::SetTrue,
-          conflicts_with_all = ["list", "user", "class", "state", "subject", "sender", "recipient", "domain", "attempts", "last_reply",
-                            "due_from", "due_before"])]
+    #[arg(long, action = ArgAction::SetTrue, conflicts_with_all = FILTERS)]
     pub all: bool,
 }

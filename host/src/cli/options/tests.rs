@@ -308,3 +308,47 @@ fn the_configuration_is_offered_where_it_is_read_and_taken_everywhere() {
         assert!(help.contains("--config <FILE>"), "{help}");
     }
 }
+
+#[test]
+fn the_usage_of_a_change_says_the_three_ways_and_leaves_the_filters_to_their_list() {
+    use clap::CommandFactory as _;
+
+    for (name, before) in [
+        ("hold", ""),
+        ("release", ""),
+        ("retry", ""),
+        ("cancel", ""),
+        ("restore", ""),
+        ("set-priority", " --priority <1-5>"),
+        ("reschedule", " <--at <TIME>|--in <DURATION>>"),
+    ] {
+        let mut whole = Cli::command();
+        whole.build();
+        let queue = whole.find_subcommand_mut("queue").unwrap();
+        let command = queue.find_subcommand_mut(name).unwrap();
+        let usage = command.render_usage().to_string();
+        let ways = ["<ID>", "<FILTERS>", "--all"];
+        let lines = ways.map(|way| format!("outpost queue {name}{before} [OPTIONS] {way}"));
+        assert_eq!(usage, format!("Usage: {}", lines.join("\n       ")));
+        let help = command.render_help().to_string();
+        let (options, filters) = help.split_once("\nFilters:\n").unwrap();
+        for (option, is_filter) in [
+            ("--all", false),
+            ("--dry-run", false),
+            ("--yes", false),
+            ("--json", false),
+            ("--list <LIST>", true),
+            ("--due-before <TIME>", true),
+        ] {
+            assert_eq!(filters.contains(option), is_filter, "{help}");
+            assert_eq!(
+                options.contains(&format!(" {option}")),
+                !is_filter,
+                "{help}"
+            );
+        }
+        // What is wrong is told in as few words.
+        let refused = Cli::try_parse_from(["outpost", "queue", name]).unwrap_err();
+        assert!(refused.to_string().contains("  <ID>\n"), "{refused}");
+    }
+}

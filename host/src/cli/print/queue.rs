@@ -170,7 +170,7 @@ fn why_not(action: QueueAction) -> &'static str {
         QueueAction::Hold => "the message is held already",
         QueueAction::Release => "nothing of the message is held",
         QueueAction::Retry | QueueAction::Reschedule => "the message is held; release it first",
-        QueueAction::Cancel => "nothing of the message is queued",
+        QueueAction::Cancel => "the message is cancelled already",
         QueueAction::Restore => "nothing of the message is cancelled",
         QueueAction::SetPriority => "the message has this priority already",
     }

@@ -64,6 +64,10 @@ async fn the_queue_is_looked_at_and_acted_on() {
         "1 delivery cancelled\n"
     );
     assert_eq!(
+        running.out(&format!("queue cancel {id}")).await,
+        "nothing is changed: the message is cancelled already\n"
+    );
+    assert_eq!(
         running.err(&format!("queue retry {id}")).await,
         format!("message {id} was cancelled: restore it first\n")
     );
