@@ -1,9 +1,11 @@
 //! Stopping and starting over HTTP: everything, a next hop, a user, a list.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
 use utoipa::ToSchema;
 
 use super::access::Operator;
@@ -93,7 +95,7 @@ pub struct StopChanged {
     /// Whether anything is different now: it may have been stopped, or not, before.
     pub changed: bool,
     /// How many deliveries wait for it: neither held nor under way, whatever else they are stopped with. For `start`
-    /// how many did, 0 where there was no stop of just this. None where it is done, and they could not be counted.
+    /// how many did, 0 where there was no stop of just this. None where they could not be counted, or not in time.
     pub count: Option<u64>,
     /// What may be a mistake: there is no such user or list now. None otherwise.
     #[schema(
@@ -258,12 +260,17 @@ fn document(api: &Api, of: &StopOf, dry_run: bool) -> StopChanged {
     }
 }
 
+/// How long deliveries are counted: some ten million. It is stopped meanwhile, and who stopped it waits for the answer.
+const COUNTED_WITHIN: Duration = Duration::from_secs(10);
+
 /// How many deliveries wait for it. Who stops something is not told that it failed because of that.
 async fn count(api: &Api, of: &StopOf, dry_run: bool, deed: &Deed) -> Result<Option<u64>, Problem> {
-    let counted = match api.spool.count_behind(of.clone()).await {
-        Ok(count) => Some(count),
-        Err(error) if dry_run => return Err(spool_problem(&error)),
-        Err(error) => {
+    let counting = api.spool.count_behind(of.clone());
+    let counted = match timeout(COUNTED_WITHIN, counting).await {
+        Ok(Ok(count)) => Some(count),
+        Err(_) => None,
+        Ok(Err(error)) if dry_run => return Err(spool_problem(&error)),
+        Ok(Err(error)) => {
             tracing::warn!(%error, "what is stopped cannot be counted");
             None
         }

@@ -32,7 +32,7 @@ use super::rows::{self, Fault};
 use super::settings::Pace;
 use super::store::Store;
 use super::stored::{Damage, FORM, Interruption};
-use super::survey::{count_behind, survey};
+use super::survey::survey;
 use super::writer::Writer;
 use super::{
     Change, Claimed, Content, Figures, Intake, Lease, LineChange, NewMessage, OpenError, Page,
@@ -398,10 +398,8 @@ impl Spool for Embedded {
 
     fn count_behind(&self, of: StopOf) -> Pending<'_, u64> {
         Box::pin(async move {
-            let survey = self.survey().await?;
-            let stops = self.common.stops.clone();
-            let counting = move || count_behind(&*survey, &stops, &of);
-            self.common.contents.off_runtime(counting).await
+            self.check_open()?;
+            queries::count_behind(&self.common, of).await
         })
     }
 

@@ -32,7 +32,6 @@ use super::leases::Leases;
 use super::listing::Filling;
 use super::pieces::Pieces;
 use super::place::{Place, Spot};
-use super::survey::count_behind;
 use super::work::{keeps_name, remaining_deliveries};
 use super::{
     Change, Claim, Claimed, Content, Figures, Head, Intake, Lease, LineChange, NewMessage, Page,
@@ -537,7 +536,7 @@ impl Spool for Memory {
     }
 
     fn count_behind(&self, of: StopOf) -> Pending<'_, u64> {
-        Box::pin(async move { count_behind(&*self.open_shelf()?.survey(), &self.stops, &of) })
+        Box::pin(async move { self.waiting_behind(&of) })
     }
 
     fn lists_changed(&self) {

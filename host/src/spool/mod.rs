@@ -171,7 +171,7 @@ pub trait Spool: Send + Sync + 'static {
     fn stops(&self) -> &Stops;
 
     /// How many deliveries wait, for their turn or for their time, of what a stop of this is about, be it in force or
-    /// not. What is held or under way waits for no stop. Takes a look at each line, and at each of those deliveries' rows.
+    /// not. What is held or under way waits for no stop. Looks at the keys of all that waits, or of one lane.
     fn count_behind(&self, of: StopOf) -> Pending<'_, u64>;
 
     /// A user may be in another list now: who was stopped with a list may not be any more, or the other way around.

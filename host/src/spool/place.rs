@@ -137,6 +137,11 @@ pub(super) fn after_all(prefix: &[u8]) -> Vec<u8> {
     key
 }
 
+/// The number of the delivery whose place has that key; none when it is not the key of a place.
+pub(super) fn number(key: &[u8]) -> Option<u32> {
+    key.last_chunk().copied().map(u32::from_be_bytes)
+}
+
 // A text in a key: 0x00 becomes 0x00 0xFF, and 0x00 0x00 ends it, so that a text sorts before
 // every text that it is the beginning of.
 fn push_text(key: &mut Vec<u8>, text: &str) {

@@ -1,9 +1,10 @@
 //! Questions to the database: contents, pages of the queue, whole records, counts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::ops::Bound;
 use std::sync::Arc;
 
-use crate::message::{Message, MessageId, Timestamp, TrailEntry};
+use crate::message::{Class, DeliveryId, Message, MessageId, Timestamp, TrailEntry};
 
 use super::ages::Counts;
 use super::change::Among;
@@ -11,12 +12,14 @@ use super::common::Common;
 use super::cursor::Cursor;
 use super::listing::Filling;
 use super::pieces::Pieces;
+use super::place::{self, Place};
 use super::rows::{self, Begun, Fault, Standing};
+use super::sheet::Sheet;
 use super::view::{Scan, View};
 use super::walk::Walk;
 use super::{
     Change, ChangeAction, Content, Page, PageRequest, QueueState, ROWS_EXAMINED_MAX, Record, Row,
-    Selection, SpoolError,
+    Selection, SpoolError, StopOf,
 };
 
 /// The content of a queued message.
@@ -137,6 +140,54 @@ pub(super) async fn count(
             Ok(count)
         })
         .await
+}
+
+/// How many deliveries wait behind a stop of this: by the keys of their rows, in one go, since there may be as many lines as
+/// there are deliveries.
+pub(super) async fn count_behind(common: &Arc<Common>, of: StopOf) -> Result<u64, SpoolError> {
+    let reader = Arc::clone(common);
+    let counting = move || {
+        let leased: HashSet<DeliveryId> = reader.board().leases.deliveries().collect();
+        let lane = match &of {
+            StopOf::NextHop(next_hop) => {
+                let end = place::lane_prefix(next_hop, Class::VeryLow, 1);
+                let begin = place::lane_prefix(next_hop, Class::VeryHigh, 0);
+                Some((begin, place::after_all(&end)))
+            }
+            StopOf::All | StopOf::User(_) | StopOf::List(_) => None,
+        };
+        let range = match &lane {
+            Some((begin, end)) => (Bound::Included(&begin[..]), Bound::Excluded(&end[..])),
+            None => (Bound::Unbounded, Bound::Unbounded),
+        };
+        let count = reader.read(|rows| {
+            let mut count = 0;
+            // What the keys of the last line begin with, and whether it is meant.
+            let mut line: Option<(Vec<u8>, bool)> = None;
+            rows.scan(Sheet::Waiting, range, &mut |key, row| {
+                let known = line.as_ref().filter(|(prefix, _)| key.starts_with(prefix));
+                let is_meant = match known {
+                    Some((_, is_meant)) => *is_meant,
+                    // A damaged row is told by those who need it.
+                    None => Place::from_key(key).is_some_and(|place| {
+                        let is_meant = reader.stops.is_about(&of, &place.line);
+                        line = Some((place::line_prefix(&place.line), is_meant));
+                        is_meant
+                    }),
+                };
+                let id = || {
+                    let message = rows::read_message_key(row)?;
+                    let number = place::number(key)?;
+                    Some(DeliveryId { message, number })
+                };
+                count += u64::from(is_meant && id().is_some_and(|id| !leased.contains(&id)));
+                Scan::On
+            })?;
+            Ok(count)
+        })?;
+        Ok(count)
+    };
+    common.contents.off_runtime(counting).await
 }
 
 /// A page of the queue.

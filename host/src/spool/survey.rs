@@ -18,10 +18,7 @@ use super::rows::{self, Fault};
 use super::sheet::Sheet;
 use super::view::{Scan, View};
 use super::window::First;
-use super::{Head, QueueState, Row, SpoolError, StopOf, Stops};
-
-/// Rows that are counted at once: some hundred kilobytes of them.
-const COUNTED_AT_ONCE: usize = 4_096;
+use super::{Head, QueueState, Row, SpoolError};
 
 /// The queue at one moment. Its methods may wait for the disk, so they are called on threads that may. As long as it
 /// is kept, the room of what leaves the queue is not given back to the disk.
@@ -109,39 +106,6 @@ impl Waiting {
             number: self.id.number,
         }
     }
-}
-
-/// How many deliveries wait that a stop of this is about: by the keys of their rows, without a look at what they are.
-pub(super) fn count_behind(
-    survey: &dyn Survey,
-    stops: &Stops,
-    of: &StopOf,
-) -> Result<u64, SpoolError> {
-    let lane = match of {
-        StopOf::NextHop(next_hop) => Some(next_hop),
-        StopOf::All | StopOf::User(_) | StopOf::List(_) => None,
-    };
-    let first = lane.map_or(LinesFrom::Start, |lane| {
-        LinesFrom::Lane(lane, Class::VeryHigh)
-    });
-    let mut line = survey.next_line(first)?;
-    let mut count = 0;
-    while let Some(here) = line {
-        if lane.is_some_and(|lane| *lane != here.next_hop) {
-            break;
-        }
-        let mut after = None;
-        while stops.is_about(of, &here) {
-            let waiting = survey.waiting(&here, after, COUNTED_AT_ONCE)?;
-            count += waiting.len() as u64;
-            if waiting.len() < COUNTED_AT_ONCE {
-                break;
-            }
-            after = waiting.last().copied();
-        }
-        line = survey.next_line(LinesFrom::Behind(&here))?;
-    }
-    Ok(count)
 }
 
 /// A survey of the database.

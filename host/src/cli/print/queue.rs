@@ -207,3 +207,37 @@ fn done(action: QueueAction) -> &'static str {
         QueueAction::SetPriority => "given the new priority",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::stops::StopTarget;
+
+    #[test]
+    fn what_could_not_be_counted_is_stopped_and_started_all_the_same() {
+        let done = StopChanged {
+            of: StopTarget::default(),
+            text: "everything".to_owned(),
+            dry_run: false,
+            changed: true,
+            count: None,
+            note: None,
+            before: None,
+            stops: Vec::new(),
+        };
+        assert_eq!(
+            stopped(&done),
+            "everything is stopped: nothing more of it is sent until it is started\n"
+        );
+        let before = Some(StopDocument {
+            of: StopTarget::default(),
+            by: "ops".to_owned(),
+            since: "1970-01-01T00:00:00.007Z".to_owned(),
+            text: "everything, by ops since 1970-01-01T00:00:00.007Z".to_owned(),
+        });
+        assert_eq!(
+            started(&StopChanged { before, ..done }),
+            "everything goes on\n"
+        );
+    }
+}

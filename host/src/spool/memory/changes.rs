@@ -85,6 +85,18 @@ impl Memory {
         self.announce(lines);
         Ok(stop)
     }
+
+    pub(super) fn waiting_behind(&self, of: &StopOf) -> Result<u64, SpoolError> {
+        let shelf = self.open_shelf()?;
+        let waits = |id: DeliveryId| {
+            let (_, delivery) = shelf.delivery(id);
+            delivery.state == DeliveryState::Waiting && !shelf.leases.is_leased(id)
+        };
+        let queued = shelf.queue.iter();
+        let behind =
+            queued.filter(|(place, id)| self.stops.is_about(of, &place.line) && waits(**id));
+        Ok(behind.count() as u64)
+    }
 }
 
 impl Shelf {
