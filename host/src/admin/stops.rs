@@ -11,9 +11,9 @@ use utoipa::ToSchema;
 use super::access::Operator;
 use super::audit::{self, Deed};
 use super::extract::{Json, NoQuery, given};
-use super::openapi::{Conflicts, Refused, RefusedBody};
+use super::openapi::{Conflicts, Missing, Refused, RefusedBody};
 use super::problem::{FieldError, Kind, Problem};
-use super::{Api, invalid, spool_problem};
+use super::{Api, invalid, no_such, spool_problem};
 use crate::account::{FieldProblem, check_plain_name, check_user_name};
 use crate::message::{HostPort, NextHop, comparable_domain};
 use crate::spool::{STOPS_MAX, Stop, StopOf, Stopped};
@@ -97,11 +97,6 @@ pub struct StopChanged {
     /// How many deliveries wait for it: neither held nor under way, whatever else they are stopped with. For `start`
     /// how many did, 0 where there was no stop of just this. None where they could not be counted, or not in time.
     pub count: Option<u64>,
-    /// What may be a mistake: there is no such user or list now. None otherwise.
-    #[schema(
-        example = "there is no user named \"ap\" now: mail of one who gets that name will wait"
-    )]
-    pub note: Option<String>,
     /// The stop of just this that was in force before; none when there was none.
     pub before: Option<StopDocument>,
     /// All that is stopped now.
@@ -147,13 +142,12 @@ pub(super) fn in_force(api: &Api) -> Vec<StopDocument> {
 }
 
 /// Stops everything, a next hop, a user or a list, until it is started: at once, and across restarts. Sends that are
-/// under way end. Nothing expires while it is stopped; what is overdue is tried once when it is started. A user or a
-/// list that does not exist yet can be stopped in advance.
+/// under way end. Nothing expires while it is stopped; what is overdue is tried once when it is started.
 #[utoipa::path(post, path = "/api/v1/queue/stop", operation_id = "stop_queue", tag = "queue",
     request_body = StopInput,
     security(("token" = ["operate"])),
     responses((status = 200, description = "It is stopped.", body = StopChanged),
-        Refused, RefusedBody, Conflicts))]
+        Refused, RefusedBody, Missing, Conflicts))]
 pub(super) async fn stop(
     Operator(caller): Operator,
     deed: Deed,
@@ -163,7 +157,7 @@ pub(super) async fn stop(
 ) -> Result<axum::Json<StopChanged>, Problem> {
     note(&deed, "stop", &input);
     let dry_run = input.dry_run;
-    let (of, note) = known(&api, input.read()?);
+    let of = known(&api, input.read()?).await?;
     let before = match dry_run {
         true => api.spool.stops().of(&of),
         false => stopped(&api, &of, caller.name).await?,
@@ -173,7 +167,6 @@ pub(super) async fn stop(
     Ok(axum::Json(StopChanged {
         changed: !dry_run && before.is_none(),
         count,
-        note,
         before: before.as_ref().map(StopDocument::from),
         ..document(&api, &of, dry_run)
     }))
@@ -254,7 +247,6 @@ fn document(api: &Api, of: &StopOf, dry_run: bool) -> StopChanged {
         dry_run,
         changed: false,
         count: None,
-        note: None,
         before: None,
         stops: in_force(api),
     }
@@ -279,29 +271,25 @@ async fn count(api: &Api, of: &StopOf, dry_run: bool, deed: &Deed) -> Result<Opt
     Ok(counted)
 }
 
-/// It by the name that it has, and a note where nobody has it: that may be a mistake, or meant for later. Mail of a user
-/// that was removed has his name still.
-fn known(api: &Api, of: StopOf) -> (StopOf, Option<String>) {
-    let missing = |what, name: &str, whose| {
-        let note = format!("there is no {what} named \"{name}\" now: mail of {whose} will wait");
-        Some(note)
-    };
+/// It by the name that it has; who mistypes a name has stopped nothing, and is told.
+async fn known(api: &Api, of: StopOf) -> Result<StopOf, Problem> {
     match &of {
         StopOf::User(name) => match api.directory.user(name) {
-            Some(user) => (StopOf::User(user.name.clone()), None),
+            Some(user) => Ok(StopOf::User(user.name.clone())),
             None => {
-                let note = missing("user", name, "one who gets that name");
-                (of, note)
+                // Mail of a user that was removed has his name still.
+                let waits = api.spool.count_behind(of.clone()).await;
+                match waits.map_err(|error| spool_problem(&error))? {
+                    0 => Err(no_such("user", name)),
+                    _ => Ok(of),
+                }
             }
         },
         StopOf::List(name) => match api.directory.list(name) {
-            Some(list) => (StopOf::List(list.name.clone()), None),
-            None => {
-                let note = missing("list", name, "users in one that gets that name");
-                (of, note)
-            }
+            Some(list) => Ok(StopOf::List(list.name.clone())),
+            None => Err(no_such("list", name)),
         },
-        StopOf::All | StopOf::NextHop(_) => (of, None),
+        StopOf::All | StopOf::NextHop(_) => Ok(of),
     }
 }
 

@@ -51,7 +51,7 @@ pub(super) fn stopped(document: &StopChanged) -> String {
         Some(count) => format!("; {} wait for it", deliveries(count)),
         None => String::new(),
     };
-    let mut text = match (&document.before, document.dry_run) {
+    match (&document.before, document.dry_run) {
         (Some(before), _) => {
             let before = printable(&before.text);
             format!("nothing is changed: it is stopped already: {before}{waits}\n")
@@ -60,11 +60,7 @@ pub(super) fn stopped(document: &StopChanged) -> String {
         (None, false) => {
             format!("{of} is stopped: nothing more of it is sent until it is started{waits}\n")
         }
-    };
-    if let Some(note) = &document.note {
-        text.push_str(&format!("note: {}\n", printable(note)));
     }
-    text
 }
 
 /// What became of the end of a stop.
@@ -221,7 +217,6 @@ mod tests {
             dry_run: false,
             changed: true,
             count: None,
-            note: None,
             before: None,
             stops: Vec::new(),
         };
