@@ -16,6 +16,7 @@ mod origin;
 mod outcome;
 mod post;
 pub mod report;
+mod roster;
 mod route;
 pub mod seven_bit;
 mod share;
@@ -37,6 +38,7 @@ pub use outcome::{
     Attempt, Contact, Outcome, Pause, PauseEnd, RecipientOutcome, RemoteHost, Visit,
 };
 pub use post::{NotPosted, Post, PostedContent, Receipt, Unreadable};
+pub use roster::Roster;
 pub use route::{
     HostPort, NotAHostPort, NotAPattern, NotSenders, Pattern, Route, Routes, SMTP_PORT, Senders,
     Source,

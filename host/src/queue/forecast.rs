@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::scheduler::{Scheduler, Situation};
 use crate::message::{Line, Timestamp};
-use crate::spool::Head;
+use crate::spool::{Head, LineChange};
 
 /// Replays what the scheduler would decide.
 #[derive(Debug)]
@@ -28,7 +28,8 @@ impl Forecast {
     ) -> Self {
         let mut scheduler = Scheduler::from_situation(situation, now);
         for (line, head) in heads {
-            scheduler.set_head(&line, Some(head));
+            let head = Some(head);
+            scheduler.update(LineChange { line, head });
         }
         Self { scheduler, now }
     }
@@ -50,14 +51,17 @@ impl Forecast {
 
     /// The first delivery of a line, due since then, has started and ended; what waits behind it is the first one now.
     pub(super) fn started(&mut self, line: &Arc<Line>, due: Timestamp, next: Option<Head>) {
-        self.scheduler.set_head(line, next);
+        self.correct(line, next);
         self.scheduler.started(line, due, self.now);
         self.scheduler.finished(line, None, self.now);
     }
 
     /// The first delivery of a line is another one than was known.
     pub(super) fn correct(&mut self, line: &Arc<Line>, first: Option<Head>) {
-        self.scheduler.set_head(line, first);
+        self.scheduler.update(LineChange {
+            line: Arc::clone(line),
+            head: first,
+        });
     }
 }
 

@@ -295,7 +295,7 @@ impl Queue {
             }
         }
         self.scheduler.update(LineChange {
-            line: (**line).clone(),
+            line: Arc::clone(line),
             head,
         });
         if let Some(claim) = claim {

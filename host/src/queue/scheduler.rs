@@ -30,7 +30,7 @@ use std::time::Duration;
 use super::order::{Order, Place, Rank};
 use super::rate::Rate;
 use super::reach::{Answer, LONGEST_WAIT, Turn};
-use crate::message::{Class, ClassRule, Line, NextHop, Timestamp};
+use crate::message::{Class, ClassRule, Line, NextHop, Roster, Timestamp};
 use crate::spool::LineChange;
 use lane::{Active, Lane, Offer, Rest, first_due};
 use ready::{First, Ready};
@@ -81,7 +81,7 @@ pub struct Scheduler {
     /// The lines whose head is not known to be due.
     waiting: BTreeSet<Placed>,
     /// Lanes with due lines or deliveries under way, and those that are paced or rest.
-    lanes: HashMap<NextHop, Lane>,
+    lanes: HashMap<NextHop, Box<Lane>>,
     /// Lanes that may have become idle since the last look.
     idle: Vec<NextHop>,
     /// Lanes that are closed until a time, since a delivery has just begun there.
@@ -137,16 +137,15 @@ impl Scheduler {
 
     /// Takes note of a line's head.
     pub fn update(&mut self, change: LineChange) {
-        let line = match self.lines.remove_entry(&change.line) {
-            Some((line, standing)) => {
-                self.take_out(&line, standing);
-                line
-            }
-            None => Arc::new(change.line),
-        };
+        if let Some((known, standing)) = self.lines.remove_entry(&change.line) {
+            self.take_out(&known, standing);
+        }
         if let Some(head) = change.head {
             let place = Place::from(head);
-            self.lines.insert(line.clone(), Standing::Waiting(place));
+            // As whoever told it has it, so that both have it once.
+            let line = change.line;
+            self.lines
+                .insert(Arc::clone(&line), Standing::Waiting(place));
             self.waiting.insert((place, line));
         }
     }
@@ -273,7 +272,7 @@ impl Scheduler {
             |of: &Arc<Answer>| lane.answer.as_ref().is_some_and(|it| Arc::ptr_eq(it, of));
         // For what is only told nobody dials.
         if !missed.as_ref().is_some_and(is_known) {
-            let has_backlog = lane.reach.is_open() && lane.due.iter().any(|due| !due.is_empty());
+            let has_backlog = lane.reach.is_open() && !lane.due.iter().all(Roster::is_empty);
             self.rate.ended(now, has_backlog || others_wait);
             lane.rate.ended(now, has_backlog);
         }
@@ -379,7 +378,7 @@ impl Scheduler {
             if lane.offers[class.index()] == Offer::All {
                 self.ready[class.index()].offer(&self.order, &line, place);
             }
-            lane.due[class.index()].insert((rank, line));
+            lane.due[class.index()].insert((rank, line), ());
             self.refresh(&next_hop, class);
         }
     }
@@ -438,16 +437,16 @@ impl Scheduler {
             Offer::Nothing => {}
             Offer::Front(front) => ready.withdraw_front(front),
             Offer::All => {
-                for (rank, line) in &lane.due[index] {
+                for (rank, line) in lane.due[index].keys() {
                     ready.withdraw(&self.order, line, rank.place);
                 }
             }
         }
         match &offer {
             Offer::Nothing => {}
-            Offer::Front(front) => ready.offer_front(front.clone()),
+            Offer::Front(front) => ready.offer_front(front),
             Offer::All => {
-                for (rank, line) in &lane.due[index] {
+                for (rank, line) in lane.due[index].keys() {
                     ready.offer(&self.order, line, rank.place);
                 }
             }
@@ -459,14 +458,14 @@ impl Scheduler {
     /// their lanes: the next head of a line that was claimed from is not yet, and what is known of its next
     /// hop must outlive that.
     fn note_if_idle(&mut self, next_hop: &NextHop) {
-        if self.lanes.get(next_hop).is_some_and(Lane::is_idle) {
+        if self.lanes.get(next_hop).is_some_and(|lane| lane.is_idle()) {
             self.idle.push(next_hop.clone());
         }
     }
 
     fn forget_idle(&mut self) {
         for next_hop in std::mem::take(&mut self.idle) {
-            if self.lanes.get(&next_hop).is_some_and(Lane::is_idle)
+            if self.lanes.get(&next_hop).is_some_and(|lane| lane.is_idle())
                 && let Some(lane) = self.lanes.remove(&next_hop)
                 && !lane.reach.is_open()
             {

@@ -213,10 +213,10 @@ impl Stage {
                     due: row.delivery.due,
                     sequence: row.delivery.sequence,
                 };
-                match heads.iter_mut().find(|known| known.line == line) {
+                match heads.iter_mut().find(|known| *known.line == line) {
                     Some(known) => known.head = known.head.min(Some(head)),
                     None => heads.push(LineChange {
-                        line,
+                        line: Arc::new(line),
                         head: Some(head),
                     }),
                 }

@@ -162,6 +162,7 @@ fn known_changes(common: &Common) -> Vec<LineChange> {
                 continue;
             }
         };
+        let line = board.lines.kept(line);
         changes.push(LineChange { line, head });
     }
     changes

@@ -11,18 +11,20 @@
 //! so that whoever waits for its time looks again then.
 
 mod lane;
+mod lanes;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use crate::message::{Class, DeliveryId, Line, MessageId, Timestamp};
+use crate::message::{Class, DeliveryId, Line, MessageId, NextHop, Timestamp};
 
 use super::heads::Heads;
 use super::place::{Place, Spot};
 use super::window::{self, Behind, First, Horizon, WINDOW_MAX, WINDOW_MAX_OF_MANY, Window};
 
+use lane::Hidden;
 pub(super) use lane::{Found, Lane, Search};
-use lane::{Hidden, Shown};
+use lanes::Lanes;
 
 /// How many lines are shown.
 #[derive(Clone, Copy, Debug)]
@@ -56,9 +58,8 @@ const FEW: usize = 8;
 #[derive(Debug)]
 pub(super) struct Lines {
     bounds: Bounds,
-    /// Those that are shown.
-    windows: HashMap<Arc<Line>, Window>,
-    lanes: HashMap<Lane, Shown>,
+    /// Those that are shown, and what of the others.
+    lanes: Lanes,
     /// How many are shown of very high and of all others.
     very_high: usize,
     others: usize,
@@ -91,8 +92,7 @@ impl Lines {
     fn within(bounds: Bounds) -> Self {
         Self {
             bounds,
-            windows: HashMap::new(),
-            lanes: HashMap::new(),
+            lanes: Lanes::default(),
             very_high: 0,
             others: 0,
             of_users: HashMap::new(),
@@ -104,12 +104,19 @@ impl Lines {
 
     /// What is known of the first delivery of a line.
     pub(super) fn first(&self, line: &Line) -> First {
-        self.windows.get(line).map_or(First::Nothing, Window::first)
+        let window = self.lanes.window(line);
+        window.map_or(First::Nothing, Window::first)
+    }
+
+    /// A line, as it is kept here if it is shown.
+    pub(super) fn kept(&self, line: Line) -> Arc<Line> {
+        let kept = self.lanes.kept(&line).cloned();
+        kept.unwrap_or_else(|| Arc::new(line))
     }
 
     /// Shows a line that may be hidden, for whoever knows of it.
     pub(super) fn look_for(&mut self, line: &Line) {
-        if !self.windows.contains_key(line) && self.hidden_of(&Lane::of(line)).is_some() {
+        if self.lanes.window(line).is_none() && self.hidden_of(&Lane::of(line)).is_some() {
             self.touches += 1;
             self.add(Arc::new(line.clone()), Window::unread(self.touches));
         }
@@ -118,7 +125,7 @@ impl Lines {
     /// Takes the first delivery out when it is known and due; it is leased then. Its line has had its turn: where others
     /// that may be due are hidden, it is from now on.
     pub(super) fn take_due(&mut self, line: &Line, now: Timestamp) -> Option<(Spot, DeliveryId)> {
-        let window = self.windows.get_mut(line)?;
+        let window = self.lanes.window_mut(line)?;
         let First::At(spot, id) = window.first() else {
             return None;
         };
@@ -143,11 +150,11 @@ impl Lines {
     /// A delivery waits there now; true when what is known of the first one of its line changed. What is stopped is not
     /// shown.
     pub(super) fn insert(&mut self, place: &Place, message: MessageId, is_stopped: bool) -> bool {
-        if !self.windows.contains_key(&place.line) && !self.show_new(place, is_stopped) {
+        if self.lanes.window(&place.line).is_none() && !self.show_new(place, is_stopped) {
             return false;
         }
         let most = self.window_max();
-        let Some(window) = self.windows.get_mut(&place.line) else {
+        let Some(window) = self.lanes.window_mut(&place.line) else {
             return false;
         };
         self.touches += 1;
@@ -193,7 +200,7 @@ impl Lines {
 
     /// Something that can be shown, and is due then, is hidden from now on.
     fn comes_hidden(&mut self, lane: &Lane, due: Timestamp) {
-        let shown = self.lanes.entry(lane.clone()).or_default();
+        let shown = self.lanes.entry(&lane.next_hop, lane.class);
         let hidden = shown.hidden.get_or_insert_with(Hidden::nobody);
         hidden.comes(due, self.touches);
         self.look(lane);
@@ -222,7 +229,7 @@ impl Lines {
     pub(super) fn remove(&mut self, place: &Place) -> bool {
         self.touches += 1;
         let lane = Lane::of(&place.line);
-        let Some(window) = self.windows.get_mut(&place.line) else {
+        let Some(window) = self.lanes.window_mut(&place.line) else {
             let touched = self.touches;
             if let Some(hidden) = self.hidden_of(&lane) {
                 hidden.touched = touched;
@@ -250,7 +257,7 @@ impl Lines {
         is_leased: impl Fn(DeliveryId) -> bool,
     ) -> bool {
         let most = self.window_max();
-        let Some(window) = self.windows.get_mut(line) else {
+        let Some(window) = self.lanes.window_mut(line) else {
             return true;
         };
         let before = window.len();
@@ -281,10 +288,11 @@ impl Lines {
         for (place, message) in heads.heads {
             self.touches += 1;
             let lane = Lane::of(&place.line);
-            let is_stopped = is_stopped(&place.line);
+            let line = Arc::new(place.line);
+            let is_stopped = is_stopped(&line);
             if !heads.are_all {
-                let hidden = Hidden::unknown(&place.line, self.touches);
-                self.lanes.insert(lane.clone(), Shown::beside(hidden));
+                let hidden = Hidden::unknown(&line, self.touches);
+                self.lanes.entry(&lane.next_hop, lane.class).hidden = Some(hidden);
                 self.wanting.insert(lane);
             } else if is_stopped {
                 self.comes_hidden(&lane, Timestamp::NEVER);
@@ -293,26 +301,28 @@ impl Lines {
                 let waiting = !is_leased(window::name(message, place.spot));
                 let waiting = waiting.then_some(message);
                 let window = Window::up_to(place.spot, waiting, self.touches);
-                self.add(Arc::new(place.line), window);
+                self.add(line, window);
             }
         }
     }
 
     /// All lines that are shown.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Line> {
-        self.windows.keys().map(Arc::as_ref)
+        self.lanes.lines().map(|(line, _)| line.as_ref())
     }
 
     /// All lines that are shown, with what is known of the first delivery of each.
     pub(super) fn firsts(&self) -> impl Iterator<Item = (&Arc<Line>, First)> {
-        let windows = self.windows.iter();
-        windows.map(|(line, window)| (line, window.first()))
+        let lines = self.lanes.lines();
+        lines.map(|(line, window)| (line, window.first()))
     }
 
     /// Lanes of which lines may be hidden.
-    pub(super) fn hiding(&self) -> impl Iterator<Item = &Lane> {
+    pub(super) fn hiding(&self) -> impl Iterator<Item = (&NextHop, Class)> {
         let hiding = self.lanes.iter();
-        hiding.filter_map(|(lane, shown)| shown.hidden.is_some().then_some(lane))
+        hiding.filter_map(|(next_hop, class, shown)| {
+            shown.hidden.is_some().then_some((next_hop, class))
+        })
     }
 
     /// Whether there are lanes in which hidden lines may have to be shown.
@@ -333,8 +343,8 @@ impl Lines {
                 continue;
             };
             let has_due = || {
-                let windows = shown.lines.iter().map(|line| self.windows.get(line));
-                windows.flatten().any(|window| window.may_be_due(now))
+                let mut windows = shown.lines.values();
+                windows.any(|window| window.may_be_due(now))
             };
             let most = match self.has_room(lane.class, self.bounds.found_max) {
                 true => self.bounds.found_max,
@@ -342,9 +352,12 @@ impl Lines {
                 false => 1,
             };
             searches.push(Search {
-                after: hidden.after.clone(),
+                after: hidden
+                    .after
+                    .as_ref()
+                    .map_or_else(String::new, |line| line.user.clone()),
                 most,
-                shown: shown.lines.iter().map(|line| line.user.clone()).collect(),
+                shown: shown.lines.keys().map(|line| line.user.clone()).collect(),
                 now,
                 touched: hidden.touched,
                 lane,
@@ -377,11 +390,11 @@ impl Lines {
             true => Timestamp::EPOCH,
             false => found.others_due,
         };
-        if let Some((last, _)) = found.heads.last() {
-            hidden.after.clone_from(&last.line.user);
-        }
+        let mut last = None;
         for (place, message) in found.heads {
-            if self.windows.contains_key(&place.line) || is_stopped(&place.line) {
+            let line = self.kept(place.line);
+            last = Some(Arc::clone(&line));
+            if self.lanes.window(&line).is_some() || is_stopped(&line) {
                 continue;
             }
             self.touches += 1;
@@ -390,9 +403,11 @@ impl Lines {
                 true => Window::unread(self.touches),
                 false => Window::up_to(place.spot, waiting.then_some(message), self.touches),
             };
-            let line = Arc::new(place.line);
             changed.0.push(Arc::clone(&line));
             self.add(line, window);
+        }
+        if let Some(hidden) = self.hidden_of(lane) {
+            hidden.after = last.or(hidden.after.take());
         }
         self.hide_surplus(search, &mut changed);
         if found.is_all
@@ -405,7 +420,7 @@ impl Lines {
         {
             shown.hidden = None;
         }
-        self.drop_lane_if_empty(lane);
+        self.lanes.remove_if_empty(lane);
         self.look(lane);
         changed
     }
@@ -416,10 +431,9 @@ impl Lines {
             Some(shown) if shown.hidden.is_some() => shown,
             _ => return,
         };
-        let later = shown.lines.iter().filter_map(|line| {
-            let due = self.windows.get(line)?.due();
-            (due > search.now).then_some((due, line))
-        });
+        let lines = shown.lines.iter();
+        let lines = lines.map(|(line, window)| (window.due(), line));
+        let later = lines.filter(|(due, _)| *due > search.now);
         let mut later: Vec<_> = later.map(|(due, line)| (due, Arc::clone(line))).collect();
         later.sort();
         while later.len() > 1
@@ -433,8 +447,8 @@ impl Lines {
 
     /// Hides those that are stopped from now on.
     pub(super) fn stop(&mut self, is_stopped: impl Fn(&Line) -> bool) -> Changed {
-        let stopped = self.windows.keys().filter(|line| is_stopped(line));
-        let stopped: Vec<_> = stopped.cloned().collect();
+        let lines = self.lanes.lines().map(|(line, _)| line);
+        let stopped: Vec<_> = lines.filter(|line| is_stopped(line)).cloned().collect();
         for line in &stopped {
             self.take_away(line);
             self.touches += 1;
@@ -445,12 +459,13 @@ impl Lines {
 
     /// What is stopped is another thing now: every lane that hides lines is looked at again.
     pub(super) fn reconsider(&mut self) {
-        for (lane, shown) in &mut self.lanes {
+        for (next_hop, class, shown) in self.lanes.iter_mut() {
             if let Some(hidden) = &mut shown.hidden {
                 self.touches += 1;
                 hidden.not_before = Timestamp::EPOCH;
                 hidden.touched = self.touches;
-                self.wanting.insert(lane.clone());
+                let next_hop = next_hop.clone();
+                self.wanting.insert(Lane { class, next_hop });
             }
         }
     }
@@ -464,9 +479,8 @@ impl Lines {
         let Some(hidden) = &shown.hidden else {
             return;
         };
-        let windows = shown.lines.iter().map(|line| self.windows.get(line));
         // Where many are shown a closer look is for whoever searches.
-        let mut windows = windows.flatten().take(FEW);
+        let mut windows = shown.lines.values().take(FEW);
         let may_be_shown = hidden.not_before < Timestamp::NEVER;
         if may_be_shown
             && (self.has_room(lane.class, self.bounds.found_max)
@@ -481,8 +495,6 @@ impl Lines {
     }
 
     fn add(&mut self, line: Arc<Line>, window: Window) {
-        let shown = self.lanes.entry(Lane::of(&line)).or_default();
-        shown.lines.insert(Arc::clone(&line));
         *self.count_of(line.class) += 1;
         match self.of_users.get_mut(&line.user) {
             Some(shown) => shown[line.class.index()] += 1,
@@ -493,7 +505,8 @@ impl Lines {
             }
         }
         self.spots += window.len();
-        self.windows.insert(line, window);
+        let shown = self.lanes.entry(&line.next_hop, line.class);
+        shown.lines.insert(line, window);
     }
 
     fn count_of(&mut self, class: Class) -> &mut usize {
@@ -505,7 +518,7 @@ impl Lines {
 
     /// Shows a line no more.
     fn take_away(&mut self, line: &Line) -> Option<Window> {
-        let (line, window) = self.windows.remove_entry(line)?;
+        let (line, window) = self.lanes.take_out(line)?;
         self.spots -= window.len();
         *self.count_of(line.class) -= 1;
         let (shown, most) = self.shown_of(line.class);
@@ -518,19 +531,20 @@ impl Lines {
                 self.of_users.remove(&line.user);
             }
         }
-        if let Some(shown) = self.lanes.get_mut(&Lane::of(&line)) {
-            shown.lines.remove(&line);
-        }
         Some(window)
     }
 
     /// Lines are few again: those that are hidden may be shown.
     fn has_room_again(&mut self, class: Class) {
         let is_very_high = |class| class == Class::VeryHigh;
-        let lanes = self.lanes.iter().filter(|(lane, shown)| {
-            is_very_high(lane.class) == is_very_high(class) && shown.hidden.is_some()
+        let lanes = self.lanes.iter().filter(|(_, of, shown)| {
+            is_very_high(*of) == is_very_high(class) && shown.hidden.is_some()
         });
-        self.wanting.extend(lanes.map(|(lane, _)| lane.clone()));
+        let lanes = lanes.map(|(next_hop, class, _)| Lane {
+            class,
+            next_hop: next_hop.clone(),
+        });
+        self.wanting.extend(lanes);
     }
 
     /// Hides a line: what waits in it is on disk only.
@@ -546,15 +560,8 @@ impl Lines {
     fn drop_line(&mut self, line: &Line) {
         self.take_away(line);
         let lane = Lane::of(line);
-        self.drop_lane_if_empty(&lane);
+        self.lanes.remove_if_empty(&lane);
         self.look(&lane);
-    }
-
-    fn drop_lane_if_empty(&mut self, lane: &Lane) {
-        let shown = self.lanes.get(lane);
-        if shown.is_some_and(|shown| shown.hidden.is_none() && shown.lines.is_empty()) {
-            self.lanes.remove(lane);
-        }
     }
 }
 

@@ -513,7 +513,7 @@ impl Spool for Memory {
                 .into_iter()
                 .map(|line| LineChange {
                     head: shelf.head(&line),
-                    line,
+                    line: Arc::new(line),
                 })
                 .collect()
         })

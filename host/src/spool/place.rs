@@ -155,7 +155,9 @@ fn push_text(key: &mut Vec<u8>, text: &str) {
 }
 
 fn take_text(key: &[u8]) -> Option<(String, &[u8])> {
-    let mut text = Vec::new();
+    // As much as it can take, since it may be kept for long.
+    let octets_max = key.windows(2).position(|pair| pair == [0, 0])?;
+    let mut text = Vec::with_capacity(octets_max);
     let mut octets = key.iter();
     loop {
         match *octets.next()? {

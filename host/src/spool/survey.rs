@@ -142,7 +142,7 @@ pub(super) fn survey(common: &Arc<Common>) -> Result<Box<dyn Survey>, SpoolError
             })
             .collect();
         let hiding = board.lines.hiding();
-        let hiding = hiding.map(|lane| (lane.next_hop.clone(), lane.class));
+        let hiding = hiding.map(|(next_hop, class)| (next_hop.clone(), class));
         (view, leased, lines, hiding.collect())
     };
     leased.sort_unstable();

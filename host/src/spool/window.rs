@@ -16,8 +16,9 @@ pub(super) const WINDOW: usize = 64;
 /// A line that is fed faster than it is claimed from keeps at most twice as many.
 pub(super) const WINDOW_MAX: usize = 2 * WINDOW;
 
-/// As many where there are very many lines: together they are to take a few megabytes.
-pub(super) const WINDOW_MAX_OF_MANY: usize = 8;
+/// As many where there are very many lines, whose deliveries are to take a few megabytes together. A line that is claimed
+/// from is read on, mostly for more: those of others that have gone left room.
+pub(super) const WINDOW_MAX_OF_MANY: usize = 2;
 
 /// The first few of a line.
 #[derive(Debug)]
@@ -35,10 +36,45 @@ pub(super) struct Window {
 enum Edge {
     /// Nothing of it is.
     Unread,
-    /// What stands behind this spot is on disk only.
-    At(Spot),
+    /// What stands behind this spot is on disk only. Spelt out, since a spot leaves no room for which of the three it is.
+    At {
+        due: Timestamp,
+        sequence: u64,
+        number: u32,
+    },
     /// All of it is.
     End,
+}
+
+impl Edge {
+    fn at(spot: Spot) -> Self {
+        let Spot {
+            due,
+            sequence,
+            number,
+        } = spot;
+        Self::At {
+            due,
+            sequence,
+            number,
+        }
+    }
+
+    /// The spot behind which the rest is on disk only, if that is known.
+    fn spot(self) -> Option<Spot> {
+        match self {
+            Self::Unread | Self::End => None,
+            Self::At {
+                due,
+                sequence,
+                number,
+            } => Some(Spot {
+                due,
+                sequence,
+                number,
+            }),
+        }
+    }
 }
 
 /// What is known of the first delivery of a line.
@@ -92,7 +128,7 @@ impl Window {
     pub(super) fn up_to(spot: Spot, waiting: Option<MessageId>, touched: u64) -> Self {
         Self {
             spots: waiting.map(|message| (spot, message)).into_iter().collect(),
-            edge: Edge::At(spot),
+            edge: Edge::at(spot),
             touched,
         }
     }
@@ -101,8 +137,7 @@ impl Window {
         let after = match (self.spots.front(), self.edge) {
             (Some((spot, message)), _) => return First::At(*spot, name(*message, *spot)),
             (None, Edge::End) => return First::Nothing,
-            (None, Edge::At(spot)) => Some(spot),
-            (None, Edge::Unread) => None,
+            (None, edge @ (Edge::At { .. } | Edge::Unread)) => edge.spot(),
         };
         First::Behind(Horizon {
             after,
@@ -143,9 +178,8 @@ impl Window {
     ) -> bool {
         self.touched = touched;
         let is_beyond = match self.edge {
-            Edge::Unread => true,
-            Edge::At(edge) => spot > edge,
             Edge::End => false,
+            edge => edge.spot().is_none_or(|edge| spot > edge),
         };
         if is_beyond {
             return false;
@@ -155,8 +189,9 @@ impl Window {
             Ok(index) => return index == 0,
             Err(index) => index,
         };
-        if self.spots.is_empty() {
-            self.spots.reserve_exact(1);
+        // Twice as many, from one on.
+        if self.spots.len() == self.spots.capacity() {
+            self.spots.reserve_exact(self.spots.len().max(1));
         }
         self.spots.insert(index, (spot, message));
         if self.spots.len() > most {
@@ -182,7 +217,7 @@ impl Window {
         self.spots.truncate(most.max(1));
         self.spots.shrink_to_fit();
         if let Some((last, _)) = self.spots.back() {
-            self.edge = Edge::At(*last);
+            self.edge = Edge::at(*last);
         }
     }
 
@@ -194,7 +229,7 @@ impl Window {
         most: usize,
         is_leased: impl Fn(DeliveryId) -> bool,
     ) -> bool {
-        let edge = horizon.after.map_or(Edge::Unread, Edge::At);
+        let edge = horizon.after.map_or(Edge::Unread, Edge::at);
         if self.touched != horizon.touched || self.edge != edge {
             return false;
         }
@@ -202,7 +237,7 @@ impl Window {
         let waiting = waiting.filter(|(spot, message)| !is_leased(name(*message, *spot)));
         self.spots.extend(waiting.copied());
         self.edge = match behind.spots.last() {
-            Some((spot, _)) if !behind.is_all => Edge::At(*spot),
+            Some((spot, _)) if !behind.is_all => Edge::at(*spot),
             _ => Edge::End,
         };
         if self.spots.len() > most {

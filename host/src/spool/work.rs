@@ -123,8 +123,8 @@ pub struct Head {
 /// A line whose head is another one now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LineChange {
-    /// The line.
-    pub line: Line,
+    /// The line. Shared, since there may be very many.
+    pub line: Arc<Line>,
     /// Its head; none when nothing is waiting in it.
     pub head: Option<Head>,
 }

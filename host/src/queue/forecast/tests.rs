@@ -59,7 +59,7 @@ fn mail(due_max: u64) -> impl Strategy<Value = Mail> {
 }
 
 fn told(scheduler: &mut Scheduler, line: &Line, head: Option<Head>) {
-    let line = line.clone();
+    let line = Arc::new(line.clone());
     scheduler.update(LineChange { line, head });
 }
 

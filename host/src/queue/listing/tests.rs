@@ -12,7 +12,7 @@ use crate::queue::reach::Answer;
 use crate::queue::rehearsal::{START, message};
 use crate::queue::scheduler::Scheduler;
 use crate::queue::stage::Stage;
-use crate::spool::Spool as _;
+use crate::spool::{LineChange, Spool as _};
 
 fn line(domain: &str) -> Line {
     Line {
@@ -206,7 +206,10 @@ async fn an_estimate_is_what_is_ahead_by_the_rate_of_its_lane_or_of_all() {
     let mut lines = Vec::new();
     lines.extend(stage.memory.survey().await.unwrap().lines());
     for (line, first) in &lines {
-        scheduler.set_head(line, first.map(|first| first.head));
+        scheduler.update(LineChange {
+            line: Arc::clone(line),
+            head: first.map(|first| first.head),
+        });
     }
     let begun = stage.clock.now();
     assert!(scheduler.next(begun).is_some());

@@ -1,10 +1,9 @@
 //! One lane: what is due and under way in it, whether there is room for more, and what of it is ready.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::{ByClass, Limits, Ranked};
-use crate::message::{Class, Line, Timestamp};
+use crate::message::{Class, Line, Roster, Timestamp};
 use crate::queue::order::{Order, Rank};
 use crate::queue::rate::Rate;
 use crate::queue::reach::{Answer, Reach};
@@ -51,7 +50,7 @@ pub(super) struct Lane {
     pub(super) is_looked_through: bool,
     /// How fast its deliveries end.
     pub(super) rate: Rate,
-    pub(super) due: ByClass<BTreeSet<Ranked>>,
+    pub(super) due: ByClass<Roster<Ranked>>,
     /// What of it is in [`ready`](super::Scheduler::ready).
     pub(super) offers: ByClass<Offer>,
 }
@@ -61,8 +60,8 @@ pub(super) struct Lane {
 pub(super) enum Offer {
     #[default]
     Nothing,
-    /// The first one.
-    Front(Ranked),
+    /// The first one. In a box, since most lanes have none.
+    Front(Box<Ranked>),
     /// All of them.
     All,
 }
@@ -116,7 +115,7 @@ impl Lane {
             && self.reach.shut_until().is_none()
             && self.paced_until.is_none()
             && self.rest.is_none()
-            && self.due.iter().all(BTreeSet::is_empty)
+            && self.due.iter().all(Roster::is_empty)
     }
 
     /// What it can offer of a class now: nothing without room, all lines where at most so many are due, else the first. A line
@@ -138,40 +137,40 @@ impl Lane {
         let is_telling = self.reach.is_telling();
         if !is_telling && self.due[index].len() <= all_max {
             // Whether there is room for one is no matter of which it is.
-            let first = self.due[index].first().map(|(rank, _)| rank.place.due);
+            let first = self.due[index].first();
+            let first = first.map(|((rank, _), ())| rank.place.due);
             match first.is_some_and(|due| self.has_room(class, due, limits)) {
                 true => Offer::All,
                 false => Offer::Nothing,
             }
         } else {
             // Those in front whose users have been served since take the ranks that they have now.
-            while let Some((known, line)) = self.due[index].first() {
+            while let Some(((known, line), ())) = self.due[index].first() {
                 let rank = order.rank(line, known.place);
                 if rank == *known {
                     break;
                 }
-                if let Some((_, line)) = self.due[index].pop_first() {
+                if let Some(((_, line), ())) = self.due[index].pop_first() {
                     reranked(line.clone(), rank);
-                    self.due[index].insert((rank, line));
+                    self.due[index].insert((rank, line), ());
                 }
             }
             let first = match is_telling {
                 // Whoever is to be told goes before those who wait for that, whoever's turn it is.
-                true => self.due[index].iter().min_by_key(|(rank, _)| rank.place),
-                false => self.due[index].first(),
+                true => self.due[index].keys().min_by_key(|(rank, _)| rank.place),
+                false => self.due[index].keys().next(),
             };
             let has_room = |first: &&Ranked| self.has_room(class, first.0.place.due, limits);
-            first
-                .filter(has_room)
-                .cloned()
-                .map_or(Offer::Nothing, Offer::Front)
+            first.filter(has_room).map_or(Offer::Nothing, |front| {
+                Offer::Front(Box::new(front.clone()))
+            })
         }
     }
 }
 
 /// Since when the first of those that are due has been. Looks at all of them: only who asks a lane that cannot be reached
 /// needs it.
-pub(super) fn first_due(due: &ByClass<BTreeSet<Ranked>>) -> Option<Timestamp> {
-    let all = due.iter().flatten();
+pub(super) fn first_due(due: &ByClass<Roster<Ranked>>) -> Option<Timestamp> {
+    let all = due.iter().flat_map(Roster::keys);
     all.map(|(rank, _)| rank.place.due).min()
 }

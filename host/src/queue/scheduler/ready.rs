@@ -13,7 +13,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::Ranked;
-use crate::message::Line;
+use crate::message::{Line, Roster};
 use crate::queue::order::{Order, Place, Rank};
 
 /// What can be claimed from.
@@ -30,7 +30,7 @@ pub(super) struct Ready {
 struct Group {
     /// Its key among the users.
     rank: Rank,
-    lines: BTreeSet<(Place, Arc<Line>)>,
+    lines: Roster<(Place, Arc<Line>)>,
 }
 
 /// What is first, as far as that is known.
@@ -50,15 +50,17 @@ impl Ready {
     pub(super) fn offer(&mut self, order: &Order, line: &Arc<Line>, place: Place) {
         let user = line.user.as_str();
         if let Some(group) = self.of_user.get_mut(user) {
-            let is_first = group.lines.first().is_some_and(|(first, _)| place < *first);
-            group.lines.insert((place, Arc::clone(line)));
+            let first = group.lines.first();
+            let is_first = first.is_some_and(|((first, _), ())| place < *first);
+            group.lines.insert((place, Arc::clone(line)), ());
             if is_first {
                 self.rank_anew(user, |first| order.rank(line, first));
             }
             return;
         }
         let (user, rank) = (Arc::<str>::from(user), order.rank(line, place));
-        let lines = BTreeSet::from([(place, Arc::clone(line))]);
+        let mut lines = Roster::default();
+        lines.insert((place, Arc::clone(line)), ());
         self.users.insert((rank, Arc::clone(&user)));
         self.of_user.insert(user, Group { rank, lines });
     }
@@ -70,7 +72,7 @@ impl Ready {
             return;
         };
         let entry = (place, Arc::clone(line));
-        let was_first = group.lines.first() == Some(&entry);
+        let was_first = group.lines.first() == Some((&entry, &()));
         group.lines.remove(&entry);
         if group.lines.is_empty() {
             if let Some((user, group)) = self.of_user.remove_entry(user) {
@@ -82,8 +84,8 @@ impl Ready {
     }
 
     /// A line is offered as the front of its lane.
-    pub(super) fn offer_front(&mut self, front: Ranked) {
-        self.fronts.insert(front);
+    pub(super) fn offer_front(&mut self, front: &Ranked) {
+        self.fronts.insert(front.clone());
     }
 
     /// It is no more.
@@ -115,7 +117,7 @@ impl Ready {
     }
 
     fn first_of(&self, user: &str) -> Option<&(Place, Arc<Line>)> {
-        self.of_user.get(user)?.lines.first()
+        self.of_user.get(user)?.lines.keys().next()
     }
 
     /// Gives a user its place by the rank of the first of its lines.
@@ -123,11 +125,12 @@ impl Ready {
         let Some((user, mut group)) = self.of_user.remove_entry(user) else {
             return;
         };
-        if let Some((first, _)) = group.lines.first() {
+        let first = group.lines.first().map(|((first, _), ())| *first);
+        if let Some(first) = first {
             let key = (group.rank, user);
             self.users.remove(&key);
             let user = key.1;
-            group.rank = rank(*first);
+            group.rank = rank(first);
             self.users.insert((group.rank, Arc::clone(&user)));
             self.of_user.insert(user, group);
         }

@@ -4,14 +4,12 @@
 //! which nothing is to be said.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
-use super::{Active, Lane, Limits, Rest, Scheduler, Standing};
+use super::{Active, Lane, Limits, Rest, Scheduler};
 use crate::message::{Class, Line, NextHop, Timestamp};
-use crate::queue::order::{Order, Place};
+use crate::queue::order::Order;
 use crate::queue::rate::Rate;
 use crate::queue::reach::Reach;
-use crate::spool::Head;
 
 /// What decides, beside the heads of lines, over what goes next.
 #[derive(Clone, Debug)]
@@ -140,21 +138,8 @@ impl Scheduler {
             let entry = |until: Timestamp| (until, next_hop.clone());
             scheduler.shut.extend(lane.reach.shut_until().map(entry));
             scheduler.paced.extend(lane.paced_until.map(entry));
-            scheduler.lanes.insert(next_hop.clone(), lane);
+            scheduler.lanes.insert(next_hop.clone(), Box::new(lane));
         }
         scheduler
-    }
-
-    /// Takes note of a line's head.
-    pub(in crate::queue) fn set_head(&mut self, line: &Arc<Line>, head: Option<Head>) {
-        if let Some((known, standing)) = self.lines.remove_entry(line) {
-            self.take_out(&known, standing);
-        }
-        if let Some(head) = head {
-            let place = Place::from(head);
-            self.lines
-                .insert(Arc::clone(line), Standing::Waiting(place));
-            self.waiting.insert((place, Arc::clone(line)));
-        }
     }
 }

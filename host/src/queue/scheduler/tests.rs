@@ -23,7 +23,7 @@ fn at(milliseconds: u64) -> Timestamp {
 
 fn change(line: &Line, head: Option<(u64, u64)>) -> LineChange {
     LineChange {
-        line: line.clone(),
+        line: Arc::new(line.clone()),
         head: head.map(|(due, sequence)| Head {
             due: at(due),
             sequence,

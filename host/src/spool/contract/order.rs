@@ -134,7 +134,7 @@ pub(super) async fn the_heads_of_all_lines_come_first_and_then_what_changed(mut 
         .changes()
         .await
         .into_iter()
-        .map(|c| (c.line, c.head))
+        .map(|c| ((*c.line).clone(), c.head))
         .collect();
     assert_eq!(
         heads.keys().cloned().collect::<Vec<_>>(),
@@ -151,7 +151,7 @@ pub(super) async fn the_heads_of_all_lines_come_first_and_then_what_changed(mut 
     subject.spool.release(claim.lease);
     let changed = subject.spool.changes().await;
     assert_eq!(changed.len(), 1);
-    assert_eq!(changed[0].line, b);
+    assert_eq!(*changed[0].line, b);
     assert_eq!(changed[0].head.unwrap().due, at(3));
     // What is cancelled leaves the next one, or none, as the head.
     subject
@@ -165,7 +165,7 @@ pub(super) async fn the_heads_of_all_lines_come_first_and_then_what_changed(mut 
         .changes()
         .await
         .into_iter()
-        .map(|c| (c.line, c.head))
+        .map(|c| ((*c.line).clone(), c.head))
         .collect();
     assert_eq!(changed[&normal_line()].unwrap().due, at(2));
     assert_eq!(changed[&b], None);
@@ -175,7 +175,7 @@ pub(super) async fn changes_wake_their_reader(subject: Subject) {
     let changes = subject.spool.changes();
     let (changes, ()) = tokio::join!(changes, subject.enqueue(normal(1)));
     assert_eq!(changes.len(), 1);
-    assert_eq!(changes[0].line, normal_line());
+    assert_eq!(*changes[0].line, normal_line());
 }
 
 pub(super) async fn a_hundred_changes_of_a_line_are_told_as_one(subject: Subject) {

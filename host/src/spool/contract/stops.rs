@@ -32,7 +32,7 @@ async fn told(subject: &Subject) -> BTreeMap<Line, Option<u64>> {
     let told = changes.into_iter();
     told.map(|change| {
         let due = change.head.map(|head| head.due.unix_milliseconds());
-        (change.line, due)
+        (Arc::unwrap_or_clone(change.line), due)
     })
     .collect()
 }

@@ -1,10 +1,11 @@
 //! What is known of a lane and class: which of its lines are shown, and what of the others.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::message::{Class, Line, MessageId, NextHop, Timestamp};
+use crate::message::{Class, Line, MessageId, NextHop, Roster, Timestamp};
 use crate::spool::place::Place;
+use crate::spool::window::Window;
 
 /// A lane and a class, in the order in which they are looked at.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -35,25 +36,23 @@ impl Lane {
 #[derive(Debug, Default)]
 pub(super) struct Shown {
     /// Those that are shown.
-    pub(super) lines: BTreeSet<Arc<Line>>,
+    pub(super) lines: Roster<Arc<Line>, Window>,
     /// Whether others may be on disk; none: all are shown that have something which is not leased.
     pub(super) hidden: Option<Hidden>,
 }
 
 impl Shown {
-    pub(super) fn beside(hidden: Hidden) -> Self {
-        Self {
-            lines: BTreeSet::new(),
-            hidden: Some(hidden),
-        }
+    /// Whether nothing is to be known of it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.hidden.is_none() && self.lines.is_empty()
     }
 }
 
 /// Lines that are on disk only.
 #[derive(Clone, Debug)]
 pub(super) struct Hidden {
-    /// They are read on behind this user, and from the first one when there is none behind him.
-    pub(super) after: String,
+    /// They are read on behind the user of this line, and from the first one when there is none behind him.
+    pub(super) after: Option<Arc<Line>>,
     /// None of those that can be shown is due before then.
     pub(super) not_before: Timestamp,
     /// When that changed last, so that a read from disk can tell that it is stale.
@@ -64,16 +63,16 @@ impl Hidden {
     /// Nobody is hidden yet.
     pub(super) fn nobody() -> Self {
         Self {
-            after: String::new(),
+            after: None,
             not_before: Timestamp::NEVER,
             touched: 0,
         }
     }
 
     /// Who is hidden beside this line is not known.
-    pub(super) fn unknown(line: &Line, touched: u64) -> Self {
+    pub(super) fn unknown(line: &Arc<Line>, touched: u64) -> Self {
         Self {
-            after: line.user.clone(),
+            after: Some(Arc::clone(line)),
             not_before: Timestamp::EPOCH,
             touched,
         }

@@ -347,7 +347,7 @@ impl Model {
             first_shown.map(|first| first.max(self.now))
         );
         let users: HashSet<&String> = self.waiting().map(|(user, _)| user).collect();
-        let shown = lines.windows.len();
+        let shown = lines.lanes.lines().count();
         assert!(
             shown <= lines.bounds.lines_max.max(1) + users.len(),
             "{shown}"
@@ -356,14 +356,14 @@ impl Model {
         if shown < few && lines.bounds.found_max <= few {
             assert_eq!(shown, users.len(), "nobody is hidden where there is room");
         }
-        let spots: usize = lines.windows.values().map(Window::len).sum();
+        let spots: usize = lines.lanes.lines().map(|(_, window)| window.len()).sum();
         assert_eq!((lines.spots, lines.others), (spots, shown));
         assert_eq!(lines.of_users.len(), shown);
         assert!(
             lines
-                .windows
-                .values()
-                .all(|window| window.len() <= WINDOW_MAX)
+                .lanes
+                .lines()
+                .all(|(_, window)| window.len() <= WINDOW_MAX)
         );
     }
 }
@@ -424,7 +424,7 @@ proptest! {
                 break;
             }
         }
-        prop_assert!(model.lines.windows.is_empty() && model.lines.lanes.is_empty());
+        prop_assert!(model.lines.lanes.is_empty());
         prop_assert!(model.lines.of_users.is_empty());
     }
 
