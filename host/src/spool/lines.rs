@@ -43,8 +43,9 @@ impl Bounds {
     fn new(lines_max: usize) -> Self {
         Self {
             lines_max,
-            // A backlog of that is for many users and next hops at once, and its order is by acceptance alone.
-            very_high_max: 20_000,
+            // A backlog of that is for many users and next hops at once, and its order is by acceptance alone. Half as many
+            // as of all others: where there are very many of every class they come on top of those.
+            very_high_max: 10_000,
             spots_max: 100_000,
             found_max: 64,
         }

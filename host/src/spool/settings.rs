@@ -26,7 +26,7 @@ pub struct Settings {
     pub journal_octets_max: u64,
     /// Memory for what was enqueued lately, so that mail that leaves at once is never read back.
     pub recent_octets_max: usize,
-    /// While there are fewer lines than this that are not very high, all of them are in memory. Each takes about a kilobyte, here and with whoever
+    /// While there are fewer lines than this that are not very high, all of them are in memory. Each takes about half a kilobyte, here and with whoever
     /// chooses between them.
     pub lines_max: usize,
 }
@@ -53,7 +53,7 @@ impl Default for Settings {
             // there are a few in a second of the heaviest traffic.
             journal_octets_max: 8 << 20,
             recent_octets_max: 4 << 20,
-            // Twenty megabytes.
+            // Ten megabytes.
             lines_max: 20_000,
         }
     }

@@ -166,6 +166,14 @@ impl Window {
     /// Takes the first one out.
     pub(super) fn take_first(&mut self) {
         self.spots.pop_front();
+        self.give_room_back();
+    }
+
+    /// What is in all windows is counted, so they take room for it and not for what has been in them.
+    fn give_room_back(&mut self) {
+        if self.spots.len() <= self.spots.capacity() / 4 {
+            self.spots.shrink_to(2 * self.spots.len());
+        }
     }
 
     /// A delivery waits there now; true when what is known of the first one changed. At most so many are kept.
@@ -206,6 +214,7 @@ impl Window {
         match self.spots.binary_search_by(|(known, _)| known.cmp(&spot)) {
             Ok(index) => {
                 self.spots.remove(index);
+                self.give_room_back();
                 index == 0
             }
             Err(_) => false,
@@ -240,10 +249,17 @@ impl Window {
             Some((spot, _)) if !behind.is_all => Edge::at(*spot),
             _ => Edge::End,
         };
-        if self.spots.len() > most {
-            self.keep(most);
+        match self.spots.len() > most {
+            true => self.keep(most),
+            false => self.give_room_back(),
         }
         true
+    }
+
+    /// For how many there is room.
+    #[cfg(test)]
+    pub(super) fn room(&self) -> usize {
+        self.spots.capacity()
     }
 
     /// How many are in memory.

@@ -363,7 +363,7 @@ impl Model {
             lines
                 .lanes
                 .lines()
-                .all(|(_, window)| window.len() <= WINDOW_MAX)
+                .all(|(_, window)| window.len() <= WINDOW_MAX && window.room() <= 4 * window.len())
         );
     }
 }
