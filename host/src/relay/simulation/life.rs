@@ -65,6 +65,7 @@ impl Life {
         let users = world.house.directory.clone();
         let list_of = move |name: &str| users.user(name).map(|user| user.list.clone());
         spool.stops().know_lists(Box::new(list_of));
+        spool.lists_changed();
         let config = config(world);
         let dice = Arc::clone(world);
         let mut foundation = Foundation {
