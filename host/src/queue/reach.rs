@@ -21,8 +21,9 @@ use crate::message::{Outcome, RemoteHost, Timestamp};
 /// Attempts in a row that reached nothing, until the lane is shut. Few mails are simply tried on their schedule.
 const MISSES_MAX: u32 = 20;
 
-/// The wait before the first trial; each further one is twice as long.
-const FIRST_WAIT: Duration = Duration::from_secs(1);
+/// The wait before the first trial; each further one is twice as long. Attempts are in a row though nothing is to be sent
+/// in between, if that takes no longer.
+pub(super) const FIRST_WAIT: Duration = Duration::from_secs(1);
 
 /// A host that is back is noticed within this.
 pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(30);
@@ -147,6 +148,11 @@ impl Reach {
             Self::Telling { trials, .. } => Self::shut(now, trials + 1),
             Self::Open { .. } | Self::Shut { .. } | Self::Trial { .. } => self,
         }
+    }
+
+    /// Whether deliveries go, and the last one reached nothing.
+    pub(super) fn has_missed(&self) -> bool {
+        matches!(self, Self::Open { misses: 1.. })
     }
 
     /// Whether deliveries go: nothing says that it cannot be reached.

@@ -29,7 +29,7 @@ use std::time::Duration;
 
 use super::order::{Order, Place, Rank};
 use super::rate::Rate;
-use super::reach::{Answer, LONGEST_WAIT, Turn};
+use super::reach::{Answer, FIRST_WAIT, LONGEST_WAIT, Turn};
 use crate::message::{Class, ClassRule, Line, NextHop, Roster, Timestamp};
 use crate::spool::LineChange;
 use lane::{Active, Lane, Offer, Rest, first_due};
@@ -80,7 +80,7 @@ pub struct Scheduler {
     lines: HashMap<Arc<Line>, Standing>,
     /// The lines whose head is not known to be due.
     waiting: BTreeSet<Placed>,
-    /// Lanes with due lines or deliveries under way, and those that are paced or rest.
+    /// Lanes with due lines or deliveries under way, and those of which something is to be known for a while.
     lanes: HashMap<NextHop, Box<Lane>>,
     /// Lanes that may have become idle since the last look.
     idle: Vec<NextHop>,
@@ -88,6 +88,8 @@ pub struct Scheduler {
     paced: BTreeSet<(Timestamp, NextHop)>,
     /// Lanes that rest until a time, since a delivery there gave way.
     resting: BTreeSet<(Timestamp, NextHop)>,
+    /// Lanes whose last attempt reached nothing, and until when that is remembered though nothing else is there.
+    remembered: BTreeSet<(Timestamp, NextHop)>,
     /// What lanes with room offer, by class.
     ready: ByClass<Ready>,
     /// Where more lines than that are due in a lane and class, only the first is offered.
@@ -126,6 +128,7 @@ impl Scheduler {
             idle: Vec::new(),
             paced: BTreeSet::new(),
             resting: BTreeSet::new(),
+            remembered: BTreeSet::new(),
             ready: ByClass::default(),
             offered_max: OFFERED_MAX,
             shut: BTreeSet::new(),
@@ -186,6 +189,7 @@ impl Scheduler {
 
     /// When the first of the heads that are not due yet falls due, a shut lane is to be tried, a paced one
     /// opens or one has rested; none when there is none. Those that wait for room need no timer: a delivery that ends makes it.
+    /// Nor does what may be forgotten.
     pub fn next_due(&self) -> Option<Timestamp> {
         let due = self.waiting.first().map(|(place, _)| place.due);
         let trial = self.shut.first().map(|(until, _)| *until);
@@ -294,8 +298,24 @@ impl Scheduler {
             was_until.map(|until| self.shut.remove(&entry(until)));
             self.shut.extend(until.map(entry));
         }
+        self.remember(next_hop, now);
         self.refresh_lane(next_hop);
         turn
+    }
+
+    /// Keeps in mind for a while that the last attempts of a lane reached nothing, if they did. So it is shut as well when its
+    /// mail comes in no faster than it learns that nobody is there.
+    fn remember(&mut self, next_hop: &NextHop, now: Timestamp) {
+        let Some(lane) = self.lanes.get_mut(next_hop) else {
+            return;
+        };
+        let until = lane.reach.has_missed().then(|| now.plus(FIRST_WAIT));
+        let before = std::mem::replace(&mut lane.remembered_until, until);
+        if before != until {
+            let entry = |until| (until, next_hop.clone());
+            before.map(|before| self.remembered.remove(&entry(before)));
+            self.remembered.extend(until.map(entry));
+        }
     }
 
     /// Has every lane that is shut tried now, not when its wait is over, nor when all that is overdue has been
@@ -339,7 +359,7 @@ impl Scheduler {
                 .has_room(class, simultaneous_max, very_high_slots)
     }
 
-    /// Opens the paced lanes whose time has come, and those that have rested.
+    /// Opens the paced lanes whose time has come, and those that have rested; what need not be remembered any more is not.
     fn reopen(&mut self, now: Timestamp) {
         let interval = self.limits.per_next_hop_interval;
         while let Some(next_hop) = pop_due(&mut self.paced, now, interval) {
@@ -353,6 +373,12 @@ impl Scheduler {
                 lane.rest = None;
             }
             self.refresh_lane(&next_hop);
+        }
+        while let Some(next_hop) = pop_due(&mut self.remembered, now, FIRST_WAIT) {
+            if let Some(lane) = self.lanes.get_mut(&next_hop) {
+                lane.remembered_until = None;
+            }
+            self.note_if_idle(&next_hop);
         }
     }
 

@@ -46,6 +46,8 @@ pub(super) struct Lane {
     /// Until when it is closed though its next hop can be reached.
     pub(super) paced_until: Option<Timestamp>,
     pub(super) rest: Option<Rest>,
+    /// Until when it is known that its last attempts reached nothing, though it has no mail.
+    pub(super) remembered_until: Option<Timestamp>,
     /// Whether what is due may go elsewhere, so that it is looked at though there is no room for it.
     pub(super) is_looked_through: bool,
     /// How fast its deliveries end.
@@ -115,6 +117,7 @@ impl Lane {
             && self.reach.shut_until().is_none()
             && self.paced_until.is_none()
             && self.rest.is_none()
+            && self.remembered_until.is_none()
             && self.due.iter().all(Roster::is_empty)
     }
 

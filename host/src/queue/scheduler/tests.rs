@@ -390,6 +390,38 @@ fn a_shut_lane_without_mail_is_forgotten_when_its_wait_is_over() {
 }
 
 #[test]
+fn a_lane_to_which_mail_comes_one_by_one_is_shut_as_well() {
+    let mut scheduler = scheduler(10, 3);
+    let line = line(1, Class::Normal, 1);
+    let mut misses = 0;
+    let mut miss = |scheduler: &mut Scheduler, now: u64| {
+        misses += 1;
+        scheduler.update(change(&line, Some((now, misses))));
+        assert_eq!(*scheduler.next(at(now)).unwrap(), line);
+        scheduler.started(&line, at(now), at(now));
+        scheduler.update(change(&line, None));
+        scheduler.finished(&line, answer(), at(now));
+        assert_eq!(scheduler.next(at(now)), None);
+        scheduler.unreachable() == 1
+    };
+    // Few are tried on their schedule, for as long as it takes, and it is forgotten in between.
+    for one in 1..=100 {
+        assert!(!miss(&mut scheduler, one * 1_000));
+        assert_eq!(scheduler.lanes.len(), 1);
+        assert_eq!(scheduler.next_due(), None, "nothing wakes for that");
+        assert_eq!(scheduler.next(at(one * 1_000 + 1_000)), None);
+        assert!(scheduler.lanes.is_empty() && scheduler.remembered.is_empty());
+    }
+    let mut now = 1_000_000;
+    for one in 1..=20 {
+        now += 999;
+        assert_eq!(miss(&mut scheduler, now), one == 20, "{one}");
+    }
+    assert!(scheduler.remembered.is_empty());
+    assert_eq!(scheduler.next_due(), Some(at(now + 1_000)));
+}
+
+#[test]
 fn a_full_house_of_others_leaves_room_for_very_high() {
     let mut scheduler = Scheduler::new(Limits {
         simultaneous_max: 10,
