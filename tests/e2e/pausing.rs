@@ -173,13 +173,19 @@ fn a_hundred_sends_are_paused_at_once_and_each_comes_to_its_end_once() {
     let contents: Vec<String> = (0..100)
         .map(|number| large(&format!("bulk-{number}"), 3 + number % 3, 400_000))
         .collect();
+    // They begin together, and of the very-high one only the end is missing: however slow this machine is, none is over then.
+    relay.printed_by(&["queue", "stop"]);
     let ids: Vec<String> = contents
         .iter()
         .map(|content| submit(&mut client, content))
         .collect();
+    client.expect("MAIL FROM:<ann@a.example>", "250");
+    client.expect("RCPT TO:<bob@d.example>", "250");
+    client.expect("DATA", "354");
+    client.send(large("urgent", 1, 3_000_000).as_bytes());
+    relay.printed_by(&["queue", "start"]);
     wait_until("all are under way", || sent(&relay) > 4_000_000);
-    let urgent = large("urgent", 1, 3_000_000);
-    submit(&mut client, &urgent);
+    client.expect(".", "250");
     let received = sink.wait_for(101);
     for (number, content) in contents.iter().enumerate() {
         let arrived = find(&received, &format!("bulk-{number}")).submitted();
@@ -195,7 +201,7 @@ fn a_hundred_sends_are_paused_at_once_and_each_comes_to_its_end_once() {
         assert!(!text.contains("deferred"), "{text}");
         paused += usize::from(text.contains("went on at the same octet"));
     }
-    assert!(paused > 50, "{paused} were paused");
+    assert_eq!(paused, 100);
 }
 
 #[test]
