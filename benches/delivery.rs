@@ -210,7 +210,7 @@ fn mail(to: SocketAddr, octets: usize) -> Result<(Message, Delivery), Box<dyn Er
             message: id,
             number: 0,
         },
-        next_hop: NextHop::Smarthost(to.to_string()),
+        next_hop: NextHop::Smarthost(to.to_string().into()),
         recipients: vec![0],
         attempts: 0,
         due: Timestamp::EPOCH,

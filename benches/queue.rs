@@ -137,7 +137,7 @@ fn queue(spool: &Arc<dyn Spool>, deliver: &Arc<Stuck>) -> Queue {
         hostname: "relay.example".to_owned(),
         spool: Arc::clone(spool),
         deliver: Arc::clone(deliver) as Arc<dyn Deliver>,
-        next_hop: Box::new(|_, mailbox| NextHop::Domain(mailbox.domain.clone())),
+        next_hop: Box::new(|_, mailbox| NextHop::Domain(mailbox.domain.as_str().into())),
         random: Box::new(|| 7),
         clock: Clock::system(),
         metrics: Metrics::default(),
@@ -399,7 +399,11 @@ fn message(shape: Shape, number: u64) -> NewMessage {
             eight_bit: false,
             subject: "a message of the bench".to_owned(),
         },
-        deliveries: vec![NewDelivery::first(NextHop::Domain(domain), vec![0], now)],
+        deliveries: vec![NewDelivery::first(
+            NextHop::Domain(domain.into()),
+            vec![0],
+            now,
+        )],
         trail: Vec::new(),
     }
 }

@@ -350,9 +350,9 @@ async fn enqueue_one(
 
 fn line() -> Line {
     Line {
-        next_hop: NextHop::Smarthost("127.0.0.1:2500".to_owned()),
+        next_hop: NextHop::Smarthost("127.0.0.1:2500".into()),
         class: Class::Normal,
-        user: "user".to_owned(),
+        user: "user".into(),
     }
 }
 

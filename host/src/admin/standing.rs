@@ -180,7 +180,7 @@ mod tests {
                 message: MessageId::from_bits(1),
                 number: 0,
             },
-            next_hop: NextHop::Domain("b.example".to_owned()),
+            next_hop: NextHop::Domain("b.example".into()),
             recipients: vec![0],
             attempts: 0,
             due: Timestamp::EPOCH,

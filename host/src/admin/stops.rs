@@ -334,10 +334,10 @@ fn next_hop(text: &str) -> Result<NextHop, Problem> {
     match NextHop::parse(text) {
         NextHop::Domain(domain) if domain.is_empty() => Err(wrong()),
         NextHop::Domain(domain) => comparable_domain(&domain)
-            .map(NextHop::Domain)
+            .map(|domain| NextHop::Domain(domain.into()))
             .map_err(|_| wrong()),
         NextHop::Smarthost(host) => match host.parse::<HostPort>() {
-            Ok(host) => Ok(NextHop::Smarthost(host.to_string())),
+            Ok(host) => Ok(NextHop::Smarthost(host.to_string().into())),
             Err(_) => Err(wrong()),
         },
     }

@@ -41,7 +41,7 @@ impl Deliverer {
             NextHop::Smarthost(name) => self
                 .settings
                 .smarthosts
-                .get(name)
+                .get(&**name)
                 .cloned()
                 .unwrap_or_default(),
         }

@@ -347,7 +347,7 @@ mod tests {
     }
 
     fn to_c() -> Mail {
-        let next_hop = crate::message::NextHop::Domain("c.example".to_owned());
+        let next_hop = crate::message::NextHop::Domain("c.example".into());
         Mail::by(next_hop, &["a@c.example"])
     }
 
@@ -380,7 +380,7 @@ mod tests {
         let _host = host
             .at("RCPT TO:<grey", Act::Say("450 4.2.0 Later\r\n"))
             .at("RCPT TO:<slam", Act::SayAndCut("421 4.7.0 Enough\r\n"));
-        let next_hop = crate::message::NextHop::Domain("c.example".to_owned());
+        let next_hop = crate::message::NextHop::Domain("c.example".into());
         let mail = Mail::by(next_hop, &["grey@c.example", "slam@c.example"]);
         let outcomes = brief(&mail.deliver(&deliverer).await);
         assert_eq!(outcomes, ["deferred 450 4.2.0", "deferred 421 4.7.0"]);
@@ -395,7 +395,7 @@ mod tests {
                 settings.smarthosts.insert(name, Default::default());
             })
             .deliverer();
-        let smarthost = crate::message::NextHop::Smarthost("mx.example:25".to_owned());
+        let smarthost = crate::message::NextHop::Smarthost("mx.example:25".into());
         let by_smarthost = Mail::by(smarthost, &["a@b.example"]);
         for mail in [&by_smarthost, &Mail::to(&["a@b.example"]), &by_smarthost] {
             assert_eq!(brief(&mail.deliver(&deliverer).await), [DELIVERED]);

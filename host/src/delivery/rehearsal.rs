@@ -430,7 +430,7 @@ pub(super) const CONTENT: &str = "Subject: Hello\r\n\r\n.One line with a dot.\r\
 impl Mail {
     /// To these recipients at b.example, by MX.
     pub(super) fn to(recipients: &[&str]) -> Self {
-        Self::by(NextHop::Domain("b.example".to_owned()), recipients)
+        Self::by(NextHop::Domain("b.example".into()), recipients)
     }
 
     pub(super) fn by(next_hop: NextHop, recipients: &[&str]) -> Self {

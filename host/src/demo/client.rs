@@ -170,7 +170,7 @@ impl Client {
                 message: id,
                 number: 0,
             },
-            next_hop: NextHop::Smarthost(self.relay.clone()),
+            next_hop: NextHop::Smarthost(self.relay.as_str().into()),
             recipients: vec![0],
             attempts: 0,
             due: now,

@@ -1,6 +1,7 @@
 //! Deliveries: the unit of work, and the lines in which they wait.
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::{Class, MessageId, Timestamp};
 
@@ -69,13 +70,13 @@ pub struct Cancelled {
     pub was_held: bool,
 }
 
-/// Where a delivery goes; all deliveries to one next hop form a lane.
+/// Where a delivery goes; all deliveries to one next hop form a lane. A copy shares its name: there are many of each.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum NextHop {
     /// The hosts that the MX records of this domain name, in lower-case A-labels or as an address literal.
-    Domain(String),
+    Domain(Arc<str>),
     /// A smarthost of the configuration: `host:port`, as written there.
-    Smarthost(String),
+    Smarthost(Arc<str>),
 }
 
 /// The printed form, which [`NextHop::parse`] reads back: `example.com`, `smarthost 127.0.0.1:2500`.
@@ -92,8 +93,8 @@ impl NextHop {
     /// Reads the printed form. A domain has no blank in it, so the two never meet.
     pub fn parse(text: &str) -> NextHop {
         match text.strip_prefix("smarthost ") {
-            Some(host) => NextHop::Smarthost(host.to_owned()),
-            None => NextHop::Domain(text.to_owned()),
+            Some(host) => NextHop::Smarthost(host.into()),
+            None => NextHop::Domain(text.into()),
         }
     }
 
@@ -116,5 +117,5 @@ pub struct Line {
     /// The class.
     pub class: Class,
     /// The user; empty for the relay's own mail.
-    pub user: String,
+    pub user: Arc<str>,
 }

@@ -64,8 +64,8 @@ impl Routes {
     pub fn next_hop(&self, source: Source<'_>, recipient: &Mailbox) -> NextHop {
         let domain = domain_of(recipient);
         match self.matching(source, &domain) {
-            Some(at) => NextHop::Smarthost(self.0[at].smarthost.to_string()),
-            None => NextHop::Domain(domain.into_owned()),
+            Some(at) => NextHop::Smarthost(self.0[at].smarthost.to_string().into()),
+            None => NextHop::Domain(domain.into()),
         }
     }
 
@@ -74,7 +74,7 @@ impl Routes {
         let domain = domain_of(recipient);
         match (self.matching(source, &domain), next_hop) {
             (Some(at), NextHop::Smarthost(name)) => self.0[at].smarthost.is_printed_as(name),
-            (None, NextHop::Domain(name)) => *name == domain,
+            (None, NextHop::Domain(name)) => **name == *domain,
             (Some(_), NextHop::Domain(_)) | (None, NextHop::Smarthost(_)) => false,
         }
     }
@@ -457,7 +457,7 @@ mod tests {
         ] {
             assert_eq!(
                 routes.next_hop(ANYBODY, &mailbox(domain)),
-                NextHop::Smarthost(smarthost.to_owned()),
+                NextHop::Smarthost(smarthost.into()),
                 "{domain}"
             );
         }
@@ -475,7 +475,7 @@ mod tests {
         ] {
             assert_eq!(
                 routes.next_hop(ANYBODY, &mailbox(domain)),
-                NextHop::Domain(next_hop.to_owned()),
+                NextHop::Domain(next_hop.into()),
                 "{domain}"
             );
         }
@@ -516,8 +516,8 @@ mod tests {
                 list,
             };
             let expected = match host {
-                Some(host) => NextHop::Smarthost(format!("{host}:25")),
-                None => NextHop::Domain("d.example".to_owned()),
+                Some(host) => NextHop::Smarthost(format!("{host}:25").into()),
+                None => NextHop::Domain("d.example".into()),
             };
             let found = routes.next_hop(source, &mailbox("d.example"));
             assert_eq!(found, expected, "{sender} of {list}");
@@ -550,16 +550,16 @@ mod tests {
         assert_eq!(
             routes.split(ANYBODY, &recipients),
             [
-                (NextHop::Smarthost("hub.example:25".to_owned()), vec![0, 2]),
-                (NextHop::Domain("a.example".to_owned()), vec![1, 3]),
-                (NextHop::Domain("c.example".to_owned()), vec![4]),
+                (NextHop::Smarthost("hub.example:25".into()), vec![0, 2]),
+                (NextHop::Domain("a.example".into()), vec![1, 3]),
+                (NextHop::Domain("c.example".into()), vec![4]),
             ]
         );
         assert_eq!(
             routes.split_pending(ANYBODY, &recipients, [3, 4, 99]),
             [
-                (NextHop::Domain("a.example".to_owned()), vec![3]),
-                (NextHop::Domain("c.example".to_owned()), vec![4]),
+                (NextHop::Domain("a.example".into()), vec![3]),
+                (NextHop::Domain("c.example".into()), vec![4]),
             ]
         );
     }
@@ -567,7 +567,7 @@ mod tests {
     #[test]
     fn a_changed_configuration_leads_elsewhere() {
         let recipients = recipients(&["a.example", "b.example"]);
-        let old = NextHop::Smarthost("old.example:25".to_owned());
+        let old = NextHop::Smarthost("old.example:25".into());
         let all_old = routes(&[("*", "old.example")]);
         assert!(all_old.lead_to(&old, ANYBODY, &recipients, &[0, 1]));
         let some_new = routes(&[("a.example", "new.example"), ("*", "old.example")]);
@@ -576,7 +576,7 @@ mod tests {
         assert!(!Routes::default().lead_to(&old, ANYBODY, &recipients, &[1]));
         let led = |routes: &Routes| routes.led_elsewhere(&old, ANYBODY, &recipients, &[0, 1]);
         assert_eq!(led(&all_old), None);
-        let new = NextHop::Smarthost("new.example:25".to_owned());
+        let new = NextHop::Smarthost("new.example:25".into());
         assert_eq!(led(&some_new), Some(vec![(new, vec![0]), (old, vec![1])]));
     }
 
@@ -606,9 +606,9 @@ mod tests {
                     assert!(routes.lead_to(&next_hop, ANYBODY, &recipients, &[index]));
                 }
                 let others = [
-                    NextHop::Smarthost("hub.example:27".to_owned()),
-                    NextHop::Smarthost("other.example:26".to_owned()),
-                    NextHop::Domain("other.example".to_owned()),
+                    NextHop::Smarthost("hub.example:27".into()),
+                    NextHop::Smarthost("other.example:26".into()),
+                    NextHop::Domain("other.example".into()),
                 ];
                 for other in others {
                     assert!(

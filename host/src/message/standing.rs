@@ -258,7 +258,7 @@ mod tests {
                 message: MessageId::from_bits(0),
                 number: 0,
             },
-            next_hop: NextHop::Domain("b.example".to_owned()),
+            next_hop: NextHop::Domain("b.example".into()),
             recipients: vec![0],
             attempts: 2,
             due: AT.plus(Duration::from_secs(60)),

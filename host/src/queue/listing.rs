@@ -5,6 +5,7 @@
 //! which part of it is the business of `outlook`.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 mod course;
@@ -141,7 +142,7 @@ impl Listing {
         let leased = survey.leased().into();
         let (mut heads, mut rotations) = (Vec::new(), HashMap::new());
         if parts.waiting {
-            let mut known: HashMap<(NextHop, Class), Vec<String>> = HashMap::new();
+            let mut known: HashMap<(NextHop, Class), Vec<Arc<str>>> = HashMap::new();
             known.extend(survey.hiding().into_iter().map(|lane| (lane, Vec::new())));
             for (line, first) in survey.lines() {
                 if stop_of.as_ref().is_some_and(|of| of(&line).is_some()) {

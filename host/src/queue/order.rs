@@ -4,6 +4,8 @@
 //! high goes first, in order of acceptance. The other classes share what it leaves, and inside each the users take
 //! turns: each delivery that starts is one turn. Inside a user, due time counts, then acceptance.
 
+use std::sync::Arc;
+
 use crate::message::{Class, ClassRule, ClassShares, Line, Timestamp, Turns};
 use crate::spool::Head;
 
@@ -39,7 +41,7 @@ pub(super) struct Rank {
 pub(super) struct Order {
     classes: ClassShares,
     /// By class; those of very high take no turns.
-    users: [Turns<String>; Class::ALL.len()],
+    users: [Turns<Arc<str>>; Class::ALL.len()],
 }
 
 impl Order {
@@ -59,7 +61,7 @@ impl Order {
     pub(super) fn rank(&self, line: &Line, place: Place) -> Rank {
         let turn = match line.class {
             Class::VeryHigh => 0,
-            class => self.users[class.index()].start(line.user.as_str()),
+            class => self.users[class.index()].start(&*line.user),
         };
         Rank { turn, place }
     }

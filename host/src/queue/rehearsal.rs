@@ -93,7 +93,7 @@ pub(super) fn delivery(message: &Message) -> Delivery {
             message: message.id,
             number: 0,
         },
-        next_hop: NextHop::Domain("b.example".to_owned()),
+        next_hop: NextHop::Domain("b.example".into()),
         recipients: recipients.collect(),
         attempts: 0,
         due: message.released(),
@@ -136,7 +136,7 @@ pub(super) fn submission(message: Message) -> NewMessage {
 }
 
 pub(super) fn next_hop(mailbox: &Mailbox) -> NextHop {
-    NextHop::Domain(mailbox.domain.clone())
+    NextHop::Domain(mailbox.domain.as_str().into())
 }
 
 pub(super) fn host(dsn: bool) -> RemoteHost {

@@ -182,7 +182,7 @@ mod tests {
         assert_eq!(report.message.content_octets, content.len() as u64);
         assert_eq!(
             report.deliveries[0].next_hop,
-            NextHop::Domain("a.example".to_owned())
+            NextHop::Domain("a.example".into())
         );
         let origin = Origin::Relay {
             list: "default".to_owned(),

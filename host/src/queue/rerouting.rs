@@ -50,7 +50,7 @@ mod tests {
             ..delivery(&message)
         };
         let [hub, own] = [
-            NextHop::Smarthost("hub.example:25".to_owned()),
+            NextHop::Smarthost("hub.example:25".into()),
             whole.next_hop.clone(),
         ];
         let now = START.plus(seconds(9));

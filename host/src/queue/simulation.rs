@@ -163,7 +163,7 @@ impl Deliver for Arc<World> {
             .map(|_| self.outcome(&delivery.next_hop))
             .collect();
         let panics =
-            delivery.next_hop == NextHop::Domain("odd.example".to_owned()) && self.below(20) == 0;
+            delivery.next_hop == NextHop::Domain("odd.example".into()) && self.below(20) == 0;
         Box::pin(async move {
             tokio::time::sleep(took).await;
             assert!(!panics, "odd hosts make attempts panic");

@@ -207,7 +207,7 @@ impl Stage {
                 let line = Line {
                     next_hop: row.delivery.next_hop.clone(),
                     class: row.message.class,
-                    user: row.message.origin.user().to_owned(),
+                    user: row.message.origin.user().into(),
                 };
                 let head = spool::Head {
                     due: row.delivery.due,

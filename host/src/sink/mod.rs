@@ -363,7 +363,7 @@ mod tests {
                 message: id,
                 number: 0,
             },
-            next_hop: NextHop::Smarthost(to.to_string()),
+            next_hop: NextHop::Smarthost(to.to_string().into()),
             recipients: (0..recipients.len() as u32).collect(),
             attempts: 0,
             due: Timestamp::EPOCH,

@@ -2,6 +2,7 @@
 //! lane that are hidden; and the next few deliveries of one.
 
 use std::ops::Bound;
+use std::sync::Arc;
 
 use crate::message::{DeliveryId, Line, MessageId, Timestamp};
 
@@ -74,7 +75,7 @@ pub(super) fn hidden(
     is_stopped: impl Fn(&Line) -> bool,
 ) -> Result<Found, StoreError> {
     let lane = place::lane_prefix(&search.lane.next_hop, search.lane.class, 1);
-    let middle = place::line_prefix(&search.lane.line_of(&search.after));
+    let middle = place::line_prefix(&search.lane.line_of(Arc::clone(&search.after)));
     let middle = place::after_all(&middle);
     let end = place::after_all(&lane);
     let mut due = Vec::new();

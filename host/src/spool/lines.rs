@@ -65,7 +65,7 @@ pub(super) struct Lines {
     very_high: usize,
     others: usize,
     /// How many are shown of a user, by class. Nobody has an entry of whom none is.
-    of_users: HashMap<String, [u32; Class::ALL.len()]>,
+    of_users: HashMap<Arc<str>, [u32; Class::ALL.len()]>,
     /// Deliveries in all windows.
     spots: usize,
     /// Lanes in which hidden lines may have to be shown.
@@ -109,17 +109,28 @@ impl Lines {
         window.map_or(First::Nothing, Window::first)
     }
 
-    /// A line, as it is kept here if it is shown.
+    /// A line, as it is kept here if it is shown; else with the names that others of its lane and user have.
     pub(super) fn kept(&self, line: Line) -> Arc<Line> {
-        let kept = self.lanes.kept(&line).cloned();
-        kept.unwrap_or_else(|| Arc::new(line))
+        if let Some(kept) = self.lanes.kept(&line) {
+            return Arc::clone(kept);
+        }
+        let user = self.of_users.get_key_value(&line.user);
+        Arc::new(Line {
+            next_hop: self
+                .lanes
+                .name(&line.next_hop)
+                .unwrap_or(&line.next_hop)
+                .clone(),
+            class: line.class,
+            user: user.map_or(&line.user, |(user, _)| user).clone(),
+        })
     }
 
     /// Shows a line that may be hidden, for whoever knows of it.
     pub(super) fn look_for(&mut self, line: &Line) {
         if self.lanes.window(line).is_none() && self.hidden_of(&Lane::of(line)).is_some() {
             self.touches += 1;
-            self.add(Arc::new(line.clone()), Window::unread(self.touches));
+            self.add(self.kept(line.clone()), Window::unread(self.touches));
         }
     }
 
@@ -188,7 +199,7 @@ impl Lines {
                 true => Window::unread(touched),
                 false => Window::empty(touched),
             };
-            self.add(Arc::new(line.clone()), window);
+            self.add(self.kept(line.clone()), window);
             return true;
         }
         let due = match is_stopped {
@@ -289,7 +300,7 @@ impl Lines {
         for (place, message) in heads.heads {
             self.touches += 1;
             let lane = Lane::of(&place.line);
-            let line = Arc::new(place.line);
+            let line = self.kept(place.line);
             let is_stopped = is_stopped(&line);
             if !heads.are_all {
                 let hidden = Hidden::unknown(&line, self.touches);
@@ -353,10 +364,7 @@ impl Lines {
                 false => 1,
             };
             searches.push(Search {
-                after: hidden
-                    .after
-                    .as_ref()
-                    .map_or_else(String::new, |line| line.user.clone()),
+                after: hidden.after.clone().unwrap_or_default(),
                 most,
                 shown: shown.lines.keys().map(|line| line.user.clone()).collect(),
                 now,
@@ -394,7 +402,7 @@ impl Lines {
         let mut last = None;
         for (place, message) in found.heads {
             let line = self.kept(place.line);
-            last = Some(Arc::clone(&line));
+            last = Some(Arc::clone(&line.user));
             if self.lanes.window(&line).is_some() || is_stopped(&line) {
                 continue;
             }

@@ -3,6 +3,8 @@
 //! Keys order as places do, octet by octet: lane, class, user, due time, sequence, number. So the
 //! next delivery of a line is the first key after the line's prefix, whatever the backlog.
 
+use std::sync::Arc;
+
 use crate::message::{Class, Delivery, Line, NextHop, Timestamp};
 
 use super::Head;
@@ -55,7 +57,7 @@ impl Place {
             line: Line {
                 next_hop: delivery.next_hop.clone(),
                 class,
-                user: user.to_owned(),
+                user: user.into(),
             },
             spot: Spot::of(delivery),
         }
@@ -154,22 +156,22 @@ fn push_text(key: &mut Vec<u8>, text: &str) {
     key.extend_from_slice(&[0, 0]);
 }
 
-fn take_text(key: &[u8]) -> Option<(String, &[u8])> {
-    // As much as it can take, since it may be kept for long.
-    let octets_max = key.windows(2).position(|pair| pair == [0, 0])?;
-    let mut text = Vec::with_capacity(octets_max);
-    let mut octets = key.iter();
-    loop {
-        match *octets.next()? {
-            0 => match *octets.next()? {
-                0 => break,
-                0xFF => text.push(0),
-                _ => return None,
-            },
-            octet => text.push(octet),
-        }
+fn take_text(key: &[u8]) -> Option<(Arc<str>, &[u8])> {
+    // Behind the zero of a text stands 0xFF, so the first two in a row are its end.
+    let end = key.windows(2).position(|pair| pair == [0, 0])?;
+    let (text, rest) = (&key[..end], &key[end + 2..]);
+    if !text.contains(&0) {
+        return Some((str::from_utf8(text).ok()?.into(), rest));
     }
-    Some((String::from_utf8(text).ok()?, octets.as_slice()))
+    let mut plain = Vec::with_capacity(end);
+    let mut octets = text.iter();
+    while let Some(octet) = octets.next() {
+        if *octet == 0 && *octets.next()? != 0xFF {
+            return None;
+        }
+        plain.push(*octet);
+    }
+    Some((str::from_utf8(&plain).ok()?.into(), rest))
 }
 
 #[cfg(test)]
@@ -190,8 +192,8 @@ mod tests {
 
     fn place() -> impl Strategy<Value = Place> {
         let next_hop = (text(), any::<bool>()).prop_map(|(text, smarthost)| match smarthost {
-            true => NextHop::Smarthost(text),
-            false => NextHop::Domain(text),
+            true => NextHop::Smarthost(text.into()),
+            false => NextHop::Domain(text.into()),
         });
         let time = prop_oneof![0..4u64, Just(Timestamp::NEVER.unix_milliseconds())];
         (next_hop, 1..=5u8, text(), time, 0..3u64, 0..3u32).prop_map(
@@ -199,7 +201,7 @@ mod tests {
                 line: Line {
                     next_hop,
                     class: Class::from_number(class).unwrap(),
-                    user,
+                    user: user.into(),
                 },
                 spot: Spot {
                     due: Timestamp::from_unix_milliseconds(due),

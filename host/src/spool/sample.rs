@@ -26,7 +26,7 @@ pub(super) fn id(number: u64) -> MessageId {
 }
 
 pub(super) fn domain(name: &str) -> NextHop {
-    NextHop::Domain(name.to_owned())
+    NextHop::Domain(name.into())
 }
 
 pub(super) fn mailbox(local: &str, domain: &str) -> Mailbox {
@@ -161,7 +161,7 @@ pub(super) fn trail() -> Vec<TrailEntry> {
             unknown: true,
         },
         Event::Deferred {
-            next_hop: NextHop::Smarthost("127.0.0.1:2500".to_owned()),
+            next_hop: NextHop::Smarthost("127.0.0.1:2500".into()),
             until: at(77),
         },
         Event::Interrupted {
@@ -222,7 +222,7 @@ pub(super) fn trail() -> Vec<TrailEntry> {
             from: domain("a.example"),
             to: vec![
                 (domain("b.example"), 2),
-                (NextHop::Smarthost("hub.example:25".to_owned()), 1),
+                (NextHop::Smarthost("hub.example:25".into()), 1),
             ],
         },
         Event::Dialogue(Dialogue {
@@ -289,7 +289,7 @@ pub(super) fn line(name: &str, class: Class, user: &str) -> Line {
     Line {
         next_hop: domain(name),
         class,
-        user: user.to_owned(),
+        user: user.into(),
     }
 }
 

@@ -72,8 +72,8 @@ impl StopOf {
     pub(super) fn key(&self) -> Vec<u8> {
         let (kind, name) = match self.folded() {
             Self::All => (0, String::new()),
-            Self::NextHop(NextHop::Domain(domain)) => (1, domain),
-            Self::NextHop(NextHop::Smarthost(host)) => (2, host),
+            Self::NextHop(NextHop::Domain(domain)) => (1, domain.to_string()),
+            Self::NextHop(NextHop::Smarthost(host)) => (2, host.to_string()),
             Self::User(name) => (3, name),
             Self::List(name) => (4, name),
         };
@@ -298,7 +298,7 @@ mod tests {
             (StopOf::All, [true, true, true]),
             (StopOf::NextHop(domain("a.example")), [true, false, false]),
             (
-                StopOf::NextHop(NextHop::Smarthost("a.example".to_owned())),
+                StopOf::NextHop(NextHop::Smarthost("a.example".into())),
                 [false; 3],
             ),
             (StopOf::User("aPP".to_owned()), [true, false, false]),

@@ -414,7 +414,7 @@ impl Surface {
         };
         let mut deliveries: Vec<NewDelivery> = Vec::new();
         for (index, recipient) in (0..).zip(recipients) {
-            let next_hop = NextHop::Domain(recipient.split_once('@').unwrap().1.to_owned());
+            let next_hop = NextHop::Domain(recipient.split_once('@').unwrap().1.into());
             match deliveries
                 .iter_mut()
                 .find(|delivery| delivery.next_hop == next_hop)
@@ -454,7 +454,7 @@ impl Surface {
             TrailEntry {
                 at: NOW,
                 event: Event::Attempted {
-                    next_hop: NextHop::Domain("b.example".to_owned()),
+                    next_hop: NextHop::Domain("b.example".into()),
                     host: None,
                     took: Duration::from_millis(3),
                     recipients: vec![(
@@ -493,7 +493,7 @@ fn dialogue(recipient: &str) -> Dialogue {
     scribe.note(after(61_000), "[no answer in time]");
     Dialogue {
         with: Party::Host {
-            next_hop: NextHop::Domain("b.example".to_owned()),
+            next_hop: NextHop::Domain("b.example".into()),
             name: "mx.b.example".to_owned(),
             address: "192.0.2.1:25".parse().unwrap(),
         },

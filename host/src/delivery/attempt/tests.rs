@@ -102,7 +102,7 @@ async fn a_domain_without_hosts_is_decided_over_without_one() {
         ("null.example", "bounced 556 5.1.10 local"),
         ("none.example", "bounced 550 5.1.2 local"),
     ] {
-        let next_hop = NextHop::Domain(domain.to_owned());
+        let next_hop = NextHop::Domain(domain.into());
         let mail = Mail::by(next_hop, &["a@b.example", "c@b.example"]);
         let attempt = mail.deliver(&deliverer).await;
         assert_eq!(brief(&attempt), [outcome, outcome]);
@@ -113,7 +113,7 @@ async fn a_domain_without_hosts_is_decided_over_without_one() {
 #[tokio::test]
 async fn a_smarthost_that_is_not_configured_any_more_makes_mail_wait() {
     let mail = Mail::by(
-        NextHop::Smarthost("old.example:25".to_owned()),
+        NextHop::Smarthost("old.example:25".into()),
         &["a@b.example"],
     );
     let attempt = mail.deliver(&World::new().deliverer()).await;

@@ -11,7 +11,7 @@ fn mail(number: u32, class: Class) -> Mail {
     let mut mail = Mail::to(&["a@b.example"]);
     mail.message.class = class;
     mail.delivery.id.number = number;
-    mail.delivery.next_hop = NextHop::Domain(format!("{number}.example"));
+    mail.delivery.next_hop = NextHop::Domain(format!("{number}.example").into());
     mail
 }
 

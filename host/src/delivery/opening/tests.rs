@@ -32,7 +32,7 @@ fn world(script: &Script, address: &str, port: u16, smarthost: Smarthost) -> Wor
 
 fn mail(port: u16) -> Mail {
     Mail::by(
-        NextHop::Smarthost(format!("mx.example:{port}")),
+        NextHop::Smarthost(format!("mx.example:{port}").into()),
         &["a@b.example"],
     )
 }

@@ -11,7 +11,7 @@ fn delivery() -> Delivery {
             message: MessageId::from_bits(0),
             number: 0,
         },
-        next_hop: NextHop::Domain("b.example".to_owned()),
+        next_hop: NextHop::Domain("b.example".into()),
         recipients: vec![0, 1],
         attempts: 0,
         due: AT,
@@ -27,7 +27,7 @@ fn delivery() -> Delivery {
 
 #[test]
 fn every_event_reads_as_one_line() {
-    let lane = || NextHop::Smarthost("127.0.0.1:2500".to_owned());
+    let lane = || NextHop::Smarthost("127.0.0.1:2500".into());
     let host = || RemoteHost {
         name: "mx1.b.example".to_owned(),
         address: "192.0.2.1".parse().unwrap(),

@@ -42,9 +42,9 @@ fn mail(due_max: u64) -> impl Strategy<Value = Mail> {
         let mut mail = Mail::new();
         for (sequence, (lane, class, user, due)) in (0..).zip(all) {
             let line = Line {
-                next_hop: NextHop::Domain(format!("{lane}.example")),
+                next_hop: NextHop::Domain(format!("{lane}.example").into()),
                 class: Class::from_number(class).unwrap(),
-                user: format!("user{user}"),
+                user: format!("user{user}").into(),
             };
             let due = at(due);
             mail.entry(line)
@@ -161,9 +161,9 @@ proptest! {
 fn a_lane_that_is_shut_comes_at_its_next_trial_and_all_of_it_then() {
     let one = |lane: &str, sequence| {
         let line = Line {
-            next_hop: NextHop::Domain(lane.to_owned()),
+            next_hop: NextHop::Domain(lane.into()),
             class: Class::High,
-            user: "user".to_owned(),
+            user: "user".into(),
         };
         let heads = (sequence..sequence + 2).map(|sequence| Head {
             due: at(0),

@@ -20,9 +20,9 @@ pub(super) struct Rotation {
     /// The one that was looked at last.
     last: Option<Line>,
     /// Users whose lines are known, or have ended.
-    known: HashSet<String>,
+    known: HashSet<Arc<str>>,
     /// Up to where those have come that had their turn and are to come back.
-    gone: HashMap<String, Waiting>,
+    gone: HashMap<Arc<str>, Waiting>,
     /// All lines are known.
     is_over: bool,
 }
@@ -40,7 +40,7 @@ impl Rotation {
     /// Of these users the lines are known.
     pub(super) fn beside(
         (next_hop, class): (NextHop, Class),
-        known: impl IntoIterator<Item = String>,
+        known: impl IntoIterator<Item = Arc<str>>,
     ) -> Self {
         Self {
             next_hop,
@@ -55,7 +55,7 @@ impl Rotation {
     /// Whether all lines of the lane are stopped.
     pub(super) fn is_stopped(&self, stop_of: Option<&StopOf>) -> bool {
         // Of the relay's own mail only what stops all mail or all of the lane is a stop.
-        stop_of.is_some_and(|of| of(&self.line_of(String::new())).is_some())
+        stop_of.is_some_and(|of| of(&self.line_of(Arc::default())).is_some())
     }
 
     /// A line comes back later, from behind a delivery on.
@@ -140,7 +140,7 @@ impl Rotation {
         Ok(line.filter(|line| (&line.next_hop, line.class) == (&self.next_hop, self.class)))
     }
 
-    fn line_of(&self, user: String) -> Line {
+    fn line_of(&self, user: Arc<str>) -> Line {
         Line {
             next_hop: self.next_hop.clone(),
             class: self.class,

@@ -16,9 +16,9 @@ use crate::spool::{LineChange, Spool as _};
 
 fn line(domain: &str) -> Line {
     Line {
-        next_hop: NextHop::Domain(domain.to_owned()),
+        next_hop: NextHop::Domain(domain.into()),
         class: Class::Normal,
-        user: "user".to_owned(),
+        user: "user".into(),
     }
 }
 

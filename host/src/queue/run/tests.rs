@@ -515,7 +515,7 @@ async fn of_what_is_stopped_nothing_is_tried_until_it_is_started() {
     let script = Script::new(std::iter::repeat_n(slow(), 9));
     let queue = stage.start(one_at_a_time(), script.clone());
     pass(Duration::from_millis(500)).await;
-    let of = StopOf::NextHop(NextHop::Domain("b.example".to_owned()));
+    let of = StopOf::NextHop(NextHop::Domain("b.example".into()));
     let stop = Stop {
         of: of.clone(),
         by: "admin".to_owned(),

@@ -48,7 +48,7 @@ impl Ready {
 
     /// A line is offered with all others of its lane.
     pub(super) fn offer(&mut self, order: &Order, line: &Arc<Line>, place: Place) {
-        let user = line.user.as_str();
+        let user = &line.user;
         if let Some(group) = self.of_user.get_mut(user) {
             let first = group.lines.first();
             let is_first = first.is_some_and(|((first, _), ())| place < *first);
@@ -58,7 +58,7 @@ impl Ready {
             }
             return;
         }
-        let (user, rank) = (Arc::<str>::from(user), order.rank(line, place));
+        let (user, rank) = (Arc::clone(user), order.rank(line, place));
         let mut lines = Roster::default();
         lines.insert((place, Arc::clone(line)), ());
         self.users.insert((rank, Arc::clone(&user)));
@@ -67,7 +67,7 @@ impl Ready {
 
     /// A line is offered no more.
     pub(super) fn withdraw(&mut self, order: &Order, line: &Arc<Line>, place: Place) {
-        let user = line.user.as_str();
+        let user = &line.user;
         let Some(group) = self.of_user.get_mut(user) else {
             return;
         };

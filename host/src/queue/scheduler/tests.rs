@@ -11,9 +11,9 @@ use crate::spool::Head;
 
 fn line(lane: u8, class: Class, user: u8) -> Line {
     Line {
-        next_hop: NextHop::Domain(format!("{lane}.example")),
+        next_hop: NextHop::Domain(format!("{lane}.example").into()),
         class,
-        user: format!("user{user}"),
+        user: format!("user{user}").into(),
     }
 }
 
@@ -576,9 +576,9 @@ fn thousand_starts(lanes: u16, user: impl Fn(u16) -> String) -> Duration {
     let mut scheduler = scheduler(10, 10);
     for lane in 0..lanes {
         let line = Line {
-            next_hop: NextHop::Domain(format!("{lane}.example")),
+            next_hop: NextHop::Domain(format!("{lane}.example").into()),
             class: Class::Normal,
-            user: user(lane),
+            user: user(lane).into(),
         };
         scheduler.update(change(&line, Some((1, lane.into()))));
     }

@@ -99,9 +99,7 @@ async fn stop_something(world: &World, life: &Life) {
     let dice = &world.dice;
     let of = match dice.below(8) {
         0 => StopOf::All,
-        1..4 => StopOf::NextHop(NextHop::Domain(
-            DOMAINS[dice.index(DOMAINS.len())].to_owned(),
-        )),
+        1..4 => StopOf::NextHop(NextHop::Domain(DOMAINS[dice.index(DOMAINS.len())].into())),
         4..6 => {
             let users = &world.house.users;
             StopOf::User(users[dice.index(users.len())].name.clone())

@@ -73,7 +73,7 @@ impl Watched {
 
     /// A message of a class for one recipient waits from now on.
     pub(super) fn waits(&self, id: MessageId, class: Class, user: &str, domain: &str) {
-        let lane = NextHop::Domain(domain.to_owned());
+        let lane = NextHop::Domain(domain.into());
         if self.world.operated.may_be_stopped(&self.world, user, &lane) {
             return;
         }
@@ -289,7 +289,7 @@ impl Deliver for Watched {
         let (world, recipients) = (Arc::clone(&self.world), delivery.recipients.clone());
         let hop = DOMAINS
             .iter()
-            .position(|domain| delivery.next_hop == NextHop::Domain((*domain).to_owned()));
+            .position(|domain| delivery.next_hop == NextHop::Domain((*domain).into()));
         world.road.begins_attempt(key, hop.unwrap_or_default());
         let attempt = self.way.deliver(message, delivery, content);
         Box::pin(async move {

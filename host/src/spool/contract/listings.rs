@@ -14,7 +14,7 @@ pub(super) async fn a_selection_means_what_matches_all_of_it(subject: Subject) {
     let mut third = message(3, "bob", Class::High, &["c.example"]);
     third.envelope.reverse_path = outpost_smtp::ReversePath::Null;
     let mut third = new_message(third);
-    third.deliveries[0].next_hop = NextHop::Smarthost("relay.example:2500".to_owned());
+    third.deliveries[0].next_hop = NextHop::Smarthost("relay.example:2500".into());
     enqueue(&*subject.spool, third, b"content\r\n")
         .await
         .unwrap();

@@ -75,7 +75,7 @@ pub(super) async fn lines_of_other_lanes_classes_and_users_are_apart(subject: Su
     };
     subject.enqueue(relay).await;
     let mut smarthost = new_message(message(6, "user", Class::Normal, &["a.example"]));
-    smarthost.deliveries[0].next_hop = NextHop::Smarthost("a.example".to_owned());
+    smarthost.deliveries[0].next_hop = NextHop::Smarthost("a.example".into());
     enqueue(&*subject.spool, smarthost, b"").await.unwrap();
     for (line, number) in [
         (line("a.example", Class::Normal, "user"), 1),
@@ -85,7 +85,7 @@ pub(super) async fn lines_of_other_lanes_classes_and_users_are_apart(subject: Su
         (line("a.example", Class::Normal, ""), 5),
         (
             Line {
-                next_hop: NextHop::Smarthost("a.example".to_owned()),
+                next_hop: NextHop::Smarthost("a.example".into()),
                 ..normal_line()
             },
             6,

@@ -158,7 +158,7 @@ pub(super) async fn what_waits_behind_a_stop_is_counted_and_selected(subject: Su
         (StopOf::NextHop(domain("c.example")), vec![(4, 0)]),
         (StopOf::NextHop(domain("d.example")), vec![]),
         (
-            StopOf::NextHop(NextHop::Smarthost("a.example".to_owned())),
+            StopOf::NextHop(NextHop::Smarthost("a.example".into())),
             vec![],
         ),
         (user("ANN"), vec![(1, 0), (2, 0), (1, 1)]),

@@ -23,11 +23,11 @@ impl Lane {
     }
 
     /// The line of a user.
-    pub(in crate::spool) fn line_of(&self, user: &str) -> Line {
+    pub(in crate::spool) fn line_of(&self, user: Arc<str>) -> Line {
         Line {
             next_hop: self.next_hop.clone(),
             class: self.class,
-            user: user.to_owned(),
+            user,
         }
     }
 }
@@ -51,8 +51,8 @@ impl Shown {
 /// Lines that are on disk only.
 #[derive(Clone, Debug)]
 pub(super) struct Hidden {
-    /// They are read on behind the user of this line, and from the first one when there is none behind him.
-    pub(super) after: Option<Arc<Line>>,
+    /// They are read on behind this user, and from the first one when there is none behind him.
+    pub(super) after: Option<Arc<str>>,
     /// None of those that can be shown is due before then.
     pub(super) not_before: Timestamp,
     /// When that changed last, so that a read from disk can tell that it is stale.
@@ -70,9 +70,9 @@ impl Hidden {
     }
 
     /// Who is hidden beside this line is not known.
-    pub(super) fn unknown(line: &Arc<Line>, touched: u64) -> Self {
+    pub(super) fn unknown(line: &Line, touched: u64) -> Self {
         Self {
-            after: Some(Arc::clone(line)),
+            after: Some(Arc::clone(&line.user)),
             not_before: Timestamp::EPOCH,
             touched,
         }
@@ -90,11 +90,11 @@ impl Hidden {
 pub(in crate::spool) struct Search {
     pub(in crate::spool) lane: Lane,
     /// Behind this user first.
-    pub(in crate::spool) after: String,
+    pub(in crate::spool) after: Arc<str>,
     /// So many of those that are due; where there are fewer, those that fall due first.
     pub(in crate::spool) most: usize,
     /// Not those of these users, which are shown.
-    pub(in crate::spool) shown: HashSet<String>,
+    pub(in crate::spool) shown: HashSet<Arc<str>>,
     /// For telling what is due.
     pub(in crate::spool) now: Timestamp,
     pub(super) touched: u64,

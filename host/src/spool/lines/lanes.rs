@@ -82,6 +82,11 @@ impl Lanes {
         self.of(&line.next_hop, line.class)?.lines.key(line)
     }
 
+    /// A next hop, as it is kept here if there is a lane of it.
+    pub(super) fn name(&self, next_hop: &NextHop) -> Option<&NextHop> {
+        self.0.get_key_value(next_hop).map(|(kept, _)| kept)
+    }
+
     /// All lines that are shown.
     pub(super) fn lines(&self) -> impl Iterator<Item = (&Arc<Line>, &Window)> {
         self.iter().flat_map(|(_, _, shown)| shown.lines.iter())

@@ -46,9 +46,9 @@ enum Step {
 
 fn line(user: &str) -> Line {
     Line {
-        next_hop: NextHop::Domain("a.example".to_owned()),
+        next_hop: NextHop::Domain("a.example".into()),
         class: Class::Normal,
-        user: user.to_owned(),
+        user: user.into(),
     }
 }
 
@@ -101,7 +101,7 @@ impl Model {
     }
 
     fn is_stopped(stopped: &HashSet<String>) -> impl Fn(&Line) -> bool {
-        |line| stopped.contains(&line.user)
+        |line| stopped.contains(&*line.user)
     }
 
     fn read(&self, user: &str, after: Option<Spot>) -> Behind {
@@ -124,9 +124,9 @@ impl Model {
         let (before, behind): (Vec<Key>, Vec<Key>) = self
             .heads()
             .into_iter()
-            .partition(|(user, _)| *user <= search.after);
+            .partition(|(user, _)| user.as_str() <= &*search.after);
         let hidden = behind.into_iter().chain(before);
-        let hidden = hidden.filter(|(user, _)| !search.shown.contains(user));
+        let hidden = hidden.filter(|(user, _)| !search.shown.contains(user.as_str()));
         let first_of = |(user, _): Key| self.first_of(&user);
         let hidden: Vec<_> = hidden.filter_map(first_of).collect();
         let (stopped, hidden): (Vec<Key>, Vec<Key>) = hidden
@@ -195,11 +195,11 @@ impl Model {
 
     /// Takes from a line; which delivery it was.
     fn take_of(&mut self, line: &Line) -> Option<Key> {
-        if self.stopped.contains(&line.user) {
+        if self.stopped.contains(&*line.user) {
             return None;
         }
         let (spot, _) = self.lines.take_due(line, self.now)?;
-        let key = (line.user.clone(), spot);
+        let key = (line.user.to_string(), spot);
         assert!(self.leased.insert(key.clone()), "{key:?} is leased twice");
         Some(key)
     }
@@ -247,7 +247,7 @@ impl Model {
             }
             Step::TakeOf(number) => {
                 let line = line(&user(number));
-                if !self.stopped.contains(&line.user) {
+                if !self.stopped.contains(&*line.user) {
                     self.lines.look_for(&line);
                     self.settle();
                 }
@@ -330,7 +330,9 @@ impl Model {
             let First::At(spot, _) = lines.first(line) else {
                 panic!("{} is shown without anything", line.user);
             };
-            let mut expected = self.waiting().filter(|(user, _)| *user == line.user);
+            let mut expected = self
+                .waiting()
+                .filter(|(user, _)| user.as_str() == &*line.user);
             assert_eq!(
                 Some(spot),
                 expected.next().map(|(_, spot)| *spot),
@@ -440,7 +442,7 @@ proptest! {
                 model.insert(user, due);
             }
         }
-        let mut last: BTreeMap<String, usize> = BTreeMap::new();
+        let mut last: BTreeMap<Arc<str>, usize> = BTreeMap::new();
         let total: usize = counts.iter().sum();
         for turn in 0..total {
             model.settle();
@@ -481,7 +483,7 @@ fn what_is_less_urgent_hides_nothing_very_high() {
     // The second lane of a user is shown as the first of that lane, and hidden where another one is.
     let elsewhere = |user: &str, number| {
         let line = Line {
-            next_hop: NextHop::Domain("b.example".to_owned()),
+            next_hop: NextHop::Domain("b.example".into()),
             ..line(user)
         };
         let spot = Spot {

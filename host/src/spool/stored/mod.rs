@@ -233,8 +233,8 @@ impl<'a> Hop<'a> {
 
     fn read(&self) -> NextHop {
         match self {
-            Self::Domain(domain) => NextHop::Domain(domain.to_string()),
-            Self::Smarthost(host) => NextHop::Smarthost(host.to_string()),
+            Self::Domain(domain) => NextHop::Domain((**domain).into()),
+            Self::Smarthost(host) => NextHop::Smarthost((**host).into()),
         }
     }
 }

@@ -34,7 +34,7 @@ async fn scratched(seed: u64) {
             let line = Line {
                 next_hop: domain(lane),
                 class,
-                user: "user".to_owned(),
+                user: "user".into(),
             };
             for _ in 0..50 {
                 match spool.claim(&line, at(NOW)).await {

@@ -205,7 +205,7 @@ impl Trial {
         let line = Line {
             next_hop: domain(lane),
             class: CLASSES[self.dice.below(2) as usize],
-            user: "user".to_owned(),
+            user: "user".into(),
         };
         if let Ok(claimed) = self.spool.claim(&line, at(NOW)).await
             && let Some(claim) = claimed.claim
@@ -427,7 +427,7 @@ impl Trial {
                 let line = Line {
                     next_hop: domain(lane),
                     class,
-                    user: "user".to_owned(),
+                    user: "user".into(),
                 };
                 while let Some(claim) = spool.claim(&line, at(NOW)).await.unwrap().claim {
                     let content = spool.content(claim.message.id).await.unwrap();

@@ -99,7 +99,7 @@ async fn that_a_host_does_not_take_chunks_is_remembered_for_an_hour() {
         .with(|settings| settings.idle_connections_max = 0);
     let deliverer = world.deliverer();
     let chunks = || host.verbs().matches("BDAT").count();
-    let other = NextHop::Domain("c.example".to_owned());
+    let other = NextHop::Domain("c.example".into());
     for mail in [
         Mail::to(&["a@b.example"]),
         Mail::to(&["a@b.example"]),

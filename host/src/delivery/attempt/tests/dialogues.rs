@@ -158,7 +158,7 @@ async fn a_login_and_a_content_are_not_told() {
                 .smarthosts
                 .insert("mx.example:25".to_owned(), smarthost);
         });
-        let next_hop = NextHop::Smarthost("mx.example:25".to_owned());
+        let next_hop = NextHop::Smarthost("mx.example:25".into());
         let mail = Mail::by(next_hop, &["a@b.example"]);
         let attempt = mail.deliver(&world.deliverer()).await;
         let told = dialogues(&attempt);

@@ -508,7 +508,7 @@ async fn a_next_hop_is_of_use_when_one_of_its_hosts_is_ready_for_mail() {
     world.table = world.table.failing("lame.example");
     let deliverer = world.deliverer();
     for domain in ["b.example", "lame.example"] {
-        let mail = Mail::by(NextHop::Domain(domain.to_owned()), &["a@b.example"]);
+        let mail = Mail::by(NextHop::Domain(domain.into()), &["a@b.example"]);
         assert_eq!(mail.deliver(&deliverer).await.contact, Contact::Missed);
     }
 }

@@ -27,7 +27,7 @@ fn world(host: &Script, port: u16, tls: TlsPolicy) -> World {
 }
 
 fn by_smarthost(port: u16) -> Mail {
-    let next_hop = NextHop::Smarthost(format!("mx.example:{port}"));
+    let next_hop = NextHop::Smarthost(format!("mx.example:{port}").into());
     Mail::by(next_hop, &["a@b.example"])
 }
 
@@ -195,7 +195,7 @@ async fn a_domain_that_takes_its_mail_itself_is_known_by_its_certificate() {
     world.table = world.table.address("mx.example", "192.0.2.1");
     world.table = world.table.address("mx.example", "192.0.2.2");
     let deliverer = world.deliverer();
-    let next_hop = NextHop::Domain("mx.example".to_owned());
+    let next_hop = NextHop::Domain("mx.example".into());
     let mail = requiring(Mail::by(next_hop, &["a@mx.example"]));
     let attempt = mail.deliver(&deliverer).await;
     assert_eq!(brief(&attempt), ["delivered 250 2.0.0"]);
@@ -230,7 +230,7 @@ async fn a_host_that_is_verified_for_its_own_mail_is_not_for_that_of_others() {
     // Its own domain has no MX records, and that of another names it.
     let world = World::of(&host).trusting(&certificate);
     let deliverer = world.deliverer();
-    let next_hop = NextHop::Domain("mx.example".to_owned());
+    let next_hop = NextHop::Domain("mx.example".into());
     let own = requiring(Mail::by(next_hop, &["a@mx.example"]));
     assert_eq!(
         brief(&own.deliver(&deliverer).await),
@@ -264,7 +264,7 @@ async fn a_connection_that_is_handed_over_was_verified_for_another_name() {
     world.table = world.table.address("other.example", "192.0.2.1");
     let deliverer = world.deliverer();
     let to = |domain: &str, address: &str| {
-        let next_hop = NextHop::Domain(domain.to_owned());
+        let next_hop = NextHop::Domain(domain.into());
         requiring(Mail::by(next_hop, &[address]))
     };
     let first = to("mx.example", "a@mx.example");

@@ -49,7 +49,7 @@ async fn what_is_refused_over_a_used_connection_is_asked_once_more_over_a_new_on
             command,
             Act::Say(reply),
         );
-        let attempt = Mail::by(NextHop::Domain("c.example".to_owned()), &all);
+        let attempt = Mail::by(NextHop::Domain("c.example".into()), &all);
         let attempt = attempt.deliver(&deliverer).await;
         assert_eq!(brief(&attempt), [delivered; 150], "{command} {reply}");
         assert_eq!(host.seen().connections, 2, "{command} {reply}");

@@ -7,7 +7,7 @@ use super::*;
 const SECOND: Duration = Duration::from_secs(1);
 
 fn next_hop(number: usize) -> Arc<NextHop> {
-    Arc::new(NextHop::Domain(format!("{number}.example")))
+    Arc::new(NextHop::Domain(format!("{number}.example").into()))
 }
 
 /// One send says nothing there, from then on, for so long: how it began.

@@ -9,7 +9,7 @@ const SECOND: Duration = Duration::from_secs(1);
 /// A very-high send to the host that hangs.
 fn hanging(gate: &Gate, number: u32) -> Passage {
     let mut mail = mail(number, Class::VeryHigh);
-    mail.delivery.next_hop = NextHop::Domain("hangs.example".to_owned());
+    mail.delivery.next_hop = NextHop::Domain("hangs.example".into());
     gate.enter(&mail.message, &mail.delivery)
 }
 

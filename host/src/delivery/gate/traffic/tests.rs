@@ -26,7 +26,7 @@ fn sending(number: u64, class: Class, user: &str) -> Sending {
 }
 
 fn next_hop(number: u64) -> Arc<NextHop> {
-    Arc::new(NextHop::Domain(format!("{number}.example")))
+    Arc::new(NextHop::Domain(format!("{number}.example").into()))
 }
 
 /// Traffic whose sends are woken by their number.

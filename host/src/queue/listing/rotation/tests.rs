@@ -30,7 +30,7 @@ impl Fake {
                 .first()
                 .map(|first| first.head.due.max(NOW))
         });
-        lines.retain(|line| !self.stopped.contains(&line.user));
+        lines.retain(|line| !self.stopped.contains(&*line.user));
         for line in lines {
             let count = counts.entry((&line.next_hop, line.class)).or_default();
             *count += 1;
@@ -108,9 +108,9 @@ fn fake(drawn: &[Drawn], shown_max: usize, stopped: &BTreeSet<u8>) -> Fake {
     let mut waiting: BTreeMap<Line, Vec<Waiting>> = BTreeMap::new();
     for (number, (lane, class, user, due)) in (0..).zip(drawn) {
         let line = Line {
-            next_hop: NextHop::Domain(format!("{lane}.example")),
+            next_hop: NextHop::Domain(format!("{lane}.example").into()),
             class: Class::from_number(*class).unwrap(),
-            user: format!("user{user}"),
+            user: format!("user{user}").into(),
         };
         let id = DeliveryId {
             message: MessageId::from_bits(1),
@@ -136,7 +136,7 @@ fn listed(fake: Fake) -> Vec<Entry> {
     let situation = Scheduler::new(Settings::default().limits()).situation();
     let stopped = fake.stopped.clone();
     let stop_of = (!stopped.is_empty()).then(|| {
-        let stop_of = move |line: &Line| stopped.get(&line.user).cloned();
+        let stop_of = move |line: &Line| stopped.get(&*line.user).cloned();
         Box::new(stop_of) as Box<StopOf>
     });
     let all = Parts::of(&Selection::default());

@@ -46,7 +46,7 @@ async fn what_waited_for_an_operator_took_no_time() {
     let script = Script::new([]);
     let queue = stage.start(Settings::default(), script.clone());
     let user = || StopOf::User("user".to_owned());
-    let lane = || StopOf::NextHop(NextHop::Domain("b.example".to_owned()));
+    let lane = || StopOf::NextHop(NextHop::Domain("b.example".into()));
 
     stop(&stage, user()).await;
     stage.accept_to("you@b.example", Class::VeryHigh).await;

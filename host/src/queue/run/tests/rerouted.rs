@@ -21,11 +21,11 @@ struct Routed {
 }
 
 fn hub(name: &str) -> NextHop {
-    NextHop::Smarthost(format!("{name}.example:25"))
+    NextHop::Smarthost(format!("{name}.example:25").into())
 }
 
 fn lane(name: &str) -> NextHop {
-    NextHop::Domain(format!("{name}.example"))
+    NextHop::Domain(format!("{name}.example").into())
 }
 
 impl Routed {
@@ -58,7 +58,7 @@ impl Deliver for Routed {
         let mut parts: Vec<(NextHop, Vec<u32>)> = Vec::new();
         for index in &delivery.recipients {
             let domain = &message.envelope.recipients[*index as usize].mailbox.domain;
-            let own = || NextHop::Domain(domain.clone());
+            let own = || NextHop::Domain(domain.as_str().into());
             let next_hop = routes.get(domain).cloned().unwrap_or_else(own);
             match parts.iter_mut().find(|(known, _)| *known == next_hop) {
                 Some((_, part)) => part.push(*index),
