@@ -280,8 +280,7 @@ impl Foundation {
             .map_err(|error| StartError::one(format!("{}: {error}", directory_file.display())))?;
         let users = directory.clone();
         let list_of = move |name: &str| users.user(name).map(|user| user.list.clone());
-        spool.stops().know_lists(Box::new(list_of));
-        spool.lists_changed();
+        spool.know_lists(Box::new(list_of));
         let authenticator = Authenticator::new(&config.auth).map_err(StartError::one)?;
         readings::register(&mut registry, &spool, &authenticator);
         let certificate = tls::examine(&config.tls, &config.hostname);

@@ -174,6 +174,12 @@ pub trait Spool: Send + Sync + 'static {
     /// not. What is held or under way waits for no stop. Looks at the keys of all that waits, or of one lane.
     fn count_behind(&self, of: StopOf) -> Pending<'_, u64>;
 
+    /// Has a user's list asked of `list_of` from now on. It must not wait. Without it no user has a list.
+    fn know_lists(&self, list_of: Box<ListOf>) {
+        self.stops().know_lists(list_of);
+        self.lists_changed();
+    }
+
     /// A user may be in another list now: who was stopped with a list may not be any more, or the other way around.
     fn lists_changed(&self);
 

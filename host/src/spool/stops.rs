@@ -127,8 +127,8 @@ impl fmt::Debug for Stops {
 }
 
 impl Stops {
-    /// Has a user's list asked of `list_of` from now on. It must not wait. Without it no user has a list.
-    pub fn know_lists(&self, list_of: Box<ListOf>) {
+    /// As [`Spool::know_lists`](super::Spool::know_lists), which has the consequences drawn as well.
+    pub(super) fn know_lists(&self, list_of: Box<ListOf>) {
         self.state_mut().list_of = Some(list_of);
     }
 

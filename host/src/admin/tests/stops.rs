@@ -149,7 +149,7 @@ async fn who_stops_something_is_told_how_much_waits_for_it() {
     }
     let directory = surface.api.directory.clone();
     let list_of = move |name: &str| directory.user(name).map(|user| user.list.clone());
-    surface.api.spool.stops().know_lists(Box::new(list_of));
+    surface.api.spool.know_lists(Box::new(list_of));
     let held = surface.queue("app", Class::Normal, &["x@b.example"]).await;
     surface.queue("app", Class::High, &["x@b.example"]).await;
     surface.queue("app", Class::High, &["x@c.example"]).await;

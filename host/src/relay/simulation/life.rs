@@ -64,8 +64,7 @@ impl Life {
         let spool = stage::open(disk, world.weather.spool.clone(), clock.clone(), takes)?;
         let users = world.house.directory.clone();
         let list_of = move |name: &str| users.user(name).map(|user| user.list.clone());
-        spool.stops().know_lists(Box::new(list_of));
-        spool.lists_changed();
+        spool.know_lists(Box::new(list_of));
         let config = config(world);
         let dice = Arc::clone(world);
         let mut foundation = Foundation {

@@ -23,7 +23,7 @@ fn list(name: &str) -> StopOf {
 /// `ann` is in the list `news`, everybody else in none.
 fn know_lists(subject: &Subject) {
     let list_of = |user: &str| (user == "ann").then(|| "news".to_owned());
-    subject.spool.stops().know_lists(Box::new(list_of));
+    subject.spool.know_lists(Box::new(list_of));
 }
 
 /// The heads of lines that are told next.
@@ -301,8 +301,7 @@ pub(super) async fn a_user_who_changes_lists_is_stopped_with_the_one_that_he_is_
         };
         Some(list.to_owned())
     };
-    subject.spool.stops().know_lists(Box::new(list_of));
-    subject.spool.lists_changed();
+    subject.spool.know_lists(Box::new(list_of));
     assert!(
         !is_ready(subject.spool.changes()).await,
         "without a stop of a list it makes no difference"
