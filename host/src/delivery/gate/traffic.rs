@@ -297,14 +297,16 @@ impl<W: Clone> Traffic<W> {
         self.hops.holds_until(next_hop, *motion)
     }
 
-    /// Whether what is very high and moves has held others for as long as it may.
-    fn is_spent(&self, now: Instant) -> bool {
-        let mut urgent = self.urgent.iter().filter_map(|id| self.sends.get(id));
-        urgent.any(|under| {
+    /// Since when something very high that moves has held others for as long as it may, the last of them; none where
+    /// nothing has, or others are held.
+    fn spent_since(&self, now: Instant) -> Option<Instant> {
+        let urgent = self.urgent.iter().filter_map(|id| self.sends.get(id));
+        let spent = urgent.filter_map(|under| {
             let moves = self.holds_until(under).is_some_and(|until| until > now);
-            let since = under.held_since;
-            moves && since.is_some_and(|since| since + self.rules.pause_ceiling <= now)
-        }) && self.held(now).is_none()
+            let spent = under.held_since? + self.rules.pause_ceiling;
+            (moves && spent <= now).then_some(spent)
+        });
+        spent.max().filter(|_| self.held(now).is_none())
     }
 
     /// A send wants to send so many octets. Says also who else is to ask again.
@@ -322,10 +324,13 @@ impl<W: Clone> Traffic<W> {
             let next = if was_first { self.first() } else { None };
             return (self.trickle(id, octets, Some(until), now), next);
         }
-        let is_spent = self.is_spent(now);
-        let end = match is_spent {
-            true => PauseEnd::Ceiling,
-            false => PauseEnd::Resumed,
+        let spent = self.spent_since(now);
+        let is_spent = spent.is_some();
+        // What had held others for as long as it may before this one was paused did not pause it.
+        let paused = self.pause_of(id).map(|open| open.since);
+        let end = match spent.zip(paused) {
+            Some((spent, paused)) if spent > paused => PauseEnd::Ceiling,
+            _ => PauseEnd::Resumed,
         };
         self.resume(id, end, now);
         let Some(bucket) = &mut self.bucket else {

@@ -265,6 +265,32 @@ fn a_hold_that_reaches_the_ceiling_is_told_by_all_whom_it_paused() {
     }
 }
 
+#[test]
+fn a_pause_that_ends_beside_one_that_creeps_beyond_its_ceiling_has_not_reached_it() {
+    let mut stage = Stage::new(Rules {
+        pause_ceiling: 3 * SECOND,
+        ..Rules::default()
+    });
+    let creeps = stage.enter(1, Class::VeryHigh);
+    for _ in 0..4 {
+        stage.now += SECOND;
+        stage.traffic.moved(creeps, stage.now);
+    }
+    let bulk = stage.enter(2, Class::Normal);
+    assert_eq!(stage.ask(bulk, 16_384), Turn::Go(16_384));
+    let urgent = stage.enter(3, Class::VeryHigh);
+    assert!(matches!(stage.ask(bulk, 16_384), Turn::Wait(_)));
+    stage.now += SECOND / 2;
+    stage.traffic.leave(urgent, stage.now);
+    assert_eq!(stage.ask(bulk, 16_384), Turn::Go(16_384));
+    let (pauses, _) = stage.traffic.leave(bulk, stage.now);
+    let [pause] = &pauses[..] else {
+        panic!("{pauses:?}");
+    };
+    assert_eq!(pause.end, PauseEnd::Resumed);
+    assert_eq!((pause.cause, pause.took), (message(3), SECOND / 2));
+}
+
 /// Sends very-high content and that of others for so long at a megabyte a second: octets of each.
 fn shared(stage: &mut Stage, ids: &[SendId], long: Duration) -> Vec<usize> {
     let until = stage.now + long;
