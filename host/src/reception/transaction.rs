@@ -472,6 +472,9 @@ impl Transaction {
             .load()
             .split(source, &envelope.recipients);
         let from = timing.scheduled.unwrap_or(now);
+        // Time that ran out while the message came in is over all the same: due behind it is only what an operator moves.
+        let returned_at = timing.deliver_by.and_then(|by| by.returned_at());
+        let from = returned_at.map_or(from, |returned_at| from.min(returned_at));
         let deliveries = split.into_iter().map(|(next_hop, recipients)| NewDelivery {
             lateness_reported: timing.is_late_already,
             ..NewDelivery::first(next_hop, recipients, from)

@@ -163,6 +163,35 @@ async fn a_deadline_is_kept_and_one_that_is_over_is_nobodys_news() {
 }
 
 #[tokio::test]
+async fn a_deadline_that_passes_while_the_content_comes_in_is_kept() {
+    for (parameters, is_overdue) in [
+        ("BY=2;R", true),
+        ("BY=2;R HOLDFOR=2", true),
+        ("BY=60;R", false),
+        ("BY=2;N", false),
+    ] {
+        let stage = Stage::new().await;
+        let mail = now(&stage);
+        let mut peer = stage.logged_in().await;
+        peer.say(&format!("MAIL FROM:<x@a.example> {parameters}"), "250")
+            .await;
+        peer.say("RCPT TO:<bob@d.example>", "250").await;
+        peer.say("DATA", "354").await;
+        let come = mail.plus(Duration::from_secs(5));
+        stage.reception.clock.set(come);
+        peer.say(CONTENT, "250 2.0.0 Queued").await;
+        let row = stage.queued().await.remove(0);
+        let by = row.message.envelope.deliver_by.unwrap();
+        let due = match is_overdue {
+            true => by.until,
+            false => come,
+        };
+        assert_eq!(row.delivery.due, due, "{parameters}");
+        assert!(!by.is_overruled(row.delivery.due), "{parameters}");
+    }
+}
+
+#[tokio::test]
 async fn the_field_that_stands_in_for_mail_is_believed_only_where_that_is_configured() {
     let content = format!("MT-Priority: 6\r\nX-Priority: 4\r\n{CONTENT}");
     let stage = Stage::new().await;
