@@ -323,7 +323,7 @@ impl Rules {
                 asks(fate, &asks_for_success) && !fate.host.is_some_and(|host| host.dsn)
             });
         let (watched, _): (Vec<_>, Vec<_>) = others.into_iter().partition(|fate| {
-            lateness::is_relay_told(ended.message, fate.host, ended.at)
+            lateness::is_relay_told(ended.message, ended.delivery, fate.host)
                 && asks(fate, &lateness::asks_for_relays)
         });
         for (kind, fates) in [(Kind::Success, confirmed), (Kind::Relay, watched)] {

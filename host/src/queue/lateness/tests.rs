@@ -257,11 +257,15 @@ fn a_relay_is_told_where_it_was_asked_for_or_the_host_does_not_know_the_time() {
             "{mode:?} {trace} {wishes:?} {knows}"
         );
     }
-    // He has been told that it is late, by now or when it came.
-    for (trace, expected) in [(false, None), (true, Some("relay"))] {
+    // He has been told that it is late, when it came or before the attempt; or has not, since it was on its way.
+    for (trace, is_told, expected) in [
+        (false, true, None),
+        (true, true, Some("relay")),
+        (false, false, Some("relay")),
+    ] {
         let message = timed(notified, trace, &["a@b.example"]);
         let mut delivery = delivery(&message);
-        delivery.lateness_reported = true;
+        delivery.lateness_reported = is_told;
         let plan = settle(BY, &message, &delivery, &attempt(&delivery, &[delivered()]));
         let kinds = plan.reports.iter().map(|wanted| wanted.kind.name());
         assert_eq!(kinds.collect::<Vec<_>>(), Vec::from_iter(expected));
