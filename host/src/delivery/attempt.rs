@@ -101,6 +101,8 @@ pub(super) struct Course<'a> {
     wanted: Option<RemoteHost>,
     /// The relay stops, and has cut it off.
     is_cut_off: bool,
+    /// Something very high moves, and nothing of this has begun.
+    gave_way: bool,
     visits: Vec<Visit>,
     /// What was said, connection by connection, and where.
     dialogues: Vec<(Party, Overheard)>,
@@ -148,6 +150,7 @@ impl<'a> Course<'a> {
             is_crowded_out: false,
             wanted: None,
             is_cut_off: false,
+            gave_way: false,
             visits: Vec::new(),
             dialogues: Vec::new(),
             dialogues_left_out: 0,
@@ -178,6 +181,8 @@ impl<'a> Course<'a> {
         }
         if self.is_cut_off {
             self.contact = Contact::CutOff;
+        } else if self.gave_way {
+            self.contact = Contact::GaveWay;
         }
         for visit in &mut self.visits {
             visit.outcomes.sort_by_key(|outcome| outcome.recipient);

@@ -251,7 +251,7 @@ impl Connection {
         self.session.extensions()
     }
 
-    /// Hands one message over.
+    /// Hands one message over. None when it gave way to something very high before it was begun.
     ///
     /// # Errors
     /// [`Break`] when there is no reply for the recipients. The connection is of no use then.
@@ -259,8 +259,7 @@ impl Connection {
         &mut self,
         fitted: Fitted,
         load: &Load<'_>,
-    ) -> Result<Report, Break> {
-        self.transactions = self.transactions.saturating_add(1);
+    ) -> Result<Option<Report>, Break> {
         // The one before may still have to be forgotten.
         let cause = match self.advance().await {
             Ok(Turn::Ready) => None,
@@ -272,7 +271,10 @@ impl Connection {
             self.note_loss(&cause);
             return Err(Break::early(cause));
         }
-        let _transacting = load.passage.begin();
+        let Some(_transacting) = load.passage.begin() else {
+            return Ok(None);
+        };
+        self.transactions = self.transactions.saturating_add(1);
         self.pulse = load.passage.pulse();
         let transacted = tokio::select! {
             biased;
@@ -283,7 +285,7 @@ impl Connection {
         if let Err(broken) = &transacted {
             self.note_loss(&broken.cause);
         }
-        transacted
+        transacted.map(Some)
     }
 
     fn note_loss(&mut self, cause: &Cause) {

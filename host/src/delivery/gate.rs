@@ -278,15 +278,24 @@ fn is_due(told: Instant) -> bool {
 }
 
 impl Passage {
-    /// A transaction begins: MAIL is written.
-    pub(super) fn begin(&self) -> Transacting<'_> {
+    /// A transaction begins: MAIL is written. None when it has to give way to something very high that moves: only the
+    /// first one does, since a message that has begun pauses in its content.
+    pub(super) fn begin(&self) -> Option<Transacting<'_>> {
+        match &self.urgent_at {
+            Some(next_hop) => self
+                .gate
+                .change(|traffic, now| ((), traffic.begin(self.id, next_hop, now))),
+            None if self.begun.get().is_none() && self.gives_way() => return None,
+            None => {}
+        }
         self.begun.get_or_init(Instant::now);
         self.live.sent.store(0, Ordering::Relaxed);
-        if let Some(next_hop) = &self.urgent_at {
-            self.gate
-                .change(|traffic, now| ((), traffic.begin(self.id, next_hop, now)));
-        }
-        Transacting(self)
+        Some(Transacting(self))
+    }
+
+    fn gives_way(&self) -> bool {
+        self.gate.0.is_busy.load(Ordering::Acquire)
+            && self.gate.0.traffic().gives_way(self.id, Instant::now())
     }
 
     /// Waits until the send is cut off.

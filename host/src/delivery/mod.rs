@@ -124,8 +124,8 @@ impl Deliverer {
         let mut attempt = course.run().await;
         attempt.mail_ago = passage.mail_ago();
         attempt.pauses = passage.finish();
-        if attempt.contact == Contact::Crowded {
-            // No host was ready, and one has no room. It may be so several times a second.
+        if let Contact::Crowded | Contact::GaveWay = attempt.contact {
+            // Nothing was sent. It may be so several times a second.
             return attempt;
         }
         self.metrics

@@ -135,6 +135,9 @@ pub enum Contact {
     /// The relay has cut it off, since it stops. Who was deferred in our own words has not been sent to, but for those
     /// of whom nothing is known: it is no failure, and the attempt may be made again at once.
     CutOff,
+    /// No host was asked about the mail, since something very high moved when it was to be begun. It is no failure: the
+    /// attempt may be made again once that has ended.
+    GaveWay,
     /// No host was asked, since the routes have changed in the moment before: it is to be seen anew where the mail goes.
     Elsewhere,
 }

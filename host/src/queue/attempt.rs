@@ -235,7 +235,7 @@ pub(super) async fn attempt(shared: Arc<Shared>, held: Held) -> Returned {
     };
     let at = shared.clock.now();
     let is_unheard_of = match attempt.contact {
-        Contact::Elsewhere => true,
+        Contact::Elsewhere | Contact::GaveWay => true,
         Contact::CutOff => attempt.dialogues.is_empty(),
         Contact::Missed | Contact::Crowded | Contact::Ready => false,
     };

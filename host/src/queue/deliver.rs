@@ -30,6 +30,9 @@ pub trait Deliver: Send + Sync + 'static {
     /// What has come to be led elsewhere since it was asked about is not tried, and comes back with
     /// [`Contact::Elsewhere`](crate::message::Contact::Elsewhere).
     ///
+    /// What would begin while something very high moves is not tried, and comes back with
+    /// [`Contact::GaveWay`](crate::message::Contact::GaveWay).
+    ///
     /// It always comes back: with its own time limits, and with an outcome where nothing answered. Dropped, it ends the
     /// attempt; that happens when the relay stops and it does not come back though it is [cut off](Deliver::cut_off). A
     /// message whose content was never opened has not been sent then; one whose content was may have arrived.

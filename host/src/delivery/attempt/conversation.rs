@@ -50,7 +50,11 @@ impl Course<'_> {
             let mut is_refused = false;
             let broke_at;
             let ended = match self.transact(&mut connection, &recipients).await {
-                Ok(report) => {
+                Ok(None) => {
+                    self.give_way();
+                    break;
+                }
+                Ok(Some(report)) => {
                     self.contact = Contact::Ready;
                     if connection.is_used() && transaction::may_mean_the_connection(&report) {
                         return self.leave(connection, recipients, &report).await;
@@ -198,15 +202,15 @@ impl Course<'_> {
         End::Chunkless(failure)
     }
 
-    /// One transaction, with the message as this host can take it.
+    /// One transaction, with the message as this host can take it. None when it gave way to something very high.
     async fn transact(
         &self,
         connection: &mut Connection,
         recipients: &[u32],
-    ) -> Result<Report, Break> {
+    ) -> Result<Option<Report>, Break> {
         if self.protection == Protection::Required && !connection.is_verified() {
             let reply = Reply::new(550, (5, 7, 10), "Encryption needed");
-            return Ok(Report::local(reply, recipients.len()));
+            return Ok(Some(Report::local(reply, recipients.len())));
         }
         let extensions = connection.extensions();
         let load = match self.load_for(extensions).await {
@@ -217,7 +221,7 @@ impl Course<'_> {
         let now = self.deliverer.network.clock.now();
         let mut fitted = match fit(self.message, recipients, extensions, look, open, now).await {
             Ok(fitted) => fitted,
-            Err(Misfit::Reply(reply)) => return Ok(Report::local(reply, recipients.len())),
+            Err(Misfit::Reply(reply)) => return Ok(Some(Report::local(reply, recipients.len()))),
             Err(Misfit::Content(error)) => {
                 return Err(Break::early(Cause::of_content(error)));
             }
@@ -365,6 +369,13 @@ impl Course<'_> {
             self.pending.splice(..0, recipients);
         }
         failure
+    }
+
+    /// Nothing of the message has begun, so it is left as it was, and the connection to who comes next.
+    fn give_way(&mut self) {
+        self.gave_way = true;
+        self.pending.clear();
+        self.put_off.clear();
     }
 
     /// The content has no end that could be sent: no other host would get it either.

@@ -122,7 +122,8 @@ async fn transact(ending: Ending) -> Result<Report, Break> {
         transaction: transaction(&mail.message, &[0], NOW),
         conversion: None,
     };
-    connection.transact(fitted, &load).await
+    let transacted = connection.transact(fitted, &load).await;
+    transacted.map(|report| report.unwrap())
 }
 
 #[tokio::test]

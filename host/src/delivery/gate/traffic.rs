@@ -216,6 +216,12 @@ impl<W: Clone> Traffic<W> {
         if was_first { self.first() } else { None }
     }
 
+    /// Whether a send that is not in a transaction is not to begin one now.
+    pub(super) fn gives_way(&self, id: SendId, now: Instant) -> bool {
+        let may_go_on = |under: &Under<W>| under.what.class == Class::VeryHigh || under.is_exempt;
+        self.held(now).is_some() && !self.sends.get(&id).is_none_or(may_go_on)
+    }
+
     /// A very-high send begins a transaction at a next hop: who is to ask again, since it has to pause.
     pub(super) fn begin(&mut self, id: SendId, next_hop: &Arc<NextHop>, now: Instant) -> Vec<W> {
         if !self.sends.contains_key(&id) || self.urgent.contains(&id) {

@@ -2,7 +2,7 @@
 //!
 //! What counts is what goes over the wires and what hosts say, not what the relay makes of it. While a very-high
 //! message is surely being sent, nothing else leaves but what the relay was in the middle of writing, and the trickle;
-//! and no attempt that begins then comes to MAIL. While nothing very high can be holding others, a host that waits for
+//! and no attempt comes to its first MAIL then. While nothing very high can be holding others, a host that waits for
 //! content gets it; and where something very high hangs, what begins there holds others only when its host has answered
 //! (`stalled`). A class is what the submitter was due: of messages to which the operator gave another one nothing
 //! is sure, so they neither are held nor hold for sure.
@@ -272,6 +272,7 @@ impl State {
                 standing.begins(rank, &others, now)
             }
         };
+        let is_first = attempt.mail.is_none();
         let first = attempt.mail.unwrap_or(now);
         let holds = attempt.holds;
         let attempt = self.attempts.get_mut(&(key, hop))?;
@@ -295,8 +296,9 @@ impl State {
         });
         let begun = attempt.begun;
         self.look(now);
-        let hold = self.hold.filter(|_| rank == Rank::Below)?;
-        (hold.since + rules.disk < begun).then(|| {
+        let hold = self.hold.filter(|_| rank == Rank::Below && is_first)?;
+        // In one moment either may have come first.
+        (hold.since < now).then(|| {
             format!(
                 "message {key} began {:?} ago and came to MAIL, while something very high has moved for {:?}",
                 now - begun,

@@ -257,7 +257,7 @@ impl Lanes {
                 self.urgent.retain(|_, waiting| waiting.lane != *lane);
                 self.others.retain(|_, waiting| waiting.lane != *lane);
             }
-            Some(Contact::CutOff | Contact::Elsewhere) | None => {}
+            Some(Contact::CutOff | Contact::GaveWay | Contact::Elsewhere) | None => {}
         }
     }
 }

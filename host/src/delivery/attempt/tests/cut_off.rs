@@ -128,16 +128,19 @@ async fn where_no_host_has_heard_of_it_nothing_was_said() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_paused_is_cut_off_where_it_stands() {
-    let host = Script::new();
+    // It has begun before the very-high one does.
+    let host = Script::new().at("RCPT", Act::Late(seconds(1), "250 2.1.5 Fine\r\n"));
     let deliverer = World::of(&host).deliverer();
     let mut urgent = Mail::to(&["a@elsewhere.example"]);
     urgent.message.class = Class::VeryHigh;
     let passage = deliverer.gate.enter(&urgent.message, &urgent.delivery);
-    let transacting = passage.begin();
-    let mut pulse = passage.pulse().unwrap();
     let beating = async {
-        for _ in 0..50 {
-            tokio::time::sleep(Duration::from_millis(100)).await;
+        let beat = Duration::from_millis(100);
+        tokio::time::sleep(beat).await;
+        let transacting = passage.begin();
+        let mut pulse = passage.pulse().unwrap();
+        for _ in 1..50 {
+            tokio::time::sleep(beat).await;
             pulse.has_heard();
         }
         // It is cut off in the same moment.
