@@ -76,8 +76,10 @@ pub enum EventDocument {
     Paused {
         /// Where to.
         next_hop: String,
-        /// The very-high message that was being sent; of several pauses that of the last.
+        /// The very-high message that was being sent when it began, or the first of them; of several pauses that of the last.
         cause: String,
+        /// How many others were being sent then or came to be before it ended; of several pauses of the last.
+        others: u32,
         /// How many pauses are told together.
         times: u32,
         /// How long they took.
@@ -311,12 +313,14 @@ pub(super) fn trail(entry: &TrailEntry) -> TrailDocument {
         Event::Paused {
             next_hop,
             cause,
+            others,
             times,
             took,
             end,
         } => EventDocument::Paused {
             next_hop: next_hop.to_string(),
             cause: cause.to_string(),
+            others: *others,
             times: *times,
             took_microseconds: microseconds(*took),
             end: match end {

@@ -82,7 +82,7 @@ pub struct UnderWay {
     pub octets: u64,
     /// Octets of the content that have been handed to the network in this transaction.
     pub sent: u64,
-    /// For how long it has been paused, and for which message, if it is paused.
+    /// For how long it has been paused, and for which message at this moment, if it is paused.
     pub paused: Option<(Duration, MessageId)>,
 }
 
@@ -165,12 +165,13 @@ impl Gate {
     pub fn under_way(&self) -> Vec<UnderWay> {
         let traffic = self.0.traffic();
         let now = Instant::now();
+        let cause = traffic.held(now).map(|(_, cause)| cause);
         let sends = traffic.all_sends().map(|(live, what, pause)| UnderWay {
             delivery: live.delivery,
             class: what.class,
             octets: live.octets,
             sent: live.sent.load(Ordering::Relaxed),
-            paused: pause.map(|open| (now - open.since, open.cause)),
+            paused: pause.map(|open| (now - open.since, cause.unwrap_or(open.cause))),
         });
         let mut sends: Vec<_> = sends.collect();
         drop(traffic);

@@ -82,11 +82,14 @@ pub struct Attempt {
     pub dialogues: Vec<(Duration, Dialogue)>,
 }
 
-/// A time in which an attempt was paused, since a very-high message was being sent.
+/// A time in which an attempt was paused for very-high mail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pause {
-    /// That message; of several pauses that of the last.
+    /// The very-high message that was being sent when it began, or the first of those that were; of several pauses
+    /// that of the last.
     pub cause: MessageId,
+    /// So many others were being sent then, or came to be before it ended; of several pauses of the last.
+    pub others: u32,
     /// How many pauses are told together.
     pub times: u32,
     /// How long before the end of the attempt it ended; of several pauses the last.
@@ -101,6 +104,7 @@ impl Pause {
     /// Tells another pause together with this one.
     pub fn merge(&mut self, next: &Pause) {
         self.cause = next.cause;
+        self.others = next.others;
         self.ago = next.ago;
         self.times = self.times.saturating_add(next.times);
         self.took += next.took;

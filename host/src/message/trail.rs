@@ -118,8 +118,10 @@ pub enum Event {
     Paused {
         /// The lane.
         next_hop: NextHop,
-        /// The message that was being sent; of several pauses that of the last.
+        /// The very-high message that was being sent when it began, or the first of them; of several pauses that of the last.
         cause: super::MessageId,
+        /// How many others were being sent then or came to be before it ended; of several pauses of the last.
+        others: u32,
         /// How many pauses are told together.
         times: u32,
         /// How long they took.

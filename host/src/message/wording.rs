@@ -249,6 +249,7 @@ impl fmt::Display for Event {
             Event::Paused {
                 next_hop,
                 cause,
+                others,
                 times,
                 took,
                 end,
@@ -259,12 +260,15 @@ impl fmt::Display for Event {
                     0 | 1 => write!(f, "for {took}")?,
                     more => write!(f, "{more} more times, for {took} in all, the last time")?,
                 }
-                write!(f, " while very-high message {cause} was sent")?;
+                write!(f, " by very-high message {cause}")?;
+                match others {
+                    0 => {}
+                    1 => f.write_str(" and another one")?,
+                    more => write!(f, " and {more} others")?,
+                }
                 f.write_str(match end {
                     PauseEnd::Resumed => ", and went on at the same octet",
-                    PauseEnd::Ceiling => {
-                        ", and went on before that was over: the ceiling of pauses was reached"
-                    }
+                    PauseEnd::Ceiling => "; it went on when the ceiling of pauses was reached",
                     PauseEnd::Broken => "; the attempt ended meanwhile",
                     PauseEnd::Finished => ", and trickled to its end meanwhile",
                 })

@@ -514,6 +514,7 @@ fn paused<'a>(ended: &'a Ended<'_>) -> impl Iterator<Item = TrailEntry> + 'a {
         event: Event::Paused {
             next_hop: ended.delivery.next_hop.clone(),
             cause: pause.cause,
+            others: pause.others,
             times: pause.times,
             took: pause.took,
             end: pause.end,

@@ -11,8 +11,8 @@ use outpost_smtp::{
 
 use crate::message::{
     Class, DeliverBy, Demotion, Dialogue, Envelope, Event, Line, Message, MessageId, NextHop,
-    Origin, Party, Priorities, Protocol, Recipient, RemoteHost, Scribe, Submission, Timestamp,
-    TlsParameters, TrailEntry, Transcript,
+    Origin, Party, PauseEnd, Priorities, Protocol, Recipient, RemoteHost, Scribe, Submission,
+    Timestamp, TlsParameters, TrailEntry, Transcript,
 };
 
 use super::{Content, Intake, NewDelivery, NewMessage, Spool, SpoolError};
@@ -225,6 +225,8 @@ pub(super) fn trail() -> Vec<TrailEntry> {
                 (NextHop::Smarthost("hub.example:25".into()), 1),
             ],
         },
+        paused(0),
+        paused(3),
         Event::Dialogue(Dialogue {
             with: Party::Host {
                 next_hop: domain("a.example"),
@@ -251,6 +253,17 @@ pub(super) fn trail() -> Vec<TrailEntry> {
 }
 
 /// A dialogue in which something is refused.
+fn paused(others: u32) -> Event {
+    Event::Paused {
+        next_hop: domain("a.example"),
+        cause: id(3),
+        others,
+        times: 2,
+        took: Duration::from_millis(1_234),
+        end: PauseEnd::Ceiling,
+    }
+}
+
 fn transcript() -> Transcript {
     let mut scribe = Scribe::default();
     let after = Duration::from_millis(300);

@@ -88,6 +88,10 @@ pub(super) enum Note {
 pub(super) struct Open {
     pub(super) since: Instant,
     pub(super) cause: MessageId,
+    /// Beside the cause so many held it when it began.
+    others: u64,
+    /// How many had held somebody by then, of all that ever have.
+    holders_before: u64,
 }
 
 #[derive(Debug)]
@@ -120,7 +124,9 @@ pub(super) struct Traffic<W> {
     next_id: SendId,
     /// Very-high ones in a transaction.
     urgent: Vec<SendId>,
-    /// Where those are.
+    /// How many of them have ever begun to hold others.
+    holders: u64,
+    /// Where they are.
     hops: Hops,
     bucket: Option<Bucket>,
     queue: InTurn,
@@ -138,6 +144,7 @@ impl<W: Clone> Traffic<W> {
             sends: BTreeMap::new(),
             next_id: 0,
             urgent: Vec::new(),
+            holders: 0,
             hops: Hops::default(),
             next_place: 0,
             notes: Vec::new(),
@@ -239,6 +246,7 @@ impl<W: Clone> Traffic<W> {
             if !motion.holds_in_advance() {
                 return Vec::new();
             }
+            self.holders += u64::from(under.held_since.is_none());
             under.held_since.get_or_insert(now);
         }
         // Those who wait for capacity have not had a look since.
@@ -255,6 +263,7 @@ impl<W: Clone> Traffic<W> {
             && let Some((next_hop, motion)) = &mut under.urgent
         {
             self.hops.moved(next_hop, motion, now);
+            self.holders += u64::from(under.held_since.is_none());
             under.held_since.get_or_insert(now);
         }
     }
@@ -280,14 +289,8 @@ impl<W: Clone> Traffic<W> {
     /// Until when others are held, unless it moves again or ends, and by which message; none when nothing very high
     /// moves.
     pub(super) fn held(&self, now: Instant) -> Option<(Instant, MessageId)> {
-        let holds = self.urgent.iter().filter_map(|id| {
-            let under = self.sends.get(id)?;
-            let until = self.holds_until(under)?;
-            let until = until.min(under.held_since? + self.rules.pause_ceiling);
-            (until > now).then_some((until, under))
-        });
         let (mut last, mut first) = (None, None);
-        for (until, under) in holds {
+        for (until, under) in self.holding(now) {
             last = last.max(Some(until));
             let order = (under.held_since, under.what.sequence);
             if first.is_none_or(|(of_first, _)| order < of_first) {
@@ -295,6 +298,16 @@ impl<W: Clone> Traffic<W> {
             }
         }
         last.zip(first.map(|(_, message)| message))
+    }
+
+    /// Those that hold others, and until when.
+    fn holding(&self, now: Instant) -> impl Iterator<Item = (Instant, &Under<W>)> {
+        self.urgent.iter().filter_map(move |id| {
+            let under = self.sends.get(id)?;
+            let until = self.holds_until(under)?;
+            let until = until.min(under.held_since? + self.rules.pause_ceiling);
+            (until > now).then_some((until, under))
+        })
     }
 
     /// Until when a very-high send holds others but for the ceiling, if it may.
@@ -377,6 +390,7 @@ impl<W: Clone> Traffic<W> {
     /// Whether a send is paused at this moment; its pause begins with the first time that it has to be.
     fn stays_paused(&mut self, id: SendId, cause: MessageId, now: Instant) -> bool {
         let ceiling = self.rules.pause_ceiling;
+        let holding = self.holding(now).count();
         let Some(under) = self.sends.get_mut(&id) else {
             return false;
         };
@@ -390,7 +404,12 @@ impl<W: Clone> Traffic<W> {
             return false;
         }
         if under.pause.is_none() {
-            under.pause = Some(Open { since: now, cause });
+            under.pause = Some(Open {
+                since: now,
+                cause,
+                others: u64::try_from(holding.saturating_sub(1)).unwrap_or(0),
+                holders_before: self.holders,
+            });
             under.trickles_at = under.trickles_at.max(now);
             self.notes.push(Note::Paused(under.what.class));
         }
@@ -444,14 +463,16 @@ impl<W: Clone> Traffic<W> {
         let Some(under) = self.sends.get_mut(&id) else {
             return;
         };
-        let Some(Open { since, cause }) = under.pause.take() else {
+        let Some(open) = under.pause.take() else {
             return;
         };
-        let took = now - since;
+        let took = now - open.since;
+        let others = open.others + (self.holders - open.holders_before);
         under.paused += took;
         self.notes.push(Note::Resumed(under.what.class, took, end));
         let pause = Pause {
-            cause,
+            cause: open.cause,
+            others: u32::try_from(others).unwrap_or(u32::MAX),
             times: 1,
             ago: Duration::ZERO,
             took,

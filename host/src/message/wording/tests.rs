@@ -142,46 +142,49 @@ fn every_event_reads_as_one_line() {
             Event::Paused {
                 next_hop: lane(),
                 cause: MessageId::from_bits(0),
+                others: 0,
                 times: 1,
                 took: Duration::from_millis(12_340),
                 end: PauseEnd::Resumed,
             },
-            "sending to smarthost 127.0.0.1:2500 was paused for 12.3 s while very-high message \
-             00000000000000000000000000 was sent, and went on at the same octet",
+            "sending to smarthost 127.0.0.1:2500 was paused for 12.3 s by very-high message \
+             00000000000000000000000000, and went on at the same octet",
         ),
         (
             Event::Paused {
                 next_hop: lane(),
                 cause: MessageId::from_bits(0),
+                others: 2,
                 times: 31,
                 took: Duration::from_millis(60_000),
                 end: PauseEnd::Ceiling,
             },
             "sending to smarthost 127.0.0.1:2500 was paused 31 more times, for 60.0 s in all, the last time \
-             while very-high message 00000000000000000000000000 was sent, and went on before that was over: \
-             the ceiling of pauses was reached",
+             by very-high message 00000000000000000000000000 and 2 others; it went on when the ceiling of pauses was reached",
         ),
         (
             Event::Paused {
                 next_hop: lane(),
                 cause: MessageId::from_bits(0),
+                others: 1,
                 times: 1,
                 took: Duration::from_millis(1_200),
                 end: PauseEnd::Finished,
             },
-            "sending to smarthost 127.0.0.1:2500 was paused for 1.2 s while very-high message \
-             00000000000000000000000000 was sent, and trickled to its end meanwhile",
+            "sending to smarthost 127.0.0.1:2500 was paused for 1.2 s by very-high message \
+             00000000000000000000000000 and another one, and trickled to its end meanwhile",
         ),
         (
             Event::Paused {
                 next_hop: lane(),
                 cause: MessageId::from_bits(0),
+                others: 0,
                 times: 1,
                 took: Duration::from_micros(19),
                 end: PauseEnd::Resumed,
             },
-            "sending to smarthost 127.0.0.1:2500 was paused for less than 1 ms while very-high message \
-             00000000000000000000000000 was sent, and went on at the same octet",
+            "sending to smarthost 127.0.0.1:2500 was paused for less than 1 ms by very-high message \
+             00000000000000000000000000, and went on at the same octet",
         ),
         (
             Event::Interrupted { next_hop: lane() },

@@ -397,6 +397,7 @@ fn what_may_come_twice_after_a_crash_is_told_in_order_of_time() {
     let mut attempt = attempt(&delivery, &[deferred()]);
     attempt.pauses = vec![Pause {
         cause: message.id,
+        others: 0,
         times: 1,
         ago: seconds(2),
         took: seconds(3),
@@ -474,6 +475,7 @@ fn what_was_said_is_told_when_it_began_and_before_what_came_of_it() {
     };
     let pause = Pause {
         cause: message.id,
+        others: 0,
         times: 1,
         ago: seconds(5),
         took: seconds(1),

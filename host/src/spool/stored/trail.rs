@@ -225,6 +225,16 @@ enum Event<'a> {
         #[serde(borrow)]
         to: Vec<(Hop<'a>, u32)>,
     },
+    /// As [`Paused`](Event::Paused), for so many others as well.
+    PausedForSeveral {
+        #[serde(borrow)]
+        next_hop: Hop<'a>,
+        cause: u128,
+        others: u32,
+        times: u32,
+        took: Duration,
+        end: PauseEnd,
+    },
 }
 
 #[derive(Clone, Copy, Serialize, Deserialize)]
@@ -343,16 +353,31 @@ impl<'a> Event<'a> {
             message::Event::Paused {
                 next_hop,
                 cause,
+                others,
                 times,
                 took,
                 end,
-            } => Self::Paused {
-                next_hop: Hop::of(next_hop),
-                cause: cause.to_bits(),
-                times: *times,
-                took: *took,
-                end: PauseEnd::of(*end),
-            },
+            } => {
+                let (next_hop, cause) = (Hop::of(next_hop), cause.to_bits());
+                let (times, took, end) = (*times, *took, PauseEnd::of(*end));
+                match *others {
+                    0 => Self::Paused {
+                        next_hop,
+                        cause,
+                        times,
+                        took,
+                        end,
+                    },
+                    others => Self::PausedForSeveral {
+                        next_hop,
+                        cause,
+                        others,
+                        times,
+                        took,
+                        end,
+                    },
+                }
+            }
             message::Event::Interrupted { next_hop } => Self::Interrupted {
                 next_hop: Hop::of(next_hop),
             },
@@ -481,13 +506,15 @@ impl<'a> Event<'a> {
                 times,
                 took,
                 end,
-            } => message::Event::Paused {
-                next_hop: next_hop.read(),
-                cause: MessageId::from_bits(*cause),
-                times: *times,
-                took: *took,
-                end: end.read(),
-            },
+            } => paused(next_hop, *cause, 0, *times, (*took, *end)),
+            Self::PausedForSeveral {
+                next_hop,
+                cause,
+                others,
+                times,
+                took,
+                end,
+            } => paused(next_hop, *cause, *others, *times, (*took, *end)),
             Self::Interrupted { next_hop } => message::Event::Interrupted {
                 next_hop: next_hop.read(),
             },
@@ -566,6 +593,23 @@ impl<'a> Event<'a> {
             },
             Self::Dialogue(dialogue) => message::Event::Dialogue(dialogue.read()),
         })
+    }
+}
+
+fn paused(
+    next_hop: &Hop<'_>,
+    cause: u128,
+    others: u32,
+    times: u32,
+    (took, end): (Duration, PauseEnd),
+) -> message::Event {
+    message::Event::Paused {
+        next_hop: next_hop.read(),
+        cause: MessageId::from_bits(cause),
+        others,
+        times,
+        took,
+        end: end.read(),
     }
 }
 

@@ -105,6 +105,7 @@ fn a_lower_send_is_paused_while_a_very_high_one_moves_and_trickles() {
         pauses,
         [Pause {
             cause: message(2),
+            others: 0,
             times: 1,
             ago: SECOND,
             took: 5 * SECOND,
@@ -341,6 +342,35 @@ fn where_capacity_is_bounded_a_send_that_reached_the_ceiling_moves_too() {
 }
 
 #[test]
+fn a_pause_says_for_how_many_it_was_and_is_of_the_one_that_holds_at_each_moment() {
+    let mut stage = Stage::new(Rules::default());
+    let bulk = stage.enter(1, Class::Normal);
+    let urgent = [2, 3].map(|number| stage.enter(number, Class::VeryHigh));
+    let cause = |stage: &Stage| stage.traffic.held(stage.now).map(|(_, cause)| cause);
+    assert!(matches!(stage.ask(bulk, 100), Turn::Wait(_)));
+    stage.now += SECOND;
+    let third = stage.enter(4, Class::VeryHigh);
+    assert_eq!(cause(&stage), Some(message(2)));
+    stage.traffic.leave(urgent[0], stage.now);
+    assert_eq!(cause(&stage), Some(message(3)));
+    stage.traffic.leave(urgent[1], stage.now);
+    // One comes and is gone before anybody has looked.
+    let fourth = stage.enter(5, Class::VeryHigh);
+    stage.traffic.leave(fourth, stage.now);
+    stage.traffic.leave(third, stage.now);
+    assert_eq!(stage.ask(bulk, 100), Turn::Go(100));
+    let again = stage.enter(6, Class::VeryHigh);
+    assert_eq!(stage.ask(bulk, 1_000), Turn::Go(600), "it trickles");
+    stage.traffic.leave(again, stage.now);
+    let (pauses, _) = stage.traffic.leave(bulk, stage.now);
+    let told: Vec<_> = pauses
+        .iter()
+        .map(|pause| (pause.cause, pause.others))
+        .collect();
+    assert_eq!(told, [(message(2), 3), (message(6), 0)]);
+}
+
+#[test]
 fn many_pauses_are_told_together() {
     let mut stage = Stage::new(Rules::default());
     let bulk = stage.enter(1, Class::Normal);
@@ -385,6 +415,7 @@ fn a_content_that_trickles_to_its_end_is_over_with_its_pause() {
         pauses,
         [Pause {
             cause: message(2),
+            others: 0,
             times: 1,
             ago: SECOND / 2,
             took: SECOND,
