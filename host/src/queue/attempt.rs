@@ -249,7 +249,7 @@ pub(super) async fn attempt(shared: Arc<Shared>, held: Held) -> Returned {
         return Returned::Untried(held, at.plus(rest));
     }
     shared.metrics.attempt_made(message.class);
-    if delivery.attempts == 0
+    if !held.claim.may_have_begun()
         && let Some(ago) = attempt.mail_ago
     {
         // What was to be held until a time waits from then on, and what an operator kept back or gave another class

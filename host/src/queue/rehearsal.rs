@@ -188,6 +188,7 @@ pub(super) fn attempt(delivery: &Delivery, outcomes: &[Outcome]) -> Attempt {
 fn cut_off(delivery: &Delivery, is_unknown: bool) -> Attempt {
     let mut attempt = attempt(delivery, &vec![deferred(); delivery.recipients.len()]);
     attempt.contact = Contact::CutOff;
+    attempt.mail_ago = Some(Duration::ZERO);
     attempt.visits[0].unknown = is_unknown;
     let with = Party::Host {
         next_hop: delivery.next_hop.clone(),

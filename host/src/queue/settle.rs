@@ -130,7 +130,7 @@ impl Rules {
         let sorted = Sorted::from(ended);
         let remaining = sorted.deferred.first().map(|first| {
             let recipients = sorted.deferred.iter().map(Fate::recipient).collect();
-            let as_it_was = given_back(ended.delivery, recipients);
+            let as_it_was = given_back(ended, recipients, first);
             if is_given_back(ended.attempt) {
                 return as_it_was;
             }
@@ -186,7 +186,7 @@ impl Rules {
             };
             trail.push(entry(ended, event));
             let recipients = sorted.deferred.iter().map(Fate::recipient).collect();
-            return Some(given_back(ended.delivery, recipients));
+            return Some(given_back(ended, recipients, first));
         }
         let last_reply = last_reply(first);
         let delivery = ended.delivery;
@@ -456,8 +456,14 @@ fn is_given_back(attempt: &Attempt) -> bool {
     attempt.contact == Contact::CutOff && !attempt.is_unknown()
 }
 
-/// What remains of a delivery that nobody is charged for: it keeps its place.
-fn given_back(delivery: &Delivery, recipients: Vec<u32>) -> NewDelivery {
+/// What remains of a delivery that nobody is charged for: it keeps its place. That it has been begun shows in its reply
+/// alone.
+fn given_back(ended: &Ended<'_>, recipients: Vec<u32>, first: &Fate<'_>) -> NewDelivery {
+    let delivery = ended.delivery;
+    let last_reply = match ended.attempt.mail_ago {
+        Some(_) => last_reply(first),
+        None => delivery.last_reply.clone(),
+    };
     NewDelivery {
         next_hop: delivery.next_hop.clone(),
         recipients,
@@ -465,7 +471,7 @@ fn given_back(delivery: &Delivery, recipients: Vec<u32>) -> NewDelivery {
         attempts: delivery.attempts,
         delay_reported: delivery.delay_reported,
         lateness_reported: delivery.lateness_reported,
-        last_reply: delivery.last_reply.clone(),
+        last_reply,
     }
 }
 

@@ -102,6 +102,14 @@ pub struct Claim {
     pub let_go: Option<Timestamp>,
 }
 
+impl Claim {
+    /// Whether MAIL may have been written for it before.
+    pub fn may_have_begun(&self) -> bool {
+        // An attempt that a stop cut off is charged to nobody, and leaves its reply.
+        self.interrupted || self.delivery.attempts > 0 || !self.delivery.last_reply.is_empty()
+    }
+}
+
 /// The answer to a claim.
 #[derive(Clone, Debug)]
 pub struct Claimed {

@@ -433,6 +433,7 @@ fn what_is_cut_off_before_its_end_is_as_if_there_had_been_no_attempt() {
     (delivery.attempts, delivery.last_reply) = (3, "451 4.2.0 Busy".to_owned());
     let mut attempt = attempt(&delivery, &[delivered(), deferred()]);
     attempt.contact = Contact::CutOff;
+    attempt.mail_ago = None;
     // Not even the end of its time counts.
     for after in [10, 100 * HOUR] {
         let plan = settle(after, &message, &delivery, &attempt);
@@ -448,6 +449,11 @@ fn what_is_cut_off_before_its_end_is_as_if_there_had_been_no_attempt() {
         let until = START.plus(seconds(after));
         assert!(matches!(&plan.trail[1].event, Event::Deferred { until: at, .. } if *at == until));
     }
+    // That it has come to MAIL shows in its reply.
+    attempt.mail_ago = Some(seconds(1));
+    let plan = settle(10, &message, &delivery, &attempt);
+    let said = deferred().reply().to_string();
+    assert_eq!(plan.remaining.unwrap().last_reply, said);
     // Behind its end it may come twice, and waits; but for what must not come late.
     attempt.visits[0].unknown = true;
     for (class, due) in [(Class::High, 10 + HOUR), (Class::VeryHigh, 10)] {

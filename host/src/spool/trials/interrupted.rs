@@ -31,9 +31,11 @@ async fn a_process_that_ends_before_its_first_commit_may_have_sent_something_too
     take_in(&spool, 1, LANES[0]).await;
     spool.close().await.unwrap();
     let spool = start(&disk).unwrap();
-    assert!(!claim(&spool, LANES[0]).await.interrupted);
+    let claimed = claim(&spool, LANES[0]).await;
+    assert!(!claimed.interrupted && !claimed.may_have_begun());
     let spool = start(&disk.after_kill()).unwrap();
-    assert!(claim(&spool, LANES[0]).await.interrupted);
+    let claimed = claim(&spool, LANES[0]).await;
+    assert!(claimed.interrupted && claimed.may_have_begun());
 }
 
 #[tokio::test]

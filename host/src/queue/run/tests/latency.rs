@@ -92,3 +92,24 @@ async fn what_waits_since_it_was_let_go_takes_its_time() {
     assert!((3.0..3.4).contains(&p99) && is_alarmed, "{p99}");
     queue.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_came_to_mail_before_a_stop_cut_it_off_has_been_counted() {
+    let stage = Stage::new();
+    stage.accept_to("you@b.example", Class::VeryHigh).await;
+    let queue = stage.start(
+        Settings::default(),
+        Script::new([Act::CutOff { is_unknown: false }]),
+    );
+    pass(Duration::from_millis(100)).await;
+    queue.stop().await;
+    pass(seconds(60)).await;
+    stage.reopen();
+    let script = Script::new([]);
+    let queue = stage.start(Settings::default(), script.clone());
+    pass(seconds(1)).await;
+    assert_eq!(script.seen().len(), 1);
+    let (p99, is_alarmed) = very_high(&queue);
+    assert!(p99.is_nan() && !is_alarmed, "{p99}");
+    queue.stop().await;
+}
