@@ -174,7 +174,7 @@ impl Standing {
             Reason::Sending(Some(progress)) => format!(
                 "being delivered: {} % sent{}",
                 progress.percent(),
-                wording::cancelled_meanwhile(delivery)
+                wording::cancelled_meanwhile(delivery, now)
             ),
             Reason::Paused {
                 progress,
@@ -184,7 +184,7 @@ impl Standing {
                 "paused for very-high message {cause} for {:.1} s, {} % sent{}",
                 took.as_secs_f64(),
                 progress.percent(),
-                wording::cancelled_meanwhile(delivery)
+                wording::cancelled_meanwhile(delivery, now)
             ),
             Reason::Next => "next".to_owned(),
             Reason::InLine => self.place_text(),
@@ -283,9 +283,10 @@ mod tests {
 
     #[test]
     fn what_is_under_way_says_that_it_was_cancelled() {
+        let until = AT.plus(Duration::from_millis(1));
         let cancelled = Delivery {
             state: DeliveryState::Cancelled(Cancelled {
-                until: AT,
+                until,
                 was_held: false,
             }),
             ..delivery()
@@ -296,11 +297,18 @@ mod tests {
                 reason,
                 estimate: None,
             };
-            let said = format!(
-                "{}; cancelled by an operator meanwhile, what remains of it can be restored until {AT}",
-                standing.text(&delivery(), AT)
-            );
-            assert_eq!(standing.text(&cancelled, AT), said);
+            let said = standing.text(&delivery(), AT);
+            for (now, remains) in [
+                (AT, format!("can be restored until {until}")),
+                (until, "goes when the attempt ends".to_owned()),
+            ] {
+                assert_eq!(
+                    standing.text(&cancelled, now),
+                    format!(
+                        "{said}; cancelled by an operator meanwhile, what remains of it {remains}"
+                    )
+                );
+            }
         }
     }
 

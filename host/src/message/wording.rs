@@ -136,19 +136,21 @@ pub fn why(delivery: &Delivery, activity: Activity<'_>, now: Timestamp) -> Strin
 }
 
 /// What is said of a delivery that was cancelled while it is being delivered; nothing of others.
-pub(super) fn cancelled_meanwhile(delivery: &Delivery) -> String {
-    match delivery.state {
-        DeliveryState::Cancelled(Cancelled { until, .. }) => format!(
-            "; cancelled by an operator meanwhile, what remains of it can be restored until {until}"
-        ),
-        DeliveryState::Waiting | DeliveryState::Held => String::new(),
-    }
+pub(super) fn cancelled_meanwhile(delivery: &Delivery, now: Timestamp) -> String {
+    let remains = match delivery.state {
+        DeliveryState::Cancelled(Cancelled { until, .. }) if until > now => {
+            format!("can be restored until {until}")
+        }
+        DeliveryState::Cancelled(_) => "goes when the attempt ends".to_owned(),
+        DeliveryState::Waiting | DeliveryState::Held => return String::new(),
+    };
+    format!("; cancelled by an operator meanwhile, what remains of it {remains}")
 }
 
 fn resting(delivery: &Delivery, activity: Activity<'_>, now: Timestamp) -> String {
     if activity == Activity::Active {
         let mut text = "being delivered".to_owned();
-        text.push_str(&cancelled_meanwhile(delivery));
+        text.push_str(&cancelled_meanwhile(delivery, now));
         return text;
     }
     match delivery.state {
@@ -156,7 +158,11 @@ fn resting(delivery: &Delivery, activity: Activity<'_>, now: Timestamp) -> Strin
             return "held by an operator, goes on when it is released".to_owned();
         }
         DeliveryState::Cancelled(Cancelled { until, .. }) => {
-            return format!("cancelled by an operator, can be restored until {until}");
+            let remains = match until > now {
+                true => format!("can be restored until {until}"),
+                false => "can be restored no more".to_owned(),
+            };
+            return format!("cancelled by an operator, {remains}");
         }
         DeliveryState::Waiting => {}
     }

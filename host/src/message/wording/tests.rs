@@ -346,6 +346,17 @@ fn a_standing_says_why() {
         ),
         (
             Delivery {
+                state: DeliveryState::Cancelled(Cancelled {
+                    until: AT,
+                    was_held: false,
+                }),
+                ..delivery()
+            },
+            Activity::Resting,
+            "cancelled by an operator, can be restored no more",
+        ),
+        (
+            Delivery {
                 due: later,
                 ..delivery()
             },
