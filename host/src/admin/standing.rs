@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::message::wording::{self, Activity};
-use crate::message::{Delivery, Progress, Reason, Standing, Timestamp};
+use crate::message::{Delivery, Reason, Standing, Timestamp};
 
 /// Where a delivery stands in the queue, and why.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -18,7 +18,7 @@ pub struct StandingDocument {
     pub reason: Option<ReasonName>,
     /// The pause that it is in; none when it is not paused.
     pub paused: Option<PauseDocument>,
-    /// Octets of the content that have been sent; none when its content is not on its way.
+    /// Octets of the content that have been sent; none before the first one, and when it is not being delivered.
     pub octets_sent: Option<u64>,
     /// Seconds until it is started, as the queue goes at present; 0 when it is under way, none when that cannot be said.
     pub estimate_seconds: Option<u64>,
@@ -110,13 +110,12 @@ pub(super) fn shown(
         }),
         _ => None,
     };
-    let sent = |progress: &Progress| progress.sent;
     StandingDocument {
         position: standing.place.map(|place| place.number()),
         ahead: standing.place.map(|place| place.ahead),
         reason: Some((&standing.reason).into()),
         paused,
-        octets_sent: standing.reason.progress().map(sent),
+        octets_sent: standing.reason.octets_sent(),
         estimate_seconds: standing
             .estimate
             .map(|estimate| estimate.as_secs() + u64::from(estimate.subsec_millis() >= 500)),
@@ -131,7 +130,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::message::{DeliveryId, DeliveryState, MessageId, NextHop};
+    use crate::message::{DeliveryId, DeliveryState, MessageId, NextHop, Progress};
 
     #[test]
     fn reasons_have_the_same_names_on_every_surface() {
@@ -217,6 +216,22 @@ mod tests {
                 "octets_sent": 12, "estimate_seconds": 0,
                 "standing": format!("paused for very-high message {cause} for 3.2 s, 12 % sent"),
             })
+        );
+        // Before its content has begun there is nothing to count.
+        let begun = Standing {
+            place: None,
+            reason: Reason::Sending(Some(Progress {
+                delivery: delivery.id,
+                octets: 100,
+                sent: 0,
+                paused: None,
+            })),
+            estimate: Some(Duration::ZERO),
+        };
+        let begun = shown(Some(&begun), &delivery, activity, Timestamp::EPOCH);
+        assert_eq!(
+            (begun.octets_sent, begun.standing.as_str()),
+            (None, "being delivered")
         );
         // Where the queue does not say, the delivery says what it can.
         let unknown = shown(None, &delivery, activity, Timestamp::EPOCH);

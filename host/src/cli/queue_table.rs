@@ -5,6 +5,7 @@
 
 use super::text::{Table, cut};
 use crate::admin::queue::{QueuePage, QueuedDelivery};
+use crate::admin::selection::DeliveryStateName;
 use crate::message::Class;
 use crate::message::wording::printable;
 
@@ -122,10 +123,10 @@ fn cells(row: &QueuedDelivery) -> Vec<String> {
             Some(sent) => format!("{} of {}", size(sent), size(row.content_octets)),
             None => size(row.content_octets),
         },
-        match (standing.octets_sent, standing.estimate_seconds) {
-            (Some(_), _) => "under way".to_owned(),
-            (None, Some(seconds)) => time(seconds),
-            (None, None) => "-".to_owned(),
+        match (row.state, standing.estimate_seconds) {
+            (DeliveryStateName::Active, _) => "under way".to_owned(),
+            (_, Some(seconds)) => time(seconds),
+            (_, None) => "-".to_owned(),
         },
     ]
 }
@@ -157,7 +158,6 @@ fn time(seconds: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::selection::DeliveryStateName;
     use crate::admin::standing::{PauseDocument, StandingDocument};
 
     fn row(standing: StandingDocument) -> QueuedDelivery {
@@ -224,6 +224,22 @@ mod tests {
              paused for very-high message 01DEF for 3.2 s, 12 % sent\n\
              17  1 very high  waiting  01ABC  app@a.example  z@c.example     b.example  940 B            in 6 min   \
              number 17 in line: 16 of its class are ahead\n"
+        );
+    }
+
+    #[test]
+    fn what_is_under_way_says_so_before_its_content_has_begun() {
+        let begun = row(StandingDocument {
+            estimate_seconds: Some(0),
+            ..StandingDocument::default()
+        });
+        let waits = QueuedDelivery {
+            state: DeliveryStateName::Waiting,
+            ..begun.clone()
+        };
+        assert_eq!(
+            [begun, waits].map(|row| cells(&row)[8].clone()),
+            ["under way", "at once"]
         );
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::wording::{self, Activity};
 use super::{Class, Delivery, DeliveryId, MessageId, Timestamp};
 
-/// A delivery whose content is on its way.
+/// How far a delivery that is under way has come with its content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Progress {
     /// The delivery.
@@ -62,7 +62,7 @@ pub struct PlaceInLine {
 /// What a delivery waits for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// Nothing: it is being delivered. None where its content is not on its way: before that, or behind it.
+    /// Nothing: it is being delivered. None where nothing is known of how far it has come.
     Sending(Option<Progress>),
     /// For a very-high message to be sent: it is being delivered, and is paused.
     Paused {
@@ -139,13 +139,14 @@ impl Reason {
         Self::NAMES[number]
     }
 
-    /// How far the delivery has come, where its content is on its way.
-    pub fn progress(&self) -> Option<&Progress> {
-        match self {
-            Self::Sending(progress) => progress.as_ref(),
-            Self::Paused { progress, .. } => Some(progress),
-            _ => None,
-        }
+    /// Octets of the content that have been sent; none before the first one.
+    pub fn octets_sent(&self) -> Option<u64> {
+        let progress = match self {
+            Self::Sending(progress) => progress.as_ref()?,
+            Self::Paused { progress, .. } => progress,
+            _ => return None,
+        };
+        Some(progress.sent).filter(|sent| *sent > 0)
     }
 }
 
@@ -170,12 +171,12 @@ impl Standing {
     /// Why the delivery is where it is, in words.
     pub fn text(&self, delivery: &Delivery, now: Timestamp) -> String {
         match &self.reason {
-            Reason::Sending(None) => wording::why(delivery, Activity::Active, now),
-            Reason::Sending(Some(progress)) => format!(
+            Reason::Sending(Some(progress)) if progress.sent > 0 => format!(
                 "being delivered: {} % sent{}",
                 progress.percent(),
                 wording::cancelled_meanwhile(delivery, now)
             ),
+            Reason::Sending(_) => wording::why(delivery, Activity::Active, now),
             Reason::Paused {
                 progress,
                 cause,
@@ -321,6 +322,14 @@ mod tests {
                 Reason::Sending(Some(progress())),
                 none,
                 "being delivered: 42 % sent",
+            ),
+            (
+                Reason::Sending(Some(Progress {
+                    sent: 0,
+                    ..progress()
+                })),
+                none,
+                "being delivered",
             ),
             (
                 Reason::Paused {
