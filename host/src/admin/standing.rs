@@ -20,7 +20,8 @@ pub struct StandingDocument {
     pub paused: Option<PauseDocument>,
     /// Octets of the content that have been sent; none before the first one, and when it is not being delivered.
     pub octets_sent: Option<u64>,
-    /// Seconds until it is started, as the queue goes at present; 0 when it is under way, none when that cannot be said.
+    /// Seconds until it is started, as the queue goes at present; 0 when it is under way, none when that cannot be said: as
+    /// long as very-high mail that is being sent holds it back, for one.
     pub estimate_seconds: Option<u64>,
     /// Why it is where it is, in words.
     pub standing: String,

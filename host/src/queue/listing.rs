@@ -24,6 +24,10 @@ use stopped::{Stopped, StoppedDelivery};
 /// Held deliveries that are read at once.
 const HELD_READ_AHEAD: usize = 256;
 
+/// Whoever has more ahead of it than is done in this time waits for that, whatever very-high mail holds back just now:
+/// one such message holds others for no longer, by default.
+const HOLD_MATTERS_WITHIN: Duration = Duration::from_secs(60);
+
 /// What a line is stopped by; none when it is not.
 pub(super) type StopOf = dyn Fn(&Line) -> Option<String> + Send;
 
@@ -352,13 +356,14 @@ impl Listing {
                 0
             }
         };
+        let closed = self.situation.closed(line);
         let in_line = InLine {
             class: line.class,
             due: start.first.head.due,
             soonest,
-            closed: self.situation.closed(line),
+            closed,
             ahead: self.ahead,
-            estimate: self.estimate(line, ahead_in_lane, soonest),
+            estimate: self.estimate(line, closed, ahead_in_lane, soonest),
         };
         self.ahead[usize::from(line.class.number() - 1)] += 1;
         self.due_ahead += u64::from(soonest <= self.now);
@@ -369,21 +374,45 @@ impl Listing {
     }
 
     /// How long until it starts: as long as what is ahead of it takes, overall or in its lane, whichever takes longer,
-    /// and not before its time. None where that is not known.
-    fn estimate(&self, line: &Line, ahead_in_lane: u64, soonest: Timestamp) -> Option<Duration> {
+    /// and not before its time. Where there is no room one of those under way has to end first. None where that is not known,
+    /// and as long as very-high mail holds it back.
+    fn estimate(
+        &self,
+        line: &Line,
+        closed: Option<Closed>,
+        ahead_in_lane: u64,
+        soonest: Timestamp,
+    ) -> Option<Duration> {
         let now = self.now;
-        let ahead: u64 = self.ahead.iter().sum();
-        let at_least = soonest.since(now);
-        let is_free = self.situation.full(line.class).is_none();
+        let is_due = soonest <= now;
+        let to_end = |ahead: u64, is_full: bool| ahead + u64::from(is_full && is_due);
+        let is_full = self.situation.full(line.class).is_some();
+        let is_lane_full = matches!(closed, Some(Closed::Full(_)));
+        let rested = match closed {
+            Some(Closed::Resting(until)) => until,
+            _ => soonest,
+        };
+        let at_least = soonest.max(rested).since(now);
         let in_lane = self.situation.rate_of(&line.next_hop);
-        let in_lane = in_lane.and_then(|rate| rate.time_for(ahead_in_lane, now));
-        let overall = match self.situation.rate.time_for(ahead, now) {
+        let in_lane =
+            in_lane.and_then(|rate| rate.time_for(to_end(ahead_in_lane, is_lane_full), now));
+        if in_lane.is_none() && is_lane_full && is_due {
+            return None;
+        }
+        let ahead = self.ahead.iter().sum();
+        let overall = match self.situation.rate.time_for(to_end(ahead, is_full), now) {
             Some(time) => time,
             // Nothing has to end before it: it starts when its time has come.
-            None if self.due_ahead == 0 && is_free => Duration::ZERO,
-            None => return in_lane.filter(|_| self.due_ahead == ahead_in_lane),
+            None if self.due_ahead == 0 && !is_full => Duration::ZERO,
+            None => in_lane.filter(|_| self.due_ahead == ahead_in_lane)?,
         };
-        Some(at_least.max(overall).max(in_lane.unwrap_or_default()))
+        let ahead_takes = overall.max(in_lane.unwrap_or_default());
+        // How long a very-high message takes nobody knows.
+        let is_held = self.situation.is_held && line.class != Class::VeryHigh && is_due;
+        if is_held && ahead_takes < HOLD_MATTERS_WITHIN {
+            return None;
+        }
+        Some(at_least.max(ahead_takes))
     }
 
     fn next_held(&mut self) -> Result<Option<DeliveryId>, SpoolError> {

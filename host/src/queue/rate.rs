@@ -3,7 +3,8 @@
 //! Arithmetic only. Time in which nothing waited says nothing about how fast a backlog would go, so only time with a
 //! backlog counts: then each delivery that ends makes room for the next one, and ends are counted rather than starts,
 //! since a burst of starts that fills free places says nothing either. What is older than a minute of such time counts
-//! ever less.
+//! ever less. Time in which something waits and nothing ends says something as well: nobody is told the pace of before for as long as
+//! what is under way now takes.
 
 use std::time::Duration;
 
@@ -43,10 +44,23 @@ impl Rate {
 
     /// Deliveries per second; none where too little is known, or it was too long ago.
     pub(super) fn per_second(&self, now: Timestamp) -> Option<f64> {
-        let (last, _) = self.last?;
+        let (last, has_backlog) = self.last?;
         let is_known = now.since(last) <= STALE_AFTER && self.ends >= ENDS_MIN;
+        if !is_known {
+            return None;
+        }
+        if !has_backlog {
+            return Some(self.known());
+        }
+        let mut next = *self;
+        next.ended(now, true);
+        // Not faster than if one ended now.
+        Some(self.known().min(next.known()))
+    }
+
+    fn known(&self) -> f64 {
         // Those that end within one tick of the clock took some time all the same.
-        is_known.then(|| self.ends / self.seconds.max(0.001))
+        self.ends / self.seconds.max(0.001)
     }
 
     /// How long so many deliveries take.
@@ -95,6 +109,23 @@ mod tests {
         let per_second = rate.per_second(at(later)).unwrap_or_default();
         assert!((19.0..21.0).contains(&per_second), "{per_second}");
         assert_eq!(rate.per_second(at(later + 901_000)), None, "too long ago");
+    }
+
+    #[test]
+    fn where_nothing_has_ended_for_long_the_rate_falls() {
+        let mut rate = Rate::default();
+        let last = steady(&mut rate, 0, 100, 1_000) - 100;
+        let per_second = |after: u64| rate.per_second(at(last + after)).unwrap_or_default();
+        // As long as the next one is not overdue nothing is different.
+        for after in [0, 50, 90] {
+            assert!((9.9..10.1).contains(&per_second(after)), "{after}");
+        }
+        // In a minute or five without an end there are fewer than one each second, by far.
+        assert!((2.0..4.0).contains(&per_second(60_000)));
+        assert!(per_second(300_000) < 0.05);
+        // Where nothing waits nothing has to end.
+        rate.ended(at(last), false);
+        assert!((9.9..10.1).contains(&rate.per_second(at(last + 300_000)).unwrap_or_default()));
     }
 
     #[test]

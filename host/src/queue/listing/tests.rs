@@ -243,3 +243,111 @@ async fn an_estimate_is_what_is_ahead_by_the_rate_of_its_lane_or_of_all() {
         }
     }
 }
+
+/// A scheduler with three places, over all lanes and in each, of which one is for very high. It knows what is on the stage
+/// and has seen so many deliveries end in another lane, one each second up to now. Nothing is under way.
+async fn seen(stage: &Stage, ends: u64) -> Scheduler {
+    let limits = Settings {
+        simultaneous_max: 3,
+        per_next_hop_max: 3,
+        ..Settings::default()
+    }
+    .limits();
+    let mut scheduler = Scheduler::new(limits);
+    for (line, first) in stage.memory.survey().await.unwrap().lines() {
+        scheduler.update(LineChange {
+            line,
+            head: first.map(|first| first.head),
+        });
+    }
+    let other = line("other.example");
+    for _ in 0..ends {
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let now = stage.clock.now();
+        scheduler.started(&other, now, now);
+        scheduler.finished(&other, None, now);
+    }
+    scheduler
+}
+
+fn estimates(listed: &[(String, Standing)]) -> Vec<Option<u64>> {
+    let estimates = listed.iter().map(|(_, standing)| standing.estimate);
+    estimates
+        .map(|estimate| estimate.map(|of| of.as_millis().div_ceil(100) as u64 * 100))
+        .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_held_back_for_very_high_mail_does_not_start_at_once() {
+    for ends in [0, 100] {
+        let stage = Stage::new();
+        for _ in 0..100 {
+            stage.accept_to("you@b.example", Class::Normal).await;
+        }
+        stage.accept_to("you@a.example", Class::VeryHigh).await;
+        let later = Duration::from_secs(400);
+        stage
+            .accept_due("you@b.example", Class::Normal, later)
+            .await;
+        let mut scheduler = seen(&stage, ends).await;
+        let free = listed(&stage, &scheduler, &Sends::new()).await;
+        assert_eq!(estimates(&free)[0], Some(0));
+        if ends > 0 {
+            assert_eq!(estimates(&free)[1..3], [Some(1_000), Some(2_000)]);
+        }
+        scheduler.hold_below(true);
+        let held = listed(&stage, &scheduler, &Sends::new()).await;
+        assert_eq!(held[0].0, "a.example");
+        assert_eq!(estimates(&held)[0], Some(0), "it is what goes first");
+        assert_eq!(held[1].1.reason, Reason::VeryHighFirst);
+        // How long the very-high message takes nobody knows.
+        assert_eq!(estimates(&held)[1..50], [None; 49], "{ends}");
+        // What has much ahead of it waits for that, not for a message.
+        assert_eq!(estimates(&held)[90..], estimates(&free)[90..]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_a_place_starts_when_what_is_under_way_has_ended() {
+    for (lane, is_full) in [("b.example", "its lane"), ("c.example", "the relay")] {
+        for ends in [0, 100] {
+            let stage = Stage::new();
+            for _ in 0..3 {
+                stage.accept_to("you@b.example", Class::Normal).await;
+            }
+            let mut scheduler = seen(&stage, ends).await;
+            let now = stage.clock.now();
+            for _ in 0..2 {
+                scheduler.started(&line(lane), now, now);
+            }
+            let found = listed(&stage, &scheduler, &Sends::new()).await;
+            let full = match lane {
+                "b.example" => Reason::NextHopFull(2),
+                _ => Reason::RelayFull(2),
+            };
+            assert_eq!(found[0].1.reason, full, "{is_full}");
+            // Of its lane nothing is known in either case.
+            let expected = match (lane, ends) {
+                ("c.example", 100) => [Some(1_000), Some(2_000), Some(3_000)],
+                _ => [None; 3],
+            };
+            assert_eq!(estimates(&found), expected, "{is_full}, {ends}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_found_no_room_at_its_host_does_not_start_at_once() {
+    let stage = Stage::new();
+    stage.accept_to("you@b.example", Class::Normal).await;
+    let mut scheduler = seen(&stage, 0).await;
+    let now = stage.clock.now();
+    for _ in 0..2 {
+        scheduler.started(&line("b.example"), now, now);
+    }
+    let rest = Duration::from_secs(7);
+    scheduler.gave_way(&line("b.example"), now.plus(rest));
+    let found = listed(&stage, &scheduler, &Sends::new()).await;
+    assert_eq!(found[0].1.reason, Reason::NextHopCrowded(now.plus(rest)));
+    assert_eq!(found[0].1.estimate, Some(rest));
+}
