@@ -23,7 +23,7 @@ use super::room::Place;
 use crate::message::seven_bit::{Barrier, Converter, Plan};
 use crate::message::{RemoteHost, TlsParameters};
 use crate::net::Stream;
-use crate::spool::{Content, Pending};
+use crate::spool::{BrokenOff, Content, Pending};
 use crate::telemetry::Counter;
 use crate::tls::client::Trust;
 
@@ -355,6 +355,7 @@ impl Connection {
         let changed = |barrier: Barrier| Cause::Content(barrier.to_string());
         let mut converter = conversion.map(Converter::new);
         let mut content = (load.open)().await.map_err(ours)?;
+        let mut broken_off = content.broken_off();
         let mut octets = 0;
         let mut next = content.next().await.map_err(ours)?;
         loop {
@@ -365,7 +366,7 @@ impl Connection {
                     Some(converter) => converter.feed(&piece).map_err(changed)?.into(),
                     None => piece,
                 };
-                if let Some(sent) = self.send_piece(piece, load).await? {
+                if let Some(sent) = self.send_piece(piece, load, &mut broken_off).await? {
                     return Ok(sent);
                 }
             }
@@ -382,7 +383,7 @@ impl Connection {
                     if let Some(sent) = self.bring_out().await? {
                         return Ok(sent);
                     }
-                    if let Some(sent) = self.send_piece(rest.into(), load).await? {
+                    if let Some(sent) = self.send_piece(rest.into(), load, &mut broken_off).await? {
                         return Ok(sent);
                     }
                 }
@@ -432,16 +433,22 @@ impl Connection {
 
     /// Gives a piece of the content to the session, as the gate lets it pass. All but the last part of it is
     /// brought out: the end of the content is to leave together with that. Says so when there is no more to be sent.
+    /// Where it has to wait at the gate it is told meanwhile when the content breaks off.
     async fn send_piece(
         &mut self,
         mut piece: Bytes,
         load: &Load<'_>,
+        broken_off: &mut BrokenOff,
     ) -> Result<Option<Sent>, Cause> {
         while !piece.is_empty() {
             // What would be held until a host has taken the first line is let pass when it may leave.
             let first = self.session.first_line_octets(&piece);
             let asked = first.unwrap_or(piece.len());
-            let octets = load.passage.permit(asked).await;
+            let octets = tokio::select! {
+                biased;
+                octets = load.passage.permit(asked) => octets,
+                error = &mut *broken_off => return Err(Cause::of_content(error)),
+            };
             self.session.write_content(&piece.split_to(octets));
             self.minutes.content_written(octets, &self.session);
             load.sent.inc_by(u64::try_from(octets).unwrap_or(0));

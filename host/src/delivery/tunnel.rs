@@ -3,11 +3,13 @@
 //! How the header changes is said in `message::header`; here are the content that changes while it is read, and its
 //! octets, which MAIL declares.
 
+use std::future::pending;
+
 use bytes::Bytes;
 
 use super::connection::OpenContent;
 use crate::message::header::Tunnel;
-use crate::spool::{Content, PIECE_OCTETS_MAX, Pending, SpoolError};
+use crate::spool::{BrokenOff, Content, PIECE_OCTETS_MAX, Pending, SpoolError};
 
 /// Opens the content as it goes through the tunnel.
 pub(super) fn through(
@@ -73,5 +75,12 @@ impl Content for Tunnelled {
             let octets = self.ready.len().min(PIECE_OCTETS_MAX);
             Ok(Some(self.ready.split_to(octets)))
         })
+    }
+
+    fn broken_off(&self) -> BrokenOff {
+        match &self.content {
+            Some(content) => content.broken_off(),
+            None => Box::pin(pending()),
+        }
     }
 }

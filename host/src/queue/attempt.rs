@@ -26,7 +26,7 @@ use crate::message::{
     Attempt, Class, Contact, Delivery, Event, Line, MessageId, NextHop, Outcome, RecipientOutcome,
     Timestamp, TrailEntry, Visit,
 };
-use crate::spool::{Claim, Content, Lease, Pending, Settlement, Spool, SpoolError};
+use crate::spool::{BrokenOff, Claim, Content, Lease, Pending, Settlement, Spool, SpoolError};
 
 /// How long a delivery rests at least for which there was no room at its host, and at most as long again: a
 /// message of ordinary size is sent in that time.
@@ -526,8 +526,8 @@ fn log(delivery: &Delivery, plan: &Plan, is_cancelled: bool) {
     }
 }
 
-/// The content of what is being delivered. When an operator cancels it, it ends before its last piece: without that the
-/// host must forget what it has got.
+/// The content of what is being delivered. When an operator cancels it, it ends before its last piece, also while nobody
+/// asks for the next one since the send is paused: without that the host must forget what it has got.
 struct Cancellable {
     content: Box<dyn Content>,
     spool: Arc<dyn Spool>,
@@ -540,5 +540,13 @@ impl Content for Cancellable {
             true => Box::pin(async { Err(SpoolError::Cancelled) }),
             false => self.content.next(),
         }
+    }
+
+    fn broken_off(&self) -> BrokenOff {
+        let (spool, lease) = (Arc::clone(&self.spool), self.lease);
+        Box::pin(async move {
+            spool.cancelled(lease).await;
+            SpoolError::Cancelled
+        })
     }
 }

@@ -271,6 +271,10 @@ impl Spool for Stage {
         self.memory.is_cancelled(lease)
     }
 
+    fn cancelled(&self, lease: Lease) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        self.memory.cancelled(lease)
+    }
+
     fn release(&self, lease: Lease) {
         self.memory.release(lease);
     }

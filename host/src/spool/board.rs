@@ -45,6 +45,8 @@ pub(super) struct Aftermath {
     pub(super) lines: Vec<Line>,
     /// Messages whose content files are to be removed.
     pub(super) files: Vec<MessageId>,
+    /// Something that somebody has was cancelled.
+    pub(super) is_cancel: bool,
 }
 
 /// The answer of memory to a claim.
@@ -145,6 +147,7 @@ impl Board {
                 Effect::Cancelled(id) => {
                     if let Some(leased) = self.leases.on(id) {
                         leased.stays_back = Some(StaysBack::Cancelled);
+                        aftermath.is_cancel = true;
                     }
                 }
                 Effect::Asked(id, asked) => {

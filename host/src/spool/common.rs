@@ -11,6 +11,7 @@ use super::Settings;
 use super::announcements::Announcements;
 use super::aside::Aside;
 use super::board::Board;
+use super::cancels::Cancels;
 use super::contents::Contents;
 use super::disk::Disk;
 use super::heads::heads;
@@ -46,6 +47,7 @@ pub(super) struct Common {
     /// One counts the ages at a time, on a thread that may wait.
     pub(super) counting: Arc<tokio::sync::Mutex<()>>,
     pub(super) announcements: Announcements,
+    pub(super) cancels: Cancels,
     /// Those of the board, which changes them.
     pub(super) stops: Stops,
     pub(super) opening: Opening,

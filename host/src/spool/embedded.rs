@@ -19,6 +19,7 @@ use super::announcements::Announcements;
 use super::aside::Aside;
 use super::board::Board;
 use super::budget::Budget;
+use super::cancels::Cancels;
 use super::common::{Common, Opening};
 use super::contents::Contents;
 use super::disk::Disk;
@@ -181,6 +182,7 @@ impl Embedded {
             counting: Arc::default(),
             inbox: Inbox::new(pace.settlement_patience),
             announcements: Announcements::default(),
+            cancels: Cancels::default(),
             opening: Opening::default(),
             settings,
             clock,
@@ -343,6 +345,14 @@ impl Spool for Embedded {
 
     fn is_cancelled(&self, lease: Lease) -> bool {
         self.common.board().is_cancelled(lease)
+    }
+
+    fn cancelled(&self, lease: Lease) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(
+            self.common
+                .cancels
+                .wait_until(move || self.is_cancelled(lease)),
+        )
     }
 
     fn release(&self, lease: Lease) {

@@ -25,6 +25,7 @@ use crate::message::{
 use self::intake::MemoryIntake;
 use super::announcements::Announcements;
 use super::budget::Budget;
+use super::cancels::Cancels;
 use super::change::{Among, is_over, removed};
 use super::cursor::Cursor;
 use super::figures::class_index;
@@ -48,6 +49,7 @@ pub struct Memory {
     shelf: Mutex<Shelf>,
     stops: Stops,
     announcements: Announcements,
+    cancels: Cancels,
     closed: AtomicBool,
 }
 
@@ -92,6 +94,7 @@ impl Memory {
             }),
             stops,
             announcements: Announcements::default(),
+            cancels: Cancels::default(),
             closed: AtomicBool::new(false),
         })
     }
@@ -486,9 +489,11 @@ impl Spool for Memory {
     }
 
     fn is_cancelled(&self, lease: Lease) -> bool {
-        let shelf = self.shelf();
-        let is_good = shelf.leases.get(lease).is_some();
-        is_good && Among::Cancelled.has(shelf.delivery(lease.delivery).1)
+        self.shelf().is_cancelled(lease)
+    }
+
+    fn cancelled(&self, lease: Lease) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(self.cancels.wait_until(move || self.is_cancelled(lease)))
     }
 
     fn release(&self, lease: Lease) {

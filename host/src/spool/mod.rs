@@ -10,6 +10,7 @@ mod announcements;
 mod aside;
 mod board;
 mod budget;
+mod cancels;
 mod change;
 mod changing;
 mod chunks;
@@ -94,6 +95,9 @@ pub use work::{Claim, Claimed, Head, Lease, LineChange, NewDelivery, NewMessage,
 /// A future that a backend returns.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, SpoolError>> + Send + 'a>>;
 
+/// A future that says why a content ends before its end, when it does.
+pub type BrokenOff = Pin<Box<dyn Future<Output = SpoolError> + Send>>;
+
 /// Keeps mail safe between reception and delivery.
 pub trait Spool: Send + Sync + 'static {
     /// Begins to take in a content. Its octets count against the budget of octets in flight until
@@ -132,6 +136,9 @@ pub trait Spool: Send + Sync + 'static {
 
     /// Whether a claimed delivery has been cancelled meanwhile: nobody wants it any more. Cheap.
     fn is_cancelled(&self, lease: Lease) -> bool;
+
+    /// Waits until that is so; for ever where the lease ends before.
+    fn cancelled(&self, lease: Lease) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
 
     /// Gives a claimed delivery back untouched (shutdown, no connection slot).
     fn release(&self, lease: Lease);
@@ -224,4 +231,10 @@ pub trait Intake: Send {
 pub trait Content: Send {
     /// The next piece (at most [`PIECE_OCTETS_MAX`]), none at the end.
     fn next(&mut self) -> Pending<'_, Option<Bytes>>;
+
+    /// Waits until it is known that the content ends before its last piece, and says why: for whoever does not ask for the
+    /// next one at the moment. For ever where that does not happen.
+    fn broken_off(&self) -> BrokenOff {
+        Box::pin(std::future::pending())
+    }
 }

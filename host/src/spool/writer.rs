@@ -332,6 +332,9 @@ impl Writer {
             self.common.announcements.announce(line);
         }
         self.common.announce_lanes();
+        if aftermath.is_cancel {
+            self.common.cancels.tell();
+        }
         for (settle, result) in settles.into_iter().zip(done.settled) {
             send(settle.reply, result);
         }

@@ -224,6 +224,37 @@ pub(super) async fn what_is_under_way_is_listed_though_it_was_cancelled(subject:
     assert_eq!(survey.leased(), []);
 }
 
+pub(super) async fn a_cancel_is_told_to_whoever_has_the_delivery(subject: Subject) {
+    for number in 1..=2 {
+        subject.enqueue(normal(number)).await;
+    }
+    let mut told = Vec::new();
+    for _ in 0..2 {
+        let lease = subject.claim(&normal_line()).await.unwrap().lease;
+        let mut cancelled = subject.spool.cancelled(lease);
+        assert!(!is_ready(&mut cancelled).await);
+        told.push((lease, cancelled));
+    }
+    let first = told.remove(0);
+    assert_eq!(
+        subject
+            .change(Selection::of_message(id(1)), ChangeAction::Cancel)
+            .await,
+        1
+    );
+    first.1.await;
+    let (lease, mut other) = told.remove(0);
+    assert!(!is_ready(&mut other).await, "it was about another one");
+    // Who asks when it has happened is told, and not when it is restored by then.
+    subject.spool.cancelled(first.0).await;
+    subject
+        .change(Selection::default(), ChangeAction::Restore)
+        .await;
+    assert!(!is_ready(subject.spool.cancelled(first.0)).await);
+    subject.spool.release(lease);
+    assert!(!is_ready(subject.spool.cancelled(lease)).await);
+}
+
 pub(super) async fn what_cannot_be_restored_any_more_is_not(subject: Subject) {
     subject.enqueue(normal(1)).await;
     let all = Selection::default;

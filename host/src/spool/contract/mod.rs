@@ -282,6 +282,7 @@ on_every_backend! {
     cancelled::what_is_given_back_after_it_was_cancelled_stays_cancelled
     cancelled::what_was_cancelled_is_not_removed_before_it_is_settled
     cancelled::what_is_under_way_is_listed_though_it_was_cancelled
+    cancelled::a_cancel_is_told_to_whoever_has_the_delivery
     cancelled::what_cannot_be_restored_any_more_is_not
     cancelled::what_was_cancelled_comes_back_as_it_was
     cancelled::a_class_is_a_message_s_also_of_what_was_cancelled

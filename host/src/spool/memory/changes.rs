@@ -9,7 +9,8 @@ use super::{Memory, Shelf};
 use crate::spool::change::{Among, Told, cancelled, moved, restored, scheduled};
 use crate::spool::work::Asked;
 use crate::spool::{
-    Change, ChangeAction, QueueState, STOPS_MAX, Selection, SpoolError, Stop, StopOf, Stopped,
+    Change, ChangeAction, Lease, QueueState, STOPS_MAX, Selection, SpoolError, Stop, StopOf,
+    Stopped,
 };
 
 impl Memory {
@@ -58,6 +59,10 @@ impl Memory {
             self.announce(lines);
         }
         shelf.committed(&self.settings, now);
+        drop(shelf);
+        if change.action == ChangeAction::Cancel {
+            self.cancels.tell();
+        }
         Ok(count)
     }
 }
@@ -100,6 +105,12 @@ impl Memory {
 }
 
 impl Shelf {
+    /// Whether what somebody has was cancelled meanwhile.
+    pub(super) fn is_cancelled(&self, lease: Lease) -> bool {
+        let is_good = self.leases.get(lease).is_some();
+        is_good && Among::Cancelled.has(self.delivery(lease.delivery).1)
+    }
+
     /// The lines that a stop is about.
     pub(super) fn lines_of(&self, of: &StopOf) -> Vec<Line> {
         let mut lines: Vec<Line> = self.queue.keys().map(|place| place.line.clone()).collect();

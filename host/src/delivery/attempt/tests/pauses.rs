@@ -1,13 +1,19 @@
 //! Sends that are paused for a very-high message: what the host gets is what it gets without.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use crate::delivery::Deliverer;
-use crate::delivery::rehearsal::{Act, Certificate, EVERYTHING, Mail, Script, World, brief};
+use crate::delivery::rehearsal::{
+    Act, Certificate, EVERYTHING, Mail, Pieces, Script, World, brief,
+};
 use crate::message::{Attempt, Class, Contact, PauseEnd};
+use crate::spool::{BrokenOff, Content, Pending, SpoolError};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -23,21 +29,24 @@ fn long() -> String {
     format!("Subject: Long\r\n\r\n{}", lines.collect::<String>())
 }
 
-/// Delivers while a very-high message is being sent elsewhere, which begins after a time and moves for five seconds.
+/// A very-high message is being sent elsewhere: it begins after a time and moves for five seconds.
+async fn very_high(deliverer: &Deliverer, begins_after: Duration) {
+    sleep(begins_after).await;
+    let mut urgent = Mail::to(&["a@elsewhere.example"]);
+    urgent.message.class = Class::VeryHigh;
+    let passage = deliverer.gate.enter(&urgent.message, &urgent.delivery);
+    let transacting = passage.begin();
+    let mut pulse = passage.pulse().unwrap();
+    for _ in 0..5 {
+        sleep(SECOND).await;
+        pulse.has_heard();
+    }
+    drop(transacting);
+}
+
+/// Delivers beside one.
 async fn beside_very_high(deliverer: &Deliverer, mail: &Mail, begins_after: Duration) -> Attempt {
-    let urgent = async {
-        sleep(begins_after).await;
-        let mut urgent = Mail::to(&["a@elsewhere.example"]);
-        urgent.message.class = Class::VeryHigh;
-        let passage = deliverer.gate.enter(&urgent.message, &urgent.delivery);
-        let transacting = passage.begin();
-        let mut pulse = passage.pulse().unwrap();
-        for _ in 0..5 {
-            sleep(SECOND).await;
-            pulse.has_heard();
-        }
-        drop(transacting);
-    };
+    let urgent = very_high(deliverer, begins_after);
     let (attempt, ()) = tokio::join!(mail.deliver(deliverer), urgent);
     attempt
 }
@@ -76,6 +85,61 @@ async fn a_content_arrives_as_it_is_whether_by_data_in_chunks_or_under_tls() {
         };
         assert_eq!(pause.end, PauseEnd::Resumed, "{name}");
         assert!(pause.took > 4 * SECOND, "{name}: {pause:?}");
+    }
+}
+
+/// A content that breaks off when it is told to.
+struct Breaking(Pieces, Arc<Notify>);
+
+impl Content for Breaking {
+    fn next(&mut self) -> Pending<'_, Option<Bytes>> {
+        self.0.next()
+    }
+
+    fn broken_off(&self) -> BrokenOff {
+        let broken = Arc::clone(&self.1);
+        Box::pin(async move {
+            broken.notified().await;
+            SpoolError::Cancelled
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_is_cancelled_while_it_is_paused_is_broken_off_at_once() {
+    for tunnel in [false, true] {
+        let script = Script::new().at("RCPT", SLOW_RCPT);
+        let world = World::of(&script).with(|settings| settings.mt_priority_tunnel = tunnel);
+        let deliverer = world.deliverer();
+        let mail = Mail::to(&["a@b.example"]).with_content(long(), 64 * 1024);
+        let broken = Arc::new(Notify::new());
+        let open = || -> Pending<'static, Box<dyn Content>> {
+            let pieces = Pieces(vec![Bytes::from(long())]);
+            let content = Breaking(pieces, Arc::clone(&broken));
+            Box::pin(async { Ok(Box::new(content) as Box<dyn Content>) })
+        };
+        let cancel = async {
+            sleep(2 * SECOND).await;
+            let under_way = deliverer.gate.under_way();
+            assert!(under_way.iter().any(|send| send.paused.is_some()));
+            broken.notify_one();
+        };
+        let begun = Instant::now();
+        let attempted = async {
+            let attempt = deliverer
+                .deliver(&mail.message, &mail.delivery, &open)
+                .await;
+            (attempt, begun.elapsed())
+        };
+        let urgent = very_high(&deliverer, SECOND / 2);
+        let ((attempt, took), (), ()) = tokio::join!(attempted, cancel, urgent);
+        assert_eq!(brief(&attempt), ["deferred 451 4.3.0 local"]);
+        assert_eq!(took, 2 * SECOND);
+        let [pause] = &attempt.pauses[..] else {
+            panic!("{:?}", attempt.pauses);
+        };
+        assert_eq!((pause.end, pause.took), (PauseEnd::Broken, SECOND));
+        assert!(script.seen().contents.is_empty());
     }
 }
 

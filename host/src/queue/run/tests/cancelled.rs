@@ -142,6 +142,38 @@ impl Deliver for Reader {
     }
 }
 
+/// Opens the content and waits until that says that it breaks off.
+struct Waiter;
+
+impl Deliver for Waiter {
+    fn deliver(
+        &self,
+        _message: Arc<Message>,
+        delivery: Delivery,
+        content: OpenContent,
+    ) -> Pin<Box<dyn Future<Output = Attempt> + Send>> {
+        Box::pin(async move {
+            let broken_off = content().await.unwrap().broken_off();
+            assert!(matches!(broken_off.await, SpoolError::Cancelled));
+            attempt_with(&delivery, &[deferred()])
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_content_says_that_it_was_cancelled_though_nobody_asks_for_more_of_it() {
+    let stage = Stage::new();
+    let id = stage.accept_to("you@b.example", Class::Normal).await;
+    let queue = stage.start(Settings::default(), Arc::new(Waiter));
+    pass(seconds(1)).await;
+    change(&stage, ChangeAction::Cancel).await;
+    pass(Duration::from_millis(10)).await;
+    let record = stage.record(id).await;
+    assert_eq!(attempts(&record), 1);
+    assert_eq!(record.deliveries[0].1, QueueState::Cancelled);
+    queue.stop().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_content_ends_before_its_end_when_it_is_cancelled() {
     for is_cancelled in [false, true] {
