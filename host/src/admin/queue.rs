@@ -19,7 +19,8 @@ use super::{Api, OrderedPage, spool_problem};
 use crate::message::wording::Activity;
 use crate::message::{Class, DeliveryState, MessageId, Standing, Timestamp, WantedStanding};
 use crate::spool::{
-    Change, ChangeAction, PageRequest, QueueState, Record, Row, Selection, SpoolError, Stop, Stops,
+    Change, ChangeAction, Concerned, PageRequest, QueueState, Record, Row, Selection, SpoolError,
+    Stop, Stops,
 };
 
 /// A page of the queue, in the order in which it leaves: what is being delivered, then what waits, the next one
@@ -89,6 +90,11 @@ pub struct QueueChanged {
     pub dry_run: bool,
     /// How many deliveries it concerned.
     pub count: u64,
+    /// How many of them are being delivered: that goes on as it began, but that what is cancelled is broken off where it can
+    /// be, and the change is about what is left of them then.
+    pub under_way: u64,
+    /// How many of the others are stopped, so that nothing of them is sent before that is started.
+    pub stopped: u64,
 }
 
 /// Whether an attempt is going on in that state.
@@ -241,11 +247,16 @@ pub(super) async fn change(
         by: caller.name,
         at: now,
     };
-    let count = api
+    let concerned = api
         .spool
         .change(selection, change, dry_run)
         .await
         .map_err(|error| spool_problem(&error))?;
+    let Concerned {
+        deliveries: count,
+        under_way,
+        stopped,
+    } = concerned;
     deed.note(|noted| noted.deliveries = Some(count));
     if is_to_be_tried && !dry_run && count > 0 {
         (api.retried)();
@@ -259,6 +270,8 @@ pub(super) async fn change(
         action,
         dry_run,
         count,
+        under_way,
+        stopped,
     }))
 }
 

@@ -217,5 +217,6 @@ async fn change_mail_of(
         at: api.clock.now(),
     };
     let changed = api.spool.change(selection, change, dry_run).await;
-    changed.map_err(|error| spool_problem(&error))
+    let changed = changed.map_err(|error| spool_problem(&error))?;
+    Ok(changed.deliveries)
 }

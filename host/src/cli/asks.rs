@@ -17,7 +17,6 @@ use crate::account::Items;
 use crate::admin::client::Ask;
 use crate::admin::items::ItemsInput;
 use crate::admin::lists::{ListChangeInput, ListInput};
-use crate::admin::selection::QueueAction;
 use crate::admin::tokens::{self, TokenInput};
 use crate::admin::users::UserInput;
 use crate::admin::within_path;
@@ -29,8 +28,6 @@ pub(super) enum Plan {
     Ask(Ask),
     /// Ask how much it would concern, perhaps ask the person, then do it.
     Change {
-        /// What is done.
-        action: QueueAction,
         /// Counts only.
         count: Ask,
         /// Does it.

@@ -1,5 +1,6 @@
 //! Answers of the relay as people read them.
 
+mod changed;
 mod queue;
 
 use std::borrow::Cow;
@@ -8,7 +9,7 @@ use std::fmt::Write as _;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-pub(super) use self::queue::question;
+pub(super) use self::changed::question;
 use super::backup;
 use super::options::{AdminCommand, ListCommand, PluginCommand, Remote, TokenCommand};
 use super::queue_options::QueueCommand;

@@ -19,7 +19,6 @@ use super::user_options::UserCommand;
 use crate::admin::client::{Answer, Ask, Client, ClientError};
 use crate::admin::problem::Problem;
 use crate::admin::queue::{QueueChanged, QueuePage};
-use crate::admin::selection::QueueAction;
 
 /// Where the running relay is, and what opens it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -144,7 +143,6 @@ async fn attempt(
             _ => asked(&client, &ask).await?,
         },
         Plan::Change {
-            action,
             count,
             act,
             is_bulk,
@@ -154,7 +152,7 @@ async fn attempt(
                 asked(&client, &count).await?
             } else {
                 if is_bulk && !how.is_some_and(|how| how.yes) {
-                    confirm(&client, action, &count, person).await?;
+                    confirm(&client, &count, person).await?;
                 }
                 asked(&client, &act).await?
             }
@@ -205,23 +203,19 @@ async fn save(client: &Client, ask: &Ask, command: &BackupCommand) -> Result<Val
     serde_json::to_value(header).map_err(unreadable)
 }
 
-async fn confirm(
-    client: &Client,
-    action: QueueAction,
-    count: &Ask,
-    person: &mut dyn Person,
-) -> Result<(), Failure> {
+async fn confirm(client: &Client, count: &Ask, person: &mut dyn Person) -> Result<(), Failure> {
     let document = asked(client, count).await?;
     let counted: QueueChanged = read(document)?;
     if counted.count == 0 {
         // Nothing to ask about, and nothing that an answer could change.
         return Ok(());
     }
-    match person.answer(&print::question(action, counted.count)) {
+    let question = print::question(&counted);
+    match person.answer(&question) {
         Some(true) => Ok(()),
         Some(false) => Err(Failure::Said(vec!["nothing was changed".to_owned()])),
         None => Err(Failure::Said(vec![
-            print::question(action, counted.count).replace(" Go on? [y/N] ", ""),
+            question.replace(" Go on? [y/N] ", ""),
             "nothing was changed: --yes goes on without asking".to_owned(),
         ])),
     }

@@ -14,10 +14,10 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::remote::{Access, Person, carry_out};
-use crate::admin::tests::Surface;
+use crate::admin::tests::{NOW, Surface};
 use crate::admin::{Listener, Settings};
 use crate::cli::options::{Cli, Command};
-use crate::message::Class;
+use crate::message::{Class, Line, MessageId, NextHop};
 
 /// Somebody who types commands and reads what comes.
 #[derive(Default)]

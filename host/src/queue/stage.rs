@@ -15,9 +15,9 @@ use super::{Metrics, Outlook, Parts, Queue, Settings};
 use crate::clock::Clock;
 use crate::message::{Class, Line, Message, MessageId, Timestamp};
 use crate::spool::{
-    self, Change, Claimed, Content, Figures, Intake, Lease, LineChange, Memory, NewMessage, Page,
-    PageRequest, Pending, QueueState, Record, Selection, Settlement, Spool, SpoolError, Stop,
-    StopOf, Stopped, Stops, Survey,
+    self, Change, Claimed, Concerned, Content, Figures, Intake, Lease, LineChange, Memory,
+    NewMessage, Page, PageRequest, Pending, QueueState, Record, Selection, Settlement, Spool,
+    SpoolError, Stop, StopOf, Stopped, Stops, Survey,
 };
 
 /// A spool in memory whose claims fail when told, and whose next reader hears of all lines again.
@@ -279,7 +279,12 @@ impl Spool for Stage {
         self.memory.release(lease);
     }
 
-    fn change(&self, selection: Selection, change: Change, dry_run: bool) -> Pending<'_, u64> {
+    fn change(
+        &self,
+        selection: Selection,
+        change: Change,
+        dry_run: bool,
+    ) -> Pending<'_, Concerned> {
         self.memory.change(selection, change, dry_run)
     }
 

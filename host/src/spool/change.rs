@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::ops::AddAssign;
 use std::time::Duration;
 
 use crate::message::{
@@ -39,6 +40,34 @@ pub enum ChangeAction {
     Reschedule(Timestamp),
     /// Give another class: to the whole message, since a class is a message's.
     SetClass(Class),
+}
+
+/// How many queued deliveries a change concerned.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Concerned {
+    /// All of them.
+    pub deliveries: u64,
+    /// Those that somebody has: the attempt goes on as it began, and the change is about what remains then.
+    pub under_way: u64,
+    /// Those of the others that are stopped.
+    pub stopped: u64,
+}
+
+impl Concerned {
+    /// One more.
+    pub(super) fn add_one(&mut self, is_leased: bool, is_stopped: bool) {
+        self.deliveries += 1;
+        self.under_way += u64::from(is_leased);
+        self.stopped += u64::from(is_stopped && !is_leased);
+    }
+}
+
+impl AddAssign for Concerned {
+    fn add_assign(&mut self, other: Self) {
+        self.deliveries += other.deliveries;
+        self.under_way += other.under_way;
+        self.stopped += other.stopped;
+    }
 }
 
 /// What the trails of messages say of a change already: for each, whether that an attempt was under way.

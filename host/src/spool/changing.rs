@@ -6,7 +6,7 @@
 use crate::message::DeliveryId;
 
 use super::SpoolError;
-use super::change::Among;
+use super::change::{Among, Concerned};
 use super::common::Common;
 use super::inbox::{ChangeRequest, send};
 use super::settings::{CHANGE_SLICE_MAX, CHANGE_STRIDE_MAX};
@@ -18,7 +18,7 @@ pub(super) struct Changing {
     pub(super) request: ChangeRequest,
     view: View,
     after: Option<Vec<u8>>,
-    changed: u64,
+    changed: Concerned,
 }
 
 /// One part of a change.
@@ -35,7 +35,7 @@ impl Changing {
                 request,
                 view,
                 after: None,
-                changed: 0,
+                changed: Concerned::default(),
             }),
             Err(error) => {
                 send(request.reply, Err(error.into()));
@@ -74,7 +74,7 @@ impl Changing {
     }
 
     /// A part of it is durable, and has changed so many deliveries; it answers when that was the last one.
-    pub(super) fn done_with(mut self, slice: Slice, changed: u64) -> Option<Self> {
+    pub(super) fn done_with(mut self, slice: Slice, changed: Concerned) -> Option<Self> {
         self.changed += changed;
         self.after = slice.after;
         if self.after.is_some() {

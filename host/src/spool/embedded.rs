@@ -36,9 +36,9 @@ use super::stored::{Damage, FORM, Interruption};
 use super::survey::survey;
 use super::writer::Writer;
 use super::{
-    Change, Claimed, Content, Figures, Intake, Lease, LineChange, NewMessage, OpenError, Page,
-    PageRequest, Pending, Record, Selection, Settings, Settlement, Spool, SpoolError, Stop, StopOf,
-    Stopped, Stops, Survey, claims, queries,
+    Change, Claimed, Concerned, Content, Figures, Intake, Lease, LineChange, NewMessage, OpenError,
+    Page, PageRequest, Pending, Record, Selection, Settings, Settlement, Spool, SpoolError, Stop,
+    StopOf, Stopped, Stops, Survey, claims, queries,
 };
 use crate::stable::is_full;
 
@@ -368,7 +368,12 @@ impl Spool for Embedded {
         })
     }
 
-    fn change(&self, selection: Selection, change: Change, dry_run: bool) -> Pending<'_, u64> {
+    fn change(
+        &self,
+        selection: Selection,
+        change: Change,
+        dry_run: bool,
+    ) -> Pending<'_, Concerned> {
         Box::pin(async move {
             self.check_open()?;
             if dry_run {

@@ -18,7 +18,7 @@ use super::company::{COMPANY_PATIENCE, Coming, Patience};
 use super::contents::Named;
 use super::ledger::{Prepared, Settled};
 use super::settings::{BATCH_OCTETS_MAX, BATCH_REQUESTS_MAX, SETTLEMENTS_WAITING_MAX};
-use super::{Change, Selection, SpoolError, Stop, StopOf, Stopped};
+use super::{Change, Concerned, Selection, SpoolError, Stop, StopOf, Stopped};
 
 /// Where an answer goes. Nobody may be waiting for it any more.
 pub(super) type Reply<T> = oneshot::Sender<Result<T, SpoolError>>;
@@ -59,7 +59,7 @@ pub(super) struct Settle {
 pub(super) struct ChangeRequest {
     pub(super) selection: Selection,
     pub(super) change: Change,
-    pub(super) reply: Reply<u64>,
+    pub(super) reply: Reply<Concerned>,
 }
 
 /// Something is to be stopped, or to be started again.

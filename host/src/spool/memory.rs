@@ -35,9 +35,9 @@ use super::pieces::Pieces;
 use super::place::{Place, Spot};
 use super::work::{keeps_name, remaining_deliveries};
 use super::{
-    Change, Claim, Claimed, Content, Figures, Head, Intake, Lease, LineChange, NewMessage, Page,
-    PageRequest, Pending, QueueState, ROWS_EXAMINED_MAX, Record, Row, Selection, Settings,
-    Settlement, Spool, SpoolError, Stop, StopOf, Stopped, Stops, Survey,
+    Change, Claim, Claimed, Concerned, Content, Figures, Head, Intake, Lease, LineChange,
+    NewMessage, Page, PageRequest, Pending, QueueState, ROWS_EXAMINED_MAX, Record, Row, Selection,
+    Settings, Settlement, Spool, SpoolError, Stop, StopOf, Stopped, Stops, Survey,
 };
 
 /// A spool that forgets everything when it is dropped.
@@ -524,7 +524,12 @@ impl Spool for Memory {
         })
     }
 
-    fn change(&self, selection: Selection, change: Change, dry_run: bool) -> Pending<'_, u64> {
+    fn change(
+        &self,
+        selection: Selection,
+        change: Change,
+        dry_run: bool,
+    ) -> Pending<'_, Concerned> {
         Box::pin(async move { self.changed(&selection, &change, dry_run) })
     }
 

@@ -78,7 +78,7 @@ use bytes::Bytes;
 use crate::message::{Line, MessageId, Timestamp};
 
 pub use budget::set_aside;
-pub use change::{Change, ChangeAction};
+pub use change::{Change, ChangeAction, Concerned};
 pub use embedded::open;
 pub use error::{BoxError, OpenError, SpoolError};
 pub use figures::Figures;
@@ -153,8 +153,8 @@ pub trait Spool: Send + Sync + 'static {
 
     /// Applies an operator's change to all deliveries that the selection names and that it
     /// [concerns](ChangeAction::concerns). On a leased delivery it takes effect when that is
-    /// settled. Returns how many queued deliveries it changed, with another class all those of the messages that it
-    /// concerned; with `dry_run` nothing changes.
+    /// settled. Returns how many queued deliveries it changed, and how many of them are leased or stopped; with another class
+    /// all those of the messages that it concerned. With `dry_run` nothing changes.
     ///
     /// What was [cancelled](ChangeAction::Cancel) leaves the queue at once and stays, with its content, for as long as
     /// the settings say, unless the disk has no room: then the oldest goes first. [Restore](ChangeAction::Restore)
@@ -165,7 +165,8 @@ pub trait Spool: Send + Sync + 'static {
     ///
     /// A change of many deliveries is applied in parts, each one atomic, so that mail that arrives
     /// meanwhile does not wait for all of it; a failure leaves the rest as it was.
-    fn change(&self, selection: Selection, change: Change, dry_run: bool) -> Pending<'_, u64>;
+    fn change(&self, selection: Selection, change: Change, dry_run: bool)
+    -> Pending<'_, Concerned>;
 
     /// Stops something. When this returns, nothing of it is claimed any more, also by a later process; what is under
     /// way goes on. A line that is stopped has no head: none is told of it, and a claim of it finds nothing.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::message::{Class, DeliveryId, Message, MessageId, Timestamp, TrailEntry};
 
 use super::ages::Counts;
-use super::change::Among;
+use super::change::{Among, Concerned};
 use super::common::Common;
 use super::cursor::Cursor;
 use super::listing::Filling;
@@ -98,7 +98,7 @@ pub(super) async fn count(
     common: &Arc<Common>,
     selection: Selection,
     change: Change,
-) -> Result<u64, SpoolError> {
+) -> Result<Concerned, SpoolError> {
     let reader = Arc::clone(common);
     common
         .contents
@@ -112,7 +112,7 @@ pub(super) async fn count(
                 stops: &reader.stops,
             };
             let count = reader.read(|rows| {
-                let mut concerned = 0;
+                let mut concerned = Concerned::default();
                 let mut fault = None;
                 walk.on(rows, None, usize::MAX, &mut |found| {
                     let class = found.standing.place.line.class;
@@ -122,7 +122,7 @@ pub(super) async fn count(
                     let counted = match change.action {
                         // All deliveries of its message change, which are counted with the first one.
                         ChangeAction::SetClass(_) => Fault::apart(walk.of_message(rows, &found)),
-                        _ => Ok(Ok(1)),
+                        _ => Ok(Ok(walk.one(&found))),
                     };
                     match counted {
                         Ok(counted) => {

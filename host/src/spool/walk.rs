@@ -4,7 +4,7 @@ use std::ops::Bound;
 
 use crate::message::{DeliveryId, Message, MessageId, Timestamp};
 
-use super::change::Among;
+use super::change::{Among, Concerned};
 use super::cursor::Cursor;
 use super::redb::StoreError;
 use super::rows::{self, Fault, Standing};
@@ -104,10 +104,22 @@ impl Walk<'_> {
         Ok((stride, end.is_none()))
     }
 
-    /// How many deliveries of its message are queued, when it is the first of them that is meant; none otherwise.
-    pub(super) fn of_message(&self, rows: &View, found: &Found) -> Result<u64, Fault> {
+    /// What is found, as one that a change concerns.
+    pub(super) fn one(&self, found: &Found) -> Concerned {
+        let mut concerned = Concerned::default();
+        self.count(&found.standing, &mut concerned);
+        concerned
+    }
+
+    fn count(&self, standing: &Standing, concerned: &mut Concerned) {
+        let is_leased = (self.is_leased)(standing.delivery.id);
+        concerned.add_one(is_leased, self.stops.has(&standing.place.line));
+    }
+
+    /// The deliveries of its message that are queued, when it is the first of them that is meant; none otherwise.
+    pub(super) fn of_message(&self, rows: &View, found: &Found) -> Result<Concerned, Fault> {
         let id = found.standing.delivery.id;
-        let mut queued = 0;
+        let mut queued = Concerned::default();
         for standing in rows::standings(rows, id.message)? {
             let delivery = &standing.delivery;
             if !Among::Queued.has(delivery) {
@@ -118,9 +130,9 @@ impl Walk<'_> {
                 .selection
                 .matches(delivery, &found.message, state, self.stops);
             if delivery.id < id && is_meant {
-                return Ok(0);
+                return Ok(Concerned::default());
             }
-            queued += 1;
+            self.count(&standing, &mut queued);
         }
         Ok(queued)
     }

@@ -29,7 +29,7 @@ use super::room::Room;
 use super::rows::{self, Fault};
 use super::settings::{Pace, REMOVED_MAX, SWEEP_MAX};
 use super::stored::Counters;
-use super::{Lease, SpoolError};
+use super::{Concerned, Lease, SpoolError};
 
 /// How often an idle writer looks for records that are older than they are kept.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
@@ -78,7 +78,7 @@ struct Done {
     counters: Counters,
     effects: Vec<Effect>,
     /// Queued deliveries that an operator's change changed.
-    changed: u64,
+    changed: Concerned,
     swept: Option<Swept>,
     removed: Option<Removed>,
     /// Until when the first of what was cancelled can be restored.
@@ -188,7 +188,7 @@ impl Writer {
         let requests = enqueues.len() + settles.len() + usize::from(!deliveries.is_empty());
         let has_time = !self.sweep_waits && !self.removal_waits && !self.removes_for_room;
         if requests == 0 && beside.is_empty() && has_time {
-            self.end_slice(slice, 0);
+            self.end_slice(slice, Concerned::default());
             return;
         }
         let began = Instant::now();
@@ -263,6 +263,7 @@ impl Writer {
                 let known = Known {
                     cancelled_kept: common.settings.cancelled_kept,
                     is_leased: &is_leased,
+                    is_stopped: &|line| common.stops.has(line),
                     was_left_by_another: &|delivery, accepted| {
                         common.was_left_by_another(delivery, accepted)
                     },
@@ -495,7 +496,7 @@ impl Writer {
         self.sweep_waits
     }
 
-    fn end_slice(&mut self, slice: Option<Slice>, changed: u64) {
+    fn end_slice(&mut self, slice: Option<Slice>, changed: Concerned) {
         if let (Some(slice), Some(changing)) = (slice, self.changing.take()) {
             self.changing = changing.done_with(slice, changed);
         }

@@ -167,32 +167,32 @@ async fn one_message_is_held_released_moved_and_cancelled() {
         (
             "hold",
             "",
-            json!({"action": "hold", "dry_run": false, "count": 2}),
+            json!({"action": "hold", "dry_run": false, "count": 2, "under_way": 0, "stopped": 0}),
         ),
         (
             "release",
             "",
-            json!({"action": "release", "dry_run": false, "count": 2}),
+            json!({"action": "release", "dry_run": false, "count": 2, "under_way": 0, "stopped": 0}),
         ),
         (
             "retry",
             "",
-            json!({"action": "retry", "dry_run": false, "count": 2}),
+            json!({"action": "retry", "dry_run": false, "count": 2, "under_way": 0, "stopped": 0}),
         ),
         (
             "set-priority",
             r#","priority":1"#,
-            json!({"action": "set-priority", "dry_run": false, "count": 2}),
+            json!({"action": "set-priority", "dry_run": false, "count": 2, "under_way": 0, "stopped": 0}),
         ),
         (
             "cancel",
             r#","dry_run":true"#,
-            json!({"action": "cancel", "dry_run": true, "count": 2}),
+            json!({"action": "cancel", "dry_run": true, "count": 2, "under_way": 0, "stopped": 0}),
         ),
         (
             "cancel",
             "",
-            json!({"action": "cancel", "dry_run": false, "count": 2}),
+            json!({"action": "cancel", "dry_run": false, "count": 2, "under_way": 0, "stopped": 0}),
         ),
     ];
     for (action, more, expected) in steps {

@@ -66,7 +66,7 @@ async fn what_was_cancelled_is_restored_by_filter_and_counted_before() {
         .await;
     assert_eq!(
         counted,
-        json!({"action": "restore", "dry_run": true, "count": 2})
+        json!({"action": "restore", "dry_run": true, "count": 2, "under_way": 0, "stopped": 0})
     );
     assert_eq!(
         surface.act("restore", r#"{"user":"app"}"#).await["count"],

@@ -134,7 +134,6 @@ fn change(action: QueueAction, how: &Change, what: QueueChange) -> Plan {
         ..request.clone()
     };
     Plan::Change {
-        action,
         count: Ask::post(path.clone(), Some(document(&counting))),
         act: Ask::post(path, Some(document(&request))),
         is_bulk: how.target.id.is_none(),

@@ -3,21 +3,12 @@
 use super::super::queue_options::{Change, Filter, State};
 use super::super::queue_table;
 use super::super::text::{deliveries, facts};
-use super::{more, null_or, priority};
+use super::{changed, more, null_or, priority};
 use crate::admin::messages::MessageDocument;
 use crate::admin::queue::{QueueChanged, QueuePage};
 use crate::admin::selection::QueueAction;
 use crate::admin::stops::{StopChanged, StopDocument};
 use crate::message::wording::printable;
-
-/// What a change would do, as a question.
-pub(in crate::cli) fn question(action: QueueAction, count: u64) -> String {
-    format!(
-        "{} would be {}. Go on? [y/N] ",
-        deliveries(count),
-        done(action)
-    )
-}
 
 /// A page of the queue; of what the filter names only a part was asked for, where that is so.
 pub(super) fn queue(page: &QueuePage, filter: &Filter, is_part: bool) -> String {
@@ -172,6 +163,7 @@ fn why_not(action: QueueAction) -> &'static str {
     }
 }
 
+/// What became of a change, or would.
 pub(super) fn changed(document: &QueueChanged, change: Option<&Change>) -> String {
     if document.count == 0
         && let Some(Change { target, .. }) = change
@@ -184,24 +176,7 @@ pub(super) fn changed(document: &QueueChanged, change: Option<&Change>) -> Strin
             Some(_) => format!("nothing is changed: {}\n", why_not(document.action)),
         };
     }
-    let count = deliveries(document.count);
-    if document.dry_run {
-        format!("{count} would be {}\n", done(document.action))
-    } else {
-        format!("{count} {}\n", done(document.action))
-    }
-}
-
-fn done(action: QueueAction) -> &'static str {
-    match action {
-        QueueAction::Hold => "held",
-        QueueAction::Release => "released",
-        QueueAction::Retry => "tried again now",
-        QueueAction::Cancel => "cancelled",
-        QueueAction::Restore => "restored",
-        QueueAction::Reschedule => "moved to the new time",
-        QueueAction::SetPriority => "given the new priority",
-    }
+    format!("{}\n", changed::concerned(document))
 }
 
 #[cfg(test)]

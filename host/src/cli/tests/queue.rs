@@ -106,6 +106,111 @@ async fn the_queue_is_looked_at_and_acted_on() {
     );
 }
 
+impl Running {
+    /// A message to that domain, an attempt of which is under way.
+    async fn claimed(&self, domain: &str) -> MessageId {
+        let recipient = format!("x@{domain}");
+        let id = self
+            .surface
+            .queue("app", Class::Normal, &[&recipient])
+            .await;
+        let line = Line {
+            next_hop: NextHop::Domain(domain.into()),
+            class: Class::Normal,
+            user: "app".into(),
+        };
+        let claimed = self.surface.api.spool.claim(&line, NOW).await.unwrap();
+        assert_eq!(claimed.claim.unwrap().message.id, id);
+        id
+    }
+}
+
+#[tokio::test]
+async fn a_change_says_what_of_it_is_under_way_or_stopped() {
+    let running = Running::start().await;
+    let active = running.claimed("a.example").await;
+    let stopped = running
+        .surface
+        .queue("app", Class::Normal, &["x@b.example"])
+        .await;
+    running.out("queue stop --next-hop b.example").await;
+    for (line, said) in [
+        (
+            "retry",
+            "is being delivered already: what is left of it then is tried again at once",
+        ),
+        (
+            "hold",
+            "held; it is being delivered: that goes on, and what is left of it then stays back",
+        ),
+        (
+            "release",
+            "released; it is being delivered: what is left of it then goes on",
+        ),
+        (
+            "reschedule --in 1m",
+            "moved to the new time; it is being delivered: that goes on, and what is left of it then waits for that time",
+        ),
+        (
+            "set-priority --priority 2",
+            "given the new priority; it is being delivered: that goes on as it began, and the next attempt has the new one",
+        ),
+        (
+            "cancel",
+            "cancelled; it is being delivered: that is broken off unless the end of it has left",
+        ),
+        ("restore", "restored; it is being delivered: that goes on"),
+    ] {
+        assert_eq!(
+            running.out(&format!("queue {line} {active}")).await,
+            format!("1 delivery {said}\n")
+        );
+    }
+    for (line, said) in [
+        (
+            "retry",
+            "is stopped, and does not go before that is started",
+        ),
+        ("hold", "held"),
+        (
+            "release",
+            "released; it is stopped, and does not go before that is started",
+        ),
+        ("cancel", "cancelled"),
+        (
+            "restore",
+            "restored; it is stopped, and does not go before that is started",
+        ),
+    ] {
+        assert_eq!(
+            running.out(&format!("queue {line} {stopped}")).await,
+            format!("1 delivery {said}\n")
+        );
+    }
+    for domain in ["c.example", "d.example"] {
+        let recipient = format!("x@{domain}");
+        running
+            .surface
+            .queue("app", Class::Normal, &[&recipient])
+            .await;
+    }
+    assert_eq!(
+        running.out("queue retry --all --dry-run").await,
+        "2 deliveries would be tried again now; 1 delivery is being delivered already: what is left of it then is \
+         tried again at once; 1 delivery is stopped, and does not go before that is started\n"
+    );
+    running.claimed("a.example").await;
+    assert_eq!(
+        running.out("queue hold --all --yes").await,
+        "5 deliveries held; 2 of them are being delivered: that goes on, and what is left of them then stays back\n"
+    );
+    assert_eq!(
+        running.out("queue release --user app --dry-run").await,
+        "5 deliveries would be released; 2 of them are being delivered: what is left of them then goes on; 1 of them is \
+         stopped, and does not go before that is started\n"
+    );
+}
+
 #[tokio::test]
 async fn a_bulk_change_is_counted_and_asked_about() {
     let running = Running::start().await;
@@ -304,7 +409,7 @@ async fn what_is_stopped_is_said_and_so_is_what_stays_stopped() {
         running
             .out("queue reschedule --state stopped --in 0s --dry-run")
             .await,
-        "1 delivery would be moved to the new time\n"
+        "1 delivery would be moved to the new time; it is stopped, and does not go before that is started\n"
     );
     let listed = running.out("queue ls").await;
     assert!(listed.contains("waiting, stopped"), "{listed}");

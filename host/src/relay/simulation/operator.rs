@@ -259,5 +259,6 @@ async fn change(life: &Life, selection: Selection, action: ChangeAction) -> Opti
         by: "simulation".to_owned(),
         at: life.clock.now(),
     };
-    life.spool.change(selection, change, false).await.ok()
+    let changed = life.spool.change(selection, change, false).await;
+    changed.ok().map(|changed| changed.deliveries)
 }

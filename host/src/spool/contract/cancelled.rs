@@ -269,8 +269,8 @@ pub(super) async fn what_cannot_be_restored_any_more_is_not(subject: Subject) {
     };
     let until = at(NOW).plus(subject.settings.cancelled_kept);
     let until = until.unix_milliseconds();
-    assert_eq!(restore(until).await.unwrap(), 0);
-    assert_eq!(restore(until - 1).await.unwrap(), 1);
+    assert_eq!(restore(until).await.unwrap().deliveries, 0);
+    assert_eq!(restore(until - 1).await.unwrap().deliveries, 1);
 }
 
 pub(super) async fn what_was_cancelled_comes_back_as_it_was(mut subject: Subject) {
@@ -394,8 +394,8 @@ pub(super) async fn what_nobody_restores_is_removed_in_time(mut subject: Subject
         };
         subject.spool.change(Selection::default(), change, dry_run)
     };
-    assert_eq!(late(true).await.unwrap(), 0);
-    assert_eq!(late(false).await.unwrap(), 0);
+    assert_eq!(late(true).await.unwrap().deliveries, 0);
+    assert_eq!(late(false).await.unwrap().deliveries, 0);
     subject.enqueue(normal(4)).await;
     assert_eq!(subject.spool.figures().cancelled, 0);
     for number in [1, 2] {

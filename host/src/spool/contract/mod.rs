@@ -157,7 +157,7 @@ impl Subject {
             .unwrap();
         let changed = self.spool.change(selection, change, false).await.unwrap();
         assert_eq!(counted, changed, "a dry run counts what a change concerns");
-        changed
+        changed.deliveries
     }
 
     async fn rows(&self, selection: Selection, rows_max: usize) -> Vec<Row> {
@@ -296,6 +296,7 @@ on_every_backend! {
     operator::what_is_moved_during_an_attempt_says_so_whichever_delivery_it_is
     operator::another_class_moves_all_of_a_message
     operator::another_class_counts_all_that_it_moves
+    operator::a_change_says_what_of_it_is_leased_or_stopped
     operator::a_released_lease_of_a_moved_delivery_waits_where_it_stands_now
     stops::nothing_of_what_is_stopped_is_claimed_until_it_is_started
     stops::what_is_under_way_ends_and_what_remains_of_it_waits

@@ -193,6 +193,81 @@ pub(super) async fn another_class_moves_all_of_a_message(mut subject: Subject) {
     );
 }
 
+pub(super) async fn a_change_says_what_of_it_is_leased_or_stopped(subject: Subject) {
+    for (number, domain) in [(1, "a.example"), (2, "b.example"), (3, "c.example")] {
+        subject
+            .enqueue(message(
+                number,
+                "user",
+                Class::Normal,
+                &[domain, "d.example"],
+            ))
+            .await;
+    }
+    let claim = subject.claim(&normal_line()).await.unwrap();
+    let stop = Stop {
+        of: StopOf::NextHop(NextHop::Domain("b.example".into())),
+        by: "ops".to_owned(),
+        at: at(NOW),
+    };
+    subject.spool.stop(stop).await.unwrap();
+    let count = |deliveries, under_way, stopped| Concerned {
+        deliveries,
+        under_way,
+        stopped,
+    };
+    let one = |number| Selection::of_message(id(number));
+    let to_a = Selection {
+        domain: Some("a.example".to_owned()),
+        ..Selection::default()
+    };
+    for (selection, action, expected) in [
+        (Selection::default(), ChangeAction::Hold, count(6, 1, 1)),
+        (Selection::default(), ChangeAction::Release, count(6, 1, 1)),
+        (one(1), ChangeAction::Retry, count(2, 1, 0)),
+        (one(2), ChangeAction::Retry, count(2, 0, 1)),
+        (one(3), ChangeAction::Retry, count(2, 0, 0)),
+        (Selection::default(), ChangeAction::Cancel, count(6, 1, 1)),
+        (Selection::default(), ChangeAction::Restore, count(6, 1, 1)),
+        (
+            to_a.clone(),
+            ChangeAction::SetClass(Class::Low),
+            count(2, 1, 0),
+        ),
+        (
+            Selection::default(),
+            ChangeAction::SetClass(Class::High),
+            count(6, 1, 1),
+        ),
+    ] {
+        for dry_run in [true, false] {
+            let change = Change {
+                action,
+                by: "ops".to_owned(),
+                at: at(NOW),
+            };
+            let changed = subject.spool.change(selection.clone(), change, dry_run);
+            assert_eq!(changed.await.unwrap(), expected, "{action:?}, {dry_run}");
+        }
+    }
+    // What somebody has is under way, and its stop is about what remains.
+    let all = StopOf::All;
+    let stop = Stop {
+        of: all,
+        by: "ops".to_owned(),
+        at: at(NOW),
+    };
+    subject.spool.stop(stop).await.unwrap();
+    let change = Change {
+        action: ChangeAction::Hold,
+        by: "ops".to_owned(),
+        at: at(NOW),
+    };
+    let held = subject.spool.change(to_a, change, false).await.unwrap();
+    assert_eq!(held, count(1, 1, 0));
+    subject.spool.release(claim.lease);
+}
+
 pub(super) async fn another_class_counts_all_that_it_moves(subject: Subject) {
     let domains = ["a.example", "b.example", "c.example"];
     for number in 1..=2 {

@@ -209,7 +209,8 @@ pub(super) async fn what_waits_behind_a_stop_is_counted_and_selected(subject: Su
         let all = messages
             .iter()
             .map(|message| if *message == id(1) { 2 } else { 1 });
-        assert_eq!(of_messages, all.sum::<u64>(), "{of}");
+        assert_eq!(of_messages.deliveries, all.sum::<u64>(), "{of}");
+        assert_eq!(of_messages.under_way, 0);
         subject.spool.start(of).await.unwrap().unwrap();
     }
     assert!(subject.rows(stopped, 9).await.is_empty());

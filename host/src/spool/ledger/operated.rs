@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::message::{
-    Class, Delivery, DeliveryId, DeliveryState, Event, MessageId, Timestamp, TrailEntry,
+    Class, Delivery, DeliveryId, DeliveryState, Event, Line, MessageId, Timestamp, TrailEntry,
 };
 
 use super::{Effect, Ledger};
@@ -13,7 +13,7 @@ use crate::spool::rows::{self, Fault, Standing};
 use crate::spool::sheet::Sheet;
 use crate::spool::stored::{self, MessageRecord};
 use crate::spool::work::Asked;
-use crate::spool::{Change, ChangeAction};
+use crate::spool::{Change, ChangeAction, Concerned};
 
 /// What a change has to know beside the rows.
 pub(in crate::spool) struct Known<'a> {
@@ -21,6 +21,8 @@ pub(in crate::spool) struct Known<'a> {
     pub(in crate::spool) cancelled_kept: Duration,
     /// Whether an attempt is under way.
     pub(in crate::spool) is_leased: &'a dyn Fn(DeliveryId) -> bool,
+    /// Whether an operator has stopped it.
+    pub(in crate::spool) is_stopped: &'a dyn Fn(&Line) -> bool,
     /// Whether one may have been when a process ended, for a delivery of a message that was accepted then.
     pub(in crate::spool) was_left_by_another: &'a dyn Fn(&Delivery, Timestamp) -> bool,
 }
@@ -33,9 +35,9 @@ impl Ledger<'_, '_> {
         deliveries: &[DeliveryId],
         change: &Change,
         known: &Known<'_>,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<Concerned, StoreError> {
         let mut told = Told::default();
-        let mut changed = 0;
+        let mut changed = Concerned::default();
         for id in deliveries {
             match self.change_one(*id, change, known, &mut told) {
                 Ok(deliveries) => changed += deliveries,
@@ -54,16 +56,17 @@ impl Ledger<'_, '_> {
         change: &Change,
         known: &Known<'_>,
         told: &mut Told,
-    ) -> Result<u64, Fault> {
+    ) -> Result<Concerned, Fault> {
+        let mut changed = Concerned::default();
         let Some(standing) = rows::standing(self.rows, id)? else {
-            return Ok(0);
+            return Ok(changed);
         };
         if !change.concerns(&standing.delivery, standing.place.line.class) {
-            return Ok(0);
+            return Ok(changed);
         }
         let (is_leased, cancelled_kept) = ((known.is_leased)(id), known.cancelled_kept);
         let mut trail = Vec::from_iter(change.trail_entry(id, is_leased, told, cancelled_kept));
-        let mut changed = 1;
+        changed.add_one(is_leased, (known.is_stopped)(&standing.place.line));
         match change.action {
             ChangeAction::Cancel => {
                 if self.was_left_by_another(&standing.delivery, known)? {
@@ -84,7 +87,8 @@ impl Ledger<'_, '_> {
                 self.cancel(standing, until, &trail)?;
             }
             ChangeAction::SetClass(class) => {
-                changed = self.set_class(id.message, class, change.at, &trail)?;
+                changed = self.set_class(id.message, class, change.at, known)?;
+                self.add_trail(id.message, &trail, None)?;
             }
             ChangeAction::Retry if is_leased => {
                 let asked = Asked::Retry(change.at);
@@ -182,20 +186,22 @@ impl Ledger<'_, '_> {
         id: MessageId,
         class: Class,
         at: Timestamp,
-        trail: &[TrailEntry],
-    ) -> Result<u64, Fault> {
+        known: &Known<'_>,
+    ) -> Result<Concerned, Fault> {
         let standings = rows::standings(self.rows, id)?;
-        let mut changed = 0;
+        let mut changed = Concerned::default();
         self.change_message(id, |record| record.set_class(class))?;
         for standing in standings {
-            changed += u64::from(!standing.is_cancelled());
+            if !standing.is_cancelled() {
+                let is_stopped = (known.is_stopped)(&standing.place.line);
+                changed.add_one((known.is_leased)(standing.delivery.id), is_stopped);
+            }
             let user = standing.place.line.user.clone();
             let mut delivery = standing.delivery.clone();
             delivery.changed = Some(at);
             self.leave(standing)?;
             self.place(Standing::of(delivery, class, &user))?;
         }
-        self.add_trail(id, trail, None)?;
         Ok(changed)
     }
 }

@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::message::{Delivery, DeliveryId, DeliveryState, Line, Timestamp};
+use crate::message::{Delivery, DeliveryId, DeliveryState, Line, Message, Timestamp};
 
 use super::{Memory, Shelf};
 use crate::spool::change::{Among, Told, cancelled, moved, restored, scheduled};
 use crate::spool::work::Asked;
 use crate::spool::{
-    Change, ChangeAction, Lease, QueueState, STOPS_MAX, Selection, SpoolError, Stop, StopOf,
-    Stopped,
+    Change, ChangeAction, Concerned, Lease, QueueState, STOPS_MAX, Selection, SpoolError, Stop,
+    StopOf, Stopped,
 };
 
 impl Memory {
@@ -19,7 +19,7 @@ impl Memory {
         selection: &Selection,
         change: &Change,
         dry_run: bool,
-    ) -> Result<u64, SpoolError> {
+    ) -> Result<Concerned, SpoolError> {
         let mut shelf = self.open_shelf()?;
         let concerned: Vec<DeliveryId> = shelf
             .behind(Among::of_change(change.action), None)
@@ -31,21 +31,29 @@ impl Memory {
                     && change.concerns(delivery, kept.message.class)
             })
             .collect();
-        let count = match change.action {
+        let mut count = Concerned::default();
+        let mut add = |delivery: &Delivery, message: &Message| {
+            let is_leased = shelf.leases.is_leased(delivery.id);
+            let stop = self.stops.on(&delivery.next_hop, message.origin.user());
+            count.add_one(is_leased, stop.is_some());
+        };
+        match change.action {
             ChangeAction::SetClass(_) => {
                 let messages: BTreeSet<_> = concerned.iter().map(|id| id.message).collect();
-                let deliveries = messages.iter().flat_map(|id| {
-                    let kept = &shelf.messages[id];
-                    kept.deliveries.values()
-                });
-                deliveries
-                    .filter(|delivery| Among::Queued.has(delivery))
-                    .count()
+                for kept in messages.iter().map(|id| &shelf.messages[id]) {
+                    let queued = kept.deliveries.values();
+                    let queued = queued.filter(|delivery| Among::Queued.has(delivery));
+                    queued.for_each(|delivery| add(delivery, &kept.message));
+                }
             }
-            _ => concerned.len(),
-        };
-        let count = u64::try_from(count).unwrap_or(u64::MAX);
-        if dry_run || count == 0 {
+            _ => {
+                for id in &concerned {
+                    let (kept, delivery) = shelf.delivery(*id);
+                    add(delivery, &kept.message);
+                }
+            }
+        }
+        if dry_run || count.deliveries == 0 {
             return Ok(count);
         }
         let now = self.clock.now();

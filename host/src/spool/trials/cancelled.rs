@@ -19,7 +19,8 @@ async fn change(
         by: "trial".to_owned(),
         at,
     };
-    spool.change(selection, change, false).await.unwrap()
+    let changed = spool.change(selection, change, false).await;
+    changed.unwrap().deliveries
 }
 
 /// More than one transaction removes, so that the power is cut between two of them.

@@ -16,7 +16,7 @@ async fn reschedule(spool: &Embedded, to: u64, now: u64) {
         at: at(now),
     };
     let changed = spool.change(Selection::default(), change, false).await;
-    assert_eq!(changed.unwrap(), 1);
+    assert_eq!(changed.unwrap().deliveries, 1);
 }
 
 async fn take_in(spool: &Embedded, number: u64, lane: &'static str) {

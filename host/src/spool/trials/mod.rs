@@ -417,7 +417,7 @@ impl Trial {
             };
             let changed = spool.change(Selection::default(), change, false).await;
             let changed = changed.unwrap();
-            assert!(count.is_none_or(|count| count == changed));
+            assert!(count.is_none_or(|count| count == changed.deliveries));
         }
         for claim in self.claims.drain(..) {
             spool.release(claim.lease);

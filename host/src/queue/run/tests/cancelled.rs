@@ -14,7 +14,8 @@ async fn change(stage: &Stage, action: ChangeAction) -> u64 {
         at: stage.clock.now(),
     };
     let all = Selection::default();
-    stage.memory.change(all, change, false).await.unwrap()
+    let changed = stage.memory.change(all, change, false).await;
+    changed.unwrap().deliveries
 }
 
 fn attempts(record: &Record) -> usize {

@@ -24,7 +24,7 @@ async fn change(stage: &Stage, action: ChangeAction) {
         at: stage.clock.now(),
     };
     let changed = stage.change(Selection::default(), change, false).await;
-    assert_eq!(changed.unwrap(), 1);
+    assert_eq!(changed.unwrap().deliveries, 1);
 }
 
 async fn stop(stage: &Stage, of: StopOf) {

@@ -122,7 +122,8 @@ async fn change(stage: &Stage, action: ChangeAction) {
         at: stage.clock.now(),
     };
     let all = Selection::default();
-    assert_eq!(stage.memory.change(all, change, false).await.unwrap(), 1);
+    let changed = stage.memory.change(all, change, false).await;
+    assert_eq!(changed.unwrap().deliveries, 1);
 }
 
 fn moves(record: &Record) -> Vec<&Event> {
