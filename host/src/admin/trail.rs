@@ -124,12 +124,14 @@ pub enum EventDocument {
         action: String,
         /// The name of the token.
         by: String,
+        /// An attempt was under way, which went on as it began: it is about what remained then.
+        during_attempt: bool,
     },
     /// An operator cancelled deliveries.
     Cancelled {
         /// The name of the token.
         by: String,
-        /// An attempt was under way, which may have delivered: its outcome is in the log only.
+        /// An attempt was under way, which may have delivered: its outcome follows, unless the relay ended before it.
         during_attempt: bool,
         /// They can be restored before then; none when they are gone.
         until: Option<String>,
@@ -356,9 +358,14 @@ pub(super) fn trail(entry: &TrailEntry) -> TrailDocument {
             to: to.number(),
             reason: reason.name().to_owned(),
         },
-        Event::Operated { action, by } => EventDocument::Operated {
+        Event::Operated {
+            action,
+            by,
+            during_attempt,
+        } => EventDocument::Operated {
             action: action.clone(),
             by: by.clone(),
+            during_attempt: *during_attempt,
         },
         Event::Cancelled {
             by,

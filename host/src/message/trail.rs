@@ -131,10 +131,12 @@ pub enum Event {
     },
     /// An operator did something.
     Operated {
-        /// What was done: `held`, `released`, `cancelled`, …
+        /// What was done: `held`, `released`, `class 2`, …
         action: String,
         /// By whom: the name of the token.
         by: String,
+        /// An attempt was under way, which goes on as it began: it is about what remains then.
+        during_attempt: bool,
     },
     /// An operator cancelled deliveries.
     Cancelled {

@@ -304,11 +304,26 @@ impl fmt::Display for Event {
                 f,
                 "no {report} report was written: the sender is null, and nobody is told about a report"
             ),
-            Event::Operated { action, by } => {
-                if action.starts_with("class ") {
+            Event::Operated {
+                action,
+                by,
+                during_attempt,
+            } => {
+                let is_class = action.starts_with("class ");
+                if is_class {
                     f.write_str("moved to ")?;
                 }
-                write!(f, "{} by {}", printable(action), printable(by))
+                write!(f, "{} by {}", printable(action), printable(by))?;
+                if !during_attempt {
+                    return Ok(());
+                }
+                f.write_str(", during an attempt")?;
+                f.write_str(match action.as_str() {
+                    "held" => ": what remains of it stays back",
+                    "retried" => ": what remains of it is tried again at once",
+                    _ if is_class => ", which goes on in the class that it began in",
+                    _ => "",
+                })
             }
             Event::Cancelled {
                 by,

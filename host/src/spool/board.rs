@@ -79,11 +79,12 @@ impl Board {
     }
 
     /// Lets nobody claim these before [`unbar`](Self::unbar); which of them somebody has.
-    pub(super) fn bar(&mut self, deliveries: &[DeliveryId]) -> HashSet<DeliveryId> {
-        let (leased, free): (Vec<_>, Vec<_>) = deliveries
-            .iter()
-            .copied()
-            .partition(|id| self.leases.is_leased(*id));
+    pub(super) fn bar(
+        &mut self,
+        deliveries: impl Iterator<Item = DeliveryId>,
+    ) -> HashSet<DeliveryId> {
+        let (leased, free): (Vec<_>, Vec<_>) =
+            deliveries.partition(|id| self.leases.is_leased(*id));
         self.barred.extend(free.into_iter().map(|id| (id, None)));
         leased.into_iter().collect()
     }

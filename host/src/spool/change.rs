@@ -158,26 +158,22 @@ impl Change {
         (!cancelled_kept.is_zero()).then(|| self.at.plus(cancelled_kept))
     }
 
-    /// What the trail of a message says of it when a delivery of it is changed: once for all of them. But where that
-    /// makes a difference to an attempt that was under way, that is said, once too, whichever delivery it was of.
+    /// What the trail of a message says of it when a delivery of it is changed: once for all of them. But where an attempt
+    /// was under way, that is said, once too, whichever delivery it was of.
     pub(super) fn trail_entry(
         &self,
         id: DeliveryId,
-        is_leased: bool,
+        during_attempt: bool,
         told: &mut Told,
         cancelled_kept: Duration,
     ) -> Option<TrailEntry> {
-        let is_about_attempts = matches!(
-            self.action,
-            ChangeAction::Cancel | ChangeAction::Reschedule(_)
-        );
-        let during_attempt = is_leased && is_about_attempts;
         if !told.is_new(id.message, during_attempt) {
             return None;
         }
         let operated = |action: &str| Event::Operated {
             action: action.to_owned(),
             by: self.by.clone(),
+            during_attempt,
         };
         let event = match self.action {
             ChangeAction::Hold => operated("held"),

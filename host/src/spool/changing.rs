@@ -3,15 +3,18 @@
 //! What it concerns is what stood in the queue when it began, so nothing that it moves is met
 //! twice.
 
+use std::collections::BTreeSet;
+
 use crate::message::DeliveryId;
 
-use super::SpoolError;
 use super::change::{Among, Concerned};
 use super::common::Common;
 use super::inbox::{ChangeRequest, send};
+use super::rows::{self, Fault};
 use super::settings::{CHANGE_SLICE_MAX, CHANGE_STRIDE_MAX};
 use super::view::{Scan, View};
 use super::walk::Walk;
+use super::{ChangeAction, SpoolError};
 
 /// A change that is not done yet.
 pub(super) struct Changing {
@@ -24,6 +27,8 @@ pub(super) struct Changing {
 /// One part of a change.
 pub(super) struct Slice {
     pub(super) deliveries: Vec<DeliveryId>,
+    /// All deliveries of their messages, where those change with them.
+    pub(super) beside: Vec<DeliveryId>,
     after: Option<Vec<u8>>,
 }
 
@@ -57,8 +62,9 @@ impl Changing {
             stops: &common.stops,
         };
         let mut deliveries = Vec::new();
+        let mut beside = Vec::new();
         let after = common.store.read_in(&self.view, |rows| {
-            walk.on(rows, self.after.clone(), CHANGE_STRIDE_MAX, &mut |found| {
+            let after = walk.on(rows, self.after.clone(), CHANGE_STRIDE_MAX, &mut |found| {
                 let class = found.standing.place.line.class;
                 if change.concerns(&found.standing.delivery, class) {
                     deliveries.push(found.standing.delivery.id);
@@ -68,9 +74,23 @@ impl Changing {
                 } else {
                     Scan::On
                 }
-            })
+            })?;
+            if let ChangeAction::SetClass(_) = change.action {
+                let messages: BTreeSet<_> = deliveries.iter().map(|id| id.message).collect();
+                for message in messages {
+                    // What cannot be read is told when it is to be changed.
+                    let standings = Fault::apart(rows::standings(rows, message))?;
+                    let standings = standings.unwrap_or_default().into_iter();
+                    beside.extend(standings.map(|standing| standing.delivery.id));
+                }
+            }
+            Ok(after)
         })?;
-        Ok(Slice { deliveries, after })
+        Ok(Slice {
+            deliveries,
+            beside,
+            after,
+        })
     }
 
     /// A part of it is durable, and has changed so many deliveries; it answers when that was the last one.

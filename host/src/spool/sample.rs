@@ -178,6 +178,12 @@ pub(super) fn trail() -> Vec<TrailEntry> {
         Event::Operated {
             action: "held".to_owned(),
             by: "ops".to_owned(),
+            during_attempt: false,
+        },
+        Event::Operated {
+            action: "class 1".to_owned(),
+            by: "ops".to_owned(),
+            during_attempt: true,
         },
         Event::Cancelled {
             by: "ops".to_owned(),

@@ -185,6 +185,7 @@ impl Writer {
             None => None,
         };
         let deliveries = slice.as_ref().map_or(&[][..], |slice| &slice.deliveries);
+        let beside_them = slice.as_ref().map_or(&[][..], |slice| &slice.beside);
         let requests = enqueues.len() + settles.len() + usize::from(!deliveries.is_empty());
         let has_time = !self.sweep_waits && !self.removal_waits && !self.removes_for_room;
         if requests == 0 && beside.is_empty() && has_time {
@@ -198,7 +199,9 @@ impl Writer {
         // Whether an attempt is under way stays as it is told until memory has what is told.
         let part = Part {
             deliveries,
-            leased: common.board().bar(deliveries),
+            leased: common
+                .board()
+                .bar(deliveries.iter().chain(beside_them).copied()),
         };
         match self.transact(&enqueues, &settles, &part, &beside, &mut done) {
             Ok(()) => {

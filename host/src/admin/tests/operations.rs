@@ -84,7 +84,8 @@ async fn what_was_cancelled_is_restored_by_filter_and_counted_before() {
         [
             json!({"at": NOW.to_string(), "event": "cancelled", "by": "boss", "during_attempt": false,
                    "until": "2023-11-15T22:13:20.123Z"}),
-            json!({"at": NOW.to_string(), "event": "operated", "by": "boss", "action": "restored"}),
+            json!({"at": NOW.to_string(), "event": "operated", "by": "boss", "action": "restored",
+                   "during_attempt": false}),
         ]
     );
 }

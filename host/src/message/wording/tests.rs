@@ -205,13 +205,47 @@ fn every_event_reads_as_one_line() {
             Event::Operated {
                 action: "held".into(),
                 by: "admin".into(),
+                during_attempt: false,
             },
             "held by admin",
         ),
         (
             Event::Operated {
+                action: "held".into(),
+                by: "admin".into(),
+                during_attempt: true,
+            },
+            "held by admin, during an attempt: what remains of it stays back",
+        ),
+        (
+            Event::Operated {
+                action: "released".into(),
+                by: "admin".into(),
+                during_attempt: true,
+            },
+            "released by admin, during an attempt",
+        ),
+        (
+            Event::Operated {
+                action: "retried".into(),
+                by: "admin".into(),
+                during_attempt: true,
+            },
+            "retried by admin, during an attempt: what remains of it is tried again at once",
+        ),
+        (
+            Event::Operated {
+                action: "class 1".into(),
+                by: "admin".into(),
+                during_attempt: true,
+            },
+            "moved to class 1 by admin, during an attempt, which goes on in the class that it began in",
+        ),
+        (
+            Event::Operated {
                 action: "class 2".into(),
                 by: "admin".into(),
+                during_attempt: false,
             },
             "moved to class 2 by admin",
         ),

@@ -318,6 +318,7 @@ pub(super) async fn what_was_cancelled_comes_back_as_it_was(mut subject: Subject
     let restored = Event::Operated {
         action: "restored".to_owned(),
         by: "ops".to_owned(),
+        during_attempt: false,
     };
     for _ in 0..2 {
         let record = subject.record(1).await;

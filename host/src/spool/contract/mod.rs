@@ -297,6 +297,7 @@ on_every_backend! {
     operator::another_class_moves_all_of_a_message
     operator::another_class_counts_all_that_it_moves
     operator::a_change_says_what_of_it_is_leased_or_stopped
+    operator::the_trail_says_that_an_attempt_was_under_way_at_each_change
     operator::a_released_lease_of_a_moved_delivery_waits_where_it_stands_now
     stops::nothing_of_what_is_stopped_is_claimed_until_it_is_started
     stops::what_is_under_way_ends_and_what_remains_of_it_waits

@@ -37,7 +37,11 @@ pub(super) async fn a_held_delivery_stays_back_until_it_is_released(mut subject:
         .trail
         .into_iter()
         .filter_map(|entry| match entry.event {
-            Event::Operated { action, by } if by == "ops" && entry.at == at(NOW) => Some(action),
+            Event::Operated {
+                action,
+                by,
+                during_attempt: false,
+            } if by == "ops" && entry.at == at(NOW) => Some(action),
             _ => None,
         })
         .collect();
@@ -191,6 +195,63 @@ pub(super) async fn another_class_moves_all_of_a_message(mut subject: Subject) {
             .await,
         [1]
     );
+}
+
+pub(super) async fn the_trail_says_that_an_attempt_was_under_way_at_each_change(subject: Subject) {
+    let domains = ["b.example", "a.example"];
+    subject
+        .enqueue(message(1, "user", Class::Normal, &domains))
+        .await;
+    let claim = subject.claim(&normal_line()).await.unwrap();
+    assert_eq!(claim.delivery.id.number, 1, "the other one waits");
+    let one = |domain: &str| Selection {
+        domain: Some(domain.to_owned()),
+        ..Selection::default()
+    };
+    for action in [
+        ChangeAction::Hold,
+        ChangeAction::Release,
+        ChangeAction::Retry,
+    ] {
+        for domain in domains {
+            assert_eq!(subject.change(one(domain), action).await, 1);
+        }
+    }
+    // A class is the message's, whichever delivery is named.
+    let class = ChangeAction::SetClass(Class::High);
+    assert_eq!(subject.change(one("b.example"), class).await, 2);
+    let class = ChangeAction::SetClass(Class::Low);
+    assert_eq!(subject.change(Selection::default(), class).await, 2);
+    for action in [ChangeAction::Cancel, ChangeAction::Restore] {
+        subject.change(one("a.example"), action).await;
+    }
+    let operated: Vec<(String, bool)> = subject
+        .record(1)
+        .await
+        .trail
+        .into_iter()
+        .filter_map(|entry| match entry.event {
+            Event::Operated {
+                action,
+                by,
+                during_attempt,
+            } if by == "ops" && entry.at == at(NOW) => Some((action, during_attempt)),
+            _ => None,
+        })
+        .collect();
+    let expected = [
+        ("held", false),
+        ("held", true),
+        ("released", false),
+        ("released", true),
+        ("retried", false),
+        ("retried", true),
+        ("class 2", true),
+        ("class 4", true),
+        ("restored", true),
+    ];
+    let expected = expected.map(|(action, during)| (action.to_owned(), during));
+    assert_eq!(operated, expected);
 }
 
 pub(super) async fn a_change_says_what_of_it_is_leased_or_stopped(subject: Subject) {

@@ -65,7 +65,11 @@ impl Ledger<'_, '_> {
             return Ok(changed);
         }
         let (is_leased, cancelled_kept) = ((known.is_leased)(id), known.cancelled_kept);
-        let mut trail = Vec::from_iter(change.trail_entry(id, is_leased, told, cancelled_kept));
+        let during_attempt = is_leased
+            || matches!(change.action, ChangeAction::SetClass(_))
+                && self.is_any_leased(id.message, known)?;
+        let mut trail =
+            Vec::from_iter(change.trail_entry(id, during_attempt, told, cancelled_kept));
         changed.add_one(is_leased, (known.is_stopped)(&standing.place.line));
         match change.action {
             ChangeAction::Cancel => {
@@ -118,6 +122,13 @@ impl Ledger<'_, '_> {
         }
         self.effects.push(Effect::Changed(id.message));
         Ok(changed)
+    }
+
+    /// Whether somebody has a delivery of a message: its class is that of all of them.
+    fn is_any_leased(&self, message: MessageId, known: &Known<'_>) -> Result<bool, Fault> {
+        let standings = rows::standings(self.rows, message)?;
+        let mut deliveries = standings.iter().map(|standing| standing.delivery.id);
+        Ok(deliveries.any(|id| (known.is_leased)(id)))
     }
 
     fn was_left_by_another(&self, delivery: &Delivery, known: &Known<'_>) -> Result<bool, Fault> {

@@ -59,9 +59,14 @@ impl Memory {
         let now = self.clock.now();
         let mut told = Told::default();
         for id in concerned {
-            let is_leased = shelf.leases.is_leased(id);
+            let mut during_attempt = shelf.leases.is_leased(id);
+            if let ChangeAction::SetClass(_) = change.action {
+                // A class is that of all of its deliveries.
+                let mut leased = shelf.leases.deliveries();
+                during_attempt = leased.any(|leased| leased.message == id.message);
+            }
             let kept = self.settings.cancelled_kept;
-            let entry = change.trail_entry(id, is_leased, &mut told, kept);
+            let entry = change.trail_entry(id, during_attempt, &mut told, kept);
             shelf.kept_mut(id.message).trail.extend(entry);
             let lines = shelf.apply(id, change, change.cancelled_until(kept), now);
             self.announce(lines);

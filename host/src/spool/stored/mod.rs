@@ -7,6 +7,7 @@
 mod delivery;
 mod dialogue;
 mod message;
+mod pause;
 mod stop;
 mod trail;
 

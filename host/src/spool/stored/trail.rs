@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::message::{self, Demotion, MessageId, RemoteHost, Timestamp, TrailEntry};
 
 use super::dialogue::Dialogue;
+use super::pause::{Pause, PauseEnd};
 use super::{Damage, Hop, Stored, Tls, class, take};
 
 /// What was added to the trail of a message at once.
@@ -163,14 +164,7 @@ enum Event<'a> {
         #[serde(borrow)]
         next_hop: Hop<'a>,
     },
-    Paused {
-        #[serde(borrow)]
-        next_hop: Hop<'a>,
-        cause: u128,
-        times: u32,
-        took: Duration,
-        end: PauseEnd,
-    },
+    Paused(#[serde(borrow)] Pause<'a>),
     Cancelled {
         #[serde(borrow)]
         by: Cow<'a, str>,
@@ -226,43 +220,14 @@ enum Event<'a> {
         to: Vec<(Hop<'a>, u32)>,
     },
     /// As [`Paused`](Event::Paused), for so many others as well.
-    PausedForSeveral {
+    PausedForSeveral(#[serde(borrow)] Pause<'a>, u32),
+    /// As [`Operated`](Event::Operated), during an attempt.
+    OperatedDuringAttempt {
         #[serde(borrow)]
-        next_hop: Hop<'a>,
-        cause: u128,
-        others: u32,
-        times: u32,
-        took: Duration,
-        end: PauseEnd,
+        action: Cow<'a, str>,
+        #[serde(borrow)]
+        by: Cow<'a, str>,
     },
-}
-
-#[derive(Clone, Copy, Serialize, Deserialize)]
-enum PauseEnd {
-    Resumed,
-    Ceiling,
-    Broken,
-    Finished,
-}
-
-impl PauseEnd {
-    fn of(end: message::PauseEnd) -> Self {
-        match end {
-            message::PauseEnd::Resumed => Self::Resumed,
-            message::PauseEnd::Ceiling => Self::Ceiling,
-            message::PauseEnd::Broken => Self::Broken,
-            message::PauseEnd::Finished => Self::Finished,
-        }
-    }
-
-    fn read(self) -> message::PauseEnd {
-        match self {
-            Self::Resumed => message::PauseEnd::Resumed,
-            Self::Ceiling => message::PauseEnd::Ceiling,
-            Self::Broken => message::PauseEnd::Broken,
-            Self::Finished => message::PauseEnd::Finished,
-        }
-    }
 }
 
 impl<'a> Host<'a> {
@@ -358,24 +323,16 @@ impl<'a> Event<'a> {
                 took,
                 end,
             } => {
-                let (next_hop, cause) = (Hop::of(next_hop), cause.to_bits());
-                let (times, took, end) = (*times, *took, PauseEnd::of(*end));
+                let pause = Pause {
+                    next_hop: Hop::of(next_hop),
+                    cause: cause.to_bits(),
+                    times: *times,
+                    took: *took,
+                    end: PauseEnd::of(*end),
+                };
                 match *others {
-                    0 => Self::Paused {
-                        next_hop,
-                        cause,
-                        times,
-                        took,
-                        end,
-                    },
-                    others => Self::PausedForSeveral {
-                        next_hop,
-                        cause,
-                        others,
-                        times,
-                        took,
-                        end,
-                    },
+                    0 => Self::Paused(pause),
+                    others => Self::PausedForSeveral(pause, others),
                 }
             }
             message::Event::Interrupted { next_hop } => Self::Interrupted {
@@ -395,10 +352,17 @@ impl<'a> Event<'a> {
             message::Event::Unreported { report } => Self::Unreported {
                 report: Cow::Borrowed(report),
             },
-            message::Event::Operated { action, by } => Self::Operated {
-                action: Cow::Borrowed(action),
-                by: Cow::Borrowed(by),
-            },
+            message::Event::Operated {
+                action,
+                by,
+                during_attempt,
+            } => {
+                let (action, by) = (Cow::Borrowed(&action[..]), Cow::Borrowed(&by[..]));
+                match during_attempt {
+                    false => Self::Operated { action, by },
+                    true => Self::OperatedDuringAttempt { action, by },
+                }
+            }
             message::Event::Cancelled {
                 by,
                 during_attempt,
@@ -500,21 +464,8 @@ impl<'a> Event<'a> {
                     .collect::<Result<_, Damage>>()?,
                 unknown: *unknown,
             },
-            Self::Paused {
-                next_hop,
-                cause,
-                times,
-                took,
-                end,
-            } => paused(next_hop, *cause, 0, *times, (*took, *end)),
-            Self::PausedForSeveral {
-                next_hop,
-                cause,
-                others,
-                times,
-                took,
-                end,
-            } => paused(next_hop, *cause, *others, *times, (*took, *end)),
+            Self::Paused(pause) => pause.read(0),
+            Self::PausedForSeveral(pause, others) => pause.read(*others),
             Self::Interrupted { next_hop } => message::Event::Interrupted {
                 next_hop: next_hop.read(),
             },
@@ -532,10 +483,8 @@ impl<'a> Event<'a> {
             Self::Unreported { report } => message::Event::Unreported {
                 report: word(report, &REPORTS)?,
             },
-            Self::Operated { action, by } => message::Event::Operated {
-                action: action.to_string(),
-                by: by.to_string(),
-            },
+            Self::Operated { action, by } => operated(action, by, false),
+            Self::OperatedDuringAttempt { action, by } => operated(action, by, true),
             Self::Cancelled {
                 by,
                 during_attempt,
@@ -596,20 +545,11 @@ impl<'a> Event<'a> {
     }
 }
 
-fn paused(
-    next_hop: &Hop<'_>,
-    cause: u128,
-    others: u32,
-    times: u32,
-    (took, end): (Duration, PauseEnd),
-) -> message::Event {
-    message::Event::Paused {
-        next_hop: next_hop.read(),
-        cause: MessageId::from_bits(cause),
-        others,
-        times,
-        took,
-        end: end.read(),
+fn operated(action: &str, by: &str, during_attempt: bool) -> message::Event {
+    message::Event::Operated {
+        action: action.to_owned(),
+        by: by.to_owned(),
+        during_attempt,
     }
 }
 
