@@ -173,7 +173,8 @@ fn shown(
         .zip(known)
         .map(|(((delivery, state), stop), known)| {
             let stop = stop.as_ref().map(Stop::to_string);
-            standing::shown(known, delivery, activity(*state, stop.as_deref()), now)
+            let activity = activity(*state, stop.as_deref());
+            standing::shown(known, delivery, message.class, activity, now)
         })
         .collect();
     let why: Vec<_> = record

@@ -139,7 +139,13 @@ fn shown(row: Row, standing: Option<&Standing>, stops: &Stops, now: Timestamp) -
         attempts: delivery.attempts,
         last_reply: delivery.last_reply.clone(),
         stopped: stop.map(|stop| stop.of.to_string()),
-        standing: super::standing::shown(standing, &delivery, activity(state, why.as_deref()), now),
+        standing: super::standing::shown(
+            standing,
+            &delivery,
+            message.class,
+            activity(state, why.as_deref()),
+            now,
+        ),
     }
 }
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::message::wording::{self, Activity};
-use crate::message::{Delivery, Reason, Standing, Timestamp};
+use crate::message::{Class, Delivery, Reason, Standing, Timestamp};
 
 /// Where a delivery stands in the queue, and why.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -18,6 +18,9 @@ pub struct StandingDocument {
     pub reason: Option<ReasonName>,
     /// The pause that it is in; none when it is not paused.
     pub paused: Option<PauseDocument>,
+    /// The class that it is being delivered in, where its message has been given another one since, which counts from its next
+    /// attempt on; else none.
+    pub attempt_class: Option<u8>,
     /// Octets of the content that have been sent; none before the first one, and when it is not being delivered.
     pub octets_sent: Option<u64>,
     /// Seconds until it is started, as the queue goes at present; 0 when it is under way, none when that cannot be said: as
@@ -91,10 +94,11 @@ impl From<&Reason> for ReasonName {
     }
 }
 
-/// What is known of a delivery's standing; where nothing is, what it says itself.
+/// What is known of the standing of a delivery, of a message of that class; where nothing is, what it says itself.
 pub(super) fn shown(
     standing: Option<&Standing>,
     delivery: &Delivery,
+    class: Class,
     activity: Activity<'_>,
     now: Timestamp,
 ) -> StandingDocument {
@@ -116,11 +120,12 @@ pub(super) fn shown(
         ahead: standing.place.map(|place| place.ahead),
         reason: Some((&standing.reason).into()),
         paused,
+        attempt_class: standing.reason.attempt_class(class).map(Class::number),
         octets_sent: standing.reason.octets_sent(),
         estimate_seconds: standing
             .estimate
             .map(|estimate| estimate.as_secs() + u64::from(estimate.subsec_millis() >= 500)),
-        standing: standing.text(delivery, now),
+        standing: standing.text(delivery, class, now),
     }
 }
 
@@ -141,6 +146,7 @@ mod tests {
                 message: MessageId::from_bits(1),
                 number: 0,
             },
+            class: Class::Normal,
             octets: 2,
             sent: 1,
             paused: None,
@@ -198,6 +204,7 @@ mod tests {
             reason: Reason::Paused {
                 progress: Progress {
                     delivery: delivery.id,
+                    class: Class::Normal,
                     octets: 100,
                     sent: 12,
                     paused: None,
@@ -208,14 +215,21 @@ mod tests {
             estimate: Some(Duration::ZERO),
         };
         let activity = Activity::Active;
-        let document = shown(Some(&standing), &delivery, activity, Timestamp::EPOCH);
+        let document = shown(
+            Some(&standing),
+            &delivery,
+            Class::VeryHigh,
+            activity,
+            Timestamp::EPOCH,
+        );
         assert_eq!(
             serde_json::to_value(document).unwrap(),
             serde_json::json!({
                 "position": null, "ahead": null, "reason": "paused",
                 "paused": { "since_ms": 3210, "cause": cause.to_string() },
-                "octets_sent": 12, "estimate_seconds": 0,
-                "standing": format!("paused for very-high message {cause} for 3.2 s, 12 % sent"),
+                "attempt_class": 3, "octets_sent": 12, "estimate_seconds": 0,
+                "standing": format!("paused for very-high message {cause} for 3.2 s, 12 % sent; sent in class 3 \
+                    (normal), in class 1 (very high) from its next attempt on"),
             })
         );
         // Before its content has begun there is nothing to count.
@@ -223,19 +237,26 @@ mod tests {
             place: None,
             reason: Reason::Sending(Some(Progress {
                 delivery: delivery.id,
+                class: Class::Normal,
                 octets: 100,
                 sent: 0,
                 paused: None,
             })),
             estimate: Some(Duration::ZERO),
         };
-        let begun = shown(Some(&begun), &delivery, activity, Timestamp::EPOCH);
+        let begun = shown(
+            Some(&begun),
+            &delivery,
+            Class::Normal,
+            activity,
+            Timestamp::EPOCH,
+        );
         assert_eq!(
             (begun.octets_sent, begun.standing.as_str()),
             (None, "being delivered")
         );
         // Where the queue does not say, the delivery says what it can.
-        let unknown = shown(None, &delivery, activity, Timestamp::EPOCH);
+        let unknown = shown(None, &delivery, Class::Normal, activity, Timestamp::EPOCH);
         assert_eq!(unknown.standing, "being delivered");
         assert_eq!((unknown.reason, unknown.position), (None, None));
     }

@@ -102,15 +102,15 @@ fn cells(row: &QueuedDelivery) -> Vec<String> {
         }
         (None, state, _) => state.name().to_owned(),
     };
-    let class = Class::from_number(row.class);
+    let class = match standing.attempt_class {
+        Some(sent_in) => format!("{}, then {}", class(sent_in), row.class),
+        None => class(row.class),
+    };
     vec![
         standing
             .position
             .map_or_else(|| "-".to_owned(), |number| number.to_string()),
-        class.map_or_else(
-            || row.class.to_string(),
-            |class| format!("{} {class}", row.class),
-        ),
+        class,
         state,
         row.id.clone(),
         match row.sender.as_str() {
@@ -129,6 +129,14 @@ fn cells(row: &QueuedDelivery) -> Vec<String> {
             (_, None) => "-".to_owned(),
         },
     ]
+}
+
+/// `3 normal`
+fn class(number: u8) -> String {
+    match Class::from_number(number) {
+        Some(class) => format!("{number} {class}"),
+        None => number.to_string(),
+    }
 }
 
 /// Octets in the unit that leaves few digits.
@@ -241,6 +249,15 @@ mod tests {
             [begun, waits].map(|row| cells(&row)[8].clone()),
             ["under way", "at once"]
         );
+    }
+
+    #[test]
+    fn what_is_under_way_stands_in_the_class_that_it_is_sent_in() {
+        let changed = row(StandingDocument {
+            attempt_class: Some(4),
+            ..StandingDocument::default()
+        });
+        assert_eq!(cells(&changed)[1], "4 low, then 3");
     }
 
     #[test]

@@ -13,6 +13,8 @@ use super::{Class, Delivery, DeliveryId, MessageId, Timestamp};
 pub struct Progress {
     /// The delivery.
     pub delivery: DeliveryId,
+    /// The class that it is sent in: that of its message when the attempt began.
+    pub class: Class,
     /// Octets of the content.
     pub octets: u64,
     /// Octets of it that have been sent.
@@ -139,14 +141,25 @@ impl Reason {
         Self::NAMES[number]
     }
 
+    fn progress(&self) -> Option<&Progress> {
+        match self {
+            Self::Sending(progress) => progress.as_ref(),
+            Self::Paused { progress, .. } => Some(progress),
+            _ => None,
+        }
+    }
+
     /// Octets of the content that have been sent; none before the first one.
     pub fn octets_sent(&self) -> Option<u64> {
-        let progress = match self {
-            Self::Sending(progress) => progress.as_ref()?,
-            Self::Paused { progress, .. } => progress,
-            _ => return None,
-        };
-        Some(progress.sent).filter(|sent| *sent > 0)
+        let sent = self.progress()?.sent;
+        (sent > 0).then_some(sent)
+    }
+
+    /// The class that it is sent in, where that is not the one that its message has: an operator has given it another one,
+    /// which counts from its next attempt on.
+    pub fn attempt_class(&self, class: Class) -> Option<Class> {
+        let sent_in = self.progress()?.class;
+        (sent_in != class).then_some(sent_in)
     }
 }
 
@@ -168,13 +181,27 @@ impl Progress {
 }
 
 impl Standing {
-    /// Why the delivery is where it is, in words.
-    pub fn text(&self, delivery: &Delivery, now: Timestamp) -> String {
+    /// Why the delivery, of a message of that class, is where it is, in words.
+    pub fn text(&self, delivery: &Delivery, class: Class, now: Timestamp) -> String {
+        let mut text = self.reason_text(delivery, now);
+        if let Some(sent_in) = self.reason.attempt_class(class) {
+            write!(
+                text,
+                "; sent in class {}, in class {} from its next attempt on",
+                wording::class_text(sent_in),
+                wording::class_text(class)
+            )
+            .expect("writing to a string does not fail");
+        }
+        text
+    }
+
+    fn reason_text(&self, delivery: &Delivery, now: Timestamp) -> String {
         match &self.reason {
             Reason::Sending(Some(progress)) if progress.sent > 0 => format!(
                 "being delivered: {} % sent{}",
                 progress.percent(),
-                wording::cancelled_meanwhile(delivery, now)
+                wording::meanwhile(delivery, now)
             ),
             Reason::Sending(_) => wording::why(delivery, Activity::Active, now),
             Reason::Paused {
@@ -185,7 +212,7 @@ impl Standing {
                 "paused for very-high message {cause} for {:.1} s, {} % sent{}",
                 took.as_secs_f64(),
                 progress.percent(),
-                wording::cancelled_meanwhile(delivery, now)
+                wording::meanwhile(delivery, now)
             ),
             Reason::Next => "next".to_owned(),
             Reason::InLine => self.place_text(),
@@ -276,6 +303,7 @@ mod tests {
     fn progress() -> Progress {
         Progress {
             delivery: delivery().id,
+            class: Class::Normal,
             octets: 1_000,
             sent: 429,
             paused: None,
@@ -298,17 +326,84 @@ mod tests {
                 reason,
                 estimate: None,
             };
-            let said = standing.text(&delivery(), AT);
+            let said = standing.text(&delivery(), Class::Normal, AT);
             for (now, remains) in [
                 (AT, format!("can be restored until {until}")),
                 (until, "goes when the attempt ends".to_owned()),
             ] {
                 assert_eq!(
-                    standing.text(&cancelled, now),
+                    standing.text(&cancelled, Class::Normal, now),
                     format!(
                         "{said}; cancelled by an operator meanwhile, what remains of it {remains}"
                     )
                 );
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_under_way_says_what_was_done_to_it_and_that_it_goes_on_as_it_began() {
+        let later = AT.plus(Duration::from_secs(60));
+        let waiting = Delivery {
+            due: AT,
+            ..delivery()
+        };
+        let held = Delivery {
+            state: DeliveryState::Held,
+            ..waiting.clone()
+        };
+        let moved = Delivery {
+            moved_from: Some(AT),
+            due: later,
+            ..waiting.clone()
+        };
+        let moved_to_now = Delivery {
+            moved_from: Some(later),
+            ..waiting.clone()
+        };
+        let sent = "being delivered: 42 % sent";
+        let paused = "paused for very-high message 00000000000000000000000000 for 1.0 s, 42 % sent";
+        let reasons = [
+            (Reason::Sending(Some(progress())), sent),
+            (
+                Reason::Paused {
+                    progress: progress(),
+                    cause: MessageId::from_bits(0),
+                    took: Duration::from_secs(1),
+                },
+                paused,
+            ),
+            (Reason::Sending(None), "being delivered"),
+        ];
+        let changes = [
+            (&waiting, String::new()),
+            (&moved_to_now, String::new()),
+            (
+                &held,
+                "; held by an operator meanwhile, what remains of it stays back".to_owned(),
+            ),
+            (
+                &moved,
+                format!("; moved by an operator meanwhile, what remains of it waits until {later}"),
+            ),
+        ];
+        for (reason, text) in reasons {
+            let standing = Standing {
+                place: None,
+                reason,
+                estimate: None,
+            };
+            for (delivery, change) in &changes {
+                let said = format!("{text}{change}");
+                assert_eq!(standing.text(delivery, Class::Normal, AT), said);
+                let class = match standing.reason {
+                    Reason::Sending(None) => "",
+                    _ => {
+                        "; sent in class 3 (normal), in class 1 (very high) from its next attempt on"
+                    }
+                };
+                let said = format!("{said}{class}");
+                assert_eq!(standing.text(delivery, Class::VeryHigh, AT), said);
             }
         }
     }
@@ -397,7 +492,7 @@ mod tests {
                 reason,
                 estimate: None,
             };
-            assert_eq!(standing.text(&delivery(), AT), text);
+            assert_eq!(standing.text(&delivery(), Class::Normal, AT), text);
         }
         let held = Delivery {
             state: DeliveryState::Held,
@@ -409,7 +504,7 @@ mod tests {
             estimate: None,
         };
         assert_eq!(
-            standing.text(&held, AT),
+            standing.text(&held, Class::Normal, AT),
             "held by an operator, goes on when it is released"
         );
     }

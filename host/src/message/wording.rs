@@ -135,22 +135,25 @@ pub fn why(delivery: &Delivery, activity: Activity<'_>, now: Timestamp) -> Strin
     text
 }
 
-/// What is said of a delivery that was cancelled while it is being delivered; nothing of others.
-pub(super) fn cancelled_meanwhile(delivery: &Delivery, now: Timestamp) -> String {
-    let remains = match delivery.state {
+/// What is said of a delivery that was cancelled, held or moved while it is being delivered; nothing of others.
+pub(super) fn meanwhile(delivery: &Delivery, now: Timestamp) -> String {
+    let is_moved = delivery.moved_from.is_some() && delivery.due > now;
+    let (what, remains) = match delivery.state {
         DeliveryState::Cancelled(Cancelled { until, .. }) if until > now => {
-            format!("can be restored until {until}")
+            ("cancelled", format!("can be restored until {until}"))
         }
-        DeliveryState::Cancelled(_) => "goes when the attempt ends".to_owned(),
-        DeliveryState::Waiting | DeliveryState::Held => return String::new(),
+        DeliveryState::Cancelled(_) => ("cancelled", "goes when the attempt ends".to_owned()),
+        DeliveryState::Held => ("held", "stays back".to_owned()),
+        DeliveryState::Waiting if is_moved => ("moved", format!("waits until {}", delivery.due)),
+        DeliveryState::Waiting => return String::new(),
     };
-    format!("; cancelled by an operator meanwhile, what remains of it {remains}")
+    format!("; {what} by an operator meanwhile, what remains of it {remains}")
 }
 
 fn resting(delivery: &Delivery, activity: Activity<'_>, now: Timestamp) -> String {
     if activity == Activity::Active {
         let mut text = "being delivered".to_owned();
-        text.push_str(&cancelled_meanwhile(delivery, now));
+        text.push_str(&meanwhile(delivery, now));
         return text;
     }
     match delivery.state {

@@ -99,6 +99,7 @@ impl Deliver for Along {
         sends
             .map(|send| Progress {
                 delivery: send.delivery,
+                class: send.class,
                 octets: send.octets,
                 sent: send.sent,
                 paused: send.paused,

@@ -33,7 +33,7 @@ async fn a_row_says_all_that_an_operator_looks_for() {
                 "accepted": NOW.to_string(), "due": NOW.to_string(),
                 "attempts": 0, "last_reply": "", "stopped": null,
                 "position": 1, "ahead": [0, 0, 0, 0, 0], "reason": "next", "paused": null,
-                "octets_sent": null, "estimate_seconds": 2, "standing": "next",
+                "attempt_class": null, "octets_sent": null, "estimate_seconds": 2, "standing": "next",
             }],
             "cursor": null,
             "stops": [],
@@ -394,7 +394,7 @@ async fn a_message_is_shown_with_its_whole_trail() {
                 "state": "waiting", "due": at, "attempts": 0, "last_reply": "",
                 "stopped": null,
                 "position": 1, "ahead": [0, 0, 0, 0, 0], "reason": "next", "paused": null,
-                "octets_sent": null, "estimate_seconds": 2, "standing": "next",
+                "attempt_class": null, "octets_sent": null, "estimate_seconds": 2, "standing": "next",
             }],
             "trail": [
                 {"at": at, "event": "decided", "component": "authorized-senders",

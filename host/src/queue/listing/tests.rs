@@ -169,6 +169,7 @@ fn what_is_under_way_says_how_far_it_has_come() {
             message: message(1, START, &["you@b.example"]).id,
             number: 0,
         },
+        class: Class::Normal,
         octets: 100,
         sent: 12,
         paused: None,

@@ -265,6 +265,7 @@ impl Deliver for Paused {
                 message: seen.message,
                 number: 0,
             },
+            class: seen.class,
             octets: 2,
             sent: 1,
             paused: (seen.message != self.moves).then_some((seconds(1), self.moves)),
