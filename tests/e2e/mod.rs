@@ -18,6 +18,7 @@ mod listeners;
 mod metrics;
 mod misbehaving;
 mod notification;
+mod operated;
 mod operations;
 mod order;
 mod packaging;
