@@ -2,6 +2,7 @@
 //!
 //! Everything that is wrong is told at once, field by field.
 
+mod filter;
 mod names;
 
 use std::time::Duration;
@@ -9,12 +10,13 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::audit;
 use super::extract::given;
 use super::problem::{FieldError, Problem};
-use crate::message::{Class, MessageId, Timestamp, WantedStanding};
+use crate::message::{Class, Timestamp, WantedStanding};
 use crate::spool::{ChangeAction, ROWS_MAX, Selection};
 
+pub(super) use filter::message_id;
+use filter::{Filter, TIME, class_error, noted};
 pub use names::{DeliveryStateName, QueueAction, StateFilter};
 
 /// Mail is moved no further than this: beyond it a year was mistyped, more likely than meant.
@@ -224,33 +226,29 @@ impl QueueQuery {
     pub(super) fn read(self) -> Result<Asked, Problem> {
         let set = |value: Option<String>| value.filter(|value| !value.is_empty());
         let mut errors = Vec::new();
-        let class = set(self.class).map(|text| {
-            let class = text.parse().ok().and_then(Class::from_number);
-            class.ok_or_else(|| class_error("class"))
-        });
-        let class = noted(class, &mut errors);
-        let message = noted(set(self.id).map(|text| message_id(&text)), &mut errors);
-        let attempts_min = set(self.attempts).map(|text| attempts(text.parse().ok()));
-        let attempts_min = noted(attempts_min, &mut errors);
-        let due_from = set(self.due_from).map(|text| moment("due_from", &text));
-        let due_from = noted(due_from, &mut errors);
-        let due_before = set(self.due_before).map(|text| moment("due_before", &text));
-        let due_before = noted(due_before, &mut errors);
+        let state = set(self.state).map(|text| StateFilter::parse(&text));
+        let only_paused = matches!(state, Some(Ok(StateFilter::Paused)));
+        let filter = Filter {
+            id: set(self.id),
+            list: set(self.list),
+            user: set(self.user),
+            class: set(self.class).map(|text| text.parse().ok()),
+            state,
+            subject: set(self.subject),
+            sender: set(self.sender),
+            recipient: set(self.recipient),
+            domain: set(self.domain),
+            attempts: set(self.attempts).map(|text| text.parse().ok()),
+            last_reply: set(self.last_reply),
+            due_from: set(self.due_from),
+            due_before: set(self.due_before),
+        };
+        let selection = filter.read(&mut errors);
         let estimate = set(self.estimate_seconds).map(|text| {
             let text = text.parse().map(Duration::from_secs);
             text.map_err(|_| FieldError::new("estimate_seconds", "must be a number of seconds"))
         });
         let estimate_max = noted(estimate, &mut errors);
-        let state = set(self.state).and_then(|text| {
-            let found = StateFilter::ALL
-                .into_iter()
-                .find(|state| state.name() == text);
-            if found.is_none() {
-                let names = StateFilter::ALL.map(StateFilter::name).join(", ");
-                errors.push(FieldError::new("state", format!("must be one of {names}")));
-            }
-            found
-        });
         let limit = set(self.limit).map_or(Some(ROWS_DEFAULT), |text| {
             text.parse()
                 .ok()
@@ -262,28 +260,11 @@ impl QueueQuery {
         let Some(rows_max) = limit.filter(|_| errors.is_empty()) else {
             return Err(Problem::fields(errors));
         };
-        let selection = Selection {
-            message,
-            list: set(self.list),
-            user: set(self.user),
-            class,
-            state: state.and_then(StateFilter::state),
-            only_stopped: state == Some(StateFilter::Stopped),
-            subject: set(self.subject),
-            sender: set(self.sender),
-            recipient: set(self.recipient),
-            domain: set(self.domain),
-            attempts_min,
-            last_reply: set(self.last_reply),
-            due_from,
-            due_before,
-            next_hop: None,
-        };
         Ok(Asked {
             selection,
             standing: WantedStanding {
                 estimate_max,
-                only_paused: state == Some(StateFilter::Paused),
+                only_paused,
             },
             cursor: set(self.cursor),
             rows_max,
@@ -299,24 +280,7 @@ impl QueueChange {
         now: Timestamp,
     ) -> Result<(Selection, ChangeAction, bool), Problem> {
         let mut errors = Vec::new();
-        let message = noted(self.id.as_deref().map(message_id), &mut errors);
-        let class = self.class.map(|number| {
-            let class = Class::from_number(number);
-            class.ok_or_else(|| class_error("class"))
-        });
-        let class = noted(class, &mut errors);
-        let attempts_min = self.attempts.map(|number| attempts(Some(number)));
-        let attempts_min = noted(attempts_min, &mut errors);
-        let due_from = self
-            .due_from
-            .as_deref()
-            .map(|text| moment("due_from", text));
-        let due_from = noted(due_from, &mut errors);
-        let due_before = self
-            .due_before
-            .as_deref()
-            .map(|text| moment("due_before", text));
-        let due_before = noted(due_before, &mut errors);
+        let selection = self.filter().read(&mut errors);
         let one = self.id.is_some();
         let texts = [
             ("list", &self.list),
@@ -358,24 +322,25 @@ impl QueueChange {
         let Some(change) = change.filter(|_| errors.is_empty()) else {
             return Err(Problem::fields(errors));
         };
-        let selection = Selection {
-            message,
-            list: self.list,
-            user: self.user,
-            class,
-            state: self.state.and_then(StateFilter::state),
-            only_stopped: self.state == Some(StateFilter::Stopped),
-            subject: self.subject,
-            sender: self.sender,
-            recipient: self.recipient,
-            domain: self.domain,
-            attempts_min,
-            last_reply: self.last_reply,
-            due_from,
-            due_before,
-            next_hop: None,
-        };
         Ok((selection, change, self.dry_run))
+    }
+
+    fn filter(&self) -> Filter {
+        Filter {
+            id: self.id.clone(),
+            list: self.list.clone(),
+            user: self.user.clone(),
+            class: self.class.map(Some),
+            state: self.state.map(Ok),
+            subject: self.subject.clone(),
+            sender: self.sender.clone(),
+            recipient: self.recipient.clone(),
+            domain: self.domain.clone(),
+            attempts: self.attempts.map(Some),
+            last_reply: self.last_reply.clone(),
+            due_from: self.due_from.clone(),
+            due_before: self.due_before.clone(),
+        }
     }
 
     fn change(
@@ -419,31 +384,6 @@ impl QueueChange {
             }
         })
     }
-}
-
-/// What was read, with what is wrong with it noted.
-fn noted<T>(found: Option<Result<T, FieldError>>, errors: &mut Vec<FieldError>) -> Option<T> {
-    found?.map_err(|error| errors.push(error)).ok()
-}
-
-/// The id of a message, wherever one is given.
-pub(super) fn message_id(text: &str) -> Result<MessageId, FieldError> {
-    let id = text.parse::<MessageId>();
-    id.map_err(|error| FieldError::new("id", format!("`{}` is {error}", audit::shown(text))))
-}
-
-/// So many or more: none at all would be all mail.
-fn attempts(number: Option<u32>) -> Result<u32, FieldError> {
-    let number = number.filter(|number| *number > 0);
-    number.ok_or_else(|| FieldError::new("attempts", "must be a number, 1 or more"))
-}
-
-/// How a time is written.
-const TIME: &str = "a date with a time and an offset such as 2026-11-27T08:00:00Z";
-
-fn moment(field: &'static str, text: &str) -> Result<Timestamp, FieldError> {
-    let moment = Timestamp::from_rfc3339(text);
-    moment.ok_or_else(|| FieldError::new(field, format!("must be {TIME}")))
 }
 
 /// The time that mail is moved to.
@@ -490,8 +430,4 @@ fn state_error(action: QueueAction, state: StateFilter) -> Option<FieldError> {
         _ => return None,
     };
     Some(FieldError::new("state", text))
-}
-
-fn class_error(field: &str) -> FieldError {
-    FieldError::new(field, "must be 1 (very high) to 5 (very low)")
 }

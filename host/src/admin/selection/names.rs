@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::admin::problem::{Kind, Problem};
+use crate::admin::problem::{FieldError, Kind, Problem};
 use crate::message::wording::printable;
 use crate::spool::QueueState;
 
@@ -124,6 +124,15 @@ impl StateFilter {
             StateFilter::Active => DeliveryStateName::Active.name(),
             StateFilter::Cancelled => DeliveryStateName::Cancelled.name(),
         }
+    }
+
+    /// The one of that name.
+    pub(super) fn parse(name: &str) -> Result<Self, FieldError> {
+        let found = Self::ALL.into_iter().find(|state| state.name() == name);
+        found.ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            FieldError::new("state", format!("must be one of {names}"))
+        })
     }
 
     /// The state that everything that is meant is in; none for what may be in several.
