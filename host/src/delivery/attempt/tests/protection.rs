@@ -1,7 +1,7 @@
 //! Messages that require TLS (RFC 8689): where they go, where they do not, and what becomes of reports about them.
 
 use super::*;
-use crate::delivery::settings::Smarthost;
+use crate::delivery::settings::{Smarthost, TlsPolicy};
 use outpost_smtp::ReversePath;
 
 /// Lists what a host must list for such messages.
