@@ -46,7 +46,6 @@ impl Course<'_> {
                 true => recipients = foreign,
                 false => self.pending.extend(foreign),
             }
-            self.deliverer.metrics.transactions.inc();
             let mut is_refused = false;
             let broke_at;
             let ended = match self.transact(&mut connection, &recipients).await {
@@ -246,7 +245,11 @@ impl Course<'_> {
                 "converted to seven bits"
             );
         }
-        connection.transact(fitted, load).await
+        let transacted = connection.transact(fitted, load).await;
+        if !matches!(transacted, Ok(None)) {
+            self.deliverer.metrics.transactions.inc();
+        }
+        transacted
     }
 
     /// The content as a host of these extensions gets it.
