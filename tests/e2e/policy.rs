@@ -79,6 +79,35 @@ fn components_of_the_operator_decide_about_senders_and_urgency() {
 }
 
 #[test]
+fn a_component_refuses_a_priority_with_the_statuses_that_there_are_for_it() {
+    let limits = component("components/examples/priority-limits.wasm");
+    let relay = Relay::start_in_clear(&format!(
+        "[[plugin]]\nname = \"priority-limits\"\ncomponent = \"{limits}\"\n\
+         [plugin.config]\nleast = \"3\"\nvery_high_bytes_max = \"1000\"\n\
+         [[plugin]]\nname = \"authorized-senders\"\n[[plugin]]\nname = \"effective-priority\"\n"
+    ));
+    let sink = Sink::start(relay.ip, &[]);
+    let mut client = session(&relay, "ann");
+    let mail_from = |parameters: &str| format!("MAIL FROM:<ann@a.example> {parameters}");
+    client.expect(
+        &mail_from("MT-PRIORITY=-2"),
+        "550 5.7.15 Priority level is too low",
+    );
+    let too_large = "552 5.7.16 Message is too big for the specified priority";
+    client.expect(&mail_from("MT-PRIORITY=6 SIZE=1001"), too_large);
+    // It declares nothing, and the size is known at its end.
+    let content = mail("ann@a.example", "large") + &"A line of text.\r\n".repeat(100);
+    for (priority, code) in [("6", too_large), ("3", "250 2.0.0")] {
+        client.expect(&mail_from(&format!("MT-PRIORITY={priority}")), "250");
+        client.expect("RCPT TO:<bob@d.example>", "250");
+        client.expect("DATA", "354");
+        client.send(content.as_bytes());
+        client.expect(".", code);
+    }
+    sink.wait_for(1);
+}
+
+#[test]
 fn a_component_in_another_language_decides_both_questions() {
     let rules = component("components/examples/house-rules.wasm");
     let relay = Relay::start_in_clear(&format!(

@@ -64,6 +64,12 @@ pub const GUESTS: &[Guest] = &[
         Basis::Sdk,
     ),
     guest(
+        "components/examples/priority-limits",
+        "priority-limits",
+        "examples/priority-limits",
+        Basis::Sdk,
+    ),
+    guest(
         "components/examples/working-hours",
         "working-hours",
         "examples/working-hours",

@@ -56,6 +56,11 @@ fn a_component_imports_what_it_uses_and_exports_what_it_answers() {
         &authorizer,
     );
     check(
+        "components/examples/priority-limits",
+        &["config", "message", "types"],
+        &authorizer,
+    );
+    check(
         "components/examples/working-hours",
         &["clock", "config", "message", "types"],
         &prioritizer,
