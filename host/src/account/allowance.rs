@@ -35,11 +35,13 @@ impl Allowance {
         self.trusted_carriers.as_deref()
     }
 
-    /// Whether the carrier of that name counts.
+    /// Whether the carrier of that name counts, in any case: the field MT-Priority, where it stands in for MT-PRIORITY
+    /// (RFC 6758 §3.1), counts for whom that counts.
     pub fn trusts(&self, carrier: &str) -> bool {
+        let is_named = |known: &Carrier| known.name().eq_ignore_ascii_case(carrier);
         self.trusted_carriers
             .as_ref()
-            .is_none_or(|trusted| trusted.iter().any(|known| known.name() == carrier))
+            .is_none_or(|trusted| trusted.iter().any(is_named))
     }
 
     /// The most urgent class that the mail may have; none: any.

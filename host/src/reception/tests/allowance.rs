@@ -24,6 +24,15 @@ impl Stage {
         self.change(patch).await;
     }
 
+    /// Which carriers count for ann; none: all.
+    async fn trust(&self, carriers: Option<&str>) {
+        self.allow(AllowancePatch {
+            trusted_carriers: Some(carriers.map(Items::from)),
+            ..AllowancePatch::default()
+        })
+        .await;
+    }
+
     async fn allow_per_hour(&self, per_hour: i64) {
         self.allow(AllowancePatch {
             very_high_per_hour: Some(Some(per_hour)),
@@ -113,13 +122,7 @@ async fn a_carrier_that_the_user_is_not_trusted_with_does_not_count_and_the_trai
             vec![malformed_is("X-Priority"), untrusted("Importance")],
         ),
     ] {
-        let trusted_carriers = Some(trusted.map(Items::from));
-        stage
-            .allow(AllowancePatch {
-                trusted_carriers,
-                ..AllowancePatch::default()
-            })
-            .await;
+        stage.trust(trusted).await;
         let reply = submit(&mut peer, fields).await;
         assert!(reply.starts_with("250 2.0.0 Queued as "), "{reply}");
         let (found, mut events) = stage.story(&reply).await;
@@ -132,12 +135,7 @@ async fn a_carrier_that_the_user_is_not_trusted_with_does_not_count_and_the_trai
 #[tokio::test]
 async fn components_see_a_request_without_what_does_not_count() {
     let stage = Stage::new().await;
-    stage
-        .allow(AllowancePatch {
-            trusted_carriers: Some(Some("Importance".into())),
-            ..AllowancePatch::default()
-        })
-        .await;
+    stage.trust(Some("Importance")).await;
     let mut peer = stage.logged_in().await;
     let reply = submit(&mut peer, "X-Priority: very\r\nImportance: high\r\n").await;
     let queued = stage.queued().await;
@@ -152,6 +150,27 @@ async fn components_see_a_request_without_what_does_not_count() {
     );
     assert!(!said.contains("malformed"), "{reply} {said}");
     assert!(said.contains("X-Priority does not count for this user"));
+}
+
+#[tokio::test]
+async fn the_field_that_stands_in_for_mail_counts_for_whom_mt_priority_counts() {
+    let mut stage = Stage::new().await;
+    stage.believe_mt_priority_field();
+    let untrusted = Event::UntrustedPriority {
+        carrier: "MT-Priority".to_owned(),
+    };
+    for (trusted, class, noted) in [
+        (None, Class::VeryHigh, vec![]),
+        (Some("importance;mt-priority"), Class::VeryHigh, vec![]),
+        (Some("Importance"), Class::Normal, vec![untrusted]),
+    ] {
+        stage.trust(trusted).await;
+        let mut peer = stage.logged_in().await;
+        let reply = submit(&mut peer, "MT-Priority: 6\r\n").await;
+        let (found, mut events) = stage.story(&reply).await;
+        events.pop();
+        assert_eq!((found, events), (class, noted), "{trusted:?}");
+    }
 }
 
 /// All pairs of a ceiling and of what components say.
