@@ -52,6 +52,9 @@ impl Class {
         self as usize - 1
     }
 
+    /// The MT-PRIORITY value of a message of which nobody whose word counts has said one (RFC 6710 §4.1).
+    pub const UNSAID_MT_PRIORITY: i8 = 0;
+
     /// The class of an MT-PRIORITY value; none outside -9 to 9. The values -4, -1, 0, 3 and 4 are the levels of the
     /// five classes: another one counts as the next above it, or as the highest (RFC 6710 §5).
     pub const fn from_mt_priority(value: i8) -> Option<Class> {

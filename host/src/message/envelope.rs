@@ -28,7 +28,7 @@ pub struct Envelope {
     pub ret: Option<Ret>,
     /// The sender's own name for this message in reports, decoded (RFC 3461 §4.4).
     pub envid: Option<String>,
-    /// The priority that MAIL asked for (RFC 6710), -9 to 9. [`Message::mt_priority`](super::Message::mt_priority) says
+    /// The priority that MAIL asked for (RFC 6710), -9 to 9; 0 where it does not count for the user. [`Message::mt_priority`](super::Message::mt_priority) says
     /// what is handed on.
     pub mt_priority: Option<i8>,
     /// By when it was to be delivered (RFC 2852).

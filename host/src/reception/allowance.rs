@@ -8,7 +8,7 @@ use outpost_smtp::Reply;
 
 use super::{Reception, replies};
 use crate::account::{Allowance, User};
-use crate::message::header::{Requested, overruled};
+use crate::message::header::{Carrier, Requested, overruled};
 use crate::message::{Class, Demotion, Event, MessageId, Timestamp};
 use crate::spool::SpoolError;
 
@@ -20,6 +20,13 @@ pub(super) struct Asked {
     untrusted: Vec<Requested>,
     /// What later fields of the same name ask for, of those that count.
     repeated: Vec<Requested>,
+}
+
+/// What MAIL says by MT-PRIORITY, or the field that stands in for it.
+#[derive(Clone, Copy)]
+pub(super) struct MtPriority {
+    asked: i8,
+    counts: i8,
 }
 
 /// The class that a message gets.
@@ -65,6 +72,30 @@ impl Asked {
             carrier: asked.carrier.to_owned(),
         });
         malformed.chain(untrusted)
+    }
+}
+
+impl MtPriority {
+    /// From somebody who is not trusted with it, it is changed into the one of a message of which nothing is said: a
+    /// relay may lower or raise what is asked for (RFC 6710 §4.1), and what is changed goes on as it is then (§4.2).
+    pub(super) fn of(asked: i8, allowance: &Allowance) -> Self {
+        let counts = match allowance.trusts(Carrier::MtPriority.name()) {
+            true => asked,
+            false => Class::UNSAID_MT_PRIORITY,
+        };
+        Self { asked, counts }
+    }
+
+    /// What trace field and next hops are told.
+    pub(super) fn counts(self) -> i8 {
+        self.counts
+    }
+
+    /// The priority of a message that got this class, where that is not the one that was asked for.
+    fn changed(self, class: Class) -> Option<i8> {
+        let stands =
+            self.counts == self.asked && Class::from_mt_priority(self.asked) == Some(class);
+        (!stands).then(|| class.mt_priority_nearest(self.counts))
     }
 }
 
@@ -128,12 +159,12 @@ impl Allowed {
         demoted.into_iter().chain([Event::Accepted { class: to }])
     }
 
-    /// What its client is told when the message is on stable storage. `mt_priority` is what MAIL asked for, whether it
-    /// counts or not, or the field that stands in for it.
-    pub(super) fn reply(&self, id: MessageId, mt_priority: Option<i8>) -> Reply {
+    /// What its client is told when the message is on stable storage.
+    pub(super) fn reply(&self, id: MessageId, mt_priority: Option<MtPriority>) -> Reply {
+        let changed = mt_priority.and_then(|said| said.changed(self.class));
         match self.demoted {
-            None => replies::queued(id, self.class, mt_priority),
-            Some((_, reason)) => replies::queued_below(id, self.class, reason, mt_priority),
+            None => replies::queued(id, changed),
+            Some((_, reason)) => replies::queued_below(id, self.class, reason, changed),
         }
     }
 
@@ -142,6 +173,43 @@ impl Allowed {
         reception.metrics.accepted(self.class);
         if let Some((_, reason)) = self.demoted {
             reception.metrics.demoted(reason);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::account::AllowancePatch;
+
+    #[test]
+    fn a_priority_is_told_to_be_another_where_the_class_or_the_word_of_its_user_makes_it_one() {
+        let nobody = AllowancePatch {
+            trusted_carriers: Some(Some("Importance".into())),
+            ..AllowancePatch::default()
+        };
+        let trusted = Allowance::default();
+        let untrusted = trusted.changed(nobody.check().unwrap());
+        for (allowance, asked, class, counts, changed) in [
+            (&trusted, 6, Class::VeryHigh, 6, None),
+            (&trusted, 6, Class::High, 6, Some(3)),
+            (&trusted, 2, Class::High, 2, None),
+            (&trusted, 6, Class::Low, 6, Some(-1)),
+            (&trusted, -9, Class::Normal, -9, Some(0)),
+            (&untrusted, 6, Class::Normal, 0, Some(0)),
+            (&untrusted, -9, Class::Normal, 0, Some(0)),
+            (&untrusted, 0, Class::Normal, 0, None),
+            // By another carrier, or its user.
+            (&untrusted, 6, Class::VeryHigh, 0, Some(4)),
+            (&untrusted, 0, Class::Low, 0, Some(-1)),
+        ] {
+            let said = MtPriority::of(asked, allowance);
+            assert_eq!(
+                (said.counts(), said.changed(class)),
+                (counts, changed),
+                "{asked} {class}"
+            );
         }
     }
 }

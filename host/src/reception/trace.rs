@@ -16,7 +16,7 @@ pub(super) struct Received<'a> {
     pub smtputf8: bool,
     /// The recipient, when there is exactly one: more would tell each about the others.
     pub only_recipient: Option<&'a Mailbox>,
-    /// What MAIL said of its priority (RFC 6710).
+    /// What counts of the priority that MAIL said (RFC 6710).
     pub mt_priority: Option<i8>,
     /// Until when it is held, as MAIL said (RFC 4865).
     pub held_until: Option<Timestamp>,

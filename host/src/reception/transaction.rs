@@ -10,7 +10,7 @@ use outpost_smtp::{
     ForwardPath, MailParameters, Mailbox, Notify, Orcpt, RcptParameters, Reply, ReversePath,
 };
 
-use super::allowance::{Allowed, Asked};
+use super::allowance::{Allowed, Asked, MtPriority};
 use super::content::{self, Received, Receiving, Refusal};
 use super::dialogue::Login;
 use super::minutes::Minutes;
@@ -23,8 +23,7 @@ use super::trail::trail;
 use super::{Reception, replies, trace};
 use crate::account::User;
 use crate::message::header::{
-    Authors, Carrier, Fields, Requested, repeated_priorities, requested_priorities, subject,
-    tunnelled,
+    Authors, Fields, Requested, repeated_priorities, requested_priorities, subject, tunnelled,
 };
 use crate::message::{
     Address, Class, Envelope, Message, MessageId, Origin, Priorities, Protocol, Recipient, Source,
@@ -50,6 +49,8 @@ pub(super) struct Transaction {
     submission: Submission,
     reverse_path: ReversePath,
     parameters: MailParameters,
+    /// What MAIL said of it, and behind the content the field that stands in for that.
+    mt_priority: Option<MtPriority>,
     policy: plugin::Transaction,
     records: Vec<DecisionRecord>,
     recipients: Vec<Recipient>,
@@ -156,6 +157,9 @@ impl Transaction {
         Ok(Self {
             envelope_share: reception.shares.envelope(&user.name),
             content_share: reception.shares.content(&user.name),
+            mt_priority: parameters
+                .mt_priority
+                .map(|asked| MtPriority::of(asked, &user.allowance)),
             reception,
             user,
             facts,
@@ -334,7 +338,8 @@ impl Transaction {
         let requested = requested_priorities(said, believes_field, self.way.priority(), &fields);
         if believes_field && said.is_none() {
             // RFC 6758 §3.1: as if MAIL had said it.
-            self.parameters.mt_priority = tunnelled(&fields);
+            let by_field = tunnelled(&fields);
+            self.mt_priority = by_field.map(|asked| MtPriority::of(asked, &self.user.allowance));
         }
         let repeated = repeated_priorities(&fields);
         let asked = Asked::of(requested, repeated, &self.user.allowance);
@@ -354,7 +359,7 @@ impl Transaction {
         );
         let released = message.message.released();
         message.message.deliver_until = deliver_within.map(|within| released.plus(within));
-        let reply = allowed.reply(self.id, self.parameters.mt_priority);
+        let reply = allowed.reply(self.id, self.mt_priority);
         // It is stored before the client is told.
         let said = minutes.entry(&reply, self.reception.clock.now());
         message.trail.insert(0, said);
@@ -453,11 +458,7 @@ impl Transaction {
             smtputf8: self.parameters.smtputf8,
             ret: self.parameters.ret,
             envid: self.parameters.envid.clone(),
-            // Who is not trusted with it has not said it.
-            mt_priority: self
-                .parameters
-                .mt_priority
-                .filter(|_| self.user.allowance.trusts(Carrier::MtPriority.name())),
+            mt_priority: self.mt_priority.map(MtPriority::counts),
             deliver_by: timing.deliver_by,
             hold: self.parameters.hold,
             require_tls: self.parameters.require_tls,
@@ -541,7 +542,7 @@ impl Transaction {
             is_esmtp: matches!(self.way, Way::Ehlo),
             smtputf8: self.parameters.smtputf8,
             only_recipient,
-            mt_priority: self.parameters.mt_priority,
+            mt_priority: self.mt_priority.map(MtPriority::counts),
             held_until: held_until(self.parameters.hold, self.begun),
             at: self.reception.clock.now(),
         }

@@ -61,9 +61,6 @@ fn behind_comments(mut text: &str) -> Option<&str> {
     }
 }
 
-/// The priority of a message of which nobody has said one that counts (RFC 6710 §4.1).
-const UNSAID: i8 = 0;
-
 /// A content whose header is written anew while it passes, wherever its pieces are cut: every MT-Priority field goes,
 /// and where there is a priority, or a field went, one of ours is there (RFC 6758 §3.3). The body stays as it is.
 #[derive(Debug)]
@@ -95,7 +92,7 @@ impl Tunnel {
         let field = |priority| format!("MT-Priority: {priority}\r\n").into_bytes();
         let (before_all, in_place) = match priority {
             Some(priority) => (field(priority), Vec::new()),
-            None => (Vec::new(), field(UNSAID)),
+            None => (Vec::new(), field(Class::UNSAID_MT_PRIORITY)),
         };
         let tunnel = Self {
             at: Place::Start,

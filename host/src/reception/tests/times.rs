@@ -1,6 +1,7 @@
 //! Priorities, schedules and deadlines, from the commands of a client to the spool.
 
 use super::*;
+use crate::account::AllowancePatch;
 use crate::message::{Class, Event, Timestamp};
 use crate::spool::{Record, Row};
 
@@ -75,6 +76,46 @@ async fn a_message_that_is_more_urgent_than_it_asks_for_is_told_so() {
     let expected = format!("250 2.3.6 0 is the priority that counts. Queued as {id}\r\n");
     assert_eq!(reply, expected);
     submit(&stage, "MT-PRIORITY=0", CONTENT, "250 2.0.0 Queued as ").await;
+}
+
+/// Whose word does not count has said 0, what a message has of which nobody has said anything; and is told so.
+#[tokio::test]
+async fn a_priority_that_does_not_count_is_changed_into_none_and_reply_trace_and_next_hop_agree() {
+    let mut stage = Stage::new().await;
+    stage.believe_mt_priority_field();
+    for (user, mail, field, counts, traced, told) in [
+        (3, "MT-PRIORITY=6", "", Some(0), Some("0"), Some(0)),
+        (3, "MT-PRIORITY=-6", "", Some(0), Some("0"), Some(0)),
+        (3, "MT-PRIORITY=0", "", None, Some("0"), Some(0)),
+        // What the user's own priority makes more urgent is not told, as ever; what it makes less urgent is.
+        (1, "MT-PRIORITY=6", "", Some(4), Some("0"), Some(0)),
+        (5, "MT-PRIORITY=6", "", Some(-4), Some("0"), Some(-4)),
+        (3, "", "MT-Priority: 6\r\n", Some(0), None, Some(0)),
+        (3, "", "MT-Priority: 60\r\n", None, None, None),
+        (5, "", "", None, None, None),
+    ] {
+        stage
+            .change(UserPatch {
+                priority: Some(user),
+                allowance: AllowancePatch {
+                    trusted_carriers: Some(Some("X-Priority".into())),
+                    ..AllowancePatch::default()
+                },
+                ..UserPatch::default()
+            })
+            .await;
+        let reply = match counts {
+            Some(counts) => format!("250 2.3.6 {counts} is the priority that counts. Queued"),
+            None => "250 2.0.0 Queued".to_owned(),
+        };
+        let content = format!("{field}{CONTENT}");
+        let (record, _) = submit(&stage, mail, &content, &reply).await;
+        assert_eq!(record.message.mt_priority(), told, "{user} {mail} {field}");
+        let text = text(&stage, &record).await;
+        let clause = text.split_once("\r\n PRIORITY ");
+        let clause = clause.and_then(|(_, behind)| Some(behind.split_once(';')?.0));
+        assert_eq!(clause, traced, "{text}");
+    }
 }
 
 #[tokio::test]
