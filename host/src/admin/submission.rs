@@ -92,7 +92,7 @@ pub(super) struct EnvelopeQuery {
     #[param(example = json!(["bob@d.example"]), min_items = 1)]
     recipient: Vec<String>,
     /// The priority that is asked for, 1 (very high) to 5 (very low). It comes before those of the header. What is no
-    /// such number counts as absent, and the trail says so.
+    /// such number, or comes twice, counts as absent, and the trail says so.
     priority: Option<String>,
 }
 

@@ -1,7 +1,7 @@
 //! The envelope of a message that is submitted over HTTP, as its query says it.
 //!
 //! What is wrong with it is told all at once, each by the name of its parameter. A priority is only passed on: one that
-//! is none counts as absent (that is said where every carrier of a priority is read).
+//! is none, or comes twice, counts as absent (that is said where every carrier of a priority is read).
 
 use outpost_smtp::{Mailbox, ReversePath};
 
@@ -14,6 +14,7 @@ pub(super) struct Envelope {
     pub(super) sender: ReversePath,
     /// At least one.
     pub(super) recipients: Vec<Mailbox>,
+    /// As it was given; what was said more than once stands there together, and is no priority.
     pub(super) priority: Option<String>,
 }
 
@@ -24,11 +25,15 @@ impl Envelope {
     /// Everything that is wrong with it.
     pub(super) fn read(query: Vec<(String, String)>) -> Result<Self, Problem> {
         let mut reading = Reading::default();
-        let (mut sender, mut recipients, mut priority) = (None, Vec::new(), None);
+        let (mut sender, mut recipients, mut priorities) = (None, Vec::new(), Vec::new());
         for (name, value) in query {
             match name.as_str() {
-                "sender" => reading.once(&name, &mut sender, value),
-                "priority" => reading.once(&name, &mut priority, value),
+                "sender" => {
+                    if sender.replace(value).is_some() {
+                        reading.problem("sender", "stands here twice");
+                    }
+                }
+                "priority" => priorities.push(value),
                 "recipient" => recipients.push(value),
                 _ => reading.problem(
                     &shown(&name),
@@ -58,7 +63,7 @@ impl Envelope {
             Some(sender) if reading.errors.is_empty() => Ok(Self {
                 sender,
                 recipients,
-                priority,
+                priority: (!priorities.is_empty()).then(|| priorities.join(", ")),
             }),
             _ => Err(Problem::fields(reading.errors)),
         }
@@ -76,12 +81,6 @@ impl Reading {
         self.errors.push(FieldError::new(field, text));
     }
 
-    fn once(&mut self, name: &str, place: &mut Option<String>, value: String) {
-        if place.replace(value).is_some() {
-            self.problem(name, "stands here twice");
-        }
-    }
-
     fn mailbox(&mut self, field: &str, address: &str) -> Option<Mailbox> {
         let read = Mailbox::parse(address, true);
         read.map_err(|error| self.problem(field, &format!("\"{}\": {error}", shown(address))))
@@ -93,6 +92,7 @@ impl Reading {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::message::header::Requested;
 
     fn read(query: &[(&str, &str)]) -> Result<Envelope, Vec<(String, String)>> {
         let pairs = query.iter();
@@ -127,6 +127,19 @@ mod tests {
     }
 
     #[test]
+    fn a_priority_that_is_said_twice_is_none_and_goes_on_as_one_that_cannot_be_read() {
+        let envelope = read(&[
+            ("priority", "1"),
+            ("sender", ""),
+            ("recipient", "bob@d.example"),
+            ("priority", "1"),
+        ]);
+        let priority = envelope.unwrap().priority.unwrap();
+        assert_eq!(priority, "1, 1");
+        assert_eq!(Requested::by_http(&priority).class, None);
+    }
+
+    #[test]
     fn everything_that_is_wrong_is_named() {
         let of = |query: &[(&str, &str)]| -> Vec<String> {
             let errors = read(query).unwrap_err().into_iter();
@@ -147,13 +160,12 @@ mod tests {
                 ("colour", "red"),
                 ("recipient", "bob@d.example"),
                 ("recipient", "<bob@d.example>"),
-                ("priority", "1"),
-                ("priority", "1"),
+                ("sender", "ann"),
                 ("recipient", ""),
             ]),
             [
                 "colour: is not known; known here: sender, recipient, priority",
-                "priority: stands here twice",
+                "sender: stands here twice",
                 "sender: \"ann\": not a valid address",
                 "recipient[1]: \"<bob@d.example>\": not a valid address",
                 "recipient[2]: \"\": not a valid address",
