@@ -16,16 +16,16 @@ pub(super) struct Api<'a> {
     pub(super) schedule: Said<'a>,
 }
 
-/// What stands under a key, in either of its spellings.
+/// What stands under a key.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) enum Said<'a> {
-    /// Nothing, or `null`.
+    /// Nothing.
     #[default]
     Nothing,
     /// This JSON.
     Once(&'a str),
-    /// The key is there more than once.
-    Twice,
+    /// The key is there more than once, or is not spelt as it is ours.
+    Unclear,
 }
 
 impl<'a> Api<'a> {
@@ -39,14 +39,7 @@ impl<'a> Said<'a> {
     fn and(self, value: &'a RawValue) -> Self {
         match self {
             Self::Nothing => Self::Once(value.get()),
-            Self::Once(_) | Self::Twice => Self::Twice,
-        }
-    }
-
-    fn unless_null(self) -> Self {
-        match self {
-            Self::Once("null") => Self::Nothing,
-            said => said,
+            Self::Once(_) | Self::Unclear => Self::Unclear,
         }
     }
 }
@@ -57,6 +50,12 @@ impl<'de: 'a, 'a> Deserialize<'de> for Api<'a> {
         deserializer.deserialize_map(Keys)
     }
 }
+
+/// In this case alone. A person would take another one for it, but it may be meant for others: it counts as malformed.
+const PRIORITY: &str = "Priority";
+
+/// In any case: what was to wait must not go at once.
+const SCHEDULE: &str = "Schedule";
 
 struct Keys;
 
@@ -70,20 +69,21 @@ impl<'de> Visitor<'de> for Keys {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Api<'de>, A::Error> {
         let mut api = Api::default();
         while let Some(key) = map.next_key::<String>()? {
-            let said = match key.as_str() {
-                "Priority" | "priority" => &mut api.priority,
-                "Schedule" | "schedule" => &mut api.schedule,
-                _ => {
-                    map.next_value::<IgnoredAny>()?;
-                    continue;
-                }
-            };
-            *said = said.and(map.next_value()?);
+            if key.eq_ignore_ascii_case(PRIORITY) {
+                api.priority = match key == PRIORITY {
+                    true => api.priority.and(map.next_value()?),
+                    false => {
+                        map.next_value::<IgnoredAny>()?;
+                        Said::Unclear
+                    }
+                };
+            } else if key.eq_ignore_ascii_case(SCHEDULE) {
+                api.schedule = api.schedule.and(map.next_value()?);
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
         }
-        Ok(Api {
-            priority: api.priority.unless_null(),
-            schedule: api.schedule.unless_null(),
-        })
+        Ok(api)
     }
 }
 
@@ -91,12 +91,12 @@ impl<'de> Visitor<'de> for Keys {
 mod tests {
     use super::*;
 
-    /// `Priority | Schedule`; `-` where nothing is said, `!` where it is said twice.
+    /// `Priority | Schedule`; `-` where nothing is said, `!` where it is not clear what.
     fn read(body: &str) -> Option<String> {
         let of = |said| match said {
             Said::Nothing => "-",
             Said::Once(value) => value,
-            Said::Twice => "!",
+            Said::Unclear => "!",
         };
         let api = Api::parse(body)?;
         Some(format!("{} | {}", of(api.priority), of(api.schedule)))
@@ -112,8 +112,11 @@ mod tests {
                 Some(r#"" 1" | "x""#),
             ),
             (r#"{"Pri\u006frity":[1, 2]}"#, Some("[1, 2] | -")),
-            (r#"{"Priority":null,"Schedule": null}"#, Some("- | -")),
-            (r#"{"PRIORITY":1}"#, Some("- | -")),
+            (r#"{"Priority":null,"Schedule": null}"#, Some("null | null")),
+            (r#"{"PRIORITY":1,"SCHEDULE":2}"#, Some("! | 2")),
+            (r#"{"priority":1}"#, Some("! | -")),
+            (r#"{"Priority":1,"priority":1}"#, Some("! | -")),
+            (r#"{"Priority ":1,"X-Priority":2}"#, Some("- | -")),
             // Numbers of any size are no mistake of the JSON.
             (
                 r#"{"x":1e400,"Schedule":99999999999999999999}"#,

@@ -176,12 +176,12 @@ fn read(carrier: Carrier, value: &str) -> Option<Requested> {
 }
 
 /// `X-SMTPAPI: {"Priority": 2, …}`. Without that key the field is about other things; what is no JSON object, or has
-/// the key twice, is a malformed carrier.
+/// the key twice or in another case, is a malformed carrier.
 fn x_smtpapi(value: &str) -> Option<Requested> {
     let priority = match Api::parse(value).map(|api| api.priority) {
         Some(Said::Nothing) => return None,
         Some(Said::Once(priority)) => Some(priority),
-        Some(Said::Twice) | None => None,
+        Some(Said::Unclear) | None => None,
     };
     Some(Requested {
         carrier: "X-SMTPAPI",
@@ -200,11 +200,10 @@ fn number(value: &str) -> Option<Class> {
 
 /// `1` to `5`, as a number or in quotes.
 fn api_priority(json: &str) -> Option<Class> {
-    let number = match json.starts_with('"') {
-        true => serde_json::from_str::<String>(json).ok()?.trim().parse(),
-        false => json.parse(),
-    };
-    number.ok().and_then(Class::from_number)
+    match json.starts_with('"') {
+        true => number(&serde_json::from_str::<String>(json).ok()?),
+        false => number(json),
+    }
 }
 
 /// `1`, or `1 (Highest)` as mail clients like to write it.
@@ -276,6 +275,24 @@ mod tests {
                 "X-SMTPAPI: {\"Priority\": 1, \"Schedule\": 1, \"Schedule\": 2}",
                 "X-SMTPAPI",
                 Some(1),
+            ),
+            ("X-SMTPAPI: {\"Priority\": \"01\"}", "X-SMTPAPI", None),
+            ("X-SMTPAPI: {\"Priority\": \"+1\"}", "X-SMTPAPI", None),
+            ("X-SMTPAPI: {\"Priority\": \" 1\"}", "X-SMTPAPI", None),
+            ("X-SMTPAPI: {\"Priority\": \"\"}", "X-SMTPAPI", None),
+            ("X-SMTPAPI: {\"Priority\": null}", "X-SMTPAPI", None),
+            (
+                "X-SMTPAPI: {\"Priority\": \"\\u0031\"}",
+                "X-SMTPAPI",
+                Some(1),
+            ),
+            // Of another key than ours nobody can be sure whom it is for.
+            ("X-SMTPAPI: {\"priority\": 1}", "X-SMTPAPI", None),
+            ("X-SMTPAPI: {\"PRIORITY\": \"1\"}", "X-SMTPAPI", None),
+            (
+                "X-SMTPAPI: {\"Priority\": 1, \"priority\": 1}",
+                "X-SMTPAPI",
+                None,
             ),
             ("X-SMTPAPI: {Priority", "X-SMTPAPI", None),
             ("X-SMTPAPI: [1]", "X-SMTPAPI", None),

@@ -38,9 +38,9 @@ pub fn repeated_time(fields: &Fields<'_>) -> Option<Timestamp> {
 
 fn time_of(value: &str) -> Option<RequestedTime> {
     let since_epoch = match Api::parse(value)?.schedule {
-        Said::Nothing => return None,
+        Said::Nothing | Said::Once("null") => return None,
         Said::Once(schedule) => read(schedule),
-        Said::Twice => None,
+        Said::Unclear => None,
     };
     Some(since_epoch.map_or(RequestedTime::Malformed, |since_epoch| {
         RequestedTime::At(Timestamp::EPOCH.plus(since_epoch))
@@ -108,7 +108,7 @@ mod tests {
             "99999999999999999999999.5",
             "\"9999-12-31T23:59:59Z\"",
         ] {
-            let value = format!("{{\"schedule\": {far}}}");
+            let value = format!("{{\"SCHEDULE\": {far}}}");
             let never = Some(RequestedTime::At(Timestamp::NEVER));
             assert_eq!(requested(&value), never, "{far}");
         }
