@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use outpost_smtp::time::parse_date_time;
+use serde::de::IgnoredAny;
 
 use super::api::{Api, Said};
 use super::{Field, Fields};
@@ -20,7 +21,7 @@ pub enum RequestedTime {
 }
 
 /// The `Schedule` of `X-SMTPAPI: {"Schedule": "2030-01-02T15:04:05+01:00", …}`: a date and time with its zone
-/// (RFC 3339 §5.6), or whole seconds since the Unix epoch. None where the field says nothing of it; that it is no
+/// (RFC 3339 §5.6), or seconds since the Unix epoch. None where the field says nothing of it; that it is no
 /// JSON is told where its priority is read.
 pub fn requested_time(fields: &Fields<'_>) -> Option<RequestedTime> {
     time_of(&fields.first("X-SMTPAPI")?)
@@ -51,24 +52,31 @@ fn read(json: &str) -> Option<Duration> {
     match json.starts_with('"') {
         true => {
             let text: String = serde_json::from_str(json).ok()?;
-            seconds(text.trim()).or_else(|| parse_date_time(text.trim()))
+            let text = text.trim();
+            digits(text)
+                .or_else(|| number(text))
+                .or_else(|| parse_date_time(text))
         }
-        false => seconds(json).or_else(|| beyond_count(json)),
+        false => digits(json).or_else(|| number(json)),
     }
 }
 
 /// Whole seconds, as many as can be counted.
-fn seconds(text: &str) -> Option<Duration> {
+fn digits(text: &str) -> Option<Duration> {
     let is_number = !text.is_empty() && text.bytes().all(|octet| octet.is_ascii_digit());
     let seconds = is_number.then(|| text.parse().unwrap_or(u64::MAX))?;
     Some(Duration::from_secs(seconds))
 }
 
-/// A number that is written in another way counts where it is too large to be anything but whole: it is far ahead, and
-/// what is malformed would go at once.
-fn beyond_count(json: &str) -> Option<Duration> {
-    let number: f64 = json.parse().ok()?;
-    (number >= u64::MAX as f64).then_some(Duration::MAX)
+/// Seconds in any spelling that a number of JSON has (RFC 8259 §6): programs write the same one as `1e9` or with `.0`.
+/// What is left over of a second is left out. What is before the epoch is over, and so is the epoch.
+fn number(text: &str) -> Option<Duration> {
+    let is_one = text.starts_with(|first: char| first == '-' || first.is_ascii_digit())
+        && serde_json::from_str::<IgnoredAny>(text).is_ok();
+    let seconds: f64 = is_one.then(|| text.parse().ok()).flatten()?;
+    // More than can be counted is as far ahead as can be.
+    let ahead = Duration::try_from_secs_f64(seconds.trunc().max(0.0));
+    Some(ahead.unwrap_or(Duration::MAX))
 }
 
 #[cfg(test)]
@@ -91,7 +99,26 @@ mod tests {
             ("\"1700000000\"", 1_700_000_000_000),
             ("\"2023-11-14T22:13:20Z\"", 1_700_000_000_000),
             ("\" 2023-11-15T00:13:20.5+02:00 \"", 1_700_000_000_500),
+            ("1700000000.0", 1_700_000_000_000),
+            ("1700000000e0", 1_700_000_000_000),
+            ("1.7e9", 1_700_000_000_000),
+            ("17000000000E-1", 1_700_000_000_000),
+            ("\"1.7e9\"", 1_700_000_000_000),
+            ("\" 01700000000 \"", 1_700_000_000_000),
+            ("1e10", 10_000_000_000_000),
+            // What is left over of a second is left out.
+            ("1700000000.999", 1_700_000_000_000),
+            ("1.5", 1_000),
+            ("1e-400", 0),
+            // Before the epoch is over, as the epoch is.
             ("0", 0),
+            ("-0", 0),
+            ("0e99", 0),
+            ("-5", 0),
+            ("\"-5\"", 0),
+            ("-0.5", 0),
+            ("-5e400", 0),
+            ("-99999999999999999999999", 0),
             ("\"1969-01-01T00:00:00Z\"", 0),
         ] {
             let value = format!("{{\"Priority\": 2, \"Schedule\": {schedule}}}");
@@ -104,6 +131,7 @@ mod tests {
             "99999999999999999999999",
             "\"99999999999999999999999\"",
             "1e23",
+            "\"1e400\"",
             "1E+400",
             "99999999999999999999999.5",
             "\"9999-12-31T23:59:59Z\"",
@@ -121,16 +149,16 @@ mod tests {
             "\"2023-11-14T22:13:20\"",
             "\"2023-11-14\"",
             "\"\"",
-            "-5",
-            "-5e400",
-            "-99999999999999999999999",
-            "1.5",
-            "1e9",
-            "1e-400",
+            "\"+5\"",
+            "\"1.\"",
+            "\"1e\"",
+            "\"0x10\"",
+            "\"inf\"",
+            "\"NaN\"",
+            "\"- 5\"",
             "true",
             "[1700000000]",
             "{}",
-            "\"1e400\"",
             "1700000000, \"Schedule\": 1700000000",
             "\"2023-11-14T22:13:20Z\", \"schedule\": 1",
         ] {
