@@ -1,7 +1,7 @@
 //! The part of a report that people read: what happened, to whom, why, and what they can do.
 
-use outpost_smtp::EnhancedStatus;
 use outpost_smtp::client::RETURNS_NOTHING_LATE;
+use outpost_smtp::{ByMode, EnhancedStatus};
 
 use super::status::{mta_name, spoken};
 use super::text::{Script, exact, one_line, paragraph};
@@ -53,9 +53,11 @@ fn what_happened(kind: Kind) -> String {
         Kind::Success => "Your message was handed on to the mail system of the recipients below. \
             That system sends no confirmations, so this is the last report about them."
             .to_owned(),
-        Kind::Relay => "Your message was handed on to the mail system of the recipients below. You \
-            asked for a time by which it is delivered: that system may not tell you when it is late."
-            .to_owned(),
+        Kind::Relay => {
+            "Your message was handed on to the mail system of the recipients below. You \
+            asked for a time by which it is delivered."
+                .to_owned()
+        }
     }
 }
 
@@ -74,8 +76,26 @@ fn explain_recipient(report: &Report<'_>, reported: &Reported<'_>, out: &mut Str
         None => format!("The reason: {spoken}"),
     };
     paragraph(out, 4, &said);
-    if report.kind == Kind::Failure {
-        paragraph(out, 4, advice_on(report, reported));
+    match report.kind {
+        Kind::Failure => paragraph(out, 4, advice_on(report, reported)),
+        Kind::Relay => paragraph(out, 4, who_sees_to_the_time(report, reported)),
+        Kind::Delay { .. } | Kind::Success => {}
+    }
+}
+
+/// What the host does about the time by which a message is to be delivered: one that lists DELIVERBY was told it
+/// (RFC 2852 §4.1.4.1).
+fn who_sees_to_the_time(report: &Report<'_>, reported: &Reported<'_>) -> &'static str {
+    let was_told = reported.host.is_some_and(|host| host.deliver_by);
+    let mode = report.about.envelope.deliver_by.map(|by| by.mode);
+    match (was_told, mode) {
+        (true, Some(ByMode::Return)) => {
+            "It was told of the time that you gave, and is to return the message when it is late."
+        }
+        (true, _) => "It was told of the time that you gave, and is to tell you when it is late.",
+        (false, _) => {
+            "It does not know of the time that you gave, and may not tell you when it is late."
+        }
     }
 }
 

@@ -73,15 +73,25 @@ fn host() -> RemoteHost {
 
 /// A report about all recipients of `about`, because of `reply`.
 fn compose(kind: Kind, about: &Message, reply: &Reply, content: &str) -> Composed {
+    compose_of(kind, about, reply, &host(), content)
+}
+
+/// The same, where that host said it.
+fn compose_of(
+    kind: Kind,
+    about: &Message,
+    reply: &Reply,
+    host: &RemoteHost,
+    content: &str,
+) -> Composed {
     let ReversePath::Mailbox(to) = &about.envelope.reverse_path else {
         unreachable!()
     };
-    let host = host();
     let reported = about.envelope.recipients.iter().map(|recipient| Reported {
         recipient,
         status: reply.enhanced.unwrap_or((5, 0, 0).into()),
         reply,
-        host: Some(&host),
+        host: Some(host),
     });
     Report {
         kind,
@@ -202,8 +212,44 @@ fn a_report_says_by_when_the_message_was_to_be_delivered() {
     let relayed = text(&compose(Kind::Relay, &about, &taken, CONTENT));
     assert!(relayed.contains("\r\nDeliver-By-Date: Tue, 14 Nov 2023 22:15:20 +0000\r\n\r\n"));
     assert!(relayed.contains("\r\nAction: relayed\r\nStatus: 2.0.0\r\n"));
-    let words = relayed.replace("\r\n", " ");
-    assert!(words.contains("that system may not tell you when it is late"));
+}
+
+#[test]
+fn a_relayed_message_has_a_deadline_that_its_host_was_told_or_knows_nothing_of() {
+    let mut about = message(CONTENT, &["you@b.example"]);
+    let taken = Reply::new(250, (2, 0, 0), "Ok");
+    for (mode, deliver_by, said) in [
+        (
+            ByMode::Notify,
+            false,
+            "It does not know of the time that you gave, and may not tell you when it is late.",
+        ),
+        (
+            ByMode::Notify,
+            true,
+            "It was told of the time that you gave, and is to tell you when it is late.",
+        ),
+        (
+            ByMode::Return,
+            true,
+            "It was told of the time that you gave, and is to return the message when it is late.",
+        ),
+    ] {
+        about.envelope.deliver_by = Some(DeliverBy {
+            until: at(120),
+            mode,
+            trace: true,
+        });
+        let host = RemoteHost {
+            deliver_by,
+            ..host()
+        };
+        let relayed = text(&compose_of(Kind::Relay, &about, &taken, &host, CONTENT));
+        let words: Vec<_> = relayed.split_whitespace().collect();
+        let words = words.join(" ");
+        assert!(words.contains(said), "{words}");
+        assert_eq!(words.matches(" late.").count(), 1, "{words}");
+    }
 }
 
 #[test]
