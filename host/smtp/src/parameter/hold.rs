@@ -32,6 +32,18 @@ impl Hold {
         parse_date_time(value).map(Hold::Until)
     }
 
+    /// Whether one of its keywords stands among these parameters, with whatever value.
+    pub(crate) fn is_in(parameters: &str) -> bool {
+        let is_one = |keyword: &str| {
+            ["HOLDFOR", "HOLDUNTIL"]
+                .iter()
+                .any(|known| keyword.eq_ignore_ascii_case(known))
+        };
+        super::split(parameters)
+            .flatten()
+            .any(|(keyword, _)| is_one(keyword))
+    }
+
     /// When that is, for a message that is submitted `now` since the Unix epoch.
     pub fn release(self, now: Duration) -> Duration {
         match self {

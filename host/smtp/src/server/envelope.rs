@@ -38,7 +38,11 @@ impl Conversation {
             Err(PathError::Address) => return self.error(refused, replies::SENDER_SYNTAX),
             Err(PathError::Syntax) => return self.error(refused, replies::MAIL_SYNTAX),
         };
-        let parameters = match self.check_extended(behind).and_then(MailParameters::parse) {
+        let parsed = self
+            .check_extended(behind)
+            .and_then(|behind| self.check_held(behind))
+            .and_then(MailParameters::parse);
+        let parameters = match parsed {
             Ok(parameters) => parameters,
             Err(error) => return self.parameter_error(refused, error),
         };
@@ -85,7 +89,6 @@ impl Conversation {
         }
         let longest = limits.future_release_max;
         let is_late = match parameters.hold? {
-            _ if longest.is_zero() => return Some(replies::PARAMETER_UNKNOWN),
             Hold::For(interval) => interval > longest,
             Hold::Until(time) => time > self.now.saturating_add(longest),
         };
@@ -237,6 +240,17 @@ impl Conversation {
             Ok(parameters)
         } else {
             Err(ParameterError::Unknown)
+        }
+    }
+
+    /// FUTURERELEASE is off where nothing is held, and its parameters are unknown then, whatever they say (RFC 5321
+    /// §4.1.1.11).
+    fn check_held<'a>(&self, parameters: &'a str) -> Result<&'a str, ParameterError> {
+        let is_off = self.settings.limits.future_release_max.is_zero();
+        if is_off && Hold::is_in(parameters) {
+            Err(ParameterError::Unknown)
+        } else {
+            Ok(parameters)
         }
     }
 
