@@ -282,8 +282,11 @@ mod tests {
             let refusal = asked(parameters, &unix(61)).unwrap_err();
             assert_eq!(refusal, replies::held_too_late());
         }
-        let timing = asked("BY=60;R", &unix(60)).unwrap();
-        assert_eq!(timing.scheduled, Some(after(60)));
+        assert!(asked("BY=60;R", &unix(60)).is_err(), "nothing is left");
+        for (parameters, seconds) in [("BY=61;R", 60), ("BY=60;N", 60)] {
+            let timing = asked(parameters, &unix(seconds)).unwrap();
+            assert_eq!(timing.scheduled, Some(after(seconds)));
+        }
         // Over by now: it goes.
         assert_eq!(asked("BY=5;N", &unix(9)).unwrap().scheduled, None);
         // MAIL comes before it.

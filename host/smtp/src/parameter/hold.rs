@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::By;
+use super::{By, ByMode};
 use crate::time::parse_date_time;
 
 /// Most digits of an interval (RFC 4865 §3).
@@ -53,17 +53,20 @@ impl Hold {
     }
 
     /// Whether a message that is submitted `now` with both would be released behind the time by which it is to be
-    /// delivered (RFC 4865 §5.2.2). A release that is over means now, and is behind nothing.
+    /// delivered (RFC 4865 §5.2.2), or at that time where it is returned then: it could not be sent at all. A release
+    /// that is over means now, and is behind nothing.
     pub fn is_beyond(self, by: By, now: Duration) -> bool {
         let wait = self.release(now).saturating_sub(now);
-        let left = u64::try_from(by.seconds).unwrap_or(0);
-        wait > Duration::from_secs(left)
+        let left = Duration::from_secs(u64::try_from(by.seconds).unwrap_or(0));
+        match by.mode {
+            ByMode::Notify => wait > left,
+            ByMode::Return => !wait.is_zero() && wait >= left,
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::ByMode;
     use super::*;
 
     #[test]
@@ -78,26 +81,33 @@ mod tests {
     }
 
     #[test]
-    fn what_is_held_is_released_by_the_time_of_its_delivery_or_behind_it() {
+    fn what_is_held_is_released_by_the_time_of_its_delivery_or_is_beyond_it() {
         let now = Duration::from_secs(1_000);
         let held_for = |seconds| Hold::For(Duration::from_secs(seconds));
         let held_until = |milliseconds| Hold::Until(Duration::from_millis(milliseconds));
-        for (hold, seconds, is_beyond) in [
-            (held_for(60), 59, true),
-            (held_for(60), 60, false),
-            (held_for(1), 0, true),
-            (held_for(1), -5, true),
-            (held_until(1_060_001), 60, true),
-            (held_until(1_060_000), 60, false),
-            (held_until(999_000), -5, false),
-            (held_until(0), 0, false),
+        use ByMode::{Notify, Return};
+        for (hold, seconds, mode, is_beyond) in [
+            (held_for(60), 59, Notify, true),
+            (held_for(60), 60, Notify, false),
+            // No time would be left to deliver it in.
+            (held_for(60), 60, Return, true),
+            (held_for(60), 61, Return, false),
+            (held_for(1), 0, Notify, true),
+            (held_for(1), -5, Notify, true),
+            (held_until(1_060_001), 60, Notify, true),
+            (held_until(1_060_000), 60, Notify, false),
+            (held_until(1_060_000), 60, Return, true),
+            (held_until(1_059_999), 60, Return, false),
+            (held_until(999_000), -5, Notify, false),
+            (held_until(999_000), 1, Return, false),
+            (held_until(0), 0, Notify, false),
         ] {
             let by = By {
                 seconds,
-                mode: ByMode::Notify,
+                mode,
                 trace: false,
             };
-            assert_eq!(hold.is_beyond(by, now), is_beyond, "{hold:?} {seconds}");
+            assert_eq!(hold.is_beyond(by, now), is_beyond, "{hold:?} {by}");
         }
     }
 

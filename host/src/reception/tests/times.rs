@@ -207,7 +207,7 @@ async fn a_deadline_is_kept_and_one_that_is_over_is_nobodys_news() {
 async fn a_deadline_that_passes_while_the_content_comes_in_is_kept() {
     for (parameters, is_overdue) in [
         ("BY=2;R", true),
-        ("BY=2;R HOLDFOR=2", true),
+        ("BY=2;R HOLDFOR=1", true),
         ("BY=60;R", false),
         ("BY=2;N", false),
     ] {
