@@ -24,8 +24,8 @@ pub(super) enum Said<'a> {
     Nothing,
     /// This JSON.
     Once(&'a str),
-    /// The key is there more than once, or is not spelt as it is ours.
-    Unclear,
+    /// The key is there more than once, in whatever case.
+    Twice,
 }
 
 impl<'a> Api<'a> {
@@ -39,7 +39,7 @@ impl<'a> Said<'a> {
     fn and(self, value: &'a RawValue) -> Self {
         match self {
             Self::Nothing => Self::Once(value.get()),
-            Self::Once(_) | Self::Unclear => Self::Unclear,
+            Self::Once(_) | Self::Twice => Self::Twice,
         }
     }
 }
@@ -51,10 +51,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Api<'a> {
     }
 }
 
-/// In this case alone. A person would take another one for it, but it may be meant for others: it counts as malformed.
+/// In any case, as programs write the keys of such objects in lower case as well.
 const PRIORITY: &str = "Priority";
-
-/// In any case: what was to wait must not go at once.
 const SCHEDULE: &str = "Schedule";
 
 struct Keys;
@@ -70,13 +68,7 @@ impl<'de> Visitor<'de> for Keys {
         let mut api = Api::default();
         while let Some(key) = map.next_key::<String>()? {
             if key.eq_ignore_ascii_case(PRIORITY) {
-                api.priority = match key == PRIORITY {
-                    true => api.priority.and(map.next_value()?),
-                    false => {
-                        map.next_value::<IgnoredAny>()?;
-                        Said::Unclear
-                    }
-                };
+                api.priority = api.priority.and(map.next_value()?);
             } else if key.eq_ignore_ascii_case(SCHEDULE) {
                 api.schedule = api.schedule.and(map.next_value()?);
             } else {
@@ -91,12 +83,12 @@ impl<'de> Visitor<'de> for Keys {
 mod tests {
     use super::*;
 
-    /// `Priority | Schedule`; `-` where nothing is said, `!` where it is not clear what.
+    /// `Priority | Schedule`; `-` where nothing is said, `!` where it is said twice.
     fn read(body: &str) -> Option<String> {
         let of = |said| match said {
             Said::Nothing => "-",
             Said::Once(value) => value,
-            Said::Unclear => "!",
+            Said::Twice => "!",
         };
         let api = Api::parse(body)?;
         Some(format!("{} | {}", of(api.priority), of(api.schedule)))
@@ -113,8 +105,8 @@ mod tests {
             ),
             (r#"{"Pri\u006frity":[1, 2]}"#, Some("[1, 2] | -")),
             (r#"{"Priority":null,"Schedule": null}"#, Some("null | null")),
-            (r#"{"PRIORITY":1,"SCHEDULE":2}"#, Some("! | 2")),
-            (r#"{"priority":1}"#, Some("! | -")),
+            (r#"{"PRIORITY":1,"SCHEDULE":2}"#, Some("1 | 2")),
+            (r#"{"priority":1}"#, Some("1 | -")),
             (r#"{"Priority":1,"priority":1}"#, Some("! | -")),
             (r#"{"Priority ":1,"X-Priority":2}"#, Some("- | -")),
             // Numbers of any size are no mistake of the JSON.

@@ -176,12 +176,12 @@ fn read(carrier: Carrier, value: &str) -> Option<Requested> {
 }
 
 /// `X-SMTPAPI: {"Priority": 2, …}`. Without that key the field is about other things; what is no JSON object, or has
-/// the key twice or in another case, is a malformed carrier.
+/// the key twice, is a malformed carrier.
 fn x_smtpapi(value: &str) -> Option<Requested> {
     let priority = match Api::parse(value).map(|api| api.priority) {
         Some(Said::Nothing) => return None,
         Some(Said::Once(priority)) => Some(priority),
-        Some(Said::Unclear) | None => None,
+        Some(Said::Twice) | None => None,
     };
     Some(Requested {
         carrier: "X-SMTPAPI",
@@ -286,9 +286,8 @@ mod tests {
                 "X-SMTPAPI",
                 Some(1),
             ),
-            // Of another key than ours nobody can be sure whom it is for.
-            ("X-SMTPAPI: {\"priority\": 1}", "X-SMTPAPI", None),
-            ("X-SMTPAPI: {\"PRIORITY\": \"1\"}", "X-SMTPAPI", None),
+            ("X-SMTPAPI: {\"priority\": 1}", "X-SMTPAPI", Some(1)),
+            ("X-SMTPAPI: {\"PRIORITY\": \"1\"}", "X-SMTPAPI", Some(1)),
             (
                 "X-SMTPAPI: {\"Priority\": 1, \"priority\": 1}",
                 "X-SMTPAPI",

@@ -41,7 +41,7 @@ fn time_of(value: &str) -> Option<RequestedTime> {
     let since_epoch = match Api::parse(value)?.schedule {
         Said::Nothing | Said::Once("null") => return None,
         Said::Once(schedule) => read(schedule),
-        Said::Unclear => None,
+        Said::Twice => None,
     };
     Some(since_epoch.map_or(RequestedTime::Malformed, |since_epoch| {
         RequestedTime::At(Timestamp::EPOCH.plus(since_epoch))
