@@ -95,7 +95,8 @@ impl MtPriority {
     fn changed(self, class: Class) -> Option<i8> {
         let stands =
             self.counts == self.asked && Class::from_mt_priority(self.asked) == Some(class);
-        (!stands).then(|| class.mt_priority_nearest(self.counts))
+        let counts = class.mt_priority_nearest(self.counts);
+        (!stands && counts != self.asked).then_some(counts)
     }
 }
 
@@ -203,6 +204,8 @@ mod tests {
             // By another carrier, or its user.
             (&untrusted, 6, Class::VeryHigh, 0, Some(4)),
             (&untrusted, 0, Class::Low, 0, Some(-1)),
+            // It is what was asked for all the same.
+            (&untrusted, -1, Class::Low, 0, None),
         ] {
             let said = MtPriority::of(asked, allowance);
             assert_eq!(
