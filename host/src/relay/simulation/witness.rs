@@ -93,7 +93,7 @@ pub(super) enum Standing {
     Void,
     /// All of it was sent, and no answer came.
     Unsure,
-    /// The relay has said 250.
+    /// The relay has said 250, or handed it on.
     Accepted(MessageId),
 }
 
@@ -209,10 +209,15 @@ impl Seen {
 
     /// The relay has said 250.
     pub(super) fn accepted(&mut self, key: usize, id: MessageId) {
+        self.has(key, id);
+        self.tally.accepted += 1;
+    }
+
+    /// The relay has it.
+    fn has(&mut self, key: usize, id: MessageId) {
         self.mails[key].standing = Standing::Accepted(id);
         self.keys.insert(id, key);
         self.open.insert(key);
-        self.tally.accepted += 1;
     }
 
     /// How a message stands to very high, and how long it is.
@@ -256,10 +261,19 @@ impl Seen {
             return Taken::Nothing;
         };
         let expected = super::contents::content(key, &mail.from, mail.priority, mail.octets);
-        let is_whole = content.strip_suffix(&expected[..]).is_some_and(|trace| {
+        let trace = content.strip_suffix(&expected[..]).filter(|trace| {
             trace.starts_with(b"Received: ") && trace.ends_with(b"\r\n") && trace.len() < 2_000
         });
-        let is_void = mail.standing == Standing::Void;
+        let is_whole = trace.is_some();
+        let (is_void, is_unsure) = match mail.standing {
+            Standing::Void => (true, false),
+            Standing::Unsure => (false, true),
+            Standing::Accepted(_) => (false, false),
+        };
+        if let Some(id) = trace.and_then(id_in).filter(|_| is_unsure) {
+            // Nobody was told, and the relay has it all the same: it ends like any other.
+            self.has(key, id);
+        }
         if !is_whole {
             let (octets, expected) = (content.len(), expected.len());
             self.wrong(format!(
@@ -413,10 +427,8 @@ impl Seen {
     pub(super) fn check_end(&mut self, key: usize, record: Option<&Record>, is_given_up: bool) {
         let mail = self.mails[key].clone();
         let is_removed = mail.is_removed;
-        let mut nobody = true;
         for (index, recipient) in mail.recipients.iter().enumerate() {
             let is_received = !recipient.receipts.is_empty();
-            nobody &= !is_received && recipient.failures == 0;
             let is_sure = recipient
                 .receipts
                 .iter()
@@ -461,18 +473,15 @@ impl Seen {
                 ));
             }
         }
-        if mail.standing == Standing::Unsure && !nobody && !is_removed {
-            let left_out = mail
-                .recipients
-                .iter()
-                .position(|recipient| recipient.receipts.is_empty() && recipient.failures == 0);
-            if let Some(index) = left_out {
-                self.wrong(format!(
-                    "message {key} was taken and recipient {index} forgotten"
-                ));
-            }
-        }
     }
+}
+
+/// The id that a message has by its trace field.
+fn id_in(trace: &[u8]) -> Option<MessageId> {
+    let trace = std::str::from_utf8(trace).ok()?;
+    let (_, behind) = trace.split_once(" (Outpost) with ")?.1.split_once(" id ")?;
+    let id = behind.split(|c: char| !c.is_ascii_alphanumeric()).next()?;
+    id.parse().ok()
 }
 
 /// A stop by what it is of, without regard to case.

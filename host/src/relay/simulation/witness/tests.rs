@@ -25,7 +25,10 @@ fn id() -> MessageId {
 
 fn arrived() -> Vec<u8> {
     let sent = content(0, FROM, None, 300);
-    [&b"Received: by relay.example\r\n"[..], &sent].concat()
+    let id = id();
+    let trace =
+        format!("Received: from x\r\n by relay.example (Outpost) with ESMTP id {id};\r\n Tue\r\n");
+    [trace.as_bytes(), &sent].concat()
 }
 
 /// The message arrives, and the relay is told so and settles it.
@@ -60,6 +63,27 @@ async fn what_never_arrives_is_lost_unless_it_was_removed() {
     seen.restored(id());
     seen.check_end(0, None, false);
     assert_eq!(seen.wrongs().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nobody_was_told_of_and_arrived_ends_like_any_other() {
+    let witness = Witness::default();
+    let mut seen = witness.seen();
+    seen.begins(Duration::ZERO);
+    let mut mail = Mail::new(FROM.to_owned(), None, Class::Normal, 300);
+    for address in ["r0.k0@a.example", "r1.k0@a.example"] {
+        mail.recipients.push(Recipient::new(address.to_owned()));
+    }
+    mail.standing = Standing::Unsure;
+    seen.mails.push(mail);
+    seen.check_end(0, None, false);
+    assert_eq!(seen.wrongs(), Vec::<String>::new(), "nobody has it");
+    drop(seen.takes(0, &[0], &arrived()));
+    assert_eq!(seen.mails[0].standing, Standing::Accepted(id()));
+    seen.check_end(0, None, false);
+    assert_eq!(seen.wrongs().len(), 1, "the other one is forgotten");
+    seen.check_end(0, None, true);
+    assert_eq!(seen.wrongs().len(), 0, "or its report was given up");
 }
 
 #[tokio::test(start_paused = true)]
