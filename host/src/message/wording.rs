@@ -407,7 +407,7 @@ impl fmt::Display for Event {
                 let next_hop = next_hop.to_string();
                 let what = match is_returned {
                     true => "its recipients bounced",
-                    false => "its sender is told, and it is tried on",
+                    false => "it is tried on",
                 };
                 write!(
                     f,

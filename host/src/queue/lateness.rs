@@ -55,16 +55,17 @@ pub(super) fn asks_to_be_told(recipient: &Recipient) -> bool {
         .is_none_or(|notify| !notify.never && notify.delay)
 }
 
-/// Whether the sender of the message hears of its relay to that host: he wants to hear of each, or is told that
+/// Whether the sender of the message hears of its relay to that host, for a recipient: he wants to hear of each, or is told that
 /// the host does not know by when it is to be delivered (RFC 2852 §4.1.4, §4.1.4.2). Who has been told that it is late
 /// already knows more. It may have become late on its way to the host, and nobody would tell him else.
 pub(super) fn is_relay_told(
     message: &Message,
     delivery: &Delivery,
+    recipient: &Recipient,
     host: Option<&RemoteHost>,
 ) -> bool {
     let knows = host.is_some_and(|host| host.deliver_by);
-    let is_told = delivery.lateness_reported;
+    let is_told = delivery.lateness_reported && asks_to_be_told(recipient);
     let is_watched_by_nobody = |by: DeliverBy| by.mode == ByMode::Notify && !knows && !is_told;
     let by = message.envelope.deliver_by;
     by.is_some_and(|by| by.trace || is_watched_by_nobody(by))

@@ -323,8 +323,10 @@ impl Rules {
                 asks(fate, &asks_for_success) && !fate.host.is_some_and(|host| host.dsn)
             });
         let (watched, _): (Vec<_>, Vec<_>) = others.into_iter().partition(|fate| {
-            lateness::is_relay_told(ended.message, ended.delivery, fate.host)
-                && asks(fate, &lateness::asks_for_relays)
+            asks(fate, &|recipient| {
+                lateness::is_relay_told(ended.message, ended.delivery, recipient, fate.host)
+                    && lateness::asks_for_relays(recipient)
+            })
         });
         for (kind, fates) in [(Kind::Success, confirmed), (Kind::Relay, watched)] {
             let recipients = fates.iter().map(|fate| Affected::new(fate, 2)).collect();

@@ -87,8 +87,11 @@ fn explain_recipient(report: &Report<'_>, reported: &Reported<'_>, out: &mut Str
 /// (RFC 2852 §4.1.4.1).
 fn who_sees_to_the_time(report: &Report<'_>, reported: &Reported<'_>) -> &'static str {
     let was_told = reported.host.is_some_and(|host| host.deliver_by);
-    let mode = report.about.envelope.deliver_by.map(|by| by.mode);
-    match (was_told, mode) {
+    let by = report.about.envelope.deliver_by;
+    if !was_told && by.is_some_and(|by| report.at >= by.until) {
+        return "It took the message after the time that you gave.";
+    }
+    match (was_told, by.map(|by| by.mode)) {
         (true, Some(ByMode::Return)) => {
             "It was told of the time that you gave, and is to return the message when it is late."
         }

@@ -218,25 +218,35 @@ fn a_report_says_by_when_the_message_was_to_be_delivered() {
 fn a_relayed_message_has_a_deadline_that_its_host_was_told_or_knows_nothing_of() {
     let mut about = message(CONTENT, &["you@b.example"]);
     let taken = Reply::new(250, (2, 0, 0), "Ok");
-    for (mode, deliver_by, said) in [
+    for (until, mode, deliver_by, said) in [
+        // It was on its way when the time was over, or late before.
         (
+            60,
+            ByMode::Notify,
+            false,
+            "It took the message after the time that you gave.",
+        ),
+        (
+            120,
             ByMode::Notify,
             false,
             "It does not know of the time that you gave, and may not tell you when it is late.",
         ),
         (
+            120,
             ByMode::Notify,
             true,
             "It was told of the time that you gave, and is to tell you when it is late.",
         ),
         (
+            120,
             ByMode::Return,
             true,
             "It was told of the time that you gave, and is to return the message when it is late.",
         ),
     ] {
         about.envelope.deliver_by = Some(DeliverBy {
-            until: at(120),
+            until: at(until),
             mode,
             trace: true,
         });
@@ -248,7 +258,7 @@ fn a_relayed_message_has_a_deadline_that_its_host_was_told_or_knows_nothing_of()
         let words: Vec<_> = relayed.split_whitespace().collect();
         let words = words.join(" ");
         assert!(words.contains(said), "{words}");
-        assert_eq!(words.matches(" late.").count(), 1, "{words}");
+        assert!(words.matches(" late.").count() <= 1, "{words}");
     }
 }
 

@@ -332,7 +332,7 @@ fn every_event_reads_as_one_line() {
                 is_returned: false,
             },
             "late: it was not delivered to smarthost 127.0.0.1:2500 by the time that its sender gave; \
-             its sender is told, and it is tried on",
+             it is tried on",
         ),
         (
             Event::Rerouted {

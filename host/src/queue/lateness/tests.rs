@@ -258,12 +258,18 @@ fn a_relay_is_told_where_it_was_asked_for_or_the_host_does_not_know_the_time() {
         );
     }
     // He has been told that it is late, when it came or before the attempt; or has not, since it was on its way.
-    for (trace, is_told, expected) in [
-        (false, true, None),
-        (true, true, Some("relay")),
-        (false, false, Some("relay")),
+    let without_delays = notify(false, true, false);
+    for (trace, is_told, wishes, expected) in [
+        (false, true, None, None),
+        (true, true, None, Some("relay")),
+        (false, false, None, Some("relay")),
+        // It was late before, and he did not want to hear of that.
+        (false, true, without_delays, Some("relay")),
+        (false, true, notify(false, false, true), None),
+        (false, true, notify(false, false, false), None),
     ] {
-        let message = timed(notified, trace, &["a@b.example"]);
+        let mut message = timed(notified, trace, &["a@b.example"]);
+        message.envelope.recipients[0].notify = wishes;
         let mut delivery = delivery(&message);
         delivery.lateness_reported = is_told;
         let plan = settle(BY, &message, &delivery, &attempt(&delivery, &[delivered()]));
