@@ -19,7 +19,7 @@ use outpost::message::{
     Attempt, Class, Delivery, Envelope, Message, MessageId, NextHop, Origin, Outcome, Priorities,
     Protocol, Recipient, RecipientOutcome, Submission, Visit, WantedStanding,
 };
-use outpost::queue::{Deliver, Metrics, OpenContent, Parts, Queue, Settings};
+use outpost::queue::{AtMail, Deliver, Metrics, OpenContent, Parts, Queue, Settings};
 use outpost::spool::{
     self, Lease, NewDelivery, NewMessage, PageRequest, Selection, Settings as SpoolSettings, Spool,
 };
@@ -282,6 +282,7 @@ impl Deliver for Stuck {
         _message: Arc<Message>,
         delivery: Delivery,
         _content: OpenContent,
+        _at_mail: AtMail,
     ) -> Pin<Box<dyn Future<Output = Attempt> + Send>> {
         self.begun.notify_one();
         let released = Arc::clone(&self.released);

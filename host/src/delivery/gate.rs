@@ -14,6 +14,7 @@ mod queue;
 mod traffic;
 mod turns;
 
+use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -136,6 +137,7 @@ impl Gate {
             is_paused: AtomicBool::new(false),
             piece_octets: AtomicUsize::new(FIRST_PIECE_OCTETS),
             begun: OnceLock::new(),
+            at_mail: AtMail::default(),
             has_left: false,
         }
     }
@@ -222,7 +224,19 @@ pub(super) struct Passage {
     piece_octets: AtomicUsize,
     /// When its first transaction began.
     begun: OnceLock<Instant>,
+    /// Told of that.
+    at_mail: AtMail,
     has_left: bool,
+}
+
+/// Somebody who is told when the first transaction of a send begins.
+#[derive(Default)]
+struct AtMail(Option<Box<dyn Fn() + Send + Sync>>);
+
+impl fmt::Debug for AtMail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "told" } else { "nobody" })
+    }
 }
 
 /// A transaction that is under way: it ends when this is dropped.
@@ -279,6 +293,12 @@ fn is_due(told: Instant) -> bool {
 }
 
 impl Passage {
+    /// The same, and this is told when its first transaction begins.
+    pub(super) fn telling(mut self, at_mail: Box<dyn Fn() + Send + Sync>) -> Self {
+        self.at_mail = AtMail(Some(at_mail));
+        self
+    }
+
     /// A transaction begins: MAIL is written. None when it has to give way to something very high that moves: only the
     /// first one does, since a message that has begun pauses in its content.
     pub(super) fn begin(&self) -> Option<Transacting<'_>> {
@@ -289,7 +309,12 @@ impl Passage {
             None if self.begun.get().is_none() && self.gives_way() => return None,
             None => {}
         }
-        self.begun.get_or_init(Instant::now);
+        self.begun.get_or_init(|| {
+            if let Some(tell) = &self.at_mail.0 {
+                tell();
+            }
+            Instant::now()
+        });
         self.live.sent.store(0, Ordering::Relaxed);
         Some(Transacting(self))
     }

@@ -113,8 +113,20 @@ impl Deliverer {
         delivery: &Delivery,
         open: &OpenContent<'_>,
     ) -> Attempt {
+        let nobody = Box::new(|| {});
+        self.deliver_telling(message, delivery, open, nobody).await
+    }
+
+    /// The same, and tells when the first MAIL is written.
+    pub async fn deliver_telling(
+        &self,
+        message: &Message,
+        delivery: &Delivery,
+        open: &OpenContent<'_>,
+        at_mail: Box<dyn Fn() + Send + Sync>,
+    ) -> Attempt {
         let begun = Instant::now();
-        let passage = self.gate.enter(message, delivery);
+        let passage = self.gate.enter(message, delivery).telling(at_mail);
         let tunnel = tunnel::through(open, message.mt_priority());
         let ways = Ways {
             open,

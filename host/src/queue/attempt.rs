@@ -12,7 +12,7 @@ use outpost_smtp::ReversePath;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::deliver::Deliver;
+use super::deliver::{AtMail, Deliver};
 use super::metrics::Metrics;
 use super::reach::Answer;
 use super::reports::Writer;
@@ -205,9 +205,12 @@ pub(super) async fn attempt(shared: Arc<Shared>, held: Held) -> Returned {
             }) as Pin<Box<_>>
         })
     };
-    let attempting = shared
-        .deliver
-        .deliver(message.clone(), delivery.clone(), content);
+    let attempting = shared.deliver.deliver(
+        message.clone(),
+        delivery.clone(),
+        content,
+        counted_at_mail(&shared, &held.claim),
+    );
     // Where it was is not known: perhaps behind the final dot.
     let lost = || Attempt {
         visits: vec![Visit {
@@ -249,19 +252,6 @@ pub(super) async fn attempt(shared: Arc<Shared>, held: Held) -> Returned {
         return Returned::Untried(held, at.plus(rest));
     }
     shared.metrics.attempt_made(message.class);
-    if !held.claim.may_have_begun()
-        && let Some(ago) = attempt.mail_ago
-    {
-        // What was to be held until a time waits from then on, and what an operator kept back or gave another class
-        // from when he did so last.
-        let since = delivery.due.max(message.accepted);
-        let since = since.max(held.claim.let_go.unwrap_or(since));
-        let wait = at.minus(ago).since(since);
-        shared.metrics.mail_written_after(message.class, wait, at);
-        if message.class == Class::VeryHigh {
-            shared.metrics.watch(at, shared.rules.very_high_objective());
-        }
-    }
     Returned::Attempted(Attempted {
         held,
         attempt,
@@ -269,6 +259,33 @@ pub(super) async fn attempt(shared: Arc<Shared>, held: Held) -> Returned {
         begun: at.minus(begun.elapsed()),
         at,
         told: None,
+    })
+}
+
+/// Counts how long a delivery has waited, in the moment of its first MAIL: what takes long to be sent, or hangs, is known
+/// while it does.
+fn counted_at_mail(shared: &Arc<Shared>, claim: &Claim) -> AtMail {
+    if claim.may_have_begun() {
+        return Box::new(|| {});
+    }
+    let Claim {
+        message, delivery, ..
+    } = claim;
+    // What was to be held until a time waits from then on, and what an operator kept back or gave another class
+    // from when he did so last.
+    let since = delivery.due.max(message.accepted);
+    let since = since.max(claim.let_go.unwrap_or(since));
+    let (shared, class) = (Arc::clone(shared), message.class);
+    Box::new(move || {
+        let now = shared.clock.now();
+        shared
+            .metrics
+            .mail_written_after(class, now.since(since), now);
+        if class == Class::VeryHigh {
+            shared
+                .metrics
+                .watch(now, shared.rules.very_high_objective());
+        }
     })
 }
 

@@ -13,6 +13,9 @@ use crate::spool::{Content, Pending};
 /// Opens the content of the claimed message, from its first octet; again, as often as it is called.
 pub type OpenContent = Box<dyn Fn() -> Pending<'static, Box<dyn Content>> + Send + Sync>;
 
+/// Told in the moment in which the first MAIL of an attempt is written, if it gets so far.
+pub type AtMail = Box<dyn Fn() + Send + Sync>;
+
 /// Makes attempts at deliveries.
 pub trait Deliver: Send + Sync + 'static {
     /// Where the pending recipients of `delivery` go, split by next hop, when that is not its lane for all of them; none
@@ -26,6 +29,8 @@ pub trait Deliver: Send + Sync + 'static {
     }
 
     /// Tries to deliver to all pending recipients of `delivery`, and says what became of each.
+    ///
+    /// `at_mail` is called once, when the first MAIL is written; not where an attempt does not get so far.
     ///
     /// What has come to be led elsewhere since it was asked about is not tried, and comes back with
     /// [`Contact::Elsewhere`](crate::message::Contact::Elsewhere).
@@ -41,6 +46,7 @@ pub trait Deliver: Send + Sync + 'static {
         message: Arc<Message>,
         delivery: Delivery,
         content: OpenContent,
+        at_mail: AtMail,
     ) -> Pin<Box<dyn Future<Output = Attempt> + Send>>;
 
     /// Until when nothing below very high is to be started, since something very high is being sent; none when

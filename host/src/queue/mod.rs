@@ -30,7 +30,7 @@ mod simulation;
 mod stage;
 mod trouble;
 
-pub use deliver::{Deliver, OpenContent};
+pub use deliver::{AtMail, Deliver, OpenContent};
 pub use metrics::Metrics;
 pub use outlook::{OrderedPage, Outlook};
 pub use run::{NextHopOf, Parts, Queue};

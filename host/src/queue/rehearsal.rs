@@ -9,7 +9,7 @@ use std::time::Duration;
 use outpost_smtp::{Body, Mailbox, Notify, Reply, ReversePath};
 use tokio_util::sync::CancellationToken;
 
-use super::deliver::{Deliver, OpenContent};
+use super::deliver::{AtMail, Deliver, OpenContent};
 use crate::message::{
     Attempt, Class, Contact, Delivery, DeliveryId, DeliveryState, Dialogue, Envelope, Message,
     MessageId, NextHop, Origin, Outcome, Party, Priorities, Protocol, Recipient, RecipientOutcome,
@@ -207,9 +207,9 @@ fn cut_off(delivery: &Delivery, is_unknown: bool) -> Attempt {
 /// What a scripted next hop does with a delivery.
 #[derive(Clone, Debug)]
 pub(super) enum Act {
-    /// Ends after this time with this outcome for every recipient.
+    /// Comes to MAIL after this time, and ends with this outcome for every recipient.
     End(Duration, Outcome),
-    /// Never ends.
+    /// Comes to MAIL, and never ends.
     Hang,
     /// Opens the content and never ends.
     HangInContent,
@@ -274,6 +274,7 @@ impl Deliver for Script {
         message: Arc<Message>,
         delivery: Delivery,
         content: OpenContent,
+        at_mail: AtMail,
     ) -> Pin<Box<dyn Future<Output = Attempt> + Send>> {
         self.seen
             .lock()
@@ -292,15 +293,20 @@ impl Deliver for Script {
             match act {
                 Act::End(after, outcome) => {
                     tokio::time::sleep(after).await;
+                    at_mail();
                     attempt(&delivery, &vec![outcome; delivery.recipients.len()])
                 }
-                Act::Hang => std::future::pending().await,
+                Act::Hang => {
+                    at_mail();
+                    std::future::pending().await
+                }
                 Act::HangInContent => {
                     let opened = content().await;
                     assert!(opened.is_ok(), "the content of what was claimed is there");
                     std::future::pending().await
                 }
                 Act::CutOff { is_unknown } => {
+                    at_mail();
                     cut.cancelled().await;
                     cut_off(&delivery, is_unknown)
                 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Settings;
-use super::deliver::{Deliver, OpenContent};
+use super::deliver::{AtMail, Deliver, OpenContent};
 use super::rehearsal::{
     attempt, bounced, deferred, delivered, mailbox, message, next_hop, seconds,
 };
@@ -149,6 +149,7 @@ impl Deliver for Arc<World> {
         message: Arc<Message>,
         delivery: Delivery,
         _content: OpenContent,
+        _at_mail: AtMail,
     ) -> Pin<Box<dyn Future<Output = Attempt> + Send>> {
         let now = self.stage.clock.now();
         self.seen().begins(&message, &delivery, now);

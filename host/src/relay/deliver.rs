@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::delivery::{Deliverer, Gate};
 use crate::message::{Attempt, Contact, Delivery, Message, NextHop, Progress, Routes, Source};
-use crate::queue::{Deliver, OpenContent};
+use crate::queue::{AtMail, Deliver, OpenContent};
 
 /// Routes, and who knows how to speak to their smarthosts: an attempt takes both from the same
 /// configuration.
@@ -70,6 +70,7 @@ impl Deliver for Along {
         message: Arc<Message>,
         delivery: Delivery,
         content: OpenContent,
+        at_mail: AtMail,
     ) -> Pin<Box<dyn Future<Output = Attempt> + Send>> {
         let way = self.way();
         if !way.routes.lead_to(
@@ -87,7 +88,10 @@ impl Deliver for Along {
             });
         }
         let deliverer = Arc::clone(&way.deliverer);
-        Box::pin(async move { deliverer.deliver(&message, &delivery, &content).await })
+        Box::pin(async move {
+            let attempting = deliverer.deliver_telling(&message, &delivery, &content, at_mail);
+            attempting.await
+        })
     }
 
     fn held_until(&self) -> Option<Instant> {

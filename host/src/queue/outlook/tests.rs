@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::message::{Attempt, DeliveryId, Message, MessageId, Origin, Progress, Timestamp};
 use crate::queue::Settings;
-use crate::queue::deliver::OpenContent;
+use crate::queue::deliver::{AtMail, OpenContent};
 use crate::queue::rehearsal::{Act, START, Script, deferred, delivered, message, seconds};
 use crate::queue::stage::{Running, Stage};
 use crate::spool::{Change, ChangeAction, Stop, StopOf};
@@ -254,8 +254,9 @@ impl Deliver for Paused {
         message: Arc<Message>,
         delivery: Delivery,
         content: OpenContent,
+        at_mail: AtMail,
     ) -> Pin<Box<dyn Future<Output = Attempt> + Send>> {
-        self.script.deliver(message, delivery, content)
+        self.script.deliver(message, delivery, content, at_mail)
     }
 
     fn under_way(&self) -> Vec<Progress> {

@@ -16,7 +16,7 @@ use outpost_smtp::ReversePath;
 
 use super::*;
 use crate::message::{Attempt, Class, Contact, Delivery, Event, Message, MessageId, TrailEntry};
-use crate::queue::deliver::OpenContent;
+use crate::queue::deliver::{AtMail, OpenContent};
 use crate::queue::rehearsal::{
     Act, START, Script, Seen, attempt as attempt_with, bounced, deferred, delivered, message,
     seconds,
@@ -97,6 +97,7 @@ impl Deliver for Gone {
         message: Arc<Message>,
         delivery: Delivery,
         _content: OpenContent,
+        _at_mail: AtMail,
     ) -> Pin<Box<dyn Future<Output = Attempt> + Send>> {
         *self.tried.lock().unwrap().entry(message.id).or_default() += 1;
         let is_back = self.is_back.load(Ordering::Relaxed);
@@ -217,6 +218,7 @@ impl Deliver for Crowded {
         _message: Arc<Message>,
         delivery: Delivery,
         _content: OpenContent,
+        _at_mail: AtMail,
     ) -> Pin<Box<dyn Future<Output = Attempt> + Send>> {
         self.0.lock().unwrap().push(Instant::now());
         let mut attempt = attempt_with(&delivery, &[deferred()]);

@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::message::{
     Attempt, Class, Contact, Delivery, Message, MessageId, NextHop, kept_for_very_high,
 };
-use crate::queue::{Deliver, OpenContent};
+use crate::queue::{AtMail, Deliver, OpenContent};
 
 /// For so long after a host had no room, its lane may have fewer attempts under way than it may otherwise.
 const CROWDED: Duration = Duration::from_secs(3);
@@ -276,6 +276,7 @@ impl Deliver for Watched {
         message: Arc<Message>,
         delivery: Delivery,
         content: OpenContent,
+        at_mail: AtMail,
     ) -> Pin<Box<dyn Future<Output = Attempt> + Send>> {
         self.begins(&message, &delivery);
         let place = Place {
@@ -291,7 +292,7 @@ impl Deliver for Watched {
             .iter()
             .position(|domain| delivery.next_hop == NextHop::Domain((*domain).into()));
         world.road.begins_attempt(key, hop.unwrap_or_default());
-        let attempt = self.way.deliver(message, delivery, content);
+        let attempt = self.way.deliver(message, delivery, content, at_mail);
         Box::pin(async move {
             let mut place = place;
             let attempt = attempt.await;

@@ -125,6 +125,7 @@ impl Deliver for Reader {
         _message: Arc<Message>,
         delivery: Delivery,
         content: OpenContent,
+        _at_mail: AtMail,
     ) -> Pin<Box<dyn Future<Output = Attempt> + Send>> {
         let (goes_on, read) = (Arc::clone(&self.goes_on), Arc::clone(&self.read));
         Box::pin(async move {
@@ -152,6 +153,7 @@ impl Deliver for Waiter {
         _message: Arc<Message>,
         delivery: Delivery,
         content: OpenContent,
+        _at_mail: AtMail,
     ) -> Pin<Box<dyn Future<Output = Attempt> + Send>> {
         Box::pin(async move {
             let broken_off = content().await.unwrap().broken_off();

@@ -31,6 +31,7 @@ impl Deliver for Held {
         message: Arc<Message>,
         delivery: Delivery,
         _content: OpenContent,
+        _at_mail: AtMail,
     ) -> Pin<Box<dyn Future<Output = Attempt> + Send>> {
         self.started.lock().unwrap().push(message.id);
         Box::pin(async move { attempt_with(&delivery, &[delivered()]) })

@@ -113,3 +113,24 @@ async fn what_came_to_mail_before_a_stop_cut_it_off_has_been_counted() {
     assert!(p99.is_nan() && !is_alarmed, "{p99}");
     queue.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_late_is_known_when_it_comes_to_mail_though_it_never_ends() {
+    let stage = Stage::new();
+    let settings = Settings {
+        per_next_hop_max: 1,
+        ..Settings::default()
+    };
+    let script = Script::new([Act::End(seconds(3), delivered()), Act::Hang]);
+    let queue = stage.start(settings, script.clone());
+    stage.accept_to("you@b.example", Class::Normal).await;
+    pass(Duration::from_millis(10)).await;
+    stage.accept_to("me@b.example", Class::VeryHigh).await;
+    pass(seconds(2)).await;
+    assert!(very_high(&queue).0.is_nan(), "it has not come to MAIL");
+    pass(seconds(2)).await;
+    let (p99, is_alarmed) = very_high(&queue);
+    assert!((2.9..3.4).contains(&p99) && is_alarmed, "{p99}");
+    assert_eq!(stage.queued(), 1);
+    queue.stop().await;
+}

@@ -74,6 +74,7 @@ impl Deliver for Routed {
         message: Arc<Message>,
         delivery: Delivery,
         _content: OpenContent,
+        _at_mail: AtMail,
     ) -> Pin<Box<dyn Future<Output = Attempt> + Send>> {
         if self.is_late.swap(false, Ordering::Relaxed) {
             let contact = Contact::Elsewhere;
