@@ -293,7 +293,7 @@ fn is_due(told: Instant) -> bool {
 }
 
 impl Passage {
-    /// The same, and this is told when its first transaction begins.
+    /// The same passage; this is told when its first transaction begins.
     pub(super) fn telling(mut self, at_mail: Box<dyn Fn() + Send + Sync>) -> Self {
         self.at_mail = AtMail(Some(at_mail));
         self
