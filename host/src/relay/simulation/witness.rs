@@ -540,10 +540,16 @@ fn has_ended(record: Option<&Record>, index: usize) -> bool {
     })
 }
 
-/// Whether something of it was removed for good.
+/// Whether something of it was removed for good: behind its time, or at once where nothing is kept. There alone what is under
+/// way stays until its attempt ends, and can be restored when the clock is set back meanwhile.
 fn is_partly_removed(record: &Record) -> bool {
     let mut events = record.trail.iter().map(|entry| &entry.event);
-    events.any(|event| matches!(event, Event::Removed { .. }))
+    events.any(|event| {
+        matches!(
+            event,
+            Event::Removed { .. } | Event::Cancelled { until: None, .. }
+        )
+    })
 }
 
 fn was_deferred(record: &Record) -> bool {
