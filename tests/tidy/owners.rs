@@ -3,7 +3,7 @@
 use super::{assert_none, files};
 
 /// A dependency, and where it may be named.
-const OWNERS: [(&str, &[&str]); 20] = [
+const OWNERS: [(&str, &[&str]); 22] = [
     ("wasmtime", &["host/src/plugin/"]),
     ("wasmtime_wasi", &["host/src/plugin/wasi.rs"]),
     // Its owners have a module of its name, so they are looked at more closely below.
@@ -21,6 +21,8 @@ const OWNERS: [(&str, &[&str]); 20] = [
     ("hyper", &["host/src/admin/"]),
     ("axum", &["host/src/admin/"]),
     ("utoipa", &["host/src/admin/"]),
+    ("maud", &["host/src/admin/console/"]),
+    ("fluent_bundle", &["host/src/admin/console/texts.rs"]),
     ("argon2", &["host/src/auth/"]),
     ("toml", &["host/src/config/"]),
     ("clap", &["host/src/cli/", "host/src/main.rs"]),

@@ -1,4 +1,4 @@
-//! Accounts: lists, users, admin tokens, what a user may send as, and how urgently.
+//! Accounts: lists, users, admins and their tokens, what a user may send as, and how urgently.
 //!
 //! Plain values and pure functions. A draft or a patch comes in as an operator gave it, over
 //! whatever surface; `check` turns it into a value that the rest of the relay trusts, or says
@@ -6,6 +6,7 @@
 //! are kept is the directory's business, passwords are auth's, and whether a rule covers a sender is
 //! decided by a policy component: nothing here compares an address with a rule.
 
+mod admin;
 mod allowance;
 mod budget;
 mod items;
@@ -17,6 +18,7 @@ mod user;
 
 use std::fmt;
 
+pub use admin::{Admin, FIRST_ADMIN, check_admin_name};
 pub use allowance::{Allowance, AllowanceChange, AllowancePatch, VERY_HIGH_PER_HOUR_MAX};
 pub use budget::Spent;
 pub use items::Items;

@@ -41,7 +41,9 @@ pub(super) struct Noted {
     pub(super) next_hop: Option<String>,
     /// To which token, by its name.
     pub(super) token: Option<String>,
-    /// With which scope, when a token is made.
+    /// To which admin.
+    pub(super) admin: Option<String>,
+    /// With which scope or role, when a token or an admin is made or changed.
     pub(super) scope: Option<&'static str>,
     /// To which policy component.
     pub(super) component: Option<String>,
@@ -196,6 +198,7 @@ impl Drop for Line {
             list,
             next_hop,
             token,
+            admin,
             scope,
             component,
             message_id,
@@ -219,6 +222,7 @@ impl Drop for Line {
                 list,
                 next_hop,
                 token,
+                admin,
                 scope,
                 component,
                 message_id,

@@ -215,7 +215,7 @@ pub(super) fn is_as_it_is(headers: &HeaderMap) -> bool {
         .all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
-fn unread_body(rejection: BytesRejection) -> Problem {
+pub(super) fn unread_body(rejection: BytesRejection) -> Problem {
     match rejection.status() {
         StatusCode::PAYLOAD_TOO_LARGE => Problem::new(
             Kind::TooLarge,

@@ -1,4 +1,4 @@
-//! The admin surface: the HTTP API, metrics, health and the start page.
+//! The admin surface: the HTTP API, the console, metrics and health.
 //!
 //! Everything an operator does goes through here, the command line included, and users hand messages over here that do
 //! not speak SMTP. The surface reads
@@ -12,6 +12,7 @@
     reason = "a request is refused once and the refusal leaves the process: its size costs nothing"
 )]
 
+pub mod admins;
 pub mod backup;
 pub mod client;
 pub mod connection;
@@ -35,12 +36,12 @@ pub mod users;
 
 mod access;
 mod audit;
+mod console;
 mod extract;
 mod login;
 mod metrics;
 mod openapi;
 mod order;
-mod page;
 mod progress;
 mod routes;
 mod server;
@@ -58,6 +59,7 @@ use zeroize::Zeroizing;
 
 pub use backup::BackupSources;
 pub use connection::{Certificate, ConnectionFacts};
+pub use console::{Live, Sessions};
 pub use health::Readiness;
 pub use metrics::Metrics;
 pub use order::{Order, OrderedPage, Told};
@@ -99,6 +101,10 @@ pub struct Api {
     pub connection: Arc<ArcSwap<ConnectionFacts>>,
     /// What a backup is made of besides the directory.
     pub backup: BackupSources,
+    /// Who is logged in to the console.
+    pub sessions: Sessions,
+    /// What open pages of the console look at.
+    pub live: Live,
     /// What everybody counts.
     pub registry: Arc<Registry>,
     /// What the surface itself counts.
@@ -159,6 +165,7 @@ fn directory_problem(error: DirectoryError) -> Problem {
         DirectoryError::NotEmpty { .. }
         | DirectoryError::Protected(_)
         | DirectoryError::LastAdmin(_)
+        | DirectoryError::LastOfRole(_)
         | DirectoryError::Full { .. } => Problem::new(Kind::Conflict, error.to_string()),
         DirectoryError::NoRoom => Problem::new(
             Kind::Unavailable,

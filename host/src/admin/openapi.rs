@@ -91,9 +91,10 @@ const PARAMETERS: [(&str, Bounds); 5] = [
     ("id", MESSAGE_ID),
 ];
 /// Fields of documents that are sent.
-const FIELDS: [(&str, &str, Bounds); 8] = [
+const FIELDS: [(&str, &str, Bounds); 9] = [
     ("ListInput", "name", PLAIN_NAME),
     ("TokenInput", "name", PLAIN_NAME),
+    ("AdminInput", "name", USER_NAME),
     ("UserInput", "name", USER_NAME),
     ("UserInput", "list", PLAIN_NAME),
     ("UserInput", "note", NOTE),

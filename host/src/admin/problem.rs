@@ -102,6 +102,8 @@ pub enum Kind {
     Forbidden,
     /// 401: no login of a user, or a wrong one.
     LoginNeeded,
+    /// 403: a form does not come from a page of ours.
+    NotFromHere,
     /// 403: the login would travel in clear.
     Unencrypted,
     /// 403: the user may not send this message.
@@ -156,6 +158,11 @@ impl Kind {
                 StatusCode::UNAUTHORIZED,
                 "login-needed",
                 "The login of a user is needed",
+            ),
+            Kind::NotFromHere => (
+                StatusCode::FORBIDDEN,
+                "not-from-here",
+                "The form is not one of ours",
             ),
             Kind::Unencrypted => (
                 StatusCode::FORBIDDEN,
@@ -229,6 +236,13 @@ impl Kind {
                 "The relay cannot do this now",
             ),
         }
+    }
+}
+
+impl Kind {
+    /// The status that it is answered with.
+    pub(super) const fn status(self) -> u16 {
+        self.parts().0.as_u16()
     }
 }
 

@@ -73,6 +73,18 @@ impl QueuedMailChoice {
     }
 }
 
+/// The user of that name, and how many deliveries are queued for it.
+pub(super) async fn queued_of(
+    api: &Api,
+    name: &str,
+    caller: &Caller,
+) -> Result<(String, u64), Problem> {
+    let user = api.directory.user(name);
+    let user = user.ok_or_else(|| no_such("user", name))?;
+    let queued = change_mail_of(api, &user.name, ChangeAction::Cancel, caller, true).await?;
+    Ok((user.name.clone(), queued))
+}
+
 /// Removes a user. With queued mail, `queued` has to say what becomes of it.
 #[utoipa::path(delete, path = "/api/v1/users/{user}", operation_id = "remove_user", tag = "users",
     params(("user" = String, Path, description = "The name of the user."), RemovalQuery),

@@ -17,10 +17,10 @@ use utoipa_axum::routes;
 
 use super::audit::Line;
 use super::extract::BODY_OCTETS_MAX;
-use super::problem::{method_not_allowed, nothing_here};
+use super::problem::method_not_allowed;
 use super::{
-    Api, backup, connection, health, lists, messages, metrics, openapi, page, plugins, queue,
-    reload, removal, stops, submission, tokens, users,
+    Api, admins, backup, connection, console, health, lists, messages, metrics, openapi, plugins,
+    queue, reload, removal, stops, submission, tokens, users,
 };
 
 /// Where the description of the API is.
@@ -38,8 +38,8 @@ pub fn router(api: impl Into<Arc<Api>>) -> Router {
             DESCRIPTION,
             axum::routing::get(move || describe(description.clone())),
         )
+        .merge(console::router())
         .method_not_allowed_fallback(method_not_allowed)
-        .fallback(nothing_here)
         .layer(DefaultBodyLimit::max(BODY_OCTETS_MAX))
         .layer(from_fn_with_state(Arc::clone(&api), around))
         .with_state(api)
@@ -50,7 +50,6 @@ pub(super) fn described() -> OpenApiRouter<Arc<Api>> {
     let mut document: Document = openapi::Common::openapi();
     document.info.version = env!("CARGO_PKG_VERSION").to_owned();
     OpenApiRouter::with_openapi(document)
-        .routes(routes!(page::show))
         .routes(routes!(lists::list, lists::add))
         .routes(routes!(lists::show, lists::change, lists::remove))
         .routes(routes!(users::list, users::add))
@@ -68,7 +67,9 @@ pub(super) fn described() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(reload::reload))
         .routes(routes!(tokens::list, tokens::add))
         .routes(routes!(tokens::remove))
-        .routes(routes!(tokens::reset_console_password))
+        .routes(routes!(admins::list, admins::add))
+        .routes(routes!(admins::show, admins::change, admins::remove))
+        .routes(routes!(admins::reset_password))
         .routes(routes!(backup::make))
         .routes(routes!(metrics::show))
         .routes(routes!(health::live))
@@ -88,10 +89,7 @@ async fn around(State(api): State<Arc<Api>>, mut request: Request, next: Next) -
     api.metrics.answered(status);
     line.answered(status);
     let says = [
-        (
-            CONTENT_SECURITY_POLICY,
-            "default-src 'none'; frame-ancestors 'none'",
-        ),
+        (CONTENT_SECURITY_POLICY, console::POLICY),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (REFERRER_POLICY, "no-referrer"),
         (

@@ -250,6 +250,8 @@ const UNREAD_OCTETS_MAX: usize = 128 << 10;
 pub(super) struct Peer {
     /// Its address and port.
     pub(super) address: SocketAddr,
+    /// Whether nobody on the way reads what it sends.
+    pub(super) encrypted: bool,
     /// Whether it is submitting a message.
     submits: Arc<AtomicBool>,
 }
@@ -261,6 +263,7 @@ impl Peer {
     pub(super) fn new(address: SocketAddr) -> Self {
         Self {
             address,
+            encrypted: false,
             submits: Arc::default(),
         }
     }

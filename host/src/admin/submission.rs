@@ -188,6 +188,16 @@ pub(super) async fn submit(
         .into_response())
 }
 
+/// Hands a message over that a page has put together.
+pub(super) async fn post(api: &Api, post: Post, recipients: &[String]) -> Result<Receipt, Problem> {
+    let Some(_turn) = api.submissions.turn().await else {
+        let text = "too many messages are coming in at once: try again in a few seconds";
+        return Err(Problem::new(Kind::Unavailable, text));
+    };
+    let receipt = api.submissions.taker.submit(post).await;
+    receipt.map_err(|refusal| problem(refusal, recipients))
+}
+
 /// Refuses what is not declared as a message.
 fn takes(headers: &HeaderMap) -> Result<(), Problem> {
     let mut declared = headers.get_all(CONTENT_TYPE).iter();
@@ -244,30 +254,44 @@ impl PostedContent for Content {
 
 /// How a refusal is answered. The recipients are those of the message.
 fn refused(refusal: NotPosted, recipients: &[String]) -> Response {
+    let retry_after = match &refusal {
+        NotPosted::PutOff { retry_after, .. } => {
+            Some(retry_after.map_or(RETRY_AFTER_SECONDS, |after| {
+                after.as_secs() + u64::from(after.subsec_nanos() > 0)
+            }))
+        }
+        _ => None,
+    };
+    let is_login = matches!(refusal, NotPosted::Login(_));
+    let problem = problem(refusal, recipients);
+    match retry_after {
+        Some(seconds) => later(problem, seconds),
+        None if is_login => NotLoggedIn(problem).into_response(),
+        None => answered(problem),
+    }
+}
+
+/// What was wrong with it. The recipients are those of the message.
+fn problem(refusal: NotPosted, recipients: &[String]) -> Problem {
     match refusal {
         NotPosted::Login(reply) => {
             let text = "name or password is wrong, or the user is not active";
-            NotLoggedIn(said(Kind::LoginNeeded, text, &reply)).into_response()
+            said(Kind::LoginNeeded, text, &reply)
         }
-        NotPosted::PutOff { reply, retry_after } => {
-            let seconds = retry_after.map_or(RETRY_AFTER_SECONDS, |after| {
-                after.as_secs() + u64::from(after.subsec_nanos() > 0)
-            });
-            later(said(Kind::LoginPutOff, &reply.text, &reply), seconds)
-        }
+        NotPosted::PutOff { reply, .. } => said(Kind::LoginPutOff, &reply.text, &reply),
         NotPosted::InClear => {
             let text = "a login from another machine is taken over an encrypted connection only, and this one is in \
                         clear: see \"HTTP\" in the manual";
-            Problem::new(Kind::Unencrypted, text).into_response()
+            Problem::new(Kind::Unencrypted, text)
         }
-        NotPosted::Closed(reply) | NotPosted::Refused(reply) => answered(of_reply(&reply)),
-        NotPosted::Recipients(replies) => answered(of_recipients(&replies, recipients)),
+        NotPosted::Closed(reply) | NotPosted::Refused(reply) => of_reply(&reply),
+        NotPosted::Recipients(replies) => of_recipients(&replies, recipients),
         NotPosted::Content(Unreadable::CutOff) => {
-            Problem::new(Kind::Malformed, "the body did not arrive whole").into_response()
+            Problem::new(Kind::Malformed, "the body did not arrive whole")
         }
         NotPosted::Content(Unreadable::LineEnds(error)) => {
             let text = format!("the message cannot be read: {error}");
-            Problem::new(Kind::MessageRefused, text).into_response()
+            Problem::new(Kind::MessageRefused, text)
         }
     }
 }

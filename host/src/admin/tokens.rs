@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use super::access::Administrator;
 use super::audit::{self, Deed};
-use super::extract::{Json, NoBody, NoQuery, Segment};
+use super::extract::{Json, NoQuery, Segment};
 use super::openapi::{Conflicts, Missing, Refused, RefusedBody};
 use super::problem::Problem;
 use super::{Api, Removed, directory_problem, within_path};
@@ -100,13 +100,6 @@ impl From<ScopeName> for Scope {
     }
 }
 
-/// The console's password, in the only answer that has it.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct ConsolePasswordDocument {
-    /// The password. It is shown this once.
-    pub password: String,
-}
-
 fn shown(token: &Token) -> TokenDocument {
     TokenDocument {
         name: token.name.clone(),
@@ -144,6 +137,18 @@ pub(super) async fn add(
     State(api): State<Arc<Api>>,
     Json(input): Json<TokenInput>,
 ) -> Result<impl IntoResponse, Problem> {
+    let document = create(&api, &deed, input).await?;
+    let location = format!("/api/v1/tokens/{}", within_path(&document.name));
+    let headers = [(LOCATION, location), (CACHE_CONTROL, "no-store".to_owned())];
+    Ok((StatusCode::CREATED, headers, axum::Json(document)))
+}
+
+/// As [`add`], for every surface.
+pub(super) async fn create(
+    api: &Api,
+    deed: &Deed,
+    input: TokenInput,
+) -> Result<NewTokenDocument, Problem> {
     deed.note(|noted| {
         noted.action = Some("add-token");
         noted.token = Some(audit::shown(&input.name));
@@ -165,15 +170,12 @@ pub(super) async fn add(
         scope,
         created,
     } = shown(&issued.token);
-    let location = format!("/api/v1/tokens/{}", within_path(&name));
-    let document = NewTokenDocument {
+    Ok(NewTokenDocument {
         name,
         scope,
         created,
         token: issued.secret.as_str().to_owned(),
-    };
-    let headers = [(LOCATION, location), (CACHE_CONTROL, "no-store".to_owned())];
-    Ok((StatusCode::CREATED, headers, axum::Json(document)))
+    })
 }
 
 /// Removes a token; it stops at once.
@@ -211,28 +213,4 @@ pub(super) async fn remove(
     Ok(axum::Json(Removed {
         removed: token.name.clone(),
     }))
-}
-
-/// Gives the console a new password; the old one stops at once. The answer has it, once.
-#[utoipa::path(post, path = "/api/v1/admin/password", operation_id = "reset_console_password", tag = "admin secrets",
-    security(("token" = ["admin"])),
-    responses((status = 200, description = "The new password.", body = ConsolePasswordDocument),
-        Refused, RefusedBody))]
-pub(super) async fn reset_console_password(
-    _: Administrator,
-    deed: Deed,
-    _: NoQuery,
-    State(api): State<Arc<Api>>,
-    _: NoBody,
-) -> Result<impl IntoResponse, Problem> {
-    deed.note(|noted| noted.action = Some("reset-console-password"));
-    let (password, hash) = super::new_password(&api).await?;
-    api.directory
-        .set_console_password_hash(hash)
-        .await
-        .map_err(directory_problem)?;
-    let document = ConsolePasswordDocument {
-        password: password.as_str().to_owned(),
-    };
-    Ok(([(CACHE_CONTROL, "no-store")], axum::Json(document)))
 }

@@ -356,13 +356,26 @@ pub(super) async fn add(
     State(api): State<Arc<Api>>,
     Json(input): Json<UserInput>,
 ) -> Result<impl IntoResponse, Problem> {
+    let document = create(&api, &caller, &deed, input).await?;
+    let location = format!("/api/v1/users/{}", within_path(&document.user.name));
+    let headers = [(LOCATION, location), (CACHE_CONTROL, "no-store".to_owned())];
+    Ok((StatusCode::CREATED, headers, axum::Json(document)))
+}
+
+/// As [`add`], for every surface.
+pub(super) async fn create(
+    api: &Api,
+    caller: &Caller,
+    deed: &Deed,
+    input: UserInput,
+) -> Result<NewUserDocument, Problem> {
     deed.note(|noted| {
         noted.action = Some("add-user");
         noted.user = input.name.as_deref().map(audit::shown);
         noted.list = input.list.as_deref().map(audit::shown);
     });
     let new = input.draft().check().map_err(invalid)?;
-    let (password, hash) = super::new_password(&api).await?;
+    let (password, hash) = super::new_password(api).await?;
     let user = api
         .directory
         .create_user(new, hash, api.clock.now())
@@ -374,13 +387,10 @@ pub(super) async fn add(
         noted.user = Some(audit::shown(&user.name));
         noted.list = Some(user.list.clone());
     });
-    let location = format!("/api/v1/users/{}", within_path(&user.name));
-    let document = NewUserDocument {
-        user: shown(&user, &caller, api.clock.now()),
+    Ok(NewUserDocument {
+        user: shown(&user, caller, api.clock.now()),
         password: password.as_str().to_owned(),
-    };
-    let headers = [(LOCATION, location), (CACHE_CONTROL, "no-store".to_owned())];
-    Ok((StatusCode::CREATED, headers, axum::Json(document)))
+    })
 }
 
 /// Shows a user.
@@ -487,23 +497,28 @@ pub(super) async fn reset_password(
     Segment(name): Segment,
     _: NoBody,
 ) -> Result<impl IntoResponse, Problem> {
+    let document = reset(&api, &deed, &name).await?;
+    Ok(([(CACHE_CONTROL, "no-store")], axum::Json(document)))
+}
+
+/// As [`reset_password`], for every surface.
+pub(super) async fn reset(api: &Api, deed: &Deed, name: &str) -> Result<PasswordDocument, Problem> {
     deed.note(|noted| {
         noted.action = Some("reset-password");
-        noted.user = Some(audit::shown(&name));
+        noted.user = Some(audit::shown(name));
     });
     // Before the work of hashing: what is not there needs no password.
     api.directory
-        .user(&name)
-        .ok_or_else(|| no_such("user", &name))?;
-    let (password, hash) = super::new_password(&api).await?;
+        .user(name)
+        .ok_or_else(|| no_such("user", name))?;
+    let (password, hash) = super::new_password(api).await?;
     let changed = api
         .directory
-        .set_password_hash(&name, hash, api.clock.now())
+        .set_password_hash(name, hash, api.clock.now())
         .await
         .map_err(directory_problem)?;
-    let document = PasswordDocument {
+    Ok(PasswordDocument {
         name: changed.after.name.clone(),
         password: password.as_str().to_owned(),
-    };
-    Ok(([(CACHE_CONTROL, "no-store")], axum::Json(document)))
+    })
 }

@@ -2,6 +2,7 @@
 //!
 //! Nothing is judged here; the relay does that, in words that the command line repeats.
 
+mod admin;
 mod queue;
 
 use std::fmt::Write as _;
@@ -9,15 +10,12 @@ use std::fmt::Write as _;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::options::{
-    AdminCommand, ListCommand, ListFields, PluginCommand, Remote, ScopeName, TokenCommand,
-};
+use super::options::{AdminCommand, ListCommand, ListFields, PluginCommand, Remote, TokenCommand};
 use super::user_options::{Limit, QueuedMail, UserCommand, UserFields};
 use crate::account::Items;
 use crate::admin::client::Ask;
 use crate::admin::items::ItemsInput;
 use crate::admin::lists::{ListChangeInput, ListInput};
-use crate::admin::tokens::{self, TokenInput};
 use crate::admin::users::UserInput;
 use crate::admin::within_path;
 
@@ -55,13 +53,11 @@ pub(super) fn plan(remote: &Remote) -> Plan {
         Remote::Connection(_) => Plan::Ask(Ask::get("/api/v1/connection")),
         Remote::Reload(_) => Plan::Ask(Ask::post("/api/v1/reload", None)),
         Remote::Backup(_) => Plan::Save(Ask::get("/api/v1/backup")),
-        Remote::Admin(AdminCommand::ResetPassword(_)) => {
-            Plan::Ask(Ask::post("/api/v1/admin/password", None))
-        }
-        Remote::Admin(AdminCommand::Token { command, .. }) => match command {
-            None | Some(TokenCommand::Print(_)) => Plan::PrintToken,
-            Some(command) => Plan::Ask(token(command)),
-        },
+        Remote::Admin(AdminCommand::Token {
+            command: None | Some(TokenCommand::Print(_)),
+            ..
+        }) => Plan::PrintToken,
+        Remote::Admin(command) => Plan::Ask(admin::ask(command)),
     }
 }
 
@@ -139,29 +135,6 @@ fn user(command: &UserCommand) -> Ask {
                 QueuedMail::Cancel => "cancel",
             });
             Ask::delete(with_query(&user_path(name), &[("queued", queued)]))
-        }
-    }
-}
-
-fn token(command: &TokenCommand) -> Ask {
-    match command {
-        TokenCommand::Print(_) | TokenCommand::Ls(_) => Ask::get("/api/v1/tokens"),
-        TokenCommand::Create { name, scope, .. } => {
-            let scope = match scope {
-                ScopeName::Read => tokens::ScopeName::Read,
-                ScopeName::Operate => tokens::ScopeName::Operate,
-                ScopeName::Admin => tokens::ScopeName::Admin,
-            };
-            Ask::post(
-                "/api/v1/tokens",
-                Some(document(&TokenInput {
-                    name: name.clone(),
-                    scope,
-                })),
-            )
-        }
-        TokenCommand::Rm(named) => {
-            Ask::delete(format!("/api/v1/tokens/{}", within_path(&named.name)))
         }
     }
 }
@@ -402,7 +375,24 @@ mod tests {
                 "POST /api/v1/plugins/quota/reset",
             ),
             (&["connection"], "GET /api/v1/connection"),
-            (&["admin", "reset-password"], "POST /api/v1/admin/password"),
+            (&["admin", "ls"], "GET /api/v1/admins"),
+            (
+                &["admin", "add", "ann@a.example", "--role", "operate"],
+                r#"POST /api/v1/admins {"name":"ann@a.example","role":"operate"}"#,
+            ),
+            (
+                &["admin", "set", "ann", "--role", "admin"],
+                r#"PATCH /api/v1/admins/ann {"role":"admin"}"#,
+            ),
+            (&["admin", "rm", "ann"], "DELETE /api/v1/admins/ann"),
+            (
+                &["admin", "reset-password"],
+                "POST /api/v1/admins/admin/password",
+            ),
+            (
+                &["admin", "reset-password", "ann"],
+                "POST /api/v1/admins/ann/password",
+            ),
             (&["admin", "token", "ls"], "GET /api/v1/tokens"),
             (
                 &["admin", "token", "create", "--name", "grafana"],

@@ -14,6 +14,7 @@ use super::queue_options::{Change, QueueCommand};
 use super::route::RouteCommand;
 use super::sink::SinkCommand;
 use super::user_options::UserCommand;
+use crate::account::FIRST_ADMIN;
 
 /// Outpost: an edge mail relay that operators extend with WebAssembly.
 #[derive(Clone, Debug, PartialEq, Eq, Parser)]
@@ -119,7 +120,13 @@ impl Remote {
             )
             | Remote::Connection(output)
             | Remote::Reload(output)
-            | Remote::Admin(AdminCommand::ResetPassword(output)) => *output,
+            | Remote::Admin(
+                AdminCommand::Ls(output)
+                | AdminCommand::Add { output, .. }
+                | AdminCommand::Set { output, .. }
+                | AdminCommand::Rm(Named { output, .. })
+                | AdminCommand::ResetPassword { output, .. },
+            ) => *output,
             Remote::Backup(command) => command.output,
             Remote::Admin(AdminCommand::Token { command, output }) => {
                 let own = match command {
@@ -230,8 +237,43 @@ pub enum PluginCommand {
 /// `outpost admin …`
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 pub enum AdminCommand {
-    /// Give the console a new password; prints it, once
-    ResetPassword(Output),
+    /// Show the admins: who may log in to the console
+    Ls(Output),
+    /// Make an admin; prints the password, once
+    Add {
+        /// The login name: who acts, in trails and logs
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
+        name: String,
+        /// How far the admin may go
+        #[arg(long, default_value = "read")]
+        role: ScopeName,
+        /// How it is printed.
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Give an admin another role
+    Set {
+        /// The login name
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
+        name: String,
+        /// How far the admin may go from now on
+        #[arg(long)]
+        role: ScopeName,
+        /// How it is printed.
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Remove an admin; open sessions end at once
+    Rm(Named),
+    /// Give an admin a new password for the console; prints it, once
+    ResetPassword {
+        /// The login name
+        #[arg(default_value = FIRST_ADMIN, value_parser = NonEmptyStringValueParser::new())]
+        name: String,
+        /// How it is printed.
+        #[command(flatten)]
+        output: Output,
+    },
     /// Tokens of the admin API; alone it prints the token of the data folder
     Token {
         /// What to do with tokens.

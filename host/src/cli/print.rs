@@ -16,6 +16,7 @@ use super::queue_options::QueueCommand;
 use super::text::{Table, cut, deliveries, facts, items};
 use super::user_options::UserCommand;
 use crate::admin::Removed;
+use crate::admin::admins::{AdminDocument, AdminsDocument, NewAdminDocument};
 use crate::admin::connection::{Certificate, Connection};
 use crate::admin::lists::{ListDocument, ListsDocument};
 use crate::admin::plugins::{
@@ -24,7 +25,7 @@ use crate::admin::plugins::{
 use crate::admin::problem::{FieldError, Problem};
 use crate::admin::reload::{Reloaded, Remark};
 use crate::admin::removal::{QueuedMailChoice, RemovedUser};
-use crate::admin::tokens::{ConsolePasswordDocument, NewTokenDocument, TokensDocument};
+use crate::admin::tokens::{NewTokenDocument, TokensDocument};
 use crate::admin::users::{NewUserDocument, PasswordDocument, UserDocument, UsersDocument};
 use crate::message::Class;
 use crate::message::wording::{class_text, printable};
@@ -63,7 +64,12 @@ pub(super) fn answer(remote: &Remote, document: Value) -> Result<String, serde_j
         Remote::Backup(_) => backup::saved(&read(document)?),
         Remote::Connection(_) => connection(&read(document)?),
         Remote::Reload(_) => reloaded(&read(document)?),
-        Remote::Admin(AdminCommand::ResetPassword(_)) => console_password(&read(document)?),
+        Remote::Admin(AdminCommand::Ls(_)) => admins(&read::<AdminsDocument>(document)?.admins),
+        Remote::Admin(AdminCommand::Set { .. }) => admins(&[read(document)?]),
+        Remote::Admin(AdminCommand::Rm(_)) => removed("admin", &read(document)?),
+        Remote::Admin(AdminCommand::Add { .. } | AdminCommand::ResetPassword { .. }) => {
+            new_admin(&read(document)?)
+        }
         Remote::Admin(AdminCommand::Token { command, .. }) => match command {
             Some(TokenCommand::Create { .. }) => new_token(&read(document)?),
             Some(TokenCommand::Rm(_)) => removed("token", &read(document)?),
@@ -247,12 +253,24 @@ fn new_password(document: &PasswordDocument) -> String {
     text
 }
 
-fn console_password(document: &ConsolePasswordDocument) -> String {
-    let mut text = facts(&[
-        ("console password", document.password.clone()),
-        ("console user", "admin".to_owned()),
-    ]);
-    again(&mut text, "outpost admin reset-password");
+fn admins(admins: &[AdminDocument]) -> String {
+    let mut table = Table::new(&["NAME", "ROLE", "LAST LOGIN", "CREATED"]);
+    for admin in admins {
+        let last_login = admin.last_login.as_deref();
+        table.row(vec![
+            admin.name.clone(),
+            admin.role.name().to_owned(),
+            last_login.unwrap_or("never").to_owned(),
+            admin.created.clone(),
+        ]);
+    }
+    table.or("no admins")
+}
+
+fn new_admin(document: &NewAdminDocument) -> String {
+    let name = &document.name;
+    let mut text = secret("console user", name, "password", &document.password);
+    again(&mut text, &format!("outpost admin reset-password {name}"));
     text
 }
 

@@ -239,8 +239,26 @@ async fn admin_secrets_are_printed_once() {
         running.out("admin token rm grafana2").await,
         "token grafana2 is removed\n"
     );
+    let added = running.out("admin add admin --role admin").await;
+    assert!(added.starts_with("console user  admin\n"), "{added}");
+    running.out("admin add ann@a.example").await;
+    let listed = running.out("admin ls").await;
+    assert!(listed.contains("ann@a.example  read   never"), "{listed}");
+    let set = running.out("admin set ann@a.example --role operate").await;
+    assert!(set.contains("ann@a.example  operate  never"), "{set}");
+    assert_eq!(
+        running.out("admin rm ann@a.example").await,
+        "admin ann@a.example is removed\n"
+    );
+    assert_eq!(
+        running.err("admin rm admin").await,
+        "admin is the last admin of role admin: without one nobody could make another in the console\n"
+    );
     let reset = running.out("admin reset-password").await;
-    assert!(reset.starts_with("console password  "), "{reset}");
+    assert!(
+        reset.starts_with("console user  admin\npassword      "),
+        "{reset}"
+    );
 }
 
 #[tokio::test]

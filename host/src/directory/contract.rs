@@ -95,7 +95,10 @@ contract! {
     tokens_are_known_by_their_secret_until_removed,
     the_last_admin_token_stays_whoever_asks_at_once,
     a_token_is_replaced_in_any_case_and_beyond_the_limit,
-    the_console_has_one_password,
+    an_admin_has_a_role_and_a_password_that_is_replaced,
+    the_last_admin_of_role_admin_stays_one,
+    there_are_not_more_admins_than_are_shown_whole,
+    the_password_of_the_console_becomes_that_of_the_first_admin,
     changes_at_the_same_time_are_all_made,
     after_the_end_reads_go_on_and_writes_do_not,
     a_damaged_row_is_named_and_nothing_is_opened,
@@ -190,8 +193,8 @@ async fn everything_survives_a_restart(medium: Medium) {
         .create_token("ci", Scope::Operate, NOW)
         .await
         .unwrap();
-    directory
-        .set_console_password_hash(hash("$c"))
+    let admin = directory
+        .create_admin("Ann", Scope::Operate, hash("$c"), NOW)
         .await
         .unwrap();
     let key = directory.cache_key();
@@ -207,7 +210,7 @@ async fn everything_survives_a_restart(medium: Medium) {
         }
     );
     assert_eq!(directory.check_token(&issued.secret), Some(issued.token));
-    assert_eq!(directory.console_password_hash(), Some(hash("$c")));
+    assert_eq!(directory.admin("ANN"), Some(admin));
     assert_eq!(*directory.cache_key(), *key);
     assert_ne!(*key, [0; 32]);
 }
@@ -816,18 +819,115 @@ async fn a_token_is_replaced_in_any_case_and_beyond_the_limit(medium: Medium) {
     assert!(directory.check_token(&second.secret).is_some());
 }
 
-async fn the_console_has_one_password(medium: Medium) {
+async fn an_admin_has_a_role_and_a_password_that_is_replaced(medium: Medium) {
     let directory = medium.open();
-    assert_eq!(directory.console_password_hash(), None);
-    directory
-        .set_console_password_hash(hash("$1"))
+    let ann = directory
+        .create_admin("Ann", Scope::Read, hash("$1"), THEN)
         .await
         .unwrap();
-    directory
-        .set_console_password_hash(hash("$2"))
+    assert_eq!((ann.role, ann.last_login), (Scope::Read, None));
+    let taken = directory
+        .create_admin("ANN", Scope::Admin, hash("$2"), NOW)
+        .await;
+    assert_eq!(refusal(taken), "there is already an admin named \"Ann\"");
+    let wrong = directory
+        .create_admin("an n", Scope::Admin, hash("$2"), NOW)
+        .await;
+    assert!(refusal(wrong).starts_with("name: "));
+    let changed = directory.change_admin("ann", Scope::Operate).await.unwrap();
+    assert_eq!(
+        (changed.before.role, changed.after.role),
+        (Scope::Read, Scope::Operate)
+    );
+    assert_eq!(changed.after.credential_epoch, ann.credential_epoch);
+    let reset = directory
+        .set_admin_password_hash("ann", hash("$3"), NOW)
         .await
         .unwrap();
-    assert_eq!(directory.console_password_hash(), Some(hash("$2")));
+    assert!(reset.credential_epoch > ann.credential_epoch);
+    assert_eq!(reset.password_hash, hash("$3"));
+    assert_eq!(reset.role, Scope::Operate);
+    directory.record_admin_login("ann", NOW).await.unwrap();
+    directory.record_admin_login("nobody", NOW).await.unwrap();
+    let directory = medium.reopen(directory).await;
+    let kept = directory.admin("ann").unwrap();
+    assert_eq!(kept.last_login, Some(NOW));
+    assert_eq!(kept.password_hash, hash("$3"));
+    assert_eq!(
+        refusal(directory.change_admin("bob", Scope::Admin).await),
+        "there is no admin named \"bob\""
+    );
+}
+
+async fn the_last_admin_of_role_admin_stays_one(medium: Medium) {
+    let directory = medium.open();
+    for (name, role) in [
+        ("ann", Scope::Admin),
+        ("bob", Scope::Admin),
+        ("eve", Scope::Operate),
+    ] {
+        directory
+            .create_admin(name, role, hash("$h"), NOW)
+            .await
+            .unwrap();
+    }
+    let (one, two) = tokio::join!(
+        directory.delete_admin("ann"),
+        directory.change_admin("bob", Scope::Read)
+    );
+    one.unwrap();
+    let last =
+        "bob is the last admin of role admin: without one nobody could make another in the console";
+    assert_eq!(refusal(two), last);
+    assert_eq!(refusal(directory.delete_admin("BOB").await), last);
+    directory.change_admin("bob", Scope::Admin).await.unwrap();
+    directory.delete_admin("eve").await.unwrap();
+    let directory = medium.reopen(directory).await;
+    let names: Vec<_> = directory.admins().iter().map(|a| a.name.clone()).collect();
+    assert_eq!(names, ["bob"]);
+}
+
+async fn there_are_not_more_admins_than_are_shown_whole(medium: Medium) {
+    let directory = medium.open();
+    for number in 0..ADMINS_MAX {
+        directory
+            .create_admin(&format!("a{number}"), Scope::Read, hash("$h"), NOW)
+            .await
+            .unwrap();
+    }
+    assert_eq!(
+        refusal(
+            directory
+                .create_admin("more", Scope::Read, hash("$h"), NOW)
+                .await
+        ),
+        "there are 100 admins already, and there cannot be more"
+    );
+}
+
+/// A directory of the release in which the console had one password and no admins.
+async fn the_password_of_the_console_becomes_that_of_the_first_admin(medium: Medium) {
+    let directory = medium.open();
+    let mut secrets = state::Secrets::clone(&directory.snapshot.load().secrets);
+    secrets.console = Some(hash("$old"));
+    let epoch = secrets.epoch;
+    let row = record::of_secrets(&secrets);
+    directory.close().await.unwrap();
+    drop(directory);
+    medium.put(Kind::Secrets, "secrets", &row);
+    let directory = medium.open();
+    let admin = directory.admin("admin").unwrap();
+    assert_eq!((admin.role, admin.created), (Scope::Admin, THEN));
+    assert_eq!(admin.password_hash, hash("$old"));
+    assert!(admin.credential_epoch > epoch);
+    // What the admin does from now on is not undone by the next start.
+    directory
+        .set_admin_password_hash("admin", hash("$new"), NOW)
+        .await
+        .unwrap();
+    let directory = medium.reopen(directory).await;
+    let admin = directory.admin("admin").unwrap();
+    assert_eq!(admin.password_hash, hash("$new"));
 }
 
 async fn changes_at_the_same_time_are_all_made(medium: Medium) {
@@ -940,8 +1040,8 @@ async fn a_copy_holds_all_that_was_answered_and_nothing_later() {
         .create_token("boss", Scope::Admin, THEN)
         .await
         .unwrap();
-    directory
-        .set_console_password_hash(hash("$c"))
+    let admin = directory
+        .create_admin("Ann", Scope::Operate, hash("$c"), NOW)
         .await
         .unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -960,10 +1060,7 @@ async fn a_copy_holds_all_that_was_answered_and_nothing_later() {
     assert_eq!(copy.user("later"), None);
     assert_eq!(copy.lists(), directory.lists());
     assert!(copy.check_token(&issued.secret).is_some());
-    assert_eq!(
-        copy.console_password_hash(),
-        directory.console_password_hash()
-    );
+    assert_eq!(copy.admins(), [admin]);
     assert_eq!(*copy.cache_key(), *directory.cache_key());
     // What a copy has is kept and changed as any other.
     copy.delete_user("bob").await.unwrap();

@@ -9,9 +9,9 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Debug, thiserror::Error)]
 pub enum DirectoryError {
     /// The name is taken, perhaps in other case.
-    #[error("there is already a {what} named \"{name}\"")]
+    #[error("there is already {} {what} named \"{name}\"", article(what))]
     Exists {
-        /// `user`, `list` or `token`.
+        /// `user`, `list`, `token` or `admin`.
         what: &'static str,
         /// As it stands in the directory.
         name: String,
@@ -19,7 +19,7 @@ pub enum DirectoryError {
     /// There is nothing of that name.
     #[error("there is no {what} named \"{name}\"")]
     Unknown {
-        /// `user`, `list` or `token`.
+        /// `user`, `list`, `token` or `admin`.
         what: &'static str,
         /// As it was asked for.
         name: String,
@@ -41,10 +41,15 @@ pub enum DirectoryError {
     /// The last admin token of scope admin cannot be removed.
     #[error("{0} is the last token of scope admin: without it nobody could make another")]
     LastAdmin(String),
+    /// The last admin of role admin stays one.
+    #[error(
+        "{0} is the last admin of role admin: without one nobody could make another in the console"
+    )]
+    LastOfRole(String),
     /// No room within the limits of the directory.
     #[error("there are {max} {what} already, and there cannot be more")]
     Full {
-        /// `users`, `lists` or `tokens`.
+        /// `users`, `lists`, `tokens` or `admins`.
         what: &'static str,
         /// The limit.
         max: usize,
@@ -82,6 +87,13 @@ pub enum OpenError {
     /// The backend failed.
     #[error("the directory cannot be opened: {0}")]
     Unavailable(#[source] BoxError),
+}
+
+fn article(what: &str) -> &'static str {
+    match what.starts_with('a') {
+        true => "an",
+        false => "a",
+    }
 }
 
 fn users_left(users: usize) -> String {

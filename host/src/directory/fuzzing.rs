@@ -11,11 +11,12 @@ use super::{Kind, Row};
 /// # Panics
 /// When a row does not come back as it was read.
 pub fn check_stored(kind: u8, octets: &[u8]) {
-    let kind = match kind % 4 {
+    let kind = match kind % 5 {
         0 => Kind::User,
         1 => Kind::List,
         2 => Kind::Token,
-        _ => Kind::Secrets,
+        3 => Kind::Secrets,
+        _ => Kind::Admin,
     };
     let Some((length, octets)) = octets.split_first() else {
         return;
@@ -46,6 +47,7 @@ fn written(decoded: &Decoded) -> Vec<u8> {
         Decoded::User(user) => record::of_user(user),
         Decoded::List(list) => record::of_list(list),
         Decoded::Token(token) => record::of_token(token),
+        Decoded::Admin(admin) => record::of_admin(admin),
         Decoded::Secrets(secrets) => record::of_secrets(secrets),
     }
 }

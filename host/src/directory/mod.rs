@@ -1,4 +1,4 @@
-//! The directory: where lists, users and admin secrets are kept.
+//! The directory: where lists, users, admins and their tokens are kept.
 //!
 //! Reads are snapshots in memory and never wait: reception asks for a user at each MAIL. Writes go
 //! through one thread that puts every waiting change on stable storage in one transaction, then
@@ -7,6 +7,7 @@
 //! callers carry hashes from one to the other. Backends: redb (the default) and memory (tests, can
 //! be told to fail); one contract suite runs on both.
 
+mod admins;
 #[cfg(test)]
 mod contract;
 mod error;
@@ -30,12 +31,13 @@ use arc_swap::ArcSwap;
 use zeroize::Zeroizing;
 
 use crate::account::{
-    List, ListChange, NewList, NewUser, PasswordHash, Scope, Token, User, UserChange,
-    check_token_name,
+    Admin, List, ListChange, NewList, NewUser, PasswordHash, Scope, Token, User, UserChange,
+    check_admin_name, check_token_name,
 };
 use crate::message::Timestamp;
 use crate::stable;
 
+pub use admins::ADMINS_MAX;
 pub use error::{BoxError, DirectoryError, OpenError};
 pub use memory::MemoryRows;
 pub use state::{LISTS_MAX, Population, TOKENS_MAX, USERS_MAX};
@@ -378,21 +380,92 @@ impl Directory {
             .await
     }
 
-    /// The hash of the console's password; none before it was first set.
-    pub fn console_password_hash(&self) -> Option<PasswordHash> {
-        self.snapshot.load().secrets.console.clone()
+    /// All admins in the order of their names; at most [`ADMINS_MAX`].
+    pub fn admins(&self) -> Vec<Arc<Admin>> {
+        self.snapshot.load().admins.iter().cloned().collect()
     }
 
-    /// Sets the console's password; the old one is void when this returns.
+    /// The admin of that name, without regard to case.
+    pub fn admin(&self, name: &str) -> Option<Arc<Admin>> {
+        self.snapshot.load().admins.get(name).cloned()
+    }
+
+    /// Makes an admin.
     ///
     /// # Errors
+    /// [`DirectoryError::Invalid`] for the name, [`DirectoryError::Exists`], [`DirectoryError::Full`],
     /// [`DirectoryError::Unavailable`].
-    pub async fn set_console_password_hash(
+    pub async fn create_admin(
         &self,
-        hash: PasswordHash,
-    ) -> Result<(), DirectoryError> {
+        name: &str,
+        role: Scope,
+        password_hash: PasswordHash,
+        now: Timestamp,
+    ) -> Result<Arc<Admin>, DirectoryError> {
+        check_admin_name(name).map_err(|problem| DirectoryError::Invalid(vec![problem]))?;
+        let name = name.to_owned();
         self.writer
-            .write(move |edit| edit.set_console_password_hash(hash))
+            .write(move |edit| edit.create_admin(name, role, password_hash, now))
+            .await
+    }
+
+    /// Gives an admin another role, in force at the next request.
+    ///
+    /// # Errors
+    /// [`DirectoryError::Unknown`], [`DirectoryError::LastOfRole`], [`DirectoryError::Unavailable`].
+    pub async fn change_admin(
+        &self,
+        name: &str,
+        role: Scope,
+    ) -> Result<Changed<Admin>, DirectoryError> {
+        let name = name.to_owned();
+        self.writer
+            .write(move |edit| edit.change_admin(&name, role))
+            .await
+    }
+
+    /// Replaces an admin's password; the old one is void, and so are open sessions, when this returns.
+    ///
+    /// # Errors
+    /// [`DirectoryError::Unknown`], [`DirectoryError::Unavailable`].
+    pub async fn set_admin_password_hash(
+        &self,
+        name: &str,
+        hash: PasswordHash,
+        now: Timestamp,
+    ) -> Result<Arc<Admin>, DirectoryError> {
+        let name = name.to_owned();
+        self.writer
+            .write(move |edit| edit.set_admin_password_hash(&name, hash, now))
+            .await
+    }
+
+    /// Removes an admin; open sessions are void when this returns.
+    ///
+    /// # Errors
+    /// [`DirectoryError::Unknown`], [`DirectoryError::LastOfRole`], [`DirectoryError::Unavailable`].
+    pub async fn delete_admin(&self, name: &str) -> Result<Arc<Admin>, DirectoryError> {
+        let name = name.to_owned();
+        self.writer
+            .write(move |edit| edit.delete_admin(&name))
+            .await
+    }
+
+    /// Notes that an admin logged in.
+    ///
+    /// # Errors
+    /// [`DirectoryError::NoRoom`], [`DirectoryError::Unavailable`].
+    pub async fn record_admin_login(
+        &self,
+        name: &str,
+        now: Timestamp,
+    ) -> Result<(), DirectoryError> {
+        let name = name.to_owned();
+        self.writer
+            .write(move |edit| {
+                edit.record_admin_login(&name, now);
+                Ok(())
+            })
             .await
     }
 
@@ -468,6 +541,7 @@ enum Kind {
     User,
     List,
     Token,
+    Admin,
     Secrets,
 }
 

@@ -15,8 +15,8 @@ use super::state::Secrets;
 use super::tokens::KeptToken;
 use super::{Kind, OpenError, Row};
 use crate::account::{
-    Allowance, AllowancePatch, FieldProblem, Items, List, PasswordHash, Scope, SenderRules, Spent,
-    Token, User,
+    Admin, Allowance, AllowancePatch, FieldProblem, Items, List, PasswordHash, Scope, SenderRules,
+    Spent, Token, User,
 };
 use crate::message::{Class, Timestamp};
 
@@ -73,9 +73,21 @@ struct TokenRow {
 }
 
 #[derive(Serialize, Deserialize)]
+struct AdminRow {
+    name: String,
+    role: u8,
+    password_hash: String,
+    credential_epoch: u64,
+    created: u64,
+    password_changed: u64,
+    last_login: Option<u64>,
+}
+
+#[derive(Serialize, Deserialize)]
 struct SecretsRow {
     cache_key: [u8; 32],
     token_key: [u8; 32],
+    /// The hash of the console's password, from before there were admins.
     console: Option<String>,
     epoch: u64,
 }
@@ -85,6 +97,7 @@ pub(super) enum Decoded {
     User(User),
     List(List),
     Token(KeptToken),
+    Admin(Admin),
     Secrets(Secrets),
 }
 
@@ -140,6 +153,18 @@ pub(super) fn of_token(kept: &KeptToken) -> Vec<u8> {
     })
 }
 
+pub(super) fn of_admin(admin: &Admin) -> Vec<u8> {
+    encode(&AdminRow {
+        name: admin.name.clone(),
+        role: scope_number(admin.role),
+        password_hash: admin.password_hash.as_str().to_owned(),
+        credential_epoch: admin.credential_epoch,
+        created: admin.created.unix_milliseconds(),
+        password_changed: admin.password_changed.unix_milliseconds(),
+        last_login: admin.last_login.map(Timestamp::unix_milliseconds),
+    })
+}
+
 pub(super) fn of_secrets(secrets: &Secrets) -> Vec<u8> {
     encode(&SecretsRow {
         cache_key: *secrets.cache_key,
@@ -159,6 +184,7 @@ pub(super) fn decode(row: &Row) -> Result<Decoded, OpenError> {
             Kind::User => format!("user {}", row.key),
             Kind::List => format!("list {}", row.key),
             Kind::Token => format!("token {}", row.key),
+            Kind::Admin => format!("admin {}", row.key),
             Kind::Secrets => String::from("row of secrets"),
         },
         problem,
@@ -169,7 +195,7 @@ fn read(row: &Row) -> Result<Decoded, String> {
     let (version, fields) = row.octets.split_first().ok_or("it is empty")?;
     let known = match row.kind {
         Kind::User => USER_VERSION,
-        Kind::List | Kind::Token | Kind::Secrets => VERSION,
+        Kind::List | Kind::Token | Kind::Admin | Kind::Secrets => VERSION,
     };
     if !(1..=known).contains(version) {
         return Err(format!(
@@ -195,6 +221,11 @@ fn read(row: &Row) -> Result<Decoded, String> {
             let token = token(fields_of(fields)?)?;
             let name = token.token.name.clone();
             (Decoded::Token(token), name)
+        }
+        Kind::Admin => {
+            let admin = admin(fields_of(fields)?)?;
+            let name = admin.name.clone();
+            (Decoded::Admin(admin), name)
         }
         Kind::Secrets => {
             let secrets = secrets(fields_of(fields)?);
@@ -256,9 +287,7 @@ fn list(row: ListRow) -> List {
 }
 
 fn token(row: TokenRow) -> Result<KeptToken, String> {
-    let scope = Scope::ALL
-        .into_iter()
-        .find(|s| scope_number(*s) == row.scope);
+    let scope = scope_of(row.scope);
     Ok(KeptToken {
         token: Arc::new(Token {
             name: row.name,
@@ -266,6 +295,18 @@ fn token(row: TokenRow) -> Result<KeptToken, String> {
             created: Timestamp::from_unix_milliseconds(row.created),
         }),
         hash: row.hash,
+    })
+}
+
+fn admin(row: AdminRow) -> Result<Admin, String> {
+    Ok(Admin {
+        name: row.name,
+        role: scope_of(row.role).ok_or("its role is unknown")?,
+        password_hash: PasswordHash::new(row.password_hash),
+        credential_epoch: row.credential_epoch,
+        created: Timestamp::from_unix_milliseconds(row.created),
+        password_changed: Timestamp::from_unix_milliseconds(row.password_changed),
+        last_login: row.last_login.map(Timestamp::from_unix_milliseconds),
     })
 }
 
@@ -284,6 +325,11 @@ const fn scope_number(scope: Scope) -> u8 {
         Scope::Operate => 2,
         Scope::Admin => 3,
     }
+}
+
+fn scope_of(number: u8) -> Option<Scope> {
+    let mut scopes = Scope::ALL.into_iter();
+    scopes.find(|scope| scope_number(*scope) == number)
 }
 
 fn encode(row: &impl Serialize) -> Vec<u8> {

@@ -28,17 +28,19 @@ const CACHE_OCTETS: usize = 8 << 20;
 
 type Table = TableDefinition<'static, &'static str, &'static [u8]>;
 
-const TABLES: [(Kind, Table); 4] = [
+const TABLES: [(Kind, Table); 5] = [
     (Kind::User, Table::new("users")),
     (Kind::List, Table::new("lists")),
     (Kind::Token, Table::new("tokens")),
+    (Kind::Admin, Table::new("admins")),
     (Kind::Secrets, Table::new("secrets")),
 ];
 
 /// The form of the whole file, in a table of its own. The rows have versions of their own; this one also covers what an
-/// older release would not look at. 2: rows of users say how urgent their mail may be, which an older release would
+/// older release would not look at. 3: there are admins, and the console has no password of its own, so that an older
+/// release would make one. 2: rows of users say how urgent their mail may be, which an older release would
 /// take for damage.
-const FORM: u8 = 2;
+const FORM: u8 = 3;
 
 const FORM_TABLE: Table = Table::new("form");
 
@@ -380,7 +382,7 @@ mod tests {
             let refused = RedbRows::open(&path).err().unwrap();
             assert_eq!(
                 refused.to_string(),
-                "written by a newer release (form 3, this release knows up to 2)"
+                "written by a newer release (form 4, this release knows up to 3)"
             );
         }
     }

@@ -15,8 +15,8 @@ use super::{
     BoxError, Changed, DirectoryError, Kind, OpenError, Row, RowChange, Rows, UserFilter, UserPage,
 };
 use crate::account::{
-    DEFAULT_LIST, FieldProblem, List, ListChange, ListDraft, NewList, NewUser, PasswordHash, Spent,
-    User, UserChange, generated_user_name, same_name,
+    Admin, DEFAULT_LIST, FIRST_ADMIN, FieldProblem, List, ListChange, ListDraft, NewList, NewUser,
+    PasswordHash, Scope, Spent, User, UserChange, generated_user_name, same_name,
 };
 use crate::message::Timestamp;
 
@@ -44,6 +44,7 @@ pub(super) struct State {
     pub(super) users: Ordered<User>,
     pub(super) lists: Ordered<List>,
     pub(super) tokens: Ordered<KeptToken>,
+    pub(super) admins: Ordered<Admin>,
     pub(super) secrets: Arc<Secrets>,
     /// By the name of the list as it stands in `lists`.
     pub(super) populations: BTreeMap<String, Population>,
@@ -54,6 +55,7 @@ pub(super) struct State {
 pub(super) struct Secrets {
     pub(super) cache_key: Zeroizing<[u8; 32]>,
     pub(super) token_key: Zeroizing<[u8; 32]>,
+    /// The hash of the console's password, from before there were admins.
     pub(super) console: Option<PasswordHash>,
     /// The last credential epoch that was given out.
     pub(super) epoch: u64,
@@ -77,6 +79,7 @@ pub(super) fn load(rows: &mut dyn Rows, now: Timestamp) -> Result<State, OpenErr
         users: Ordered::default(),
         lists: Ordered::default(),
         tokens: Ordered::default(),
+        admins: Ordered::default(),
         secrets: Arc::new(Secrets {
             cache_key: Zeroizing::new([0; 32]),
             token_key: Zeroizing::new([0; 32]),
@@ -94,6 +97,7 @@ pub(super) fn load(rows: &mut dyn Rows, now: Timestamp) -> Result<State, OpenErr
             }
             Decoded::List(list) => state.lists.put(Arc::new(list)),
             Decoded::Token(token) => state.tokens.put(Arc::new(token)),
+            Decoded::Admin(admin) => state.admins.put(Arc::new(admin)),
             Decoded::Secrets(found) => secrets = Some(found),
         }
     }
@@ -104,6 +108,9 @@ pub(super) fn load(rows: &mut dyn Rows, now: Timestamp) -> Result<State, OpenErr
             let fresh = fresh_secrets().map_err(OpenError::Unavailable)?;
             edit.put_secrets(fresh);
         }
+    }
+    if let Some(hash) = edit.state.secrets.console.clone() {
+        edit.put_console_password_on_an_admin(hash, now);
     }
     if edit.state.lists.get(DEFAULT_LIST).is_none() {
         let draft = ListDraft {
@@ -154,9 +161,17 @@ impl State {
             let octets = record::of_token(kept);
             row(Kind::Token, &kept.token.name, octets)
         });
+        let admins = self.admins.iter().map(move |admin| {
+            let octets = record::of_admin(admin);
+            row(Kind::Admin, &admin.name, octets)
+        });
         let secrets = record::of_secrets(&self.secrets);
         let secrets = std::iter::once(row(Kind::Secrets, SECRETS_KEY, secrets));
-        users.chain(lists).chain(tokens).chain(secrets)
+        users
+            .chain(lists)
+            .chain(tokens)
+            .chain(admins)
+            .chain(secrets)
     }
 
     /// How many users that list has.
@@ -396,14 +411,24 @@ impl Edit {
         Ok(list)
     }
 
-    pub(super) fn set_console_password_hash(
-        &mut self,
-        hash: PasswordHash,
-    ) -> Result<(), DirectoryError> {
-        let mut secrets = Secrets::clone(&self.state.secrets);
-        secrets.console = Some(hash);
-        self.put_secrets(secrets);
-        Ok(())
+    /// What was the console's password before there were admins is that of the first one.
+    fn put_console_password_on_an_admin(&mut self, hash: PasswordHash, now: Timestamp) {
+        if self.state.admins.get(FIRST_ADMIN).is_none() {
+            let credential_epoch = self.next_epoch();
+            self.put_admin(Admin {
+                name: FIRST_ADMIN.to_owned(),
+                role: Scope::Admin,
+                password_hash: hash,
+                credential_epoch,
+                created: now,
+                password_changed: now,
+                last_login: None,
+            });
+        }
+        self.put_secrets(Secrets {
+            console: None,
+            ..Secrets::clone(&self.state.secrets)
+        });
     }
 
     fn known_user(&self, name: &str) -> Result<Arc<User>, DirectoryError> {
@@ -440,7 +465,7 @@ impl Edit {
         }
     }
 
-    fn next_epoch(&mut self) -> u64 {
+    pub(super) fn next_epoch(&mut self) -> u64 {
         let mut secrets = Secrets::clone(&self.state.secrets);
         secrets.epoch += 1;
         let epoch = secrets.epoch;

@@ -67,7 +67,7 @@ impl fmt::Display for Greeting<'_> {
                 )?;
                 writeln!(
                     f,
-                    "                  (shown this once, and no page asks for it yet; `{command} admin reset-password` makes a new one)"
+                    "                  (shown this once; `{command} admin reset-password` makes a new one)"
                 )?;
             } else {
                 writeln!(

@@ -1,4 +1,4 @@
-//! The secrets of a first start: one admin token in a file, one console password on the screen.
+//! The secrets of a first start: one admin token in a file, the password of the first admin on the screen.
 
 use std::fs;
 use std::io::Write as _;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use super::{StartError, file_error};
-use crate::account::Scope;
+use crate::account::{FIRST_ADMIN, Scope};
 use crate::auth::{Authenticator, generate_password};
 use crate::directory::Directory;
 use crate::message::Timestamp;
@@ -19,7 +19,7 @@ const FIRST_TOKEN: &str = "first-start";
 pub(super) struct FirstStart {
     /// Where the admin token is.
     pub token_file: PathBuf,
-    /// The console's password, to be shown once.
+    /// The password of the first admin, to be shown once.
     pub console_password: Zeroizing<String>,
 }
 
@@ -32,7 +32,7 @@ pub(super) async fn first_start(
     now: Timestamp,
 ) -> Result<Option<FirstStart>, StartError> {
     let token_file = data_dir.join("admin-token");
-    let is_first = directory.console_password_hash().is_none();
+    let is_first = directory.admins().is_empty();
     if !is_first {
         if !opens(directory, &token_file) {
             renew_token(directory, &token_file, now).await;
@@ -46,7 +46,7 @@ pub(super) async fn first_start(
         .await
         .map_err(StartError::one)?;
     directory
-        .set_console_password_hash(hash)
+        .create_admin(FIRST_ADMIN, Scope::Admin, hash, now)
         .await
         .map_err(StartError::one)?;
     Ok(Some(FirstStart {

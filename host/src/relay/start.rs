@@ -400,6 +400,8 @@ impl Foundation {
             connection: Arc::clone(&reload.parts.connection),
             backup: reload.parts.backup.clone(),
             reload,
+            sessions: admin::Sessions::default(),
+            live: admin::Live::default(),
             registry: Arc::new(self.registry),
             metrics,
             readiness,

@@ -75,7 +75,13 @@ async fn a_password_is_in_one_answer_and_never_again() {
         .ask("POST /api/v1/users", Some(r#"{"name":"app"}"#))
         .await;
     let reset = surface.ask("POST /api/v1/users/app/password", None).await;
-    let console = surface.ask("POST /api/v1/admin/password", None).await;
+    let admin = surface
+        .ask(
+            "POST /api/v1/admins",
+            Some(r#"{"name":"eve","role":"operate"}"#),
+        )
+        .await;
+    let console = surface.ask("POST /api/v1/admins/eve/password", None).await;
     let issued = surface
         .ask(
             "POST /api/v1/tokens",
@@ -86,6 +92,7 @@ async fn a_password_is_in_one_answer_and_never_again() {
     for (answered, field) in [
         (&made, "password"),
         (&reset, "password"),
+        (&admin, "password"),
         (&console, "password"),
         (&issued, "token"),
     ] {

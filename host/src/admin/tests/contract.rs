@@ -10,7 +10,6 @@ use crate::message::Class;
 /// A valid request for each operation, in an order in which all of them succeed.
 const REQUESTS: &[(&str, &str, &str)] = &[
     // Operation, path as called, body.
-    ("GET /", "/", ""),
     ("GET /livez", "/livez", ""),
     ("GET /readyz", "/readyz", ""),
     ("GET /metrics", "/metrics", ""),
@@ -74,7 +73,24 @@ const REQUESTS: &[(&str, &str, &str)] = &[
     ("GET /api/v1/tokens", "/api/v1/tokens", ""),
     ("DELETE /api/v1/tokens/{name}", "/api/v1/tokens/t", ""),
     ("GET /api/v1/backup", "/api/v1/backup", ""),
-    ("POST /api/v1/admin/password", "/api/v1/admin/password", ""),
+    (
+        "POST /api/v1/admins",
+        "/api/v1/admins",
+        r#"{"name":"ann","role":"operate"}"#,
+    ),
+    ("GET /api/v1/admins", "/api/v1/admins", ""),
+    ("GET /api/v1/admins/{name}", "/api/v1/admins/ann", ""),
+    (
+        "PATCH /api/v1/admins/{name}",
+        "/api/v1/admins/ann",
+        r#"{"role":"read"}"#,
+    ),
+    (
+        "POST /api/v1/admins/{name}/password",
+        "/api/v1/admins/ann/password",
+        "",
+    ),
+    ("DELETE /api/v1/admins/{name}", "/api/v1/admins/ann", ""),
 ];
 
 /// The one operation that takes no token and no JSON; `submission` shows what it answers.

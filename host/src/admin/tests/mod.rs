@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod accounts;
+mod console;
 mod contract;
 mod logs;
 mod mail;
@@ -290,6 +291,8 @@ impl Surface {
                 Some(CONFIGURATION.as_bytes().into()),
                 Vec::new(),
             ),
+            sessions: super::Sessions::default(),
+            live: super::Live::default(),
             registry: Arc::new(registry),
             metrics,
             readiness: Readiness::default(),

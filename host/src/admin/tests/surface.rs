@@ -2,7 +2,6 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::http::Request;
@@ -11,8 +10,7 @@ use hyper::service::Service as _;
 use hyper_util::service::TowerToHyperService;
 use serde_json::json;
 
-use super::{NOW, Surface};
-use crate::message::Class;
+use super::Surface;
 
 #[tokio::test]
 async fn without_a_known_token_nothing_of_the_api_answers() {
@@ -236,66 +234,6 @@ async fn no_answer_may_be_framed_guessed_at_or_kept() {
         );
         assert_eq!(answered.header("cache-control"), "no-store", "{path}");
     }
-}
-
-#[tokio::test]
-async fn the_start_page_says_what_runs_and_tells_no_secret() {
-    let surface = Surface::start().await;
-    let user = r#"{"name":"hidden-user","note":"hidden-note"}"#;
-    surface.ask("POST /api/v1/users", Some(user)).await;
-    surface
-        .queue("hidden-user", Class::Normal, &["x@b.example"])
-        .await;
-    surface.api.clock.set(NOW.plus(Duration::from_secs(3_700)));
-    let page = surface.call("", "GET /", None).await;
-    assert_eq!(page.status, 200);
-    assert_eq!(page.header("content-type"), "text/html; charset=utf-8");
-    for text in [
-        env!("CARGO_PKG_VERSION"),
-        "relay.example",
-        "1 hour 1 minute",
-        "<td>465</td><td>SSL/TLS</td>",
-        "<td>587</td><td>STARTTLS</td>",
-        "/api/v1/openapi.json",
-        "/metrics",
-        "outpost user add",
-    ] {
-        assert!(page.text.contains(text), "{text}: {}", page.text);
-    }
-    for text in [
-        "hidden-user",
-        "hidden-note",
-        &surface.admin,
-        "b.example",
-        "<script",
-        "http://",
-        "https://",
-    ] {
-        assert!(!page.text.contains(text), "{text}");
-    }
-}
-
-#[tokio::test]
-async fn the_style_of_the_start_page_is_the_one_that_the_policy_names() {
-    use base64::Engine as _;
-    use sha2::Digest as _;
-    let surface = Surface::start().await;
-    let page = surface.call("", "GET /", None).await;
-    let style = page
-        .text
-        .split("<style>")
-        .nth(1)
-        .unwrap()
-        .split("</style>")
-        .next()
-        .unwrap();
-    let digest = base64::prelude::BASE64_STANDARD.encode(sha2::Sha256::digest(style));
-    let policy = page.header("content-security-policy");
-    assert!(
-        policy.contains(&format!("style-src 'sha256-{digest}'")),
-        "{policy}"
-    );
-    assert!(!page.text.contains("style="));
 }
 
 #[tokio::test]

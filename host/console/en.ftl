@@ -1,0 +1,365 @@
+# The words of the console, in English. Another language is a file like this one beside it.
+
+navigation = Parts of the console
+skip-to-content = To the content
+menu = Menu
+nav-connection = Connection
+nav-users = Users
+nav-lists = Lists
+nav-queue = Queue
+nav-policies = Policies
+nav-system = System
+greeting = Logged in as { $name }
+back-to-start = To the start page
+back = Back
+save = Save
+remove = Remove
+show = Show
+show-all = Show all
+any = any
+never = never
+now = now
+actions = Actions
+created = Created
+changed = Changed
+state = State
+list = List
+class = Priority
+copy = Copy
+copy-value = Copy { $value }
+copy-what = Copy the settings for { $what }
+next-page = Next page
+and-more = and { $count } more
+in-time = in { $time }
+undo = Undo
+no-subject = (no subject)
+null-sender = (none: a report)
+
+class-1 = very high
+class-2 = high
+class-3 = normal
+class-4 = low
+class-5 = very low
+
+state-waiting = waiting
+state-scheduled = scheduled
+state-deferred = deferred
+state-stopped = stopped
+state-held = held
+state-active = being sent
+state-paused = paused
+state-cancelled = cancelled
+
+role-read = read: see everything but notes
+role-operate = operate: and act on the queue
+role-admin = admin: and change everything
+
+log-in = Log in
+log-in-lead = The console of this mail relay.
+log-in-name = Name
+log-in-password = Password
+log-in-hint = The first start shows a password for admin. On the machine of the relay, this makes a new one:
+log-in-refused = Name or password is wrong.
+log-in-put-off = Too many logins were wrong: try again in a minute.
+log-out = Log out
+secret-name = Name
+secret-password = Password
+secret-once = It is shown this once and kept nowhere. Copy it now.
+
+connection-lead = What to enter in a mail program or a device, so that it sends its mail here.
+connection-recommended = Recommended
+connection-host = Server
+connection-port = Port
+connection-encryption = Encryption
+connection-login = Login
+connection-login-how = Name and password of a user; in mail programs, “normal password”
+connection-none = No port is open for submission: nobody can send mail. See the log of the relay.
+connection-self-signed = The certificate was made by the relay itself. Give clients the file self-signed-cert.pem of the data folder to trust, or configure one of a public authority.
+connection-ports = All ports
+connection-listens = The relay is called { $host } and listens on { $addresses }.
+connection-plaintext = A login is taken before TLS too: passwords can be read on the way.
+connection-examples = Ready-made settings
+connection-examples-lead = NAME and PASSWORD are those of a user, SENDER an address that the user may send as.
+encryption-starttls = STARTTLS
+encryption-tls = SSL/TLS from the beginning
+example-thunderbird = Thunderbird
+example-thunderbird-where = Account Settings, Outgoing Server (SMTP), Add.
+example-outlook = Outlook
+example-outlook-where = Account Settings, Server Settings, Outgoing mail. The login of the outgoing server is its own, not the one of incoming mail.
+example-apple = Apple Mail
+example-apple-where = Settings, Accounts, Server Settings, Outgoing Mail Account.
+example-phone = Phone or tablet
+example-phone-where = In the settings of the mail account, the part for outgoing mail.
+example-printer = Printer or scanner
+example-printer-where = On the page of the device, under e-mail or scan to mail. The device needs TLS 1.2.
+example-swaks = swaks
+example-python = Python
+example-node = Node.js
+example-node-where = With the package nodemailer.
+example-php = PHP
+example-php-where = With the library PHPMailer.
+test-message = Send a test message
+test-lead = The relay takes a message from a user as it would from a mail program. You see at once what becomes of it.
+test-password-hint = The user's own; it is used for this message and kept nowhere.
+test-from = From
+test-from-hint = An address that the user may send as.
+test-to = To
+test-send = Send it
+test-refused = The message was refused
+test-no-address = is not an address: write it as in name@example.com
+
+users-search = Name contains
+users-none = No user matches.
+user-active = active
+user-disabled = disabled
+user-name = Login name
+user-name-hint = What the mail program logs in with. Left empty, one is made up.
+user-priority = Priority
+user-priority-hint = How urgent this user's mail is. A message can ask for more.
+user-rules = May send as
+user-last-login = Last login
+user-note = Note
+user-note-hint = For admins only; it never leaves the relay.
+user-password-set = Password set
+user-very-high-left = Very-high messages left this hour
+user-add = Add a user
+user-add-lead = A user is a login for a mail program or an application. The password is made by the relay and shown once.
+user-settings = Settings
+user-domains = Domains
+user-domains-hint = Any address at these domains. Separate them with a semicolon: a.example; *.b.example for subdomains.
+user-senders = Addresses
+user-senders-hint = Just these addresses, with semicolons between: orders@shop.example; news@shop.example
+user-may-send-as = May send as
+user-limits = Limits
+user-ceiling = Most urgent priority
+user-ceiling-none = no limit
+user-ceiling-hint = Mail that asks for more is accepted with this one.
+user-very-high = Very-high messages an hour
+user-very-high-hint = Empty: any number. What goes beyond is accepted as high.
+user-added = The user { $name } is made.
+user-changed = The user { $name } is changed, in force with the next message.
+user-reset-password = New password
+user-password-reset = { $name } has a new password. The old one is void.
+user-disable = Disable
+user-enable = Enable
+user-enabled = { $name } may log in again.
+user-was-disabled = { $name } is disabled: logins are refused, open sessions end.
+user-remove = Remove
+user-removed = The user { $name } is removed.
+remove-user = Remove { $name }?
+remove-user-lead = { $name } can log in no more, and the name is free for another user.
+remove-queued = { $count ->
+    [one] One delivery of this user is in the queue. What becomes of it?
+   *[other] { $count } deliveries of this user are in the queue. What becomes of them?
+}
+remove-deliver = Deliver the mail
+remove-hold = Hold it until somebody releases it
+remove-cancel = Cancel it
+rules-none = nobody: every message is refused
+rules-more = and { $count } more
+rules-read-as = May send as:
+rule-domain = any address at { $domain }
+rule-subdomains = any address at a subdomain of { $domain }
+rule-sender = { $address }
+
+lists-lead = A list holds users, and says who is told when somebody tries to send as an address that is not theirs.
+list-name = Name
+list-notify = Notification addresses
+list-notify-hint = Told when a sender is refused. Separate them with a semicolon.
+list-notify-none = nobody is told
+list-users = { $users } ({ $active } active)
+list-add = Add a list
+list-added = The list { $name } is made.
+list-changed = The list { $name } is changed.
+list-remove = Remove the list
+list-removed = The list { $name } is removed.
+list-settings = Settings
+
+queue-sender = Sender
+queue-recipient = Recipient
+queue-subject = Subject
+queue-user = User
+queue-domain = Next hop or domain
+queue-last-reply = Last reply contains
+queue-attempts-min = Attempts at least
+queue-more-filters = More filters
+queue-empty = Nothing is queued here.
+queue-select = Select
+queue-select-one = Select { $subject }
+queue-message = Message
+queue-from-to = From and to
+queue-starts = Starts
+queue-attempts = Attempts
+queue-progress = How much has been sent
+queue-paused-for = paused for
+queue-position = number { $position }
+queue-actions = What to do
+queue-actions-hint = With the ticked ones; with nothing ticked, with all that match. You see how many before anything is done.
+act-hold = Hold
+act-release = Release
+act-retry = Try now
+act-set-priority = Set priority
+act-reschedule = Send later
+act-cancel = Cancel
+act-restore = Restore
+act-priority = Priority to set
+act-minutes = Later, in minutes
+act-under-way = { $count ->
+    [one] One of them is being sent: that goes on as it began.
+   *[other] { $count } of them are being sent: that goes on as it began.
+}
+done-hold = { $count ->
+    [one] One delivery is held.
+   *[other] { $count } deliveries are held.
+}
+done-release = { $count ->
+    [one] One delivery is released.
+   *[other] { $count } deliveries are released.
+}
+done-retry = { $count ->
+    [one] One delivery is tried now.
+   *[other] { $count } deliveries are tried now.
+}
+done-cancel = { $count ->
+    [one] One delivery is cancelled.
+   *[other] { $count } deliveries are cancelled.
+}
+done-restore = { $count ->
+    [one] One delivery is restored.
+   *[other] { $count } deliveries are restored.
+}
+done-set-priority = { $count ->
+    [one] One delivery has another priority.
+   *[other] { $count } deliveries have another priority.
+}
+done-reschedule = { $count ->
+    [one] One delivery is sent later.
+   *[other] { $count } deliveries are sent later.
+}
+ask-title = Do this?
+ask-hold = { $count ->
+    [one] One delivery would be held until somebody releases it.
+   *[other] { $count } deliveries would be held until somebody releases them.
+}
+ask-release = { $count ->
+    [one] One delivery would be released.
+   *[other] { $count } deliveries would be released.
+}
+ask-retry = { $count ->
+    [one] One delivery would be tried now.
+   *[other] { $count } deliveries would be tried now.
+}
+ask-cancel = { $count ->
+    [one] One delivery would be cancelled. It can be restored for a while.
+   *[other] { $count } deliveries would be cancelled. They can be restored for a while.
+}
+ask-restore = { $count ->
+    [one] One delivery would be restored.
+   *[other] { $count } deliveries would be restored.
+}
+ask-set-priority = { $count ->
+    [one] One delivery would get another priority.
+   *[other] { $count } deliveries would get another priority.
+}
+ask-reschedule = { $count ->
+    [one] One delivery would be sent later.
+   *[other] { $count } deliveries would be sent later.
+}
+ask-everything = This is everything that is queued.
+ask-matching = All that match:
+ask-under-way = { $count ->
+    [one] One of them is being sent now: that goes on as it began.
+   *[other] { $count } of them are being sent now: that goes on as it began.
+}
+ask-stopped = { $count ->
+    [one] One of them is stopped: nothing of it is sent before that is started.
+   *[other] { $count } of them are stopped: nothing of them is sent before that is started.
+}
+ask-do-it = Yes, do it
+stop-in-force = Stopped: { $what }
+stop-start = Start
+stop-something = Stop something
+stop-what = What
+stop-all = everything
+stop-next-hop = a next hop
+stop-user = a user
+stop-list = a list
+stop-name = Its name
+stop-do = Stop
+stop-hint = Nothing of it is sent until it is started, also after a restart of the relay. What is being sent ends.
+stop-stopped = Stopped: { $what }. { $count ->
+    [one] One delivery waits for it.
+   *[other] { $count } deliveries wait for it.
+}
+stop-started = Started: { $what }. { $count ->
+    [one] One delivery goes on.
+   *[other] { $count } deliveries go on.
+}
+
+message-id = Id
+message-priorities = Asked for
+message-of-user = by the user:
+message-of-message = by the message:
+message-asked-nothing = nothing
+message-of-relay = the relay itself
+message-size = Size
+message-accepted = Accepted
+message-standing = Where it is
+message-finished = Nothing of it is left to deliver since
+message-timeline = What happened
+message-decisions = Decisions
+message-dialogues = What was said
+message-actions = What to do
+decision-component = Component
+decision-question = Question
+decision-answer = Answer
+decision-reasons = Reasons
+decision-took = Took
+dialogue-client = with the client that submitted it
+
+policies-lead = The components that decide who may send as whom, and how urgent each message is, in the order in which they are asked.
+policies-none = There is no component: every sender is refused.
+policy-source = Source
+policy-digest = Digest (SHA-256)
+policy-version = Version
+policy-contract = contract { $version }
+policy-imports = Imports
+policy-no-imports = none
+policy-granted = granted
+policy-not-granted = not granted
+policy-on-failure = On failure
+policy-answers = Answers
+policy-failures = Failures
+policy-median = Median
+policy-p99 = 99 of 100
+policy-breaker = Breaker
+policy-users-suspended = { $count ->
+    [one] open for one user
+   *[other] open for { $count } users
+}
+policy-reset = Ask it again
+policy-was-reset = { $name } is asked again.
+
+system-parts = Parts of the system
+system-overview = Overview
+system-admins = Admins
+system-tokens = Tokens
+system-version = Version
+system-host = Host name
+system-uptime = Runs for
+system-certificate = Certificate
+certificate-self-signed = made by the relay itself
+certificate-configured = configured
+admin-role = Role
+admin-role-of = Role of { $name }
+admin-add = Add an admin
+admin-added = The admin { $name } is made.
+admin-changed = { $name } has the role { $role } now.
+admin-password-reset = { $name } has a new password. The old one is void, and open sessions end.
+admin-removed = The admin { $name } is removed.
+tokens-lead = A token lets a program use the HTTP API. Its name stands in trails and in the audit log.
+token-name = Name
+token-scope = May
+token-add = Add a token
+token-added = The token { $name } is made.
+token-removed = The token { $name } is removed. It stops at once.

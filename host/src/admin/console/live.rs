@@ -1,0 +1,225 @@
+//! What changes on an open page is sent to it: the same rows as the page was made with, made anew.
+//!
+//! One task makes them, for all who look: whoever looks at the same gets the same. It makes one view after the other and
+//! then rests for many times as long as that took, so that however many look, at however much, delivering keeps the
+//! machine to itself. It ends when nobody looks any more.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use maud::Markup;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+use tokio_stream::StreamExt as _;
+use tokio_stream::wrappers::WatchStream;
+
+use super::pages::{message, queue};
+use super::texts::Texts;
+use super::visit::Visitor;
+use crate::account::Scope;
+use crate::admin::Api;
+use crate::admin::access::{Caller, Reader};
+use crate::admin::extract::{QueryString, Segment};
+use crate::admin::problem::{Kind, Problem};
+use crate::admin::selection::QueueQuery;
+
+/// Who looks at once: each holds a connection, of which some are left to who does something.
+const LOOKING_MAX: usize = 150;
+/// Between two looks at the same, while that costs nothing.
+const EVERY: Duration = Duration::from_secs(1);
+/// How many times as long as it took to make everything the task rests: less than two hundredths of one processor.
+const RESTS: u32 = 60;
+/// A rest is no longer than this, however much is looked at.
+const REST_MAX: Duration = Duration::from_secs(60);
+
+/// What is looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum What {
+    /// The first page of the queue with these filters; with boxes to tick for who may act.
+    Queue { query: String, may_act: bool },
+    /// One message.
+    Message { id: String },
+}
+
+/// What is looked at, in which language.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct View {
+    what: What,
+    language: &'static str,
+}
+
+type Made = Arc<str>;
+
+/// The views that somebody looks at.
+#[derive(Default)]
+pub struct Live {
+    looked_at: Mutex<LookedAt>,
+}
+
+#[derive(Default)]
+struct LookedAt {
+    views: HashMap<View, Watched>,
+    is_made: bool,
+}
+
+struct Watched {
+    query: Query,
+    texts: &'static Texts,
+    made: watch::Sender<Made>,
+}
+
+/// What is asked for to make a view.
+#[derive(Clone)]
+enum Query {
+    Queue(Box<QueueQuery>, bool),
+    Message(String),
+}
+
+pub(super) async fn queue(
+    visitor: Visitor,
+    State(api): State<Arc<Api>>,
+    QueryString(query): QueryString<QueueQuery>,
+) -> Response {
+    let may_act = visitor.may(Scope::Operate);
+    let text = visitor.path.split_once('?').map(|(_, query)| query);
+    let what = What::Queue {
+        query: text.unwrap_or_default().to_owned(),
+        may_act,
+    };
+    let query = Query::Queue(Box::new(query), may_act);
+    stream(visitor, api, what, query, "rows")
+}
+
+pub(super) async fn message(
+    visitor: Visitor,
+    State(api): State<Arc<Api>>,
+    Segment(id): Segment,
+) -> Response {
+    let what = What::Message { id: id.clone() };
+    stream(visitor, api, what, Query::Message(id), "message")
+}
+
+fn stream(
+    visitor: Visitor,
+    api: Arc<Api>,
+    what: What,
+    query: Query,
+    name: &'static str,
+) -> Response {
+    let view = View {
+        what,
+        language: visitor.texts.tag(),
+    };
+    let Some(made) = look(&api, view, query, visitor.texts) else {
+        let text = "too many pages are kept up to date at once: load the page again to see what has changed";
+        return Problem::new(Kind::Unavailable, text).into_response();
+    };
+    let events = WatchStream::from_changes(made)
+        // Who has logged out meanwhile sees no more.
+        .take_while(move |_| visitor.still_stands())
+        .map(move |made| Ok::<_, Infallible>(Event::default().event(name).data(made.as_ref())));
+    let alive = KeepAlive::new().interval(Duration::from_secs(15));
+    Sse::new(events).keep_alive(alive).into_response()
+}
+
+/// Begins to look at a view.
+fn look(
+    api: &Arc<Api>,
+    view: View,
+    query: Query,
+    texts: &'static Texts,
+) -> Option<watch::Receiver<Made>> {
+    let mut looked_at = api.live.looked_at();
+    let looking: usize = looked_at
+        .views
+        .values()
+        .map(|watched| watched.made.receiver_count())
+        .sum();
+    if looking >= LOOKING_MAX {
+        return None;
+    }
+    let watched = looked_at.views.entry(view).or_insert_with(|| Watched {
+        query,
+        texts,
+        made: watch::Sender::new(Arc::from("")),
+    });
+    let made = watched.made.subscribe();
+    if !looked_at.is_made {
+        looked_at.is_made = true;
+        tokio::spawn(make(Arc::clone(api)));
+    }
+    Some(made)
+}
+
+impl Live {
+    fn looked_at(&self) -> MutexGuard<'_, LookedAt> {
+        self.looked_at
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is to be made now; none when nobody looks any more, and the task is over.
+    fn due(&self) -> Option<Vec<(View, Query, &'static Texts)>> {
+        let mut looked_at = self.looked_at();
+        let views = &mut looked_at.views;
+        views.retain(|_, watched| watched.made.receiver_count() > 0);
+        if views.is_empty() {
+            looked_at.is_made = false;
+            return None;
+        }
+        let due = views
+            .iter()
+            .map(|(view, watched)| (view.clone(), watched.query.clone(), watched.texts));
+        Some(due.collect())
+    }
+
+    /// Sends it to who looks, where it is another than before.
+    fn send(&self, view: &View, made: &str) {
+        if let Some(watched) = self.looked_at().views.get(view) {
+            watched.made.send_if_modified(|before| {
+                let is_another = **before != *made;
+                if is_another {
+                    *before = Arc::from(made);
+                }
+                is_another
+            });
+        }
+    }
+}
+
+/// Makes what is looked at, for as long as somebody does.
+async fn make(api: Arc<Api>) {
+    while let Some(due) = api.live.due() {
+        let began = Instant::now();
+        for (view, query, texts) in due {
+            // What cannot be made now stays as it is on the page.
+            if let Ok(made) = made(&api, query, texts).await {
+                api.live.send(&view, &made.into_string());
+            }
+        }
+        sleep((began.elapsed() * RESTS).clamp(EVERY, REST_MAX)).await;
+    }
+}
+
+async fn made(api: &Arc<Api>, query: Query, texts: &'static Texts) -> Result<Markup, Problem> {
+    // What is shown is what everybody who is logged in may see.
+    let reader = Reader(Caller {
+        name: String::new(),
+        scope: Scope::Read,
+    });
+    Ok(match query {
+        Query::Queue(query, may_act) => {
+            let page = queue::table::read(api, reader, *query).await?;
+            queue::table::rows(texts, may_act, &page)
+        }
+        Query::Message(id) => {
+            let shown = message::read(api, reader, id).await?;
+            message::story(texts, &shown)
+        }
+    })
+}

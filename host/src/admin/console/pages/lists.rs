@@ -1,0 +1,204 @@
+//! Lists: all of them, and one with its settings.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use maud::{Markup, html};
+
+use crate::account::{DEFAULT_LIST, Items, Scope};
+use crate::admin::console::layout::{self, Frame};
+use crate::admin::console::parts::{self, Field, with_query};
+use crate::admin::console::refusal::{OrPage as _, Refusal, Shown, go_to};
+use crate::admin::console::session::Notice;
+use crate::admin::console::visit::{Submitted, Visitor};
+use crate::admin::extract::{Json, NoQuery, Segment};
+use crate::admin::items::ItemsInput;
+use crate::admin::lists::{self, ListChangeInput, ListDocument, ListInput};
+use crate::admin::problem::{FieldError, Problem};
+use crate::admin::within_path;
+
+fn path(name: &str) -> String {
+    format!("/lists/{}", within_path(name))
+}
+
+pub(super) async fn show_all(visitor: Visitor) -> Shown {
+    all(&visitor, "", "", &[]).await
+}
+
+async fn all(visitor: &Visitor, name: &str, notify: &str, errors: &[FieldError]) -> Shown {
+    let state = State(visitor.api.clone());
+    let axum::Json(page) = lists::list(visitor.reader(), NoQuery, state).await;
+    let texts = visitor.texts;
+    let body = html! {
+        p.lead { (texts.say("lists-lead")) }
+        div.scroll tabindex="0" role="region" aria-label=(texts.say("nav-lists")) {
+            table {
+                thead { tr {
+                    th scope="col" { (texts.say("list-name")) }
+                    th scope="col" { (texts.say("nav-users")) }
+                    th scope="col" { (texts.say("list-notify")) }
+                } }
+                tbody { @for list in &page.lists { tr {
+                    th scope="row" { a href=(path(&list.name)) { (list.name) } }
+                    td { (users_of(visitor, list)) }
+                    td { @if list.notify.is_empty() { span.warn { (texts.say("list-notify-none")) } } @else { (list.notify.join("; ")) } }
+                } } }
+            }
+        }
+        @if visitor.may(Scope::Admin) {
+            h2 { (texts.say("list-add")) }
+            (parts::problems_beside(errors, &["name", "notify"]))
+            form.card method="post" action="/lists" {
+                (parts::form_token(visitor))
+                (Field { name: "name", label: texts.say("list-name"), hint: None, value: name, problems: errors }.line())
+                (notify_field(visitor, notify, errors))
+                button.primary type="submit" { (texts.say("list-add")) }
+            }
+        }
+    };
+    let frame = Frame::new(texts.say("nav-lists"));
+    Ok(layout::page(visitor, &frame, &body))
+}
+
+fn users_of(visitor: &Visitor, list: &ListDocument) -> Markup {
+    let texts = visitor.texts;
+    let values = [
+        ("users", list.users.into()),
+        ("active", list.active_users.into()),
+    ];
+    html! {
+        a href=(with_query("/users", [("list", list.name.as_str())])) { (texts.with("list-users", &values)) }
+    }
+}
+
+fn notify_field(visitor: &Visitor, value: &str, errors: &[FieldError]) -> Markup {
+    let texts = visitor.texts;
+    let field = Field {
+        name: "notify",
+        label: texts.say("list-notify"),
+        hint: Some(texts.say("list-notify-hint")),
+        value,
+        problems: errors,
+    };
+    field.line()
+}
+
+pub(super) async fn add(submitted: Submitted) -> Shown<Response> {
+    let Submitted {
+        visitor,
+        deed,
+        fields,
+    } = submitted;
+    let caller = visitor.administrator().or_page(&visitor)?;
+    let (name, notify) = (fields.text("name").trim(), fields.text("notify"));
+    let input = ListInput {
+        name: name.to_owned(),
+        notify: Some(ItemsInput(Items::from(notify))),
+    };
+    let state = State(visitor.api.clone());
+    let made = lists::add(caller, deed, NoQuery, state, Json(input)).await;
+    match made {
+        Ok(_) => {
+            let said = visitor.texts.with("list-added", &[("name", name.into())]);
+            visitor.tell(Notice::done(said));
+            Ok(go_to("/lists"))
+        }
+        Err(problem) => {
+            let status = status_of(&visitor, &problem)?;
+            let page = all(&visitor, name, notify, &problem.errors).await?;
+            Ok((status, page).into_response())
+        }
+    }
+}
+
+/// The status of what is wrong with fields; what is wrong with none has a page of its own.
+fn status_of(visitor: &Visitor, problem: &Problem) -> Shown<StatusCode> {
+    if problem.errors.is_empty() {
+        return Err(Refusal::problem(visitor, problem.clone()));
+    }
+    Ok(StatusCode::from_u16(problem.status).unwrap_or(StatusCode::UNPROCESSABLE_ENTITY))
+}
+
+pub(super) async fn show(visitor: Visitor, Segment(name): Segment) -> Shown {
+    let list = list(&visitor, name).await?;
+    let notify = list.notify.join("; ");
+    Ok(page_of(&visitor, &list, &notify, &[]))
+}
+
+async fn list(visitor: &Visitor, name: String) -> Shown<ListDocument> {
+    let state = State(visitor.api.clone());
+    let list = lists::show(visitor.reader(), NoQuery, state, Segment(name)).await;
+    let axum::Json(list) = list.or_page(visitor)?;
+    Ok(list)
+}
+
+fn page_of(visitor: &Visitor, list: &ListDocument, notify: &str, errors: &[FieldError]) -> Markup {
+    let texts = visitor.texts;
+    let can_go = list.users == 0 && list.name != DEFAULT_LIST;
+    let body = html! {
+        dl.facts {
+            dt { (texts.say("nav-users")) } dd { (users_of(visitor, list)) }
+            dt { (texts.say("created")) } dd { (parts::time(&list.created)) }
+            dt { (texts.say("changed")) } dd { (parts::time(&list.changed)) }
+        }
+        @if visitor.may(Scope::Admin) {
+            h2 { (texts.say("list-settings")) }
+            (parts::problems_beside(errors, &["notify"]))
+            form.card method="post" action=(path(&list.name)) {
+                (parts::form_token(visitor))
+                (notify_field(visitor, notify, errors))
+                button.primary type="submit" { (texts.say("save")) }
+            }
+            @if can_go {
+                div.actions {
+                    (parts::action(visitor, &format!("{}/remove", path(&list.name)), &[], &texts.say("list-remove"), true))
+                }
+            }
+        } @else {
+            h2 { (texts.say("list-notify")) }
+            p { (list.notify.join("; ")) }
+        }
+    };
+    layout::page(visitor, &Frame::narrow(list.name.clone()), &body)
+}
+
+pub(super) async fn change(Segment(name): Segment, submitted: Submitted) -> Shown<Response> {
+    let Submitted {
+        visitor,
+        deed,
+        fields,
+    } = submitted;
+    let caller = visitor.administrator().or_page(&visitor)?;
+    let notify = fields.text("notify");
+    let input = ListChangeInput {
+        notify: Some(ItemsInput(Items::from(notify))),
+    };
+    let state = State(visitor.api.clone());
+    let segment = Segment(name.clone());
+    match lists::change(caller, deed, NoQuery, state, segment, Json(input)).await {
+        Ok(axum::Json(list)) => {
+            let said = visitor
+                .texts
+                .with("list-changed", &[("name", (&list.name).into())]);
+            visitor.tell(Notice::done(said));
+            Ok(go_to(&path(&list.name)))
+        }
+        Err(problem) => {
+            let status = status_of(&visitor, &problem)?;
+            let list = list(&visitor, name).await?;
+            let page = page_of(&visitor, &list, notify, &problem.errors);
+            Ok((status, page).into_response())
+        }
+    }
+}
+
+pub(super) async fn remove(Segment(name): Segment, submitted: Submitted) -> Shown<Response> {
+    let Submitted { visitor, deed, .. } = submitted;
+    let caller = visitor.administrator().or_page(&visitor)?;
+    let state = State(visitor.api.clone());
+    let removed = lists::remove(caller, deed, NoQuery, state, Segment(name)).await;
+    let axum::Json(removed) = removed.or_page(&visitor)?;
+    let values = [("name", (&removed.removed).into())];
+    visitor.tell(Notice::done(visitor.texts.with("list-removed", &values)));
+    Ok(go_to("/lists"))
+}

@@ -1,0 +1,240 @@
+//! The table of what is queued, which keeps itself up to date.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use maud::{Markup, html};
+
+use super::{actions, stopping};
+use crate::account::Scope;
+use crate::admin::Api;
+use crate::admin::access::Reader;
+use crate::admin::console::fields::Fields;
+use crate::admin::console::layout::{self, Frame};
+use crate::admin::console::parts::{self, with_query};
+use crate::admin::console::refusal::{OrPage as _, Shown};
+use crate::admin::console::texts::Texts;
+use crate::admin::console::visit::Visitor;
+use crate::admin::extract::QueryString;
+use crate::admin::problem::Problem;
+use crate::admin::queue::{self, QueuePage, QueuedDelivery};
+use crate::admin::selection::{QueueQuery, StateFilter};
+use crate::admin::within_path;
+
+/// What the queue is filtered by, as the API names it.
+pub(super) const FILTERS: [&str; 13] = [
+    "id",
+    "list",
+    "user",
+    "class",
+    "state",
+    "subject",
+    "sender",
+    "recipient",
+    "domain",
+    "attempts",
+    "last_reply",
+    "due_from",
+    "due_before",
+];
+
+/// Recipients of a delivery that the table names.
+const RECIPIENTS_SHOWN: usize = 2;
+
+pub(in crate::admin::console::pages) async fn show(
+    visitor: Visitor,
+    QueryString(query): QueryString<QueueQuery>,
+) -> Shown {
+    let asked = asked(&visitor);
+    let page = read(&visitor.api, visitor.reader(), query).await;
+    let page = page.or_page(&visitor)?;
+    let texts = visitor.texts;
+    let next = page.cursor.as_deref().map(|cursor| {
+        let filters = asked.among(&FILTERS);
+        with_query("/queue", filters.chain([("cursor", cursor)]))
+    });
+    let live = with_query("/live/queue", asked.among(&FILTERS));
+    // A later page is of one moment: it goes on where the one before ended.
+    let is_first = asked.text("cursor").is_empty();
+    let may_act = visitor.may(Scope::Operate);
+    let body = html! {
+        (stopping::panel(&visitor, &page.stops))
+        (filters(&visitor, &asked))
+        form #queue method="post" action="/queue/act" {
+            (parts::form_token(&visitor))
+            @for (name, value) in asked.among(&FILTERS) {
+                input type="hidden" name=(name) value=(value);
+            }
+            @if may_act && !page.deliveries.is_empty() { (actions::bar(texts, &asked)) }
+            div.live hx-ext=[is_first.then_some("sse")] sse-connect=[is_first.then_some(live.as_str())] sse-swap=[is_first.then_some("rows")] {
+                (rows(texts, may_act, &page))
+            }
+        }
+        (parts::next_page(texts, next))
+    };
+    let frame = Frame::new(texts.say("nav-queue"));
+    Ok(layout::page(&visitor, &frame, &body))
+}
+
+/// The filters of the page, as they stand in its address.
+fn asked(visitor: &Visitor) -> Fields {
+    let query = visitor.path.split_once('?').map(|(_, query)| query);
+    Fields::read(query.unwrap_or_default().as_bytes())
+}
+
+pub(in crate::admin::console) async fn read(
+    api: &Arc<Api>,
+    reader: Reader,
+    query: QueueQuery,
+) -> Result<QueuePage, Problem> {
+    let state = State(Arc::clone(api));
+    let axum::Json(page) = queue::list(reader, state, QueryString(query)).await?;
+    Ok(page)
+}
+
+fn filters(visitor: &Visitor, asked: &Fields) -> Markup {
+    let texts = visitor.texts;
+    let (class, state) = (asked.text("class"), asked.text("state"));
+    let line = |name: &'static str, key: &str| {
+        html! {
+            label { (texts.say(key)) input type="search" name=(name) value=(asked.text(name)); }
+        }
+    };
+    let is_detailed = ["list", "user", "domain", "last_reply", "attempts"]
+        .iter()
+        .any(|name| !asked.text(name).is_empty());
+    html! {
+        form.filters role="search" method="get" action="/queue" {
+            label { (texts.say("class"))
+                select name="class" {
+                    option value="" { (texts.say("any")) }
+                    @for number in 1..=5_u8 {
+                        option value=(number) selected[class == number.to_string()] { (texts.say(&format!("class-{number}"))) }
+                    }
+                }
+            }
+            label { (texts.say("state"))
+                select name="state" {
+                    option value="" { (texts.say("any")) }
+                    @for known in StateFilter::ALL {
+                        option value=(known.name()) selected[state == known.name()] { (texts.say(&format!("state-{}", known.name()))) }
+                    }
+                }
+            }
+            (line("sender", "queue-sender"))
+            (line("recipient", "queue-recipient"))
+            (line("subject", "queue-subject"))
+            details open[is_detailed] {
+                summary { (texts.say("queue-more-filters")) }
+                (line("user", "queue-user"))
+                (line("list", "list"))
+                (line("domain", "queue-domain"))
+                (line("last_reply", "queue-last-reply"))
+                (line("attempts", "queue-attempts-min"))
+            }
+            button type="submit" { (texts.say("show")) }
+            @if asked.among(&FILTERS).next().is_some() { a href="/queue" { (texts.say("show-all")) } }
+        }
+    }
+}
+
+/// The rows, which are sent anew while the page is open.
+pub(in crate::admin::console) fn rows(
+    texts: &'static Texts,
+    may_act: bool,
+    page: &QueuePage,
+) -> Markup {
+    if page.deliveries.is_empty() {
+        return html! { p.empty { (texts.say("queue-empty")) } };
+    }
+    html! {
+        div.scroll tabindex="0" role="region" aria-label=(texts.say("nav-queue")) {
+            table.queue {
+                thead { tr {
+                    @if may_act { th scope="col" { span.hidden { (texts.say("queue-select")) } } }
+                    th scope="col" { (texts.say("class")) }
+                    th scope="col" { (texts.say("queue-message")) }
+                    th scope="col" { (texts.say("queue-from-to")) }
+                    th scope="col" { (texts.say("state")) }
+                    th scope="col" { (texts.say("queue-starts")) }
+                    th scope="col" { (texts.say("queue-attempts")) }
+                } }
+                tbody { @for delivery in &page.deliveries { (row(texts, may_act, delivery)) } }
+            }
+        }
+    }
+}
+
+fn row(texts: &'static Texts, may_act: bool, delivery: &QueuedDelivery) -> Markup {
+    let more = delivery.recipients.len().saturating_sub(RECIPIENTS_SHOWN);
+    let path = format!("/messages/{}", within_path(&delivery.id));
+    html! {
+        tr {
+            @if may_act {
+                td { input type="checkbox" name="selected" value=(delivery.id) aria-label=(texts.with("queue-select-one", &[("subject", (&delivery.subject).into())])); }
+            }
+            td { (parts::class(texts, delivery.class)) }
+            th scope="row" {
+                a href=(path) { @if delivery.subject.is_empty() { (texts.say("no-subject")) } @else { (delivery.subject) } }
+                div.small { (delivery.user) " · " (parts::octets(delivery.content_octets)) }
+            }
+            td {
+                div { @if delivery.sender.is_empty() { (texts.say("null-sender")) } @else { (delivery.sender) } }
+                div.small {
+                    "→ " (delivery.recipients.iter().take(RECIPIENTS_SHOWN).map(String::as_str).collect::<Vec<_>>().join(", "))
+                    @if more > 0 { " " (texts.with("and-more", &[("count", more.into())])) }
+                }
+            }
+            td {
+                (state(texts, delivery))
+                (progress(texts, delivery))
+                div.small { (delivery.standing.standing) }
+            }
+            td { (estimate(texts, delivery)) }
+            td {
+                (delivery.attempts)
+                @if !delivery.last_reply.is_empty() { div.small.reply { (delivery.last_reply) } }
+            }
+        }
+    }
+}
+
+fn state(texts: &'static Texts, delivery: &QueuedDelivery) -> Markup {
+    let name = if delivery.standing.paused.is_some() {
+        StateFilter::Paused.name()
+    } else if delivery.stopped.is_some() {
+        StateFilter::Stopped.name()
+    } else {
+        delivery.state.name()
+    };
+    html! { span.badge.(format!("s-{name}")) { (texts.say(&format!("state-{name}"))) } }
+}
+
+/// How much of the content has left.
+fn progress(texts: &'static Texts, delivery: &QueuedDelivery) -> Markup {
+    html! {
+        @if let Some(sent) = delivery.standing.octets_sent {
+            progress max=(delivery.content_octets.max(1)) value=(sent) aria-label=(texts.say("queue-progress")) {}
+            span.small { " " (parts::octets(sent)) " / " (parts::octets(delivery.content_octets)) }
+        }
+        @if let Some(paused) = &delivery.standing.paused {
+            div.small {
+                (texts.say("queue-paused-for")) " "
+                a href=(format!("/messages/{}", within_path(&paused.cause))) { (paused.cause) }
+            }
+        }
+    }
+}
+
+fn estimate(texts: &'static Texts, delivery: &QueuedDelivery) -> Markup {
+    html! {
+        @match delivery.standing.estimate_seconds {
+            Some(0) => { (texts.say("now")) },
+            Some(seconds) => { (texts.with("in-time", &[("time", (&parts::duration(seconds)).into())])) },
+            None => { "–" },
+        }
+        @if let Some(position) = delivery.standing.position {
+            div.small { (texts.with("queue-position", &[("position", position.into())])) }
+        }
+    }
+}

@@ -1,0 +1,384 @@
+//! The form in which a user is made and changed, with what its rules are read as while they are typed.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use maud::{Markup, html};
+use zeroize::Zeroizing;
+
+use super::{actions, login, path, state};
+use crate::account::{DEFAULT_LIST, Items, Scope, SenderRules};
+use crate::admin::console::fields::Fields;
+use crate::admin::console::layout::{self, Frame};
+use crate::admin::console::parts::{self, Field};
+use crate::admin::console::refusal::{OrPage as _, Refusal, Shown, go_to};
+use crate::admin::console::session::{Notice, ShownOnce};
+use crate::admin::console::texts::Texts;
+use crate::admin::console::visit::{Submitted, Visitor};
+use crate::admin::extract::{Json, NoQuery, QueryString, Segment};
+use crate::admin::items::ItemsInput;
+use crate::admin::problem::{FieldError, Kind, Problem};
+use crate::admin::users::{self, UserDocument, UserInput};
+
+/// The fields that the form shows, as the API names them.
+const SHOWN: [&str; 9] = [
+    "name",
+    "list",
+    "priority",
+    "note",
+    "authorized_domains",
+    "authorized_senders",
+    "trusted_carriers",
+    "priority_ceiling",
+    "very_high_per_hour",
+];
+
+/// What stands in the form.
+#[derive(Default)]
+struct Entered {
+    name: String,
+    list: String,
+    priority: String,
+    note: String,
+    domains: String,
+    senders: String,
+    ceiling: String,
+    per_hour: String,
+}
+
+impl Entered {
+    fn of(user: &UserDocument) -> Self {
+        let number = |number: Option<u32>| number.map(|n| n.to_string()).unwrap_or_default();
+        Self {
+            name: user.name.clone(),
+            list: user.list.clone(),
+            priority: user.priority.to_string(),
+            note: user.note.clone().unwrap_or_default(),
+            domains: user.authorized_domains.join("; "),
+            senders: user.authorized_senders.join("; "),
+            ceiling: number(user.priority_ceiling.map(u32::from)),
+            per_hour: number(user.very_high_per_hour),
+        }
+    }
+
+    fn read(fields: &Fields) -> Self {
+        let text = |name| fields.text(name).to_owned();
+        Self {
+            name: text("name"),
+            list: text("list"),
+            priority: text("priority"),
+            note: text("note"),
+            domains: text("authorized_domains"),
+            senders: text("authorized_senders"),
+            ceiling: text("priority_ceiling"),
+            per_hour: text("very_high_per_hour"),
+        }
+    }
+
+    /// As the API takes it; what is no number there is said at its field.
+    fn input(&self) -> Result<UserInput, Vec<FieldError>> {
+        let mut wrong = Vec::new();
+        let mut number = |name: &str, text: &str| match text.trim() {
+            "" => None,
+            text => text.parse::<i64>().map(Some).unwrap_or_else(|_| {
+                wrong.push(FieldError::new(name, "must be a whole number"));
+                None
+            }),
+        };
+        let input = UserInput {
+            name: Some(self.name.trim().to_owned()).filter(|name| !name.is_empty()),
+            list: Some(self.list.clone()).filter(|list| !list.is_empty()),
+            active: None,
+            priority: number("priority", &self.priority),
+            // A browser sends every end of a line as two characters.
+            note: Some(self.note.replace("\r\n", "\n")),
+            authorized_domains: Some(ItemsInput(Items::from(self.domains.as_str()))),
+            authorized_senders: Some(ItemsInput(Items::from(self.senders.as_str()))),
+            trusted_carriers: None,
+            priority_ceiling: Some(number("priority_ceiling", &self.ceiling)),
+            very_high_per_hour: Some(number("very_high_per_hour", &self.per_hour)),
+        };
+        match wrong.is_empty() {
+            true => Ok(input),
+            false => Err(wrong),
+        }
+    }
+}
+
+/// Which list a new user begins in.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default)]
+pub(in crate::admin::console::pages) struct NewQuery {
+    list: Option<String>,
+}
+
+pub(in crate::admin::console::pages) async fn new(
+    visitor: Visitor,
+    QueryString(query): QueryString<NewQuery>,
+) -> Shown {
+    visitor.administrator().or_page(&visitor)?;
+    let list = query.list.filter(|list| !list.is_empty());
+    let entered = Entered {
+        list: list.unwrap_or_else(|| DEFAULT_LIST.to_owned()),
+        priority: "3".to_owned(),
+        ..Entered::default()
+    };
+    Ok(page_of_new(&visitor, &entered, &[]))
+}
+
+pub(in crate::admin::console::pages) async fn add(submitted: Submitted) -> Shown<Response> {
+    let Submitted {
+        visitor,
+        fields,
+        deed,
+    } = submitted;
+    let caller = visitor.administrator().or_page(&visitor)?;
+    let entered = Entered::read(&fields);
+    let made = match entered.input() {
+        Ok(input) => users::create(&visitor.api, &caller.0, &deed, input).await,
+        Err(wrong) => Err(Problem::fields(wrong)),
+    };
+    match made {
+        Ok(made) => {
+            let texts = visitor.texts;
+            let name = &made.user.name;
+            visitor.tell(Notice {
+                secret: Some(ShownOnce {
+                    name: name.clone(),
+                    secret: Zeroizing::new(made.password.clone()),
+                }),
+                ..Notice::done(texts.with("user-added", &[("name", name.into())]))
+            });
+            Ok(go_to(&path(name)))
+        }
+        Err(problem) => {
+            let shown = |errors: &[FieldError]| page_of_new(&visitor, &entered, errors);
+            again(&visitor, problem, shown)
+        }
+    }
+}
+
+pub(in crate::admin::console::pages) async fn show(
+    visitor: Visitor,
+    Segment(name): Segment,
+) -> Shown {
+    let user = user(&visitor, name).await?;
+    Ok(page_of(&visitor, &user, &Entered::of(&user), &[]))
+}
+
+pub(in crate::admin::console::pages) async fn change(
+    Segment(name): Segment,
+    submitted: Submitted,
+) -> Shown<Response> {
+    let Submitted {
+        visitor,
+        fields,
+        deed,
+    } = submitted;
+    let caller = visitor.administrator().or_page(&visitor)?;
+    let entered = Entered::read(&fields);
+    let changed = match entered.input() {
+        Ok(input) => {
+            let (state, name) = (State(visitor.api.clone()), Segment(name.clone()));
+            users::change(caller, deed, NoQuery, state, name, Json(input)).await
+        }
+        Err(wrong) => Err(Problem::fields(wrong)),
+    };
+    match changed {
+        Ok(axum::Json(changed)) => {
+            let texts = visitor.texts;
+            visitor.tell(Notice::done(
+                texts.with("user-changed", &[("name", (&changed.name).into())]),
+            ));
+            Ok(go_to(&path(&changed.name)))
+        }
+        Err(problem) => {
+            let user = user(&visitor, name).await?;
+            let shown = |errors: &[FieldError]| page_of(&visitor, &user, &entered, errors);
+            again(&visitor, problem, shown)
+        }
+    }
+}
+
+/// What the rules that are typed are read as, for the page that is open.
+pub(in crate::admin::console::pages) async fn echo(submitted: Submitted) -> Markup {
+    let entered = Entered::read(&submitted.fields);
+    read_as(submitted.visitor.texts, &entered)
+}
+
+async fn user(visitor: &Visitor, name: String) -> Shown<UserDocument> {
+    let state = State(visitor.api.clone());
+    let user = users::show(visitor.reader(), NoQuery, state, Segment(name)).await;
+    let axum::Json(user) = user.or_page(visitor)?;
+    Ok(user)
+}
+
+/// The form once more, with what was wrong; what no field is at fault for has a page of its own.
+fn again(
+    visitor: &Visitor,
+    problem: Problem,
+    shown: impl FnOnce(&[FieldError]) -> Markup,
+) -> Shown<Response> {
+    let errors = match problem.errors.as_slice() {
+        [] if problem.status == Kind::Conflict.status() => {
+            vec![FieldError::new("form", problem.detail.clone())]
+        }
+        [] => return Err(Refusal::problem(visitor, problem)),
+        errors => errors.to_vec(),
+    };
+    let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::UNPROCESSABLE_ENTITY);
+    Ok((status, shown(&errors)).into_response())
+}
+
+fn page_of_new(visitor: &Visitor, entered: &Entered, errors: &[FieldError]) -> Markup {
+    let texts = visitor.texts;
+    let body = html! {
+        p.lead { (texts.say("user-add-lead")) }
+        (form(visitor, "/users", entered, errors, &texts.say("user-add")))
+    };
+    layout::page(visitor, &Frame::narrow(texts.say("user-add")), &body)
+}
+
+fn page_of(
+    visitor: &Visitor,
+    user: &UserDocument,
+    entered: &Entered,
+    errors: &[FieldError],
+) -> Markup {
+    let texts = visitor.texts;
+    let body = html! {
+        @if let Some(warning) = &user.warning { div.notice.warning role="status" { p { (warning) } } }
+        dl.facts {
+            dt { (texts.say("user-name")) } dd { (login(texts, user)) }
+            dt { (texts.say("state")) } dd { (state(texts, user)) }
+            dt { (texts.say("user-last-login")) }
+            dd {
+                @match &user.last_login {
+                    Some(at) => (parts::time(at)),
+                    None => { (texts.say("never")) },
+                }
+            }
+            dt { (texts.say("user-password-set")) } dd { (parts::time(&user.password_changed)) }
+            @if let Some(left) = user.very_high_left {
+                dt { (texts.say("user-very-high-left")) } dd { (left) }
+            }
+        }
+        @if visitor.may(Scope::Admin) {
+            (actions::buttons(visitor, user))
+            h2 { (texts.say("user-settings")) }
+            (form(visitor, &path(&user.name), entered, errors, &texts.say("save")))
+        } @else {
+            h2 { (texts.say("user-rules")) }
+            (read_as(texts, entered))
+        }
+    };
+    layout::page(visitor, &Frame::narrow(user.name.clone()), &body)
+}
+
+fn form(
+    visitor: &Visitor,
+    action: &str,
+    entered: &Entered,
+    errors: &[FieldError],
+    submit: &str,
+) -> Markup {
+    let texts = visitor.texts;
+    let field = |name: &'static str, label: &str, hint: Option<&str>, value| Field {
+        name,
+        label: texts.say(label),
+        hint: hint.map(|key| texts.say(key)),
+        value,
+        problems: errors,
+    };
+    let lists = visitor.api.directory.lists();
+    let lists: Vec<_> = lists
+        .iter()
+        .map(|list| (list.name.clone(), list.name.clone()))
+        .collect();
+    let priorities = priorities(texts);
+    let ceilings: Vec<_> = std::iter::once((String::new(), texts.say("user-ceiling-none")))
+        .chain(priorities.clone())
+        .collect();
+    let domains = field(
+        "authorized_domains",
+        "user-domains",
+        Some("user-domains-hint"),
+        &entered.domains,
+    );
+    let senders = field(
+        "authorized_senders",
+        "user-senders",
+        Some("user-senders-hint"),
+        &entered.senders,
+    );
+    let per_hour = field(
+        "very_high_per_hour",
+        "user-very-high",
+        Some("user-very-high-hint"),
+        &entered.per_hour,
+    );
+    html! {
+        (parts::problems_beside(errors, &SHOWN))
+        form.card method="post" action=(action) {
+            (parts::form_token(visitor))
+            (field("name", "user-name", Some("user-name-hint"), &entered.name).line())
+            (field("list", "list", None, &entered.list).choice(&lists))
+            (field("priority", "user-priority", Some("user-priority-hint"), &entered.priority).choice(&priorities))
+            fieldset hx-post="/users/rules" hx-trigger="input changed delay:300ms" hx-target="#rules" hx-swap="outerHTML" {
+                legend { (texts.say("user-may-send-as")) }
+                (domains.line())
+                (senders.line())
+                (read_as(texts, entered))
+            }
+            (field("note", "user-note", Some("user-note-hint"), &entered.note).text(3))
+            details open[errors.iter().any(|error| error.field.starts_with("priority_ceiling") || error.field.starts_with("very_high"))] {
+                summary { (texts.say("user-limits")) }
+                (field("priority_ceiling", "user-ceiling", Some("user-ceiling-hint"), &entered.ceiling).choice(&ceilings))
+                (per_hour.input("number"))
+            }
+            button.primary type="submit" { (submit) }
+        }
+    }
+}
+
+fn priorities(texts: &'static Texts) -> Vec<(String, String)> {
+    (1..=5)
+        .map(|number: u8| (number.to_string(), texts.say(&format!("class-{number}"))))
+        .collect()
+}
+
+/// What the rules in the form are read as, or what is wrong with them, in the words of every surface.
+fn read_as(texts: &'static Texts, entered: &Entered) -> Markup {
+    let items = |text: &str| Items::from(text);
+    let rules = SenderRules::parse(&items(&entered.domains), &items(&entered.senders));
+    html! {
+        div #rules.echo aria-live="polite" {
+            @match &rules {
+                Ok(rules) => {
+                    @if let Some(warning) = rules.warning() {
+                        p.warn { (warning) }
+                    } @else {
+                        p { (texts.say("rules-read-as")) }
+                        ul {
+                            @for domain in rules.domains() {
+                                li {
+                                    @if let Some(parent) = domain.strip_prefix("*.") {
+                                        (texts.with("rule-subdomains", &[("domain", parent.into())]))
+                                    } @else {
+                                        (texts.with("rule-domain", &[("domain", domain.into())]))
+                                    }
+                                }
+                            }
+                            @for sender in rules.sender_texts() {
+                                li { (texts.with("rule-sender", &[("address", (&sender).into())])) }
+                            }
+                        }
+                    }
+                }
+                Err(problems) => {
+                    @for problem in problems { p.problem { (problem.text) } }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! The table of users.
+
+use axum::extract::State;
+use maud::{Markup, html};
+use std::sync::Arc;
+
+use super::{path, rules, state};
+use crate::account::Scope;
+use crate::admin::Api;
+use crate::admin::console::layout::{self, Frame};
+use crate::admin::console::parts::{self, with_query};
+use crate::admin::console::refusal::{OrPage as _, Shown};
+use crate::admin::console::visit::Visitor;
+use crate::admin::extract::QueryString;
+use crate::admin::users::{self, UserDocument, UsersDocument, UsersQuery};
+
+/// Rows of a page: what a person looks at.
+const ROWS: &str = "100";
+/// Rules of a user that the table shows.
+const RULES_SHOWN: usize = 3;
+
+pub(in crate::admin::console::pages) async fn show(
+    visitor: Visitor,
+    State(api): State<Arc<Api>>,
+    QueryString(query): QueryString<UsersQuery>,
+) -> Shown {
+    let asked = query.clone();
+    let query = UsersQuery {
+        limit: Some(ROWS.to_owned()),
+        ..query
+    };
+    let page = users::list(visitor.reader(), State(api), QueryString(query)).await;
+    let axum::Json(page) = page.or_page(&visitor)?;
+    let frame = Frame::new(visitor.texts.say("nav-users"));
+    Ok(layout::page(
+        &visitor,
+        &frame,
+        &table(&visitor, &asked, &page),
+    ))
+}
+
+fn table(visitor: &Visitor, asked: &UsersQuery, page: &UsersDocument) -> Markup {
+    let texts = visitor.texts;
+    let given = |text: &Option<String>| text.clone().unwrap_or_default();
+    let (list, name, active) = (given(&asked.list), given(&asked.name), given(&asked.active));
+    let next = page.cursor.as_deref().map(|cursor| {
+        let query = [
+            ("list", list.as_str()),
+            ("name", &name),
+            ("active", &active),
+            ("cursor", cursor),
+        ];
+        with_query("/users", query)
+    });
+    let lists = visitor.api.directory.lists();
+    html! {
+        form.filters role="search" method="get" action="/users" {
+            label { (texts.say("users-search")) input type="search" name="name" value=(name); }
+            @if lists.len() > 1 {
+                label { (texts.say("list"))
+                    select name="list" {
+                        option value="" { (texts.say("any")) }
+                        @for known in &lists {
+                            option value=(known.name) selected[known.name == list] { (known.name) }
+                        }
+                    }
+                }
+            }
+            label { (texts.say("state"))
+                select name="active" {
+                    option value="" { (texts.say("any")) }
+                    option value="true" selected[active == "true"] { (texts.say("user-active")) }
+                    option value="false" selected[active == "false"] { (texts.say("user-disabled")) }
+                }
+            }
+            button type="submit" { (texts.say("show")) }
+            @if visitor.may(Scope::Admin) {
+                a.button.primary href=(with_query("/users/new", [("list", list.as_str())])) { (texts.say("user-add")) }
+            }
+        }
+        @if page.users.is_empty() {
+            p.empty { (texts.say("users-none")) }
+        } @else {
+            div.scroll tabindex="0" role="region" aria-label=(texts.say("nav-users")) {
+                table {
+                    thead { tr {
+                        th scope="col" { (texts.say("user-name")) }
+                        th scope="col" { (texts.say("state")) }
+                        th scope="col" { (texts.say("list")) }
+                        th scope="col" { (texts.say("user-priority")) }
+                        th scope="col" { (texts.say("user-rules")) }
+                        th scope="col" { (texts.say("user-last-login")) }
+                        @if visitor.may(Scope::Admin) { th scope="col" { (texts.say("user-note")) } }
+                    } }
+                    tbody { @for user in &page.users { (row(visitor, user)) } }
+                }
+            }
+            (parts::next_page(texts, next))
+        }
+    }
+}
+
+fn row(visitor: &Visitor, user: &UserDocument) -> Markup {
+    let texts = visitor.texts;
+    html! {
+        tr .dim[!user.active] {
+            th scope="row" { a href=(path(&user.name)) { (user.name) } }
+            td { (state(texts, user)) }
+            td { (user.list) }
+            td { (parts::class(texts, user.priority)) }
+            td { (rules(texts, user, RULES_SHOWN)) }
+            td {
+                @match &user.last_login {
+                    Some(at) => (parts::time(at)),
+                    None => { (texts.say("never")) },
+                }
+            }
+            @if visitor.may(Scope::Admin) {
+                td.note { (user.note.as_deref().unwrap_or_default()) }
+            }
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! What pages are made of: fields with their problems, values to copy, marks for classes and states, ways between pages.
+
+use maud::{Markup, html};
+
+use super::layout::TOKEN_FIELD;
+use super::texts::Texts;
+use super::visit::Visitor;
+use crate::admin::problem::FieldError;
+
+/// What makes a form one of this session.
+pub(super) fn form_token(visitor: &Visitor) -> Markup {
+    html! { input type="hidden" name=(TOKEN_FIELD) value=(visitor.form_token); }
+}
+
+/// A value with a button that copies it; without scripts it is selected as any text.
+pub(super) fn copied(texts: &'static Texts, value: &str) -> Markup {
+    let label = texts.with("copy-value", &[("value", value.into())]);
+    html! {
+        span.copied {
+            code { (value) }
+            button.quiet type="button" data-copy=(value) aria-label=(label) hidden { (texts.say("copy")) }
+        }
+    }
+}
+
+/// Several lines with a button that copies them.
+pub(super) fn copied_block(texts: &'static Texts, label: &str, value: &str) -> Markup {
+    let named = texts.with("copy-what", &[("what", label.into())]);
+    html! {
+        div.copied.block {
+            pre tabindex="0" aria-label=(label) { code { (value) } }
+            button.quiet type="button" data-copy=(value) aria-label=(named) hidden { (texts.say("copy")) }
+        }
+    }
+}
+
+/// The effective priority, in colour and in words.
+pub(super) fn class(texts: &'static Texts, class: u8) -> Markup {
+    let (mark, key) = match class {
+        1 => ("c1", "class-1"),
+        2 => ("c2", "class-2"),
+        4 => ("c4", "class-4"),
+        5 => ("c5", "class-5"),
+        _ => ("c3", "class-3"),
+    };
+    html! { span.badge.(mark) { (texts.say(key)) } }
+}
+
+/// A field of a form.
+pub(super) struct Field<'a> {
+    pub(super) name: &'a str,
+    pub(super) label: String,
+    pub(super) hint: Option<String>,
+    pub(super) value: &'a str,
+    /// What was wrong with it when it was sent.
+    pub(super) problems: &'a [FieldError],
+}
+
+impl Field<'_> {
+    fn problem(&self) -> Option<String> {
+        let of_this = |error: &&FieldError| {
+            let name = error.field.split(['[', '.']).next();
+            name == Some(self.name)
+        };
+        let texts: Vec<&str> = self
+            .problems
+            .iter()
+            .filter(of_this)
+            .map(|error| error.detail.as_str())
+            .collect();
+        (!texts.is_empty()).then(|| texts.join("; "))
+    }
+
+    fn around(&self, input: impl FnOnce(&str, Option<String>, bool) -> Markup) -> Markup {
+        let id = format!("field-{}", self.name);
+        let problem = self.problem();
+        let (hint_id, problem_id) = (format!("{id}-hint"), format!("{id}-problem"));
+        let mut described = Vec::new();
+        if self.hint.is_some() {
+            described.push(hint_id.clone());
+        }
+        if problem.is_some() {
+            described.push(problem_id.clone());
+        }
+        let described = (!described.is_empty()).then(|| described.join(" "));
+        html! {
+            div.field {
+                label for=(id) { (self.label) }
+                (input(&id, described, problem.is_some()))
+                @if let Some(hint) = &self.hint { p.hint #(hint_id) { (hint) } }
+                @if let Some(problem) = &problem { p.problem #(problem_id) { (problem) } }
+            }
+        }
+    }
+
+    /// One line of text.
+    pub(super) fn line(&self) -> Markup {
+        self.input("text")
+    }
+
+    /// One line of a login, filled in by who keeps passwords.
+    pub(super) fn credential(&self, kind: &str, autocomplete: &str, is_first: bool) -> Markup {
+        self.around(|id, _, _| {
+            html! {
+                input id=(id) name=(self.name) type=(kind) value=(self.value) autocomplete=(autocomplete)
+                    required autofocus[is_first];
+            }
+        })
+    }
+
+    /// One line of that type.
+    pub(super) fn input(&self, kind: &str) -> Markup {
+        self.around(|id, described, is_wrong| {
+            html! {
+                input id=(id) name=(self.name) type=(kind) value=(self.value) autocomplete="off"
+                    aria-describedby=[described] aria-invalid=[is_wrong.then_some("true")];
+            }
+        })
+    }
+
+    /// Several lines of text.
+    pub(super) fn text(&self, rows: u8) -> Markup {
+        self.around(|id, described, is_wrong| {
+            html! {
+                textarea id=(id) name=(self.name) rows=(rows) aria-describedby=[described]
+                    aria-invalid=[is_wrong.then_some("true")] { "\n" (self.value) }
+            }
+        })
+    }
+
+    /// One of several, each with its value and its words.
+    pub(super) fn choice(&self, choices: &[(String, String)]) -> Markup {
+        self.around(|id, described, is_wrong| {
+            html! {
+                select id=(id) name=(self.name) aria-describedby=[described]
+                    aria-invalid=[is_wrong.then_some("true")] {
+                    @for (value, words) in choices {
+                        option value=(value) selected[value == self.value] { (words) }
+                    }
+                }
+            }
+        })
+    }
+}
+
+/// What is wrong with a form as a whole, or with fields that it does not show.
+pub(super) fn problems_beside(problems: &[FieldError], shown: &[&str]) -> Markup {
+    let beside = |error: &&FieldError| {
+        let name = error.field.split(['[', '.']).next().unwrap_or_default();
+        !shown.contains(&name)
+    };
+    let beside: Vec<_> = problems.iter().filter(beside).collect();
+    html! {
+        @if !beside.is_empty() {
+            div.notice.failed role="alert" {
+                @for error in beside { p { (error.field) ": " (error.detail) } }
+            }
+        }
+    }
+}
+
+/// A time, to the second, as people read it: in UTC, so that it is the one of logs and trails.
+pub(super) fn time(at: &str) -> Markup {
+    let shown = at.get(..19).unwrap_or(at).replace('T', " ");
+    html! { time datetime=(at) { (shown) } }
+}
+
+/// Octets, in the unit in which they are few.
+pub(super) fn octets(octets: u64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    if octets < 1024 {
+        return format!("{octets} B");
+    }
+    let mut size = octets as f64 / 1024.0;
+    let mut unit = 0;
+    while size >= 1024.0 && unit + 1 < UNITS.len() {
+        size /= 1024.0;
+        unit += 1;
+    }
+    format!("{size:.1} {}", UNITS[unit])
+}
+
+/// Seconds, in the two largest units that they fill.
+pub(super) fn duration(seconds: u64) -> String {
+    let (days, hours) = (seconds / 86_400, seconds / 3_600 % 24);
+    let (minutes, rest) = (seconds / 60 % 60, seconds % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{rest} s"),
+        (0, 0, minutes) => format!("{minutes} min {rest} s"),
+        (0, hours, minutes) => format!("{hours} h {minutes} min"),
+        (days, hours, _) => format!("{days} d {hours} h"),
+    }
+}
+
+/// The way to the next page of a listing.
+pub(super) fn next_page(texts: &'static Texts, href: Option<String>) -> Markup {
+    html! {
+        @if let Some(href) = href {
+            p.pages { a.button href=(href) rel="next" { (texts.say("next-page")) } }
+        }
+    }
+}
+
+/// A button in a form of its own, for something that needs no more than a click.
+pub(super) fn action(
+    visitor: &Visitor,
+    path: &str,
+    fields: &[(&str, &str)],
+    label: &str,
+    is_dangerous: bool,
+) -> Markup {
+    html! {
+        form.inline method="post" action=(path) {
+            (form_token(visitor))
+            @for (name, value) in fields { input type="hidden" name=(name) value=(value); }
+            button.danger[is_dangerous] type="submit" { (label) }
+        }
+    }
+}
+
+/// A path with a query of what is given.
+pub(super) fn with_query<'a>(
+    path: &str,
+    query: impl IntoIterator<Item = (&'a str, &'a str)>,
+) -> String {
+    let mut pairs = form_urlencoded::Serializer::new(String::new());
+    for (name, value) in query {
+        if !value.is_empty() {
+            pairs.append_pair(name, value);
+        }
+    }
+    match pairs.finish() {
+        query if query.is_empty() => path.to_owned(),
+        query => format!("{path}?{query}"),
+    }
+}

@@ -1,0 +1,655 @@
+//! The console as a browser asks for it: who gets in, what a form has to bring, what hostile text becomes.
+
+use axum::body::Body;
+use axum::http::Request;
+
+use super::{Answered, Surface};
+use crate::account::Scope;
+use crate::admin::server::Peer;
+use crate::message::Class;
+
+const PASSWORD: &str = "correct-horse";
+
+/// Somebody with a browser: what it has of cookies goes with each request.
+struct Browser<'a> {
+    surface: &'a Surface,
+    cookie: String,
+    /// What forms bring.
+    token: String,
+}
+
+impl<'a> Browser<'a> {
+    fn new(surface: &'a Surface) -> Self {
+        Self {
+            surface,
+            cookie: String::new(),
+            token: String::new(),
+        }
+    }
+
+    /// Logs in as an admin of that role, made for it.
+    async fn of(surface: &'a Surface, role: Scope) -> Self {
+        let name = format!("the-{role}");
+        if surface.api.directory.admin(&name).is_none() {
+            let hash = surface.api.auth.hash(PASSWORD).await.unwrap();
+            let made = surface
+                .api
+                .directory
+                .create_admin(&name, role, hash, super::NOW)
+                .await;
+            made.unwrap();
+        }
+        let mut browser = Self::new(surface);
+        let answered = browser.log_in(&name, PASSWORD).await;
+        assert_eq!(answered.status, 303, "{}", answered.text);
+        browser.token = browser.form_token().await;
+        browser
+    }
+
+    async fn log_in(&mut self, name: &str, password: &str) -> Answered {
+        let body = format!("name={name}&password={password}");
+        let answered = self.send("POST /login", &body, &[]).await;
+        if let Some(cookie) = cookie_of(&answered) {
+            self.cookie = cookie;
+        }
+        answered
+    }
+
+    async fn form_token(&self) -> String {
+        let page = self.get("/users").await;
+        let field = "name=\"csrf\" value=\"";
+        let at = page.text.find(field).unwrap() + field.len();
+        page.text[at..].split('"').next().unwrap().to_owned()
+    }
+
+    async fn get(&self, path: &str) -> Answered {
+        self.send(&format!("GET {path}"), "", &[]).await
+    }
+
+    /// Sends a form of a page of this session.
+    async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Answered {
+        let mut pairs = form_urlencoded::Serializer::new(String::new());
+        pairs.append_pair("csrf", &self.token);
+        pairs.extend_pairs(fields);
+        self.send(&format!("POST {path}"), &pairs.finish(), &[])
+            .await
+    }
+
+    /// Sends a form, and gets the page where it leads.
+    async fn done(&self, path: &str, fields: &[(&str, &str)]) -> Answered {
+        let answered = self.post(path, fields).await;
+        assert_eq!(answered.status, 303, "{path}: {}", answered.text);
+        self.get(answered.header("location")).await
+    }
+
+    async fn send(&self, ask: &str, body: &str, headers: &[(&str, &str)]) -> Answered {
+        let (method, path) = ask.split_once(' ').unwrap();
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", "relay.example:8025")
+            .extension(Peer::new("192.0.2.7:40000".parse().unwrap()));
+        if !self.cookie.is_empty() {
+            request = request.header("cookie", &self.cookie);
+        }
+        if method == "POST" {
+            request = request.header("content-type", "application/x-www-form-urlencoded");
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Body::from(body.to_owned())).unwrap();
+        self.surface.send(request).await
+    }
+}
+
+fn cookie_of(answered: &Answered) -> Option<String> {
+    let set = answered.headers.get("set-cookie")?.to_str().unwrap();
+    Some(set.split(';').next().unwrap().to_owned())
+}
+
+/// Pages that everybody who is logged in sees.
+const PAGES: [&str; 7] = [
+    "/connection",
+    "/users",
+    "/lists",
+    "/lists/default",
+    "/queue",
+    "/policies",
+    "/system",
+];
+
+/// Pages of admins of role admin.
+const PAGES_OF_ADMINS: [&str; 3] = ["/users/new", "/system/admins", "/system/tokens"];
+
+#[tokio::test]
+async fn nobody_sees_a_page_without_logging_in_and_afterwards_it_goes_on_there() {
+    let surface = Surface::start().await;
+    let mut browser = Browser::new(&surface);
+    for page in PAGES.iter().chain(&PAGES_OF_ADMINS) {
+        let answered = browser.get(page).await;
+        assert_eq!(answered.status, 303, "{page}");
+        let way = answered.header("location");
+        assert!(way.starts_with("/login?next="), "{way}");
+        assert!(answered.text.is_empty(), "{}", answered.text);
+    }
+    let hash = surface.api.auth.hash(PASSWORD).await.unwrap();
+    let directory = &surface.api.directory;
+    let made = directory.create_admin("ann", Scope::Admin, hash, super::NOW);
+    made.await.unwrap();
+    for (name, password) in [("ann", "wrong"), ("nobody", PASSWORD), ("", "")] {
+        let answered = browser.log_in(name, password).await;
+        assert_eq!(answered.status, 401);
+        assert!(answered.text.contains("Name or password is wrong"));
+        assert!(cookie_of(&answered).is_none());
+    }
+    let form = browser.get("/login?next=%2Fusers%3Fname%3Dx").await;
+    assert!(form.text.contains("name=\"next\" value=\"/users?name=x\""));
+    let body = format!("name=ANN&password={PASSWORD}&next=%2Fusers");
+    let answered = browser.send("POST /login", &body, &[]).await;
+    assert_eq!(
+        (answered.status, answered.header("location")),
+        (303, "/users")
+    );
+    let set = answered.header("set-cookie");
+    assert!(
+        set.ends_with("; Path=/; HttpOnly; SameSite=Strict"),
+        "{set}"
+    );
+    browser.cookie = cookie_of(&answered).unwrap();
+    for page in PAGES.iter().chain(&PAGES_OF_ADMINS) {
+        let answered = browser.get(page).await;
+        assert_eq!(answered.status, 200, "{page}: {}", answered.text);
+        assert!(answered.text.starts_with("<!DOCTYPE html>"), "{page}");
+    }
+    assert_eq!(
+        surface.api.directory.admin("ann").unwrap().last_login,
+        Some(super::NOW)
+    );
+}
+
+#[tokio::test]
+async fn a_login_gets_a_session_of_its_own_whatever_it_came_with() {
+    let surface = Surface::start().await;
+    let mut browser = Browser::of(&surface, Scope::Admin).await;
+    browser.cookie = "outpost_session=chosen-by-somebody-else".to_owned();
+    let before = browser.cookie.clone();
+    assert_eq!(browser.get("/users").await.status, 303);
+    assert_eq!(browser.log_in("the-admin", PASSWORD).await.status, 303);
+    assert_ne!(browser.cookie, before);
+    let first = browser.cookie.clone();
+    browser.log_in("the-admin", PASSWORD).await;
+    assert_ne!(browser.cookie, first);
+    // Two could be taken for one another.
+    browser.cookie = format!("{}; {first}", browser.cookie);
+    assert_eq!(browser.get("/users").await.status, 303);
+}
+
+#[tokio::test]
+async fn a_session_ends_with_its_login_its_password_or_its_admin() {
+    let surface = Surface::start().await;
+    let browser = Browser::of(&surface, Scope::Operate).await;
+    let other = Browser::of(&surface, Scope::Operate).await;
+    let answered = browser.post("/logout", &[]).await;
+    assert!(answered.header("set-cookie").contains("Max-Age=0"));
+    assert_eq!(browser.get("/users").await.status, 303);
+    assert_eq!(other.get("/users").await.status, 200);
+    let reset = "POST /api/v1/admins/the-operate/password";
+    assert_eq!(surface.ask(reset, None).await.status, 200);
+    assert_eq!(other.get("/users").await.status, 303);
+
+    let reader = Browser::of(&surface, Scope::Read).await;
+    let gone = surface.ask("DELETE /api/v1/admins/the-read", None).await;
+    assert_eq!(gone.status, 200);
+    assert_eq!(reader.get("/users").await.status, 303);
+}
+
+#[tokio::test]
+async fn an_admin_whose_own_password_is_made_anew_goes_on_and_sees_it() {
+    let surface = Surface::start().await;
+    let browser = Browser::of(&surface, Scope::Admin).await;
+    let other = Browser::of(&surface, Scope::Admin).await;
+    let page = browser.done("/system/admins/the-admin/password", &[]).await;
+    assert_eq!(page.status, 200);
+    assert!(page.text.contains("It is shown this once"));
+    assert_eq!(other.get("/users").await.status, 303);
+}
+
+#[tokio::test]
+async fn a_form_that_does_not_come_from_a_page_of_the_session_changes_nothing() {
+    let surface = Surface::start().await;
+    let browser = Browser::of(&surface, Scope::Admin).await;
+    let other = Browser::of(&surface, Scope::Admin).await;
+    let with = |token: &str| format!("csrf={token}&name=eve&list=default&priority=3");
+    let good = with(&browser.token);
+    for (body, headers) in [
+        ("name=eve&list=default".to_owned(), vec![]),
+        (with(""), vec![]),
+        (with(&other.token), vec![]),
+        (good.clone(), vec![("sec-fetch-site", "cross-site")]),
+        (good.clone(), vec![("sec-fetch-site", "same-site")]),
+        (good.clone(), vec![("origin", "http://evil.example")]),
+        (good.clone(), vec![("origin", "http://relay.example:80")]),
+        (with("x"), vec![("x-csrf-token", other.token.as_str())]),
+    ] {
+        let answered = browser.send("POST /users", &body, &headers).await;
+        assert_eq!(answered.status, 403, "{body} {headers:?}");
+        assert!(answered.text.contains("not one of ours"));
+    }
+    assert!(surface.api.directory.user("eve").is_none());
+    let from_here = [
+        ("origin", "http://relay.example:8025"),
+        ("sec-fetch-site", "same-origin"),
+    ];
+    let answered = browser.send("POST /users", &good, &from_here).await;
+    assert_eq!(answered.status, 303, "{}", answered.text);
+    // Nobody is logged in by somebody else's page.
+    let body = format!("name=the-admin&password={PASSWORD}");
+    let answered = browser
+        .send("POST /login", &body, &[("sec-fetch-site", "cross-site")])
+        .await;
+    assert_eq!(answered.status, 403);
+}
+
+#[tokio::test]
+async fn each_role_sees_and_does_what_it_may() {
+    let surface = Surface::start().await;
+    let reader = Browser::of(&surface, Scope::Read).await;
+    let operator = Browser::of(&surface, Scope::Operate).await;
+    surface
+        .ask(
+            "POST /api/v1/users",
+            Some(r#"{"name":"ann","note":"hers"}"#),
+        )
+        .await;
+    let id = surface
+        .queue("ann", Class::Normal, &["x@b.example"])
+        .await
+        .to_string();
+    for page in PAGES_OF_ADMINS.iter().chain(&["/users/ann/remove"]) {
+        for browser in [&reader, &operator] {
+            let answered = browser.get(page).await;
+            assert_eq!(answered.status, 403, "{page}");
+        }
+    }
+    for browser in [&reader, &operator] {
+        let page = browser.get("/users").await.text;
+        assert!(!page.contains("hers") && !page.contains("Add a user"));
+        let page = browser.get("/users/ann").await.text;
+        assert!(!page.contains("hers") && !page.contains("<textarea"));
+        for (path, fields) in [
+            ("/users", vec![("name", "eve")]),
+            ("/users/ann", vec![("name", "eve")]),
+            ("/users/ann/password", vec![]),
+            ("/users/ann/disable", vec![]),
+            ("/users/ann/remove", vec![]),
+            ("/lists", vec![("name", "news")]),
+            ("/lists/default", vec![("notify", "x@a.example")]),
+            ("/system/admins", vec![("name", "eve"), ("role", "admin")]),
+            ("/system/tokens", vec![("name", "eve"), ("scope", "admin")]),
+        ] {
+            assert_eq!(browser.post(path, &fields).await.status, 403, "{path}");
+        }
+    }
+    let act = [
+        ("action", "hold"),
+        ("selected", id.as_str()),
+        ("confirmed", "yes"),
+    ];
+    assert_eq!(reader.post("/queue/act", &act).await.status, 403);
+    assert_eq!(
+        reader.post("/queue/stop", &[("kind", "all")]).await.status,
+        403
+    );
+    assert!(
+        !reader
+            .get("/queue")
+            .await
+            .text
+            .contains("type=\"checkbox\"")
+    );
+    assert_eq!(operator.post("/queue/act", &act).await.status, 303);
+    // A role counts at the next request.
+    let change = surface
+        .ask(
+            "PATCH /api/v1/admins/the-read",
+            Some(r#"{"role":"operate"}"#),
+        )
+        .await;
+    assert_eq!(change.status, 200);
+    assert_eq!(reader.post("/queue/act", &act).await.status, 303);
+}
+
+#[tokio::test]
+async fn a_user_is_made_shown_changed_and_removed_in_pages() {
+    let surface = Surface::start().await;
+    let browser = Browser::of(&surface, Scope::Admin).await;
+    let wrong = [
+        ("name", "shop"),
+        ("list", "default"),
+        ("priority", "2"),
+        ("authorized_domains", "shop.example, b.example"),
+        ("very_high_per_hour", "many"),
+    ];
+    let answered = browser.post("/users", &wrong).await;
+    assert_eq!(answered.status, 422);
+    assert!(answered.text.contains("must be a whole number"));
+    assert!(answered.text.contains("value=\"shop.example, b.example\""));
+    let mut right = wrong;
+    right[4].1 = "";
+    let answered = browser.post("/users", &right).await;
+    assert_eq!(answered.status, 422);
+    assert!(
+        answered.text.contains("contains a comma"),
+        "{}",
+        answered.text
+    );
+    right[3].1 = "shop.example; *.b.example";
+    let page = browser.done("/users", &right).await;
+    assert!(page.text.contains("The user shop is made"));
+    assert!(
+        page.text
+            .contains("any address at a subdomain of b.example")
+    );
+    let user = surface.api.directory.user("shop").unwrap();
+    assert_eq!(user.priority, Class::High);
+    let password = "data-copy=\"";
+    let shown: Vec<_> = page.text.match_indices(password).collect();
+    assert_eq!(shown.len(), 3, "the name twice and the password");
+    let again = browser.get("/users/shop").await;
+    assert!(!again.text.contains("It is shown this once"));
+
+    let taken = browser.post("/users", &right).await;
+    assert_eq!(taken.status, 409);
+    assert!(
+        taken
+            .text
+            .contains("there is already a user named &quot;shop&quot;")
+    );
+
+    let before = user.password_hash.clone();
+    let page = browser.done("/users/shop/password", &[]).await;
+    assert!(page.text.contains("shop has a new password"));
+    assert_ne!(
+        surface.api.directory.user("shop").unwrap().password_hash,
+        before
+    );
+    browser.done("/users/shop/disable", &[]).await;
+    assert!(!surface.api.directory.user("shop").unwrap().active);
+    browser.done("/users/shop/enable", &[]).await;
+    let change = [
+        ("name", "shop"),
+        ("list", "default"),
+        ("priority", "5"),
+        ("note", "till\r\nfive"),
+        ("authorized_senders", "a@b.example"),
+    ];
+    browser.done("/users/shop", &change).await;
+    let user = surface.api.directory.user("shop").unwrap();
+    assert_eq!(
+        (user.priority, user.note.as_str()),
+        (Class::VeryLow, "till\nfive")
+    );
+    assert!(user.active && user.rules.domains().is_empty());
+
+    let id = surface.queue("shop", Class::Normal, &["x@b.example"]).await;
+    let page = browser.get("/users/shop/remove").await;
+    assert!(
+        page.text
+            .contains("One delivery of this user is in the queue")
+    );
+    assert_eq!(browser.post("/users/shop/remove", &[]).await.status, 409);
+    browser
+        .done("/users/shop/remove", &[("queued", "hold")])
+        .await;
+    assert!(surface.api.directory.user("shop").is_none());
+    let message = surface.get(&format!("/api/v1/messages/{id}")).await;
+    assert_eq!(message["deliveries"][0]["state"], "held");
+}
+
+#[tokio::test]
+async fn rules_are_read_back_while_they_are_typed() {
+    let surface = Surface::start().await;
+    let browser = Browser::of(&surface, Scope::Admin).await;
+    for (domains, senders, expected) in [
+        ("", "", "may not send as anybody"),
+        ("a.example;", "", "any address at a.example"),
+        ("*", "", "would allow every domain"),
+        ("", "x@a.example,y@a.example", "contains a comma"),
+    ] {
+        let fields = [
+            ("authorized_domains", domains),
+            ("authorized_senders", senders),
+        ];
+        let answered = browser.post("/users/rules", &fields).await;
+        assert_eq!(answered.status, 200);
+        assert!(
+            answered
+                .text
+                .starts_with("<div class=\"echo\" id=\"rules\"")
+        );
+        let text = answered.text.to_lowercase();
+        assert!(text.contains(expected), "{domains} {senders}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn queued_mail_is_counted_confirmed_changed_and_put_back() {
+    let surface = Surface::start().await;
+    let browser = Browser::of(&surface, Scope::Operate).await;
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        let id = surface.queue("ann", Class::Low, &["x@b.example"]).await;
+        ids.push(id.to_string());
+    }
+    surface.queue("bob", Class::Normal, &["x@b.example"]).await;
+    let page = browser.get("/queue?user=ann").await.text;
+    assert_eq!(page.matches("name=\"selected\"").count(), 3);
+    assert!(page.contains("sse-connect=\"/live/queue?user=ann\""));
+
+    let all_of_ann = [("user", "ann"), ("action", "hold")];
+    let asked = browser.post("/queue/act", &all_of_ann).await;
+    assert_eq!(asked.status, 200);
+    assert!(
+        asked.text.contains("3 deliveries would be held"),
+        "{}",
+        asked.text
+    );
+    let held = async || {
+        let page = surface.get("/api/v1/queue?state=held").await;
+        page["deliveries"].as_array().unwrap().len()
+    };
+    assert_eq!(held().await, 0);
+    let confirmed = [("user", "ann"), ("action", "hold"), ("confirmed", "yes")];
+    let page = browser.done("/queue/act", &confirmed).await;
+    assert!(page.text.contains("3 deliveries are held"));
+    assert!(
+        page.text
+            .contains("<input type=\"hidden\" name=\"state\" value=\"held\">")
+    );
+    assert_eq!(held().await, 3);
+
+    // One by one: undone without another question.
+    let two = [
+        ("action", "release"),
+        ("confirmed", "yes"),
+        ("selected", &ids[0]),
+        ("selected", &ids[1]),
+    ];
+    let page = browser.done("/queue/act", &two).await;
+    assert!(page.text.contains("2 deliveries are released"));
+    assert_eq!(held().await, 1);
+    let back = [
+        ("action", "hold"),
+        ("confirmed", "yes"),
+        ("selected", &ids[0]),
+        ("selected", &ids[1]),
+    ];
+    browser.done("/queue/act", &back).await;
+    assert_eq!(held().await, 3);
+
+    let urgent = [
+        ("action", "set-priority"),
+        ("priority", "1"),
+        ("confirmed", "yes"),
+        ("selected", &ids[0]),
+    ];
+    browser.done("/queue/act", &urgent).await;
+    let message = surface.get(&format!("/api/v1/messages/{}", ids[0])).await;
+    assert_eq!(message["class"], 1);
+    let cancel = [
+        ("action", "cancel"),
+        ("confirmed", "yes"),
+        ("back", "message"),
+        ("selected", &ids[0]),
+    ];
+    let page = browser.done("/queue/act", &cancel).await;
+    assert!(page.text.contains("One delivery is cancelled"));
+    assert!(page.text.contains("value=\"restore\""));
+    let gone = [
+        ("action", "hold"),
+        ("confirmed", "yes"),
+        ("selected", "01ARZ3NDEKTSV4RRFFQ69G5FAV"),
+    ];
+    assert_eq!(browser.post("/queue/act", &gone).await.status, 404);
+    for wrong in [
+        vec![("action", "explode")],
+        vec![("action", "set-priority"), ("priority", "9")],
+        vec![("action", "reschedule"), ("minutes", "soon")],
+        vec![("action", "hold"), ("class", "red")],
+        vec![("action", "hold"), ("state", "asleep")],
+    ] {
+        let status = browser.post("/queue/act", &wrong).await.status;
+        assert!([404, 422].contains(&status), "{wrong:?}: {status}");
+    }
+    let page = browser.done("/queue/stop", &[("kind", "all")]).await;
+    assert!(page.text.contains("Stopped: everything"));
+    let page = browser.done("/queue/start", &[("kind", "all")]).await;
+    assert!(page.text.contains("Started: everything"));
+}
+
+#[tokio::test]
+async fn hostile_text_is_only_text() {
+    let surface = Surface::start().await;
+    let browser = Browser::of(&surface, Scope::Admin).await;
+    let hostile = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>";
+    let note = [
+        ("name", "eve"),
+        ("list", "default"),
+        ("priority", "3"),
+        ("note", hostile),
+    ];
+    browser.done("/users", &note).await;
+    // Its subject has a tag, its dialogue what would steer a terminal.
+    let id = surface.queue("eve", Class::Normal, &["x@b.example"]).await;
+    let query = "/queue?subject=%3Cscript%3Ealert(1)%3C%2Fscript%3E";
+    let search = "/users?name=%22%3E%3Cscript%3Ealert(1)%3C%2Fscript%3E";
+    let message = format!("/messages/{id}");
+    let nothing = "/%3Cscript%3Ealert(1)%3C%2Fscript%3E";
+    for path in [
+        "/users",
+        "/users/eve",
+        "/queue",
+        query,
+        search,
+        &message,
+        nothing,
+    ] {
+        let page = browser.get(path).await.text;
+        for tag in ["<script>", "<img src=x", "<b>", "\u{1b}", "\u{202e}"] {
+            assert!(!page.contains(tag), "{path} has {tag:?}: {page}");
+        }
+    }
+    let page = browser.get(&message).await.text;
+    assert!(page.contains("Your &lt;b&gt;password&lt;/b&gt;"));
+    let refused = [
+        ("name", hostile),
+        ("list", hostile),
+        ("authorized_domains", hostile),
+    ];
+    let page = browser.post("/users", &refused).await;
+    assert_eq!(page.status, 422);
+    assert!(!page.text.contains("<script>") && !page.text.contains("<img src=x"));
+    let page = browser.log_in_page(hostile).await;
+    assert!(!page.contains("<script>") && !page.contains("<img src=x"));
+}
+
+impl Browser<'_> {
+    /// What a wrong login shows.
+    async fn log_in_page(&self, name: &str) -> String {
+        let mut pairs = form_urlencoded::Serializer::new(String::new());
+        pairs.append_pair("name", name).append_pair("password", "x");
+        self.send("POST /login", &pairs.finish(), &[]).await.text
+    }
+}
+
+#[tokio::test]
+async fn what_a_page_loads_comes_from_here_and_may_be_kept() {
+    let surface = Surface::start().await;
+    let browser = Browser::of(&surface, Scope::Read).await;
+    let page = browser.get("/connection").await;
+    let policy = page.header("content-security-policy");
+    for part in [
+        "default-src 'none'",
+        "script-src 'self'",
+        "frame-ancestors 'none'",
+        "base-uri 'none'",
+    ] {
+        assert!(policy.contains(part), "{policy}");
+    }
+    assert!(!policy.contains("unsafe"), "{policy}");
+    assert_eq!(page.header("cache-control"), "no-store");
+    assert!(
+        !page.text.contains("://"),
+        "nothing from elsewhere is named"
+    );
+    assert!(!page.text.contains(" style=") && !page.text.contains("<style"));
+    let mut count = 0;
+    for (at, _) in page.text.match_indices("\"/assets/") {
+        let path = page.text[at + 1..].split('"').next().unwrap();
+        let asset = Browser::new(&surface).get(path).await;
+        assert_eq!(asset.status, 200, "{path}");
+        assert!(asset.header("cache-control").contains("immutable"));
+        count += 1;
+    }
+    assert!(count >= 5, "{count}");
+    for path in [
+        "/assets/0/console.css",
+        "/assets/../../../etc/passwd",
+        "/assets/x/..%2f..%2f..%2fetc%2fpasswd",
+        "/assets/",
+    ] {
+        assert_eq!(browser.get(path).await.status, 404, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_is_no_form_or_too_large_is_refused() {
+    let surface = Surface::start().await;
+    let browser = Browser::of(&surface, Scope::Admin).await;
+    let large = format!("csrf={}&note={}", browser.token, "x".repeat(300_000));
+    assert_eq!(browser.send("POST /users", &large, &[]).await.status, 413);
+    let request = Request::post("/users")
+        .header("cookie", &browser.cookie)
+        .header("content-type", "application/json")
+        .extension(Peer::new("192.0.2.7:40000".parse().unwrap()))
+        .body(Body::from("{}"))
+        .unwrap();
+    assert_eq!(surface.send(request).await.status, 415);
+}
+
+#[tokio::test]
+async fn guesses_at_admins_are_slowed_and_refused_and_never_those_of_users() {
+    tokio::time::pause();
+    let surface = Surface::start().await;
+    let mut browser = Browser::of(&surface, Scope::Admin).await;
+    let mut last = 0;
+    for number in 0..12 {
+        let guess = format!("wrong-{number}");
+        last = browser.log_in("the-admin", &guess).await.status;
+    }
+    assert_eq!(last, 429);
+    // Who is known from there goes on, and nobody else is shut out.
+    assert_eq!(browser.log_in("the-admin", PASSWORD).await.status, 303);
+    Browser::of(&surface, Scope::Read).await;
+}
