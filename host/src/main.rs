@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use outpost::admin::Protection;
 use outpost::cli::{self, Cli, Command, Remote};
 use outpost::config::{self, Config, ConfigError, Mistake, Reading};
 use outpost::demo::DemoError;
@@ -67,6 +68,10 @@ fn main() -> ExitCode {
                     let access = cli::Access {
                         address: config.admin.address,
                         token_file: config.data_dir.join("admin-token"),
+                        tls: match config.admin.protection {
+                            Protection::None => None,
+                            Protection::Tls => Some(config.tls.clone()),
+                        },
                     };
                     cli::administer(&remote, &access)
                 }

@@ -376,3 +376,33 @@ fn one_program_and_one_folder_are_all_there_is() {
         "the configuration and the data: {beside:?}"
     );
 }
+
+/// The certificate is the one that the first start made; the command line knows it by its file.
+#[test]
+fn the_admin_address_speaks_tls_where_that_is_required_and_nothing_else() {
+    let mut relay = Relay::start("[admin]\naddress = \"IP:8025\"\ntls = \"required\"\n");
+    let address = relay.admin();
+    let listed = relay.printed_by(&["user", "ls"]);
+    assert!(listed.contains("no users"), "{listed}");
+    let printed = relay.printed();
+    assert!(
+        printed.contains(&format!("https://{address}/")),
+        "{printed}"
+    );
+    let clear = run(Command::new("curl").args(["-s", &format!("http://{address}/livez")]));
+    assert!(!clear.status.success(), "{clear:?}");
+    let (_, password) = printed.split_once("user admin, password ").unwrap();
+    let password = password.lines().next().unwrap();
+    let login = run(Command::new("curl")
+        .args(["-s", "-i", "--connect-to"])
+        .arg(format!("localhost:8025:{address}"))
+        .arg("--cacert")
+        .arg(relay.certificate())
+        .args(["-d", &format!("name=admin&password={password}")])
+        .arg("https://localhost:8025/login"));
+    let said = String::from_utf8(login.stdout).unwrap();
+    assert!(
+        said.contains("set-cookie: __Host-outpost_session=") && said.contains("; Secure"),
+        "{said}"
+    );
+}

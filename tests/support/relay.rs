@@ -99,7 +99,7 @@ impl Relay {
 
     pub fn wait_until_it_serves(&mut self) {
         // What to type next is said only where there are no users yet.
-        self.program.wait_for_line("  console         http://");
+        self.program.wait_for_line("  console         http");
     }
 
     /// The same, with other settings.
@@ -370,9 +370,10 @@ fn write_configuration(folder: &Path, ip: IpAddr, more: &str) {
              plaintext_auth = {clear}\n"
         ));
     }
-    text.push_str(&format!(
-        "[admin]\naddress = \"{ip}:{ADMIN}\"\n{sections}\n"
-    ));
+    if !sections.contains("[admin]") {
+        text.push_str(&format!("[admin]\naddress = \"{ip}:{ADMIN}\"\n"));
+    }
+    text.push_str(&format!("{sections}\n"));
     if routes {
         text.push_str(&format!(
             "[[delivery.route]]\nrecipients = \"*\"\nsmarthost = \"{ip}:{SINK}\"\n"

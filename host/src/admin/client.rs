@@ -1,7 +1,7 @@
 //! A client of the admin API: one request, one answer.
 //!
-//! For the command line. It speaks to the relay on this machine or next to it, so it is plain HTTP/1.1
-//! without a pool; what is asked and how answers are shown is the caller's business.
+//! For the command line. It speaks to the relay on this machine or next to it, so it is HTTP/1.1
+//! without a pool, under TLS where the admin address has it; what is asked and how answers are shown is the caller's business.
 
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -14,9 +14,12 @@ use hyper::client::conn::http1;
 use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
+
+use crate::tls;
 
 /// Largest answer that is taken: a page of a thousand rows with long recipients is below 8 MiB.
 const ANSWER_OCTETS_MAX: usize = 64 * 1024 * 1024;
@@ -28,6 +31,8 @@ const WITHIN: Duration = Duration::from_secs(40);
 pub struct Client {
     address: SocketAddr,
     token: Zeroizing<String>,
+    /// The certificate of the relay, where it is spoken to under TLS.
+    tls: Option<tls::Own>,
 }
 
 /// What to ask.
@@ -131,8 +136,8 @@ pub enum ClientError {
 
 impl Client {
     /// A client for the relay at that admin address. An unspecified address, which a relay may
-    /// listen on, is reached over loopback.
-    pub fn new(address: SocketAddr, token: Zeroizing<String>) -> Self {
+    /// listen on, is reached over loopback. With `tls` it is spoken to under TLS, and has to show that certificate.
+    pub fn new(address: SocketAddr, token: Zeroizing<String>, tls: Option<tls::Own>) -> Self {
         let ip = match address.ip() {
             IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
             IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
@@ -141,6 +146,7 @@ impl Client {
         Self {
             address: SocketAddr::new(ip, address.port()),
             token,
+            tls,
         }
     }
 
@@ -236,6 +242,21 @@ impl Client {
                     address: self.address,
                     source,
                 })?;
+        match &self.tls {
+            None => self.send(stream, request).await,
+            Some(tls) => {
+                let handshake = tls.handshake(stream, WITHIN).await;
+                let stream = handshake.map_err(|error| self.not_ours(error))?;
+                self.send(stream, request).await
+            }
+        }
+    }
+
+    async fn send(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        request: Request<Full<Bytes>>,
+    ) -> Result<(Response<Incoming>, Driver), ClientError> {
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
             .await
             .map_err(|error| self.not_ours(error))?;
@@ -314,7 +335,7 @@ mod tests {
     }
 
     fn client(address: SocketAddr) -> Client {
-        Client::new(address, Zeroizing::new("secret".to_owned()))
+        Client::new(address, Zeroizing::new("secret".to_owned()), None)
     }
 
     async fn answering(text: &'static str) -> SocketAddr {

@@ -66,7 +66,7 @@ pub use order::{Order, OrderedPage, Told};
 pub use plugins::PluginStatus;
 pub use reload::{NotReloaded, Reload, Reloaded, Remark};
 pub use routes::router;
-pub use server::{BindError, Limits, Listener, Settings};
+pub use server::{BindError, Limits, Listener, Protection, Settings};
 pub use submission::{Submissions, Submit};
 
 use crate::account::{FieldProblem, PasswordHash};

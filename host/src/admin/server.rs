@@ -24,6 +24,7 @@ use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -33,14 +34,27 @@ use super::problem::{Kind, Problem};
 use super::progress::Progress;
 use super::submission;
 use super::unread::read_away;
+use crate::tls;
 
 /// Where the admin surface listens, and within which limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Address and port; loopback unless the operator says otherwise.
     pub address: SocketAddr,
+    /// How connections are protected.
+    pub protection: Protection,
     /// What clients may take.
     pub limits: Limits,
+}
+
+/// How connections to the admin surface are protected.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protection {
+    /// Not at all: on loopback, or behind a proxy that does it.
+    #[default]
+    None,
+    /// By TLS from the first octet, with the certificate of the relay.
+    Tls,
 }
 
 /// What a client of the admin surface may take.
@@ -96,6 +110,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             address: SocketAddr::from(([127, 0, 0, 1], 8025)),
+            protection: Protection::None,
             limits: Limits::default(),
         }
     }
@@ -161,7 +176,9 @@ impl Listener {
 
     /// Serves until `stop`; then takes no more connections, lets requests in progress finish and
     /// returns. Takes no longer for that than a request may take.
-    pub async fn serve(self, router: Router, stop: CancellationToken) {
+    ///
+    /// With `tls` every connection begins with a handshake; one that does not has as long as headers have.
+    pub async fn serve(self, router: Router, tls: Option<tls::Server>, stop: CancellationToken) {
         let router = router
             .layer(from_fn_with_state(self.limits, in_time))
             .layer(from_fn(to_a_host))
@@ -171,9 +188,12 @@ impl Listener {
         while let Some((stream, address, slot)) = self.accept(&slots, &stop).await {
             let limits = self.limits.among(slots.available_permits());
             let peer = Peer::new(address);
-            let served = connection(stream, peer, router.clone(), limits, stop.clone());
+            let (router, tls, stop) = (router.clone(), tls.clone(), stop.clone());
             connections.spawn(async move {
-                served.await;
+                match tls {
+                    None => connection(stream, peer, router, limits, stop).await,
+                    Some(tls) => protected(stream, &tls, peer, router, limits, stop).await,
+                }
                 drop(slot);
             });
         }
@@ -289,6 +309,30 @@ impl<S: Send + Sync> FromRequestParts<S> for Peer {
     }
 }
 
+/// A connection behind its handshake; one that says something else than TLS is dropped.
+async fn protected(
+    stream: TcpStream,
+    tls: &tls::Server,
+    peer: Peer,
+    router: Router,
+    limits: Limits,
+    stop: CancellationToken,
+) {
+    small_answers(&stream);
+    let handshake = tls.acceptor().accept(stream);
+    match tokio::time::timeout(limits.headers_within, handshake).await {
+        Ok(Ok(stream)) => {
+            let peer = Peer {
+                encrypted: true,
+                ..peer
+            };
+            exchange(stream, peer, router, limits, stop).await;
+        }
+        Ok(Err(error)) => tracing::debug!(%error, "an admin connection ended in its handshake"),
+        Err(_) => tracing::debug!("an admin connection did not end its handshake"),
+    }
+}
+
 async fn connection(
     stream: TcpStream,
     peer: Peer,
@@ -296,14 +340,30 @@ async fn connection(
     limits: Limits,
     stop: CancellationToken,
 ) {
+    small_answers(&stream);
+    exchange(stream, peer, router, limits, stop).await;
+}
+
+/// Says to the system how answers are sent.
+fn small_answers(stream: &TcpStream) {
     // Answers are small and whole; waiting to fill a packet only delays them.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "an admin connection stays without TCP_NODELAY");
     }
     // The system's own limit is some megabytes each, for answers that nobody reads.
-    if let Err(error) = SockRef::from(&stream).set_send_buffer_size(UNREAD_OCTETS_MAX) {
+    if let Err(error) = SockRef::from(stream).set_send_buffer_size(UNREAD_OCTETS_MAX) {
         tracing::debug!(%error, "an admin connection keeps the system's buffer");
     }
+}
+
+/// Requests and answers over a stream.
+async fn exchange(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send,
+    peer: Peer,
+    router: Router,
+    limits: Limits,
+    stop: CancellationToken,
+) {
     let stream = Progress::new(stream, limits.read_within);
     let submits = Arc::clone(&peer.submits);
     let router = TowerToHyperService::new(router);

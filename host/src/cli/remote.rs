@@ -19,6 +19,7 @@ use super::user_options::UserCommand;
 use crate::admin::client::{Answer, Ask, Client, ClientError};
 use crate::admin::problem::Problem;
 use crate::admin::queue::{QueueChanged, QueuePage};
+use crate::tls;
 
 /// Where the running relay is, and what opens it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub struct Access {
     pub address: SocketAddr,
     /// The file with the admin token, `admin-token` in the data folder.
     pub token_file: PathBuf,
+    /// Where the relay's certificate is, where it is spoken to under TLS.
+    pub tls: Option<tls::Settings>,
 }
 
 /// Why a command did not do what was typed. All of it ends with exit code 1.
@@ -254,11 +257,13 @@ pub(super) async fn asked(client: &Client, ask: &Ask) -> Result<Value, Failure> 
 }
 
 async fn client(access: &Access) -> Result<Client, Failure> {
+    let tls = access.tls.as_ref().map(tls::Own::read).transpose();
+    let tls = tls.map_err(|error| Failure::Said(vec![error.to_string()]))?;
     match read_token(access) {
-        Ok(token) => Ok(Client::new(access.address, token)),
+        Ok(token) => Ok(Client::new(access.address, token, tls)),
         Err(problem) => {
             // Where no relay has run there is no token: then that is what to say.
-            let client = Client::new(access.address, Zeroizing::default());
+            let client = Client::new(access.address, Zeroizing::default(), tls);
             client.knock().await.map_err(|error| no_answer(&error))?;
             Err(Failure::Said(vec![
                 format!("a relay answers at {}, but {problem}", client.address()),

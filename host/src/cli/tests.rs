@@ -71,8 +71,9 @@ impl Running {
         let access = Access {
             address: listener.address(),
             token_file,
+            tls: None,
         };
-        tokio::spawn(listener.serve(surface.router.clone(), CancellationToken::new()));
+        tokio::spawn(listener.serve(surface.router.clone(), None, CancellationToken::new()));
         Self {
             surface,
             access,
@@ -276,6 +277,7 @@ async fn where_no_relay_runs_it_says_what_was_tried_and_what_to_type() {
             access: Access {
                 address,
                 token_file,
+                tls: None,
             },
             surface: Surface::start().await,
             folder: tempfile::tempdir().unwrap(),
@@ -326,6 +328,7 @@ async fn without_a_token_another_program_is_not_taken_for_a_relay() {
         access: Access {
             address,
             token_file: folder.path().join("none"),
+            tls: None,
         },
         surface: Surface::start().await,
         folder,

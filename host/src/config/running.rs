@@ -67,6 +67,11 @@ impl Config {
             &before.admin.address,
             &mut next.admin.address,
         );
+        compared.keeps(
+            "admin.tls",
+            &before.admin.protection,
+            &mut next.admin.protection,
+        );
         next.admin.limits = before.admin.limits;
         compared.keeps("log.format", &before.log.format, &mut next.log.format);
         compared.changes("log.filter", &before.log.filter, &next.log.filter);
@@ -462,12 +467,13 @@ mod tests {
         ("auth.remember", "[auth]\nremember = \"7s\"", false),
         ("auth.threads", "[auth]\nthreads = 7", false),
     ];
-    const MORE: [(&str, &str, bool); 4] = [
+    const MORE: [(&str, &str, bool); 5] = [
         (
             "admin.address",
             "[admin]\naddress = \"127.0.0.2:8025\"",
             false,
         ),
+        ("admin.tls", "[admin]\ntls = \"required\"", false),
         ("log.format", "[log]\nformat = \"json\"", false),
         ("log.filter", "[log]\nfilter = \"debug\"", true),
         ("plugin", "[[plugin]]\nname = \"authorized-senders\"", true),

@@ -543,11 +543,21 @@ fn admin(root: &Section<'_, '_>) -> admin::Settings {
         })
     };
     let address = section.value("address", text(address));
+    let protection = section.value("tls", text(protection));
     section.finish();
     let address = address.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8025)));
     admin::Settings {
         address,
+        protection: protection.unwrap_or_default(),
         limits: admin::Limits::default(),
+    }
+}
+
+fn protection(text: &str) -> Result<admin::Protection, String> {
+    match text {
+        "required" => Ok(admin::Protection::Tls),
+        "none" => Ok(admin::Protection::None),
+        other => Err(format!("`{other}` is not one of required, none")),
     }
 }
 

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 
 use super::document::Mistake;
 use super::{Config, Places};
+use crate::admin::Protection;
 
 /// Everything that keeps the configuration from being served though each key is right; `mistakes` are
 /// those that were found in the keys.
@@ -15,7 +16,8 @@ pub(super) fn mistakes(config: &Config, mistakes: &[Mistake]) -> Vec<Mistake> {
     if are_wrong(&of_ports, mistakes) {
         return Vec::new();
     }
-    admin_port(config).into_iter().collect()
+    let in_clear = admin_in_clear(config);
+    admin_port(config).into_iter().chain(in_clear).collect()
 }
 
 /// What can be served, and should be known.
@@ -35,6 +37,21 @@ fn are_wrong(sections: &[&str], mistakes: &[Mistake]) -> bool {
     mistakes.iter().any(|mistake| {
         mistake.key.is_empty() || sections.iter().any(|section| is_in(mistake, section))
     })
+}
+
+/// Passwords and tokens of the admin surface do not cross a network in clear unless somebody has written that they may.
+fn admin_in_clear(config: &Config) -> Option<Mistake> {
+    let (admin, places) = (&config.admin, &config.places);
+    let is_meant = places.has("admin.tls") || admin.protection == Protection::Tls;
+    if admin.address.ip().to_canonical().is_loopback() || is_meant {
+        return None;
+    }
+    let text = format!(
+        "{} is reached from other machines, where passwords and tokens could be read on the way: add \
+         `tls = \"required\"` to [admin], or `tls = \"none\"` where a proxy protects them",
+        admin.address
+    );
+    Some(places.mistake("admin.address", text))
 }
 
 /// The admin surface cannot have a port that clients submit mail to.
@@ -121,7 +138,7 @@ mod tests {
                 "line 2: admin.address: port 465 is in [submission] implicit_tls_ports too: name another one",
             ),
             (
-                "[submission]\naddresses = [\"127.0.0.2\"]\nports = \"3000\"\n[admin]\naddress = \"0.0.0.0:3000\"\n",
+                "[submission]\naddresses = [\"127.0.0.2\"]\nports = \"3000\"\n[admin]\naddress = \"0.0.0.0:3000\"\ntls = \"none\"\n",
                 "line 5: admin.address: port 3000 is in [submission] ports too: name another one",
             ),
         ] {
@@ -138,6 +155,36 @@ mod tests {
         assert_eq!(
             told("[submission]\nports = \"8025\"\n[admin]\naddress = \"x\"\n").len(),
             1
+        );
+    }
+
+    #[test]
+    fn the_admin_surface_is_not_reached_in_clear_from_elsewhere_unless_that_is_written() {
+        let refused = |address: &str| {
+            format!(
+                "line 2: admin.address: {address} is reached from other machines, where passwords and tokens could \
+                 be read on the way: add `tls = \"required\"` to [admin], or `tls = \"none\"` where a proxy protects them"
+            )
+        };
+        for address in [
+            "0.0.0.0:8025",
+            "192.0.2.1:8025",
+            "[::]:8025",
+            "[2001:db8::1]:8025",
+        ] {
+            let text = format!("[admin]\naddress = \"{address}\"\n");
+            assert_eq!(told(&text), [refused(address)]);
+            for tls in ["required", "none"] {
+                let meant = format!("{text}tls = \"{tls}\"\n");
+                assert!(told(&meant).is_empty(), "{meant}");
+            }
+        }
+        for address in ["127.0.0.2:8025", "[::1]:8025", "[::ffff:127.0.0.1]:8025"] {
+            assert!(told(&format!("[admin]\naddress = \"{address}\"\n")).is_empty());
+        }
+        assert_eq!(
+            told("[admin]\ntls = \"yes\"\n"),
+            ["line 2: admin.tls: `yes` is not one of required, none"]
         );
     }
 

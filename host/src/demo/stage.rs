@@ -232,7 +232,7 @@ async fn users(relay: &Relay, folder: &Path) -> Result<(client::Client, Password
         source,
     })?;
     let token = Zeroizing::new(token.trim().to_owned());
-    let admin = client::Client::new(relay.admin(), token);
+    let admin = client::Client::new(relay.admin(), token, None);
     // The more urgent of what user and message ask for counts: the user's mail is no more urgent than the message says.
     let shop = add(&admin, SHOP).await?;
     let newsletter = add(&admin, NEWSLETTER).await?;

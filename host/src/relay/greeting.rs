@@ -9,6 +9,7 @@ use std::path::Path;
 
 use super::loops::Loop;
 use super::secrets::FirstStart;
+use crate::admin::Protection;
 use crate::config::{Config, DEFAULT_FILES};
 use crate::message::{Pattern, Route, Senders};
 use crate::net::{Listener, PortSet, Unbound, Unused};
@@ -56,7 +57,11 @@ impl fmt::Display for Greeting<'_> {
             writeln!(f, "  not delivered   {}", found.note)?;
         }
         writeln!(f, "  mail goes to    {}", self.next_hops())?;
-        writeln!(f, "  console         http://{}/", self.admin)?;
+        let scheme = match self.config.admin.protection {
+            Protection::None => "http",
+            Protection::Tls => "https",
+        };
+        writeln!(f, "  console         {scheme}://{}/", self.admin)?;
         let command = self.command();
         if let Some(first) = self.first {
             if self.in_private {

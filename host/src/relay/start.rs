@@ -20,7 +20,7 @@ use super::post::ByHttp;
 use super::reload::{self, Files, Parts, Reloader};
 use super::{Relay, StartError, check, files, journal, program, readings, secrets};
 use crate::admin::{
-    self, Api, BackupSources, Certificate, ConnectionFacts, Readiness, Submissions,
+    self, Api, BackupSources, Certificate, ConnectionFacts, Protection, Readiness, Submissions,
 };
 use crate::auth::Authenticator;
 use crate::backup::{self, Part};
@@ -155,6 +155,7 @@ impl Relay {
         let retried = Box::new(move || impatience.notify_one());
         let acceptor = reception::accept(&reception, doors.listeners);
         let entrance = acceptor.entrance(&reception, admin_address.port());
+        let foundation_tls = foundation.tls.clone();
         let api = foundation.api(
             readiness.clone(),
             Arc::clone(&reloader),
@@ -162,7 +163,14 @@ impl Relay {
             order,
             Submissions::new(Arc::new(ByHttp(entrance))),
         );
-        let admin = tokio::spawn(doors.admin.serve(admin::router(api), stop_admin.clone()));
+        let admin_tls = match config.admin.protection {
+            Protection::None => None,
+            Protection::Tls => Some(foundation_tls),
+        };
+        let serving = doors
+            .admin
+            .serve(admin::router(api), admin_tls, stop_admin.clone());
+        let admin = tokio::spawn(serving);
         tracing::info!(hostname = %config.hostname, version = env!("CARGO_PKG_VERSION"), "started");
         Ok(Relay {
             config,

@@ -123,7 +123,7 @@ impl fmt::Debug for Connector {
     }
 }
 
-fn configuration(
+pub(super) fn configuration(
     provider: &Arc<CryptoProvider>,
     verifier: Arc<dyn ServerCertVerifier>,
 ) -> ClientConfig {
@@ -135,7 +135,7 @@ fn configuration(
         .with_no_client_auth()
 }
 
-fn handshake_error(error: io::Error) -> HandshakeError {
+pub(super) fn handshake_error(error: io::Error) -> HandshakeError {
     let cause = error
         .get_ref()
         .and_then(|cause| cause.downcast_ref::<rustls::Error>());

@@ -3,6 +3,7 @@
 //! Which connection uses TLS, and whether it must, is decided by reception and delivery.
 
 pub mod client;
+mod own;
 mod pair;
 mod server;
 
@@ -13,6 +14,7 @@ use rustls::{CommonState, ProtocolVersion};
 
 use crate::message::TlsParameters;
 
+pub use own::Own;
 pub use pair::{CertificateError, Examined, Part};
 pub use server::{Server, Settings, examine, self_signed_files};
 pub use tokio_rustls::server::TlsStream as ServerStream;

@@ -102,7 +102,7 @@ pub(super) fn load(
     certified(chain, signer, certificate, key)
 }
 
-fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
+pub(super) fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
     let pem = read(Part::Certificate, path)?;
     let wrong = |problem: &str| content(Part::Certificate, path, problem);
     let mut chain = Vec::new();

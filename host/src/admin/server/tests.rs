@@ -18,11 +18,12 @@ async fn serve(limits: Limits, router: Router) -> Served {
     let settings = Settings {
         address: SocketAddr::from(([127, 0, 0, 1], 0)),
         limits,
+        protection: Protection::None,
     };
     let listener = Listener::bind(&settings).await.unwrap();
     let address = listener.address();
     let stop = CancellationToken::new();
-    let task = tokio::spawn(listener.serve(router, stop.clone()));
+    let task = tokio::spawn(listener.serve(router, None, stop.clone()));
     Served {
         address,
         stop,
@@ -45,6 +46,7 @@ async fn an_address_that_is_in_use_asks_whether_a_relay_runs() {
     let settings = |address| Settings {
         address,
         limits: Limits::default(),
+        protection: Protection::None,
     };
     let address = taken.local_addr().unwrap();
     let error = Listener::bind(&settings(address)).await.unwrap_err();

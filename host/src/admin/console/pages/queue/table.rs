@@ -124,6 +124,8 @@ fn filters(visitor: &Visitor, asked: &Fields) -> Markup {
             (line("sender", "queue-sender"))
             (line("recipient", "queue-recipient"))
             (line("subject", "queue-subject"))
+            button type="submit" { (texts.say("show")) }
+            @if asked.among(&FILTERS).next().is_some() { a.button href="/queue" { (texts.say("show-all")) } }
             details open[is_detailed] {
                 summary { (texts.say("queue-more-filters")) }
                 (line("user", "queue-user"))
@@ -132,8 +134,6 @@ fn filters(visitor: &Visitor, asked: &Fields) -> Markup {
                 (line("last_reply", "queue-last-reply"))
                 (line("attempts", "queue-attempts-min"))
             }
-            button type="submit" { (texts.say("show")) }
-            @if asked.among(&FILTERS).next().is_some() { a href="/queue" { (texts.say("show-all")) } }
         }
     }
 }
@@ -149,7 +149,7 @@ pub(in crate::admin::console) fn rows(
     }
     html! {
         div.scroll tabindex="0" role="region" aria-label=(texts.say("nav-queue")) {
-            table.queue {
+            table.cards {
                 thead { tr {
                     @if may_act { th scope="col" { span.hidden { (texts.say("queue-select")) } } }
                     th scope="col" { (texts.say("class")) }
@@ -173,27 +173,30 @@ fn row(texts: &'static Texts, may_act: bool, delivery: &QueuedDelivery) -> Marku
             @if may_act {
                 td { input type="checkbox" name="selected" value=(delivery.id) aria-label=(texts.with("queue-select-one", &[("subject", (&delivery.subject).into())])); }
             }
-            td { (parts::class(texts, delivery.class)) }
+            td data-label=(texts.say("class")) { (parts::class(texts, delivery.class)) }
             th scope="row" {
                 a href=(path) { @if delivery.subject.is_empty() { (texts.say("no-subject")) } @else { (delivery.subject) } }
                 div.small { (delivery.user) " · " (parts::octets(delivery.content_octets)) }
             }
-            td {
+            td.wide data-label=(texts.say("queue-from-to")) {
                 div { @if delivery.sender.is_empty() { (texts.say("null-sender")) } @else { (delivery.sender) } }
                 div.small {
                     "→ " (delivery.recipients.iter().take(RECIPIENTS_SHOWN).map(String::as_str).collect::<Vec<_>>().join(", "))
                     @if more > 0 { " " (texts.with("and-more", &[("count", more.into())])) }
                 }
             }
-            td {
+            td.wide data-label=(texts.say("state")) {
                 (state(texts, delivery))
                 (progress(texts, delivery))
                 div.small { (delivery.standing.standing) }
             }
-            td { (estimate(texts, delivery)) }
-            td {
+            td.short data-label=(texts.say("queue-starts")) { (estimate(texts, delivery)) }
+            td data-label=(texts.say("queue-attempts")) {
                 (delivery.attempts)
-                @if !delivery.last_reply.is_empty() { div.small.reply { (delivery.last_reply) } }
+                // Why it is where it is says it mostly.
+                @if !delivery.last_reply.is_empty() && !delivery.standing.standing.contains(&delivery.last_reply) {
+                    div.small.reply { (delivery.last_reply) }
+                }
             }
         }
     }

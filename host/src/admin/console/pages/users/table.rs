@@ -82,7 +82,7 @@ fn table(visitor: &Visitor, asked: &UsersQuery, page: &UsersDocument) -> Markup 
             p.empty { (texts.say("users-none")) }
         } @else {
             div.scroll tabindex="0" role="region" aria-label=(texts.say("nav-users")) {
-                table {
+                table.cards {
                     thead { tr {
                         th scope="col" { (texts.say("user-name")) }
                         th scope="col" { (texts.say("state")) }
@@ -105,18 +105,18 @@ fn row(visitor: &Visitor, user: &UserDocument) -> Markup {
     html! {
         tr .dim[!user.active] {
             th scope="row" { a href=(path(&user.name)) { (user.name) } }
-            td { (state(texts, user)) }
-            td { (user.list) }
-            td { (parts::class(texts, user.priority)) }
-            td { (rules(texts, user, RULES_SHOWN)) }
-            td {
+            td data-label=(texts.say("state")) { (state(texts, user)) }
+            td data-label=(texts.say("list")) { (user.list) }
+            td data-label=(texts.say("user-priority")) { (parts::class(texts, user.priority)) }
+            td data-label=(texts.say("user-rules")) { (rules(texts, user, RULES_SHOWN)) }
+            td data-label=(texts.say("user-last-login")) {
                 @match &user.last_login {
                     Some(at) => (parts::time(at)),
                     None => { (texts.say("never")) },
                 }
             }
             @if visitor.may(Scope::Admin) {
-                td.note { (user.note.as_deref().unwrap_or_default()) }
+                td.note data-label=(texts.say("user-note")) { (user.note.as_deref().unwrap_or_default()) }
             }
         }
     }
