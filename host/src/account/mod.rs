@@ -27,7 +27,7 @@ pub use name::{
     DEFAULT_LIST, NAME_OCTETS_MAX, check_plain_name, check_user_name, generated_user_name,
     same_name,
 };
-pub use rules::{ITEMS_MAX, NO_SENDERS_WARNING, SenderRules};
+pub use rules::{ITEMS_MAX, NO_SENDERS_WARNING, Rule, RuleProblem, SenderRules};
 pub use token::{Scope, Token, check_token_name};
 pub use user::{NOTE_OCTETS_MAX, NewUser, PasswordHash, User, UserChange, UserDraft, UserPatch};
 

@@ -1,11 +1,15 @@
 //! What a user may send as: authorized domains and authorized senders.
 //!
-//! Parsed, normalised and echoed here, never applied: the policy components read both lists and
+//! Parsed, normalised and echoed here, never applied to mail: the policy components read both lists and
 //! decide. Normal form is what they are promised: domains in lower-case A-labels, `*.` before a
 //! domain for its subdomains, senders as whole addresses in lower case; both sorted and without
 //! duplicates. An operator writes either form of an internationalised domain and reads both.
 
+mod covering;
+
 use outpost_smtp::Mailbox;
+
+pub use covering::{Rule, RuleProblem};
 
 use super::items::gather;
 use super::{FieldProblem, Items};
