@@ -16,8 +16,8 @@ use crate::clock::Clock;
 use crate::message::{Class, Line, Message, MessageId, Timestamp};
 use crate::spool::{
     self, Change, Claimed, Concerned, Content, Figures, Intake, Lease, LineChange, Memory,
-    NewMessage, Page, PageRequest, Pending, QueueState, Record, Selection, Settlement, Spool,
-    SpoolError, Stop, StopOf, Stopped, Stops, Survey,
+    NewMessage, NewRefusals, Page, PageRequest, Pending, QueueState, Record, RefusalId, Refusals,
+    Selection, Settlement, Spool, SpoolError, Stop, StopOf, Stopped, Stops, Survey,
 };
 
 /// A spool in memory whose claims fail when told, and whose next reader hears of all lines again.
@@ -300,6 +300,18 @@ impl Spool for Stage {
         self.memory.stops()
     }
 
+    fn note_refusals(&self, new: NewRefusals) -> Pending<'_, ()> {
+        self.memory.note_refusals(new)
+    }
+
+    fn dismiss_refusals(&self, ids: Vec<RefusalId>) -> Pending<'_, Vec<RefusalId>> {
+        self.memory.dismiss_refusals(ids)
+    }
+
+    fn refusals(&self) -> &Refusals {
+        self.memory.refusals()
+    }
+
     fn count_behind(&self, of: StopOf) -> Pending<'_, u64> {
         self.memory.count_behind(of)
     }
@@ -326,6 +338,10 @@ impl Spool for Stage {
 
     fn oldest(&self) -> Pending<'_, [Option<Timestamp>; 5]> {
         self.memory.oldest()
+    }
+
+    fn queued_of<'a>(&'a self, users: &'a [&'a str]) -> Pending<'a, Vec<u64>> {
+        self.memory.queued_of(users)
     }
 
     fn close(&self) -> Pending<'_, ()> {

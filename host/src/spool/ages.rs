@@ -1,13 +1,15 @@
-//! How old queued mail is: when the transaction of the oldest queued delivery of each class began.
+//! How old queued mail is, and whose: when the transaction of the oldest queued delivery of each class began, and how many
+//! deliveries each user has.
 //!
-//! Deliveries are counted by that moment, which is in the id of their message. Moments
+//! Deliveries are counted by that moment, which is in the id of their message, and by their user. Moments
 //! are a second wide, and wider where there would be too many, so that memory stays bounded however long the
-//! queue is. Nothing is counted until somebody asks: then the queue is counted as it is on the disk, and what
+//! queue is; users there are as many as have mail. Nothing is counted until somebody asks: then the queue is counted as it is on the disk, and what
 //! comes and goes meanwhile is counted beside it.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
 
-use crate::message::{Class, MessageId, Timestamp};
+use crate::message::{Line, MessageId, Timestamp};
 
 use super::figures::class_index;
 use super::place::Place;
@@ -41,9 +43,13 @@ enum State {
     Known(Counts),
 }
 
-/// Deliveries of each class by moments.
+/// Deliveries of each class by moments, and of each user.
 #[derive(Debug, Default)]
-pub(super) struct Counts([Moments; 5]);
+pub(super) struct Counts {
+    moments: [Moments; 5],
+    /// By names in lower case.
+    users: HashMap<Box<str>, i64>,
+}
 
 #[derive(Debug)]
 struct Moments {
@@ -79,28 +85,42 @@ impl Ages {
     }
 
     /// A delivery of that message came into the queue.
-    pub(super) fn came(&mut self, class: Class, id: MessageId) {
-        self.count(class, id, 1);
+    pub(super) fn came(&mut self, line: &Line, id: MessageId) {
+        self.count(line, id, 1);
     }
 
     /// A delivery of that message left the queue, or its place in it.
-    pub(super) fn left(&mut self, class: Class, id: MessageId) {
-        self.count(class, id, -1);
+    pub(super) fn left(&mut self, line: &Line, id: MessageId) {
+        self.count(line, id, -1);
     }
 
-    fn count(&mut self, class: Class, id: MessageId, change: i64) {
+    fn count(&mut self, line: &Line, id: MessageId, change: i64) {
         match &mut self.state {
             State::Unknown => {}
-            State::Counting(counts) | State::Known(counts) => counts.count(class, id, change),
+            State::Counting(counts) | State::Known(counts) => counts.count(line, id, change),
         }
     }
 
     /// When the transaction of the oldest delivery of each class began; none while that is not known.
     pub(super) fn oldest(&self) -> Option<[Option<Timestamp>; 5]> {
         match &self.state {
-            State::Known(counts) => Some(counts.0.each_ref().map(Moments::oldest)),
+            State::Known(counts) => Some(counts.moments.each_ref().map(Moments::oldest)),
             State::Unknown | State::Counting(_) => None,
         }
+    }
+
+    /// How many deliveries each of these users has, in any case of letters; none while that is not known.
+    pub(super) fn of_users(&self, users: &[impl AsRef<str>]) -> Option<Vec<u64>> {
+        let State::Known(counts) = &self.state else {
+            return None;
+        };
+        let count = |user: &str| counts.users.get(&*folded(user)).copied();
+        let users = users.iter().map(|user| count(user.as_ref()));
+        Some(
+            users
+                .map(|count| count.map_or(0, |count| u64::try_from(count).unwrap_or(0)))
+                .collect(),
+        )
     }
 }
 
@@ -113,7 +133,7 @@ impl Counts {
             rows.scan(sheet, everything, &mut |key, row| {
                 // A damaged row is told by those who need it.
                 if let Some((place, id)) = Place::from_key(key).zip(rows::read_message_key(row)) {
-                    counts.count(place.line.class, id, 1);
+                    counts.count(&place.line, id, 1);
                 }
                 Scan::On
             })?;
@@ -121,17 +141,43 @@ impl Counts {
         Ok(counts)
     }
 
-    fn count(&mut self, class: Class, id: MessageId, change: i64) {
+    fn count(&mut self, line: &Line, id: MessageId, change: i64) {
         let begun = id.begun().unix_milliseconds();
-        self.0[class_index(class)].count(begun, change);
+        self.moments[class_index(line.class)].count(begun, change);
+        self.count_user(&folded(&line.user), change);
+    }
+
+    fn count_user(&mut self, user: &str, change: i64) {
+        match self.users.get_mut(user) {
+            Some(count) => {
+                *count += change;
+                if *count == 0 {
+                    self.users.remove(user);
+                }
+            }
+            None => {
+                self.users.insert(user.into(), change);
+            }
+        }
     }
 
     fn add(&mut self, other: &Counts) {
-        for (moments, others) in self.0.iter_mut().zip(&other.0) {
+        for (moments, others) in self.moments.iter_mut().zip(&other.moments) {
             for (key, count) in &others.counts {
                 moments.count(key << others.width, *count);
             }
         }
+        for (user, count) in &other.users {
+            self.count_user(user, *count);
+        }
+    }
+}
+
+/// A name without regard to case. Most have none to regard.
+fn folded(name: &str) -> Cow<'_, str> {
+    match name.bytes().any(|octet| octet.is_ascii_uppercase()) {
+        true => Cow::Owned(name.to_ascii_lowercase()),
+        false => Cow::Borrowed(name),
     }
 }
 
@@ -177,6 +223,13 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
+    use crate::message::Class;
+    use crate::spool::sample::line;
+
+    /// The line of low mail of that user.
+    fn low(user: &str) -> Line {
+        line("a.example", Class::Low, user)
+    }
 
     fn id(milliseconds: u64) -> MessageId {
         MessageId::new(Timestamp::from_unix_milliseconds(milliseconds), 7)
@@ -189,23 +242,26 @@ mod tests {
     #[test]
     fn what_comes_and_goes_while_the_queue_is_counted_counts_once() {
         let mut ages = Ages::default();
-        ages.came(Class::Low, id(1 << 20));
+        ages.came(&low("ann"), id(1 << 20));
         assert_eq!(ages.oldest(), None, "nobody has asked");
+        assert_eq!(ages.of_users(&["ann"]), None);
         let times = ages.begin().unwrap();
         // Two were queued; one of them leaves before it is counted, and another one comes.
-        ages.left(Class::Low, id(1 << 20));
-        ages.came(Class::Low, id(3 << 20));
+        ages.left(&low("Ann"), id(1 << 20));
+        ages.came(&low("bob"), id(3 << 20));
         assert_eq!(ages.oldest(), None);
         let mut queued = Counts::default();
-        queued.count(Class::Low, id(1 << 20), 1);
-        queued.count(Class::Low, id(2 << 20), 1);
+        queued.count(&low("ANN"), id(1 << 20), 1);
+        queued.count(&low("bob"), id(2 << 20), 1);
         ages.complete(times, queued);
         assert_eq!(oldest(&ages, Class::Low), Some(2 << 20));
         assert_eq!(oldest(&ages, Class::Normal), None);
         assert_eq!(ages.begin(), None, "it is known");
-        ages.left(Class::Low, id(2 << 20));
+        assert_eq!(ages.of_users(&["Bob", "ann", "cy"]), Some(vec![2, 0, 0]));
+        ages.left(&low("bob"), id(2 << 20));
         assert_eq!(oldest(&ages, Class::Low), Some(3 << 20));
-        ages.left(Class::Low, id(3 << 20));
+        ages.left(&low("bob"), id(3 << 20));
+        assert_eq!(ages.of_users(&["bob"]), Some(vec![0]));
         assert_eq!(oldest(&ages, Class::Low), None);
     }
 

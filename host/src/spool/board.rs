@@ -125,8 +125,8 @@ impl Board {
                 }
                 Effect::Enqueued(message, Stowed::File) => self.recent.add(message, None),
                 Effect::Placed(standing) => {
-                    let class = standing.place.line.class;
-                    self.ages.came(class, standing.delivery.id.message);
+                    let line = &standing.place.line;
+                    self.ages.came(line, standing.delivery.id.message);
                     self.placed(&standing.place, &standing.delivery, &mut aftermath);
                     self.recent.put(standing.delivery);
                 }
@@ -135,8 +135,8 @@ impl Board {
                     self.recent.put(standing.delivery);
                 }
                 Effect::Left(standing) => {
-                    let class = standing.place.line.class;
-                    self.ages.left(class, standing.delivery.id.message);
+                    let line = &standing.place.line;
+                    self.ages.left(line, standing.delivery.id.message);
                     if self.lines.remove(&standing.place) {
                         aftermath.lines.push(standing.place.line);
                     }

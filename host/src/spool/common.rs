@@ -18,6 +18,7 @@ use super::heads::heads;
 use super::inbox::Inbox;
 use super::metrics::Metrics;
 use super::redb::StoreError;
+use super::refusals::Refusals;
 use super::rows::{self, Fault};
 use super::stops::Stops;
 use super::store::Store;
@@ -50,6 +51,8 @@ pub(super) struct Common {
     pub(super) cancels: Cancels,
     /// Those of the board, which changes them.
     pub(super) stops: Stops,
+    /// Changed by the writer alone.
+    pub(super) refusals: Refusals,
     pub(super) opening: Opening,
     pub(super) metrics: Metrics,
     /// Where a process before this one ended in the middle of its work, the last one that did.
@@ -186,11 +189,13 @@ impl Common {
     /// with those who have them, as far as their deliveries are still there. Claims go on all the time: which
     /// delivery is leased is asked when the lines are replaced, not when their heads are read.
     pub(super) fn rebuild(&self) -> Result<(), Fault> {
-        let (counters, heads, stops) = self.store.read(|rows| {
+        let (counters, heads, stops, refusals) = self.store.read(|rows| {
             let heads = heads(rows, self.settings.lines_max)?;
-            Ok((rows::counters(rows), heads, rows::stops(rows)?))
+            let (stops, refusals) = (rows::stops(rows)?, rows::refusals(rows)?);
+            Ok((rows::counters(rows), heads, stops, refusals))
         })?;
         let counters = counters?;
+        self.refusals.replace(refusals);
         self.metrics.show(&counters);
         let mut board = self.board();
         let mut changed: HashSet<_> = board.lines.iter().cloned().collect();

@@ -29,6 +29,7 @@ use super::intake::{EmbeddedIntake, Received};
 use super::ledger::{Prepared, Settled, Stowed};
 use super::metrics::Metrics;
 use super::redb::{OpenFailure, StoreError};
+use super::refusals::Refusals;
 use super::rows::{self, Fault};
 use super::settings::Pace;
 use super::store::Store;
@@ -36,9 +37,9 @@ use super::stored::{Damage, FORM, Interruption};
 use super::survey::survey;
 use super::writer::Writer;
 use super::{
-    Change, Claimed, Concerned, Content, Figures, Intake, Lease, LineChange, NewMessage, OpenError,
-    Page, PageRequest, Pending, Record, Selection, Settings, Settlement, Spool, SpoolError, Stop,
-    StopOf, Stopped, Stops, Survey, claims, queries,
+    Change, Claimed, Concerned, Content, Figures, Intake, Lease, LineChange, NewMessage,
+    NewRefusals, OpenError, Page, PageRequest, Pending, Record, RefusalId, Selection, Settings,
+    Settlement, Spool, SpoolError, Stop, StopOf, Stopped, Stops, Survey, claims, queries,
 };
 use crate::stable::is_full;
 
@@ -183,6 +184,7 @@ impl Embedded {
             inbox: Inbox::new(pace.settlement_patience),
             announcements: Announcements::default(),
             cancels: Cancels::default(),
+            refusals: Refusals::default(),
             opening: Opening::default(),
             settings,
             clock,
@@ -428,6 +430,28 @@ impl Spool for Embedded {
         }
     }
 
+    fn note_refusals(&self, new: NewRefusals) -> Pending<'_, ()> {
+        Box::pin(async move {
+            self.check_open()?;
+            let (reply, answer) = oneshot::channel();
+            self.common.inbox.refused(new, reply);
+            answered(answer).await
+        })
+    }
+
+    fn dismiss_refusals(&self, ids: Vec<RefusalId>) -> Pending<'_, Vec<RefusalId>> {
+        Box::pin(async move {
+            self.check_open()?;
+            let (reply, answer) = oneshot::channel();
+            self.common.inbox.dismiss(ids, reply);
+            answered(answer).await
+        })
+    }
+
+    fn refusals(&self) -> &Refusals {
+        &self.common.refusals
+    }
+
     fn list(&self, selection: Selection, page: PageRequest) -> Pending<'_, Page> {
         Box::pin(async move {
             self.check_open()?;
@@ -468,6 +492,13 @@ impl Spool for Embedded {
         Box::pin(async move {
             self.check_open()?;
             queries::oldest(&self.common).await
+        })
+    }
+
+    fn queued_of<'a>(&'a self, users: &'a [&'a str]) -> Pending<'a, Vec<u64>> {
+        Box::pin(async move {
+            self.check_open()?;
+            queries::queued_of(&self.common, users).await
         })
     }
 

@@ -18,7 +18,9 @@ use super::company::{COMPANY_PATIENCE, Coming, Patience};
 use super::contents::Named;
 use super::ledger::{Prepared, Settled};
 use super::settings::{BATCH_OCTETS_MAX, BATCH_REQUESTS_MAX, SETTLEMENTS_WAITING_MAX};
-use super::{Change, Concerned, Selection, SpoolError, Stop, StopOf, Stopped};
+use super::{
+    Change, Concerned, NewRefusals, RefusalId, Selection, SpoolError, Stop, StopOf, Stopped,
+};
 
 /// Where an answer goes. Nobody may be waiting for it any more.
 pub(super) type Reply<T> = oneshot::Sender<Result<T, SpoolError>>;
@@ -86,11 +88,18 @@ pub(super) struct Beside {
     pub(super) set_aside: Vec<Vec<u8>>,
     /// What is stopped and started.
     pub(super) stopping: Vec<Stopping>,
+    /// Senders that were refused.
+    pub(super) refused: Vec<(NewRefusals, Reply<()>)>,
+    /// Refused senders that are dismissed.
+    pub(super) dismissed: Vec<(Vec<RefusalId>, Reply<Vec<RefusalId>>)>,
 }
 
 impl Beside {
     pub(super) fn is_empty(&self) -> bool {
-        self.set_aside.is_empty() && self.stopping.is_empty()
+        self.set_aside.is_empty()
+            && self.stopping.is_empty()
+            && self.refused.is_empty()
+            && self.dismissed.is_empty()
     }
 }
 
@@ -189,6 +198,14 @@ impl Inbox {
 
     pub(super) fn stopping(&self, request: Stopping) {
         self.put(|waiting| waiting.beside.stopping.push(request));
+    }
+
+    pub(super) fn refused(&self, new: NewRefusals, reply: Reply<()>) {
+        self.put(|waiting| waiting.beside.refused.push((new, reply)));
+    }
+
+    pub(super) fn dismiss(&self, ids: Vec<RefusalId>, reply: Reply<Vec<RefusalId>>) {
+        self.put(|waiting| waiting.beside.dismissed.push((ids, reply)));
     }
 
     /// A read has failed: the writer is to see whether the database is still good.

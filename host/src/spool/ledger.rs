@@ -7,6 +7,7 @@
 mod cancelled;
 mod history;
 mod operated;
+mod refused;
 mod stopping;
 
 use std::sync::Arc;

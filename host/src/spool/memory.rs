@@ -6,11 +6,11 @@
 
 mod changes;
 mod intake;
+mod listing;
 mod survey;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::{Future, pending};
-use std::ops::Bound;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -27,17 +27,16 @@ use super::announcements::Announcements;
 use super::budget::Budget;
 use super::cancels::Cancels;
 use super::change::{Among, is_over, removed};
-use super::cursor::Cursor;
 use super::figures::class_index;
 use super::leases::Leases;
-use super::listing::Filling;
 use super::pieces::Pieces;
 use super::place::{Place, Spot};
+use super::refusals::Refusals;
 use super::work::{keeps_name, remaining_deliveries};
 use super::{
     Change, Claim, Claimed, Concerned, Content, Figures, Head, Intake, Lease, LineChange,
-    NewMessage, Page, PageRequest, Pending, QueueState, ROWS_EXAMINED_MAX, Record, Row, Selection,
-    Settings, Settlement, Spool, SpoolError, Stop, StopOf, Stopped, Stops, Survey,
+    NewMessage, NewRefusals, Page, PageRequest, Pending, Record, RefusalId, Selection, Settings,
+    Settlement, Spool, SpoolError, Stop, StopOf, Stopped, Stops, Survey,
 };
 
 /// A spool that forgets everything when it is dropped.
@@ -48,6 +47,7 @@ pub struct Memory {
     budget: Budget,
     shelf: Mutex<Shelf>,
     stops: Stops,
+    refusals: Refusals,
     announcements: Announcements,
     cancels: Cancels,
     closed: AtomicBool,
@@ -93,6 +93,7 @@ impl Memory {
                 ..Shelf::default()
             }),
             stops,
+            refusals: Refusals::default(),
             announcements: Announcements::default(),
             cancels: Cancels::default(),
             closed: AtomicBool::new(false),
@@ -179,57 +180,6 @@ impl Memory {
         shelf.committed(&self.settings, now);
         self.announce(lines);
         Ok(())
-    }
-
-    fn page(&self, selection: &Selection, request: &PageRequest) -> Result<Page, SpoolError> {
-        let shelf = self.open_shelf()?;
-        let among = Among::of_listing(selection);
-        let after = match &request.cursor {
-            Some(text) => Some(Cursor::from_text(text, among).ok_or(SpoolError::Unknown)?),
-            None => None,
-        };
-        let mut page = Filling::of(request);
-        let mut rows = shelf.behind(among, after.as_ref()).peekable();
-        let mut examined = 0;
-        while let Some((id, cursor)) = rows.next() {
-            examined += 1;
-            let (kept, delivery) = shelf.delivery(id);
-            let state = QueueState::of(delivery, shelf.leases.is_leased(id), request.now);
-            if selection.matches(delivery, &kept.message, state, &self.stops) {
-                page.push(Row {
-                    delivery: delivery.clone(),
-                    message: Arc::clone(&kept.message),
-                    state,
-                });
-            }
-            if page.is_full() || examined == ROWS_EXAMINED_MAX {
-                let cursor = rows.peek().map(|_| cursor.to_text());
-                let rows = page.end();
-                return Ok(Page { rows, cursor });
-            }
-        }
-        Ok(Page {
-            rows: page.end(),
-            cursor: None,
-        })
-    }
-
-    fn record(&self, id: MessageId) -> Result<Option<Record>, SpoolError> {
-        let shelf = self.open_shelf()?;
-        let now = self.clock.now();
-        Ok(shelf.messages.get(&id).map(|kept| Record {
-            message: Arc::clone(&kept.message),
-            deliveries: kept
-                .deliveries
-                .values()
-                .map(|delivery| {
-                    let leased = shelf.leases.is_leased(delivery.id);
-                    (delivery.clone(), QueueState::of(delivery, leased, now))
-                })
-                .collect(),
-            trail: kept.trail.clone(),
-            finished: kept.finished,
-        }))
     }
 }
 
@@ -356,32 +306,6 @@ impl Shelf {
             kept.finished = Some(now);
             kept.content = None;
             self.finished.insert((now, id));
-        }
-    }
-
-    /// The deliveries among these, behind that one, each with the cursor behind it.
-    fn behind(
-        &self,
-        among: Among,
-        after: Option<&Cursor>,
-    ) -> Box<dyn Iterator<Item = (DeliveryId, Cursor)> + '_> {
-        match among {
-            Among::Queued => {
-                let from = match after {
-                    Some(Cursor::Queued(place)) => Bound::Excluded(place.clone()),
-                    _ => Bound::Unbounded,
-                };
-                let rows = self.queue.range((from, Bound::Unbounded));
-                Box::new(rows.map(|(place, id)| (*id, Cursor::Queued(place.clone()))))
-            }
-            Among::Cancelled => {
-                let from = match after {
-                    Some(Cursor::Cancelled(until, id)) => Bound::Excluded((*until, *id)),
-                    _ => Bound::Unbounded,
-                };
-                let rows = self.cancelled.range((from, Bound::Unbounded));
-                Box::new(rows.map(|(until, id)| (*id, Cursor::Cancelled(*until, *id))))
-            }
         }
     }
 
@@ -555,6 +479,18 @@ impl Spool for Memory {
         }
     }
 
+    fn note_refusals(&self, new: NewRefusals) -> Pending<'_, ()> {
+        Box::pin(async move { self.noted_refusals(&new) })
+    }
+
+    fn dismiss_refusals(&self, ids: Vec<RefusalId>) -> Pending<'_, Vec<RefusalId>> {
+        Box::pin(async move { self.dismissed_refusals(&ids) })
+    }
+
+    fn refusals(&self) -> &Refusals {
+        &self.refusals
+    }
+
     fn list(&self, selection: Selection, page: PageRequest) -> Pending<'_, Page> {
         Box::pin(async move { self.page(&selection, &page) })
     }
@@ -588,6 +524,13 @@ impl Spool for Memory {
                 *oldest = Some(oldest.map_or(begun, |oldest| oldest.min(begun)));
             }
             Ok(oldest)
+        })
+    }
+
+    fn queued_of<'a>(&'a self, users: &'a [&'a str]) -> Pending<'a, Vec<u64>> {
+        Box::pin(async move {
+            let shelf = self.open_shelf()?;
+            Ok(users.iter().map(|user| shelf.queued_of(user)).collect())
         })
     }
 

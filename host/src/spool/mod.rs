@@ -47,6 +47,7 @@ mod place;
 mod queries;
 mod recent;
 mod redb;
+mod refusals;
 mod room;
 mod rows;
 #[cfg(test)]
@@ -86,6 +87,10 @@ pub use listing::{
     PAGE_RECIPIENTS_MAX, Page, PageRequest, ROWS_EXAMINED_MAX, ROWS_MAX, Record, Row,
 };
 pub use memory::Memory;
+pub use refusals::{
+    KeptRefusal, NamedIn, NewRefusals, REFUSAL_ROWS_MAX, REFUSALS_KEPT, REFUSALS_MAX,
+    REFUSALS_OF_USER_MAX, Refusal, RefusalFilter, RefusalId, RefusalPage, Refusals, RefusedMessage,
+};
 pub use selection::{QueueState, Selection};
 pub use settings::{PIECE_OCTETS_MAX, Settings};
 pub use stops::{ListOf, STOPS_MAX, Stop, StopOf, Stopped, Stops};
@@ -191,6 +196,18 @@ pub trait Spool: Send + Sync + 'static {
     /// A user may be in another list now: who was stopped with a list may not be any more, or the other way around.
     fn lists_changed(&self);
 
+    /// Notes senders that were refused since the last time, all of it or nothing: those of one user and one sender are one
+    /// row. Rows that were seen longest ago go where there would be too many, and those that are older than
+    /// [`REFUSALS_KEPT`]. [`SpoolError::Full`] while there is no room for mail.
+    fn note_refusals(&self, new: NewRefusals) -> Pending<'_, ()>;
+
+    /// Forgets refused senders, all of them at once; which of them were there. What was refused up to now does not bring them
+    /// back, though it be noted later.
+    fn dismiss_refusals(&self, ids: Vec<RefusalId>) -> Pending<'_, Vec<RefusalId>>;
+
+    /// The refused senders that are known.
+    fn refusals(&self) -> &Refusals;
+
     /// A page of queued deliveries, or of cancelled ones where the selection names that state. Looks at no more than
     /// [`ROWS_EXAMINED_MAX`] of them.
     fn list(&self, selection: Selection, page: PageRequest) -> Pending<'_, Page>;
@@ -208,6 +225,10 @@ pub trait Spool: Send + Sync + 'static {
     /// held ones included: to a second, and in a queue of days to some minutes. Counts the whole queue when it is
     /// asked first, and after a failure.
     fn oldest(&self) -> Pending<'_, [Option<Timestamp>; 5]>;
+
+    /// How many deliveries of each of these users are queued, leased and held ones included. Counts the whole queue when it is
+    /// asked first, as [`oldest`](Self::oldest) does.
+    fn queued_of<'a>(&'a self, users: &'a [&'a str]) -> Pending<'a, Vec<u64>>;
 
     /// Commits what is waiting and stops; later calls are [`SpoolError::Unavailable`].
     fn close(&self) -> Pending<'_, ()>;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::message::{Class, DeliveryId, Message, MessageId, Timestamp, TrailEntry};
 
-use super::ages::Counts;
+use super::ages::{Ages, Counts};
 use super::change::{Among, Concerned};
 use super::common::Common;
 use super::cursor::Cursor;
@@ -46,12 +46,28 @@ pub(super) async fn content(
     }
 }
 
-/// When the transaction of the oldest delivery of each class began. The first who asks has the queue counted, and
-/// that comes to its end though nobody waits for it any more.
+/// When the transaction of the oldest delivery of each class began.
 pub(super) async fn oldest(common: &Arc<Common>) -> Result<[Option<Timestamp>; 5], SpoolError> {
-    let known = common.board().ages.oldest();
-    if let Some(oldest) = known {
-        return Ok(oldest);
+    counted(common, Ages::oldest).await
+}
+
+/// How many deliveries each of these users has.
+pub(super) async fn queued_of(
+    common: &Arc<Common>,
+    users: &[&str],
+) -> Result<Vec<u64>, SpoolError> {
+    let users: Vec<String> = users.iter().map(|user| (*user).to_owned()).collect();
+    counted(common, move |ages| ages.of_users(&users)).await
+}
+
+/// What is known once the queue is counted. The first who asks has that done, and it comes to its end though nobody waits
+/// for it any more.
+async fn counted<T: Send + 'static>(
+    common: &Arc<Common>,
+    known: impl Fn(&Ages) -> Option<T> + Send + 'static,
+) -> Result<T, SpoolError> {
+    if let Some(known) = known(&common.board().ages) {
+        return Ok(known);
     }
     let one_at_a_time = Arc::clone(&common.counting).lock_owned().await;
     let counter = Arc::clone(common);
@@ -68,8 +84,8 @@ pub(super) async fn oldest(common: &Arc<Common>) -> Result<[Option<Timestamp>; 5
                 let counts = counter.store.read_in(&view, Counts::of)?;
                 counter.board().ages.complete(times, counts);
             }
-            let oldest = counter.board().ages.oldest();
-            oldest.ok_or_else(|| SpoolError::unavailable("memory was built anew"))
+            let known = known(&counter.board().ages);
+            known.ok_or_else(|| SpoolError::unavailable("memory was built anew"))
         })
         .await
 }

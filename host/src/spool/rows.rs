@@ -12,10 +12,10 @@ use super::redb::StoreError;
 use super::settings::HISTORY_RECORD_OCTETS;
 use super::sheet::Sheet;
 use super::stored::{
-    self, Counters, Damage, DeliveryRecord, Interruption, StopRecord, TrailRecord,
+    self, Counters, Damage, DeliveryRecord, Interruption, RefusalRecord, StopRecord, TrailRecord,
 };
 use super::view::{Scan, View};
-use super::{SpoolError, Stop};
+use super::{KeptRefusal, SpoolError, Stop};
 
 /// Why a row could not be had.
 #[derive(Debug)]
@@ -420,6 +420,22 @@ pub(super) fn stops(rows: &View) -> Result<Vec<Stop>, StoreError> {
         Scan::On
     })?;
     Ok(stops)
+}
+
+/// The refused senders. One that cannot be read is told and passed over.
+pub(super) fn refusals(rows: &View) -> Result<Vec<KeptRefusal>, StoreError> {
+    let mut refusals = Vec::new();
+    let everything = (Bound::Unbounded, Bound::Unbounded);
+    rows.scan(Sheet::Refusals, everything, &mut |_, row| {
+        match stored::read::<RefusalRecord<'_>>(row).and_then(RefusalRecord::read) {
+            Ok(refusal) => refusals.push(refusal),
+            Err(damage) => {
+                tracing::error!(%damage, "a refused sender cannot be read, and is not shown")
+            }
+        }
+        Scan::On
+    })?;
+    Ok(refusals)
 }
 
 /// When the message was finished that was finished first, of those that are remembered.

@@ -10,12 +10,12 @@ use outpost_smtp::{
 };
 
 use crate::message::{
-    Class, DeliverBy, Demotion, Dialogue, Envelope, Event, Line, Message, MessageId, NextHop,
-    Origin, Party, PauseEnd, Priorities, Protocol, Recipient, RemoteHost, Scribe, Submission,
-    Timestamp, TlsParameters, TrailEntry, Transcript,
+    Address, Class, DeliverBy, Demotion, Dialogue, Envelope, Event, Line, Message, MessageId,
+    NextHop, Origin, Party, PauseEnd, Priorities, Protocol, Recipient, RemoteHost, Scribe,
+    Submission, Timestamp, TlsParameters, TrailEntry, Transcript,
 };
 
-use super::{Content, Intake, NewDelivery, NewMessage, Spool, SpoolError};
+use super::{Content, Intake, NamedIn, NewDelivery, NewMessage, Refusal, Spool, SpoolError};
 
 pub(super) fn at(milliseconds: u64) -> Timestamp {
     Timestamp::from_unix_milliseconds(milliseconds)
@@ -300,6 +300,22 @@ pub(super) fn new_message(message: Message) -> NewMessage {
             .collect(),
         trail: vec![accepted(&message)],
         message,
+    }
+}
+
+/// A user is refused a sender, at that moment.
+pub(super) fn refusal(user: &str, sender: &str, milliseconds: u64) -> Refusal {
+    let address = |(local, domain): (&str, &str)| Address::new(local, domain).unwrap();
+    Refusal {
+        list: "default".to_owned(),
+        user: user.to_owned(),
+        sender: sender.rsplit_once('@').map(address),
+        named_in: NamedIn::Envelope,
+        count: 1,
+        first: at(milliseconds),
+        last: at(milliseconds),
+        clients: vec![[192, 0, 2, 1].into()],
+        reasons: vec!["not-authorized: no".to_owned()],
     }
 }
 

@@ -34,6 +34,8 @@ pub(super) enum Sheet {
     Finished,
     /// Stops, by what they are of.
     Stops,
+    /// Refused senders, by user and sender.
+    Refusals,
     /// One row: the counters.
     Counters,
     /// One row: where the journal stands.
@@ -64,6 +66,7 @@ impl Sheet {
             Self::Held => (QUEUE, b'h'),
             Self::Cancelled => (QUEUE, b'x'),
             Self::Stops => (QUEUE, b's'),
+            Self::Refusals => (QUEUE, b'r'),
             Self::Finished => (QUEUE, b'f'),
             Self::Counters => (QUEUE, b'c'),
             // Beside the counters, so that a commit finds both in one page.

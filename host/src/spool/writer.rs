@@ -18,18 +18,19 @@ use tokio::time::Instant;
 
 use crate::message::{DeliveryId, MessageId, Timestamp};
 
-use self::stopping::{StoppingDone, refuse_stopping};
+use self::stopping::{StoppingDone, refuse_beside, refuse_refused};
 use super::changing::{Changing, Slice};
 use super::common::Common;
 use super::contents::Named;
 use super::inbox::{Batch, Beside, Enqueue, Settle, Stopping, kept_since, send};
 use super::ledger::{Effect, Known, Ledger, Removed, Swept};
 use super::redb::StoreError;
+use super::refusals::Plan;
 use super::room::Room;
 use super::rows::{self, Fault};
 use super::settings::{Pace, REMOVED_MAX, SWEEP_MAX};
 use super::stored::Counters;
-use super::{Concerned, Lease, SpoolError};
+use super::{Concerned, Lease, RefusalId, SpoolError};
 
 /// How often an idle writer looks for records that are older than they are kept.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
@@ -81,6 +82,9 @@ struct Done {
     changed: Concerned,
     swept: Option<Swept>,
     removed: Option<Removed>,
+    /// What becomes of refused senders, and which of those that were dismissed were there.
+    refused: Option<Plan>,
+    dismissed: Vec<Vec<RefusalId>>,
     /// Until when the first of what was cancelled can be restored.
     cancelled_first: Option<Timestamp>,
 }
@@ -117,7 +121,7 @@ impl Writer {
             enqueues,
             settles,
             changes,
-            beside,
+            mut beside,
             is_suspect,
             is_last: _,
         } = batch;
@@ -136,7 +140,7 @@ impl Writer {
             for change in changes {
                 send(change.reply, Err(error_again(&error)));
             }
-            refuse_stopping(beside, &error);
+            refuse_beside(beside, &error);
             return;
         }
         let mut waiting = changes.into_iter();
@@ -151,6 +155,10 @@ impl Writer {
         }
         let enqueues = self.with_room(enqueues);
         let settles = self.with_leases(settles);
+        if !self.common.board().writable {
+            // What room there is is for settling.
+            refuse_refused(std::mem::take(&mut beside.refused), &SpoolError::Full);
+        }
         self.commit(enqueues, settles, beside);
     }
 
@@ -220,7 +228,7 @@ impl Writer {
                     StoreError::ReadOnly => SpoolError::ReadOnly,
                     StoreError::Failed(error) => SpoolError::unavailable(error.to_string()),
                 };
-                refuse_stopping(beside, &told);
+                refuse_beside(beside, &told);
                 self.failed(error, enqueues, settles);
             }
         }
@@ -254,6 +262,13 @@ impl Writer {
                     Stopping::Stop(stop, _) => StoppingDone::Stop(ledger.stop(stop)?),
                     Stopping::Start(of, _) => StoppingDone::Start(ledger.start(of)?),
                 });
+            }
+            if !(beside.refused.is_empty() && beside.dismissed.is_empty()) {
+                let ids = beside.dismissed.iter().map(|(ids, _)| ids.as_slice());
+                let new = beside.refused.iter().flat_map(|(new, _)| new.rows());
+                let (plan, dismissed) = common.refusals.plan(ids, new, now);
+                ledger.refused(&plan)?;
+                (done.refused, done.dismissed) = (Some(plan), dismissed);
             }
             if let Some(changing) = &self.changing {
                 let settled: HashSet<DeliveryId> = settles
@@ -344,6 +359,15 @@ impl Writer {
         }
         for (stopping, result) in beside.stopping.into_iter().zip(done.stopping) {
             result.answer(stopping);
+        }
+        if let Some(plan) = done.refused {
+            self.common.refusals.apply(plan);
+        }
+        for (_, reply) in beside.refused {
+            send(reply, Ok(()));
+        }
+        for ((_, reply), found) in beside.dismissed.into_iter().zip(done.dismissed) {
+            send(reply, Ok(found));
         }
         for id in aftermath.files {
             self.common.contents.remove(id);

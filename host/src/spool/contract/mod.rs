@@ -9,6 +9,7 @@ mod limits;
 mod listings;
 mod operator;
 mod order;
+mod refusals;
 mod settlements;
 mod stops;
 mod surveys;
@@ -299,6 +300,9 @@ on_every_backend! {
     operator::a_change_says_what_of_it_is_leased_or_stopped
     operator::the_trail_says_that_an_attempt_was_under_way_at_each_change
     operator::a_released_lease_of_a_moved_delivery_waits_where_it_stands_now
+    refusals::refusals_of_one_user_and_sender_are_one_row
+    refusals::what_is_dismissed_is_gone_and_stays_gone
+    refusals::rows_have_an_end
     stops::nothing_of_what_is_stopped_is_claimed_until_it_is_started
     stops::what_is_under_way_ends_and_what_remains_of_it_waits
     stops::what_another_stop_is_about_stays_stopped

@@ -1,6 +1,7 @@
 //! What an operator's change does to what is in memory.
 
 use std::collections::BTreeSet;
+use std::iter;
 use std::sync::Arc;
 
 use crate::message::{Delivery, DeliveryId, DeliveryState, Line, Message, Timestamp};
@@ -9,8 +10,8 @@ use super::{Memory, Shelf};
 use crate::spool::change::{Among, Told, cancelled, moved, restored, scheduled};
 use crate::spool::work::Asked;
 use crate::spool::{
-    Change, ChangeAction, Concerned, Lease, QueueState, STOPS_MAX, Selection, SpoolError, Stop,
-    StopOf, Stopped,
+    Change, ChangeAction, Concerned, Lease, NewRefusals, QueueState, RefusalId, STOPS_MAX,
+    Selection, SpoolError, Stop, StopOf, Stopped,
 };
 
 impl Memory {
@@ -102,6 +103,27 @@ impl Memory {
         self.stops.remove(of, self.clock.now());
         self.announce(lines);
         Ok(stop)
+    }
+
+    pub(super) fn noted_refusals(&self, new: &NewRefusals) -> Result<(), SpoolError> {
+        let shelf = self.open_shelf()?;
+        let now = self.clock.now();
+        let (plan, _) = self.refusals.plan(iter::empty(), new.rows(), now);
+        self.refusals.apply(plan);
+        drop(shelf);
+        Ok(())
+    }
+
+    pub(super) fn dismissed_refusals(
+        &self,
+        ids: &[RefusalId],
+    ) -> Result<Vec<RefusalId>, SpoolError> {
+        let shelf = self.open_shelf()?;
+        let now = self.clock.now();
+        let (plan, found) = self.refusals.plan(iter::once(ids), iter::empty(), now);
+        self.refusals.apply(plan);
+        drop(shelf);
+        Ok(found.into_iter().flatten().collect())
     }
 
     pub(super) fn waiting_behind(&self, of: &StopOf) -> Result<u64, SpoolError> {

@@ -8,6 +8,7 @@ mod delivery;
 mod dialogue;
 mod message;
 mod pause;
+mod refusal;
 mod stop;
 mod trail;
 
@@ -19,6 +20,7 @@ use crate::message::{Class, NextHop, TlsParameters};
 
 pub(super) use delivery::DeliveryRecord;
 pub(super) use message::MessageRecord;
+pub(super) use refusal::RefusalRecord;
 pub(super) use stop::StopRecord;
 pub(super) use trail::TrailRecord;
 

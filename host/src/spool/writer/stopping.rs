@@ -1,8 +1,8 @@
-//! Answers to whoever stops and starts.
+//! Answers to whoever stops and starts, and to whoever notes refused senders and dismisses them.
 
 use super::error_again;
-use crate::spool::inbox::{Beside, Stopping, send};
-use crate::spool::{SpoolError, Stop, Stopped};
+use crate::spool::inbox::{Beside, Reply, Stopping, send};
+use crate::spool::{NewRefusals, SpoolError, Stop, Stopped};
 
 /// What became of a request, in a transaction.
 pub(super) enum StoppingDone {
@@ -22,9 +22,20 @@ impl StoppingDone {
     }
 }
 
-/// Nothing can be stopped or started.
-pub(super) fn refuse_stopping(beside: Beside, error: &SpoolError) {
+/// Nothing can be stopped or started, noted or dismissed.
+pub(super) fn refuse_beside(beside: Beside, error: &SpoolError) {
     for request in beside.stopping {
         request.refuse(error_again(error));
+    }
+    refuse_refused(beside.refused, error);
+    for (_, reply) in beside.dismissed {
+        send(reply, Err(error_again(error)));
+    }
+}
+
+/// Refused senders cannot be noted.
+pub(super) fn refuse_refused(refused: Vec<(NewRefusals, Reply<()>)>, error: &SpoolError) {
+    for (_, reply) in refused {
+        send(reply, Err(error_again(error)));
     }
 }
