@@ -8,6 +8,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::account::User;
 use crate::message::{Address, Class, MessageId, TlsParameters};
 
 /// All that components can ask about one transaction at one moment. Cheap to clone.
@@ -60,6 +61,20 @@ pub struct AccountFacts {
     pub authorized_domains: Arc<[String]>,
     /// Whole addresses in lower case with the domain in A-labels, sorted, without duplicates.
     pub authorized_senders: Arc<[String]>,
+}
+
+impl AccountFacts {
+    /// What components are told of a user that logged in with that mechanism.
+    pub fn of(user: &User, mechanism: &str) -> Self {
+        Self {
+            name: user.name.clone(),
+            list: user.list.clone(),
+            priority: user.priority,
+            mechanism: mechanism.to_owned(),
+            authorized_domains: user.rules.domains().into(),
+            authorized_senders: user.rules.sender_texts().collect(),
+        }
+    }
 }
 
 /// What MAIL said.

@@ -3,7 +3,7 @@
 //! The protocol is the core's (`outpost_smtp`); who may do what is the components' answer. Here is
 //! what stands between: the driver that moves octets and keeps deadlines (`connection`), the
 //! answers to what the core asks (`dialogue`), who comes by HTTP (`posting`), the content on its way to the spool (`content`), what an
-//! account allows of urgency (`allowance`), and the notification that a refused sender raises (`refusal`). Reception never waits for delivery.
+//! account allows of urgency (`allowance`), and what a refused sender raises (`refusal`). Reception never waits for delivery.
 
 mod acceptor;
 mod allowance;
@@ -45,7 +45,7 @@ pub use acceptor::{Acceptor, Drained, accept};
 pub use limits::Connections;
 pub use metrics::Metrics;
 pub use posting::Entrance;
-pub use refusal::{Notifier, Settings as NotificationSettings};
+pub use refusal::{Notifier, Settings as NotificationSettings, Tally};
 pub use shares::Shares;
 pub use sparing::Spared;
 
@@ -109,6 +109,8 @@ pub struct Reception {
     pub spared: Spared,
     /// Told of refused senders.
     pub notifier: Arc<Notifier>,
+    /// Counts them.
+    pub tally: Arc<Tally>,
     /// The time.
     pub clock: Clock,
     /// Random numbers, for the ids of messages.

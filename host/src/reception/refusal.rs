@@ -1,11 +1,12 @@
-//! The domain sender notification: tells a list's addresses who was refused as whom.
+//! Refused senders: told to a list's addresses, and tallied for the spool.
 //!
-//! The first refusal of a user and domain is told at once; what follows is counted and told in ever
+//! The domain sender notification tells a list's addresses who was refused as whom. //! The first refusal of a user and domain is told at once; what follows is counted and told in ever
 //! longer intervals for as long as it goes on. Notifications go out as mail of the relay itself, so
 //! they raise nothing themselves; the refused sender's address never gets one.
 
 mod bursts;
 mod notice;
+mod tally;
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,8 +19,10 @@ use tokio::time::Instant;
 
 use self::bursts::{Bursts, Telling};
 use self::notice::Notice;
+pub use self::tally::Tally;
+
 use super::Reception;
-use crate::account::List;
+use crate::account::{List, SenderRules};
 use crate::clock::Clock;
 use crate::directory::Directory;
 use crate::message::{
@@ -27,7 +30,7 @@ use crate::message::{
     Source, Submission, TrailEntry,
 };
 use crate::policy::Reason;
-use crate::spool::{NewDelivery, NewMessage, Spool, SpoolError};
+use crate::spool::{NamedIn, NewDelivery, NewMessage, RefusedMessage, Spool, SpoolError};
 
 /// Senders that one line of the log names, and reasons.
 const SHOWN_MAX: usize = 20;
@@ -44,11 +47,13 @@ pub(super) struct RefusedSender {
     pub reasons: Vec<String>,
 }
 
-/// Tells the operator that a sender was refused, in the log and by a notification.
+/// Tells the operator that a sender was refused: in the log, by a notification, and in the listing of refused senders.
+/// There those whom the user's rules cover are left out, where they do not cover all: they are not what it was refused for.
 pub(super) fn raise(
     reception: &Reception,
     submission: &Submission,
-    senders: Vec<Address>,
+    rules: &SenderRules,
+    (senders, named_in): (Vec<Address>, NamedIn),
     reasons: &[Reason],
 ) {
     let reasons: Vec<String> = reasons
@@ -76,6 +81,22 @@ pub(super) fn raise(
             "sender refused"
         );
     }
+    let uncovered = senders
+        .iter()
+        .filter(|sender| rules.covering(sender).is_none());
+    let uncovered: Vec<Address> = uncovered.cloned().collect();
+    reception.tally.add(RefusedMessage {
+        list: submission.list.clone(),
+        user: submission.user.clone(),
+        client: submission.client.ip(),
+        at: now,
+        senders: match uncovered.is_empty() {
+            true => senders.clone(),
+            false => uncovered,
+        },
+        named_in,
+        reasons: reasons.clone(),
+    });
     reception.notifier.raise(RefusedSender {
         list: submission.list.clone(),
         user: submission.user.clone(),

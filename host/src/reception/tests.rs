@@ -7,6 +7,7 @@ mod allowance;
 mod endings;
 mod logs;
 mod posting;
+mod refused;
 mod room;
 mod stage;
 mod times;

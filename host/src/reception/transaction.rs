@@ -34,7 +34,7 @@ use crate::policy::{
     AccountFacts, DecisionRecord, EnvelopeFacts, Facts, HeaderFacts, HeaderField, PlacementRuling,
     RequestedPriority, SenderRuling, SessionFacts,
 };
-use crate::spool::{self, Intake, NewDelivery, NewMessage};
+use crate::spool::{self, Intake, NamedIn, NewDelivery, NewMessage};
 
 /// Received fields that a message may have before it is taken to go round in circles
 /// (RFC 5321 §6.3 asks for a limit of at least 100).
@@ -127,7 +127,7 @@ impl Transaction {
             mechanism: login.mechanism.clone(),
             tls: session.tls.clone(),
         };
-        let account = account_facts(&user, login);
+        let account = AccountFacts::of(&user, &login.mechanism);
         let begun = reception.clock.now();
         let id = new_id(&reception)?;
         let requested = parameters.mt_priority.map(Requested::by_mail);
@@ -150,7 +150,8 @@ impl Transaction {
             SenderRuling::Refused { reply, reasons } => {
                 reception.metrics.refused("mail", "policy");
                 let senders = facts.envelope.reverse_path.iter().cloned().collect();
-                raise(&reception, &submission, senders, &reasons);
+                let named = (senders, NamedIn::Envelope);
+                raise(&reception, &submission, &user.rules, named, &reasons);
                 return Err(reply);
             }
         }
@@ -420,7 +421,9 @@ impl Transaction {
             SenderRuling::Permitted => Ok(()),
             SenderRuling::Deferred(reply) => Err(("deferred", reply)),
             SenderRuling::Refused { reply, reasons } => {
-                raise(&self.reception, &self.submission, authors, &reasons);
+                let (submission, rules) = (&self.submission, &self.user.rules);
+                let named = (authors, NamedIn::Header);
+                raise(&self.reception, submission, rules, named, &reasons);
                 Err(("policy", reply))
             }
         }
@@ -547,17 +550,6 @@ impl Transaction {
             at: self.reception.clock.now(),
         }
         .field()
-    }
-}
-
-fn account_facts(user: &User, login: &Login) -> AccountFacts {
-    AccountFacts {
-        name: user.name.clone(),
-        list: user.list.clone(),
-        priority: user.priority,
-        mechanism: login.mechanism.clone(),
-        authorized_domains: user.rules.domains().into(),
-        authorized_senders: user.rules.sender_texts().collect(),
     }
 }
 

@@ -96,6 +96,8 @@ pub struct Relay {
     admin: JoinHandle<()>,
     queue: JoinHandle<()>,
     notifier: JoinHandle<()>,
+    tally: Arc<reception::Tally>,
+    tallying: JoinHandle<()>,
     spool: Arc<dyn Spool>,
     directory: Directory,
     readiness: Readiness,
@@ -162,6 +164,7 @@ impl Relay {
             }
         }
         self.notifier.abort();
+        self.tallying.abort();
         if let Err(error) = queue {
             tracing::error!(%error, "the queue did not stop well");
         }
@@ -172,6 +175,9 @@ impl Relay {
             Ok(Err(error)) => tracing::error!(%error, "the admin surface did not stop well"),
             // A client that is still sending its request; what waits to be committed is not to wait for it.
             Err(_) => self.admin.abort(),
+        }
+        if let Err(error) = self.tally.note().await {
+            tracing::warn!(%error, "the last refused senders could not be noted");
         }
         if let Err(error) = self.spool.close().await {
             tracing::error!(%error, "the spool did not close well");

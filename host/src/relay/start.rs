@@ -33,7 +33,9 @@ use crate::message::Routes;
 use crate::net::{self, Bound, Listener, Passed, Unbound, Unused};
 use crate::plugin::Plugins;
 use crate::queue::{self, Deliver, Queue};
-use crate::reception::{self, Connections, NotificationSettings, Notifier, Reception, Shares};
+use crate::reception::{
+    self, Connections, NotificationSettings, Notifier, Reception, Shares, Tally,
+};
 use crate::spool::{self, Spool};
 use crate::telemetry::Registry;
 use crate::tls;
@@ -107,6 +109,8 @@ impl Relay {
         let notifying = tokio::spawn(async move { notifying.run().await });
         let settings = with_room(&config, files_max, doors.listeners.len());
         let reception = foundation.reception(&config, settings, notifier);
+        let tally = Arc::clone(&reception.tally);
+        let tallying = tokio::spawn(async move { tally.run().await });
         let greeting = Greeting {
             config: &config,
             program: &program::as_typed(),
@@ -180,6 +184,8 @@ impl Relay {
             admin,
             queue,
             notifier: notifying,
+            tally: Arc::clone(&reception.tally),
+            tallying,
             spool,
             directory,
             readiness,
@@ -380,6 +386,7 @@ impl Foundation {
             spool: Arc::clone(&self.spool),
             routes: Arc::clone(&self.routes),
             notifier,
+            tally: Tally::new(Arc::clone(&self.spool)),
             clock: self.clock.clone(),
             random: Arc::clone(&self.random),
             metrics: reception::Metrics::register(&mut self.registry),

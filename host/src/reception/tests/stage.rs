@@ -20,6 +20,7 @@ use crate::reception::acceptor::Ending;
 use crate::reception::connection::{Client, Connection};
 use crate::reception::{
     Connections, Metrics, NotificationSettings, Notifier, Reception, Settings, Shares, Spared,
+    Tally,
 };
 use crate::spool::{self, Memory, PageRequest, Selection, Spool};
 use crate::telemetry::Registry;
@@ -92,6 +93,7 @@ impl Stage {
             spool: spool.clone(),
             routes,
             notifier,
+            tally: Tally::new(spool.clone()),
             clock,
             random: Arc::new(|| getrandom::u64().ok().map(u128::from)),
             metrics: Metrics::default(),

@@ -45,6 +45,7 @@ pub(super) struct Reins {
     stop_queue: CancellationToken,
     queue: JoinHandle<()>,
     notifier: JoinHandle<()>,
+    tallying: JoinHandle<()>,
     along: Arc<Along>,
 }
 
@@ -96,6 +97,8 @@ impl Life {
         let notifying = Arc::clone(&notifier);
         let notifying = tokio::spawn(async move { notifying.run().await });
         let reception = foundation.reception(&config, reception::Settings::default(), notifier);
+        let tally = Arc::clone(&reception.tally);
+        let tallying = tokio::spawn(async move { tally.run().await });
         let acceptor = reception::accept(&reception, Vec::new());
         let life = Self {
             clock,
@@ -110,6 +113,7 @@ impl Life {
             stop_queue,
             queue,
             notifier: notifying,
+            tallying,
             along,
         };
         Ok((Arc::new(life), reins))
@@ -141,6 +145,8 @@ impl Life {
         let (_, queue) = tokio::join!(self.acceptor.drain(grace), reins.queue);
         queue.unwrap();
         reins.notifier.abort();
+        reins.tallying.abort();
+        self.reception.tally.note().await?;
         reins.along.way().deliverer.close().await;
         self.spool.close().await
     }
