@@ -13,6 +13,7 @@ use utoipa::{IntoResponses, Modify, OpenApi};
 use super::problem::{MEDIA_TYPE, Problem};
 use crate::account::{NAME_OCTETS_MAX, NOTE_OCTETS_MAX};
 use crate::plugin::NAME_OCTETS_MAX as COMPONENT_NAME_OCTETS_MAX;
+use crate::spool::RefusalId;
 
 /// What the document says besides paths.
 #[derive(OpenApi)]
@@ -76,6 +77,11 @@ const MESSAGE_ID: Bounds = Bounds {
     octets_max: 26,
     pattern: Some("^[0-7][0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{25}$"),
 };
+/// The id of a refused sender.
+const REFUSAL_ID: Bounds = Bounds {
+    octets_max: RefusalId::TEXT_OCTETS_MAX,
+    pattern: Some("^[0-9a-f]+$"),
+};
 /// A note, which may be empty and of several lines.
 const NOTE: Bounds = Bounds {
     octets_max: NOTE_OCTETS_MAX,
@@ -83,12 +89,13 @@ const NOTE: Bounds = Bounds {
 };
 
 /// Parameters of paths, by their names.
-const PARAMETERS: [(&str, Bounds); 5] = [
+const PARAMETERS: [(&str, Bounds); 6] = [
     ("list", PLAIN_NAME),
     ("user", USER_NAME),
     ("name", PLAIN_NAME),
     ("plugin", COMPONENT_NAME),
     ("id", MESSAGE_ID),
+    ("refusal", REFUSAL_ID),
 ];
 /// Fields of documents that are sent.
 const FIELDS: [(&str, &str, Bounds); 9] = [

@@ -1,5 +1,6 @@
 //! Policy components over HTTP: what is loaded, what it is granted, how it is doing, and asking it again.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,8 +14,10 @@ use super::audit::{self, Deed};
 use super::extract::{NoBody, NoQuery, Segment};
 use super::openapi::{Missing, Refused, RefusedBody};
 use super::problem::{Kind, Problem};
-use crate::plugin::{Allocation, BreakerState, BreakerStatus, ComponentStatus, PoolStatus, Source};
-use crate::policy::Question;
+use crate::plugin::{
+    Allocation, Authorization, BreakerState, BreakerStatus, ComponentStatus, PoolStatus, Source,
+};
+use crate::policy::{Facts, Question};
 
 /// What can be said about the policy components, and done with them. A seam: the surface is tested without
 /// a component engine.
@@ -27,6 +30,12 @@ pub trait PluginStatus: Send + Sync {
 
     /// Closes the breaker of a component, for all questions and users; false when there is no such one.
     fn reset_breaker(&self, name: &str) -> bool;
+
+    /// Asks the chain that is in force, as a transaction does that begins now.
+    fn authorize(
+        &self,
+        facts: Arc<Facts>,
+    ) -> Pin<Box<dyn Future<Output = Authorization> + Send + '_>>;
 }
 
 impl PluginStatus for crate::plugin::Plugins {
@@ -40,6 +49,14 @@ impl PluginStatus for crate::plugin::Plugins {
 
     fn reset_breaker(&self, name: &str) -> bool {
         self.reset_breaker(name)
+    }
+
+    fn authorize(
+        &self,
+        facts: Arc<Facts>,
+    ) -> Pin<Box<dyn Future<Output = Authorization> + Send + '_>> {
+        let mut transaction = self.begin();
+        Box::pin(async move { transaction.authorize(&facts).await })
     }
 }
 

@@ -11,7 +11,7 @@ use super::audit::{self, Deed};
 use super::extract::{QueryString, Segment};
 use super::openapi::{Conflicts, Missing, Refused};
 use super::problem::{Kind, Problem};
-use super::{Api, directory_problem, no_such, spool_problem};
+use super::{Api, directory_problem, no_such, refusals, spool_problem};
 use crate::account::same_name;
 use crate::spool::{Change, ChangeAction, Selection, Stop, StopOf};
 
@@ -146,6 +146,7 @@ pub(super) async fn remove(
         .await
         .map_err(directory_problem)?;
     api.spool.lists_changed();
+    refusals::forget_user(&api, &user.name).await;
     if let Some(action) = action {
         let again = change_mail_of(&api, &user.name, action, &caller, false).await?;
         if action == ChangeAction::Cancel {

@@ -20,7 +20,7 @@ use super::extract::BODY_OCTETS_MAX;
 use super::problem::method_not_allowed;
 use super::{
     Api, admins, backup, connection, console, health, lists, messages, metrics, openapi, plugins,
-    queue, reload, removal, stops, submission, tokens, users,
+    queue, refusals, reload, removal, senders, stops, submission, tokens, users,
 };
 
 /// Where the description of the API is.
@@ -55,6 +55,11 @@ pub(super) fn described() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(users::list, users::add))
         .routes(routes!(users::show, users::change, removal::remove))
         .routes(routes!(users::reset_password))
+        .routes(routes!(senders::show))
+        .routes(routes!(senders::list))
+        .routes(routes!(refusals::list))
+        .routes(routes!(refusals::show, refusals::dismiss))
+        .routes(routes!(refusals::authorize))
         .routes(routes!(connection::show))
         .routes(routes!(queue::list))
         .routes(routes!(queue::change))

@@ -15,8 +15,8 @@ use super::problem::{FieldError, Problem};
 use crate::message::{Class, Timestamp, WantedStanding};
 use crate::spool::{ChangeAction, ROWS_MAX, Selection};
 
-pub(super) use filter::message_id;
 use filter::{Filter, TIME, class_error, noted};
+pub(super) use filter::{message_id, moment};
 pub use names::{DeliveryStateName, QueueAction, StateFilter};
 
 /// Mail is moved no further than this: beyond it a year was mistyped, more likely than meant.

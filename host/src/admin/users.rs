@@ -4,12 +4,14 @@
 //! a cache. The note is shown to callers of scope admin only.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, LOCATION};
 use axum::response::IntoResponse;
 use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
 use utoipa::{IntoParams, ToSchema};
 
 use super::access::{Administrator, Caller, Reader};
@@ -18,7 +20,7 @@ use super::extract::{Json, NoBody, NoQuery, QueryString, Segment, given, given_o
 use super::items::ItemsInput;
 use super::openapi::{Conflicts, Missing, Refused, RefusedBody};
 use super::problem::{FieldError, Problem};
-use super::{Api, directory_problem, invalid, no_such, removal, within_path};
+use super::{Api, directory_problem, invalid, no_such, refusals, removal, within_path};
 use crate::account::{Allowance, AllowancePatch, Scope, SenderRules, User, UserDraft, UserPatch};
 use crate::directory::UserFilter;
 use crate::message::header::Carrier;
@@ -67,6 +69,12 @@ pub struct UserDocument {
     pub password_changed: String,
     /// When the user last logged in; none before the first time.
     pub last_login: Option<String>,
+    /// Deliveries of the user that are queued now; none as long as the queue is counted, which is once behind a start.
+    #[serde(default)]
+    pub queued: Option<u64>,
+    /// How often the user was refused a sender, of what is listed as refused.
+    #[serde(default)]
+    pub refused: u64,
     /// What everybody who looks at this user should know; left out when there is nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -298,7 +306,49 @@ pub fn carrier_names(carriers: &[Carrier]) -> Vec<String> {
         .collect()
 }
 
-fn shown(user: &User, caller: &Caller, now: Timestamp) -> UserDocument {
+/// What is counted about a user elsewhere.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Figures {
+    queued: Option<u64>,
+    refused: u64,
+}
+
+/// How long a listing of users waits for the queue to be counted. A queue of a million takes longer, once.
+const COUNTED_WITHIN: Duration = Duration::from_millis(100);
+
+/// The figures of each of these users.
+pub(super) async fn figures(api: &Api, users: &[Arc<User>]) -> Vec<Figures> {
+    let names: Vec<&str> = users.iter().map(|user| user.name.as_str()).collect();
+    let queued = match timeout(COUNTED_WITHIN, api.spool.queued_of(&names)).await {
+        Ok(Ok(queued)) => queued.into_iter().map(Some).collect(),
+        // The figure is left out; the users are not.
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "the queue cannot be counted");
+            vec![None; names.len()]
+        }
+        Err(_) => vec![None; names.len()],
+    };
+    let now = api.clock.now();
+    let refused = |name: &str| {
+        let rows = api.spool.refusals().of_user(name, now);
+        let counts = rows.iter().map(|row| row.refusal.count);
+        counts.fold(0, u64::saturating_add)
+    };
+    let figures = names.iter().zip(queued).map(|(name, queued)| Figures {
+        queued,
+        refused: refused(name),
+    });
+    figures.collect()
+}
+
+/// A user with the figures of now.
+pub(super) async fn document(api: &Api, user: &Arc<User>, caller: &Caller) -> UserDocument {
+    let figures = figures(api, std::slice::from_ref(user)).await;
+    let figures = figures.first().copied().unwrap_or_default();
+    shown(user, figures, caller, api.clock.now())
+}
+
+fn shown(user: &User, figures: Figures, caller: &Caller, now: Timestamp) -> UserDocument {
     UserDocument {
         name: user.name.clone(),
         list: user.list.clone(),
@@ -315,6 +365,8 @@ fn shown(user: &User, caller: &Caller, now: Timestamp) -> UserDocument {
         changed: user.changed.to_string(),
         password_changed: user.password_changed.to_string(),
         last_login: user.last_login.map(|at| at.to_string()),
+        queued: figures.queued,
+        refused: figures.refused,
         warning: user.rules.warning().map(str::to_owned),
     }
 }
@@ -337,7 +389,9 @@ pub(super) async fn list(
     }
     let page = api.directory.users(&filter, after.as_deref(), rows_max);
     let now = api.clock.now();
-    let users = page.users.iter().map(|user| shown(user, &caller, now));
+    let figures = figures(&api, &page.users).await;
+    let users = page.users.iter().zip(figures);
+    let users = users.map(|(user, figures)| shown(user, figures, &caller, now));
     Ok(axum::Json(UsersDocument {
         users: users.collect(),
         cursor: page.next,
@@ -388,7 +442,7 @@ pub(super) async fn create(
         noted.list = Some(user.list.clone());
     });
     Ok(NewUserDocument {
-        user: shown(&user, caller, api.clock.now()),
+        user: document(api, &user, caller).await,
         password: password.as_str().to_owned(),
     })
 }
@@ -408,7 +462,7 @@ pub(super) async fn show(
         .directory
         .user(&name)
         .ok_or_else(|| no_such("user", &name))?;
-    Ok(axum::Json(shown(&user, &caller, api.clock.now())))
+    Ok(axum::Json(document(&api, &user, &caller).await))
 }
 
 /// Changes a user; what is left out stays. In force at the next MAIL of every open session.
@@ -448,7 +502,10 @@ pub(super) async fn change(
         noted.list = Some(changed.after.list.clone());
         noted.changed = Some(differing(&changed.before, &changed.after));
     });
-    Ok(axum::Json(shown(&changed.after, &caller, api.clock.now())))
+    if changed.before.rules != changed.after.rules {
+        refusals::settle(&api, &changed.after).await;
+    }
+    Ok(axum::Json(document(&api, &changed.after, &caller).await))
 }
 
 /// The names of the fields in which they differ; of another name that name too.

@@ -325,6 +325,8 @@ mod tests {
             changed: String::new(),
             password_changed: String::new(),
             last_login: None,
+            queued: None,
+            refused: 0,
             warning: None,
         };
         Existing {

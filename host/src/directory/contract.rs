@@ -5,7 +5,10 @@
 use tempfile::TempDir;
 
 use super::*;
-use crate::account::{AllowancePatch, ListDraft, ListPatch, UserDraft, UserPatch};
+use crate::account::{
+    AllowancePatch, ITEMS_MAX, Items, ListDraft, ListPatch, Rule, UserDraft, UserPatch,
+};
+use crate::message::Address;
 
 const THEN: Timestamp = Timestamp::from_unix_milliseconds(1_000);
 const NOW: Timestamp = Timestamp::from_unix_milliseconds(2_000);
@@ -92,6 +95,8 @@ contract! {
     very_high_messages_are_spent_once_and_stay_spent,
     very_high_messages_are_not_had_twice_by_many_who_ask_at_once,
     a_row_of_the_first_version_is_read_and_changed,
+    rules_that_are_added_at_once_are_all_there_and_each_once,
+    a_rule_more_than_there_can_be_is_refused_by_name,
     tokens_are_known_by_their_secret_until_removed,
     the_last_admin_token_stays_whoever_asks_at_once,
     a_token_is_replaced_in_any_case_and_beyond_the_limit,
@@ -102,6 +107,59 @@ contract! {
     changes_at_the_same_time_are_all_made,
     after_the_end_reads_go_on_and_writes_do_not,
     a_damaged_row_is_named_and_nothing_is_opened,
+}
+
+fn sender(local: &str) -> Rule {
+    Rule::for_sender(&Address::new(local, "b.example").unwrap()).unwrap()
+}
+
+async fn rules_that_are_added_at_once_are_all_there_and_each_once(medium: Medium) {
+    let directory = medium.open();
+    create(&directory, named("ann")).await.unwrap();
+    let add = |rule: Rule| directory.authorize("ANN", rule, NOW);
+    let patch = UserPatch {
+        note: Some("hers".to_owned()),
+        ..UserPatch::default()
+    };
+    let (x, same, y, domain, patched) = tokio::join!(
+        add(sender("x")),
+        add(sender("X")),
+        add(sender("y")),
+        add(Rule::Domain("a.example".to_owned())),
+        change(&directory, "ann", patch),
+    );
+    patched.unwrap();
+    let changed = |changed: Result<Changed<User>, DirectoryError>| {
+        let Changed { before, after } = changed.unwrap();
+        before != after
+    };
+    assert_ne!(changed(x), changed(same), "one of them has added it");
+    assert!(changed(y) && changed(domain));
+    let directory = medium.reopen(directory).await;
+    let ann = directory.user("ann").unwrap();
+    assert_eq!(ann.rules.senders_text(), "x@b.example;y@b.example");
+    assert_eq!(ann.rules.domains_text(), "a.example");
+    assert_eq!((ann.note.as_str(), ann.changed), ("hers", NOW));
+}
+
+async fn a_rule_more_than_there_can_be_is_refused_by_name(medium: Medium) {
+    let directory = medium.open();
+    let senders: Vec<String> = (0..ITEMS_MAX).map(|n| format!("s{n}@b.example")).collect();
+    let full = UserDraft {
+        authorized_senders: Items::List(senders),
+        ..named("ann")
+    };
+    let before = create(&directory, full).await.unwrap();
+    let refused = directory.authorize("ann", sender("x"), NOW).await;
+    let Err(DirectoryError::Invalid(problems)) = refused else {
+        panic!("{refused:?}")
+    };
+    assert_eq!(problems[0].field, "authorized_senders");
+    let there = directory.authorize("ann", sender("s7"), NOW).await.unwrap();
+    assert_eq!(there.before, there.after, "nothing is written for it");
+    assert_eq!(directory.user("ann").unwrap(), before);
+    let unknown = directory.authorize("bob", sender("x"), NOW).await;
+    assert!(matches!(unknown, Err(DirectoryError::Unknown { .. })));
 }
 
 fn hash(text: &str) -> PasswordHash {

@@ -18,6 +18,7 @@ mod memory;
 mod ordered;
 mod record;
 mod redb;
+mod senders;
 mod state;
 mod tokens;
 mod writer;
@@ -40,6 +41,7 @@ use crate::stable;
 pub use admins::ADMINS_MAX;
 pub use error::{BoxError, DirectoryError, OpenError};
 pub use memory::MemoryRows;
+pub use senders::SenderPage;
 pub use state::{LISTS_MAX, Population, TOKENS_MAX, USERS_MAX};
 pub use tokens::{IssuedToken, holds_secret};
 

@@ -431,7 +431,7 @@ impl Edit {
         });
     }
 
-    fn known_user(&self, name: &str) -> Result<Arc<User>, DirectoryError> {
+    pub(super) fn known_user(&self, name: &str) -> Result<Arc<User>, DirectoryError> {
         let user = self.state.users.get(name).cloned();
         user.ok_or_else(|| unknown("user", name))
     }
@@ -473,7 +473,7 @@ impl Edit {
         epoch
     }
 
-    fn put_user(&mut self, user: User) -> Arc<User> {
+    pub(super) fn put_user(&mut self, user: User) -> Arc<User> {
         let user = Arc::new(user);
         self.state.count(&user, 1);
         self.state.users.put(Arc::clone(&user));
@@ -481,7 +481,7 @@ impl Edit {
         user
     }
 
-    fn take_user(&mut self, user: &User) {
+    pub(super) fn take_user(&mut self, user: &User) {
         self.state.count(user, -1);
         self.state.users.remove(&user.name);
         self.remove_row(Kind::User, &user.name);

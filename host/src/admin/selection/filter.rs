@@ -91,7 +91,8 @@ fn attempts(number: Option<u32>) -> Result<u32, FieldError> {
 /// How a time is written.
 pub(super) const TIME: &str = "a date with a time and an offset such as 2026-11-27T08:00:00Z";
 
-fn moment(field: &'static str, text: &str) -> Result<Timestamp, FieldError> {
+/// A point in time, wherever one is given.
+pub(in crate::admin) fn moment(field: &'static str, text: &str) -> Result<Timestamp, FieldError> {
     let moment = Timestamp::from_rfc3339(text);
     moment.ok_or_else(|| FieldError::new(field, format!("must be {TIME}")))
 }

@@ -40,7 +40,7 @@ async fn a_user_is_made_shown_changed_and_removed() {
             "very_high_per_hour": null,
             "very_high_left": null,
             "created": NOW.to_string(), "changed": NOW.to_string(),
-            "password_changed": NOW.to_string(), "last_login": null,
+            "password_changed": NOW.to_string(), "last_login": null, "queued": 0, "refused": 0,
         })
     );
     assert!(verified(&surface, "app", &password).await);

@@ -60,6 +60,32 @@ const REQUESTS: &[(&str, &str, &str)] = &[
     ("POST /api/v1/queue/stop", "/api/v1/queue/stop", "{}"),
     ("POST /api/v1/queue/start", "/api/v1/queue/start", "{}"),
     (
+        "GET /api/v1/users/{user}/senders",
+        "/api/v1/users/u/senders?as=x@b.example",
+        "",
+    ),
+    (
+        "GET /api/v1/senders",
+        "/api/v1/senders?address=x@b.example",
+        "",
+    ),
+    ("GET /api/v1/refusals", "/api/v1/refusals?limit=1", ""),
+    (
+        "GET /api/v1/refusals/{refusal}",
+        "/api/v1/refusals/{refusal}",
+        "",
+    ),
+    (
+        "POST /api/v1/refusals/{refusal}/authorize",
+        "/api/v1/refusals/{refusal}/authorize",
+        r#"{"as":"sender","dry_run":true}"#,
+    ),
+    (
+        "DELETE /api/v1/refusals/{refusal}",
+        "/api/v1/refusals/{refusal}",
+        "",
+    ),
+    (
         "DELETE /api/v1/users/{user}",
         "/api/v1/users/u?queued=cancel",
         "",
@@ -194,7 +220,10 @@ async fn each_operation_needs_the_scope_that_it_is_described_with() {
         let security = &operation(&document, name)["security"];
         let needed = security[0]["token"][0].as_str();
         let method = name.split_once(' ').unwrap().0;
-        let ask = format!("{method} {}", called.replace("{id}", "x"));
+        let ask = format!(
+            "{method} {}",
+            called.replace("{id}", "x").replace("{refusal}", "1")
+        );
         // A body that is refused keeps what is tried here from happening.
         let body = if body.is_empty() { None } else { Some("[]") };
         let without = surface.call("", &ask, body).await.status;
@@ -223,9 +252,12 @@ async fn every_answer_has_a_described_status_and_shape() {
         .queue("u", Class::Normal, &["x@b.example"])
         .await
         .to_string();
+    surface.refuse("u", &["x@b.example", "y@b.example"]).await;
+    let refusal = surface.refusal("x@b.example").await;
     for (name, called, body) in REQUESTS {
         let method = name.split_once(' ').unwrap().0;
-        let ask = format!("{method} {}", called.replace("{id}", &id));
+        let called = called.replace("{id}", &id).replace("{refusal}", &refusal);
+        let ask = format!("{method} {called}");
         let body = Some(*body).filter(|body| !body.is_empty());
         let answered = surface.ask(&ask, body).await;
         assert!(

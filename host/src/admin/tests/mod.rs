@@ -10,6 +10,8 @@ mod contract;
 mod logs;
 mod mail;
 mod operations;
+mod refusals;
+mod senders;
 mod stops;
 mod submission;
 mod surface;
@@ -38,17 +40,20 @@ use crate::auth::{self, Authenticator, Parameters};
 use crate::clock::Clock;
 use crate::directory::{Directory, MemoryRows};
 use crate::message::{
-    Class, Dialogue, Envelope, Event, Message, MessageId, NextHop, Origin, Party, PlaceInLine,
-    Priorities, Protocol, Reason, Recipient, Scribe, Standing, Submission, Timestamp, TrailEntry,
-    WantedStanding,
+    Address, Class, Dialogue, Envelope, Event, Message, MessageId, NextHop, Origin, Party,
+    PlaceInLine, Priorities, Protocol, Reason, Recipient, Scribe, Standing, Submission, Timestamp,
+    TrailEntry, WantedStanding,
 };
 use crate::plugin::{
-    About, Allocation, BreakerState, BreakerStatus, ComponentStatus, LatencySummary, PoolStatus,
-    Source,
+    About, Allocation, Authorization, BreakerState, BreakerStatus, ComponentStatus, LatencySummary,
+    PoolStatus, Source,
 };
-use crate::policy::{OnFailure, Question};
+use crate::policy::{
+    Answer, DecisionRecord, Facts, OnFailure, Question, SenderRuling, refusal_reply,
+};
 use crate::spool::{
-    self, Memory, NewDelivery, NewMessage, PageRequest, QueueState, Record, Selection, Spool,
+    self, Memory, NamedIn, NewDelivery, NewMessage, NewRefusals, PageRequest, QueueState, Record,
+    RefusedMessage, Selection, Spool,
 };
 use crate::telemetry::Registry;
 
@@ -154,6 +159,36 @@ impl PluginStatus for OnePlugin {
 
     fn reset_breaker(&self, name: &str) -> bool {
         name == "authorized-senders"
+    }
+
+    /// As the component of that name, but for its words.
+    fn authorize(
+        &self,
+        facts: Arc<Facts>,
+    ) -> Pin<Box<dyn Future<Output = Authorization> + Send + '_>> {
+        let account = facts.account.as_ref().unwrap();
+        let sender = facts.envelope.reverse_path.as_ref().unwrap();
+        let domain = sender.domain().to_owned();
+        let is_permitted = account.authorized_domains.contains(&domain)
+            || account.authorized_senders.contains(&sender.to_string());
+        let reason = crate::policy::Reason::new("told".into(), domain.as_str()).unwrap();
+        let (ruling, answer) = match is_permitted {
+            true => (SenderRuling::Permitted, Answer::Permit),
+            false => {
+                let (reply, reasons) = (refusal_reply(), vec![reason.clone()]);
+                (SenderRuling::Refused { reply, reasons }, Answer::Refuse)
+            }
+        };
+        let record = DecisionRecord {
+            component: "authorized-senders".into(),
+            digest: "3f2a91b0c4d5e6f7".into(),
+            question: Question::Sender,
+            answer,
+            reasons: vec![reason],
+            took: Duration::from_micros(20),
+        };
+        let records = vec![record];
+        Box::pin(std::future::ready(Authorization { ruling, records }))
     }
 }
 
@@ -356,6 +391,33 @@ impl Surface {
         let answered = self.ask(&format!("GET {path}"), None).await;
         assert_eq!(answered.status, 200, "{path}: {}", answered.text);
         answered.json()
+    }
+
+    /// Notes a refused message for each of these senders.
+    pub(crate) async fn refuse(&self, user: &str, senders: &[&str]) {
+        let mut new = NewRefusals::default();
+        for sender in senders {
+            let sender = sender.rsplit_once('@');
+            let sender = sender.map(|(local, domain)| Address::new(local, domain).unwrap());
+            new.add(RefusedMessage {
+                list: DEFAULT_LIST.to_owned(),
+                user: user.to_owned(),
+                client: "192.0.2.7".parse().unwrap(),
+                at: self.api.clock.now(),
+                senders: sender.into_iter().collect(),
+                named_in: NamedIn::Envelope,
+                reasons: vec!["not-authorized: no".to_owned()],
+            });
+        }
+        self.api.spool.note_refusals(new).await.unwrap();
+    }
+
+    /// The id of the refused sender.
+    pub(crate) async fn refusal(&self, sender: &str) -> String {
+        let listed = self.get("/api/v1/refusals").await;
+        let mut refusals = listed["refusals"].as_array().unwrap().iter();
+        let found = refusals.find(|refusal| refusal["sender"] == sender);
+        found.unwrap()["id"].as_str().unwrap().to_owned()
     }
 
     /// Queues a message of that user to those recipients, a delivery for each domain.
