@@ -27,6 +27,7 @@ mod peers;
 mod policy;
 mod priority;
 mod readme;
+mod refused;
 mod reload;
 mod rerouting;
 mod routes;

@@ -4,6 +4,7 @@
 
 mod admin;
 mod queue;
+mod senders;
 
 use std::fmt::Write as _;
 
@@ -44,6 +45,8 @@ pub(super) fn plan(remote: &Remote) -> Plan {
     match remote {
         Remote::List(command) => Plan::Ask(list(command)),
         Remote::User(command) => Plan::Ask(user(command)),
+        Remote::Senders(command) => Plan::Ask(senders::of_address(command)),
+        Remote::Refused(command) => Plan::Ask(senders::refused(command)),
         Remote::Queue(command) => queue::plan(command),
         Remote::Plugin(PluginCommand::Ls(_)) => Plan::Ask(Ask::get("/api/v1/plugins")),
         Remote::Plugin(PluginCommand::Reset(named)) => {
@@ -121,6 +124,7 @@ fn user(command: &UserCommand) -> Ask {
             };
             Ask::patch(user_path(name), document(&input))
         }
+        UserCommand::Senders { name, sender, .. } => senders::of_user(name, sender.as_deref()),
         UserCommand::ResetPassword(named) => {
             Ask::post(format!("{}/password", user_path(&named.name)), None)
         }

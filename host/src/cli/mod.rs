@@ -15,6 +15,7 @@ mod queue_options;
 mod queue_table;
 mod remote;
 mod route;
+mod sender_options;
 mod sink;
 #[cfg(test)]
 mod tests;

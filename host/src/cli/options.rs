@@ -12,6 +12,7 @@ use super::backup::{BackupCommand, RestoreCommand};
 use super::demo::DemoCommand;
 use super::queue_options::{Change, QueueCommand};
 use super::route::RouteCommand;
+use super::sender_options::{RefusedCommand, SendersCommand};
 use super::sink::SinkCommand;
 use super::user_options::UserCommand;
 use crate::account::FIRST_ADMIN;
@@ -71,6 +72,11 @@ pub enum Remote {
     /// Users: who may log in, send as whom, and how urgently
     #[command(subcommand)]
     User(UserCommand),
+    /// Who may send as an address: the users whose rules cover it
+    Senders(SendersCommand),
+    /// Refused senders: who tried to send as whom, and what to do about it
+    #[command(subcommand)]
+    Refused(RefusedCommand),
     /// The queue: what waits, why, and what to do with it
     #[command(subcommand)]
     Queue(QueueCommand),
@@ -102,6 +108,7 @@ impl Remote {
                 UserCommand::Ls { output, .. }
                 | UserCommand::Add { output, .. }
                 | UserCommand::Set { output, .. }
+                | UserCommand::Senders { output, .. }
                 | UserCommand::Rm { output, .. } => *output,
                 UserCommand::Show(named)
                 | UserCommand::ResetPassword(named)
@@ -110,6 +117,8 @@ impl Remote {
                 UserCommand::Export(_) => Output::default(),
                 UserCommand::Import(command) => command.output,
             },
+            Remote::Senders(command) => command.output,
+            Remote::Refused(command) => command.output(),
             Remote::Queue(QueueCommand::Ls { output, .. } | QueueCommand::Show { output, .. }) => {
                 *output
             }

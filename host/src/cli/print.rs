@@ -2,6 +2,7 @@
 
 mod changed;
 mod queue;
+mod senders;
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -13,6 +14,7 @@ pub(super) use self::changed::question;
 use super::backup;
 use super::options::{AdminCommand, ListCommand, PluginCommand, Remote, TokenCommand};
 use super::queue_options::QueueCommand;
+use super::sender_options::RefusedCommand;
 use super::text::{Table, cut, deliveries, facts, items};
 use super::user_options::UserCommand;
 use crate::admin::Removed;
@@ -43,7 +45,20 @@ pub(super) fn answer(remote: &Remote, document: Value) -> Result<String, serde_j
         Remote::User(UserCommand::Add { .. }) => new_user(&read(document)?),
         Remote::User(UserCommand::ResetPassword(_)) => new_password(&read(document)?),
         Remote::User(UserCommand::Rm { .. }) => removed_user(&read(document)?),
+        Remote::User(UserCommand::Senders { .. }) => senders::of_user(&read(document)?),
         Remote::User(_) => user(&read(document)?),
+        Remote::Senders(_) => senders::of_address(&read(document)?),
+        Remote::Refused(command) => match command {
+            RefusedCommand::Ls { .. } => senders::refused(&read(document)?),
+            RefusedCommand::Show(_) => senders::one(&read(document)?),
+            RefusedCommand::Authorize { .. } => senders::authorized(&read(document)?),
+            RefusedCommand::Dismiss(_) => {
+                format!(
+                    "{} is dismissed\n",
+                    printable(&read::<Removed>(document)?.removed)
+                )
+            }
+        },
         Remote::Queue(QueueCommand::Ls {
             id,
             filter,
@@ -100,7 +115,7 @@ pub(super) fn refusal(problem: &Problem) -> Vec<String> {
     }
     let line = |error: &FieldError| match error.field.as_str() {
         // What is typed by itself, with no option before it; the words name it.
-        "id" => printable(&error.detail).into_owned(),
+        "id" | "address" => printable(&error.detail).into_owned(),
         field => format!("{}: {}", option(field), printable(&error.detail)),
     };
     problem.errors.iter().map(line).collect()
@@ -127,7 +142,7 @@ fn option(field: &str) -> Cow<'_, str> {
         "priority_ceiling" => "ceiling",
         "very_high_per_hour" => "very-high-per-hour",
         "at" | "notify" | "priority" | "note" | "list" | "scope" | "cursor" | "user" | "class"
-        | "state" | "sender" | "recipient" | "domain" => field,
+        | "state" | "sender" | "recipient" | "domain" | "as" | "since" | "limit" => field,
         _ => return printable(field),
     };
     Cow::Owned(format!("--{name}"))
@@ -216,6 +231,14 @@ fn user(user: &UserDocument) -> String {
                 .unwrap_or_else(|| "never".to_owned()),
         ),
     ]);
+    if let Some(queued) = user.queued.filter(|queued| *queued > 0) {
+        lines.push(("queued", deliveries(queued)));
+    }
+    if user.refused > 0 {
+        let times = senders::times(user.refused);
+        let list = format!("{times}: outpost refused ls --user {}", user.name);
+        lines.push(("refused", list));
+    }
     let mut text = facts(&lines);
     warn(&mut text, user.warning.as_deref());
     text

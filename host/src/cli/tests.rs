@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use clap::Parser as _;
 mod files;
 mod queue;
+mod senders;
 mod users;
 
 use serde_json::Value;

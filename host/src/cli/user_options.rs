@@ -87,6 +87,18 @@ pub enum UserCommand {
         #[command(flatten)]
         output: Output,
     },
+    /// Show what a user may send as, and with --as what the policy components say about one address
+    Senders {
+        /// Its name
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
+        name: String,
+        /// Ask the components whether it may send as this address
+        #[arg(long = "as", value_name = "ADDRESS", value_parser = NonEmptyStringValueParser::new())]
+        sender: Option<String>,
+        /// How it is printed.
+        #[command(flatten)]
+        output: Output,
+    },
     /// Give a user a new password; prints it, once; the old one stops at once
     ResetPassword(Named),
     /// Let a user log in again
