@@ -19,7 +19,7 @@ use super::{Api, audit, no_such};
 use crate::account::{Rule, User};
 use crate::directory::SenderPage;
 use crate::message::{Address, MessageId};
-use crate::plugin::Source;
+use crate::plugin::{ComponentStatus, Source};
 use crate::policy::{
     AccountFacts, DecisionRecord, EnvelopeFacts, Facts, Question, SenderRuling, SessionFacts,
 };
@@ -214,9 +214,14 @@ impl From<&Rule> for RuleDocument {
 
 /// What answers about senders rest on now.
 pub(super) fn basis(api: &Api) -> BasisDocument {
+    basis_of(api.plugins.status())
+}
+
+/// What they rest on with that chain.
+pub(super) fn basis_of(chain: Vec<ComponentStatus>) -> BasisDocument {
     let mut by_rules = false;
     let mut components = Vec::new();
-    for component in api.plugins.status() {
+    for component in chain {
         let mut questions = component.questions.iter();
         if questions.any(|(question, _)| *question == Question::Sender) {
             by_rules |= matches!(&component.source, Source::Shipped(name) if name == BY_RULES);

@@ -10,7 +10,9 @@ use super::cursor::Cursor;
 use super::entries::{self, Entries};
 use super::journal::Mark;
 use super::place::Place;
-use super::stored::{self, Counters, DeliveryRecord, MessageRecord, StopRecord, TrailRecord};
+use super::stored::{
+    self, Counters, DeliveryRecord, MessageRecord, RefusalRecord, StopRecord, TrailRecord,
+};
 
 /// Reads `octets` as the record that `kind` chooses.
 ///
@@ -95,6 +97,13 @@ fn check_counters(octets: &[u8]) {
         let written = stored::write(&StopRecord::of(&stop)).expect("what was read can be written");
         let again: StopRecord<'_> = stored::read(&written).expect("what was written can be read");
         assert_eq!(again.read(), stop);
+    }
+    if let Ok(row) = stored::read::<RefusalRecord<'_>>(octets).and_then(RefusalRecord::read) {
+        let written =
+            stored::write(&RefusalRecord::of(&row)).expect("what was read can be written");
+        let again: RefusalRecord<'_> =
+            stored::read(&written).expect("what was written can be read");
+        assert_eq!(again.read(), Ok(row));
     }
     if let Some(mark) = Mark::from_row(octets) {
         assert_eq!(mark.to_row(), octets);

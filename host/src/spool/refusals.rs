@@ -106,7 +106,7 @@ impl RefusalId {
     /// from coming again after a restart.
     fn after(last: Option<Self>, now: Timestamp) -> Self {
         let of_now = now.unix_milliseconds() << 12;
-        Self(last.map_or(of_now, |last| of_now.max(last.0 + 1)))
+        Self(last.map_or(of_now, |last| of_now.max(last.0.saturating_add(1))))
     }
 }
 

@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::Surface;
+use super::{OnePlugin, PluginStatus as _, Surface};
+use crate::admin::senders::{RulesDecide, basis_of};
+use crate::plugin::Source;
+use crate::policy::{OnFailure, Question};
 
 async fn add(surface: &Surface, body: Value) {
     let made = surface
@@ -151,5 +154,47 @@ async fn who_may_send_as_an_address_is_told_page_by_page() {
             (422, vec![field.to_owned()]),
             "{query}"
         );
+    }
+}
+
+#[test]
+fn what_an_answer_rests_on_is_who_is_in_the_chain() {
+    let shipped = || OnePlugin.status().remove(0);
+    let own = || {
+        let mut own = shipped();
+        own.name = "quota".to_owned();
+        own.source = Source::File("quota.wasm".into());
+        own
+    };
+    // It goes by the name and is another one.
+    let in_its_place = || {
+        let mut own = own();
+        own.name = "authorized-senders".to_owned();
+        own
+    };
+    let priority = || {
+        let mut own = own();
+        own.questions = vec![(Question::Priority, OnFailure::Skip)];
+        own
+    };
+    for (chain, rules, words) in [
+        (
+            vec![shipped(), priority()],
+            RulesDecide::Alone,
+            "the rules of users decide",
+        ),
+        (
+            vec![shipped(), own()],
+            RulesDecide::First,
+            "authorized-senders, quota",
+        ),
+        (vec![own()], RulesDecide::Unknown, "these decide"),
+        (vec![in_its_place()], RulesDecide::Unknown, "these decide"),
+        (vec![priority()], RulesDecide::Unknown, "nobody may send"),
+        (vec![], RulesDecide::Unknown, "nobody may send"),
+    ] {
+        let basis = basis_of(chain);
+        assert_eq!(basis.rules, rules, "{}", basis.text);
+        assert!(basis.text.contains(words), "{}", basis.text);
     }
 }

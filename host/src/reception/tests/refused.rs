@@ -1,7 +1,10 @@
 //! What becomes of a refused sender beside its notification.
 
 use super::*;
+use crate::account::{SenderRules, UserPatch};
+use crate::message::Address;
 use crate::spool::{NamedIn, Spool};
+use outpost_smtp::Mailbox;
 
 #[tokio::test]
 async fn a_refused_sender_is_listed_with_what_it_was_refused_for() {
@@ -39,4 +42,62 @@ async fn a_refused_sender_is_listed_with_what_it_was_refused_for() {
         ["not-authorized: ann may not send as other@c.example"]
     );
     assert_eq!(rows[0].refusal.clients.len(), 1);
+}
+
+#[tokio::test]
+async fn the_rule_that_covers_an_address_is_what_the_shipped_component_decides_by() {
+    let stage = Stage::new().await;
+    let domains = Items::Text("a.example;*.c.example;b\u{fc}cher.example;[192.0.2.1]".into());
+    let senders = Items::Text("x@d.example;j\u{fc}rgen@e.example;\"a(b\"@d.example".into());
+    let rules = SenderRules::parse(&domains, &senders).unwrap();
+    stage
+        .change(UserPatch {
+            authorized_domains: Some(domains),
+            authorized_senders: Some(senders),
+            ..UserPatch::default()
+        })
+        .await;
+    let mut peer = stage.logged_in().await;
+    let mut covered = 0;
+    for local in [
+        "x",
+        "X",
+        "y",
+        "J\u{dc}RGEN",
+        "j\u{fc}rgen",
+        "\"a(B\"",
+        "\u{130}",
+        "\u{3a3}",
+    ] {
+        for domain in [
+            "a.example",
+            "A.Example",
+            "sub.a.example",
+            "nota.example",
+            "c.example",
+            "sub.c.example",
+            "deep.sub.c.example",
+            "notc.example",
+            "d.example",
+            "sub.d.example",
+            "e.example",
+            "b\u{fc}cher.example",
+            "xn--bcher-kva.example",
+            "[192.0.2.1]",
+            "[192.0.2.2]",
+        ] {
+            let sender = format!("{local}@{domain}");
+            let mailbox = Mailbox::parse(&sender, true).unwrap();
+            let covering = rules.covering(&Address::from_mailbox(&mailbox).unwrap());
+            covered += usize::from(covering.is_some());
+            let beginning = match covering {
+                Some(_) => "250 ",
+                None => "550 5.7.1 ",
+            };
+            peer.say(&format!("MAIL FROM:<{sender}> SMTPUTF8"), beginning)
+                .await;
+            peer.say("RSET", "250").await;
+        }
+    }
+    assert!(covered > 50, "{covered}");
 }

@@ -4,7 +4,8 @@
 
 use super::*;
 use crate::message::{Origin, Protocol};
-use crate::spool::sample::{accepted, at, full_message, id, trail};
+use crate::spool::sample::{accepted, at, full_message, id, refusal, trail};
+use crate::spool::{KeptRefusal, NamedIn, Refusal, RefusalId};
 
 /// The row of a message, and what it becomes when the message is finished.
 fn rows() -> (Vec<u8>, Vec<u8>) {
@@ -39,6 +40,35 @@ fn what_a_message_was_submitted_by_is_kept() {
         let (record, _) = read_message(&row).unwrap();
         assert_eq!(record.message(id(1)).unwrap(), message);
     }
+}
+
+#[test]
+fn a_refused_sender_is_read_as_it_was_written_and_what_is_damaged_is_told() {
+    for (sender, named_in) in [("X@a.example", NamedIn::Header), ("", NamedIn::Envelope)] {
+        let kept = KeptRefusal {
+            id: RefusalId::from_bits(7),
+            refusal: Refusal {
+                named_in,
+                ..refusal("ann", sender, 9)
+            },
+        };
+        let row = write(&RefusalRecord::of(&kept)).unwrap();
+        let read_back = |row: &[u8]| read::<RefusalRecord<'_>>(row)?.read();
+        assert_eq!(read_back(&row), Ok(kept));
+        for end in 0..row.len() {
+            assert!(read_back(&row[..end]).is_err(), "{end} octets");
+        }
+        assert!(read_back(&[&row[..], b"x"].concat()).is_err());
+    }
+    let kept = KeptRefusal {
+        id: RefusalId::from_bits(7),
+        refusal: refusal("ann", "x@a.example", 9),
+    };
+    let mut row = write(&RefusalRecord::of(&kept)).unwrap();
+    let domain = row.windows(9).position(|octets| octets == b"a.example");
+    row[domain.unwrap()] = b' ';
+    let damaged = read::<RefusalRecord<'_>>(&row).and_then(RefusalRecord::read);
+    assert_eq!(damaged, Err(Damage::of("no address")));
 }
 
 /// The row of a message of an older form: without what this one has behind it.

@@ -1,7 +1,8 @@
 //! The disk is full.
 
+use super::super::NewRefusals;
 use super::super::disk::Disk;
-use super::super::sample::{enqueue, line};
+use super::super::sample::{enqueue, line, refusal};
 use super::*;
 
 fn small(number: u64) -> NewMessage {
@@ -82,6 +83,35 @@ async fn full_and_emptied(seed: u64) {
 #[test]
 fn a_full_disk_refuses_mail_while_deliveries_go_on_and_give_room_back() {
     with_seeds(0..8, full_and_emptied);
+}
+
+#[tokio::test]
+async fn refused_senders_leave_what_room_there_is_and_are_noted_when_there_is_more() {
+    let disk = Simulated::new(5);
+    let settings = Settings {
+        disk_free_octets_min: 128 << 10,
+        ..settings()
+    };
+    let spool = start_with(&disk, settings).unwrap();
+    disk.set_capacity(Some(2 << 20), true);
+    disk.keep_reserve().unwrap();
+    let note = |sender: &str| {
+        let refused = [refusal("ann", sender, NOW)];
+        spool.note_refusals(NewRefusals::of(&refused))
+    };
+    note("x@a.example").await.unwrap();
+    fill(&spool, 1, 4_000).await;
+    let commits = spool.figures().commits;
+    for _ in 0..3 {
+        assert!(matches!(note("y@a.example").await, Err(SpoolError::Full)));
+    }
+    assert_eq!(spool.figures().commits, commits, "nothing is tried");
+    let ids = spool.refusals().of_user("ann", at(NOW)).into_iter();
+    let ids: Vec<_> = ids.map(|row| row.id).collect();
+    assert_eq!(spool.dismiss_refusals(ids.clone()).await.unwrap(), ids);
+    deliver_all(&spool).await;
+    note("y@a.example").await.unwrap();
+    assert_eq!(spool.refusals().count(), 1);
 }
 
 /// Mail for a hundred recipients each, which leaves at once: what is known of it fills the disk, and gives way to
