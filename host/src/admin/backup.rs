@@ -8,18 +8,12 @@ use std::env;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Seek, Write};
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use arc_swap::ArcSwap;
-use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
-use hyper::body::Frame;
-use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Api;
@@ -27,14 +21,11 @@ use super::access::Administrator;
 use super::audit::Deed;
 use super::extract::NoQuery;
 use super::openapi::Refused;
+use super::pieces::{Outlet, PIECE_OCTETS, outlet};
 use super::problem::{Kind, Problem};
 use crate::backup::{FORM, Header, Part, Writer, spare_file};
 use crate::directory::{BoxError, Copied, DirectoryError};
 use crate::stable;
-
-/// Octets that are sent at a time, and how many such pieces wait for a slow reader.
-const PIECE_OCTETS: usize = 64 * 1024;
-const PIECES_WAITING_MAX: usize = 4;
 
 /// What a backup is made of besides the directory.
 #[derive(Clone, Debug)]
@@ -110,8 +101,8 @@ pub(super) async fn make(
             NotPrepared::NoRoom => Problem::new(Kind::Unavailable, error.to_string()),
             NotPrepared::Failed(error) => Problem::internal("making a backup", &error),
         })?;
-    let (sender, receiver) = channel(PIECES_WAITING_MAX);
-    tokio::task::spawn_blocking(move || send(prepared, sender, turn));
+    let (outlet, body) = outlet();
+    tokio::task::spawn_blocking(move || send(prepared, outlet, turn));
     let says = [
         (CONTENT_TYPE, "application/x-tar"),
         (
@@ -119,7 +110,7 @@ pub(super) async fn make(
             "attachment; filename=\"outpost-backup.tar\"",
         ),
     ];
-    Ok((says, Body::new(Pieces(receiver))).into_response())
+    Ok((says, body).into_response())
 }
 
 /// Everything that a backup holds, read and ready to be written.
@@ -213,50 +204,17 @@ fn is_no_room(error: &BoxError) -> bool {
 }
 
 /// Writes the backup to whoever reads the answer. One that stops reading ends it.
-fn send(prepared: Prepared, sender: Sender<io::Result<Bytes>>, turn: OwnedSemaphorePermit) {
-    let out = BufWriter::with_capacity(PIECE_OCTETS, Outlet(sender.clone()));
+fn send(prepared: Prepared, outlet: Outlet, turn: OwnedSemaphorePermit) {
+    let out = BufWriter::with_capacity(PIECE_OCTETS, outlet.clone());
     if let Err(error) = prepared.write(out)
         && error.kind() != io::ErrorKind::BrokenPipe
     {
         tracing::error!(%error, "a backup broke off");
-        // The answer breaks off too: its reader sees that it has no end.
-        let _ = sender.blocking_send(Err(error));
+        outlet.clone().break_off(error);
     }
     // Before the answer ends, so that whoever has read it may ask again.
     drop(turn);
-    drop(sender);
-}
-
-/// The writing end of an answer.
-struct Outlet(Sender<io::Result<Bytes>>);
-
-impl Write for Outlet {
-    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-        let piece = Bytes::copy_from_slice(octets);
-        let sent = self.0.blocking_send(Ok(piece));
-        sent.map_err(|_| io::ErrorKind::BrokenPipe)?;
-        Ok(octets.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// The reading end of an answer.
-struct Pieces(Receiver<io::Result<Bytes>>);
-
-impl hyper::body::Body for Pieces {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        let piece = self.0.poll_recv(context);
-        piece.map(|piece| piece.map(|piece| piece.map(Frame::data)))
-    }
+    drop(outlet);
 }
 
 #[cfg(test)]

@@ -44,6 +44,7 @@ mod login;
 mod metrics;
 mod openapi;
 mod order;
+mod pieces;
 mod progress;
 mod routes;
 mod server;
