@@ -89,7 +89,8 @@ where
             Err(rejection) => {
                 let text = innermost(&rejection);
                 // The path of a query parameter is its name, before its problem.
-                let (path, problem) = text.split_once(": ").unwrap_or(("query", &text));
+                let (path, problem) = text.split_once(": ").unwrap_or(("", &text));
+                let path = if path.is_empty() { "query" } else { path };
                 Err(Problem::field(
                     named_field(problem, path),
                     in_words(problem),
@@ -112,7 +113,8 @@ impl<S: Send + Sync> FromRequestParts<S> for NoQuery {
             Some(query) => {
                 let end = query.find(['=', '&']).unwrap_or(query.len());
                 let text = "is not known: this operation takes no parameters";
-                Err(Problem::field(&query[..end], text))
+                let name = if end == 0 { "query" } else { &query[..end] };
+                Err(Problem::field(name, text))
             }
         }
     }
@@ -277,7 +279,10 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
         _ => "must be a string".to_owned(),
     };
     let path = track.path().to_string();
-    let at = if path == "." { "body".to_owned() } else { path };
+    let at = match path.as_str() {
+        "." | "" => "body".to_owned(),
+        _ => path,
+    };
     // An unknown or missing field is named by the text; the path only leads to its object.
     Err(Problem::field(named_field(&text, &at), in_words(&text)))
 }
@@ -357,11 +362,13 @@ fn without_position(error: &serde_json::Error) -> String {
     }
 }
 
-/// The field that serde's texts about unknown, missing and repeated fields name.
+/// The field that serde's texts about unknown, missing and repeated fields name. One without a name is told by where
+/// it stands.
 fn named_field(text: &str, otherwise: &str) -> String {
     for start in ["unknown field `", "missing field `", "duplicate field `"] {
         if let Some(rest) = text.strip_prefix(start)
             && let Some(end) = rest.find('`')
+            && end > 0
         {
             return rest[..end].to_owned();
         }
@@ -546,6 +553,7 @@ mod tests {
             (r#"{"name":"x","priority":null}"#, "priority"),
             (r#"{"name":"x","priority":300}"#, "priority"),
             (r#"{"name":"x","domains":["a",1]}"#, "domains[1]"),
+            (r#"{"name":"x","":1}"#, "body"),
             (r#"["x"]"#, "body"),
             (r#""x""#, "body"),
         ];

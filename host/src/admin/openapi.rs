@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
 use utoipa::openapi::path::ParameterIn;
 use utoipa::openapi::response::{Response, ResponseBuilder};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
@@ -152,6 +153,29 @@ pub(super) fn bound(document: &mut Document) {
             bounds.put_on(schema.properties.get_mut(*field));
         }
     }
+}
+
+/// The document as it is served, with what the library has no word for: a parameter of a query that may be left out
+/// may also be empty, which says the same.
+pub(super) fn written(document: &Document) -> String {
+    let mut document = serde_json::to_value(document).unwrap_or_default();
+    let paths = document["paths"].as_object_mut();
+    let operations = paths
+        .into_iter()
+        .flat_map(|paths| paths.values_mut())
+        .filter_map(Value::as_object_mut)
+        .flat_map(|operations| operations.values_mut());
+    for operation in operations {
+        let parameters = operation
+            .get_mut("parameters")
+            .and_then(Value::as_array_mut);
+        for parameter in parameters.into_iter().flatten() {
+            if parameter["in"] == "query" && parameter["required"] != true {
+                parameter["allowEmptyValue"] = true.into();
+            }
+        }
+    }
+    document.to_string()
 }
 
 /// What every operation that needs a token may also answer.

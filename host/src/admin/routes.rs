@@ -32,7 +32,7 @@ pub fn router(api: impl Into<Arc<Api>>) -> Router {
     let (router, mut document) = described().split_for_parts();
     openapi::bound(&mut document);
     // Written once: it cannot change while the relay runs.
-    let description = document.to_json().unwrap_or_default();
+    let description = openapi::written(&document);
     router
         .route(
             DESCRIPTION,

@@ -22,6 +22,9 @@ pub use names::{DeliveryStateName, QueueAction, StateFilter};
 /// Mail is moved no further than this: beyond it a year was mistyped, more likely than meant.
 const RESCHEDULED_WITHIN: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
+/// Who asks for what starts later than that asks for all that has an estimate.
+const ESTIMATE_SECONDS_MAX: u64 = 365 * 24 * 60 * 60;
+
 /// Rows of a page when nothing is said: what a person looks at.
 const ROWS_DEFAULT: usize = 100;
 
@@ -52,7 +55,7 @@ pub struct QueueQuery {
     /// domain.
     pub domain: Option<String>,
     /// So many attempts have failed, or more.
-    #[param(value_type = Option<u32>, minimum = 1)]
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 1000000)]
     pub attempts: Option<String>,
     /// What the last failed attempt was told contains this, without regard to case.
     pub last_reply: Option<String>,
@@ -62,8 +65,8 @@ pub struct QueueQuery {
     /// Its time, or its next try, is before then (RFC 3339).
     #[param(value_type = Option<String>, example = "2026-11-27T09:00:00Z")]
     pub due_before: Option<String>,
-    /// It starts within so many seconds, by the estimate. What has none is left out.
-    #[param(value_type = Option<u64>)]
+    /// It starts within so many seconds, by the estimate, a year at most. What has none is left out.
+    #[param(value_type = Option<u32>, maximum = 31536000)]
     pub estimate_seconds: Option<String>,
     /// The `cursor` of the page before.
     pub cursor: Option<String>,
@@ -155,7 +158,7 @@ pub struct QueueChange {
         deserialize_with = "given",
         skip_serializing_if = "Option::is_none"
     )]
-    #[schema(nullable = false, minimum = 1)]
+    #[schema(nullable = false, minimum = 1, maximum = 1000000)]
     pub attempts: Option<u32>,
     /// What the last failed attempt was told contains this, without regard to case.
     #[serde(
@@ -245,8 +248,12 @@ impl QueueQuery {
         };
         let selection = filter.read(&mut errors);
         let estimate = set(self.estimate_seconds).map(|text| {
-            let text = text.parse().map(Duration::from_secs);
-            text.map_err(|_| FieldError::new("estimate_seconds", "must be a number of seconds"))
+            let seconds = text.parse().ok();
+            let seconds = seconds.filter(|seconds| *seconds <= ESTIMATE_SECONDS_MAX);
+            seconds.map(Duration::from_secs).ok_or_else(|| {
+                let text = format!("must be a number of seconds, {ESTIMATE_SECONDS_MAX} at most");
+                FieldError::new("estimate_seconds", text)
+            })
         });
         let estimate_max = noted(estimate, &mut errors);
         let limit = set(self.limit).map_or(Some(ROWS_DEFAULT), |text| {

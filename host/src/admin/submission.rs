@@ -122,7 +122,8 @@ pub struct RefusedRecipient {
 /// lines end all with CRLF, or all with LF, which becomes CRLF.
 #[utoipa::path(post, path = PATH, operation_id = "submit_message", tag = "submission",
     params(EnvelopeQuery),
-    request_body(content = String, content_type = "message/rfc822", description = "The message (RFC 5322)."),
+    request_body(content = String, content_type = "message/rfc822", description = "The message (RFC 5322).",
+        example = "From: app@shop.example\r\nTo: bob@d.example\r\nSubject: Your order\r\n\r\nIt is on its way.\r\n"),
     security(("user" = [])),
     responses((status = 201, description = "The message is accepted.", body = SubmittedDocument,
         headers(("Location" = String, description = "The message with its trail, for who has a token."))),

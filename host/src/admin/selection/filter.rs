@@ -10,6 +10,9 @@ use crate::spool::Selection;
 
 use super::names::StateFilter;
 
+/// More than any schedule of retries comes to.
+const ATTEMPTS_MAX: u32 = 1_000_000;
+
 /// What is given of each; everything given must match.
 #[derive(Default)]
 pub(super) struct Filter {
@@ -84,8 +87,11 @@ pub(in crate::admin) fn message_id(text: &str) -> Result<MessageId, FieldError> 
 
 /// So many or more: none at all would be all mail.
 fn attempts(number: Option<u32>) -> Result<u32, FieldError> {
-    let number = number.filter(|number| *number > 0);
-    number.ok_or_else(|| FieldError::new("attempts", "must be a number, 1 or more"))
+    let number = number.filter(|number| (1..=ATTEMPTS_MAX).contains(number));
+    number.ok_or_else(|| {
+        let text = format!("must be a number, 1 to {ATTEMPTS_MAX}");
+        FieldError::new("attempts", text)
+    })
 }
 
 /// How a time is written.

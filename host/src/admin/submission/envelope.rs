@@ -35,6 +35,10 @@ impl Envelope {
                 }
                 "priority" => priorities.push(value),
                 "recipient" => recipients.push(value),
+                "" => reading.problem(
+                    "query",
+                    "has a parameter without a name; known here: sender, recipient, priority",
+                ),
                 _ => reading.problem(
                     &shown(&name),
                     "is not known; known here: sender, recipient, priority",

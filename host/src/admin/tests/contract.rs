@@ -362,6 +362,40 @@ async fn names_and_ids_are_described_with_the_bounds_that_are_kept() {
     }
 }
 
+#[tokio::test]
+async fn what_may_be_left_out_of_a_query_may_be_empty_and_is_described_so() {
+    let surface = Surface::start().await;
+    let document = described(&surface).await;
+    let mut parameters = 0;
+    for name in ["GET /api/v1/users", "GET /api/v1/queue"] {
+        for parameter in operation(&document, name)["parameters"].as_array().unwrap() {
+            parameters += 1;
+            assert_eq!(parameter["allowEmptyValue"], true, "{name}: {parameter}");
+            let ask = format!("{name}?{}=", parameter["name"].as_str().unwrap());
+            assert_eq!(surface.ask(&ask, None).await.status, 200, "{ask}");
+        }
+    }
+    assert!(parameters > 15, "{parameters}");
+    let sender = &operation(&document, SUBMISSION)["parameters"][0];
+    assert!(sender["allowEmptyValue"].is_null(), "{sender}");
+}
+
+#[tokio::test]
+async fn numbers_of_a_query_are_taken_within_the_bounds_that_are_described() {
+    let surface = Surface::start().await;
+    let document = described(&surface).await;
+    let parameters = operation(&document, "GET /api/v1/queue")["parameters"].clone();
+    for name in ["attempts", "estimate_seconds"] {
+        let mut parameters = parameters.as_array().unwrap().iter();
+        let parameter = parameters.find(|parameter| parameter["name"] == name);
+        let most = parameter.unwrap()["schema"]["maximum"].as_u64().unwrap();
+        for (number, status) in [(most, 200), (most + 1, 422)] {
+            let ask = format!("GET /api/v1/queue?{name}={number}");
+            assert_eq!(surface.ask(&ask, None).await.status, status, "{ask}");
+        }
+    }
+}
+
 /// Whether a value has the shape that is described: no property too many, none too few, right types.
 pub(super) fn fits(document: &Value, schema: &Value, value: &Value, at: &str) {
     if let Err(problem) = check(document, schema, value) {
