@@ -28,6 +28,8 @@ tools=()
 for pair in "${commands[@]}"; do
     has_command "${pair%%:*}" || tools+=("${pair##*:}")
 done
+# Debian has apart what makes an environment.
+python3 -c 'import ensurepip, venv' 2>/dev/null || tools+=(python3-venv)
 # swaks needs it for TLS.
 perl -MNet::SSLeay -e 1 2>/dev/null || tools+=(libnet-ssleay-perl)
 
@@ -116,4 +118,17 @@ if [ ! -d "$folder/node_modules/nodemailer" ]; then
         say "Nodemailer cannot be fetched by npm; its tests need it in $folder"
         exit 1
     fi
+fi
+
+# schemathesis, which asks the whole admin API, in an environment of its own in the build folder. Every package of it is
+# known by its digest; what changes there makes it anew.
+requirements=schemathesis/requirements.txt
+environment="${CARGO_TARGET_DIR:-../target}/python"
+if ! cmp -s "$requirements" "$environment/requirements.txt"; then
+    if ! { python3 -m venv --clear "$environment" &&
+        "$environment/bin/pip" install --quiet --disable-pip-version-check --require-hashes -r "$requirements"; }; then
+        say "schemathesis cannot be fetched by pip; its test needs it in $environment"
+        exit 1
+    fi
+    cp "$requirements" "$environment/requirements.txt"
 fi

@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::support::{Relay, Sink, base64, run, top};
+use crate::support::{Relay, Sink, base64, run, target};
 
 /// A relay, what stands behind it, and a message to submit.
 struct Case {
@@ -264,9 +264,7 @@ transport.sendMail({
 
 /// The folder into which tests/install.sh has put Nodemailer.
 fn node_modules() -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR");
-    let target = target.map_or_else(|| top().join("target"), PathBuf::from);
-    let modules = target.join("node").join("node_modules");
+    let modules = target().join("node").join("node_modules");
     assert!(
         modules.exists(),
         "{} is missing: tests/install.sh makes it",

@@ -25,7 +25,12 @@ impl Machine {
             machine.at("tests/install.sh"),
         )
         .unwrap();
-        for program in ["bash", "dirname", "env", "grep", "mkdir"] {
+        let requirements = "tests/schemathesis/requirements.txt";
+        fs::create_dir(machine.at("tests/schemathesis")).unwrap();
+        fs::copy(top().join(requirements), machine.at(requirements)).unwrap();
+        for program in [
+            "bash", "chmod", "cmp", "cp", "dirname", "env", "grep", "mkdir",
+        ] {
             let found = ["/usr/bin", "/bin"].map(|folder| Path::new(folder).join(program));
             let found = found.iter().find(|path| path.exists()).unwrap();
             symlink(found, machine.at("bin").join(program)).unwrap();
@@ -59,7 +64,6 @@ impl Machine {
             "curl",
             "openssl",
             "msmtp",
-            "python3",
             "smtp-sink",
             "node",
             "npm",
@@ -71,6 +75,15 @@ impl Machine {
             self = self.with(program, "exit 0");
         }
         self.with("rustup", "echo wasm32-unknown-unknown")
+            .with_python()
+    }
+
+    /// With a Python that makes environments, and in them a pip that has everything.
+    fn with_python(self) -> Self {
+        self.with(
+            "python3",
+            "[ \"$2\" != venv ] || { mkdir -p \"$4/bin\" && echo 'exit 0' > \"$4/bin/pip\" && chmod +x \"$4/bin/pip\"; }",
+        )
     }
 
     /// Whether it succeeds, and what it says.
@@ -125,13 +138,26 @@ fn an_ordinary_user_installs_through_sudo() {
     let machine = Machine::new()
         .with_apt()
         .with("sudo", "exec \"$@\"")
-        .with("npm", "exit 0");
+        .with("npm", "exit 0")
+        .with_python();
     let (done, said) = machine.installs();
     assert!(done, "{said}");
     let asked = machine.asked();
     assert!(asked.starts_with("update -qq\ninstall "), "{asked}");
     assert!(asked.contains(" swaks curl "), "{asked}");
     assert!(asked.contains(" rustc-web "), "{asked}");
+}
+
+#[test]
+fn an_environment_is_made_anew_when_what_is_in_it_changes_and_named_when_it_cannot_be() {
+    let machine = Machine::new().with_all_tools();
+    assert!(machine.installs().0);
+    let machine = machine.with("python3", "[ \"$2\" != venv ]");
+    assert_eq!(machine.installs(), (true, String::new()));
+    fs::write(machine.at("tests/schemathesis/requirements.txt"), "other").unwrap();
+    let (done, said) = machine.installs();
+    assert!(!done);
+    assert!(said.contains("schemathesis cannot be fetched"), "{said}");
 }
 
 #[test]

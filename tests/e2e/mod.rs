@@ -7,6 +7,7 @@ mod allowance;
 mod backup;
 mod clients;
 mod configuration;
+mod conformance;
 mod crash;
 mod delivery;
 mod demo;

@@ -22,7 +22,7 @@ pub use http::{Answer, read as read_answer};
 pub use names::Names;
 pub use peers::{BEHIND, Peer};
 pub use postfix::Postfix;
-pub use program::{Address, PATIENCE, Program, outpost, run, top};
+pub use program::{Address, PATIENCE, Program, outpost, run, target, top};
 pub use relay::{Relay, SINK, SMTP};
 pub use sink::{Received, Sink};
 

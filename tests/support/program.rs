@@ -21,6 +21,12 @@ pub fn top() -> PathBuf {
         .to_owned()
 }
 
+/// The build folder, where tests/install.sh puts what it does not install.
+pub fn target() -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR");
+    target.map_or_else(|| top().join("target"), PathBuf::from)
+}
+
 /// The program under test, as the same build made it.
 pub fn outpost() -> PathBuf {
     let test = std::env::current_exe().unwrap();
