@@ -218,6 +218,7 @@ fn shown(status: ComponentStatus) -> PluginDocument {
         source: match status.source {
             Source::Shipped(_) => "shipped".to_owned(),
             Source::File(path) => path.display().to_string(),
+            Source::Deployed { .. } => "deployed".to_owned(),
         },
         digest: status.digest,
         octets: status.octets,

@@ -518,12 +518,7 @@ fn component_name(text: &str) -> Result<String, String> {
 }
 
 fn on_failure(text: &str) -> Result<OnFailure, String> {
-    match text {
-        "defer" => Ok(OnFailure::Defer),
-        "refuse" => Ok(OnFailure::Refuse),
-        "skip" => Ok(OnFailure::Skip),
-        other => Err(format!("`{other}` is not one of defer, refuse, skip")),
-    }
+    OnFailure::named(text).ok_or_else(|| format!("`{text}` is not one of defer, refuse, skip"))
 }
 
 fn wasi(text: &str) -> Result<plugin::Wasi, String> {

@@ -107,10 +107,7 @@ impl Component {
 
     /// Whether it exports that question.
     pub fn answers(&self, question: Question) -> bool {
-        match question {
-            Question::Sender => self.fit.answers_sender,
-            Question::Priority => self.fit.answers_priority,
-        }
+        self.fit.answers(question)
     }
 
     /// A fresh instance.

@@ -7,6 +7,7 @@ use super::problem::LoadProblemKind;
 use super::section::Outline;
 use super::settings::Wasi;
 use super::wasi;
+use crate::policy::Question;
 
 /// The version of the contract that this relay speaks; wit/ says the same.
 pub const VERSION: &str = "0.1.0";
@@ -30,6 +31,16 @@ pub struct Fit {
     pub answers_priority: bool,
     /// The version of the contract that it was built for.
     pub version: String,
+}
+
+impl Fit {
+    /// Whether the component answers that question.
+    pub fn answers(&self, question: Question) -> bool {
+        match question {
+            Question::Sender => self.answers_sender,
+            Question::Priority => self.answers_priority,
+        }
+    }
 }
 
 /// Compares a component's outline with the contract.

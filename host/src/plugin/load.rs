@@ -22,6 +22,7 @@ use super::section::Outline;
 use super::settings::{ComponentSettings, MEMORY_OCTETS_MAX, Source, Wasi};
 use super::shelf::Shelf;
 use super::shipped::{self, SHIPPED};
+use super::status::ComponentStatus;
 use super::stock::Stock;
 use super::ticker::TICK;
 use crate::policy::clean_text;
@@ -43,11 +44,11 @@ const COMPILER_OCTETS_MAX: usize = 1024;
 const CPU_TIME_MIN: Duration = TICK.saturating_mul(10);
 
 /// What is known about a component before it runs.
-struct Draft {
-    octets: Vec<u8>,
-    digest: String,
-    outline: Outline,
-    fit: Fit,
+pub(super) struct Draft {
+    pub octets: Vec<u8>,
+    pub digest: String,
+    pub outline: Outline,
+    pub fit: Fit,
 }
 
 /// Loads a whole chain. Components that are in `known` with the same settings and the same octets
@@ -157,13 +158,26 @@ fn limits(settings: &ComponentSettings) -> Vec<LoadProblemKind> {
     problems
 }
 
+/// What can be said about a component that is not loaded; none when it cannot be. Blocks.
+pub(super) fn examine(settings: &ComponentSettings) -> Option<ComponentStatus> {
+    let draft = draft(settings).ok()?;
+    Some(ComponentStatus::unasked(settings, &draft))
+}
+
 /// Reads a component and compares it with the contract. Blocks.
 fn draft(settings: &ComponentSettings) -> Result<Draft, Vec<LoadProblemKind>> {
     let octets = read(&settings.source).map_err(|problem| vec![problem])?;
+    let found = digest::of_octets(&octets);
+    if let Source::Deployed { path, digest } = &settings.source
+        && *digest != found
+    {
+        let path = path.display().to_string();
+        return Err(vec![LoadProblemKind::Damaged { path, found }]);
+    }
     let outline = Outline::read(&octets).map_err(|error| vec![LoadProblemKind::Invalid(error)])?;
     let fit = contract::compare(&outline, settings.wasi)?;
     Ok(Draft {
-        digest: digest::of_octets(&octets),
+        digest: found,
         octets,
         outline,
         fit,
@@ -181,6 +195,12 @@ fn read(source: &Source) -> Result<Vec<u8>, LoadProblemKind> {
         },
         Source::File(path) => {
             regular::read(path, COMPONENT_OCTETS_MAX).map_err(|error| LoadProblemKind::Unreadable {
+                path: path.display().to_string(),
+                error: error.into(),
+            })
+        }
+        Source::Deployed { path, .. } => {
+            regular::read(path, COMPONENT_OCTETS_MAX).map_err(|error| LoadProblemKind::Lost {
                 path: path.display().to_string(),
                 error: error.into(),
             })

@@ -25,6 +25,7 @@ mod cache;
 mod component;
 mod context;
 mod contract;
+pub mod deployed;
 mod digest;
 mod engine;
 mod facts;

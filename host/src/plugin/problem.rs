@@ -37,6 +37,28 @@ pub enum LoadProblemKind {
         /// Why.
         error: io::Error,
     },
+    /// The file of one that was deployed is not what was deployed.
+    #[error(
+        "{path} is damaged: its SHA-256 is {found}. Restore it from a backup, or move the folder that it is in aside to \
+         start with the components of the configuration"
+    )]
+    Damaged {
+        /// The file.
+        path: String,
+        /// Its SHA-256.
+        found: String,
+    },
+    /// The file of one that was deployed cannot be read.
+    #[error(
+        "{path} cannot be read: {error}. Restore it from a backup, or move the folder that it is in aside to start \
+         with the components of the configuration"
+    )]
+    Lost {
+        /// The file.
+        path: String,
+        /// Why.
+        error: io::Error,
+    },
     /// The octets are not a component that the engine can run.
     #[error("{0}")]
     Invalid(String),

@@ -56,6 +56,13 @@ pub enum Source {
     Shipped(String),
     /// A file of the operator's.
     File(PathBuf),
+    /// One that was deployed while the relay ran.
+    Deployed {
+        /// The file that it is kept in.
+        path: PathBuf,
+        /// What its SHA-256 is, in hexadecimal.
+        digest: String,
+    },
 }
 
 /// What one component may use to answer one question.
@@ -98,6 +105,23 @@ impl Settings {
             cache_dir: Some(cache_dir),
             pool: PoolSettings::default(),
         }
+    }
+}
+
+impl Wasi {
+    /// Its name on every surface.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Wasi::Refused => "refused",
+            Wasi::Empty => "empty",
+        }
+    }
+
+    /// The one of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        [Wasi::Refused, Wasi::Empty]
+            .into_iter()
+            .find(|one| one.name() == name)
     }
 }
 

@@ -5,8 +5,9 @@ use super::component::Component;
 use super::contract::GRANTED_ON_REQUEST;
 use super::engine::Allocation;
 use super::latency::LatencySummary;
+use super::load::Draft;
 use super::section::About;
-use super::settings::Source;
+use super::settings::{ComponentSettings, Source};
 use crate::policy::{OnFailure, Question};
 
 /// One component of the chain.
@@ -51,6 +52,32 @@ pub struct PoolStatus {
     pub instances: usize,
     /// How many of them wait for a next question, of their transaction or of another.
     pub instances_held: usize,
+}
+
+impl ComponentStatus {
+    /// One that is not loaded, and has no figures.
+    pub(super) fn unasked(settings: &ComponentSettings, draft: &Draft) -> Self {
+        let questions = Question::ALL.into_iter();
+        let questions = questions.filter(|question| draft.fit.answers(*question));
+        let imports = draft.outline.imports.iter();
+        Self {
+            name: settings.name.clone(),
+            digest: draft.digest.clone(),
+            octets: draft.octets.len(),
+            source: settings.source.clone(),
+            about: draft.outline.about.clone().unwrap_or_default(),
+            contract: draft.fit.version.clone(),
+            questions: questions
+                .map(|question| (question, settings.on_failure(question)))
+                .collect(),
+            exports: draft.outline.exports.clone(),
+            imports: imports.map(|import| granted(import)).collect(),
+            answers: Vec::new(),
+            failures: Vec::new(),
+            latency: Vec::new(),
+            breaker: Vec::new(),
+        }
+    }
 }
 
 impl From<&Component> for ComponentStatus {

@@ -255,6 +255,12 @@ impl OnFailure {
             OnFailure::Skip => "skip",
         }
     }
+
+    /// The one that is spelled so.
+    pub fn named(name: &str) -> Option<Self> {
+        let mut all = [Self::Defer, Self::Refuse, Self::Skip].into_iter();
+        all.find(|one| one.name() == name)
+    }
 }
 
 /// What a refused sender is told when the component worded nothing.

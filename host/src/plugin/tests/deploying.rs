@@ -1,6 +1,7 @@
 //! Another chain comes into force at once and whole, and a transaction sees one of them.
 
 use super::*;
+use crate::policy::OnFailure;
 
 fn answering(behaviour: &str) -> ComponentSettings {
     misbehaving(&[("behaviour", behaviour)])
@@ -85,4 +86,79 @@ async fn a_chain_that_was_loaded_and_is_not_wanted_leaves_no_trace() {
     assert!(page().contains("component=\"misbehaving\""));
     let mail = at_mail("shop", "x@a.example");
     assert_eq!(code(&plugins.begin().authorize(&mail).await), 250);
+}
+
+/// What of the examples is deployed at run time, in the place of a component of the configuration.
+fn deployed(data_dir: &Path) -> (deployed::Deployments, Vec<ComponentSettings>) {
+    let deployments = deployed::Deployments::open(data_dir).unwrap();
+    let configured = vec![ComponentSettings::shipped("authorized-senders")];
+    let Source::File(path) = file("components/examples/own-domain") else {
+        panic!("a file");
+    };
+    let component = std::fs::read(path).unwrap();
+    let digest = deployments.keep(&component).unwrap();
+    let install = deployed::Install {
+        name: "authorized-senders".to_owned(),
+        octets: component.len() as u64,
+        component: Vec::new(),
+        settings: deployed::Overrides::default(),
+        position: None,
+        note: String::new(),
+    };
+    let author = deployed::Author {
+        by: "boss",
+        at: Timestamp::from_unix_milliseconds(1_700_000_000_000),
+    };
+    let change = deployed::Change::Install(install);
+    let plan = deployments.plan(&configured, &change, &digest, author);
+    deployments.commit(&plan.unwrap()).unwrap();
+    (deployments, configured)
+}
+
+#[tokio::test]
+async fn what_was_deployed_is_loaded_and_what_became_of_its_file_is_told_by_name() {
+    let data_dir = tempfile::tempdir().unwrap();
+    let (deployments, configured) = deployed(data_dir.path());
+    let chain = deployments.chain(&configured);
+    let plugins = load(chain.clone()).await;
+    let status = plugins.status().remove(0);
+    let Source::Deployed { path, digest } = status.source else {
+        panic!("{:?}", status.source);
+    };
+    assert_eq!(status.digest, digest);
+    let foreign = at_mail("shop", "x@a.example");
+    assert_eq!(code(&plugins.begin().authorize(&foreign).await), 550);
+
+    for damage in [Some("other"), None] {
+        match damage {
+            Some(text) => std::fs::write(&path, text).unwrap(),
+            None => std::fs::remove_file(&path).unwrap(),
+        }
+        let told = problems(chain.clone()).await.join("\n");
+        assert!(told.contains(&path.display().to_string()), "{told}");
+        assert!(told.contains("Restore it from a backup"), "{told}");
+        // In a relay that runs nothing changes by that.
+        assert!(plugins.prepare(&chain).await.is_err());
+        assert_eq!(code(&plugins.begin().authorize(&foreign).await), 550);
+    }
+}
+
+#[tokio::test]
+async fn what_is_disabled_is_known_and_not_asked() {
+    let data_dir = tempfile::tempdir().unwrap();
+    let (deployments, configured) = deployed(data_dir.path());
+    let disable = deployed::Change::Disable("authorized-senders".to_owned());
+    let author = deployed::Author {
+        by: "boss",
+        at: Timestamp::from_unix_milliseconds(1_700_000_000_001),
+    };
+    let plan = deployments.plan(&configured, &disable, "", author).unwrap();
+    assert!(plan.chain().is_empty());
+    deployments.commit(&plan).unwrap();
+    deployments.follow(&configured, &[]);
+    let standing = deployments.standing();
+    let known = standing.members[0].unasked.as_deref().unwrap();
+    assert_eq!(known.questions, [(Question::Sender, OnFailure::Defer)]);
+    assert_eq!(known.contract, CONTRACT_VERSION);
+    assert!(load(standing.chain()).await.status().is_empty());
 }
