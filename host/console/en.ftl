@@ -7,6 +7,7 @@ nav-connection = Connection
 nav-users = Users
 nav-lists = Lists
 nav-queue = Queue
+nav-refused = Refused
 nav-policies = Policies
 nav-system = System
 greeting = Logged in as { $name }
@@ -118,6 +119,8 @@ user-priority = Priority
 user-priority-hint = How urgent this user's mail is. A message can ask for more.
 user-rules = May send as
 user-last-login = Last login
+user-queued = Queued
+user-refused = Refused
 user-note = Note
 user-note-hint = For admins only; it never leaves the relay.
 user-password-set = Password set
@@ -316,6 +319,36 @@ decision-answer = Answer
 decision-reasons = Reasons
 decision-took = Took
 dialogue-client = with the client that submitted it
+
+refused-lead = Users who tried to send as an address that is not theirs, the latest first. Nothing of it was accepted.
+refused-none = Nobody was refused.
+refused-as = Tried to send as
+refused-domain = Domain
+refused-count = How often
+refused-from = From
+refused-why = Why
+refused-in-envelope = as the envelope sender
+refused-in-header = as the author, in the header
+refused-user-gone = (removed)
+refused-covered = Allowed by now: { $rule }
+refused-allow-address = Allow this address
+refused-allow-address-also = { $address } and nothing else
+refused-allow-domain = Allow the whole domain
+refused-allow-domain-also = any address at { $domain }, also others than this one
+refused-allowed = { $user } may send as this from now on: { $rule }. { $count ->
+    [0] Nothing else that was refused is settled by it.
+    [one] One refused sender is settled.
+   *[other] { $count } refused senders are settled.
+}
+refused-dismiss = Dismiss
+refused-dismissed = Dismissed. If it happens again, it is listed again.
+who-may = Who may send as an address?
+who-may-address = Address
+who-may-title = Who may send as { $address }
+who-may-nobody = Nobody may.
+who-may-rule = Rule
+may-send-as-test = Try a sender
+may-send-as-title = What may { $name } send as?
 
 policies-lead = The components that decide who may send as whom, and how urgent each message is, in the order in which they are asked.
 policies-none = There is no component: every sender is refused.

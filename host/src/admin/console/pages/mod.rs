@@ -5,6 +5,7 @@ mod lists;
 pub(super) mod message;
 mod policies;
 pub(super) mod queue;
+mod refused;
 mod system;
 mod users;
 
@@ -32,6 +33,7 @@ pub(super) fn router() -> Router<Arc<Api>> {
             "/users/{user}",
             get(users::form::show).post(users::form::change),
         )
+        .route("/users/{user}/senders", get(users::senders::show))
         .route("/users/{user}/password", post(users::actions::reset))
         .route("/users/{user}/enable", post(users::actions::enable))
         .route("/users/{user}/disable", post(users::actions::disable))
@@ -47,6 +49,10 @@ pub(super) fn router() -> Router<Arc<Api>> {
         .route("/queue/stop", post(queue::stopping::stop))
         .route("/queue/start", post(queue::stopping::start))
         .route("/messages/{id}", get(message::show))
+        .route("/refused", get(refused::show))
+        .route("/refused/who", get(refused::who))
+        .route("/refused/{refusal}/authorize", post(refused::authorize))
+        .route("/refused/{refusal}/dismiss", post(refused::dismiss))
         .route("/policies", get(policies::show))
         .route("/policies/{plugin}/reset", post(policies::reset))
         .route("/system", get(system::overview::show))

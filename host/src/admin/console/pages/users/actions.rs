@@ -28,6 +28,7 @@ pub(super) fn buttons(visitor: &Visitor, user: &UserDocument) -> Markup {
             } @else {
                 (parts::action(visitor, &to("enable"), &[], &texts.say("user-enable"), false))
             }
+            a.button href=(to("senders")) { (texts.say("may-send-as-test")) }
             a.button.danger href=(to("remove")) { (texts.say("user-remove")) }
         }
     }

@@ -2,6 +2,7 @@
 
 pub(super) mod actions;
 pub(super) mod form;
+pub(super) mod senders;
 pub(super) mod table;
 
 use maud::{Markup, html};

@@ -90,6 +90,8 @@ fn table(visitor: &Visitor, asked: &UsersQuery, page: &UsersDocument) -> Markup 
                         th scope="col" { (texts.say("user-priority")) }
                         th scope="col" { (texts.say("user-rules")) }
                         th scope="col" { (texts.say("user-last-login")) }
+                        th scope="col" { (texts.say("user-queued")) }
+                        th scope="col" { (texts.say("user-refused")) }
                         @if visitor.may(Scope::Admin) { th scope="col" { (texts.say("user-note")) } }
                     } }
                     tbody { @for user in &page.users { (row(visitor, user)) } }
@@ -114,6 +116,17 @@ fn row(visitor: &Visitor, user: &UserDocument) -> Markup {
                     Some(at) => (parts::time(at)),
                     None => { (texts.say("never")) },
                 }
+            }
+            td data-label=(texts.say("user-queued")) {
+                @match user.queued {
+                    Some(0) => { "0" },
+                    Some(queued) => { a href=(with_query("/queue", [("user", user.name.as_str())])) { (queued) } },
+                    None => { "–" },
+                }
+            }
+            td data-label=(texts.say("user-refused")) {
+                @if user.refused == 0 { "0" }
+                @else { a href=(with_query("/refused", [("user", user.name.as_str())])) { (user.refused) } }
             }
             @if visitor.may(Scope::Admin) {
                 td.note data-label=(texts.say("user-note")) { (user.note.as_deref().unwrap_or_default()) }
