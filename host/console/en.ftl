@@ -380,9 +380,31 @@ system-tokens = Tokens
 system-version = Version
 system-host = Host name
 system-uptime = Runs for
+system-started = Started
+system-ready = The relay takes mail.
+system-disk = Disk
+system-disk-used = How full the disk is
+system-disk-free = { $free } of { $total } free
 system-certificate = Certificate
+certificate-source = Where from
 certificate-self-signed = made by the relay itself
 certificate-configured = configured
+certificate-names = For
+certificate-issuer = Signed by
+certificate-until = Valid until
+certificate-days = { $days ->
+    [0] (it is over or ends today)
+    [one] (one day left)
+   *[other] ({ $days } days left)
+}
+system-configuration = Configuration in force
+system-no-configuration = There is no configuration file: the relay runs with its built-in defaults.
+system-reload = Read it again
+system-reloaded-nothing = The configuration was read again; nothing is another than before.
+system-reloaded = The configuration was read again. Changed: { $changed }.
+system-restart-needed = A restart is needed for: { $keys }.
+system-backup = Download a backup
+system-backup-hint = A backup has users, lists, admins and tokens with the hashes of their secrets, and the configuration file. Keep it as you keep secrets.
 admin-role = Role
 admin-role-of = Role of { $name }
 admin-add = Add an admin

@@ -3,7 +3,7 @@
 use super::{assert_none, files};
 
 /// A dependency, and where it may be named.
-const OWNERS: [(&str, &[&str]); 22] = [
+const OWNERS: [(&str, &[&str]); 23] = [
     ("wasmtime", &["host/src/plugin/"]),
     ("wasmtime_wasi", &["host/src/plugin/wasi.rs"]),
     // Its owners have a module of its name, so they are looked at more closely below.
@@ -18,6 +18,7 @@ const OWNERS: [(&str, &[&str]); 22] = [
     ("rustls", &["host/src/tls/", "host/src/net/"]),
     ("tokio_rustls", &["host/src/tls/", "host/src/net/"]),
     ("rcgen", &["host/src/tls/"]),
+    ("x509_parser", &["host/src/tls/facts.rs"]),
     ("hyper", &["host/src/admin/"]),
     ("axum", &["host/src/admin/"]),
     ("utoipa", &["host/src/admin/"]),

@@ -7,7 +7,7 @@
 use std::env;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Seek, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -42,6 +42,8 @@ pub struct BackupSources {
 struct InForce {
     /// The configuration file as it was read; none where there was no file.
     configuration: Option<Arc<[u8]>>,
+    /// The same without its secrets, to be shown.
+    shown_configuration: Option<String>,
     /// The certificate that the relay made for itself and its key, where it has made one.
     files: Vec<(Part, PathBuf)>,
 }
@@ -51,10 +53,12 @@ impl BackupSources {
     pub fn new(
         data_dir: PathBuf,
         configuration: Option<Arc<[u8]>>,
+        shown_configuration: Option<String>,
         files: Vec<(Part, PathBuf)>,
     ) -> Self {
         let in_force = InForce {
             configuration,
+            shown_configuration,
             files,
         };
         Self {
@@ -64,10 +68,26 @@ impl BackupSources {
         }
     }
 
+    /// The data folder.
+    pub(super) fn data_dir(&self) -> &Path {
+        &self.data_dir
+    }
+
+    /// The configuration file in force without its secrets; none where there is no file.
+    pub(super) fn shown_configuration(&self) -> Option<String> {
+        self.in_force.load().shown_configuration.clone()
+    }
+
     /// The configuration has been read again; all clones follow.
-    pub fn follow(&self, configuration: Option<Arc<[u8]>>, files: Vec<(Part, PathBuf)>) {
+    pub fn follow(
+        &self,
+        configuration: Option<Arc<[u8]>>,
+        shown_configuration: Option<String>,
+        files: Vec<(Part, PathBuf)>,
+    ) {
         self.in_force.store(Arc::new(InForce {
             configuration,
+            shown_configuration,
             files,
         }));
     }

@@ -79,14 +79,7 @@ pub(super) async fn live() -> &'static str {
         (status = 200, description = "The relay can take mail.", body = Ready),
         (status = 503, description = "It cannot.", body = Ready)))]
 pub(super) async fn ready(State(api): State<Arc<Api>>) -> Response {
-    let mut reasons = api.readiness.reasons();
-    if !api.spool.figures().writable {
-        reasons.push(Reason {
-            part: "spool".to_owned(),
-            reason: "no mail is taken: the disk has too little room, or the last write failed"
-                .to_owned(),
-        });
-    }
+    let reasons = reasons(&api);
     let status = if reasons.is_empty() {
         StatusCode::OK
     } else {
@@ -100,4 +93,17 @@ pub(super) async fn ready(State(api): State<Arc<Api>>) -> Response {
         }),
     )
         .into_response()
+}
+
+/// What keeps the relay from taking mail.
+pub(super) fn reasons(api: &Api) -> Vec<Reason> {
+    let mut reasons = api.readiness.reasons();
+    if !api.spool.figures().writable {
+        reasons.push(Reason {
+            part: "spool".to_owned(),
+            reason: "no mail is taken: the disk has too little room, or the last write failed"
+                .to_owned(),
+        });
+    }
+    reasons
 }

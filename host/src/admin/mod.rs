@@ -32,6 +32,7 @@ pub mod senders;
 pub mod standing;
 pub mod stops;
 pub mod submission;
+pub mod system;
 pub mod tokens;
 pub mod trail;
 pub mod users;
@@ -79,6 +80,7 @@ use crate::directory::{Directory, DirectoryError};
 use crate::message::Timestamp;
 use crate::spool::{Spool, SpoolError};
 use crate::telemetry::Registry;
+use crate::tls;
 use problem::{FieldError, Kind, Problem};
 
 /// What the surface works with.
@@ -104,6 +106,8 @@ pub struct Api {
     pub connection: Arc<ArcSwap<ConnectionFacts>>,
     /// What a backup is made of besides the directory.
     pub backup: BackupSources,
+    /// Shows the certificate in force.
+    pub tls: tls::Server,
     /// Who is logged in to the console.
     pub sessions: Sessions,
     /// What open pages of the console look at.

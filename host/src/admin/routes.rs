@@ -20,7 +20,7 @@ use super::extract::BODY_OCTETS_MAX;
 use super::problem::method_not_allowed;
 use super::{
     Api, admins, backup, connection, console, health, lists, messages, metrics, openapi, plugins,
-    queue, refusals, reload, removal, senders, stops, submission, tokens, users,
+    queue, refusals, reload, removal, senders, stops, submission, system, tokens, users,
 };
 
 /// Where the description of the API is.
@@ -75,6 +75,7 @@ pub(super) fn described() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(admins::list, admins::add))
         .routes(routes!(admins::show, admins::change, admins::remove))
         .routes(routes!(admins::reset_password))
+        .routes(routes!(system::show))
         .routes(routes!(backup::make))
         .routes(routes!(metrics::show))
         .routes(routes!(health::live))

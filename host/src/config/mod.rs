@@ -10,6 +10,7 @@ mod running;
 mod sections;
 mod syntax;
 mod together;
+mod unsecret;
 mod urgency;
 mod values;
 
@@ -40,6 +41,7 @@ use document::Document;
 pub use document::Mistake;
 pub use places::Places;
 pub use running::Change;
+pub use unsecret::without_secrets;
 pub use values::read_duration;
 
 /// Where the configuration is looked for when no file is named.

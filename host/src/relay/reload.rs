@@ -158,8 +158,11 @@ impl Parts {
             certificate: start::certificate(config),
             ..ConnectionFacts::clone(&before)
         }));
-        self.backup
-            .follow(config.as_read.clone(), start::backup_files(config));
+        self.backup.follow(
+            config.as_read.clone(),
+            start::shown_configuration(config),
+            start::backup_files(config),
+        );
     }
 
     fn deliver(&self, before: &Config, config: &Config) {

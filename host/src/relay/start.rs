@@ -25,7 +25,7 @@ use crate::admin::{
 use crate::auth::Authenticator;
 use crate::backup::{self, Part};
 use crate::clock::Clock;
-use crate::config::{Config, Mistake};
+use crate::config::{Config, Mistake, without_secrets};
 use crate::delivery::{self, Deliverer, Gate};
 use crate::directory::{Directory, UserFilter};
 use crate::dns::Resolver;
@@ -415,6 +415,7 @@ impl Foundation {
             connection: Arc::clone(&reload.parts.connection),
             backup: reload.parts.backup.clone(),
             reload,
+            tls: self.tls,
             sessions: admin::Sessions::default(),
             live: admin::Live::default(),
             registry: Arc::new(self.registry),
@@ -514,11 +515,23 @@ fn connection_facts(config: &Config, listeners: &[Listener]) -> ConnectionFacts 
     }
 }
 
+/// The configuration file as it may be shown.
+pub(super) fn shown_configuration(config: &Config) -> Option<String> {
+    let text = String::from_utf8_lossy(config.as_read.as_deref()?);
+    Some(without_secrets(&text))
+}
+
 /// What a backup holds besides the accounts. A configured certificate is not in it: whoever renews it
 /// keeps it.
 fn backup_sources(config: &Config) -> BackupSources {
     let files = backup_files(config);
-    BackupSources::new(config.data_dir.clone(), config.as_read.clone(), files)
+    let shown = shown_configuration(config);
+    BackupSources::new(
+        config.data_dir.clone(),
+        config.as_read.clone(),
+        shown,
+        files,
+    )
 }
 
 pub(super) fn backup_files(config: &Config) -> Vec<(Part, PathBuf)> {

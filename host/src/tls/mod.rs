@@ -3,6 +3,7 @@
 //! Which connection uses TLS, and whether it must, is decided by reception and delivery.
 
 pub mod client;
+mod facts;
 mod own;
 mod pair;
 mod server;
@@ -14,6 +15,7 @@ use rustls::{CommonState, ProtocolVersion};
 
 use crate::message::TlsParameters;
 
+pub use facts::CertificateFacts;
 pub use own::Own;
 pub use pair::{CertificateError, Examined, Part};
 pub use server::{Server, Settings, examine, self_signed_files};

@@ -17,6 +17,7 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use tokio_rustls::TlsAcceptor;
 
+use super::facts::{CertificateFacts, facts};
 use super::pair::{self, CertificateError, Examined, Part, content};
 
 /// Where the certificate is.
@@ -92,6 +93,12 @@ impl Server {
     /// For handshakes.
     pub fn acceptor(&self) -> &TlsAcceptor {
         &self.acceptor
+    }
+
+    /// What the certificate in force says about itself; none when that cannot be read.
+    pub fn certificate(&self) -> Option<CertificateFacts> {
+        let current = self.certificate.0.load();
+        current.cert.first().and_then(facts)
     }
 
     /// Serves another certificate from now on; open connections keep theirs. Whether it is another one than

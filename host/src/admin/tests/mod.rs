@@ -324,8 +324,14 @@ impl Surface {
             backup: BackupSources::new(
                 folder.path().to_owned(),
                 Some(CONFIGURATION.as_bytes().into()),
+                Some(CONFIGURATION.to_owned()),
                 Vec::new(),
             ),
+            tls: crate::tls::Server::new(&crate::tls::Settings::SelfSigned {
+                hostname: "relay.example".to_owned(),
+                folder: folder.path().to_owned(),
+            })
+            .unwrap(),
             sessions: super::Sessions::default(),
             live: super::Live::default(),
             registry: Arc::new(registry),

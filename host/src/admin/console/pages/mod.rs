@@ -56,6 +56,8 @@ pub(super) fn router() -> Router<Arc<Api>> {
         .route("/policies", get(policies::show))
         .route("/policies/{plugin}/reset", post(policies::reset))
         .route("/system", get(system::overview::show))
+        .route("/system/reload", post(system::overview::reload))
+        .route("/system/backup", get(system::overview::backup))
         .route(
             "/system/admins",
             get(system::admins::show).post(system::admins::add),
