@@ -204,6 +204,7 @@ fn mail(to: SocketAddr, octets: usize) -> Result<(Message, Delivery), Box<dyn Er
         content_octets: octets as u64,
         eight_bit: false,
         subject: "Bench".to_owned(),
+        campaign: None,
     };
     let delivery = Delivery {
         id: DeliveryId {

@@ -399,6 +399,7 @@ fn message(shape: Shape, number: u64) -> NewMessage {
             content_octets: CONTENT_OCTETS as u64,
             eight_bit: false,
             subject: "a message of the bench".to_owned(),
+            campaign: None,
         },
         deliveries: vec![NewDelivery::first(
             NextHop::Domain(domain.into()),

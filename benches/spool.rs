@@ -408,6 +408,7 @@ fn message(producer: u64, content_octets: u64) -> NewMessage {
             content_octets,
             eight_bit: false,
             subject: "a message of the bench".to_owned(),
+            campaign: None,
         },
         deliveries: vec![NewDelivery::first(line().next_hop, vec![0], now)],
         trail: vec![

@@ -36,6 +36,9 @@ pub struct MessageDocument {
     pub origin: OriginDocument,
     /// The Subject field.
     pub subject: String,
+    /// The name under which its sender wants it counted: its `X-Campaign`, `X-Campaign-ID`, or the `category` of
+    /// X-SMTPAPI.
+    pub campaign: Option<String>,
     /// The reverse-path; empty when it is null.
     pub sender: String,
     /// Everyone that it was accepted for.
@@ -193,6 +196,7 @@ fn shown(
         user: message.origin.user().to_owned(),
         origin: origin(&message.origin),
         subject: message.subject.clone(),
+        campaign: message.campaign.clone(),
         sender: reverse_path(message),
         recipients: message
             .envelope

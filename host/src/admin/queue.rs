@@ -60,6 +60,9 @@ pub struct QueuedDelivery {
     pub state: DeliveryStateName,
     /// The Subject field.
     pub subject: String,
+    /// The name under which its sender wants it counted: its `X-Campaign`, `X-Campaign-ID`, or the `category` of
+    /// X-SMTPAPI.
+    pub campaign: Option<String>,
     /// The reverse-path; empty when it is null.
     pub sender: String,
     /// The pending recipients.
@@ -131,6 +134,7 @@ fn shown(row: Row, standing: Option<&Standing>, stops: &Stops, now: Timestamp) -
         message_priority: message.priorities.message.map(Class::number),
         state: state.into(),
         subject: message.subject.clone(),
+        campaign: message.campaign.clone(),
         sender: super::messages::reverse_path(&message),
         recipients,
         content_octets: message.content_octets,

@@ -180,6 +180,7 @@ mod tests {
             message_priority: None,
             state: DeliveryStateName::Active,
             subject: "Subject".to_owned(),
+            campaign: None,
             sender: String::new(),
             recipients: vec!["x@b.example".to_owned(), "y@b.example".to_owned()],
             content_octets: 20_000_000,

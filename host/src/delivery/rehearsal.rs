@@ -469,6 +469,7 @@ impl Mail {
             content_octets: CONTENT.len() as u64,
             eight_bit: false,
             subject: "Hello".to_owned(),
+            campaign: None,
         };
         let delivery = Delivery {
             id: DeliveryId {

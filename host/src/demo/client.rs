@@ -164,6 +164,7 @@ impl Client {
             content_octets: letter.octets(),
             eight_bit: false,
             subject: String::new(),
+            campaign: None,
         };
         let delivery = Delivery {
             id: DeliveryId {

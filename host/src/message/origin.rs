@@ -31,6 +31,8 @@ pub struct Message {
     pub eight_bit: bool,
     /// The Subject field for the queue's lists: unfolded, decoded, cut to 200 characters.
     pub subject: String,
+    /// The name under which its sender wants it counted, as its header says it.
+    pub campaign: Option<String>,
 }
 
 impl Message {

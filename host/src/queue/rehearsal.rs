@@ -80,6 +80,7 @@ pub(super) fn message(number: u128, accepted: Timestamp, recipients: &[&str]) ->
         content_octets: CONTENT.len() as u64,
         eight_bit: false,
         subject: "Hello".to_owned(),
+        campaign: None,
     }
 }
 

@@ -100,6 +100,7 @@ impl Writer<'_> {
             content_octets: u64::try_from(composed.content.len()).unwrap_or(u64::MAX),
             eight_bit: !composed.content.is_ascii(),
             subject: composed.subject.to_owned(),
+            campaign: None,
         };
         let report = NewMessage {
             message,

@@ -292,6 +292,7 @@ impl Notifier {
                 content_octets: intake.octets(),
                 eight_bit: !content.is_ascii(),
                 subject,
+                campaign: None,
             },
         };
         self.spool.enqueue(message, intake).await

@@ -23,7 +23,8 @@ use super::trail::trail;
 use super::{Reception, replies, trace};
 use crate::account::User;
 use crate::message::header::{
-    Authors, Fields, Requested, repeated_priorities, requested_priorities, subject, tunnelled,
+    Authors, Fields, Requested, campaign, repeated_priorities, requested_priorities, subject,
+    tunnelled,
 };
 use crate::message::{
     Address, Class, Envelope, Message, MessageId, Origin, Priorities, Protocol, Recipient, Source,
@@ -502,6 +503,7 @@ impl Transaction {
                 content_octets,
                 eight_bit,
                 subject: subject(fields),
+                campaign: campaign(fields),
             },
         }
     }

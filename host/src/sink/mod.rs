@@ -357,6 +357,7 @@ mod tests {
             content_octets: content.len() as u64,
             eight_bit: false,
             subject: String::new(),
+            campaign: None,
         };
         let delivery = Delivery {
             id: DeliveryId {

@@ -83,6 +83,7 @@ pub(super) fn message(number: u64, user: &str, class: Class, domains: &[&str]) -
         content_octets: 0,
         eight_bit: false,
         subject: format!("message {number}"),
+        campaign: None,
     }
 }
 
@@ -115,6 +116,7 @@ pub(super) fn full_message(number: u64) -> Message {
     message.scheduled = Some(at(5));
     message.eight_bit = true;
     message.subject = "Grüße".to_owned();
+    message.campaign = Some("Frühling".to_owned());
     message
 }
 

@@ -482,6 +482,7 @@ impl Surface {
             content_octets: 5,
             eight_bit: false,
             subject: "Your <b>password</b>".to_owned(),
+            campaign: Some("spring".to_owned()),
         };
         let mut deliveries: Vec<NewDelivery> = Vec::new();
         for (index, recipient) in (0..).zip(recipients) {

@@ -93,6 +93,13 @@ pub(super) fn message(message: &MessageDocument) -> String {
             },
         ),
         ("subject", message.subject.clone()),
+        (
+            "campaign",
+            message
+                .campaign
+                .clone()
+                .unwrap_or_else(|| "none".to_owned()),
+        ),
         ("sender", null_or(&message.sender)),
         ("recipients", message.recipients.join("\n")),
         ("octets", message.content_octets.to_string()),

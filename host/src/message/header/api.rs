@@ -1,4 +1,4 @@
-//! What an X-SMTPAPI field says beside all that is meant for others: its `Priority` and its `Schedule`.
+//! What an X-SMTPAPI field says beside all that is meant for others: its `Priority`, its `Schedule` and its `category`.
 //!
 //! Found here, each as it stands in the JSON; what it means is the business of who reads a priority or a time. The field
 //! is one JSON object: nothing else is taken for one, and a key that stands in it twice has no value that all readers
@@ -14,6 +14,7 @@ use serde_json::value::RawValue;
 pub(super) struct Api<'a> {
     pub(super) priority: Said<'a>,
     pub(super) schedule: Said<'a>,
+    pub(super) category: Said<'a>,
 }
 
 /// What stands under a key.
@@ -54,6 +55,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Api<'a> {
 /// In any case, as programs write the keys of such objects in lower case as well.
 const PRIORITY: &str = "Priority";
 const SCHEDULE: &str = "Schedule";
+const CATEGORY: &str = "category";
 
 struct Keys;
 
@@ -71,6 +73,8 @@ impl<'de> Visitor<'de> for Keys {
                 api.priority = api.priority.and(map.next_value()?);
             } else if key.eq_ignore_ascii_case(SCHEDULE) {
                 api.schedule = api.schedule.and(map.next_value()?);
+            } else if key.eq_ignore_ascii_case(CATEGORY) {
+                api.category = api.category.and(map.next_value()?);
             } else {
                 map.next_value::<IgnoredAny>()?;
             }

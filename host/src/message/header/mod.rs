@@ -5,6 +5,7 @@
 
 mod api;
 mod author;
+mod campaign;
 mod carrier;
 mod charset;
 mod field;
@@ -13,6 +14,7 @@ mod tunnel;
 mod words;
 
 pub use author::{AuthorProblem, Authors};
+pub use campaign::{CAMPAIGN_CHARACTERS_MAX, campaign};
 pub use carrier::{Carrier, Requested, overruled, repeated_priorities, requested_priorities};
 pub use field::{Field, Fields, HeaderProblem, header_end};
 pub use schedule::{RequestedTime, repeated_time, requested_time};

@@ -57,6 +57,7 @@ fn message(content: &str, recipients: &[&str]) -> Message {
         content_octets: content.len() as u64,
         eight_bit: !content.is_ascii(),
         subject: "Hello".to_owned(),
+        campaign: None,
     }
 }
 

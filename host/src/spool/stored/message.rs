@@ -18,6 +18,7 @@ pub(in crate::spool) struct MessageRecord<'a> {
     first: First<'a>,
     third: Third,
     fourth: Fourth,
+    fifth: Fifth<'a>,
 }
 
 /// What the record has had from the first form on.
@@ -57,6 +58,13 @@ struct Fourth {
     require_tls: bool,
 }
 
+/// What the fifth form has behind that.
+#[derive(Default, Serialize, Deserialize)]
+struct Fifth<'a> {
+    #[serde(borrow)]
+    campaign: Option<Cow<'a, str>>,
+}
+
 #[derive(Clone, Copy, Serialize, Deserialize)]
 enum Hold {
     /// In seconds.
@@ -77,10 +85,12 @@ impl<'a> Stored<'a> for MessageRecord<'a> {
         let (first, rest) = take(octets)?;
         let (third, rest) = behind(3, form, rest)?;
         let (fourth, rest) = behind(4, form, rest)?;
+        let (fifth, rest) = behind(5, form, rest)?;
         let record = Self {
             first,
             third,
             fourth,
+            fifth,
         };
         Ok((record, rest))
     }
@@ -115,10 +125,14 @@ impl<'a> MessageRecord<'a> {
             hold: message.envelope.hold.map(Hold::of),
             require_tls: message.envelope.require_tls,
         };
+        let fifth = Fifth {
+            campaign: message.campaign.as_deref().map(Cow::Borrowed),
+        };
         Self {
             first,
             third,
             fourth,
+            fifth,
         }
     }
 
@@ -128,6 +142,7 @@ impl<'a> MessageRecord<'a> {
             first,
             third,
             fourth,
+            fifth,
         } = self;
         Ok(message::Message {
             id,
@@ -144,6 +159,7 @@ impl<'a> MessageRecord<'a> {
             content_octets: first.content_octets,
             eight_bit: first.eight_bit,
             subject: first.subject.to_string(),
+            campaign: fifth.campaign.as_ref().map(Cow::to_string),
         })
     }
 
@@ -154,11 +170,13 @@ impl<'a> MessageRecord<'a> {
     /// How many octets stand in this form behind what an older one has.
     #[cfg(test)]
     pub(super) fn behind(&self, form: u8) -> usize {
+        let fifth = postcard::to_stdvec(&self.fifth).map_or(0, |octets| octets.len());
         let fourth = postcard::to_stdvec(&self.fourth).map_or(0, |octets| octets.len());
         let third = postcard::to_stdvec(&self.third).map_or(0, |octets| octets.len());
         match form {
-            1 | 2 => third + fourth,
-            3 => fourth,
+            1 | 2 => third + fourth + fifth,
+            3 => fourth + fifth,
+            4 => fifth,
             _ => 0,
         }
     }

@@ -30,8 +30,8 @@ pub(super) use trail::TrailRecord;
 ///
 /// 1: the first. 2: behind the record of a finished message stands the end of its trail, where nothing else of it
 /// is kept. 3: messages and deliveries say more, behind what they have always said. 4: messages say how they were to be
-/// held, and what came by HTTP says so.
-pub(super) const FORM: u8 = 4;
+/// held, and what came by HTTP says so. 5: messages say their campaign.
+pub(super) const FORM: u8 = 5;
 
 /// The first form, which is read as well.
 const FORM_MIN: u8 = 1;
