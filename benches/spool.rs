@@ -470,6 +470,7 @@ async fn deliver(spool: Arc<dyn Spool>, claim: Claim) -> Result<(), Failure> {
     spool
         .settle(Settlement {
             lease: claim.lease,
+            outcomes: None,
             is_cancelled: false,
             remaining: Vec::new(),
             reports: Vec::new(),

@@ -6,6 +6,7 @@
 
 mod address;
 mod class;
+mod counts;
 mod delivery;
 mod dialogue;
 mod envelope;
@@ -28,6 +29,7 @@ pub mod wording;
 
 pub use address::{Address, AddressProblem, comparable_domain, mapped_domain};
 pub use class::Class;
+pub use counts::{Counts, Latency};
 pub use delivery::{Cancelled, Delivery, DeliveryId, DeliveryState, Line, NextHop};
 pub use dialogue::{Dialogue, Party};
 pub use envelope::{DeliverBy, Envelope, Recipient};

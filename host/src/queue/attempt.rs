@@ -26,7 +26,9 @@ use crate::message::{
     Attempt, Class, Contact, Delivery, Event, Line, MessageId, NextHop, Outcome, RecipientOutcome,
     Timestamp, TrailEntry, Visit,
 };
-use crate::spool::{BrokenOff, Claim, Content, Lease, Pending, Settlement, Spool, SpoolError};
+use crate::spool::{
+    BrokenOff, Claim, Content, Lease, Outcomes, Pending, Settlement, Spool, SpoolError,
+};
 
 /// How long a delivery rests at least for which there was no room at its host, and at most as long again: a
 /// message of ordinary size is sent in that time.
@@ -380,6 +382,7 @@ pub(super) async fn settle_moved(
         remaining,
         reports: Vec::new(),
         trail: vec![entry],
+        outcomes: None,
         is_cancelled: false,
     };
     let recorded = record(&shared, settlement).await;
@@ -440,6 +443,11 @@ async fn write(shared: &Shared, claim: &Claim, plan: &Plan, at: Timestamp) -> Se
         remaining: plan.remaining.iter().cloned().collect(),
         reports: Vec::new(),
         trail: plan.trail.clone(),
+        outcomes: Some(Outcomes {
+            message: Arc::clone(message),
+            at,
+            fates: plan.fates.clone(),
+        }),
         is_cancelled: false,
     };
     if plan.reports.is_empty() || message.envelope.reverse_path == ReversePath::Null {

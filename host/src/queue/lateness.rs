@@ -12,7 +12,7 @@ use crate::message::report::Kind;
 use crate::message::{
     DeliverBy, Delivery, Event, Message, Recipient, RemoteHost, Timestamp, TrailEntry,
 };
-use crate::spool::NewDelivery;
+use crate::spool::{Fates, NewDelivery};
 
 /// RFC 2852 §4.1.3: delivery time expired, and nothing more is done.
 pub(super) const RETURNED: EnhancedStatus = EnhancedStatus {
@@ -140,6 +140,13 @@ impl Rules {
             tally: Tally {
                 expired: if is_returned { count } else { 0 },
                 ..Tally::default()
+            },
+            fates: Fates {
+                expired: match is_returned {
+                    true => delivery.recipients.clone(),
+                    false => Vec::new(),
+                },
+                ..Fates::default()
             },
         })
     }

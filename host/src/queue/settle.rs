@@ -6,19 +6,22 @@
 //! it concerns. What follows when the time is over by which a message was to be delivered stands in `lateness`.
 //! Writing the reports down and recording it all is left to others.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod told;
+
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use outpost_smtp::{EnhancedStatus, Notify, Reply, ReversePath};
 
+use self::told::what_happened;
 use super::lateness;
 use super::retry::{Next, Schedule};
 use crate::message::report::Kind;
 use crate::message::{
     Attempt, Class, Contact, Delivery, Event, Message, Outcome, Recipient, RecipientOutcome,
-    RemoteHost, Timestamp, TrailEntry, Visit,
+    RemoteHost, Timestamp, TrailEntry,
 };
-use crate::spool::NewDelivery;
+use crate::spool::{Fates, NewDelivery};
 
 /// RFC 3463 §3.5: delivery time expired. Class 4, since nobody refused the message for good.
 const EXPIRED: EnhancedStatus = EnhancedStatus {
@@ -69,6 +72,8 @@ pub struct Plan {
     pub trail: Vec<TrailEntry>,
     /// Recipients by what became of them.
     pub tally: Tally,
+    /// The same, one by one, but for those who were given back at a stop: nothing is counted of them.
+    pub fates: Fates,
 }
 
 /// A report that is due.
@@ -121,6 +126,7 @@ impl Rules {
             reports,
             trail,
             tally,
+            fates: sorted.fates(ended.attempt),
         }
     }
 
@@ -153,6 +159,7 @@ impl Rules {
             reports: Vec::new(),
             trail: what_happened(ended, &sorted),
             tally: sorted.tally(),
+            fates: sorted.fates(ended.attempt),
         }
     }
 
@@ -348,24 +355,6 @@ impl Rules {
     }
 }
 
-/// What the trail says of an attempt, whatever follows from it.
-fn what_happened(ended: &Ended<'_>, sorted: &Sorted<'_>) -> Vec<TrailEntry> {
-    let mut trail = Vec::new();
-    if ended.interrupted {
-        let next_hop = ended.delivery.next_hop.clone();
-        // It was known when this attempt began, and stands before what happened in it.
-        trail.push(TrailEntry {
-            at: ended.begun,
-            event: Event::Interrupted { next_hop },
-        });
-    }
-    let mut meanwhile: Vec<_> = said(ended).chain(paused(ended)).collect();
-    meanwhile.sort_by_key(|entry| entry.at);
-    trail.extend(meanwhile);
-    trail.extend(attempted(ended, sorted));
-    trail
-}
-
 fn last_reply(fate: &Fate<'_>) -> String {
     let reply = fate.outcome.outcome.reply().to_string();
     reply.chars().take(LAST_REPLY_CHARACTERS_MAX).collect()
@@ -450,6 +439,19 @@ impl Sorted<'_> {
             expired: 0,
         }
     }
+
+    fn fates(&self, attempt: &Attempt) -> Fates {
+        let of = |fates: &[Fate<'_>]| fates.iter().map(Fate::recipient).collect();
+        Fates {
+            delivered: of(&self.delivered),
+            deferred: match is_given_back(attempt) {
+                true => Vec::new(),
+                false => of(&self.deferred),
+            },
+            bounced: of(&self.bounced),
+            expired: of(&self.expired),
+        }
+    }
 }
 
 /// Whether the relay has cut the attempt off at its stop before any host had got the whole of the content without an
@@ -504,73 +506,6 @@ impl Affected {
             host: fate.host.filter(|_| outcome.remote).cloned(),
         }
     }
-}
-
-/// What was said in the attempt, each dialogue when it began.
-fn said<'a>(ended: &'a Ended<'_>) -> impl Iterator<Item = TrailEntry> + 'a {
-    let dialogues = ended.attempt.dialogues.iter();
-    dialogues.map(|(ago, dialogue)| TrailEntry {
-        at: ended.at.minus(*ago),
-        event: Event::Dialogue(dialogue.clone()),
-    })
-}
-
-/// The pauses of the attempt, each when it ended.
-fn paused<'a>(ended: &'a Ended<'_>) -> impl Iterator<Item = TrailEntry> + 'a {
-    ended.attempt.pauses.iter().map(|pause| TrailEntry {
-        at: ended.at.minus(pause.ago),
-        event: Event::Paused {
-            next_hop: ended.delivery.next_hop.clone(),
-            cause: pause.cause,
-            others: pause.others,
-            times: pause.times,
-            took: pause.took,
-            end: pause.end,
-        },
-    })
-}
-
-/// The attempt as the trail tells it: one entry for each host, its recipients in the order of the
-/// envelope, whatever became of each.
-fn attempted(ended: &Ended<'_>, sorted: &Sorted<'_>) -> Vec<TrailEntry> {
-    let recipients = &ended.message.envelope.recipients;
-    let pending: BTreeSet<u32> = ended.delivery.recipients.iter().copied().collect();
-    let named = |outcome: &RecipientOutcome| {
-        let name = recipient(recipients, outcome.recipient)
-            .map_or_else(String::new, |recipient| recipient.mailbox.to_string());
-        let word = match outcome.outcome {
-            Outcome::Delivered(_) => "delivered",
-            Outcome::Deferred(_) => "deferred",
-            Outcome::Bounced(_) => "bounced",
-        };
-        (name, word, outcome.outcome.reply().clone())
-    };
-    let mut visits = ended.attempt.visits.clone();
-    for visit in &mut visits {
-        visit
-            .outcomes
-            .retain(|outcome| pending.contains(&outcome.recipient));
-    }
-    if !sorted.forgotten.is_empty() {
-        if visits.is_empty() {
-            visits.push(Visit::default());
-        }
-        if let Some(last) = visits.last_mut() {
-            last.outcomes.extend(sorted.forgotten.iter().cloned());
-        }
-    }
-    let told = visits.into_iter().map(|mut visit| {
-        visit.outcomes.sort_by_key(|outcome| outcome.recipient);
-        let event = Event::Attempted {
-            next_hop: ended.delivery.next_hop.clone(),
-            host: visit.host,
-            took: visit.took,
-            recipients: visit.outcomes.iter().map(named).collect(),
-            unknown: visit.unknown,
-        };
-        entry(ended, event)
-    });
-    told.collect()
 }
 
 fn entry(ended: &Ended<'_>, event: Event) -> TrailEntry {

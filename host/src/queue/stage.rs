@@ -14,6 +14,7 @@ use super::rehearsal::{CONTENT, START, message, next_hop, submission};
 use super::{Metrics, Outlook, Parts, Queue, Settings};
 use crate::clock::Clock;
 use crate::message::{Class, Line, Message, MessageId, Timestamp};
+use crate::spool::statistics::{Answer, Question, Unanswerable};
 use crate::spool::{
     self, Change, Claimed, Concerned, Content, Figures, Intake, Lease, LineChange, Memory,
     NewMessage, NewRefusals, Page, PageRequest, Pending, QueueState, Record, RefusalId, Refusals,
@@ -342,6 +343,10 @@ impl Spool for Stage {
 
     fn queued_of<'a>(&'a self, users: &'a [&'a str]) -> Pending<'a, Vec<u64>> {
         self.memory.queued_of(users)
+    }
+
+    fn statistics(&self, question: Question) -> Pending<'_, Result<Answer, Unanswerable>> {
+        self.memory.statistics(question)
     }
 
     fn close(&self) -> Pending<'_, ()> {

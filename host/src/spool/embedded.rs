@@ -40,6 +40,7 @@ use super::{
     Change, Claimed, Concerned, Content, Figures, Intake, Lease, LineChange, NewMessage,
     NewRefusals, OpenError, Page, PageRequest, Pending, Record, RefusalId, Selection, Settings,
     Settlement, Spool, SpoolError, Stop, StopOf, Stopped, Stops, Survey, claims, queries,
+    statistics,
 };
 use crate::stable::is_full;
 
@@ -276,6 +277,7 @@ impl Embedded {
                 remaining: settlement.remaining,
                 reports,
                 trail: settlement.trail,
+                outcomes: settlement.outcomes,
                 is_cancelled: settlement.is_cancelled,
             },
             reply,
@@ -499,6 +501,16 @@ impl Spool for Embedded {
         Box::pin(async move {
             self.check_open()?;
             queries::queued_of(&self.common, users).await
+        })
+    }
+
+    fn statistics(
+        &self,
+        question: statistics::Question,
+    ) -> Pending<'_, Result<statistics::Answer, statistics::Unanswerable>> {
+        Box::pin(async move {
+            self.check_open()?;
+            queries::statistics(&self.common, question).await
         })
     }
 

@@ -5,11 +5,13 @@
 //! lost lease, a damaged record) touches no row and spares the others of its batch.
 
 mod cancelled;
+mod counting;
 mod history;
 mod operated;
 mod refused;
 mod stopping;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -25,10 +27,11 @@ use super::redb::StoreError;
 use super::rows::{self, FINISHED_KEY_OCTETS, Fault, Kept, Standing};
 use super::settings::{HISTORY_RECORD_OCTETS, TRAIL_LOOKS};
 use super::sheet::Sheet;
+use super::statistics::Tally;
 use super::stored::{self, Counters, Damage, DeliveryRecord, MessageRecord, TrailRecord};
 use super::trails;
 use super::transaction::Transaction;
-use super::work::{Asked, keeps_name, remaining_deliveries};
+use super::work::{Asked, Outcomes, keeps_name, remaining_deliveries};
 use super::{Lease, NewDelivery, NewMessage, SpoolError, Stop, StopOf};
 
 pub(super) use cancelled::Removed;
@@ -62,6 +65,7 @@ pub(super) struct Settled {
     pub(super) remaining: Vec<NewDelivery>,
     pub(super) reports: Vec<Prepared>,
     pub(super) trail: Vec<TrailEntry>,
+    pub(super) outcomes: Option<Outcomes>,
     pub(super) is_cancelled: bool,
 }
 
@@ -133,6 +137,10 @@ pub(super) struct Ledger<'a, 't> {
     finished_first: Option<[u8; FINISHED_KEY_OCTETS]>,
     /// Nothing that is cancelled here is to be removed before then.
     cancelled_first: Timestamp,
+    /// What is counted here.
+    tally: Tally,
+    /// The messages that something is counted of.
+    counted: HashMap<MessageId, Arc<Message>>,
 }
 
 /// What a request comes to: its own answer, or a fault that ends the transaction.
@@ -148,11 +156,15 @@ impl<'a, 't> Ledger<'a, 't> {
             finished: 0,
             finished_first: None,
             cancelled_first: Timestamp::NEVER,
+            tally: Tally::default(),
+            counted: HashMap::new(),
         }
     }
 
-    /// Writes the counters; what is to be done once the transaction is durable.
-    pub(super) fn end(self) -> Result<(Counters, Vec<Effect>), StoreError> {
+    /// Writes the counters and what was counted; what is to be done once the transaction is durable.
+    pub(super) fn end(mut self) -> Result<(Counters, Vec<Effect>), StoreError> {
+        self.count_queued();
+        self.tally.write(self.rows)?;
         let record =
             stored::write(&self.counters).map_err(|damage| StoreError::Failed(damage.into()))?;
         self.rows.put(Sheet::Counters, rows::COUNTERS, &record);
@@ -219,10 +231,19 @@ impl<'a, 't> Ledger<'a, 't> {
         self.effects.push(Effect::LeaseEnded(settled.lease));
         let line = claimed.place.line.clone();
         let is_over = is_over(claimed.delivery.state, self.now);
+        match &settled.outcomes {
+            Some(outcomes) => {
+                self.tally.settled(outcomes);
+                self.counts_of(&outcomes.message);
+            }
+            None => self.counts_of_kept(id)?,
+        }
         self.leave(claimed)?;
         if is_over && !remaining.is_empty() {
             // Nobody can restore it any more.
-            remaining.clear();
+            for delivery in std::mem::take(&mut remaining) {
+                self.count_removed(id, &delivery.recipients);
+            }
             let removed = [removed(self.now, false)];
             let trail = [&settled.trail[..], &removed].concat();
             self.end_or_add_trail(id, &trail, next_number)?;
@@ -266,6 +287,7 @@ impl<'a, 't> Ledger<'a, 't> {
     pub(super) fn take_out(&mut self, id: MessageId) -> Result<(), Fault> {
         let standings = rows::standings(self.rows, id)?;
         let was_queued = !standings.is_empty();
+        self.count_taken_back(id)?;
         for standing in standings {
             self.leave(standing)?;
         }
@@ -296,6 +318,8 @@ impl<'a, 't> Ledger<'a, 't> {
         if let Stowed::Inline(octets) = &new.content {
             self.put_content(id, octets)?;
         }
+        self.tally.accepted(&new.message);
+        self.counts_of(&new.message);
         self.effects.push(Effect::Enqueued(
             Arc::clone(&new.message),
             new.content.clone(),

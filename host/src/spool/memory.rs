@@ -5,6 +5,7 @@
 //! whose time stands still.
 
 mod changes;
+mod counting;
 mod intake;
 mod listing;
 mod survey;
@@ -32,11 +33,12 @@ use super::leases::Leases;
 use super::pieces::Pieces;
 use super::place::{Place, Spot};
 use super::refusals::Refusals;
+use super::statistics::{self, MemoryRows, RollUp, Tally};
 use super::work::{keeps_name, remaining_deliveries};
 use super::{
     Change, Claim, Claimed, Concerned, Content, Figures, Head, Intake, Lease, LineChange,
-    NewMessage, NewRefusals, Page, PageRequest, Pending, Record, RefusalId, Selection, Settings,
-    Settlement, Spool, SpoolError, Stop, StopOf, Stopped, Stops, Survey,
+    NewMessage, NewRefusals, Outcomes, Page, PageRequest, Pending, Record, RefusalId, Selection,
+    Settings, Settlement, Spool, SpoolError, Stop, StopOf, Stopped, Stops, Survey,
 };
 
 /// A spool that forgets everything when it is dropped.
@@ -66,6 +68,9 @@ struct Shelf {
     next_sequence: u64,
     commits: u64,
     queued: [u64; 5],
+    statistics: MemoryRows,
+    tally: Tally,
+    rolling: RollUp,
     enqueue_fails: Option<SpoolError>,
     settle_fails: Option<SpoolError>,
 }
@@ -172,6 +177,7 @@ impl Memory {
             settlement.lease,
             settlement.remaining,
             settlement.trail,
+            settlement.outcomes.as_ref(),
             now,
         );
         for (report, content) in settlement.reports {
@@ -208,6 +214,7 @@ impl Shelf {
     fn add(&mut self, new: NewMessage, content: Bytes, now: Timestamp) -> Vec<Line> {
         let id = new.message.id;
         let count = u32::try_from(new.deliveries.len()).unwrap_or(u32::MAX);
+        self.tally.accepted(&new.message);
         self.messages.insert(
             id,
             Kept {
@@ -249,12 +256,16 @@ impl Shelf {
             DeliveryState::Waiting | DeliveryState::Held => {
                 self.queue.insert(place, id);
                 self.queued[class_index(class)] += 1;
+                self.count_queued(id, 1);
             }
         }
         line
     }
 
     fn remove(&mut self, id: DeliveryId) -> (Delivery, Line) {
+        if Among::Queued.has(self.delivery(id).1) {
+            self.count_queued(id, -1);
+        }
         let kept = self.kept_mut(id.message);
         let class = kept.message.class;
         let delivery = kept
@@ -279,8 +290,12 @@ impl Shelf {
         lease: Lease,
         remaining: Vec<super::NewDelivery>,
         trail: Vec<TrailEntry>,
+        outcomes: Option<&Outcomes>,
         now: Timestamp,
     ) -> Vec<Line> {
+        if let Some(outcomes) = outcomes {
+            self.tally.settled(outcomes);
+        }
         let asked = self.leases.end(lease).and_then(|leased| leased.asked);
         let (claimed, line) = self.remove(lease.delivery);
         let kept = self.kept_mut(claimed.id.message);
@@ -291,8 +306,11 @@ impl Shelf {
         }
         let mut deliveries = remaining_deliveries(&claimed, remaining, asked, first_number);
         if is_over(claimed.state, now) && !deliveries.is_empty() {
-            deliveries.clear();
             kept.trail.push(removed(now, false));
+            let message = Arc::clone(&kept.message);
+            for delivery in deliveries.drain(..) {
+                self.tally.removed(&message, &delivery.recipients, now);
+            }
         }
         let mut lines = vec![line];
         lines.extend(deliveries.into_iter().map(|delivery| self.insert(delivery)));
@@ -318,7 +336,9 @@ impl Shelf {
             .filter(|(_, id)| !self.leases.is_leased(*id))
             .collect();
         for (_, id) in over {
-            self.remove(id);
+            let (delivery, _) = self.remove(id);
+            let message = Arc::clone(&self.messages[&id.message].message);
+            self.tally.removed(&message, &delivery.recipients, now);
             self.kept_mut(id.message).trail.push(removed(now, false));
             self.finish_if_done(id.message, now);
         }
@@ -330,6 +350,7 @@ impl Shelf {
             self.finished.remove(&(at, id));
             self.messages.remove(&id);
         }
+        self.count(now);
     }
 
     /// The first delivery of a line that waits and is not leased.
@@ -531,6 +552,16 @@ impl Spool for Memory {
         Box::pin(async move {
             let shelf = self.open_shelf()?;
             Ok(users.iter().map(|user| shelf.queued_of(user)).collect())
+        })
+    }
+
+    fn statistics(
+        &self,
+        question: statistics::Question,
+    ) -> Pending<'_, Result<statistics::Answer, statistics::Unanswerable>> {
+        Box::pin(async move {
+            let now = self.clock.now();
+            self.open_shelf()?.answer(&question, now)
         })
     }
 

@@ -57,6 +57,7 @@ mod settings;
 mod sheet;
 #[cfg(test)]
 pub(crate) mod stage;
+pub mod statistics;
 mod stops;
 mod store;
 mod stored;
@@ -95,7 +96,9 @@ pub use selection::{QueueState, Selection};
 pub use settings::{PIECE_OCTETS_MAX, Settings};
 pub use stops::{ListOf, STOPS_MAX, Stop, StopOf, Stopped, Stops};
 pub use survey::{LinesFrom, Survey, Waiting};
-pub use work::{Claim, Claimed, Head, Lease, LineChange, NewDelivery, NewMessage, Settlement};
+pub use work::{
+    Claim, Claimed, Fates, Head, Lease, LineChange, NewDelivery, NewMessage, Outcomes, Settlement,
+};
 
 /// A future that a backend returns.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, SpoolError>> + Send + 'a>>;
@@ -229,6 +232,12 @@ pub trait Spool: Send + Sync + 'static {
     /// How many deliveries of each of these users are queued, leased and held ones included. Counts the whole queue when it is
     /// asked first, as [`oldest`](Self::oldest) does.
     fn queued_of<'a>(&'a self, users: &'a [&'a str]) -> Pending<'a, Vec<u64>>;
+
+    /// What was counted of mail, up to the last commit. Reads as many rows as the question has names and months.
+    fn statistics(
+        &self,
+        question: statistics::Question,
+    ) -> Pending<'_, Result<statistics::Answer, statistics::Unanswerable>>;
 
     /// Commits what is waiting and stops; later calls are [`SpoolError::Unavailable`].
     fn close(&self) -> Pending<'_, ()>;

@@ -146,7 +146,7 @@ pub(super) fn number(key: &[u8]) -> Option<u32> {
 
 // A text in a key: 0x00 becomes 0x00 0xFF, and 0x00 0x00 ends it, so that a text sorts before
 // every text that it is the beginning of.
-fn push_text(key: &mut Vec<u8>, text: &str) {
+pub(super) fn push_text(key: &mut Vec<u8>, text: &str) {
     for octet in text.bytes() {
         key.push(octet);
         if octet == 0 {
@@ -156,7 +156,7 @@ fn push_text(key: &mut Vec<u8>, text: &str) {
     key.extend_from_slice(&[0, 0]);
 }
 
-fn take_text(key: &[u8]) -> Option<(Arc<str>, &[u8])> {
+pub(super) fn take_text(key: &[u8]) -> Option<(Arc<str>, &[u8])> {
     // Behind the zero of a text stands 0xFF, so the first two in a row are its end.
     let end = key.windows(2).position(|pair| pair == [0, 0])?;
     let (text, rest) = (&key[..end], &key[end + 2..]);

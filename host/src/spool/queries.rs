@@ -15,6 +15,7 @@ use super::pieces::Pieces;
 use super::place::{self, Place};
 use super::rows::{self, Begun, Fault, Standing};
 use super::sheet::Sheet;
+use super::statistics::{Answer, Question, Unanswerable};
 use super::view::{Scan, View};
 use super::walk::Walk;
 use super::{
@@ -273,6 +274,19 @@ pub(super) async fn record(
         .await?;
     let now = common.clock.now();
     Ok(whole.map(|whole| whole.into_record(common, now)))
+}
+
+/// What was counted.
+pub(super) async fn statistics(
+    common: &Arc<Common>,
+    question: Question,
+) -> Result<Result<Answer, Unanswerable>, SpoolError> {
+    let reader = Arc::clone(common);
+    let answering = move || {
+        let now = reader.clock.now();
+        Ok(reader.read(|rows| question.answer(rows, now))?)
+    };
+    common.contents.off_runtime(answering).await
 }
 
 /// A record as it was read.

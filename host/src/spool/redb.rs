@@ -29,11 +29,12 @@ use crate::stable::is_full;
 type Octets = &'static [u8];
 
 const TABLES: [TableDefinition<'static, Octets, Octets>; sheet::TABLES.len()] = {
-    let [mail, contents, queue] = sheet::TABLES;
+    let [mail, contents, queue, statistics] = sheet::TABLES;
     [
         TableDefinition::new(mail),
         TableDefinition::new(contents),
         TableDefinition::new(queue),
+        TableDefinition::new(statistics),
     ]
 };
 
@@ -90,14 +91,15 @@ impl Database {
     /// The rows as they are now, to be read while they change.
     pub(super) fn base(&self) -> Result<Base, StoreError> {
         let transaction = self.0.begin_read().map_err(from_transaction)?;
-        let [mail, contents, queue] = TABLES.map(|table| match transaction.open_table(table) {
-            Ok(table) => Ok(Some(table)),
-            Err(TableError::TableDoesNotExist(_)) => Ok(None),
-            Err(error) => Err(from_table(error)),
-        });
-        Ok(Base {
-            tables: [mail?, contents?, queue?],
-        })
+        let mut tables = TABLES.map(|_| None);
+        for (opened, table) in tables.iter_mut().zip(TABLES) {
+            *opened = match transaction.open_table(table) {
+                Ok(table) => Some(table),
+                Err(TableError::TableDoesNotExist(_)) => None,
+                Err(error) => return Err(from_table(error)),
+            };
+        }
+        Ok(Base { tables })
     }
 
     /// Changes rows, and returns when the disk has this, in such a form that the next start has nothing
@@ -178,7 +180,7 @@ pub(super) fn discard(database: Database) {
 
 /// The rows of the database as they were at one moment.
 pub(super) struct Base {
-    /// None of a table in a database that was never written.
+    /// None of a table in a database that was not written since there is such a table.
     tables: [Option<ReadOnlyTable<Octets, Octets>>; TABLES.len()],
 }
 

@@ -8,7 +8,7 @@ use std::ops::Bound;
 
 /// Names of the tables under the sheets. Their order is part of the stored form: the journal knows
 /// them by it.
-pub(super) const TABLES: [&str; 3] = ["mail", "contents", "queue"];
+pub(super) const TABLES: [&str; 4] = ["mail", "contents", "queue", "statistics"];
 
 /// What the database keeps, each in the order of its keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +42,16 @@ pub(super) enum Sheet {
     Mark,
     /// One row: the form of everything here.
     Form,
+    /// What was counted in hours that are not rolled up, by hour and cell; and how many cells each has.
+    HourCounts,
+    /// The hours of a day, by cell and day.
+    DayCounts,
+    /// The days of a block, by cell and block.
+    BlockCounts,
+    /// How many cells blocks have.
+    CellCounts,
+    /// Recipients that are queued now, by cell.
+    QueuedCounts,
     /// One row, once a process has ended without closing the spool: what it may have been at.
     Interruption,
 }
@@ -49,6 +59,8 @@ pub(super) enum Sheet {
 const MAIL: usize = 0;
 const CONTENTS: usize = 1;
 const QUEUE: usize = 2;
+/// Apart from the queue, whose index stays small.
+const STATISTICS: usize = 3;
 
 /// Octets of the message id that the keys of mail begin with.
 pub(super) const ID_OCTETS: usize = 16;
@@ -73,13 +85,18 @@ impl Sheet {
             Self::Mark => (QUEUE, b'd'),
             Self::Form => (QUEUE, b'e'),
             Self::Interruption => (QUEUE, b'i'),
+            Self::HourCounts => (STATISTICS, b'h'),
+            Self::DayCounts => (STATISTICS, b'd'),
+            Self::BlockCounts => (STATISTICS, b'b'),
+            Self::CellCounts => (STATISTICS, b'n'),
+            Self::QueuedCounts => (STATISTICS, b'q'),
         }
     }
 
     /// How many octets of a key stand before the one that tells the sheet.
     const fn id_octets(self) -> usize {
         match self.table().0 {
-            QUEUE => 0,
+            QUEUE | STATISTICS => 0,
             _ => ID_OCTETS,
         }
     }

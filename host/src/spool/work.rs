@@ -148,8 +148,34 @@ pub struct Settlement {
     pub reports: Vec<(NewMessage, Bytes)>,
     /// What to add to the trail.
     pub trail: Vec<TrailEntry>,
+    /// What is counted of it; none where nothing was tried and nothing has ended.
+    pub outcomes: Option<Outcomes>,
     /// Whether it is made for a delivery that an operator has cancelled meanwhile: what remains stays cancelled.
     pub is_cancelled: bool,
+}
+
+/// What became of a claimed delivery, for the statistics.
+#[derive(Clone, Debug)]
+pub struct Outcomes {
+    /// The message as it was claimed: it counts in the class in which it was sent.
+    pub message: Arc<Message>,
+    /// When it was known.
+    pub at: Timestamp,
+    /// What became of whom.
+    pub fates: Fates,
+}
+
+/// Recipients of a claimed delivery by what became of them: indexes into the envelope's.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fates {
+    /// A next hop took responsibility.
+    pub delivered: Vec<u32>,
+    /// Deferred by an attempt.
+    pub deferred: Vec<u32>,
+    /// Refused for good.
+    pub bounced: Vec<u32>,
+    /// Given up after waiting as long as they may.
+    pub expired: Vec<u32>,
 }
 
 /// Whether what remains keeps the name of the claimed delivery: when it stays in its lane whole.

@@ -29,6 +29,7 @@ use super::refusals::Plan;
 use super::room::Room;
 use super::rows::{self, Fault};
 use super::settings::{Pace, REMOVED_MAX, SWEEP_MAX};
+use super::statistics::RollUp;
 use super::stored::Counters;
 use super::{Concerned, Lease, RefusalId, SpoolError};
 
@@ -62,6 +63,7 @@ pub(super) struct Writer {
     removal_waits: bool,
     /// Cancelled mail is removed before its time, for the room that new mail needs.
     removes_for_room: bool,
+    rolling: RollUp,
 }
 
 /// The state after a failure.
@@ -113,6 +115,7 @@ impl Writer {
             remove_from: Timestamp::EPOCH,
             removal_waits: false,
             removes_for_room: false,
+            rolling: RollUp::default(),
         }
     }
 
@@ -195,7 +198,10 @@ impl Writer {
         let deliveries = slice.as_ref().map_or(&[][..], |slice| &slice.deliveries);
         let beside_them = slice.as_ref().map_or(&[][..], |slice| &slice.beside);
         let requests = enqueues.len() + settles.len() + usize::from(!deliveries.is_empty());
-        let has_time = !self.sweep_waits && !self.removal_waits && !self.removes_for_room;
+        let has_time = !self.rolling.is_due(self.common.clock.now())
+            && !self.sweep_waits
+            && !self.removal_waits
+            && !self.removes_for_room;
         if requests == 0 && beside.is_empty() && has_time {
             self.end_slice(slice, Concerned::default());
             return;
@@ -236,7 +242,7 @@ impl Writer {
 
     /// Runs one transaction. What it came to is in `done`, also when the commit failed.
     fn transact(
-        &self,
+        &mut self,
         enqueues: &[Enqueue],
         settles: &[Settle],
         part: &Part<'_>,
@@ -304,6 +310,9 @@ impl Writer {
                     SWEEP_MAX,
                 )?,
             );
+            if self.rolling.is_due(now) {
+                ledger.roll_up(&mut self.rolling)?;
+            }
             (done.counters, done.effects) = ledger.end()?;
             Ok(())
         })
@@ -400,6 +409,7 @@ impl Writer {
         let error = SpoolError::from(error);
         self.broken = Some(Broken::now(error_again(&error)));
         self.swept_up_to.clear();
+        self.rolling.begin_anew();
         self.history_max = None;
         self.remove_from = Timestamp::EPOCH;
         self.removal_waits = false;
@@ -493,7 +503,8 @@ impl Writer {
             // Forgetting writes too, and what it gives back is of no use to others before a checkpoint.
             return;
         }
-        if self.sweep_waits || self.swept.elapsed() >= SWEEP_EVERY {
+        let is_rolling = self.rolling.is_due(self.common.clock.now());
+        if self.sweep_waits || is_rolling || self.swept.elapsed() >= SWEEP_EVERY {
             self.swept = Instant::now();
             if self.sweep_is_due() {
                 self.commit(Vec::new(), Vec::new(), Beside::default());
@@ -519,8 +530,17 @@ impl Writer {
         let surplus = self.common.board().counters.finished > settings.history_records_max;
         let oldest = self.common.store.read(rows::oldest_finished);
         let is_due = surplus || matches!(oldest, Ok(Some(at)) if at < since);
-        self.sweep_waits = is_due || self.remove_from <= self.common.clock.now();
-        self.sweep_waits
+        let now = self.common.clock.now();
+        self.sweep_waits = is_due || self.remove_from <= now;
+        self.sweep_waits || self.is_to_be_rolled_up(now)
+    }
+
+    /// Whether there is something of the statistics to roll up, or to remove.
+    fn is_to_be_rolled_up(&mut self, now: Timestamp) -> bool {
+        let rolling = &mut self.rolling;
+        let found = self.common.store.read(|rows| rolling.finds(rows, now));
+        // A read that failed is looked into by those who need it.
+        self.rolling.is_due(now) && found.unwrap_or(false)
     }
 
     fn end_slice(&mut self, slice: Option<Slice>, changed: Concerned) {

@@ -11,6 +11,7 @@ mod operator;
 mod order;
 mod refusals;
 mod settlements;
+mod statistics;
 mod stops;
 mod surveys;
 
@@ -114,6 +115,7 @@ impl Subject {
             remaining,
             reports: Vec::new(),
             trail: Vec::new(),
+            outcomes: None,
             is_cancelled: false,
         };
         self.spool.settle(settlement).await
@@ -130,6 +132,7 @@ impl Subject {
             remaining,
             reports: Vec::new(),
             trail: trail(),
+            outcomes: None,
             is_cancelled: true,
         };
         self.spool.settle(settlement).await
@@ -327,6 +330,13 @@ on_every_backend! {
     limits::the_oldest_of_each_class_is_told_whatever_becomes_of_it
     limits::after_its_end_a_spool_does_nothing
     leases::a_claim_that_nobody_waits_for_takes_no_lease
+    statistics::what_came_in_and_what_became_of_it_is_counted_by_each_name
+    statistics::what_an_operator_does_is_counted_and_nothing_is_counted_twice
+    statistics::what_is_cancelled_and_not_kept_is_counted_as_removed
+    statistics::hours_and_days_are_told_apart_for_as_long_as_they_are_kept
+    statistics::names_beyond_the_limit_are_counted_as_others
+    statistics::an_answer_comes_in_pages_or_with_the_most_first
+    statistics::what_is_not_counted_together_cannot_be_asked
     surveys::a_survey_finds_each_delivery_once_where_it_was
     surveys::a_survey_of_a_long_line_goes_on_where_memory_ends
 }

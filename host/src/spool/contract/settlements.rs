@@ -15,6 +15,7 @@ pub(super) async fn a_deferred_delivery_keeps_its_name_and_its_place_in_the_orde
         remaining: vec![later(&claim.delivery, 2)],
         reports: Vec::new(),
         trail: trail(),
+        outcomes: None,
         is_cancelled: false,
     };
     subject.spool.settle(settlement).await.unwrap();
@@ -114,6 +115,7 @@ pub(super) async fn a_report_enters_with_the_settlement_that_caused_it(mut subje
         remaining: Vec::new(),
         reports,
         trail: Vec::new(),
+        outcomes: None,
         is_cancelled: false,
     };
     // One of the two cannot be taken in: nothing of it happens, and the lease is still good.
@@ -147,6 +149,7 @@ pub(super) async fn a_finished_message_is_remembered_without_its_content(mut sub
         remaining: Vec::new(),
         reports: Vec::new(),
         trail: trail(),
+        outcomes: None,
         is_cancelled: false,
     };
     subject.spool.settle(settlement).await.unwrap();

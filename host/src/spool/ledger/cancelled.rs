@@ -86,6 +86,8 @@ impl Ledger<'_, '_> {
         let Some(standing) = rows::standing(self.rows, id)? else {
             return Ok(());
         };
+        self.counts_of_kept(id.message)?;
+        self.count_removed(id.message, &standing.delivery.recipients);
         self.leave(standing)?;
         self.end_or_add_trail(id.message, &[removed(self.now, for_room)], None)
     }

@@ -64,6 +64,7 @@ impl Ledger<'_, '_> {
         if !change.concerns(&standing.delivery, standing.place.line.class) {
             return Ok(changed);
         }
+        self.counts_of_kept(id.message)?;
         let (is_leased, cancelled_kept) = ((known.is_leased)(id), known.cancelled_kept);
         let during_attempt = is_leased
             || matches!(change.action, ChangeAction::SetClass(_))
@@ -148,6 +149,7 @@ impl Ledger<'_, '_> {
         let mut kept = standing.clone();
         self.leave(standing)?;
         let Some(until) = until else {
+            self.count_removed(id.message, &kept.delivery.recipients);
             return self.end_or_add_trail(id.message, trail, None);
         };
         kept.delivery.state = cancelled(kept.delivery.state, until);

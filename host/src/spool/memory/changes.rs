@@ -213,6 +213,8 @@ impl Shelf {
             ChangeAction::Cancel => {
                 let is_leased = self.leases.is_leased(id);
                 let Some(until) = cancelled_until.or(is_leased.then_some(change.at)) else {
+                    let message = Arc::clone(&self.messages[&id.message].message);
+                    self.tally.removed(&message, &delivery.recipients, now);
                     self.finish_if_done(id.message, now);
                     return vec![line];
                 };

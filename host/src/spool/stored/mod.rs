@@ -4,6 +4,7 @@
 //! number of its form, and this module reads every form that a release has written. Reading never
 //! trusts what it reads: a damaged record is an error, never a panic.
 
+mod counts;
 mod delivery;
 mod dialogue;
 mod message;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use crate::message::{Class, NextHop, TlsParameters};
 
+pub(super) use counts::{CountsRecord, NumberRecord, PartsRecord};
 pub(super) use delivery::DeliveryRecord;
 pub(super) use message::MessageRecord;
 pub(super) use refusal::RefusalRecord;
@@ -30,7 +32,7 @@ pub(super) use trail::TrailRecord;
 ///
 /// 1: the first. 2: behind the record of a finished message stands the end of its trail, where nothing else of it
 /// is kept. 3: messages and deliveries say more, behind what they have always said. 4: messages say how they were to be
-/// held, and what came by HTTP says so. 5: messages say their campaign.
+/// held, and what came by HTTP says so. 5: messages say their campaign, and there are statistics.
 pub(super) const FORM: u8 = 5;
 
 /// The first form, which is read as well.

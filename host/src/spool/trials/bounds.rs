@@ -53,6 +53,7 @@ async fn the_trail_of_a_message_is_bounded_however_often_it_is_put_off() {
             remaining: remaining.collect(),
             reports: Vec::new(),
             trail: long(),
+            outcomes: None,
             is_cancelled: false,
         };
         spool.settle(settlement).await.unwrap();

@@ -83,6 +83,7 @@ async fn a_settlement_that_failed_can_be_settled_again() {
         remaining: Vec::new(),
         reports: Vec::new(),
         trail: Vec::new(),
+        outcomes: None,
         is_cancelled: false,
     };
     disk.set_faults(Faults {
@@ -126,6 +127,7 @@ async fn settle_in_part(fault: u64, journal_octets_max: u64) -> bool {
         }],
         reports: vec![(new_message(report), Bytes::from_static(b"report"))],
         trail: trail(),
+        outcomes: None,
         is_cancelled: false,
     };
     disk.fail_once_after(fault);

@@ -32,6 +32,7 @@ async fn deliver_all(spool: &Embedded) -> u64 {
             remaining: Vec::new(),
             reports: Vec::new(),
             trail: trail(),
+            outcomes: None,
             is_cancelled: false,
         };
         let settled = spool.settle(settlement).await;

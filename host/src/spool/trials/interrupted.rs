@@ -61,6 +61,7 @@ async fn what_may_have_been_under_way_when_the_process_ended_is_told_apart() {
         }],
         reports: Vec::new(),
         trail: Vec::new(),
+        outcomes: None,
         is_cancelled: false,
     };
     spool.settle(settlement).await.unwrap();
@@ -150,6 +151,7 @@ async fn what_moves_to_another_lane_untried_hides_no_attempt_and_nothing_that_an
                 remaining: vec![NewDelivery::first(domain(to), vec![0], due)],
                 reports: Vec::new(),
                 trail: Vec::new(),
+                outcomes: None,
                 is_cancelled: false,
             };
             spool.settle(settlement).await.unwrap();

@@ -249,6 +249,7 @@ impl Trial {
             remaining,
             reports,
             trail: trail(),
+            outcomes: None,
             is_cancelled: false,
         };
         let mut result = self.spool.settle(settlement.clone()).await;
@@ -438,6 +439,7 @@ impl Trial {
                         remaining: Vec::new(),
                         reports: Vec::new(),
                         trail: Vec::new(),
+                        outcomes: None,
                         is_cancelled: false,
                     };
                     spool.settle(settlement).await.unwrap();

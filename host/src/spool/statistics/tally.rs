@@ -1,0 +1,363 @@
+//! The tally: what a transaction counts, gathered for each cell and written once.
+//!
+//! Written in the transaction of what it counts, so that both are there after a crash or neither. A commit of many
+//! requests changes each row once. What is queued stands in rows of its own, which go with the mail.
+
+use std::collections::BTreeMap;
+
+use crate::message::{Class, Counts, Message, Timestamp, comparable_domain};
+use crate::spool::redb::StoreError;
+use crate::spool::sheet::Sheet;
+use crate::spool::stored::{self, CountsRecord, NumberRecord};
+use crate::spool::work::Outcomes;
+
+use super::cell::{Cell, Dimension, RELAY};
+use super::period::hour_of;
+use super::rows::Write;
+
+/// What is to be counted.
+#[derive(Debug, Default)]
+pub(in crate::spool) struct Tally {
+    /// By the keys of cells.
+    cells: BTreeMap<Vec<u8>, More>,
+}
+
+/// A part of what is counted.
+type Part = fn(&mut Counts) -> &mut i64;
+
+/// What more a cell has.
+#[derive(Debug, Default)]
+struct More {
+    /// Recipients that are queued.
+    queued: i64,
+    /// By the hour.
+    hours: Vec<(u32, Counts)>,
+}
+
+impl More {
+    fn at(&mut self, hour: u32) -> &mut Counts {
+        let at = match self.hours.iter().position(|(known, _)| *known == hour) {
+            Some(at) => at,
+            None => {
+                self.hours.push((hour, Counts::default()));
+                self.hours.len() - 1
+            }
+        };
+        &mut self.hours[at].1
+    }
+}
+
+impl Tally {
+    /// A message was accepted.
+    pub(in crate::spool) fn accepted(&mut self, message: &Message) {
+        self.take_in(message, 1);
+    }
+
+    /// A message that was counted as accepted is taken out: it never was.
+    pub(in crate::spool) fn take_back(&mut self, message: &Message) {
+        self.take_in(message, -1);
+    }
+
+    fn take_in(&mut self, message: &Message, times: i64) {
+        // By its own time, so that it can be taken back.
+        let hour = hour_of(message.accepted);
+        let recipients = count(message.envelope.recipients.len());
+        for cell in cells(message, message.class) {
+            let counts = self.more(cell).at(hour);
+            counts.accepted += times;
+            counts.recipients += times * recipients;
+        }
+        for (cell, recipients) in destinations(message, every(message)) {
+            let counts = self.more(cell).at(hour);
+            counts.accepted += times;
+            counts.recipients += times * recipients;
+        }
+    }
+
+    /// An attempt has ended, or a delivery came to its end without one.
+    pub(in crate::spool) fn settled(&mut self, outcomes: &Outcomes) {
+        let Outcomes { message, at, fates } = outcomes;
+        let at = *at;
+        let took = at.since(message.released());
+        let ends: [(&[u32], Part); 4] = [
+            (&fates.delivered, |counts| &mut counts.sent),
+            (&fates.deferred, |counts| &mut counts.deferred),
+            (&fates.bounced, |counts| &mut counts.bounced),
+            (&fates.expired, |counts| &mut counts.expired),
+        ];
+        for (recipients, part) in ends {
+            self.add(message, recipients, at, part);
+        }
+        if fates.delivered.is_empty() {
+            return;
+        }
+        for cell in timed_cells(message) {
+            let counts = self.more(cell).at(hour_of(at));
+            for _ in &fates.delivered {
+                counts.latency.note(took);
+            }
+        }
+    }
+
+    /// What was cancelled cannot be restored any more.
+    pub(in crate::spool) fn removed(
+        &mut self,
+        message: &Message,
+        recipients: &[u32],
+        at: Timestamp,
+    ) {
+        self.add(message, recipients, at, |counts| &mut counts.removed);
+    }
+
+    /// A user was refused, since it may not send as somebody.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "counted with the store of refused senders")
+    )]
+    pub(in crate::spool) fn refused(&mut self, list: &str, user: &str, times: u64, at: Timestamp) {
+        let hour = hour_of(at);
+        let cells = [
+            Cell::Class(None),
+            Cell::List(list.to_owned(), None),
+            Cell::User(user.to_owned(), list.to_owned()),
+        ];
+        for cell in cells {
+            let times = i64::try_from(times).unwrap_or(i64::MAX);
+            self.more(cell.to_key()).at(hour).refused += times;
+        }
+    }
+
+    /// Recipients of a message have come to be queued in a class, or with -1 have left.
+    pub(in crate::spool) fn queued(
+        &mut self,
+        message: &Message,
+        class: Class,
+        recipients: &[u32],
+        times: i64,
+    ) {
+        let more = times * count(recipients.len());
+        for cell in cells(message, class) {
+            self.more(cell).queued += more;
+        }
+        for (cell, recipients) in destinations(message, recipients.iter().copied()) {
+            self.more(cell).queued += times * recipients;
+        }
+    }
+
+    fn add(&mut self, message: &Message, recipients: &[u32], at: Timestamp, part: Part) {
+        if recipients.is_empty() {
+            return;
+        }
+        let hour = hour_of(at);
+        for cell in cells(message, message.class) {
+            *part(self.more(cell).at(hour)) += count(recipients.len());
+        }
+        for (cell, recipients) in destinations(message, recipients.iter().copied()) {
+            *part(self.more(cell).at(hour)) += recipients;
+        }
+    }
+
+    fn more(&mut self, cell: Vec<u8>) -> &mut More {
+        self.cells.entry(cell).or_default()
+    }
+
+    /// Writes it.
+    pub(in crate::spool) fn write(self, rows: &mut impl Write) -> Result<(), StoreError> {
+        for (cell, more) in self.cells {
+            if more.queued != 0 {
+                add_queued(rows, &cell, more.queued)?;
+            }
+            for (hour, counts) in more.hours {
+                if !counts.is_nothing() {
+                    add_to_hour(rows, hour, &cell, &counts)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn add_queued(rows: &mut impl Write, cell: &[u8], more: i64) -> Result<(), StoreError> {
+    let known = rows.record::<NumberRecord>(Sheet::QueuedCounts, cell)?;
+    match known
+        .map_or(0, |NumberRecord(known)| known)
+        .saturating_add(more)
+    {
+        // Nobody is queued there any more.
+        0 => rows.remove(Sheet::QueuedCounts, cell),
+        queued => put(rows, Sheet::QueuedCounts, cell, &NumberRecord(queued)),
+    }
+    Ok(())
+}
+
+/// Adds to what was counted in an hour, in the cell itself or, where it would be one too many, in that of the others.
+fn add_to_hour(
+    rows: &mut impl Write,
+    hour: u32,
+    cell: &[u8],
+    more: &Counts,
+) -> Result<(), StoreError> {
+    let mut key = hour_key(hour, cell);
+    let mut known = rows.record::<CountsRecord>(Sheet::HourCounts, &key)?;
+    if known.is_none() {
+        let prefix = hour.to_be_bytes();
+        if let Some(others) = room_for(rows, Sheet::HourCounts, &prefix, cell)? {
+            key = hour_key(hour, &others);
+            known = rows.record(Sheet::HourCounts, &key)?;
+        }
+    }
+    let mut counts = known.map(CountsRecord::read).unwrap_or_default();
+    counts += more;
+    put(rows, Sheet::HourCounts, &key, &CountsRecord::of(&counts));
+    Ok(())
+}
+
+/// Makes room for one more cell in an hour or a block, which is counted under `prefix`; where there is none, the key of
+/// the cell that it is counted in.
+pub(super) fn room_for(
+    rows: &mut impl Write,
+    sheet: Sheet,
+    prefix: &[u8],
+    cell: &[u8],
+) -> Result<Option<Vec<u8>>, StoreError> {
+    let Some((read, _)) = Cell::from_key(cell) else {
+        return Ok(None);
+    };
+    let dimension = read.dimension();
+    let others = read.others().to_key();
+    if others == cell {
+        return Ok(None);
+    }
+    let counter = [prefix, &[COUNTER, dimension.octet()]].concat();
+    let count = rows.record::<NumberRecord>(sheet, &counter)?;
+    let count = count.map_or(0, |NumberRecord(count)| count);
+    if count >= dimension.cells_max() {
+        return Ok(Some(others));
+    }
+    put(rows, sheet, &counter, &NumberRecord(count + 1));
+    Ok(None)
+}
+
+/// The octet that stands in place of a dimension in the key of how many cells there are.
+pub(super) const COUNTER: u8 = 0;
+
+/// The key of a cell in an hour: hours stand together, so that a commit changes few pages.
+pub(super) fn hour_key(hour: u32, cell: &[u8]) -> Vec<u8> {
+    let mut key = Vec::with_capacity(4 + cell.len());
+    key.extend_from_slice(&hour.to_be_bytes());
+    key.extend_from_slice(cell);
+    key
+}
+
+pub(super) fn put(rows: &mut impl Write, sheet: Sheet, key: &[u8], record: &impl serde::Serialize) {
+    match stored::write(record) {
+        Ok(row) => rows.put(sheet, key, &row),
+        Err(damage) => {
+            tracing::error!(?sheet, %damage, "a row of the statistics cannot be written")
+        }
+    }
+}
+
+fn count(recipients: usize) -> i64 {
+    i64::try_from(recipients).unwrap_or(i64::MAX)
+}
+
+/// The keys of the cells of a message but those of its destinations.
+fn cells(message: &Message, class: Class) -> impl Iterator<Item = Vec<u8>> {
+    let list = message.origin.list();
+    let user = match message.origin.user() {
+        "" => RELAY,
+        user => user,
+    };
+    let campaign = message.campaign.as_ref();
+    let campaign = campaign.map(|campaign| Cell::Campaign(campaign.clone(), list.to_owned()));
+    [
+        Cell::Class(Some(class)),
+        Cell::List(list.to_owned(), Some(class)),
+        Cell::User(user.to_owned(), list.to_owned()),
+    ]
+    .into_iter()
+    .chain(campaign)
+    .map(|cell| cell.to_key())
+}
+
+/// Those in which it is counted how long mail takes.
+fn timed_cells(message: &Message) -> impl Iterator<Item = Vec<u8>> {
+    let timed = [Dimension::Class, Dimension::List].map(Dimension::octet);
+    cells(message, message.class).filter(move |cell| timed.contains(&cell[0]))
+}
+
+fn every(message: &Message) -> impl Iterator<Item = u32> {
+    0..u32::try_from(message.envelope.recipients.len()).unwrap_or(u32::MAX)
+}
+
+/// The keys of the cells of destinations, and how many of these recipients each has.
+fn destinations(
+    message: &Message,
+    recipients: impl Iterator<Item = u32>,
+) -> BTreeMap<Vec<u8>, i64> {
+    let all = &message.envelope.recipients;
+    let mut found = BTreeMap::new();
+    // Of many recipients most are at the domain of the one before.
+    let mut last: Option<(&str, Vec<u8>)> = None;
+    for index in recipients {
+        let Some(recipient) = usize::try_from(index).ok().and_then(|index| all.get(index)) else {
+            continue;
+        };
+        let written = recipient.mailbox.domain.as_str();
+        let key = match last.take() {
+            Some((domain, key)) if domain == written => key,
+            _ => {
+                let domain = comparable_domain(written);
+                let domain = domain.unwrap_or_else(|_| written.to_lowercase());
+                Cell::Destination(domain).to_key()
+            }
+        };
+        match found.get_mut(&key) {
+            Some(count) => *count += 1,
+            None => drop(found.insert(key.clone(), 1)),
+        }
+        last = Some((written, key));
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::spool::sample::at;
+    use crate::spool::statistics::{Filter, MemoryRows, Name, Question};
+
+    #[test]
+    fn what_was_refused_has_no_class_and_counts_for_its_user() {
+        let mut rows = MemoryRows::default();
+        for times in [1, 4] {
+            let mut tally = Tally::default();
+            tally.refused("shop", "news", times, at(7));
+            tally.write(&mut rows).unwrap();
+        }
+        for (by, name) in [
+            (Dimension::Class, Name::Class(None)),
+            (Dimension::List, Name::Text("shop".to_owned())),
+            (Dimension::User, Name::Text("news".to_owned())),
+        ] {
+            let question = Question {
+                since: at(0),
+                until: at(9),
+                period: None,
+                by: Some(by),
+                filter: Filter::default(),
+                most: None,
+                cursor: None,
+                rows_max: 10,
+            };
+            let answer = question.answer(&rows, at(9)).unwrap().unwrap();
+            assert_eq!(answer.rows.len(), 1, "{by:?}");
+            assert_eq!(answer.rows[0].name, Some(name));
+            assert_eq!(answer.rows[0].counts.refused, 5);
+            assert_eq!(answer.total.refused, 5);
+        }
+    }
+}
