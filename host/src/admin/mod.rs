@@ -30,6 +30,7 @@ pub mod removal;
 pub mod selection;
 pub mod senders;
 pub mod standing;
+pub mod statistics;
 pub mod stops;
 pub mod submission;
 pub mod system;

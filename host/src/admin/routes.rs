@@ -20,7 +20,7 @@ use super::extract::BODY_OCTETS_MAX;
 use super::problem::method_not_allowed;
 use super::{
     Api, admins, backup, connection, console, health, lists, messages, metrics, openapi, plugins,
-    queue, refusals, reload, removal, senders, stops, submission, system, tokens, users,
+    queue, refusals, reload, removal, senders, statistics, stops, submission, system, tokens, users,
 };
 
 /// Where the description of the API is.
@@ -66,6 +66,7 @@ pub(super) fn described() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(stops::stop))
         .routes(routes!(stops::start))
         .routes(routes!(messages::show))
+        .routes(routes!(statistics::show))
         .routes(routes!(submission::submit))
         .routes(routes!(plugins::list))
         .routes(routes!(plugins::reset))

@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::options::{AdminCommand, ListCommand, ListFields, PluginCommand, Remote, TokenCommand};
+use super::stats_options::StatsCommand;
 use super::user_options::{Limit, QueuedMail, UserCommand, UserFields};
 use crate::account::Items;
 use crate::admin::client::Ask;
@@ -48,6 +49,7 @@ pub(super) fn plan(remote: &Remote) -> Plan {
         Remote::Senders(command) => Plan::Ask(senders::of_address(command)),
         Remote::Refused(command) => Plan::Ask(senders::refused(command)),
         Remote::Queue(command) => queue::plan(command),
+        Remote::Stats(command) => Plan::Ask(stats(command)),
         Remote::Plugin(PluginCommand::Ls(_)) => Plan::Ask(Ask::get("/api/v1/plugins")),
         Remote::Plugin(PluginCommand::Reset(named)) => {
             let path = format!("/api/v1/plugins/{}/reset", within_path(&named.name));
@@ -141,6 +143,28 @@ fn user(command: &UserCommand) -> Ask {
             Ask::delete(with_query(&user_path(name), &[("queued", queued)]))
         }
     }
+}
+
+fn stats(command: &StatsCommand) -> Ask {
+    let since = command.since.map(|since| since.to_string());
+    let until = command.until.map(|until| until.to_string());
+    let class = command.class.map(|class| class.to_string());
+    let limit = command.limit.to_string();
+    let query = [
+        ("by", command.by.as_deref()),
+        ("since", since.as_deref()),
+        ("until", until.as_deref()),
+        ("list", command.list.as_deref()),
+        ("user", command.user.as_deref()),
+        ("class", class.as_deref()),
+        ("destination", command.destination.as_deref()),
+        ("campaign", command.campaign.as_deref()),
+        ("most", command.most.as_deref()),
+        ("limit", Some(limit.as_str())),
+        ("cursor", command.cursor.as_deref()),
+        ("format", command.csv.then_some("csv")),
+    ];
+    Ask::get(with_query("/api/v1/statistics", &query))
 }
 
 fn switch(name: &str, active: bool) -> Ask {
@@ -372,6 +396,45 @@ mod tests {
             (
                 &["queue", "start", "--list", "news", "--dry-run"],
                 r#"POST /api/v1/queue/start {"dry_run":true,"list":"news"}"#,
+            ),
+            (&["stats"], "GET /api/v1/statistics?limit=1000"),
+            (
+                &[
+                    "stats",
+                    "--by",
+                    "day,class",
+                    "--since",
+                    "2026-11-01T00:00:00Z",
+                    "--until",
+                    "2026-12-01T01:00:00+01:00",
+                    "--list",
+                    "ops",
+                    "--class",
+                    "2",
+                    "--limit",
+                    "9",
+                    "--cursor",
+                    "c",
+                    "--csv",
+                ],
+                "GET /api/v1/statistics?by=day%2Cclass&since=2026-11-01T00%3A00%3A00.000Z\
+                 &until=2026-12-01T00%3A00%3A00.000Z&list=ops&class=2&limit=9&cursor=c&format=csv",
+            ),
+            (
+                &[
+                    "stats",
+                    "--by",
+                    "user",
+                    "--user",
+                    "(relay)",
+                    "--destination",
+                    "a.example",
+                    "--campaign",
+                    "a b",
+                    "--most",
+                    "sent",
+                ],
+                "GET /api/v1/statistics?by=user&user=%28relay%29&destination=a.example&campaign=a%20b&most=sent&limit=1000",
             ),
             (&["plugin", "ls"], "GET /api/v1/plugins"),
             (

@@ -17,6 +17,7 @@ mod remote;
 mod route;
 mod sender_options;
 mod sink;
+mod stats_options;
 #[cfg(test)]
 mod tests;
 mod text;

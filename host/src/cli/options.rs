@@ -14,6 +14,7 @@ use super::queue_options::{Change, QueueCommand};
 use super::route::RouteCommand;
 use super::sender_options::{RefusedCommand, SendersCommand};
 use super::sink::SinkCommand;
+use super::stats_options::StatsCommand;
 use super::user_options::UserCommand;
 use crate::account::FIRST_ADMIN;
 
@@ -80,6 +81,8 @@ pub enum Remote {
     /// The queue: what waits, why, and what to do with it
     #[command(subcommand)]
     Queue(QueueCommand),
+    /// Statistics: what came in, what became of it, and how long it took
+    Stats(StatsCommand),
     /// Policy components
     #[command(subcommand)]
     Plugin(PluginCommand),
@@ -136,6 +139,7 @@ impl Remote {
                 | AdminCommand::Rm(Named { output, .. })
                 | AdminCommand::ResetPassword { output, .. },
             ) => *output,
+            Remote::Stats(command) => command.output,
             Remote::Backup(command) => command.output,
             Remote::Admin(AdminCommand::Token { command, output }) => {
                 let own = match command {

@@ -3,6 +3,7 @@
 mod changed;
 mod queue;
 mod senders;
+mod statistics;
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -71,6 +72,7 @@ pub(super) fn answer(remote: &Remote, document: Value) -> Result<String, serde_j
         Remote::Queue(QueueCommand::Show { .. }) => queue::message(&read(document)?),
         Remote::Queue(QueueCommand::Stop(_)) => queue::stopped(&read(document)?),
         Remote::Queue(QueueCommand::Start(_)) => queue::started(&read(document)?),
+        Remote::Stats(_) => statistics::statistics(&read(document)?),
         Remote::Queue(_) => queue::changed(&read(document)?, remote.change()),
         Remote::Plugin(PluginCommand::Ls(_)) => {
             plugins(&read::<PluginsDocument>(document)?.plugins)
@@ -142,7 +144,8 @@ fn option(field: &str) -> Cow<'_, str> {
         "priority_ceiling" => "ceiling",
         "very_high_per_hour" => "very-high-per-hour",
         "at" | "notify" | "priority" | "note" | "list" | "scope" | "cursor" | "user" | "class"
-        | "state" | "sender" | "recipient" | "domain" | "as" | "since" | "limit" => field,
+        | "state" | "sender" | "recipient" | "domain" | "as" | "by" | "since" | "until"
+        | "destination" | "campaign" | "most" | "limit" => field,
         _ => return printable(field),
     };
     Cow::Owned(format!("--{name}"))

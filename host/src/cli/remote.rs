@@ -14,6 +14,7 @@ use super::backup::{self, BackupCommand, SaveError};
 use super::options::Remote;
 use super::print;
 use super::queue_options::QueueCommand;
+use super::stats_options::StatsCommand;
 use super::transfer;
 use super::user_options::UserCommand;
 use crate::admin::client::{Answer, Ask, Client, ClientError};
@@ -133,6 +134,12 @@ async fn attempt(
         Remote::User(UserCommand::Import(command)) => {
             return transfer::import(&client, command, person).await;
         }
+        Remote::Stats(StatsCommand { csv: true, .. }) => {
+            let Plan::Ask(ask) = &plan else {
+                return Ok(());
+            };
+            return person.hear(&fetched(&client, ask).await?).map_err(unheard);
+        }
         _ => {}
     }
     let document = match plan {
@@ -194,6 +201,16 @@ async fn listed(client: &Client, command: &QueueCommand) -> Result<Value, Failur
         }
     }
     serde_json::to_value(whole).map_err(unreadable)
+}
+
+/// What is no document, as it is.
+async fn fetched(client: &Client, ask: &Ask) -> Result<String, Failure> {
+    let mut octets = Vec::new();
+    match client.fetch(ask, &mut octets).await {
+        Ok(None) => Ok(String::from_utf8_lossy(&octets).into_owned()),
+        Ok(Some(refused)) => Err(Failure::Refused(refused.document)),
+        Err(error) => Err(no_answer(&error)),
+    }
 }
 
 async fn save(client: &Client, ask: &Ask, command: &BackupCommand) -> Result<Value, Failure> {

@@ -51,6 +51,11 @@ const REQUESTS: &[(&str, &str, &str)] = &[
         "",
     ),
     ("GET /api/v1/queue", "/api/v1/queue", ""),
+    (
+        "GET /api/v1/statistics",
+        "/api/v1/statistics?by=day,class",
+        "",
+    ),
     ("GET /api/v1/messages/{id}", "/api/v1/messages/{id}", ""),
     (
         "POST /api/v1/queue/{action}",
