@@ -26,7 +26,7 @@ use super::disk::Disk;
 use super::folder::{DATABASE, Folder, JOURNAL};
 use super::inbox::{ChangeRequest, Enqueue, Inbox, Settle, Stopping};
 use super::intake::{EmbeddedIntake, Received};
-use super::ledger::{Prepared, Settled, Stowed};
+use super::ledger::{self, Prepared, Settled, Stowed};
 use super::metrics::Metrics;
 use super::redb::{OpenFailure, StoreError};
 use super::refusals::Refusals;
@@ -175,6 +175,9 @@ impl Embedded {
             );
         }
         let interruption = interruption(&store, &clock).map_err(StartFailure::Rows)?;
+        if !store.read(|rows| statistics::knows_the_queue(rows))? {
+            store.write(|rows| ledger::count_queue(rows))?;
+        }
         let stops = Stops::default();
         let common = Arc::new(Common {
             stops: stops.clone(),

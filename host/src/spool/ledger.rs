@@ -35,6 +35,7 @@ use super::work::{Asked, Outcomes, keeps_name, remaining_deliveries};
 use super::{Lease, NewDelivery, NewMessage, SpoolError, Stop, StopOf};
 
 pub(super) use cancelled::Removed;
+pub(super) use counting::count_queue;
 pub(super) use history::Swept;
 pub(super) use operated::Known;
 

@@ -17,4 +17,4 @@ pub use cell::{Dimension, OTHERS, RELAY};
 pub use question::{Answer, Figure, Filter, Name, Period, Question, ROWS_MAX, Row, Unanswerable};
 pub(super) use rollup::RollUp;
 pub(super) use rows::MemoryRows;
-pub(super) use tally::Tally;
+pub(super) use tally::{Tally, knows_the_queue};

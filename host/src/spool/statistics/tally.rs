@@ -13,7 +13,7 @@ use crate::spool::work::Outcomes;
 
 use super::cell::{Cell, Dimension, RELAY};
 use super::period::hour_of;
-use super::rows::Write;
+use super::rows::{Read, Write};
 
 /// What is to be counted.
 #[derive(Debug, Default)]
@@ -163,6 +163,9 @@ impl Tally {
 
     /// Writes it.
     pub(in crate::spool) fn write(self, rows: &mut impl Write) -> Result<(), StoreError> {
+        if !self.cells.is_empty() && !knows_the_queue(rows)? {
+            put(rows, Sheet::QueuedCounts, QUEUE_IS_KNOWN, &NumberRecord(1));
+        }
         for (cell, more) in self.cells {
             if more.queued != 0 {
                 add_queued(rows, &cell, more.queued)?;
@@ -175,6 +178,14 @@ impl Tally {
         }
         Ok(())
     }
+}
+
+/// The key of the row that says that all that is queued is counted. No cell begins with this octet.
+const QUEUE_IS_KNOWN: &[u8] = &[COUNTER];
+
+/// Whether what is queued has been counted from the beginning. It has not in a spool of an older release.
+pub(in crate::spool) fn knows_the_queue(rows: &impl Read) -> Result<bool, StoreError> {
+    Ok(rows.get(Sheet::QueuedCounts, QUEUE_IS_KNOWN)?.is_some())
 }
 
 fn add_queued(rows: &mut impl Write, cell: &[u8], more: i64) -> Result<(), StoreError> {

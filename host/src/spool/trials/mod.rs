@@ -18,6 +18,7 @@ mod history;
 mod interrupted;
 mod power;
 pub(super) mod simulated;
+mod statistics;
 mod tasks;
 
 use std::collections::BTreeMap;
@@ -241,6 +242,7 @@ impl Trial {
             _ => (Vec::new(), Vec::new()),
         };
         let is_done = remaining.is_empty();
+        let fates = statistics::fates(&recipients, is_done);
         let report = reports
             .first()
             .map(|(new, _): &(NewMessage, Bytes)| new.message.id);
@@ -249,7 +251,7 @@ impl Trial {
             remaining,
             reports,
             trail: trail(),
-            outcomes: None,
+            outcomes: Some(statistics::outcomes(&claim, fates)),
             is_cancelled: false,
         };
         let mut result = self.spool.settle(settlement.clone()).await;
@@ -399,6 +401,7 @@ impl Trial {
         }
         let figures = spool.figures();
         assert_eq!((figures.queued, figures.cancelled), (queued, cancelled));
+        self.check_statistics(spool).await;
     }
 
     /// All that is queued, or was cancelled, can be delivered, and leaves nothing behind.
@@ -439,7 +442,10 @@ impl Trial {
                         remaining: Vec::new(),
                         reports: Vec::new(),
                         trail: Vec::new(),
-                        outcomes: None,
+                        outcomes: Some(statistics::outcomes(
+                            &claim,
+                            statistics::fates(&claim.delivery.recipients, true),
+                        )),
                         is_cancelled: false,
                     };
                     spool.settle(settlement).await.unwrap();
@@ -447,6 +453,7 @@ impl Trial {
             }
         }
         assert_eq!(spool.figures().queued, [0; 5]);
+        self.check_statistics(spool).await;
         for state in [None, Some(QueueState::Cancelled)] {
             let selection = Selection {
                 state,
