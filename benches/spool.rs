@@ -2,13 +2,13 @@
 //!
 //! Prints its settings and figures; takes the folder to work in (its disk is what is measured) and the
 //! seconds for each figure: `cargo bench -p outpost-benches --bench spool -- FOLDER SECONDS
-//! FIGURE`, where a figure is `enqueue-10`, `life-100`, `large` or `backlog`; all without one.
+//! FIGURE`, where a figure is `enqueue-10`, `life-100`, `spread-100`, `large` or `backlog`; all without one.
 //! The CPU is this whole process's, producers and consumers included.
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use outpost::clock::Clock;
@@ -16,7 +16,9 @@ use outpost::message::{
     Class, Envelope, Line, Message, MessageId, NextHop, Origin, Priorities, Protocol, Recipient,
     Submission, Timestamp,
 };
-use outpost::spool::{self, Claim, NewDelivery, NewMessage, Settings, Settlement, Spool};
+use outpost::spool::{
+    self, Claim, Fates, NewDelivery, NewMessage, Outcomes, Settings, Settlement, Spool,
+};
 use outpost::telemetry::Registry;
 use outpost_benches::resident_kib;
 use outpost_smtp::{Body, Mailbox, ReversePath};
@@ -70,6 +72,13 @@ impl Bench {
                 self.whole_life(producers).await?;
             }
         }
+        SPREAD.store(true, Ordering::Relaxed);
+        for producers in [10, 100] {
+            if self.wants(&format!("spread-{producers}")) {
+                self.whole_life(producers).await?;
+            }
+        }
+        SPREAD.store(false, Ordering::Relaxed);
         if self.wants("large") {
             self.large(4).await?;
         }
@@ -326,6 +335,9 @@ async fn all<F: Future<Output = Result<(), Failure>> + Send + 'static>(
     Ok(())
 }
 
+/// Whether messages are of a thousand users, and to ten thousand domains.
+static SPREAD: AtomicBool = AtomicBool::new(false);
+
 static NUMBERS: AtomicU64 = AtomicU64::new(1);
 
 async fn enqueue_one(
@@ -362,12 +374,20 @@ fn message(producer: u64, content_octets: u64) -> NewMessage {
     // The random half of an id, as random as the index cares for.
     let random =
         u128::from(number.wrapping_mul(0x9E37_79B9_7F4A_7C15)) << 16 | u128::from(producer);
+    let mixed = number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
+    let (user, domain) = match SPREAD.load(Ordering::Relaxed) {
+        true => (
+            format!("user-{}", mixed % 1_000),
+            format!("d{}.example.net", mixed % 10_000),
+        ),
+        false => ("user".to_owned(), "example.net".to_owned()),
+    };
     NewMessage {
         message: Message {
             id: MessageId::new(now, random),
             origin: Origin::Submission(Submission {
                 list: "default".to_owned(),
-                user: "user".to_owned(),
+                user,
                 client: ([192, 0, 2, 1], 40_000).into(),
                 listener_port: 587,
                 protocol: Protocol::Smtp,
@@ -383,7 +403,7 @@ fn message(producer: u64, content_octets: u64) -> NewMessage {
                 recipients: vec![Recipient {
                     mailbox: Mailbox {
                         local: "recipient".to_owned(),
-                        domain: "example.net".to_owned(),
+                        domain,
                     },
                     notify: None,
                     orcpt: None,
@@ -470,7 +490,14 @@ async fn deliver(spool: Arc<dyn Spool>, claim: Claim) -> Result<(), Failure> {
     spool
         .settle(Settlement {
             lease: claim.lease,
-            outcomes: None,
+            outcomes: Some(Outcomes {
+                message: Arc::clone(&claim.message),
+                at: now,
+                fates: Fates {
+                    delivered: claim.delivery.recipients.clone(),
+                    ..Fates::default()
+                },
+            }),
             is_cancelled: false,
             remaining: Vec::new(),
             reports: Vec::new(),
