@@ -10,6 +10,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod contents;
+mod counted;
 mod dice;
 mod host;
 mod house;
@@ -24,7 +25,7 @@ mod watched;
 mod weather;
 mod witness;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -274,6 +275,7 @@ async fn course(world: &Arc<World>, life: &Arc<Life>) {
         drop(operator.await);
     }
     drain(world, life).await;
+    let mut given_up = BTreeSet::new();
     let keys = 0..world.witness.seen().mails.len();
     for key in keys {
         let standing = world.witness.seen().mails[key].standing;
@@ -285,9 +287,13 @@ async fn course(world: &Arc<World>, life: &Arc<Life>) {
             Some(record) => is_report_given_up(life, record).await,
             None => false,
         };
+        if is_given_up {
+            given_up.insert(key);
+        }
         let mut seen = world.witness.seen();
         seen.check_end(key, record.as_ref(), is_given_up);
     }
+    counted::check(world, life, &given_up).await;
 }
 
 /// Whether a failure report could not be delivered before its own end: nobody is told of that.

@@ -476,6 +476,19 @@ impl Seen {
     }
 }
 
+impl Mail {
+    /// How many recipients must count as sent to, and how many may: who was refused, given up or removed as well as
+    /// received may have ended either way.
+    pub(super) fn sent(&self, is_given_up: bool) -> (i64, i64) {
+        let received = self.recipients.iter();
+        let received = received.filter(|recipient| !recipient.receipts.is_empty());
+        received.fold((0, 0), |(sure, most), recipient| {
+            let is_sure = recipient.failures == 0 && !self.was_removed && !is_given_up;
+            (sure + i64::from(is_sure), most + 1)
+        })
+    }
+}
+
 /// The id that a message has by its trace field.
 fn id_in(trace: &[u8]) -> Option<MessageId> {
     let trace = std::str::from_utf8(trace).ok()?;
