@@ -34,6 +34,7 @@ mod rerouting;
 mod routes;
 mod senders;
 mod shutdown;
+mod statistics;
 mod submission;
 mod submission_http;
 mod times;

@@ -12,6 +12,7 @@ mod mail;
 mod operations;
 mod refusals;
 mod senders;
+mod statistics;
 mod stops;
 mod submission;
 mod surface;
