@@ -155,7 +155,7 @@ pub struct StatisticsRow {
     pub figures: Figures,
 }
 
-/// What was counted. `accepted` counts messages, `deferred` and `refused` count events, everything else counts recipients.
+/// What was counted. `accepted` and `refused` count messages, `deferred` counts events, everything else counts recipients.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Figures {
     /// Messages that were accepted, the relay's own included. By destination a message counts once for each.
@@ -172,7 +172,7 @@ pub struct Figures {
     pub expired: u64,
     /// Recipients that an operator cancelled and that cannot be restored any more.
     pub removed: u64,
-    /// How often a user was refused, since it may not send as somebody.
+    /// Messages that were refused, since their user may not send as somebody.
     pub refused: u64,
     /// Recipients that are queued now, whatever time was asked for; left out for a period.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,7 +1,7 @@
 //! Counts of mail: what came in, what became of it, and how long it took.
 //!
-//! Sums of events. `accepted` counts messages; everything else counts recipients, since each of them has an end of its
-//! own, but `refused`, which counts what was tried. Arithmetic only: what is counted when, and by what, is the spool's.
+//! Sums of events. `accepted` and `refused` count messages; everything else counts recipients, since each has an end of its
+//! own. Arithmetic only: what is counted when, and by what, is the spool's.
 
 use std::ops::AddAssign;
 use std::time::Duration;
@@ -23,7 +23,7 @@ pub struct Counts {
     pub expired: i64,
     /// Recipients that an operator cancelled and that cannot be restored any more.
     pub removed: i64,
-    /// What was refused since its user may not send as its sender.
+    /// Messages that were refused since their user may not send as somebody.
     pub refused: i64,
     /// How long it took from the acceptance of what was sent, or from the time it was held until.
     pub latency: Latency,

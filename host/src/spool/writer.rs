@@ -273,7 +273,8 @@ impl Writer {
                 let ids = beside.dismissed.iter().map(|(ids, _)| ids.as_slice());
                 let new = beside.refused.iter().flat_map(|(new, _)| new.rows());
                 let (plan, dismissed) = common.refusals.plan(ids, new, now);
-                ledger.refused(&plan)?;
+                let messages = beside.refused.iter().flat_map(|(new, _)| new.messages());
+                ledger.refused(&plan, messages)?;
                 (done.refused, done.dismissed) = (Some(plan), dismissed);
             }
             if let Some(changing) = &self.changing {

@@ -337,6 +337,7 @@ on_every_backend! {
     statistics::names_beyond_the_limit_are_counted_as_others
     statistics::an_answer_comes_in_pages_or_with_the_most_first
     statistics::what_is_not_counted_together_cannot_be_asked
+    statistics::refused_messages_are_counted_for_their_users
     surveys::a_survey_finds_each_delivery_once_where_it_was
     surveys::a_survey_of_a_long_line_goes_on_where_memory_ends
 }

@@ -510,3 +510,32 @@ pub(super) async fn what_is_not_counted_together_cannot_be_asked(subject: Subjec
         assert_eq!(refused, Err(Unanswerable::Cursor), "{cursor}");
     }
 }
+
+pub(super) async fn refused_messages_are_counted_for_their_users(mut subject: Subject) {
+    let sender = |text: &str| crate::message::Address::new("x", text).unwrap();
+    for times in [1, 2] {
+        let mut new = NewRefusals::default();
+        for _ in 0..times {
+            new.add(RefusedMessage {
+                list: "default".to_owned(),
+                user: "user".to_owned(),
+                client: [192, 0, 2, 1].into(),
+                at: at(NOW),
+                senders: vec![sender("a.example"), sender("b.example")],
+                named_in: NamedIn::Header,
+                reasons: Vec::new(),
+            });
+        }
+        subject.spool.note_refusals(new).await.unwrap();
+    }
+    for _ in 0..2 {
+        let answer = subject.answer(by(Dimension::User)).await;
+        let names: Vec<_> = answer.rows.iter().map(|row| row.name.clone()).collect();
+        assert_eq!(names, [Some(Name::Text("user".to_owned()))]);
+        assert_eq!(answer.rows[0].counts.refused, 3, "messages, not senders");
+        let answer = subject.answer(by(Dimension::Class)).await;
+        assert_eq!(answer.rows[0].name, Some(Name::Class(None)));
+        assert_eq!((answer.total.refused, answer.total.accepted), (3, 0));
+        subject.restart().await;
+    }
+}

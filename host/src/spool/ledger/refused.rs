@@ -7,8 +7,15 @@ use crate::spool::sheet::Sheet;
 use crate::spool::stored::{self, RefusalRecord};
 
 impl Ledger<'_, '_> {
-    /// Makes the changes of a plan.
-    pub(in crate::spool) fn refused(&mut self, plan: &Plan) -> Result<(), StoreError> {
+    /// Makes the changes of a plan, and counts the messages of lists and users that it comes from.
+    pub(in crate::spool) fn refused<'m>(
+        &mut self,
+        plan: &Plan,
+        messages: impl Iterator<Item = (&'m str, &'m str, u64)>,
+    ) -> Result<(), StoreError> {
+        for (list, user, times) in messages {
+            self.tally.refused(list, user, times, self.now);
+        }
         for (key, row) in &plan.rows {
             let key = key.octets();
             match row {

@@ -106,11 +106,14 @@ impl Memory {
     }
 
     pub(super) fn noted_refusals(&self, new: &NewRefusals) -> Result<(), SpoolError> {
-        let shelf = self.open_shelf()?;
+        let mut shelf = self.open_shelf()?;
         let now = self.clock.now();
         let (plan, _) = self.refusals.plan(iter::empty(), new.rows(), now);
         self.refusals.apply(plan);
-        drop(shelf);
+        for (list, user, times) in new.messages() {
+            shelf.tally.refused(list, user, times, now);
+        }
+        shelf.count(now);
         Ok(())
     }
 

@@ -110,10 +110,6 @@ impl Tally {
     }
 
     /// A user was refused, since it may not send as somebody.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "counted with the store of refused senders")
-    )]
     pub(in crate::spool) fn refused(&mut self, list: &str, user: &str, times: u64, at: Timestamp) {
         let hour = hour_of(at);
         let cells = [
