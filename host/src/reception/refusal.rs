@@ -1,6 +1,7 @@
 //! Refused senders: told to a list's addresses, and tallied for the spool.
 //!
-//! The domain sender notification tells a list's addresses who was refused as whom. //! The first refusal of a user and domain is told at once; what follows is counted and told in ever
+//! The domain sender notification tells a list's addresses who was refused as whom.
+//! The first refusal of a user and domain is told at once; what follows is counted and told in ever
 //! longer intervals for as long as it goes on. Notifications go out as mail of the relay itself, so
 //! they raise nothing themselves; the refused sender's address never gets one.
 
@@ -19,8 +20,6 @@ use tokio::time::Instant;
 
 use self::bursts::{Bursts, Telling};
 use self::notice::Notice;
-pub use self::tally::Tally;
-
 use super::Reception;
 use crate::account::{List, SenderRules};
 use crate::clock::Clock;
@@ -31,6 +30,8 @@ use crate::message::{
 };
 use crate::policy::Reason;
 use crate::spool::{NamedIn, NewDelivery, NewMessage, RefusedMessage, Spool, SpoolError};
+
+pub use self::tally::Tally;
 
 /// Senders that one line of the log names, and reasons.
 const SHOWN_MAX: usize = 20;
