@@ -20,7 +20,8 @@ use super::extract::BODY_OCTETS_MAX;
 use super::problem::method_not_allowed;
 use super::{
     Api, admins, backup, connection, console, health, lists, messages, metrics, openapi, plugins,
-    queue, refusals, reload, removal, senders, statistics, stops, submission, system, tokens, users,
+    queue, refusals, reload, removal, senders, statistics, stops, submission, system, tokens,
+    users,
 };
 
 /// Where the description of the API is.

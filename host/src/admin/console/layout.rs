@@ -9,13 +9,14 @@ use super::visit::Visitor;
 use super::{assets, visit};
 
 /// The parts of the console, in the order of the navigation: where each is, and the key of its name.
-const SECTIONS: [(&str, &str); 7] = [
+const SECTIONS: [(&str, &str); 8] = [
     ("/connection", "nav-connection"),
     ("/users", "nav-users"),
     ("/lists", "nav-lists"),
     ("/queue", "nav-queue"),
     ("/refused", "nav-refused"),
     ("/policies", "nav-policies"),
+    ("/statistics", "nav-statistics"),
     ("/system", "nav-system"),
 ];
 

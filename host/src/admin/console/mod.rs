@@ -9,6 +9,7 @@
 //! what pages are made of; each page is a file in `pages`.
 
 mod assets;
+mod chart;
 mod fields;
 mod layout;
 mod live;

@@ -109,8 +109,12 @@ fn cookie_of(answered: &Answered) -> Option<String> {
 }
 
 /// Pages that everybody who is logged in sees.
-const PAGES: [&str; 7] = [
+const PAGES: [&str; 11] = [
     "/connection",
+    "/refused",
+    "/refused/who?address=x%40a.example",
+    "/statistics",
+    "/statistics?span=year&class=1",
     "/users",
     "/lists",
     "/lists/default",
@@ -652,4 +656,64 @@ async fn guesses_at_admins_are_slowed_and_refused_and_never_those_of_users() {
     // Who is known from there goes on, and nobody else is shut out.
     assert_eq!(browser.log_in("the-admin", PASSWORD).await.status, 303);
     Browser::of(&surface, Scope::Read).await;
+}
+
+#[tokio::test]
+async fn the_figures_of_the_statistics_are_those_of_the_mail_and_files_have_them_too() {
+    let surface = Surface::start().await;
+    let browser = Browser::of(&surface, Scope::Read).await;
+    for class in [Class::VeryHigh, Class::Normal, Class::Normal] {
+        surface
+            .queue("ann", class, &["x@b.example", "y@c.example"])
+            .await;
+    }
+    let page = browser.get("/statistics").await.text;
+    for figure in [
+        "<dt>Accepted</dt><dd>3</dd>",
+        "<dt>Sent</dt><dd>0</dd>",
+        "<dt>Queued</dt><dd>6</dd>",
+        "user=ann\">ann</a></th><td>3</td>",
+        "destination=b.example\">b.example</a></th><td>3</td>",
+    ] {
+        assert!(page.contains(figure), "{figure}: {page}");
+    }
+    let file = "/statistics/export?by=user&format=csv";
+    let answered = browser.get(file).await;
+    assert!(answered.header("content-type").starts_with("text/csv"));
+    assert!(
+        answered
+            .text
+            .lines()
+            .nth(1)
+            .unwrap()
+            .starts_with("ann,3,6,0"),
+        "{}",
+        answered.text
+    );
+    let wrong = browser.get("/statistics?class=9").await;
+    assert_eq!(wrong.status, 422);
+}
+
+#[tokio::test]
+async fn the_system_page_shows_the_configuration_to_administrators_alone() {
+    let surface = Surface::start().await;
+    let admin = Browser::of(&surface, Scope::Admin).await;
+    let page = admin.get("/system").await.text;
+    for text in [
+        "The relay takes mail",
+        "hostname = &quot;relay.example&quot;",
+        "days left",
+    ] {
+        assert!(page.contains(text), "{text}: {page}");
+    }
+    let reader = Browser::of(&surface, Scope::Read).await;
+    let page = reader.get("/system").await.text;
+    assert!(!page.contains("hostname = "));
+    for path in ["/system/backup", "/system/admins", "/system/tokens"] {
+        assert_eq!(reader.get(path).await.status, 403, "{path}");
+    }
+    assert_eq!(
+        admin.get("/system/backup").await.header("content-type"),
+        "application/x-tar"
+    );
 }

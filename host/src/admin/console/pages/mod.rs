@@ -6,6 +6,7 @@ pub(super) mod message;
 mod policies;
 pub(super) mod queue;
 mod refused;
+mod statistics;
 mod system;
 mod users;
 
@@ -55,6 +56,8 @@ pub(super) fn router() -> Router<Arc<Api>> {
         .route("/refused/{refusal}/dismiss", post(refused::dismiss))
         .route("/policies", get(policies::show))
         .route("/policies/{plugin}/reset", post(policies::reset))
+        .route("/statistics", get(statistics::show))
+        .route("/statistics/export", get(statistics::files))
         .route("/system", get(system::overview::show))
         .route("/system/reload", post(system::overview::reload))
         .route("/system/backup", get(system::overview::backup))
