@@ -4,6 +4,7 @@ mod accounts;
 mod activation;
 mod admin;
 mod allowance;
+mod audit;
 mod backup;
 mod clients;
 mod configuration;

@@ -15,6 +15,7 @@ use super::Api;
 use super::audit::Deed;
 use super::problem::{Kind, Problem};
 use crate::account::Scope;
+use crate::directory::Login;
 
 /// Somebody with a valid token.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,15 +89,18 @@ fn caller(parts: &Parts, api: &Api, needed: Scope) -> Result<Caller, Refusal> {
             challenge: "Bearer realm=\"outpost\"",
         });
     };
+    let deed = parts.extensions.get::<Deed>().cloned().unwrap_or_default();
     let Some(token) = api.directory.check_token(token) else {
+        deed.note(|noted| noted.is_login_failed = true);
         return Err(Refusal {
             problem: Problem::new(Kind::Unauthenticated, "this token is not known"),
             challenge: "Bearer realm=\"outpost\", error=\"invalid_token\"",
         });
     };
-    if let Some(deed) = parts.extensions.get::<Deed>() {
-        deed.note(|noted| noted.by = Some(token.name.clone()));
-    }
+    deed.note(|noted| {
+        noted.by = Some(token.name.clone());
+        noted.login = Some(Login::Token);
+    });
     if !token.scope.covers(needed) {
         let detail = format!(
             "this needs a token of scope {needed}; {} has scope {}",

@@ -70,7 +70,8 @@ pub struct AdminChangeInput {
     pub role: ScopeName,
 }
 
-fn shown(admin: &Admin) -> AdminDocument {
+/// An admin without the password.
+pub(super) fn shown(admin: &Admin) -> AdminDocument {
     AdminDocument {
         name: admin.name.clone(),
         role: admin.role.into(),
@@ -127,6 +128,7 @@ pub(super) async fn create(
     let (password, hash) = super::new_password(api).await?;
     let admin = api
         .directory
+        .under(deed.terms(&api.clock, StatusCode::CREATED, None))
         .create_admin(&input.name, input.role.into(), hash, api.clock.now())
         .await
         .map_err(directory_problem)?;
@@ -175,6 +177,7 @@ pub(super) async fn change(
     });
     let changed = api
         .directory
+        .under(deed.terms(&api.clock, StatusCode::OK, None))
         .change_admin(&name, input.role.into())
         .await
         .map_err(directory_problem)?;
@@ -201,7 +204,10 @@ pub(super) async fn remove(
         noted.action = Some("remove-admin");
         noted.admin = Some(audit::shown(&name));
     });
-    let removed = api.directory.delete_admin(&name).await;
+    let told = api
+        .directory
+        .under(deed.terms(&api.clock, StatusCode::OK, None));
+    let removed = told.delete_admin(&name).await;
     let admin = removed.map_err(directory_problem)?;
     Ok(axum::Json(Removed {
         removed: admin.name.clone(),
@@ -238,6 +244,7 @@ pub(super) async fn reset(api: &Api, deed: &Deed, name: &str) -> Result<NewAdmin
     let (password, hash) = super::new_password(api).await?;
     let admin = api
         .directory
+        .under(deed.terms(&api.clock, StatusCode::OK, None))
         .set_admin_password_hash(name, hash, api.clock.now())
         .await
         .map_err(directory_problem)?;

@@ -1,23 +1,68 @@
-//! The log line of a request: who asked for what, on what, and how much of it changed.
+//! What a request does, noted while it is done: for its line of the log, and for the audit log.
 //!
+//! The line says who asked for what, on what, and how much of it changed; the audit log also what was and what is.
 //! A handler notes what it is about to do before it does it, so that the line tells it also when
 //! the request is given up half-way: what was begun is not undone by that. Names and filters are
 //! noted, field names of what changed, and counts; never a password, a token, a note or a rule.
 
+mod difference;
+pub mod log;
+mod record;
+mod refused;
+
 use std::convert::Infallible;
 use std::fmt::Write as _;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use axum::extract::{FromRequestParts, MatchedPath, Request};
 use axum::http::Method;
 use axum::http::request::Parts;
+use tokio::sync::Semaphore;
 
-use crate::directory::holds_secret;
+use crate::directory::{Entry, Login, holds_secret};
+use crate::message::Timestamp;
 use crate::message::wording::printable;
 use crate::spool::Selection;
 
 use super::selection::{DeliveryStateName, StateFilter};
+
+pub(super) use self::difference::object;
+pub(super) use self::record::Recorder;
+
+use self::difference::Side;
+use self::refused::Refused;
+
+/// Tables that are read at once: each takes a thread for as long as its reader takes.
+const TABLES_MAX: usize = 4;
+
+/// What the audit log needs beside the directory.
+#[derive(Debug)]
+pub struct Audit {
+    /// Logins that were wrong.
+    logins: Refused,
+    /// What callers may not do.
+    too_far: Refused,
+    tables: Arc<Semaphore>,
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        Self {
+            logins: Refused::default(),
+            too_far: Refused::default(),
+            tables: Arc::new(Semaphore::new(TABLES_MAX)),
+        }
+    }
+}
+
+impl Audit {
+    /// What was counted and is to be written now.
+    fn due(&self, now: Timestamp) -> Vec<Entry> {
+        [self.logins.due(now), self.too_far.due(now)].concat()
+    }
+}
 
 /// How much of a name or a filter the log shows: what is refused can be as long as a request.
 const SHOWN_CHARACTERS_MAX: usize = 200;
@@ -63,6 +108,22 @@ pub(super) struct Noted {
     pub(super) deliveries: Option<u64>,
     /// Whether it was only counted.
     pub(super) dry_run: Option<bool>,
+    /// How the caller has logged in; of this and what follows the line of the log says nothing.
+    pub(super) login: Option<Login>,
+    /// From where.
+    pub(super) client: Option<IpAddr>,
+    /// The new name of a user that gets one.
+    pub(super) new_name: Option<String>,
+    /// What was, of what is another now; without secrets.
+    pub(super) before: Option<Side>,
+    /// What is.
+    pub(super) after: Option<Side>,
+    /// Whether somebody was not who they said.
+    pub(super) is_login_failed: bool,
+    /// Whether it is a message that a user submits.
+    pub(super) is_mail: bool,
+    /// Whether its entry in the audit log goes with the change itself.
+    pub(super) is_handed_over: bool,
 }
 
 impl Deed {
@@ -209,6 +270,7 @@ impl Drop for Line {
             queued,
             deliveries,
             dry_run,
+            ..
         } = self.deed.noted();
         // To a tenth: an answer from memory takes less than one.
         let took_milliseconds = (self.began.elapsed().as_secs_f64() * 10_000.0).round() / 10.0;

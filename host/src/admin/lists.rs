@@ -16,7 +16,7 @@ use super::items::ItemsInput;
 use super::openapi::{Conflicts, Missing, Refused, RefusedBody};
 use super::problem::Problem;
 use super::{Api, Removed, directory_problem, invalid, within_path};
-use crate::account::{List, ListDraft, ListPatch};
+use crate::account::{Items, List, ListDraft, ListPatch};
 
 /// A list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -85,6 +85,15 @@ fn shown(api: &Api, list: &List) -> ListDocument {
     }
 }
 
+/// What is set on a list.
+pub(super) fn settings(list: &List) -> ListInput {
+    let notify = list.notify.iter().map(ToString::to_string);
+    ListInput {
+        name: list.name.clone(),
+        notify: Some(ItemsInput(Items::List(notify.collect()))),
+    }
+}
+
 /// Shows all lists.
 #[utoipa::path(get, path = "/api/v1/lists", operation_id = "list_lists", tag = "lists", security(("token" = ["read"])),
     responses((status = 200, description = "All lists.", body = ListsDocument), Refused))]
@@ -127,6 +136,7 @@ pub(super) async fn add(
     .map_err(invalid)?;
     let list = api
         .directory
+        .under(deed.terms(&api.clock, StatusCode::CREATED, None))
         .create_list(new, api.clock.now())
         .await
         .map_err(directory_problem)?;
@@ -181,6 +191,7 @@ pub(super) async fn change(
     let change = patch.check().map_err(invalid)?;
     let changed = api
         .directory
+        .under(deed.terms(&api.clock, StatusCode::OK, None))
         .change_list(&name, change, api.clock.now())
         .await
         .map_err(directory_problem)?;
@@ -209,6 +220,7 @@ pub(super) async fn remove(
     });
     let list = api
         .directory
+        .under(deed.terms(&api.clock, StatusCode::OK, None))
         .delete_list(&name)
         .await
         .map_err(directory_problem)?;

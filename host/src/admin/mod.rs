@@ -13,6 +13,7 @@
 )]
 
 pub mod admins;
+pub mod audit;
 pub mod backup;
 pub mod client;
 pub mod connection;
@@ -39,8 +40,8 @@ pub mod trail;
 pub mod users;
 
 mod access;
-mod audit;
 mod console;
+mod csv;
 mod extract;
 mod login;
 mod metrics;
@@ -113,6 +114,8 @@ pub struct Api {
     pub sessions: Sessions,
     /// What open pages of the console look at.
     pub live: Live,
+    /// What the audit log needs.
+    pub audit: audit::Audit,
     /// What everybody counts.
     pub registry: Arc<Registry>,
     /// What the surface itself counts.
@@ -170,6 +173,10 @@ fn directory_problem(error: DirectoryError) -> Problem {
             ..Problem::new(Kind::Conflict, error.to_string())
         },
         DirectoryError::Unknown { what, name } => no_such(what, &name),
+        DirectoryError::ChangedMeanwhile { .. } => Problem::new(
+            Kind::ChangedMeanwhile,
+            format!("{error}, and that is not overwritten: look at it again, then decide"),
+        ),
         DirectoryError::NotEmpty { .. }
         | DirectoryError::Protected(_)
         | DirectoryError::LastAdmin(_)

@@ -118,6 +118,8 @@ pub enum Kind {
     Conflict,
     /// 409: mail is queued and a choice is needed.
     QueuedMail,
+    /// 412: it is not what the caller has seen.
+    ChangedMeanwhile,
     /// 413: the body is too large.
     TooLarge,
     /// 415: the body is not what is taken: JSON, or a message.
@@ -194,6 +196,11 @@ impl Kind {
                 StatusCode::CONFLICT,
                 "queued-mail",
                 "Mail is queued and a choice is needed",
+            ),
+            Kind::ChangedMeanwhile => (
+                StatusCode::PRECONDITION_FAILED,
+                "changed-meanwhile",
+                "It was changed meanwhile",
             ),
             Kind::TooLarge => (
                 StatusCode::PAYLOAD_TOO_LARGE,

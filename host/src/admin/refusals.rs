@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use axum::extract::State;
+use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -349,7 +350,10 @@ pub(super) async fn authorized(
             (added, Arc::new(after))
         }
         false => {
-            let changed = api.directory.authorize(name, rule.clone(), now).await;
+            let told = api
+                .directory
+                .under(deed.terms(&api.clock, StatusCode::OK, None));
+            let changed = told.authorize(name, rule.clone(), now).await;
             let changed = changed.map_err(directory_problem)?;
             (changed.before.rules != changed.after.rules, changed.after)
         }

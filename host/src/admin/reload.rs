@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::Api;
 use super::access::Administrator;
-use super::audit::Deed;
+use super::audit::{self, Deed};
 use super::extract::{NoBody, NoQuery};
 use super::openapi::{Refused, RefusedBody};
 use super::problem::{FieldError, Kind, Problem};
@@ -104,5 +104,12 @@ pub(super) async fn reload(
     _: NoBody,
 ) -> Result<axum::Json<Reloaded>, Problem> {
     deed.note(|noted| noted.action = Some("reload"));
-    api.reload.reload().await.map(axum::Json).map_err(problem)
+    let reloaded = api.reload.reload().await.map_err(problem)?;
+    deed.note(|noted| {
+        noted.after = Some(audit::object([
+            ("changed", reloaded.changed.clone().into()),
+            ("needs_restart", reloaded.needs_restart.clone().into()),
+        ]));
+    });
+    Ok(axum::Json(reloaded))
 }

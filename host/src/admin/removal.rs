@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::State;
+use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -142,6 +143,7 @@ pub(super) async fn remove(
     }
     let user = api
         .directory
+        .under(deed.terms(&api.clock, StatusCode::OK, None))
         .delete_user(&name)
         .await
         .map_err(directory_problem)?;

@@ -15,13 +15,13 @@ use utoipa::openapi::OpenApi as Document;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::audit::Line;
+use super::audit::{Line, Recorder};
 use super::extract::BODY_OCTETS_MAX;
 use super::problem::method_not_allowed;
 use super::{
-    Api, admins, backup, connection, console, health, lists, messages, metrics, openapi, plugins,
-    queue, refusals, reload, removal, senders, statistics, stops, submission, system, tokens,
-    users,
+    Api, admins, audit, backup, connection, console, health, lists, messages, metrics, openapi,
+    plugins, queue, refusals, reload, removal, senders, statistics, stops, submission, system,
+    tokens, users,
 };
 
 /// Where the description of the API is.
@@ -78,6 +78,7 @@ pub(super) fn described() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(admins::show, admins::change, admins::remove))
         .routes(routes!(admins::reset_password))
         .routes(routes!(system::show))
+        .routes(routes!(audit::log::list))
         .routes(routes!(backup::make))
         .routes(routes!(metrics::show))
         .routes(routes!(health::live))
@@ -92,10 +93,12 @@ async fn describe(description: String) -> impl IntoResponse {
 /// never a body, a query or a header: that is where secrets are.
 async fn around(State(api): State<Arc<Api>>, mut request: Request, next: Next) -> Response {
     let line = Line::begin(&mut request);
+    let recorder = Recorder::begin(&api, &request);
     let mut response = next.run(request).await;
-    let status = response.status().as_u16();
-    api.metrics.answered(status);
-    line.answered(status);
+    let status = response.status();
+    recorder.answered(status).await;
+    api.metrics.answered(status.as_u16());
+    line.answered(status.as_u16());
     let says = [
         (CONTENT_SECURITY_POLICY, console::POLICY),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),

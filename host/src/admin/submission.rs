@@ -136,7 +136,10 @@ pub(super) async fn submit(
     QueryString(query): QueryString<Vec<(String, String)>>,
     request: Request,
 ) -> Result<Response, Response> {
-    deed.note(|noted| noted.action = Some("submit-message"));
+    deed.note(|noted| {
+        noted.action = Some("submit-message");
+        noted.is_mail = true;
+    });
     let envelope = Envelope::read(query).map_err(IntoResponse::into_response)?;
     takes(request.headers()).map_err(IntoResponse::into_response)?;
     let Some(_turn) = api.submissions.turn().await else {

@@ -100,7 +100,8 @@ impl From<ScopeName> for Scope {
     }
 }
 
-fn shown(token: &Token) -> TokenDocument {
+/// A token without its secret.
+pub(super) fn shown(token: &Token) -> TokenDocument {
     TokenDocument {
         name: token.name.clone(),
         scope: token.scope.into(),
@@ -162,6 +163,7 @@ pub(super) async fn create(
     }
     let issued = api
         .directory
+        .under(deed.terms(&api.clock, StatusCode::CREATED, None))
         .create_token(&input.name, input.scope.into(), api.clock.now())
         .await
         .map_err(directory_problem)?;
@@ -207,6 +209,7 @@ pub(super) async fn remove(
     }
     let token = api
         .directory
+        .under(deed.terms(&api.clock, StatusCode::OK, None))
         .delete_token(&name)
         .await
         .map_err(directory_problem)?;

@@ -371,6 +371,15 @@ fn shown(user: &User, figures: Figures, caller: &Caller, now: Timestamp) -> User
     }
 }
 
+/// A user as administrators see it, without figures.
+pub(super) fn in_full(user: &User, now: Timestamp) -> UserDocument {
+    let administrator = Caller {
+        name: String::new(),
+        scope: Scope::Admin,
+    };
+    shown(user, Figures::default(), &administrator, now)
+}
+
 /// Shows users, disabled ones included.
 #[utoipa::path(get, path = "/api/v1/users", operation_id = "list_users", tag = "users", params(UsersQuery),
     security(("token" = ["read"])),
@@ -432,6 +441,7 @@ pub(super) async fn create(
     let (password, hash) = super::new_password(api).await?;
     let user = api
         .directory
+        .under(deed.terms(&api.clock, StatusCode::CREATED, None))
         .create_user(new, hash, api.clock.now())
         .await
         .map_err(directory_problem)?;
@@ -492,6 +502,7 @@ pub(super) async fn change(
     }
     let changed = api
         .directory
+        .under(deed.terms(&api.clock, StatusCode::OK, None))
         .change_user(&name, change, api.clock.now())
         .await
         .map_err(directory_problem)?;
@@ -571,6 +582,7 @@ pub(super) async fn reset(api: &Api, deed: &Deed, name: &str) -> Result<Password
     let (password, hash) = super::new_password(api).await?;
     let changed = api
         .directory
+        .under(deed.terms(&api.clock, StatusCode::OK, None))
         .set_password_hash(name, hash, api.clock.now())
         .await
         .map_err(directory_problem)?;

@@ -11,6 +11,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::audit;
 use super::options::{AdminCommand, ListCommand, ListFields, PluginCommand, Remote, TokenCommand};
 use super::stats_options::StatsCommand;
 use super::user_options::{Limit, QueuedMail, UserCommand, UserFields};
@@ -57,6 +58,7 @@ pub(super) fn plan(remote: &Remote) -> Plan {
         }
         Remote::Connection(_) => Plan::Ask(Ask::get("/api/v1/connection")),
         Remote::Reload(_) => Plan::Ask(Ask::post("/api/v1/reload", None)),
+        Remote::Audit(command) => Plan::Ask(audit::ask(command)),
         Remote::Backup(_) => Plan::Save(Ask::get("/api/v1/backup")),
         Remote::Admin(AdminCommand::Token {
             command: None | Some(TokenCommand::Print(_)),
@@ -216,7 +218,7 @@ fn user_path(name: &str) -> String {
     format!("/api/v1/users/{}", within_path(name))
 }
 
-fn with_query(path: &str, query: &[(&str, Option<&str>)]) -> String {
+pub(super) fn with_query(path: &str, query: &[(&str, Option<&str>)]) -> String {
     let mut whole = path.to_owned();
     let mut separator = '?';
     for (name, value) in query {
@@ -440,6 +442,30 @@ mod tests {
             (
                 &["plugin", "reset", "quota"],
                 "POST /api/v1/plugins/quota/reset",
+            ),
+            (&["audit"], "GET /api/v1/audit?limit=100"),
+            (
+                &[
+                    "audit",
+                    "--since",
+                    "2026-11-27T09:00:00+01:00",
+                    "--until",
+                    "2026-11-28T00:00:00Z",
+                    "--by",
+                    "boss",
+                    "--action",
+                    "change-user",
+                    "--user",
+                    "a&b",
+                    "--list",
+                    "ops",
+                    "--limit",
+                    "7",
+                    "--cursor",
+                    "c",
+                ],
+                "GET /api/v1/audit?since=2026-11-27T08%3A00%3A00.000Z&until=2026-11-28T00%3A00%3A00.000Z\
+                 &by=boss&action=change-user&user=a%26b&list=ops&limit=7&cursor=c",
             ),
             (&["connection"], "GET /api/v1/connection"),
             (&["admin", "ls"], "GET /api/v1/admins"),

@@ -6,6 +6,7 @@
 
 mod aside;
 mod asks;
+mod audit;
 mod backup;
 mod demo;
 mod entries;

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Arg, ArgGroup, Args, Parser, Subcommand, ValueEnum, value_parser};
 
+use super::audit::AuditCommand;
 use super::backup::{BackupCommand, RestoreCommand};
 use super::demo::DemoCommand;
 use super::queue_options::{Change, QueueCommand};
@@ -90,6 +91,8 @@ pub enum Remote {
     Connection(Output),
     /// Read the configuration again and put it into force, whole or not at all; no connection is dropped
     Reload(Output),
+    /// Who changed what and when, the latest first
+    Audit(AuditCommand),
     /// Secrets of the admin surface
     #[command(subcommand)]
     Admin(AdminCommand),
@@ -140,6 +143,7 @@ impl Remote {
                 | AdminCommand::ResetPassword { output, .. },
             ) => *output,
             Remote::Stats(command) => command.output,
+            Remote::Audit(command) => command.output,
             Remote::Backup(command) => command.output,
             Remote::Admin(AdminCommand::Token { command, output }) => {
                 let own = match command {

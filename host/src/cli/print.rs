@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 pub(super) use self::changed::question;
+use super::audit;
 use super::backup;
 use super::options::{AdminCommand, ListCommand, PluginCommand, Remote, TokenCommand};
 use super::queue_options::QueueCommand;
@@ -78,6 +79,7 @@ pub(super) fn answer(remote: &Remote, document: Value) -> Result<String, serde_j
             plugins(&read::<PluginsDocument>(document)?.plugins)
         }
         Remote::Plugin(PluginCommand::Reset(_)) => plugins(&[read(document)?]),
+        Remote::Audit(_) => audit::print(&read(document)?),
         Remote::Backup(_) => backup::saved(&read(document)?),
         Remote::Connection(_) => connection(&read(document)?),
         Remote::Reload(_) => reloaded(&read(document)?),
@@ -473,7 +475,7 @@ fn warn(text: &mut String, warning: Option<&str>) {
     }
 }
 
-fn more(text: &mut String, cursor: Option<&str>) {
+pub(super) fn more(text: &mut String, cursor: Option<&str>) {
     if let Some(cursor) = cursor {
         writeln!(text, "There is more: --cursor {}", printable(cursor))
             .expect("writing to a string does not fail");

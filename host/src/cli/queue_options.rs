@@ -123,7 +123,7 @@ pub struct Stoppable {
     pub output: Output,
 }
 
-fn time(text: &str) -> Result<Timestamp, String> {
+pub(super) fn time(text: &str) -> Result<Timestamp, String> {
     let example = "a date with a time and an offset is expected, such as 2026-11-27T08:00:00Z";
     Timestamp::from_rfc3339(text).ok_or_else(|| example.to_owned())
 }

@@ -10,6 +10,7 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::asks::{Plan, plan};
+use super::audit;
 use super::backup::{self, BackupCommand, SaveError};
 use super::options::Remote;
 use super::print;
@@ -150,6 +151,7 @@ async fn attempt(
         },
         Plan::Ask(ask) => match remote {
             Remote::Queue(command @ QueueCommand::Ls { .. }) => listed(&client, command).await?,
+            Remote::Audit(command) => audit::listed(&client, command).await?,
             _ => asked(&client, &ask).await?,
         },
         Plan::Change {

@@ -6,7 +6,8 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::account::{
-    AllowancePatch, ITEMS_MAX, Items, ListDraft, ListPatch, Rule, UserDraft, UserPatch,
+    AllowancePatch, DEFAULT_LIST, ITEMS_MAX, Items, ListDraft, ListPatch, Rule, UserDraft,
+    UserPatch,
 };
 use crate::message::Address;
 
@@ -104,6 +105,10 @@ contract! {
     the_last_admin_of_role_admin_stays_one,
     there_are_not_more_admins_than_are_shown_whole,
     the_password_of_the_console_becomes_that_of_the_first_admin,
+    a_change_and_its_entry_are_written_together_or_not_at_all,
+    entries_are_numbered_on_after_a_restart_and_shown_the_latest_first,
+    entries_that_are_too_old_are_shown_no_more_and_go,
+    what_has_changed_meanwhile_is_not_overwritten,
     changes_at_the_same_time_are_all_made,
     after_the_end_reads_go_on_and_writes_do_not,
     a_damaged_row_is_named_and_nothing_is_opened,
@@ -988,6 +993,198 @@ async fn the_password_of_the_console_becomes_that_of_the_first_admin(medium: Med
     assert_eq!(admin.password_hash, hash("$new"));
 }
 
+/// The entry `action` in the audit log with each change.
+fn telling(action: &'static str) -> Terms {
+    Terms {
+        tell: Some(Box::new(move |_| Some(Entry::new(action, NOW)))),
+        ..Terms::default()
+    }
+}
+
+fn only_if(only_if: OnlyIf) -> Terms {
+    Terms {
+        only_if: Some(only_if),
+        ..Terms::default()
+    }
+}
+
+/// The actions in the log, the latest first, with their numbers.
+fn log(directory: &Directory) -> Vec<(u64, String)> {
+    let page = directory.audit(&AuditFilter::default(), None, 100, NOW);
+    let entries = page.unwrap().entries.into_iter();
+    entries
+        .map(|(number, entry)| (number, entry.action))
+        .collect()
+}
+
+async fn a_change_and_its_entry_are_written_together_or_not_at_all(medium: Medium) {
+    let directory = medium.open();
+    let draft = || named("ann").check().unwrap();
+    directory
+        .under(telling("one"))
+        .create_user(draft(), hash("$h"), NOW)
+        .await
+        .unwrap();
+    let taken = directory.under(telling("two"));
+    let taken = taken.create_user(draft(), hash("$h"), NOW).await;
+    assert!(refusal(taken).contains("already"));
+    let silent = Terms {
+        tell: Some(Box::new(|_| None)),
+        ..Terms::default()
+    };
+    directory.under(silent).delete_user("ann").await.unwrap();
+    assert_eq!(log(&directory), [(1, "one".to_owned())]);
+    if let Medium::Memory(rows) = &medium {
+        rows.set_full(true);
+        let refused = directory.under(telling("three"));
+        let refused = refused.create_user(draft(), hash("$h"), NOW).await;
+        assert!(matches!(refused, Err(DirectoryError::NoRoom)));
+        let refused = directory.record(vec![Entry::new("four", NOW)]).await;
+        assert!(matches!(refused, Err(DirectoryError::NoRoom)));
+        rows.set_full(false);
+        assert_eq!(log(&directory), [(1, "one".to_owned())]);
+    }
+    let touched = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let seen = Arc::clone(&touched);
+    let terms = Terms {
+        tell: Some(Box::new(move |of| {
+            if let Touched::List(before, after) = of {
+                let name = |list: Option<&List>| list.map(|list| list.name.clone());
+                seen.lock().unwrap().push((name(before), name(after)));
+            }
+            None
+        })),
+        ..Terms::default()
+    };
+    let new = ListDraft {
+        name: "ops".to_owned(),
+        ..ListDraft::default()
+    };
+    directory
+        .under(terms)
+        .create_list(new.check().unwrap(), NOW)
+        .await
+        .unwrap();
+    assert_eq!(
+        touched.lock().unwrap().as_slice(),
+        [(None, Some("ops".to_owned()))]
+    );
+}
+
+async fn entries_are_numbered_on_after_a_restart_and_shown_the_latest_first(medium: Medium) {
+    let mut directory = medium.open();
+    assert_eq!(log(&directory), []);
+    for action in ["a", "b", "c"] {
+        let entry = Entry::new(action, NOW);
+        directory.record(vec![entry]).await.unwrap();
+        directory = medium.reopen(directory).await;
+    }
+    let named = |number, action: &str| (number, action.to_owned());
+    assert_eq!(
+        log(&directory),
+        [named(3, "c"), named(2, "b"), named(1, "a")]
+    );
+    let page = directory
+        .audit(&AuditFilter::default(), None, 2, NOW)
+        .unwrap();
+    assert_eq!((page.entries.len(), page.next), (2, Some(2)));
+    let page = directory
+        .audit(&AuditFilter::default(), page.next, 2, NOW)
+        .unwrap();
+    assert_eq!((page.entries.len(), page.next), (1, None));
+    directory.close().await.unwrap();
+    let closed = directory.audit(&AuditFilter::default(), None, 2, NOW);
+    assert!(matches!(closed, Err(DirectoryError::Unavailable(_))));
+}
+
+async fn entries_that_are_too_old_are_shown_no_more_and_go(medium: Medium) {
+    let directory = medium.open();
+    let later = NOW.plus(KEPT_FOR).plus(std::time::Duration::from_millis(1));
+    let old = ["a", "b", "c"].map(|action| Entry::new(action, NOW));
+    directory.record(old.to_vec()).await.unwrap();
+    let seen = |now| {
+        let page = directory.audit(&AuditFilter::default(), None, 100, now);
+        page.unwrap().entries.len()
+    };
+    assert_eq!((seen(NOW), seen(later)), (3, 0));
+    // One pushes out two: a clock that is ahead costs few.
+    let new = Entry::new("d", later);
+    directory.record(vec![new.clone()]).await.unwrap();
+    assert_eq!(seen(NOW), 2);
+    directory.record(vec![new]).await.unwrap();
+    assert_eq!((seen(NOW), seen(later)), (2, 2));
+}
+
+async fn what_has_changed_meanwhile_is_not_overwritten(medium: Medium) {
+    let directory = medium.open();
+    let ann = create(&directory, named("ann")).await.unwrap();
+    let seen = Version::of_user(&ann);
+    assert_eq!(Version::parse(&seen.to_string()), Some(seen));
+    for wrong in [
+        "",
+        "x",
+        "+00000000000000f",
+        "00000000000000000",
+        "000000000000000",
+    ] {
+        assert_eq!(Version::parse(wrong), None, "{wrong}");
+    }
+    // What happens by itself is no other version; everything that somebody does is.
+    directory.note_login("ann", NOW);
+    let priority = |number| {
+        UserPatch {
+            priority: Some(number),
+            ..UserPatch::default()
+        }
+        .check()
+        .unwrap()
+    };
+    let of = |versions: &[Version]| only_if(OnlyIf::Versions(versions.to_vec()));
+    let (one, two) = tokio::join!(
+        directory
+            .under(of(&[seen]))
+            .change_user("ann", priority(1), NOW),
+        directory
+            .under(of(&[seen]))
+            .change_user("ann", priority(2), NOW),
+    );
+    let changed = one.unwrap();
+    assert_eq!(refusal(two), "the user \"ann\" was changed meanwhile");
+    let now = Version::of_user(&changed.after);
+    let reset = directory.under(of(&[seen, now]));
+    reset
+        .set_password_hash("ANN", hash("$2"), NOW)
+        .await
+        .unwrap();
+    let deleted = directory.under(of(&[now])).delete_user("ann").await;
+    assert_eq!(refusal(deleted), "the user \"ann\" was changed meanwhile");
+    let present = || only_if(OnlyIf::Present);
+    directory.under(present()).delete_user("ann").await.unwrap();
+    let gone = directory.under(present()).delete_user("ann").await;
+    assert_eq!(refusal(gone), "there is no user named \"ann\"");
+
+    let list = directory.list(DEFAULT_LIST).unwrap();
+    let seen = Version::of_list(&list);
+    let notify = |to: &str| {
+        ListPatch {
+            notify: Some(to.into()),
+        }
+        .check()
+        .unwrap()
+    };
+    let change = directory.under(of(&[seen]));
+    change
+        .change_list("default", notify("a@x.example"), NOW)
+        .await
+        .unwrap();
+    let change = directory.under(of(&[seen]));
+    let refused = change.change_list("default", notify("b@x.example"), NOW);
+    assert_eq!(
+        refusal(refused.await),
+        "the list \"default\" was changed meanwhile"
+    );
+}
+
 async fn changes_at_the_same_time_are_all_made(medium: Medium) {
     let directory = medium.open();
     let mut tasks = tokio::task::JoinSet::new();
@@ -1102,6 +1299,8 @@ async fn a_copy_holds_all_that_was_answered_and_nothing_later() {
         .create_admin("Ann", Scope::Operate, hash("$c"), NOW)
         .await
         .unwrap();
+    let entries = ["a", "b"].map(|action| Entry::new(action, NOW));
+    directory.record(entries.to_vec()).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("directory.redb");
     let file = std::fs::File::options()
@@ -1120,6 +1319,10 @@ async fn a_copy_holds_all_that_was_answered_and_nothing_later() {
     assert!(copy.check_token(&issued.secret).is_some());
     assert_eq!(copy.admins(), [admin]);
     assert_eq!(*copy.cache_key(), *directory.cache_key());
+    assert_eq!(log(&copy), log(&directory));
+    let entry = Entry::new("c", NOW);
+    copy.record(vec![entry]).await.unwrap();
+    assert_eq!(log(&copy)[0], (3, "c".to_owned()));
     // What a copy has is kept and changed as any other.
     copy.delete_user("bob").await.unwrap();
 }

@@ -24,6 +24,14 @@ pub enum DirectoryError {
         /// As it was asked for.
         name: String,
     },
+    /// It is not what whoever changes it had seen; nothing was changed.
+    #[error("the {what} \"{name}\" was changed meanwhile")]
+    ChangedMeanwhile {
+        /// `user` or `list`.
+        what: &'static str,
+        /// As it stands in the directory.
+        name: String,
+    },
     /// What was given contradicts what is kept.
     #[error("{}", display_all(.0))]
     Invalid(Vec<FieldProblem>),

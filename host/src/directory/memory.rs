@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::audit::{Added, Entries, Visitor};
 use super::{BoxError, Kind, Row, RowChange, Rows};
 
 /// Rows in memory. Clones share them, so that a directory can be opened again on the same rows, and
@@ -14,6 +15,8 @@ pub struct MemoryRows(Arc<Mutex<Inner>>);
 #[derive(Debug, Default)]
 struct Inner {
     rows: BTreeMap<(Kind, String), Vec<u8>>,
+    /// Shared with whoever reads them as they were.
+    audit: Arc<BTreeMap<u64, Vec<u8>>>,
     failure: Option<io::ErrorKind>,
 }
 
@@ -54,7 +57,7 @@ impl Rows for MemoryRows {
         Ok(inner.rows.iter().map(row).collect())
     }
 
-    fn write(&mut self, changes: &[RowChange]) -> Result<(), BoxError> {
+    fn write_with(&mut self, changes: &[RowChange], added: &Added) -> Result<(), BoxError> {
         let mut inner = self.inner();
         inner.fail()?;
         for change in changes {
@@ -63,6 +66,41 @@ impl Rows for MemoryRows {
                 Some(octets) => inner.rows.insert(key, octets.clone()),
                 None => inner.rows.remove(&key),
             };
+        }
+        if !added.rows.is_empty() {
+            add(Arc::make_mut(&mut inner.audit), added);
+        }
+        Ok(())
+    }
+
+    fn entries(&mut self) -> Result<Box<dyn Entries>, BoxError> {
+        let inner = self.inner();
+        inner.fail()?;
+        Ok(Box::new(Moment(Arc::clone(&inner.audit))))
+    }
+}
+
+fn add(audit: &mut BTreeMap<u64, Vec<u8>>, added: &Added) {
+    let last = audit.last_key_value().map_or(0, |(number, _)| *number);
+    audit.extend((last + 1..).zip(added.rows.iter().cloned()));
+    for _ in 0..added.pushed_out_max() {
+        let count = audit.len() as u64;
+        match audit.first_entry() {
+            Some(oldest) if added.pushes_out(oldest.get(), count) => drop(oldest.remove()),
+            _ => break,
+        }
+    }
+}
+
+/// The audit log at one moment.
+struct Moment(Arc<BTreeMap<u64, Vec<u8>>>);
+
+impl Entries for Moment {
+    fn visit(&self, before: u64, see: &mut Visitor<'_>) -> Result<(), BoxError> {
+        for (number, row) in self.0.range(..before).rev() {
+            if see(*number, row)?.is_break() {
+                break;
+            }
         }
         Ok(())
     }

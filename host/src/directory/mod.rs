@@ -8,6 +8,7 @@
 //! be told to fail); one contract suite runs on both.
 
 mod admins;
+mod audit;
 #[cfg(test)]
 mod contract;
 mod error;
@@ -20,6 +21,7 @@ mod record;
 mod redb;
 mod senders;
 mod state;
+mod terms;
 mod tokens;
 mod writer;
 
@@ -33,16 +35,18 @@ use zeroize::Zeroizing;
 
 use crate::account::{
     Admin, List, ListChange, NewList, NewUser, PasswordHash, Scope, Token, User, UserChange,
-    check_admin_name, check_token_name,
+    check_token_name,
 };
 use crate::message::Timestamp;
 use crate::stable;
 
 pub use admins::ADMINS_MAX;
+pub use audit::{AuditFilter, AuditPage, ENTRIES_MAX, Entry, KEPT_FOR, Login};
 pub use error::{BoxError, DirectoryError, OpenError};
 pub use memory::MemoryRows;
 pub use senders::SenderPage;
 pub use state::{LISTS_MAX, Population, TOKENS_MAX, USERS_MAX};
+pub use terms::{OnlyIf, Terms, Touched, Under, Version};
 pub use tokens::{IssuedToken, holds_secret};
 
 use state::State;
@@ -162,9 +166,8 @@ impl Directory {
         password_hash: PasswordHash,
         now: Timestamp,
     ) -> Result<Arc<User>, DirectoryError> {
-        self.writer
-            .write(move |edit| edit.create_user(new, password_hash, now))
-            .await
+        let plainly = self.under(Terms::default());
+        plainly.create_user(new, password_hash, now).await
     }
 
     /// Changes a user.
@@ -178,10 +181,8 @@ impl Directory {
         change: UserChange,
         now: Timestamp,
     ) -> Result<Changed<User>, DirectoryError> {
-        let name = name.to_owned();
-        self.writer
-            .write(move |edit| edit.change_user(&name, change, now))
-            .await
+        let plainly = self.under(Terms::default());
+        plainly.change_user(name, change, now).await
     }
 
     /// Replaces a user's password; the old one is void when this returns.
@@ -194,10 +195,8 @@ impl Directory {
         hash: PasswordHash,
         now: Timestamp,
     ) -> Result<Changed<User>, DirectoryError> {
-        let name = name.to_owned();
-        self.writer
-            .write(move |edit| edit.set_password_hash(&name, hash, now))
-            .await
+        let plainly = self.under(Terms::default());
+        plainly.set_password_hash(name, hash, now).await
     }
 
     /// Removes a user and returns what it was. Its queued mail is the caller's question.
@@ -205,8 +204,8 @@ impl Directory {
     /// # Errors
     /// [`DirectoryError::Unknown`], [`DirectoryError::Unavailable`].
     pub async fn delete_user(&self, name: &str) -> Result<Arc<User>, DirectoryError> {
-        let name = name.to_owned();
-        self.writer.write(move |edit| edit.delete_user(&name)).await
+        let plainly = self.under(Terms::default());
+        plainly.delete_user(name).await
     }
 
     /// Notes that a user logged in. Returns at once; it is written (and seen) with the next change
@@ -289,9 +288,8 @@ impl Directory {
         new: NewList,
         now: Timestamp,
     ) -> Result<Arc<List>, DirectoryError> {
-        self.writer
-            .write(move |edit| edit.create_list(new, now))
-            .await
+        let plainly = self.under(Terms::default());
+        plainly.create_list(new, now).await
     }
 
     /// Changes a list.
@@ -304,10 +302,8 @@ impl Directory {
         change: ListChange,
         now: Timestamp,
     ) -> Result<Changed<List>, DirectoryError> {
-        let name = name.to_owned();
-        self.writer
-            .write(move |edit| edit.change_list(&name, change, now))
-            .await
+        let plainly = self.under(Terms::default());
+        plainly.change_list(name, change, now).await
     }
 
     /// Removes a list without users.
@@ -316,8 +312,8 @@ impl Directory {
     /// [`DirectoryError::Unknown`], [`DirectoryError::Protected`], [`DirectoryError::NotEmpty`],
     /// [`DirectoryError::Unavailable`].
     pub async fn delete_list(&self, name: &str) -> Result<Arc<List>, DirectoryError> {
-        let name = name.to_owned();
-        self.writer.write(move |edit| edit.delete_list(&name)).await
+        let plainly = self.under(Terms::default());
+        plainly.delete_list(name).await
     }
 
     /// All admin tokens in the order of their names; at most [`TOKENS_MAX`] and the one that
@@ -342,10 +338,8 @@ impl Directory {
         scope: Scope,
         now: Timestamp,
     ) -> Result<IssuedToken, DirectoryError> {
-        let token = new_token(name, scope, now)?;
-        self.writer
-            .write(move |edit| edit.create_token(token))
-            .await
+        let plainly = self.under(Terms::default());
+        plainly.create_token(name, scope, now).await
     }
 
     /// The token with that secret, if there is one. The time that this takes tells nothing about
@@ -365,10 +359,8 @@ impl Directory {
         scope: Scope,
         now: Timestamp,
     ) -> Result<IssuedToken, DirectoryError> {
-        let token = new_token(name, scope, now)?;
-        self.writer
-            .write(move |edit| edit.replace_token(token))
-            .await
+        let plainly = self.under(Terms::default());
+        plainly.replace_token(name, scope, now).await
     }
 
     /// Removes an admin token; its secret is void when this returns.
@@ -376,10 +368,8 @@ impl Directory {
     /// # Errors
     /// [`DirectoryError::Unknown`], [`DirectoryError::LastAdmin`], [`DirectoryError::Unavailable`].
     pub async fn delete_token(&self, name: &str) -> Result<Arc<Token>, DirectoryError> {
-        let name = name.to_owned();
-        self.writer
-            .write(move |edit| edit.delete_token(&name))
-            .await
+        let plainly = self.under(Terms::default());
+        plainly.delete_token(name).await
     }
 
     /// All admins in the order of their names; at most [`ADMINS_MAX`].
@@ -404,11 +394,8 @@ impl Directory {
         password_hash: PasswordHash,
         now: Timestamp,
     ) -> Result<Arc<Admin>, DirectoryError> {
-        check_admin_name(name).map_err(|problem| DirectoryError::Invalid(vec![problem]))?;
-        let name = name.to_owned();
-        self.writer
-            .write(move |edit| edit.create_admin(name, role, password_hash, now))
-            .await
+        let plainly = self.under(Terms::default());
+        plainly.create_admin(name, role, password_hash, now).await
     }
 
     /// Gives an admin another role, in force at the next request.
@@ -420,10 +407,8 @@ impl Directory {
         name: &str,
         role: Scope,
     ) -> Result<Changed<Admin>, DirectoryError> {
-        let name = name.to_owned();
-        self.writer
-            .write(move |edit| edit.change_admin(&name, role))
-            .await
+        let plainly = self.under(Terms::default());
+        plainly.change_admin(name, role).await
     }
 
     /// Replaces an admin's password; the old one is void, and so are open sessions, when this returns.
@@ -436,10 +421,8 @@ impl Directory {
         hash: PasswordHash,
         now: Timestamp,
     ) -> Result<Arc<Admin>, DirectoryError> {
-        let name = name.to_owned();
-        self.writer
-            .write(move |edit| edit.set_admin_password_hash(&name, hash, now))
-            .await
+        let plainly = self.under(Terms::default());
+        plainly.set_admin_password_hash(name, hash, now).await
     }
 
     /// Removes an admin; open sessions are void when this returns.
@@ -447,10 +430,8 @@ impl Directory {
     /// # Errors
     /// [`DirectoryError::Unknown`], [`DirectoryError::LastOfRole`], [`DirectoryError::Unavailable`].
     pub async fn delete_admin(&self, name: &str) -> Result<Arc<Admin>, DirectoryError> {
-        let name = name.to_owned();
-        self.writer
-            .write(move |edit| edit.delete_admin(&name))
-            .await
+        let plainly = self.under(Terms::default());
+        plainly.delete_admin(name).await
     }
 
     /// Notes that an admin logged in.
@@ -483,8 +464,12 @@ impl Directory {
     /// # Errors
     /// [`DirectoryError::NoRoom`] where the file is, [`DirectoryError::Unavailable`].
     pub fn copy(&self, file: File) -> Result<Copied, DirectoryError> {
-        let state = self.snapshot.load_full();
-        redb::write_new(file, state.rows()).map_err(|error| {
+        let (state, entries) = self.writer.moment().unwrap_or_else(|error| {
+            // The accounts stand in memory: a copy of those is better than none.
+            tracing::warn!(%error, "a copy of the directory has no audit log: it cannot be read");
+            (self.snapshot.load_full(), Box::new(audit::NoEntries))
+        });
+        redb::write_new(file, state.rows(), &*entries).map_err(|error| {
             if stable::is_no_room(&*error) {
                 DirectoryError::NoRoom
             } else {
@@ -532,9 +517,17 @@ trait Rows: Send {
     /// All rows.
     fn load(&mut self) -> Result<Vec<Row>, BoxError>;
 
-    /// Applies all changes or none; on stable storage when it returns. After an error it is not
-    /// known which, and the rows must be loaded again before the next write.
-    fn write(&mut self, changes: &[RowChange]) -> Result<(), BoxError>;
+    /// Applies all changes and adds all entries, or none; on stable storage when it returns. After an error
+    /// it is not known which, and the rows must be loaded again before the next write.
+    fn write_with(&mut self, changes: &[RowChange], added: &audit::Added) -> Result<(), BoxError>;
+
+    /// The same without entries.
+    fn write(&mut self, changes: &[RowChange]) -> Result<(), BoxError> {
+        self.write_with(changes, &audit::Added::default())
+    }
+
+    /// The audit log at this moment.
+    fn entries(&mut self) -> Result<Box<dyn audit::Entries>, BoxError>;
 }
 
 /// What a row describes.

@@ -5,18 +5,20 @@
 
 use std::fs::{File, Permissions};
 use std::io;
+use std::ops::ControlFlow;
 use std::os::unix::fs::PermissionsExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
 use redb::{
-    Builder, Database, ReadableDatabase, ReadableTable, TableDefinition, TableError,
-    WriteTransaction,
+    Builder, Database, ReadOnlyTable, ReadableDatabase, ReadableTable, ReadableTableMetadata,
+    TableDefinition, TableError, WriteTransaction,
 };
 
 use crate::stable::{self, Remembered, naming};
 
+use super::audit::{Added, Entries, Visitor};
 use super::{BoxError, Kind, OpenError, Row, RowChange, Rows};
 
 /// Only the relay's own user may read the file: it holds password hashes and keys.
@@ -46,6 +48,10 @@ const FORM_TABLE: Table = Table::new("form");
 
 /// The key of the only row of that table.
 const FORM_KEY: &str = "form";
+
+/// The entries of the audit log by their numbers. It is not among [`TABLES`], which are read whole; a directory that
+/// is older than the log has none until the first entry.
+const AUDIT: TableDefinition<'static, u64, &'static [u8]> = TableDefinition::new("audit");
 
 /// The rows in a file.
 pub(super) struct RedbRows {
@@ -112,8 +118,39 @@ impl Rows for RedbRows {
         self.on_database(load)
     }
 
-    fn write(&mut self, changes: &[RowChange]) -> Result<(), BoxError> {
-        self.on_database(|database| write(database, changes))
+    fn write_with(&mut self, changes: &[RowChange], added: &Added) -> Result<(), BoxError> {
+        self.on_database(|database| write(database, changes, added))
+    }
+
+    fn entries(&mut self) -> Result<Box<dyn Entries>, BoxError> {
+        let moment = self.on_database(|database| Ok(Moment(entries(database)?)))?;
+        Ok(Box::new(moment))
+    }
+}
+
+/// The audit log at one moment; none where there is no table yet.
+struct Moment(Option<ReadOnlyTable<u64, &'static [u8]>>);
+
+impl Entries for Moment {
+    fn visit(&self, before: u64, see: &mut Visitor<'_>) -> Result<(), BoxError> {
+        let Some(table) = &self.0 else { return Ok(()) };
+        guarded(|| {
+            for entry in table.range(..before)?.rev() {
+                let (number, row) = entry?;
+                if see(number.value(), row.value())?.is_break() {
+                    break;
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+fn entries(database: &Database) -> Result<Option<ReadOnlyTable<u64, &'static [u8]>>, BoxError> {
+    match database.begin_read()?.open_table(AUDIT) {
+        Ok(table) => Ok(Some(table)),
+        Err(TableError::TableDoesNotExist(_)) => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -206,7 +243,11 @@ fn create_tables(database: &Database) -> Result<(), BoxError> {
 }
 
 /// Makes a database of these rows in an empty file; on stable storage when it returns.
-pub(super) fn write_new(file: File, rows: impl Iterator<Item = Row>) -> Result<(), BoxError> {
+pub(super) fn write_new(
+    file: File,
+    rows: impl Iterator<Item = Row>,
+    entries: &dyn Entries,
+) -> Result<(), BoxError> {
     let database = create(&Remembered::new(Arc::new(file)))?;
     create_tables(&database)?;
     let transaction = begin(&database)?;
@@ -220,6 +261,11 @@ pub(super) fn write_new(file: File, rows: impl Iterator<Item = Row>) -> Result<(
                 table.insert(row.key.as_str(), row.octets.as_slice())?;
             }
         }
+        let mut table = transaction.open_table(AUDIT)?;
+        entries.visit(u64::MAX, &mut |number, row| {
+            table.insert(number, row)?;
+            Ok(ControlFlow::Continue(()))
+        })?;
     }
     transaction.commit()?;
     Ok(())
@@ -241,7 +287,7 @@ fn load(database: &Database) -> Result<Vec<Row>, BoxError> {
     Ok(rows)
 }
 
-fn write(database: &Database, changes: &[RowChange]) -> Result<(), BoxError> {
+fn write(database: &Database, changes: &[RowChange], added: &Added) -> Result<(), BoxError> {
     let transaction = begin(database)?;
     for (kind, table) in TABLES {
         let mut table = transaction.open_table(table)?;
@@ -252,14 +298,40 @@ fn write(database: &Database, changes: &[RowChange]) -> Result<(), BoxError> {
             };
         }
     }
+    add(&transaction, added)?;
     transaction.commit()?;
+    Ok(())
+}
+
+/// Adds entries to the audit log, and takes out what they push out.
+fn add(transaction: &WriteTransaction, added: &Added) -> Result<(), BoxError> {
+    if added.rows.is_empty() {
+        return Ok(());
+    }
+    let mut table = transaction.open_table(AUDIT)?;
+    let mut number = table.last()?.map_or(0, |(number, _)| number.value());
+    for row in &added.rows {
+        number += 1;
+        table.insert(number, row.as_slice())?;
+    }
+    for _ in 0..added.pushed_out_max() {
+        let count = table.len()?;
+        let oldest = table.first()?;
+        let goes = oldest.filter(|(_, row)| added.pushes_out(row.value(), count));
+        let Some(number) = goes.map(|(number, _)| number.value()) else {
+            break;
+        };
+        table.remove(number)?;
+    }
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use super::super::{ENTRIES_MAX, Entry};
     use super::*;
+    use crate::message::Timestamp;
     use crate::stable::forgetful::Forgetful;
 
     fn change(key: &str, octets: Option<&[u8]>) -> RowChange {
@@ -477,6 +549,44 @@ mod tests {
             }
             assert!(keys(&mut rows).contains(&"cyd".to_owned()));
         }
+    }
+
+    fn numbers(rows: &mut RedbRows) -> Vec<u64> {
+        let mut numbers = Vec::new();
+        let seen = rows.entries().unwrap().visit(u64::MAX, &mut |number, _| {
+            numbers.push(number);
+            Ok(ControlFlow::Continue(()))
+        });
+        seen.unwrap();
+        numbers
+    }
+
+    #[test]
+    fn beyond_the_bound_the_oldest_entries_go() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut rows = RedbRows::open(&folder.path().join("directory.redb")).unwrap();
+        let entries = |count| vec![Entry::new("x", Timestamp::EPOCH); count];
+        let max = usize::try_from(ENTRIES_MAX).unwrap();
+        rows.write_with(&[], &Added::of(&entries(max))).unwrap();
+        rows.write_with(&[], &Added::of(&entries(3))).unwrap();
+        let numbers = numbers(&mut rows);
+        assert_eq!(numbers.len(), max);
+        assert_eq!((numbers[0], numbers[max - 1]), (ENTRIES_MAX + 3, 4));
+    }
+
+    #[test]
+    fn a_directory_from_before_the_log_has_one_from_its_first_entry_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("directory.redb");
+        let mut rows = RedbRows::open(&path).unwrap();
+        let database = rows.database.as_ref().unwrap();
+        let before = database.begin_read().unwrap().open_table(AUDIT);
+        assert!(matches!(before, Err(TableError::TableDoesNotExist(_))));
+        assert_eq!(numbers(&mut rows), [0; 0]);
+        let entry = Entry::new("x", Timestamp::EPOCH);
+        rows.write_with(&[], &Added::of(&[entry])).unwrap();
+        drop(rows);
+        assert_eq!(numbers(&mut RedbRows::open(&path).unwrap()), [1]);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
+use super::audit::Entry;
 use super::ordered::{Named, Ordered};
 use super::record::{self, Decoded};
 use super::tokens::KeptToken;
@@ -233,6 +234,8 @@ impl State {
 pub(super) struct Edit {
     pub(super) state: State,
     pub(super) rows: Vec<RowChange>,
+    /// What the audit log has of them.
+    pub(super) entries: Vec<Entry>,
 }
 
 impl Edit {
@@ -240,6 +243,7 @@ impl Edit {
         Self {
             state,
             rows: Vec::new(),
+            entries: Vec::new(),
         }
     }
 

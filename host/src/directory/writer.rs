@@ -6,15 +6,16 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::{Semaphore, oneshot};
 
+use super::audit::{Added, Entries};
 use super::state::{self, Edit, State};
-use super::{DirectoryError, Rows};
+use super::{BoxError, DirectoryError, Rows};
 use crate::message::Timestamp;
 use crate::stable;
 
@@ -35,8 +36,12 @@ pub(super) struct Writer {
 
 enum Request {
     Change(Apply),
+    Moment(SyncSender<Result<Moment, BoxError>>),
     Close(oneshot::Sender<Result<(), DirectoryError>>),
 }
+
+/// The directory at one moment, between two changes: what it holds, and the audit log.
+pub(super) type Moment = (Arc<State>, Box<dyn Entries>);
 
 /// Applies a change to the copy; what it returns gives the answer once the rows are written, or
 /// could not be.
@@ -114,6 +119,15 @@ impl Writer {
         receiver.await.map_err(|_| closed())?
     }
 
+    /// The directory and its audit log as they are between two changes. Blocks.
+    pub(super) fn moment(&self) -> Result<Moment, DirectoryError> {
+        let (sender, receiver) = sync_channel(1);
+        let asked = self.requests.send(Request::Moment(sender));
+        asked.map_err(|_| closed())?;
+        let moment = receiver.recv().map_err(|_| closed())?;
+        moment.map_err(DirectoryError::Unavailable)
+    }
+
     /// Remembers a login until it is written.
     pub(super) fn note_login(&self, name: &str, now: Timestamp) {
         remember(&self.logins, [(name.to_owned(), now)]);
@@ -158,10 +172,12 @@ impl Thread {
             match requests.recv_timeout(LOGINS_WRITTEN_EVERY) {
                 Ok(Request::Change(apply)) => {
                     let mut waiting = vec![apply];
+                    let mut looking = Vec::new();
                     let mut closing = None;
                     while let Ok(request) = requests.try_recv() {
                         match request {
                             Request::Change(apply) => waiting.push(apply),
+                            Request::Moment(sender) => looking.push(sender),
                             Request::Close(sender) => {
                                 closing = Some(sender);
                                 break;
@@ -169,10 +185,12 @@ impl Thread {
                         }
                     }
                     let written = self.write(waiting);
+                    looking.iter().for_each(|sender| self.show(sender));
                     if let Some(sender) = closing {
                         return self.end(written, sender);
                     }
                 }
+                Ok(Request::Moment(sender)) => self.show(&sender),
                 Ok(Request::Close(sender)) => {
                     let written = self.write(Vec::new());
                     return self.end(written, sender);
@@ -181,6 +199,13 @@ impl Thread {
                 Err(RecvTimeoutError::Disconnected) => return self.write_logins(),
             }
         }
+    }
+
+    fn show(&mut self, sender: &SyncSender<Result<Moment, BoxError>>) {
+        let entries = self.rows.entries();
+        let moment = entries.map(|entries| (self.snapshot.load_full(), entries));
+        // Whoever went away does not want to know.
+        let _ = sender.send(moment);
     }
 
     /// Gives the file back before it says so.
@@ -218,11 +243,11 @@ impl Thread {
             std::mem::take(&mut *logins)
         };
         edit.record_logins(&logins);
-        let written = if edit.rows.is_empty() {
+        let written = if edit.rows.is_empty() && edit.entries.is_empty() {
             Ok(())
         } else {
             self.rows
-                .write(&edit.rows)
+                .write_with(&edit.rows, &Added::of(&edit.entries))
                 .map_err(|error| NotWritten::new(&*error))
         };
         match &written {

@@ -4,6 +4,7 @@
 //! Decides nothing. A start either succeeds whole or says in one line a mistake what to do; a stop
 //! first closes the doors, then lets work end, then closes the spool.
 
+mod audit;
 mod check;
 mod deliver;
 mod files;
@@ -36,6 +37,7 @@ use tokio_util::sync::CancellationToken;
 use self::deliver::Along;
 use self::reload::Reloader;
 use crate::admin::{NotReloaded, Readiness, Reload as _, Reloaded};
+use crate::clock::Clock;
 use crate::config::{Config, MISTAKES_SHOWN_MAX, Mistake};
 use crate::delivery::UnderWay;
 use crate::directory::Directory;
@@ -100,6 +102,7 @@ pub struct Relay {
     tallying: JoinHandle<()>,
     spool: Arc<dyn Spool>,
     directory: Directory,
+    clock: Clock,
     readiness: Readiness,
     stop_admin: CancellationToken,
     stop_queue: CancellationToken,
@@ -142,7 +145,13 @@ impl Relay {
     /// # Errors
     /// Everything that is wrong with it.
     pub async fn reload(&self) -> Result<Reloaded, NotReloaded> {
-        self.reloader.reload().await
+        let reloaded = self.reloader.reload().await?;
+        audit::note(
+            &self.directory,
+            audit::reloaded(&reloaded, self.clock.now()),
+        )
+        .await;
+        Ok(reloaded)
     }
 
     /// Stops in order: no new connections and no new attempts, idle sessions are told, transactions
@@ -182,6 +191,7 @@ impl Relay {
         if let Err(error) = self.spool.close().await {
             tracing::error!(%error, "the spool did not close well");
         }
+        audit::note(&self.directory, audit::stopped(self.clock.now())).await;
         if let Err(error) = self.directory.close().await {
             tracing::error!(%error, "the directory did not close well");
         }

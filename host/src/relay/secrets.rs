@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use super::{StartError, file_error};
+use super::{StartError, audit, file_error};
 use crate::account::{FIRST_ADMIN, Scope};
 use crate::auth::{Authenticator, generate_password};
 use crate::directory::Directory;
@@ -46,6 +46,7 @@ pub(super) async fn first_start(
         .await
         .map_err(StartError::one)?;
     directory
+        .under(audit::of_start(now))
         .create_admin(FIRST_ADMIN, Scope::Admin, hash, now)
         .await
         .map_err(StartError::one)?;
@@ -85,6 +86,7 @@ async fn issue_token(
 ) -> Result<(), StartError> {
     // One of that name has a secret that nobody has any more.
     let issued = directory
+        .under(audit::of_start(now))
         .replace_token(FIRST_TOKEN, Scope::Admin, now)
         .await
         .map_err(StartError::one)?;

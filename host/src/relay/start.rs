@@ -18,7 +18,7 @@ use super::greeting::{self, Greeting};
 use super::loops::{self, Loop};
 use super::post::ByHttp;
 use super::reload::{self, Files, Parts, Reloader};
-use super::{Relay, StartError, check, files, journal, program, readings, secrets};
+use super::{Relay, StartError, audit, check, files, journal, program, readings, secrets};
 use crate::admin::{
     self, Api, BackupSources, Certificate, ConnectionFacts, Protection, Readiness, Submissions,
 };
@@ -83,6 +83,7 @@ impl Relay {
             started,
         )
         .await?;
+        audit::note(&foundation.directory, audit::started(started)).await;
 
         let delivery_metrics = delivery::Metrics::register(&mut foundation.registry);
         let gate_metrics = delivery::GateMetrics::default();
@@ -135,6 +136,7 @@ impl Relay {
         let readiness = Readiness::default();
         let stop_admin = CancellationToken::new();
         let (spool, directory) = (Arc::clone(&foundation.spool), foundation.directory.clone());
+        let clock = foundation.clock.clone();
         let connection = connection_facts(&config, &doors.listeners);
         let connection = Arc::new(ArcSwap::from_pointee(connection));
         let backup = backup_sources(&config);
@@ -188,6 +190,7 @@ impl Relay {
             tallying,
             spool,
             directory,
+            clock,
             readiness,
             stop_admin,
             stop_queue,
@@ -418,6 +421,7 @@ impl Foundation {
             tls: self.tls,
             sessions: admin::Sessions::default(),
             live: admin::Live::default(),
+            audit: admin::audit::Audit::default(),
             registry: Arc::new(self.registry),
             metrics,
             readiness,

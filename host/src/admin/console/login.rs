@@ -20,6 +20,7 @@ use crate::admin::Api;
 use crate::admin::audit::{self, Deed};
 use crate::admin::problem::Problem;
 use crate::auth::Verification;
+use crate::directory::Login;
 
 /// What stands before an admin's name where logins are told apart: no user's name starts so.
 const GUESSED_AS: &str = "(admin) ";
@@ -73,10 +74,14 @@ async fn attempt(api: &Arc<Api>, request: Request) -> Result<Response, Problem> 
             Some("log-in-put-off") => ("log-in-put-off", StatusCode::TOO_MANY_REQUESTS),
             _ => ("log-in-refused", StatusCode::UNAUTHORIZED),
         };
+        deed.note(|noted| noted.is_login_failed = true);
         let said = texts.say(key);
         return Ok((status, form(texts, &next, name, Some(&said))).into_response());
     };
-    deed.note(|noted| noted.by = Some(admin.name.clone()));
+    deed.note(|noted| {
+        noted.by = Some(admin.name.clone());
+        noted.login = Some(Login::Console);
+    });
     if let Err(error) = api.directory.record_admin_login(&admin.name, now).await {
         // Whoever is to make room on a full disk has to get in.
         tracing::warn!(%error, "the login of an admin could not be written down");

@@ -23,6 +23,7 @@ use crate::admin::access::{Administrator, Caller, Operator, Reader};
 use crate::admin::audit::Deed;
 use crate::admin::problem::{Kind, Problem};
 use crate::admin::server::Peer;
+use crate::directory::Login;
 
 /// The name of the cookie. It is bound to the host where TLS is (RFC 6265bis §4.1.3).
 const COOKIE_NAME: &str = "outpost_session";
@@ -137,7 +138,10 @@ impl FromRequestParts<Arc<Api>> for Visitor {
             return Err(refused());
         };
         if let Some(deed) = parts.extensions.get::<Deed>() {
-            deed.note(|noted| noted.by = Some(admin.name.clone()));
+            deed.note(|noted| {
+                noted.by = Some(admin.name.clone());
+                noted.login = Some(Login::Console);
+            });
         }
         Ok(Self {
             secret: secret.to_owned(),

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod accounts;
+mod audited;
 mod console;
 mod contract;
 mod logs;
@@ -335,6 +336,7 @@ impl Surface {
             .unwrap(),
             sessions: super::Sessions::default(),
             live: super::Live::default(),
+            audit: crate::admin::audit::Audit::default(),
             registry: Arc::new(registry),
             metrics,
             readiness: Readiness::default(),
