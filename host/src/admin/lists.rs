@@ -13,10 +13,12 @@ use super::access::{Administrator, Reader};
 use super::audit::{self, Deed};
 use super::extract::{Json, NoQuery, Segment, given};
 use super::items::ItemsInput;
-use super::openapi::{Conflicts, Missing, Refused, RefusedBody};
+use super::openapi::{Changed, Conflicts, Missing, NotModified, Refused, RefusedBody};
 use super::problem::Problem;
+use super::version::{IfMatch, IfMatchHeader, IfNoneMatch, IfNoneMatchHeader, Looked, Tagged};
 use super::{Api, Removed, directory_problem, invalid, within_path};
 use crate::account::{Items, List, ListDraft, ListPatch};
+use crate::directory::Version;
 
 /// A list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -94,6 +96,13 @@ pub(super) fn settings(list: &List) -> ListInput {
     }
 }
 
+fn tagged(api: &Api, list: &List) -> Tagged<ListDocument> {
+    Tagged {
+        version: Version::of_list(list),
+        document: shown(api, list),
+    }
+}
+
 /// Shows all lists.
 #[utoipa::path(get, path = "/api/v1/lists", operation_id = "list_lists", tag = "lists", security(("token" = ["read"])),
     responses((status = 200, description = "All lists.", body = ListsDocument), Refused))]
@@ -114,7 +123,8 @@ pub(super) async fn list(
 /// Makes a list.
 #[utoipa::path(post, path = "/api/v1/lists", operation_id = "add_list", tag = "lists", request_body = ListInput,
     security(("token" = ["admin"])),
-    responses((status = 201, description = "The new list.", body = ListDocument),
+    responses((status = 201, description = "The new list.", body = ListDocument,
+        headers(("ETag" = String, description = "Its version, for `If-Match`."))),
         Refused, RefusedBody, Conflicts))]
 pub(super) async fn add(
     _: Administrator,
@@ -141,46 +151,48 @@ pub(super) async fn add(
         .await
         .map_err(directory_problem)?;
     let location = format!("/api/v1/lists/{}", within_path(&list.name));
-    Ok((
-        StatusCode::CREATED,
-        [(LOCATION, location)],
-        axum::Json(shown(&api, &list)),
-    ))
+    let list = tagged(&api, &list);
+    Ok((StatusCode::CREATED, [(LOCATION, location)], list))
 }
 
 /// Shows a list.
 #[utoipa::path(get, path = "/api/v1/lists/{list}", operation_id = "show_list", tag = "lists",
-    params(("list" = String, Path, description = "The name of the list.")),
+    params(("list" = String, Path, description = "The name of the list."), IfNoneMatchHeader),
     security(("token" = ["read"])),
-    responses((status = 200, description = "The list.", body = ListDocument), Refused, Missing))]
+    responses((status = 200, description = "The list.", body = ListDocument,
+        headers(("ETag" = String, description = "Its version, for `If-Match`."))),
+        NotModified, Refused, Missing))]
 pub(super) async fn show(
     _: Reader,
     _: NoQuery,
+    known: IfNoneMatch,
     State(api): State<Arc<Api>>,
     Segment(name): Segment,
-) -> Result<axum::Json<ListDocument>, Problem> {
+) -> Result<Looked<ListDocument>, Problem> {
     let list = api
         .directory
         .list(&name)
         .ok_or_else(|| super::no_such("list", &name))?;
-    Ok(axum::Json(shown(&api, &list)))
+    Ok(tagged(&api, &list).unless(&known))
 }
 
 /// Changes a list.
 #[utoipa::path(patch, path = "/api/v1/lists/{list}", operation_id = "change_list", tag = "lists",
-    params(("list" = String, Path, description = "The name of the list.")),
+    params(("list" = String, Path, description = "The name of the list."), IfMatchHeader),
     request_body = ListChangeInput,
     security(("token" = ["admin"])),
-    responses((status = 200, description = "The list as it is now.", body = ListDocument),
-        Refused, RefusedBody, Missing))]
+    responses((status = 200, description = "The list as it is now.", body = ListDocument,
+        headers(("ETag" = String, description = "Its version, for `If-Match`."))),
+        Refused, RefusedBody, Missing, Changed))]
 pub(super) async fn change(
     _: Administrator,
     deed: Deed,
     _: NoQuery,
+    IfMatch(only_if): IfMatch,
     State(api): State<Arc<Api>>,
     Segment(name): Segment,
     Json(input): Json<ListChangeInput>,
-) -> Result<axum::Json<ListDocument>, Problem> {
+) -> Result<Tagged<ListDocument>, Problem> {
     deed.note(|noted| {
         noted.action = Some("change-list");
         noted.list = Some(audit::shown(&name));
@@ -191,7 +203,7 @@ pub(super) async fn change(
     let change = patch.check().map_err(invalid)?;
     let changed = api
         .directory
-        .under(deed.terms(&api.clock, StatusCode::OK, None))
+        .under(deed.terms(&api.clock, StatusCode::OK, only_if))
         .change_list(&name, change, api.clock.now())
         .await
         .map_err(directory_problem)?;
@@ -199,18 +211,20 @@ pub(super) async fn change(
         let has_changed = changed.before.notify != changed.after.notify;
         noted.changed = Some(audit::fields([(List::NOTIFY, has_changed)]));
     });
-    Ok(axum::Json(shown(&api, &changed.after)))
+    Ok(tagged(&api, &changed.after))
 }
 
 /// Removes a list that has no users.
 #[utoipa::path(delete, path = "/api/v1/lists/{list}", operation_id = "remove_list", tag = "lists",
-    params(("list" = String, Path, description = "The name of the list.")),
+    params(("list" = String, Path, description = "The name of the list."), IfMatchHeader),
     security(("token" = ["admin"])),
-    responses((status = 200, description = "It is gone.", body = Removed), Refused, Missing, Conflicts))]
+    responses((status = 200, description = "It is gone.", body = Removed),
+        Refused, Missing, Conflicts, Changed))]
 pub(super) async fn remove(
     _: Administrator,
     deed: Deed,
     _: NoQuery,
+    IfMatch(only_if): IfMatch,
     State(api): State<Arc<Api>>,
     Segment(name): Segment,
 ) -> Result<axum::Json<Removed>, Problem> {
@@ -220,7 +234,7 @@ pub(super) async fn remove(
     });
     let list = api
         .directory
-        .under(deed.terms(&api.clock, StatusCode::OK, None))
+        .under(deed.terms(&api.clock, StatusCode::OK, only_if))
         .delete_list(&name)
         .await
         .map_err(directory_problem)?;

@@ -54,6 +54,7 @@ mod server;
 #[cfg(test)]
 pub(crate) mod tests;
 mod unread;
+mod version;
 
 use std::fmt::Write as _;
 use std::sync::Arc;

@@ -230,6 +230,28 @@ impl IntoResponses for Conflicts {
     }
 }
 
+/// What every change may also answer that may be on condition of a version.
+pub(super) struct Changed;
+
+impl IntoResponses for Changed {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        refusals(&[(
+            "412",
+            "It was changed meanwhile: it is not the one of `If-Match`, and nothing was done.",
+        )])
+    }
+}
+
+/// What every look may also answer that may be on condition of a version.
+pub(super) struct NotModified;
+
+impl IntoResponses for NotModified {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        let response = ResponseBuilder::new().description("It is the one of `If-None-Match`.");
+        BTreeMap::from([("304".to_owned(), RefOr::T(response.build()))])
+    }
+}
+
 /// What submitting a message may also answer. Where the message or its login is refused, `reply` has what SMTP says.
 pub(super) struct NotSubmitted;
 

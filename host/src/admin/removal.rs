@@ -10,10 +10,12 @@ use utoipa::{IntoParams, ToSchema};
 use super::access::{Administrator, Caller};
 use super::audit::{self, Deed};
 use super::extract::{QueryString, Segment};
-use super::openapi::{Conflicts, Missing, Refused};
+use super::openapi::{Changed, Conflicts, Missing, Refused};
 use super::problem::{Kind, Problem};
+use super::version::{IfMatch, IfMatchHeader};
 use super::{Api, directory_problem, no_such, refusals, spool_problem};
 use crate::account::same_name;
+use crate::directory::{DirectoryError, Version};
 use crate::spool::{Change, ChangeAction, Selection, Stop, StopOf};
 
 /// What becomes of queued mail when its user is removed.
@@ -88,13 +90,14 @@ pub(super) async fn queued_of(
 
 /// Removes a user. With queued mail, `queued` has to say what becomes of it.
 #[utoipa::path(delete, path = "/api/v1/users/{user}", operation_id = "remove_user", tag = "users",
-    params(("user" = String, Path, description = "The name of the user."), RemovalQuery),
+    params(("user" = String, Path, description = "The name of the user."), RemovalQuery, IfMatchHeader),
     security(("token" = ["admin"])),
     responses((status = 200, description = "It is gone.", body = RemovedUser),
-        Refused, Missing, Conflicts))]
+        Refused, Missing, Conflicts, Changed))]
 pub(super) async fn remove(
     Administrator(caller): Administrator,
     deed: Deed,
+    IfMatch(only_if): IfMatch,
     State(api): State<Arc<Api>>,
     Segment(name): Segment,
     QueryString(query): QueryString<RemovalQuery>,
@@ -108,6 +111,17 @@ pub(super) async fn remove(
         .directory
         .user(&name)
         .ok_or_else(|| no_such("user", &name))?;
+    // Its mail goes first, so that has to be known before; and once more in the turn in which the user goes.
+    if only_if
+        .as_ref()
+        .is_some_and(|only_if| !only_if.holds(Version::of_user(&user)))
+    {
+        let (what, name) = ("user", user.name.clone());
+        return Err(directory_problem(DirectoryError::ChangedMeanwhile {
+            what,
+            name,
+        }));
+    }
     let queued = change_mail_of(&api, &user.name, ChangeAction::Cancel, &caller, true).await?;
     if queued > 0 && choice.is_none() {
         let deliveries = if queued == 1 {
@@ -143,7 +157,7 @@ pub(super) async fn remove(
     }
     let user = api
         .directory
-        .under(deed.terms(&api.clock, StatusCode::OK, None))
+        .under(deed.terms(&api.clock, StatusCode::OK, only_if))
         .delete_user(&name)
         .await
         .map_err(directory_problem)?;

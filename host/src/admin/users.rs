@@ -18,11 +18,12 @@ use super::access::{Administrator, Caller, Reader};
 use super::audit::{self, Deed};
 use super::extract::{Json, NoBody, NoQuery, QueryString, Segment, given, given_or_null};
 use super::items::ItemsInput;
-use super::openapi::{Conflicts, Missing, Refused, RefusedBody};
+use super::openapi::{Changed, Conflicts, Missing, NotModified, Refused, RefusedBody};
 use super::problem::{FieldError, Problem};
+use super::version::{IfMatch, IfMatchHeader, IfNoneMatch, IfNoneMatchHeader, Looked, Tagged};
 use super::{Api, directory_problem, invalid, no_such, refusals, removal, within_path};
 use crate::account::{Allowance, AllowancePatch, Scope, SenderRules, User, UserDraft, UserPatch};
-use crate::directory::UserFilter;
+use crate::directory::{OnlyIf, UserFilter, Version};
 use crate::message::header::Carrier;
 use crate::message::{Class, Timestamp};
 
@@ -380,6 +381,13 @@ pub(super) fn in_full(user: &User, now: Timestamp) -> UserDocument {
     shown(user, Figures::default(), &administrator, now)
 }
 
+async fn tagged(api: &Api, user: &Arc<User>, caller: &Caller) -> Tagged<UserDocument> {
+    Tagged {
+        version: Version::of_user(user),
+        document: document(api, user, caller).await,
+    }
+}
+
 /// Shows users, disabled ones included.
 #[utoipa::path(get, path = "/api/v1/users", operation_id = "list_users", tag = "users", params(UsersQuery),
     security(("token" = ["read"])),
@@ -459,37 +467,42 @@ pub(super) async fn create(
 
 /// Shows a user.
 #[utoipa::path(get, path = "/api/v1/users/{user}", operation_id = "show_user", tag = "users",
-    params(("user" = String, Path, description = "The name of the user.")),
+    params(("user" = String, Path, description = "The name of the user."), IfNoneMatchHeader),
     security(("token" = ["read"])),
-    responses((status = 200, description = "The user.", body = UserDocument), Refused, Missing))]
+    responses((status = 200, description = "The user.", body = UserDocument,
+        headers(("ETag" = String, description = "Its version, for `If-Match`."))),
+        NotModified, Refused, Missing))]
 pub(super) async fn show(
     Reader(caller): Reader,
     _: NoQuery,
+    known: IfNoneMatch,
     State(api): State<Arc<Api>>,
     Segment(name): Segment,
-) -> Result<axum::Json<UserDocument>, Problem> {
+) -> Result<Looked<UserDocument>, Problem> {
     let user = api
         .directory
         .user(&name)
         .ok_or_else(|| no_such("user", &name))?;
-    Ok(axum::Json(document(&api, &user, &caller).await))
+    Ok(tagged(&api, &user, &caller).await.unless(&known))
 }
 
 /// Changes a user; what is left out stays. In force at the next MAIL of every open session.
 #[utoipa::path(patch, path = "/api/v1/users/{user}", operation_id = "change_user", tag = "users",
-    params(("user" = String, Path, description = "The name of the user.")),
+    params(("user" = String, Path, description = "The name of the user."), IfMatchHeader),
     request_body = UserInput,
     security(("token" = ["admin"])),
-    responses((status = 200, description = "The user as it is now.", body = UserDocument),
-        Refused, RefusedBody, Missing, Conflicts))]
+    responses((status = 200, description = "The user as it is now.", body = UserDocument,
+        headers(("ETag" = String, description = "Its version, for `If-Match`."))),
+        Refused, RefusedBody, Missing, Conflicts, Changed))]
 pub(super) async fn change(
     Administrator(caller): Administrator,
     deed: Deed,
     _: NoQuery,
+    IfMatch(only_if): IfMatch,
     State(api): State<Arc<Api>>,
     Segment(name): Segment,
     Json(input): Json<UserInput>,
-) -> Result<axum::Json<UserDocument>, Problem> {
+) -> Result<Tagged<UserDocument>, Problem> {
     deed.note(|noted| {
         noted.action = Some("change-user");
         noted.user = Some(audit::shown(&name));
@@ -502,7 +515,7 @@ pub(super) async fn change(
     }
     let changed = api
         .directory
-        .under(deed.terms(&api.clock, StatusCode::OK, None))
+        .under(deed.terms(&api.clock, StatusCode::OK, only_if))
         .change_user(&name, change, api.clock.now())
         .await
         .map_err(directory_problem)?;
@@ -516,7 +529,7 @@ pub(super) async fn change(
     if changed.before.rules != changed.after.rules {
         refusals::settle(&api, &changed.after).await;
     }
-    Ok(axum::Json(document(&api, &changed.after, &caller).await))
+    Ok(tagged(&api, &changed.after, &caller).await)
 }
 
 /// The names of the fields in which they differ; of another name that name too.
@@ -553,24 +566,30 @@ fn differing(before: &User, after: &User) -> String {
 
 /// Gives a user a new password; the old one stops at once. The answer has it, once.
 #[utoipa::path(post, path = "/api/v1/users/{user}/password", operation_id = "reset_user_password", tag = "users",
-    params(("user" = String, Path, description = "The name of the user.")),
+    params(("user" = String, Path, description = "The name of the user."), IfMatchHeader),
     security(("token" = ["admin"])),
     responses((status = 200, description = "The new password.", body = PasswordDocument),
-        Refused, RefusedBody, Missing))]
+        Refused, RefusedBody, Missing, Changed))]
 pub(super) async fn reset_password(
     _: Administrator,
     deed: Deed,
     _: NoQuery,
+    IfMatch(only_if): IfMatch,
     State(api): State<Arc<Api>>,
     Segment(name): Segment,
     _: NoBody,
 ) -> Result<impl IntoResponse, Problem> {
-    let document = reset(&api, &deed, &name).await?;
+    let document = reset(&api, &deed, only_if, &name).await?;
     Ok(([(CACHE_CONTROL, "no-store")], axum::Json(document)))
 }
 
 /// As [`reset_password`], for every surface.
-pub(super) async fn reset(api: &Api, deed: &Deed, name: &str) -> Result<PasswordDocument, Problem> {
+pub(super) async fn reset(
+    api: &Api,
+    deed: &Deed,
+    only_if: Option<OnlyIf>,
+    name: &str,
+) -> Result<PasswordDocument, Problem> {
     deed.note(|noted| {
         noted.action = Some("reset-password");
         noted.user = Some(audit::shown(name));
@@ -582,7 +601,7 @@ pub(super) async fn reset(api: &Api, deed: &Deed, name: &str) -> Result<Password
     let (password, hash) = super::new_password(api).await?;
     let changed = api
         .directory
-        .under(deed.terms(&api.clock, StatusCode::OK, None))
+        .under(deed.terms(&api.clock, StatusCode::OK, only_if))
         .set_password_hash(name, hash, api.clock.now())
         .await
         .map_err(directory_problem)?;

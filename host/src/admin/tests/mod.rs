@@ -17,6 +17,7 @@ mod statistics;
 mod stops;
 mod submission;
 mod surface;
+mod versions;
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

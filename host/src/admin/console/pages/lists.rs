@@ -15,6 +15,7 @@ use crate::admin::extract::{Json, NoQuery, Segment};
 use crate::admin::items::ItemsInput;
 use crate::admin::lists::{self, ListChangeInput, ListDocument, ListInput};
 use crate::admin::problem::{FieldError, Problem};
+use crate::admin::version::{IfMatch, IfNoneMatch, Tagged};
 use crate::admin::within_path;
 
 fn path(name: &str) -> String {
@@ -127,9 +128,9 @@ pub(super) async fn show(visitor: Visitor, Segment(name): Segment) -> Shown {
 
 async fn list(visitor: &Visitor, name: String) -> Shown<ListDocument> {
     let state = State(visitor.api.clone());
-    let list = lists::show(visitor.reader(), NoQuery, state, Segment(name)).await;
-    let axum::Json(list) = list.or_page(visitor)?;
-    Ok(list)
+    let (reader, name) = (visitor.reader(), Segment(name));
+    let list = lists::show(reader, NoQuery, IfNoneMatch::NONE, state, name).await;
+    Ok(list.or_page(visitor)?.tagged.document)
 }
 
 fn page_of(visitor: &Visitor, list: &ListDocument, notify: &str, errors: &[FieldError]) -> Markup {
@@ -175,8 +176,9 @@ pub(super) async fn change(Segment(name): Segment, submitted: Submitted) -> Show
     };
     let state = State(visitor.api.clone());
     let segment = Segment(name.clone());
-    match lists::change(caller, deed, NoQuery, state, segment, Json(input)).await {
-        Ok(axum::Json(list)) => {
+    let any = IfMatch::NONE;
+    match lists::change(caller, deed, NoQuery, any, state, segment, Json(input)).await {
+        Ok(Tagged { document: list, .. }) => {
             let said = visitor
                 .texts
                 .with("list-changed", &[("name", (&list.name).into())]);
@@ -196,7 +198,8 @@ pub(super) async fn remove(Segment(name): Segment, submitted: Submitted) -> Show
     let Submitted { visitor, deed, .. } = submitted;
     let caller = visitor.administrator().or_page(&visitor)?;
     let state = State(visitor.api.clone());
-    let removed = lists::remove(caller, deed, NoQuery, state, Segment(name)).await;
+    let (any, name) = (IfMatch::NONE, Segment(name));
+    let removed = lists::remove(caller, deed, NoQuery, any, state, name).await;
     let axum::Json(removed) = removed.or_page(&visitor)?;
     let values = [("name", (&removed.removed).into())];
     visitor.tell(Notice::done(visitor.texts.with("list-removed", &values)));

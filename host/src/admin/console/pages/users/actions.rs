@@ -14,6 +14,7 @@ use crate::admin::console::visit::{Submitted, Visitor};
 use crate::admin::extract::{Json, NoQuery, QueryString, Segment};
 use crate::admin::removal::{self, QueuedMailChoice, RemovalQuery};
 use crate::admin::users::{self, UserDocument, UserInput};
+use crate::admin::version::IfMatch;
 
 /// The ways to it all, on the page of a user.
 pub(super) fn buttons(visitor: &Visitor, user: &UserDocument) -> Markup {
@@ -40,7 +41,7 @@ pub(in crate::admin::console::pages) async fn reset(
 ) -> Shown<Response> {
     let Submitted { visitor, deed, .. } = submitted;
     visitor.administrator().or_page(&visitor)?;
-    let made = users::reset(&visitor.api, &deed, &name).await;
+    let made = users::reset(&visitor.api, &deed, None, &name).await;
     let made = made.or_page(&visitor)?;
     let texts = visitor.texts;
     visitor.tell(Notice {
@@ -75,8 +76,9 @@ async fn switch(name: String, submitted: Submitted, active: bool) -> Shown<Respo
         ..UserInput::default()
     };
     let (state, name) = (State(visitor.api.clone()), Segment(name));
-    let changed = users::change(caller, deed, NoQuery, state, name, Json(input)).await;
-    let axum::Json(user) = changed.or_page(&visitor)?;
+    let any = IfMatch::NONE;
+    let changed = users::change(caller, deed, NoQuery, any, state, name, Json(input)).await;
+    let user = changed.or_page(&visitor)?.document;
     let key = match active {
         true => "user-enabled",
         false => "user-was-disabled",
@@ -138,7 +140,8 @@ pub(in crate::admin::console::pages) async fn remove(
         queued: fields.given("queued"),
     };
     let (state, name) = (State(visitor.api.clone()), Segment(name));
-    let removed = removal::remove(caller, deed, state, name, QueryString(query)).await;
+    let any = IfMatch::NONE;
+    let removed = removal::remove(caller, deed, any, state, name, QueryString(query)).await;
     let axum::Json(removed) = removed.or_page(&visitor)?;
     let texts = visitor.texts;
     visitor.tell(Notice::done(

@@ -19,6 +19,7 @@ use crate::admin::extract::{Json, NoQuery, QueryString, Segment};
 use crate::admin::items::ItemsInput;
 use crate::admin::problem::{FieldError, Kind, Problem};
 use crate::admin::users::{self, UserDocument, UserInput};
+use crate::admin::version::{IfMatch, IfNoneMatch, Tagged};
 
 /// The fields that the form shows, as the API names them.
 const SHOWN: [&str; 9] = [
@@ -180,12 +181,15 @@ pub(in crate::admin::console::pages) async fn change(
     let changed = match entered.input() {
         Ok(input) => {
             let (state, name) = (State(visitor.api.clone()), Segment(name.clone()));
-            users::change(caller, deed, NoQuery, state, name, Json(input)).await
+            let any = IfMatch::NONE;
+            users::change(caller, deed, NoQuery, any, state, name, Json(input)).await
         }
         Err(wrong) => Err(Problem::fields(wrong)),
     };
     match changed {
-        Ok(axum::Json(changed)) => {
+        Ok(Tagged {
+            document: changed, ..
+        }) => {
             let texts = visitor.texts;
             visitor.tell(Notice::done(
                 texts.with("user-changed", &[("name", (&changed.name).into())]),
@@ -208,9 +212,9 @@ pub(in crate::admin::console::pages) async fn echo(submitted: Submitted) -> Mark
 
 async fn user(visitor: &Visitor, name: String) -> Shown<UserDocument> {
     let state = State(visitor.api.clone());
-    let user = users::show(visitor.reader(), NoQuery, state, Segment(name)).await;
-    let axum::Json(user) = user.or_page(visitor)?;
-    Ok(user)
+    let (reader, name) = (visitor.reader(), Segment(name));
+    let user = users::show(reader, NoQuery, IfNoneMatch::NONE, state, name).await;
+    Ok(user.or_page(visitor)?.tagged.document)
 }
 
 /// The form once more, with what was wrong; what no field is at fault for has a page of its own.
