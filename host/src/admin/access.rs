@@ -118,7 +118,7 @@ fn caller(parts: &Parts, api: &Api, needed: Scope) -> Result<Caller, Refusal> {
 }
 
 /// The token of the request (RFC 6750 §2.1; the scheme without regard to case, RFC 9110 §11.1).
-fn bearer(parts: &Parts) -> Option<&str> {
+pub(super) fn bearer(parts: &Parts) -> Option<&str> {
     let mut headers = parts.headers.get_all(AUTHORIZATION).iter();
     let value = headers.next()?.to_str().ok()?;
     // Two headers could be read as two callers.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, LOCATION};
@@ -12,6 +13,7 @@ use utoipa::ToSchema;
 use super::access::Administrator;
 use super::audit::{self, Deed};
 use super::extract::{Json, NoBody, NoQuery, Segment};
+use super::once::{KeyHeader, ShownOnce};
 use super::openapi::{Conflicts, Missing, Refused, RefusedBody};
 use super::problem::Problem;
 use super::tokens::ScopeName;
@@ -97,7 +99,8 @@ pub(super) async fn list(
 }
 
 /// Makes an admin. The answer has the password, once.
-#[utoipa::path(post, path = "/api/v1/admins", operation_id = "add_admin", tag = "admin secrets", request_body = AdminInput,
+#[utoipa::path(post, path = "/api/v1/admins", operation_id = "add_admin", tag = "admin secrets", params(KeyHeader),
+    request_body = AdminInput,
     security(("token" = ["admin"])),
     responses((status = 201, description = "The new admin with the password.", body = NewAdminDocument),
         Refused, RefusedBody, Conflicts))]
@@ -110,8 +113,13 @@ pub(super) async fn add(
 ) -> Result<impl IntoResponse, Problem> {
     let document = create(&api, &deed, input).await?;
     let location = format!("/api/v1/admins/{}", within_path(&document.name));
+    let what = format!(
+        "admin {} was made, and `POST {location}/password` makes another password",
+        document.name
+    );
+    let once = Extension(ShownOnce(what));
     let headers = [(LOCATION, location), (CACHE_CONTROL, "no-store".to_owned())];
-    Ok((StatusCode::CREATED, headers, axum::Json(document)))
+    Ok((StatusCode::CREATED, headers, once, axum::Json(document)))
 }
 
 /// As [`add`], for every surface.
@@ -216,10 +224,10 @@ pub(super) async fn remove(
 
 /// Gives an admin a new password; the old one and open sessions end at once. The answer has it, once.
 #[utoipa::path(post, path = "/api/v1/admins/{name}/password", operation_id = "reset_admin_password", tag = "admin secrets",
-    params(("name" = String, Path, description = "The name of the admin.")),
+    params(("name" = String, Path, description = "The name of the admin."), KeyHeader),
     security(("token" = ["admin"])),
     responses((status = 200, description = "The new password.", body = NewAdminDocument),
-        Refused, RefusedBody, Missing))]
+        Refused, RefusedBody, Missing, Conflicts))]
 pub(super) async fn reset_password(
     _: Administrator,
     deed: Deed,
@@ -229,7 +237,12 @@ pub(super) async fn reset_password(
     _: NoBody,
 ) -> Result<impl IntoResponse, Problem> {
     let document = reset(&api, &deed, &name).await?;
-    Ok(([(CACHE_CONTROL, "no-store")], axum::Json(document)))
+    let what = format!(
+        "admin {} got a new password, and the same request with another key makes another",
+        document.name
+    );
+    let once = Extension(ShownOnce(what));
+    Ok(([(CACHE_CONTROL, "no-store")], once, axum::Json(document)))
 }
 
 /// As [`reset_password`], for every surface.

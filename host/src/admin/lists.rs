@@ -13,6 +13,7 @@ use super::access::{Administrator, Reader};
 use super::audit::{self, Deed};
 use super::extract::{Json, NoQuery, Segment, given};
 use super::items::ItemsInput;
+use super::once::KeyHeader;
 use super::openapi::{Changed, Conflicts, Missing, NotModified, Refused, RefusedBody};
 use super::problem::Problem;
 use super::version::{IfMatch, IfMatchHeader, IfNoneMatch, IfNoneMatchHeader, Looked, Tagged};
@@ -121,7 +122,8 @@ pub(super) async fn list(
 }
 
 /// Makes a list.
-#[utoipa::path(post, path = "/api/v1/lists", operation_id = "add_list", tag = "lists", request_body = ListInput,
+#[utoipa::path(post, path = "/api/v1/lists", operation_id = "add_list", tag = "lists", params(KeyHeader),
+    request_body = ListInput,
     security(("token" = ["admin"])),
     responses((status = 201, description = "The new list.", body = ListDocument,
         headers(("ETag" = String, description = "Its version, for `If-Match`."))),

@@ -45,6 +45,7 @@ mod csv;
 mod extract;
 mod login;
 mod metrics;
+mod once;
 mod openapi;
 mod order;
 mod pieces;
@@ -69,6 +70,7 @@ pub use connection::{Certificate, ConnectionFacts};
 pub use console::{Live, Sessions};
 pub use health::Readiness;
 pub use metrics::Metrics;
+pub use once::Answers;
 pub use order::{Order, OrderedPage, Told};
 pub use plugins::PluginStatus;
 pub use reload::{NotReloaded, Reload, Reloaded, Remark};
@@ -115,6 +117,8 @@ pub struct Api {
     pub sessions: Sessions,
     /// What open pages of the console look at.
     pub live: Live,
+    /// What was answered to requests that are done once.
+    pub answers: Answers,
     /// What the audit log needs.
     pub audit: audit::Audit,
     /// What everybody counts.

@@ -118,6 +118,10 @@ pub enum Kind {
     Conflict,
     /// 409: mail is queued and a choice is needed.
     QueuedMail,
+    /// 409: the same request is under way.
+    UnderWay,
+    /// 409: the same request was done, and its answer is not kept.
+    AlreadyDone,
     /// 412: it is not what the caller has seen.
     ChangedMeanwhile,
     /// 413: the body is too large.
@@ -128,6 +132,8 @@ pub enum Kind {
     MessageRefused,
     /// 429: too many wrong logins, or too many at once.
     LoginPutOff,
+    /// 422: the key came with another request before.
+    KeyReused,
     /// 422: fields are at fault.
     InvalidFields,
     /// 422: the configuration file has mistakes.
@@ -196,6 +202,21 @@ impl Kind {
                 StatusCode::CONFLICT,
                 "queued-mail",
                 "Mail is queued and a choice is needed",
+            ),
+            Kind::UnderWay => (
+                StatusCode::CONFLICT,
+                "under-way",
+                "The same request is under way",
+            ),
+            Kind::AlreadyDone => (
+                StatusCode::CONFLICT,
+                "already-done",
+                "The same request was done before",
+            ),
+            Kind::KeyReused => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "key-reused",
+                "The key came with another request",
             ),
             Kind::ChangedMeanwhile => (
                 StatusCode::PRECONDITION_FAILED,

@@ -10,6 +10,7 @@ use super::access::{Operator, Reader};
 use super::audit::{self, Deed};
 use super::extract::{Json, NoQuery, QueryString, Segment};
 use super::messages::unknown;
+use super::once::KeyHeader;
 use super::openapi::{Missing, Refused, RefusedBody};
 use super::problem::{Kind, Problem};
 use super::selection::{Asked, DeliveryStateName, QueueAction, QueueChange, QueueQuery};
@@ -218,7 +219,7 @@ async fn page(
 
 /// Changes queued mail: one message, or all that match. With `dry_run` it only counts.
 #[utoipa::path(post, path = "/api/v1/queue/{action}", operation_id = "change_queue", tag = "queue",
-    params(("action" = QueueAction, Path, description = "What to do.")),
+    params(("action" = QueueAction, Path, description = "What to do."), KeyHeader),
     request_body = QueueChange,
     security(("token" = ["operate"])),
     responses((status = 200, description = "How many deliveries it concerned.", body = QueueChanged),

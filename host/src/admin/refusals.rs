@@ -14,6 +14,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::access::{Administrator, Caller, Operator, Reader};
 use super::audit::{self, Deed};
 use super::extract::{Json, NoQuery, QueryString, Segment};
+use super::once::KeyHeader;
 use super::openapi::{Conflicts, Missing, Refused, RefusedBody};
 use super::problem::{FieldError, Kind, Problem};
 use super::selection::moment;
@@ -299,7 +300,7 @@ pub(super) async fn dismissed(api: &Api, deed: &Deed, id: &str) -> Result<Remove
 /// Lets the user send as the refused sender from now on: adds the address, or its domain, to what the user may send as, and
 /// takes away the refused senders of the user that this settles. With `dry_run` it only says what that would come to.
 #[utoipa::path(post, path = "/api/v1/refusals/{refusal}/authorize", operation_id = "authorize_refusal", tag = "refusals",
-    params(("refusal" = String, Path, description = "The id of the refused sender.")),
+    params(("refusal" = String, Path, description = "The id of the refused sender."), KeyHeader),
     request_body = AuthorizeInput,
     security(("token" = ["admin"])),
     responses((status = 200, description = "What it came to.", body = AuthorizedDocument),

@@ -17,6 +17,7 @@ use utoipa_axum::routes;
 
 use super::audit::{Line, Recorder};
 use super::extract::BODY_OCTETS_MAX;
+use super::once::once;
 use super::problem::method_not_allowed;
 use super::{
     Api, admins, audit, backup, connection, console, health, lists, messages, metrics, openapi,
@@ -41,8 +42,10 @@ pub fn router(api: impl Into<Arc<Api>>) -> Router {
         )
         .merge(console::router())
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(DefaultBodyLimit::max(BODY_OCTETS_MAX))
+        .layer(from_fn_with_state(Arc::clone(&api), written_down))
+        .layer(from_fn_with_state(Arc::clone(&api), once))
         .layer(from_fn_with_state(Arc::clone(&api), around))
+        .layer(DefaultBodyLimit::max(BODY_OCTETS_MAX))
         .with_state(api)
 }
 
@@ -89,16 +92,22 @@ async fn describe(description: String) -> impl IntoResponse {
     ([(CONTENT_TYPE, "application/json")], description)
 }
 
-/// Says what all answers say, counts and logs. A log line has the route and what the handler noted,
-/// never a body, a query or a header: that is where secrets are.
-async fn around(State(api): State<Arc<Api>>, mut request: Request, next: Next) -> Response {
+/// Logs what is done, and writes it into the audit log. A log line has the route and what the handler noted, never a body, a
+/// query or a header: that is where secrets are.
+async fn written_down(State(api): State<Arc<Api>>, mut request: Request, next: Next) -> Response {
     let line = Line::begin(&mut request);
     let recorder = Recorder::begin(&api, &request);
-    let mut response = next.run(request).await;
+    let response = next.run(request).await;
     let status = response.status();
     recorder.answered(status).await;
-    api.metrics.answered(status.as_u16());
     line.answered(status.as_u16());
+    response
+}
+
+/// Says what all answers say, and counts them.
+async fn around(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    api.metrics.answered(response.status().as_u16());
     let says = [
         (CONTENT_SECURITY_POLICY, console::POLICY),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),

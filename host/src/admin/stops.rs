@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 use super::access::Operator;
 use super::audit::{self, Deed};
 use super::extract::{Json, NoQuery, given};
+use super::once::KeyHeader;
 use super::openapi::{Conflicts, Missing, Refused, RefusedBody};
 use super::problem::{FieldError, Kind, Problem};
 use super::{Api, invalid, no_such, spool_problem};
@@ -144,6 +145,7 @@ pub(super) fn in_force(api: &Api) -> Vec<StopDocument> {
 /// Stops everything, a next hop, a user or a list, until it is started: at once, and across restarts. Sends that are
 /// under way end. Nothing expires while it is stopped; what is overdue is tried once when it is started.
 #[utoipa::path(post, path = "/api/v1/queue/stop", operation_id = "stop_queue", tag = "queue",
+    params(KeyHeader),
     request_body = StopInput,
     security(("token" = ["operate"])),
     responses((status = 200, description = "It is stopped.", body = StopChanged),
@@ -174,10 +176,11 @@ pub(super) async fn stop(
 
 /// Ends the stop of just this. What another stop is about stays stopped.
 #[utoipa::path(post, path = "/api/v1/queue/start", operation_id = "start_queue", tag = "queue",
+    params(KeyHeader),
     request_body = StopInput,
     security(("token" = ["operate"])),
     responses((status = 200, description = "It is stopped no more.", body = StopChanged),
-        Refused, RefusedBody))]
+        Refused, RefusedBody, Conflicts))]
 pub(super) async fn start(
     _: Operator,
     deed: Deed,

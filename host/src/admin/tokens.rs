@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, LOCATION};
@@ -14,6 +15,7 @@ use utoipa::ToSchema;
 use super::access::Administrator;
 use super::audit::{self, Deed};
 use super::extract::{Json, NoQuery, Segment};
+use super::once::{KeyHeader, ShownOnce};
 use super::openapi::{Conflicts, Missing, Refused, RefusedBody};
 use super::problem::Problem;
 use super::{Api, Removed, directory_problem, within_path};
@@ -127,7 +129,8 @@ pub(super) async fn list(
 }
 
 /// Makes a token. The answer has its secret, once.
-#[utoipa::path(post, path = "/api/v1/tokens", operation_id = "add_token", tag = "admin secrets", request_body = TokenInput,
+#[utoipa::path(post, path = "/api/v1/tokens", operation_id = "add_token", tag = "admin secrets", params(KeyHeader),
+    request_body = TokenInput,
     security(("token" = ["admin"])),
     responses((status = 201, description = "The new token with its secret.", body = NewTokenDocument),
         Refused, RefusedBody, Conflicts))]
@@ -140,8 +143,13 @@ pub(super) async fn add(
 ) -> Result<impl IntoResponse, Problem> {
     let document = create(&api, &deed, input).await?;
     let location = format!("/api/v1/tokens/{}", within_path(&document.name));
+    let what = format!(
+        "token {} was made; remove it and make another, where its secret is lost",
+        document.name
+    );
+    let once = Extension(ShownOnce(what));
     let headers = [(LOCATION, location), (CACHE_CONTROL, "no-store".to_owned())];
-    Ok((StatusCode::CREATED, headers, axum::Json(document)))
+    Ok((StatusCode::CREATED, headers, once, axum::Json(document)))
 }
 
 /// As [`add`], for every surface.

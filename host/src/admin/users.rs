@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, LOCATION};
@@ -18,6 +19,7 @@ use super::access::{Administrator, Caller, Reader};
 use super::audit::{self, Deed};
 use super::extract::{Json, NoBody, NoQuery, QueryString, Segment, given, given_or_null};
 use super::items::ItemsInput;
+use super::once::{KeyHeader, ShownOnce};
 use super::openapi::{Changed, Conflicts, Missing, NotModified, Refused, RefusedBody};
 use super::problem::{FieldError, Problem};
 use super::version::{IfMatch, IfMatchHeader, IfNoneMatch, IfNoneMatchHeader, Looked, Tagged};
@@ -416,7 +418,8 @@ pub(super) async fn list(
 }
 
 /// Makes a user. The answer has the password, once.
-#[utoipa::path(post, path = "/api/v1/users", operation_id = "add_user", tag = "users", request_body = UserInput,
+#[utoipa::path(post, path = "/api/v1/users", operation_id = "add_user", tag = "users", params(KeyHeader),
+    request_body = UserInput,
     security(("token" = ["admin"])),
     responses((status = 201, description = "The new user with its password.", body = NewUserDocument),
         Refused, RefusedBody, Conflicts))]
@@ -429,8 +432,13 @@ pub(super) async fn add(
 ) -> Result<impl IntoResponse, Problem> {
     let document = create(&api, &caller, &deed, input).await?;
     let location = format!("/api/v1/users/{}", within_path(&document.user.name));
+    let what = format!(
+        "user {} was made, and `POST {location}/password` makes another password",
+        document.user.name
+    );
+    let once = Extension(ShownOnce(what));
     let headers = [(LOCATION, location), (CACHE_CONTROL, "no-store".to_owned())];
-    Ok((StatusCode::CREATED, headers, axum::Json(document)))
+    Ok((StatusCode::CREATED, headers, once, axum::Json(document)))
 }
 
 /// As [`add`], for every surface.
@@ -566,10 +574,10 @@ fn differing(before: &User, after: &User) -> String {
 
 /// Gives a user a new password; the old one stops at once. The answer has it, once.
 #[utoipa::path(post, path = "/api/v1/users/{user}/password", operation_id = "reset_user_password", tag = "users",
-    params(("user" = String, Path, description = "The name of the user."), IfMatchHeader),
+    params(("user" = String, Path, description = "The name of the user."), IfMatchHeader, KeyHeader),
     security(("token" = ["admin"])),
     responses((status = 200, description = "The new password.", body = PasswordDocument),
-        Refused, RefusedBody, Missing, Changed))]
+        Refused, RefusedBody, Missing, Conflicts, Changed))]
 pub(super) async fn reset_password(
     _: Administrator,
     deed: Deed,
@@ -580,7 +588,12 @@ pub(super) async fn reset_password(
     _: NoBody,
 ) -> Result<impl IntoResponse, Problem> {
     let document = reset(&api, &deed, only_if, &name).await?;
-    Ok(([(CACHE_CONTROL, "no-store")], axum::Json(document)))
+    let what = format!(
+        "user {} got a new password, and the same request with another key makes another",
+        document.name
+    );
+    let once = Extension(ShownOnce(what));
+    Ok(([(CACHE_CONTROL, "no-store")], once, axum::Json(document)))
 }
 
 /// As [`reset_password`], for every surface.

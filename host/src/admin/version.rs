@@ -28,7 +28,11 @@ const TAGS_MAX: usize = 100;
 #[allow(dead_code, reason = "it is described by its fields and never made")]
 pub(super) struct IfMatchHeader {
     /// The `ETag` that was seen: where it was changed meanwhile, nothing is done (412).
-    #[param(rename = "If-Match", nullable = false)]
+    #[param(
+        rename = "If-Match",
+        nullable = false,
+        pattern = "^([*]|\"[0-9a-f]{16}-[0-9a-f]{16}\")$"
+    )]
     if_match: Option<String>,
 }
 
@@ -38,7 +42,11 @@ pub(super) struct IfMatchHeader {
 #[allow(dead_code, reason = "it is described by its fields and never made")]
 pub(super) struct IfNoneMatchHeader {
     /// The `ETag` that is there already: where the document is the same, it is not sent (304).
-    #[param(rename = "If-None-Match", nullable = false)]
+    #[param(
+        rename = "If-None-Match",
+        nullable = false,
+        pattern = "^([*]|\"[0-9a-f]{16}-[0-9a-f]{16}\")$"
+    )]
     if_none_match: Option<String>,
 }
 

@@ -421,6 +421,7 @@ impl Foundation {
             tls: self.tls,
             sessions: admin::Sessions::default(),
             live: admin::Live::default(),
+            answers: admin::Answers::default(),
             audit: admin::audit::Audit::default(),
             registry: Arc::new(self.registry),
             metrics,

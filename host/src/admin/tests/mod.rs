@@ -12,6 +12,7 @@ mod logs;
 mod mail;
 mod operations;
 mod refusals;
+mod repeated;
 mod senders;
 mod statistics;
 mod stops;
@@ -337,6 +338,7 @@ impl Surface {
             .unwrap(),
             sessions: super::Sessions::default(),
             live: super::Live::default(),
+            answers: crate::admin::Answers::default(),
             audit: crate::admin::audit::Audit::default(),
             registry: Arc::new(registry),
             metrics,
