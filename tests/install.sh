@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")"
 
 # command:package pairs.
-commands=(swaks:swaks curl:curl openssl:openssl msmtp:msmtp python3:python3 smtp-sink:postfix node:nodejs npm:npm strace:strace)
+commands=(swaks:swaks curl:curl openssl:openssl msmtp:msmtp python3:python3 smtp-sink:postfix node:nodejs npm:npm strace:strace chromium:chromium chromedriver:chromium-driver)
 # What builds the components where rustup has no wasm32-unknown-unknown target installed.
 compiler=(rustc-web cargo-web rust-web-src rust-web-llvm lld-22)
 # What compiles the example in C (24 MB): with it its bytes are compared, without it its sources are.
@@ -109,13 +109,14 @@ for pair in exim4:exim4-daemon-light smtpd:opensmtpd; do
     unpack_peer "${pair%%:*}" "${pair##*:}" || say "going on without ${pair##*:}"
 done
 
-# Nodemailer, the mail client of Node, in the build folder.
+# Nodemailer, the mail client of Node, and axe, which finds what keeps people from using a page, in the build folder.
+# Both are asked for together: npm takes away what it is not asked for.
 folder="${CARGO_TARGET_DIR:-../target}/node"
-if [ ! -d "$folder/node_modules/nodemailer" ]; then
+if [ ! -d "$folder/node_modules/nodemailer" ] || [ ! -d "$folder/node_modules/axe-core" ]; then
     mkdir -p "$folder"
     if ! npm install --loglevel=error --no-save --no-package-lock --no-audit --no-fund \
-        --prefix "$folder" nodemailer@7 >/dev/null; then
-        say "Nodemailer cannot be fetched by npm; its tests need it in $folder"
+        --prefix "$folder" nodemailer@7 axe-core@4.14.1 >/dev/null; then
+        say "Nodemailer and axe cannot be fetched by npm; their tests need them in $folder"
         exit 1
     fi
 fi

@@ -68,6 +68,8 @@ impl Machine {
             "node",
             "npm",
             "strace",
+            "chromium",
+            "chromedriver",
             "perl",
             "exim4",
             "smtpd",

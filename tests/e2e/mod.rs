@@ -6,6 +6,7 @@ mod admin;
 mod allowance;
 mod audit;
 mod backup;
+mod browser;
 mod clients;
 mod configuration;
 mod conformance;

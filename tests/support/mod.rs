@@ -1,6 +1,7 @@
 //! What the tests drive: a relay and a sink as programs, on addresses of their own, and a plain
 //! SMTP client.
 
+mod browser;
 mod client;
 mod honest;
 mod hop;
@@ -15,6 +16,7 @@ mod tls;
 
 use std::time::{Duration, Instant};
 
+pub use browser::{Browser, Colours, ENTER, Screen};
 pub use client::{Client, base64, mail, message_id};
 pub use honest::{Honest, SERVED_WITHIN};
 pub use hop::{Moment, NextHop};
