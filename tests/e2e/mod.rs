@@ -10,6 +10,8 @@ mod browser;
 mod clients;
 mod configuration;
 mod conformance;
+mod console;
+mod console_pages;
 mod crash;
 mod delivery;
 mod demo;
