@@ -17,7 +17,7 @@ FUZZ_SECONDS ?= 60
 CARGO_FUZZ = RUSTC_BOOTSTRAP=1 $(CARGO) fuzz
 FUZZ_FLAGS = --fuzz-dir fuzz/libfuzzer --dev --sanitizer none --target-dir target/fuzz
 
-.PHONY: help run test test-tools components check-components lint docs bench fuzz $(FUZZ_TARGETS:%=fuzz-%) crash deb stored-form audit authors changed simulate mixed
+.PHONY: help run test test-tools components check-components lint docs bench fuzz $(FUZZ_TARGETS:%=fuzz-%) crash deb stored-form audit authors changed simulate mixed screenshots
 
 help:
 	@echo "make run               start the relay (as cargo run --release)"
@@ -32,6 +32,7 @@ help:
 	@echo "make authors N=1000000  compose so many header sections, and compare who their authors are with Python"
 	@echo "make mixed MINUTES=10  mixed mail to a real Postfix under stress, and whether all of it arrives (root, postfix, openssl)"
 	@echo "make bench             the benchmarks of the hot paths"
+	@echo "make screenshots       pictures of the console with mail of every kind in it, in docs/images"
 	@echo "make deb               a Debian package, in target/debian; BINARY=FILE packages a program that is built"
 	@echo "make stored-form       keep a data folder of this release for the tests of later ones"
 	@echo "make audit             licences, sources and known faults of what is depended on (cargo install cargo-deny)"
@@ -102,6 +103,10 @@ MINUTES ?= 10
 mixed:
 	$(CARGO) build --release --package outpost
 	benches/mixed.py $(MINUTES)
+
+screenshots:
+	$(CARGO) build --workspace --lib --bins --tests
+	$(CARGO) test --package outpost-tests --test outpost -- --ignored pictures_of_the_console
 
 authors: N = 1000000
 authors:

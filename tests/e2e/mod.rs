@@ -12,6 +12,7 @@ mod configuration;
 mod conformance;
 mod console;
 mod console_pages;
+mod console_pictures;
 mod crash;
 mod delivery;
 mod demo;
