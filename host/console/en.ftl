@@ -402,6 +402,16 @@ latency-p99 = 99 of 100
 
 system-parts = Parts of the system
 system-overview = Overview
+system-audit = Audit log
+audit-by = By
+audit-action = What
+audit-about = About
+audit-changed = Before and after
+audit-none = Nothing is written down here.
+audit-deliveries = { $count ->
+    [one] one delivery
+   *[other] { $count } deliveries
+}
 system-admins = Admins
 system-tokens = Tokens
 system-version = Version

@@ -124,7 +124,12 @@ const PAGES: [&str; 11] = [
 ];
 
 /// Pages of admins of role admin.
-const PAGES_OF_ADMINS: [&str; 3] = ["/users/new", "/system/admins", "/system/tokens"];
+const PAGES_OF_ADMINS: [&str; 4] = [
+    "/users/new",
+    "/system/admins",
+    "/system/tokens",
+    "/system/audit",
+];
 
 #[tokio::test]
 async fn nobody_sees_a_page_without_logging_in_and_afterwards_it_goes_on_there() {

@@ -59,6 +59,8 @@ pub(super) fn router() -> Router<Arc<Api>> {
         .route("/statistics", get(statistics::show))
         .route("/statistics/export", get(statistics::files))
         .route("/system", get(system::overview::show))
+        .route("/system/audit", get(system::audit::show))
+        .route("/system/audit/export", get(system::audit::files))
         .route("/system/reload", post(system::overview::reload))
         .route("/system/backup", get(system::overview::backup))
         .route(

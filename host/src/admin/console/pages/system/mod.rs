@@ -1,6 +1,7 @@
 //! The system: how it does, who may administer it, and what programs may.
 
 pub(super) mod admins;
+pub(super) mod audit;
 pub(super) mod overview;
 pub(super) mod tokens;
 
@@ -11,8 +12,9 @@ use crate::admin::console::texts::Texts;
 use crate::admin::console::visit::Visitor;
 
 /// Parts of the system that have a page of their own: where, the key of the name, and what a role has to reach.
-const PARTS: [(&str, &str, Scope); 3] = [
+const PARTS: [(&str, &str, Scope); 4] = [
     ("/system", "system-overview", Scope::Read),
+    ("/system/audit", "system-audit", Scope::Admin),
     ("/system/admins", "system-admins", Scope::Admin),
     ("/system/tokens", "system-tokens", Scope::Admin),
 ];
