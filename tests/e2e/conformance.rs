@@ -10,7 +10,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::support::{Relay, run, target, top};
+use crate::support::{Relay, run, target, top, wait_until};
 
 /// Requests of each kind for each operation; some two thousand in all, which take a quarter of a minute. With ten times
 /// as many it takes two minutes.
@@ -75,6 +75,21 @@ fn operations(document: &Value) -> Vec<String> {
 fn the_whole_api_answers_as_it_is_described_and_every_operation_succeeds() {
     let mut relay = Relay::start("");
     let password = relay.user("app", "shop.example");
+    // Nothing of what can be asked for makes these: senders that were refused, more than will be dismissed.
+    for number in 0..20 {
+        let envelope = format!("sender=app@{number}.example&recipient=bob@d.example");
+        let content = b"From: app@shop.example\r\n\r\nText.\r\n";
+        assert_eq!(
+            relay.submit("app", &password, &envelope, content).status,
+            403
+        );
+    }
+    wait_until("they are noted", || {
+        let noted = relay.read("/api/v1/refusals");
+        noted["refusals"]
+            .as_array()
+            .is_some_and(|noted| noted.len() == 20)
+    });
     let answers = relay.folder().join("answers.json");
     asked(&relay, "app", &password, &answers);
 
