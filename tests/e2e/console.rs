@@ -4,6 +4,8 @@
 
 use std::process::Command;
 
+use serde_json::json;
+
 use crate::support::{
     Browser, Colours, ENTER, Relay, Screen, Sink, mail, message_id, run, wait_until,
 };
@@ -171,6 +173,32 @@ fn queued_mail_is_held_released_cancelled_and_taken_back_in_the_queue() {
     sink.wait_for(2);
     // The page that is open learns of it by itself.
     browser.reads("Nothing is queued here.");
+}
+
+#[test]
+fn a_refused_sender_is_allowed_with_one_click_and_the_retry_is_accepted() {
+    let mut relay = Relay::start_in_clear("");
+    let password = relay.user("app", "a.example");
+    let mut client = relay.logged_in("app", &password);
+    let mut retry = || {
+        let content = mail("app@b.example", "again");
+        client.message("app@b.example", "bob@d.example", &content)
+    };
+    let refused = retry();
+    assert!(refused.starts_with("550 5.7.1"), "{refused}");
+    wait_until("the refusal is noted", || {
+        relay.read("/api/v1/refusals")["refusals"] != json!([])
+    });
+    let browser = logged_in(&mut relay);
+    browser.click("link", "Refused");
+    browser.reads("app@b.example and nothing else");
+    browser.click("button", "Allow this address");
+    browser.reads("app may send as this from now on");
+    message_id(&retry());
+    assert_eq!(
+        relay.read("/api/v1/users/app")["authorized_senders"],
+        json!(["app@b.example"])
+    );
 }
 
 #[test]

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use serde_json::json;
+
 use super::console::logged_in;
 use crate::support::{Browser, Colours, Moment, NextHop, Relay, Screen, message_id, wait_until};
 
@@ -40,6 +42,12 @@ fn furnished() -> (Relay, NextHop, Vec<String>) {
     let quoted = "\"<script>document.title=1</script>\"@a.example";
     let reply = client.message(quoted, "\"<b onclick=x>\"@d.example", &content);
     let id = message_id(&reply);
+    let foreign = "\"<script>document.title=1</script>\"@elsewhere.example";
+    let reply = client.message(foreign, "bob@d.example", &content);
+    assert!(reply.starts_with("550 5.7.1"), "{reply}");
+    wait_until("the refusal is noted", || {
+        relay.read("/api/v1/refusals")["refusals"] != json!([])
+    });
     wait_until("it is deferred", || {
         relay.queued().iter().any(|row| row["state"] == "deferred")
     });
@@ -51,6 +59,10 @@ fn furnished() -> (Relay, NextHop, Vec<String>) {
         "/users/app",
         "/users/app/remove",
         "/users/old",
+        "/users/app/senders",
+        "/users/app/senders?as=ann@a.example",
+        "/refused",
+        "/refused/who?address=ann@a.example",
         "/lists",
         "/lists/shops",
         "/queue",

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::console::logged_in;
 use crate::support::{
@@ -136,6 +136,13 @@ impl Afternoon {
         for (name, priority, to, subject) in WAITING {
             submit(name, priority, to, subject, 4_000);
         }
+        let mut printer = relay.logged_in("printer-2nd-floor", &users[4].1);
+        let content = "From: boss@shop.example\r\nSubject: Scan of 1 page\r\n\r\nText.";
+        let refused = printer.message("boss@shop.example", "office@later.example", content);
+        assert!(refused.starts_with("550 "), "{refused}");
+        wait_until("the refusal is noted", || {
+            relay.read("/api/v1/refusals")["refusals"] != json!([])
+        });
         let states = |state: &str| of_state(&relay.queued(), state);
         wait_until("they wait", || states("deferred") == WAITING.len());
         let paused = submit(
@@ -210,6 +217,7 @@ fn pictures_of_the_console_are_taken() {
             ("queue", "/queue"),
             ("paused", &paused),
             ("message", &message),
+            ("refused", "/refused"),
             ("connection", "/connection"),
             ("users", "/users"),
             ("user", "/users/webshop"),
