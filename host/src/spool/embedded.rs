@@ -176,7 +176,7 @@ impl Embedded {
         }
         let interruption = interruption(&store, &clock).map_err(StartFailure::Rows)?;
         if !store.read(|rows| statistics::knows_the_queue(rows))? {
-            store.write(|rows| ledger::count_queue(rows))?;
+            store.write(|rows| ledger::count_queue(rows, clock.now()))?;
         }
         let stops = Stops::default();
         let common = Arc::new(Common {

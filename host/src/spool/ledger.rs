@@ -165,7 +165,7 @@ impl<'a, 't> Ledger<'a, 't> {
     /// Writes the counters and what was counted; what is to be done once the transaction is durable.
     pub(super) fn end(mut self) -> Result<(Counters, Vec<Effect>), StoreError> {
         self.count_queued();
-        self.tally.write(self.rows)?;
+        self.tally.write(self.rows, self.now)?;
         let record =
             stored::write(&self.counters).map_err(|damage| StoreError::Failed(damage.into()))?;
         self.rows.put(Sheet::Counters, rows::COUNTERS, &record);

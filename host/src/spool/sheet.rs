@@ -50,7 +50,7 @@ pub(super) enum Sheet {
     BlockCounts,
     /// How many cells blocks have.
     CellCounts,
-    /// Recipients that are queued now, by cell.
+    /// Recipients that were queued when the hours that are not rolled up began, by cell.
     QueuedCounts,
     /// One row, once a process has ended without closing the spool: what it may have been at.
     Interruption,

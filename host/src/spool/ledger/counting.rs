@@ -7,7 +7,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use super::{Effect, Ledger};
-use crate::message::{DeliveryId, Message, MessageId};
+use crate::message::{DeliveryId, Message, MessageId, Timestamp};
 use crate::spool::place;
 use crate::spool::redb::StoreError;
 use crate::spool::rows::{self, Fault};
@@ -18,7 +18,10 @@ use crate::spool::view::Scan;
 
 /// Counts what is queued in a spool of a release that did not: each delivery once, before anything else is done. With a
 /// million of them that takes some ten seconds, once.
-pub(in crate::spool) fn count_queue(rows: &mut Transaction<'_>) -> Result<(), StoreError> {
+pub(in crate::spool) fn count_queue(
+    rows: &mut Transaction<'_>,
+    now: Timestamp,
+) -> Result<(), StoreError> {
     let mut queued = Vec::new();
     for sheet in [Sheet::Waiting, Sheet::Held] {
         let everything = (Bound::Unbounded, Bound::Unbounded);
@@ -47,7 +50,7 @@ pub(in crate::spool) fn count_queue(rows: &mut Transaction<'_>) -> Result<(), St
             tally.queued(message, class, &standing.delivery.recipients, 1);
         }
     }
-    tally.write(rows)
+    tally.write(rows, now)
 }
 
 impl Ledger<'_, '_> {

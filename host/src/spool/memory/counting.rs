@@ -17,7 +17,7 @@ impl Shelf {
     /// Writes down what was counted. Rows in memory do not fail.
     pub(super) fn count(&mut self, now: Timestamp) {
         let tally = std::mem::take(&mut self.tally);
-        let mut counted = tally.write(&mut self.statistics);
+        let mut counted = tally.write(&mut self.statistics, now);
         while counted.is_ok() && self.rolling.is_due(now) {
             counted = self.rolling.step(&mut self.statistics, now);
         }

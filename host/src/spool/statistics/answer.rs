@@ -12,7 +12,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use crate::message::{Class, Counts, Timestamp};
 use crate::spool::redb::StoreError;
 use crate::spool::sheet::Sheet;
-use crate::spool::stored::{CountsRecord, NumberRecord, PartsRecord};
+use crate::spool::stored::{HourRecord, NumberRecord, PartsRecord};
 use crate::spool::view::Scan;
 
 use super::cell::{Cell, Dimension};
@@ -41,7 +41,7 @@ impl Question {
             rows,
             span,
             period: self.period,
-            open_hours: open_hours(rows, span)?,
+            open_hours: open_hours(rows)?,
         };
         let behind = self.cursor.as_deref().and_then(Behind::from_text);
         let mut found = Found {
@@ -123,8 +123,8 @@ impl Span {
     }
 }
 
-/// The hours of a span that are not rolled up: mostly the one that goes on.
-fn open_hours(rows: &impl Read, span: Span) -> Result<Vec<u32>, StoreError> {
+/// The hours that are not rolled up: mostly the one that goes on.
+fn open_hours(rows: &impl Read) -> Result<Vec<u32>, StoreError> {
     let mut hours = Vec::new();
     let mut behind = Vec::new();
     while let Some(key) = next(rows, Sheet::HourCounts, &behind)? {
@@ -132,9 +132,7 @@ fn open_hours(rows: &impl Read, span: Span) -> Result<Vec<u32>, StoreError> {
             break;
         };
         let hour = u32::from_be_bytes(*at);
-        if span.has(hour) {
-            hours.push(hour);
-        }
+        hours.push(hour);
         // No cell begins with this octet.
         behind = hour_key(hour, &[u8::MAX]);
     }
@@ -238,10 +236,13 @@ impl<R: Read> Reader<'_, R> {
                     }
                 }
             }
-            for hour in &self.open_hours {
-                let key = hour_key(*hour, cell);
-                let counts = self.rows.record::<CountsRecord>(Sheet::HourCounts, &key)?;
-                if let Some(counts) = counts {
+        }
+        for hour in &self.open_hours {
+            let key = hour_key(*hour, cell);
+            let record = self.rows.record::<HourRecord>(Sheet::HourCounts, &key)?;
+            if let Some(HourRecord { counts, queued }) = record {
+                group.queued += queued;
+                if self.span.has(*hour) {
                     self.add(*hour, &counts.read(), group);
                 }
             }

@@ -8,14 +8,14 @@ use std::ops::Bound;
 use crate::message::{Counts, Timestamp};
 use crate::spool::redb::StoreError;
 use crate::spool::sheet::Sheet;
-use crate::spool::stored::{CountsRecord, PartsRecord};
+use crate::spool::stored::{HourRecord, PartsRecord};
 use crate::spool::view::Scan;
 
 use super::period::{
     BLOCK_DAYS, DAYS_KEPT_DAYS, HOURS_KEPT_DAYS, block_and_part, day_and_part, hour_of,
 };
 use super::rows::{Read, Write, readable};
-use super::tally::{COUNTER, put, room_for};
+use super::tally::{COUNTER, add_queued, put, room_for};
 
 /// Rows of hours that one transaction rolls up at most: a millisecond or two, which mail that arrives then waits.
 const ROLLED_MAX: usize = 128;
@@ -82,10 +82,16 @@ impl RollUp {
             if over.len() < ROLLED_MAX {
                 self.rolled_before = hour;
             }
-            for (key, counts) in over {
+            for (key, record) in over {
                 rows.remove(Sheet::HourCounts, &key);
-                if let (Some(counts), Some((at, cell))) = (counts, key.split_first_chunk()) {
-                    gather(rows, u32::from_be_bytes(*at), cell, &counts)?;
+                if let (Some(record), Some((at, cell))) = (record, key.split_first_chunk()) {
+                    if record.queued != 0 {
+                        add_queued(rows, cell, record.queued)?;
+                    }
+                    let counts = record.counts.read();
+                    if !counts.is_nothing() {
+                        gather(rows, u32::from_be_bytes(*at), cell, &counts)?;
+                    }
                 }
             }
             return Ok(());
@@ -151,7 +157,7 @@ fn old_counters(rows: &impl Read, kept_from: u32) -> Result<Vec<(Sheet, Vec<u8>)
 
 /// Rows of hours that are over, the oldest first; none in place of counts that cannot be read, and of how many cells an
 /// hour has.
-type Over = Vec<(Vec<u8>, Option<Counts>)>;
+type Over = Vec<(Vec<u8>, Option<HourRecord>)>;
 
 fn hours_before(rows: &impl Read, hour: u32, rows_max: usize) -> Result<Over, StoreError> {
     let mut over = Vec::new();
@@ -161,7 +167,7 @@ fn hours_before(rows: &impl Read, hour: u32, rows_max: usize) -> Result<Over, St
         let is_counter = key.get(4) == Some(&COUNTER);
         let counts = match is_counter {
             true => None,
-            false => readable(Sheet::HourCounts, row).map(CountsRecord::read),
+            false => readable(Sheet::HourCounts, row),
         };
         over.push((key.to_vec(), counts));
         match over.len() < rows_max {

@@ -1,14 +1,15 @@
 //! The tally: what a transaction counts, gathered for each cell and written once.
 //!
 //! Written in the transaction of what it counts, so that both are there after a crash or neither. A commit of many
-//! requests changes each row once. What is queued stands in rows of its own, which go with the mail.
+//! requests changes each row once. What is queued is a balance, kept with what else is counted in the hour and gathered
+//! with it, so that it costs no rows of its own.
 
 use std::collections::BTreeMap;
 
 use crate::message::{Class, Counts, Message, Timestamp, comparable_domain};
 use crate::spool::redb::StoreError;
 use crate::spool::sheet::Sheet;
-use crate::spool::stored::{self, CountsRecord, NumberRecord};
+use crate::spool::stored::{self, CountsRecord, HourRecord, NumberRecord};
 use crate::spool::work::Outcomes;
 
 use super::cell::{Cell, Dimension, RELAY};
@@ -157,18 +158,24 @@ impl Tally {
         self.cells.entry(cell).or_default()
     }
 
-    /// Writes it.
-    pub(in crate::spool) fn write(self, rows: &mut impl Write) -> Result<(), StoreError> {
+    /// Writes it. What has come to be queued and has left stands with the hour that goes on.
+    pub(in crate::spool) fn write(
+        self,
+        rows: &mut impl Write,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         if !self.cells.is_empty() && !knows_the_queue(rows)? {
             put(rows, Sheet::QueuedCounts, QUEUE_IS_KNOWN, &NumberRecord(1));
         }
-        for (cell, more) in self.cells {
+        let hour = hour_of(now);
+        for (cell, mut more) in self.cells {
             if more.queued != 0 {
-                add_queued(rows, &cell, more.queued)?;
+                more.at(hour);
             }
-            for (hour, counts) in more.hours {
-                if !counts.is_nothing() {
-                    add_to_hour(rows, hour, &cell, &counts)?;
+            for (at, counts) in more.hours {
+                let queued = if at == hour { more.queued } else { 0 };
+                if queued != 0 || !counts.is_nothing() {
+                    add_to_hour(rows, at, &cell, &counts, queued)?;
                 }
             }
         }
@@ -184,7 +191,8 @@ pub(in crate::spool) fn knows_the_queue(rows: &impl Read) -> Result<bool, StoreE
     Ok(rows.get(Sheet::QueuedCounts, QUEUE_IS_KNOWN)?.is_some())
 }
 
-fn add_queued(rows: &mut impl Write, cell: &[u8], more: i64) -> Result<(), StoreError> {
+/// Adds to what was queued in a cell when the hours that are not rolled up began.
+pub(super) fn add_queued(rows: &mut impl Write, cell: &[u8], more: i64) -> Result<(), StoreError> {
     let known = rows.record::<NumberRecord>(Sheet::QueuedCounts, cell)?;
     match known
         .map_or(0, |NumberRecord(known)| known)
@@ -197,25 +205,41 @@ fn add_queued(rows: &mut impl Write, cell: &[u8], more: i64) -> Result<(), Store
     Ok(())
 }
 
-/// Adds to what was counted in an hour, in the cell itself or, where it would be one too many, in that of the others.
+/// Adds to what was counted in an hour, in the cell itself or, where it would be one too many, in that of the others. What is
+/// queued is that of the cell all the same: it leaves in an hour in which there may be room.
 fn add_to_hour(
     rows: &mut impl Write,
     hour: u32,
     cell: &[u8],
     more: &Counts,
+    mut queued: i64,
 ) -> Result<(), StoreError> {
     let mut key = hour_key(hour, cell);
-    let mut known = rows.record::<CountsRecord>(Sheet::HourCounts, &key)?;
+    let mut known = rows.record::<HourRecord>(Sheet::HourCounts, &key)?;
     if known.is_none() {
         let prefix = hour.to_be_bytes();
         if let Some(others) = room_for(rows, Sheet::HourCounts, &prefix, cell)? {
+            if queued != 0 {
+                add_queued(rows, cell, queued)?;
+                queued = 0;
+            }
+            if more.is_nothing() {
+                return Ok(());
+            }
             key = hour_key(hour, &others);
             known = rows.record(Sheet::HourCounts, &key)?;
         }
     }
-    let mut counts = known.map(CountsRecord::read).unwrap_or_default();
+    let (mut counts, before) = match known {
+        Some(HourRecord { counts, queued }) => (counts.read(), queued),
+        None => (Counts::default(), 0),
+    };
     counts += more;
-    put(rows, Sheet::HourCounts, &key, &CountsRecord::of(&counts));
+    let record = HourRecord {
+        counts: CountsRecord::of(&counts),
+        queued: before.saturating_add(queued),
+    };
+    put(rows, Sheet::HourCounts, &key, &record);
     Ok(())
 }
 
@@ -343,7 +367,7 @@ mod tests {
         for times in [1, 4] {
             let mut tally = Tally::default();
             tally.refused("shop", "news", times, at(7));
-            tally.write(&mut rows).unwrap();
+            tally.write(&mut rows, at(7)).unwrap();
         }
         for (by, name) in [
             (Dimension::Class, Name::Class(None)),

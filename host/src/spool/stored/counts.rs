@@ -52,7 +52,14 @@ impl CountsRecord {
     }
 }
 
-impl Stored<'_> for CountsRecord {
+/// Counts of an hour that goes on, and how many more recipients are queued since it began. Since the fifth form.
+#[derive(Serialize, Deserialize)]
+pub(in crate::spool) struct HourRecord {
+    pub(in crate::spool) counts: CountsRecord,
+    pub(in crate::spool) queued: i64,
+}
+
+impl Stored<'_> for HourRecord {
     fn take(_form: u8, octets: &[u8]) -> Result<(Self, &[u8]), Damage> {
         take(octets)
     }

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use crate::message::{Class, NextHop, TlsParameters};
 
-pub(super) use counts::{CountsRecord, NumberRecord, PartsRecord};
+pub(super) use counts::{CountsRecord, HourRecord, NumberRecord, PartsRecord};
 pub(super) use delivery::DeliveryRecord;
 pub(super) use message::MessageRecord;
 pub(super) use refusal::RefusalRecord;
