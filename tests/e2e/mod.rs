@@ -16,6 +16,7 @@ mod console_pictures;
 mod crash;
 mod delivery;
 mod demo;
+mod deploying;
 mod dialogues;
 mod durability;
 mod floods;

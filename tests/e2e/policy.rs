@@ -9,14 +9,14 @@ use serde_json::Value;
 use crate::support::{Address, Client, Relay, Sink, mail, message_id, run, top};
 
 /// A component that is checked in, as a path.
-fn component(name: &str) -> String {
+pub fn component(name: &str) -> String {
     let path = top().join("plugins").join(name);
     assert!(path.exists(), "{}", path.display());
     path.display().to_string()
 }
 
 /// What sha256sum says about a file, so that nothing of ours vouches for itself.
-fn digest(path: &str) -> String {
+pub fn digest(path: &str) -> String {
     let output = run(Command::new("sha256sum").arg(path));
     let text = String::from_utf8(output.stdout).unwrap();
     text.split(' ').next().unwrap().to_owned()
@@ -36,7 +36,7 @@ fn session(relay: &Relay, name: &str) -> Client {
     relay.logged_in(name, &password)
 }
 
-fn decisions(relay: &Relay, id: &str) -> Vec<Value> {
+pub fn decisions(relay: &Relay, id: &str) -> Vec<Value> {
     let message = relay.message(id);
     let trail = message["trail"].as_array().unwrap().clone();
     trail

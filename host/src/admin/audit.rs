@@ -92,6 +92,8 @@ pub(super) struct Noted {
     pub(super) scope: Option<&'static str>,
     /// To which policy component.
     pub(super) component: Option<String>,
+    /// Which is then the one of this SHA-256.
+    pub(super) digest: Option<String>,
     /// To which message.
     pub(super) message_id: Option<String>,
     /// To which queued mail.
@@ -262,6 +264,7 @@ impl Drop for Line {
             admin,
             scope,
             component,
+            digest,
             message_id,
             filter,
             priority,
@@ -287,6 +290,7 @@ impl Drop for Line {
                 admin,
                 scope,
                 component,
+                digest,
                 message_id,
                 filter,
                 priority,

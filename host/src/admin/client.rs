@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
-use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
+use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, IF_MATCH};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -27,6 +27,9 @@ const ANSWER_OCTETS_MAX: usize = 64 * 1024 * 1024;
 /// Longest time for a request; somewhat more than the server gives it.
 const WITHIN: Duration = Duration::from_secs(40);
 
+/// The same for a component, which the server gives more.
+const COMPONENT_WITHIN: Duration = Duration::from_secs(310);
+
 /// Talks to one relay with one token.
 pub struct Client {
     address: SocketAddr,
@@ -40,43 +43,78 @@ pub struct Client {
 pub struct Ask {
     method: Method,
     path: String,
-    body: Option<serde_json::Value>,
+    body: Option<Content>,
+    /// The revision that what is changed is to have.
+    revision: Option<String>,
+}
+
+/// What is sent along.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Content {
+    Document(serde_json::Value),
+    Component(Bytes),
 }
 
 impl Ask {
+    fn new(method: Method, path: impl Into<String>, body: Option<serde_json::Value>) -> Self {
+        Self {
+            method,
+            path: path.into(),
+            body: body.map(Content::Document),
+            revision: None,
+        }
+    }
+
     /// To be shown what is at `path`, which may have a query.
     pub fn get(path: impl Into<String>) -> Self {
-        Self {
-            method: Method::GET,
-            path: path.into(),
-            body: None,
-        }
+        Self::new(Method::GET, path, None)
     }
 
     /// To do what is at `path`, perhaps with a document.
     pub fn post(path: impl Into<String>, body: Option<serde_json::Value>) -> Self {
-        Self {
-            method: Method::POST,
-            path: path.into(),
-            body,
-        }
+        Self::new(Method::POST, path, body)
+    }
+
+    /// To have what is at `path` be as the document says.
+    pub fn put(path: impl Into<String>, body: serde_json::Value) -> Self {
+        Self::new(Method::PUT, path, Some(body))
+    }
+
+    /// To put a component at `path`; it is added by [`Ask::with_component`].
+    pub fn send(path: impl Into<String>) -> Self {
+        Self::new(Method::PUT, path, None)
     }
 
     /// To change what is at `path`.
     pub fn patch(path: impl Into<String>, body: serde_json::Value) -> Self {
-        Self {
-            method: Method::PATCH,
-            path: path.into(),
-            body: Some(body),
-        }
+        Self::new(Method::PATCH, path, Some(body))
     }
 
     /// To remove what is at `path`.
     pub fn delete(path: impl Into<String>) -> Self {
+        Self::new(Method::DELETE, path, None)
+    }
+
+    /// With a component.
+    pub fn with_component(self, component: Vec<u8>) -> Self {
         Self {
-            method: Method::DELETE,
-            path: path.into(),
-            body: None,
+            body: Some(Content::Component(component.into())),
+            ..self
+        }
+    }
+
+    /// Only when what there is has this revision.
+    pub fn only_if(self, revision: &str) -> Self {
+        Self {
+            revision: Some(revision.to_owned()),
+            ..self
+        }
+    }
+
+    fn within(&self) -> Duration {
+        match self.body {
+            Some(Content::Component(_)) => COMPONENT_WITHIN,
+            _ => WITHIN,
         }
     }
 }
@@ -85,8 +123,12 @@ impl Ask {
 impl std::fmt::Display for Ask {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} {}", self.method, self.path)?;
+        if let Some(revision) = &self.revision {
+            write!(f, " If-Match: \"{revision}\"")?;
+        }
         match &self.body {
-            Some(body) => write!(f, " {body}"),
+            Some(Content::Document(body)) => write!(f, " {body}"),
+            Some(Content::Component(octets)) => write!(f, " ({} octets)", octets.len()),
             None => Ok(()),
         }
     }
@@ -169,7 +211,7 @@ impl Client {
     /// There is no answer, or none of a relay. A refusal is an answer.
     pub async fn ask(&self, ask: &Ask) -> Result<Answer, ClientError> {
         let request = self.request(ask)?;
-        tokio::time::timeout(WITHIN, self.exchange(request))
+        tokio::time::timeout(ask.within(), self.exchange(request))
             .await
             .map_err(|_| ClientError::Silent(self.address))?
     }
@@ -184,9 +226,16 @@ impl Client {
             .header(HOST, self.address.to_string())
             .header(ACCEPT, "application/json, application/problem+json")
             .header(AUTHORIZATION, bearer);
+        let request = match &ask.revision {
+            Some(revision) => request.header(IF_MATCH, format!("\"{revision}\"")),
+            None => request,
+        };
         let request = match &ask.body {
             None => request.body(Full::default()),
-            Some(document) => request
+            Some(Content::Component(octets)) => request
+                .header(CONTENT_TYPE, "application/wasm")
+                .body(Full::from(octets.clone())),
+            Some(Content::Document(document)) => request
                 .header(CONTENT_TYPE, "application/json")
                 .body(Full::from(document.to_string())),
         };
@@ -327,11 +376,7 @@ mod tests {
     use super::*;
 
     fn ask() -> Ask {
-        Ask {
-            method: Method::GET,
-            path: "/api/v1/lists".to_owned(),
-            body: None,
-        }
+        Ask::get("/api/v1/lists")
     }
 
     fn client(address: SocketAddr) -> Client {

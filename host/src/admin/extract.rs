@@ -4,7 +4,7 @@
 //! wrong types are refused by name, malformed JSON by line and column. Bodies are bounded before
 //! they are read. What a value *means* is checked by those who take it.
 
-use axum::body::Bytes;
+use axum::body::{Bytes, HttpBody as _};
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
@@ -48,6 +48,28 @@ where
             .await
             .map_err(unread_body)?;
         parse(&body).map(Json)
+    }
+}
+
+/// A JSON body of the shape `T`, or none, which stands for the default.
+#[derive(Debug)]
+pub struct JsonOrNothing<T>(pub T);
+
+impl<S, T> FromRequest<S> for JsonOrNothing<T>
+where
+    S: Send + Sync,
+    T: DeserializeOwned + Default,
+{
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let is_none = request.body().size_hint().exact() == Some(0);
+        if is_none && !request.headers().contains_key(CONTENT_TYPE) {
+            return Ok(Self(T::default()));
+        }
+        Json::from_request(request, state)
+            .await
+            .map(|Json(input)| Self(input))
     }
 }
 

@@ -16,7 +16,9 @@ pub mod admins;
 pub mod audit;
 pub mod backup;
 pub mod client;
+pub mod condition;
 pub mod connection;
+pub mod deploy;
 pub mod dialogue;
 pub mod health;
 pub mod items;
@@ -66,13 +68,15 @@ use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
 pub use backup::BackupSources;
+pub use condition::Condition;
 pub use connection::{Certificate, ConnectionFacts};
 pub use console::{Live, Sessions};
+pub use deploy::{Deploy, Deployed, Deploying, NotDeployed};
 pub use health::Readiness;
 pub use metrics::Metrics;
 pub use once::Answers;
 pub use order::{Order, OrderedPage, Told};
-pub use plugins::PluginStatus;
+pub use plugins::{PluginStatus, Uploads};
 pub use reload::{NotReloaded, Reload, Reloaded, Remark};
 pub use routes::router;
 pub use server::{BindError, Limits, Listener, Protection, Settings};
@@ -105,6 +109,10 @@ pub struct Api {
     pub submissions: Submissions,
     /// The policy components.
     pub plugins: Arc<dyn PluginStatus>,
+    /// Changes which of them are asked.
+    pub deploy: Arc<dyn Deploy>,
+    /// How many of them come in at once.
+    pub uploads: Uploads,
     /// Reads the configuration again.
     pub reload: Arc<dyn Reload>,
     /// How mail clients connect, now.

@@ -128,6 +128,7 @@ pub(super) fn bound(document: &mut Document) {
         let operations = [
             &mut path.get,
             &mut path.post,
+            &mut path.put,
             &mut path.patch,
             &mut path.delete,
         ];
@@ -204,7 +205,10 @@ impl IntoResponses for RefusedBody {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         refusals(&[
             ("413", "The body is too large."),
-            ("415", "The body is not declared as JSON."),
+            (
+                "415",
+                "The body is not declared as what is taken: JSON, or a component.",
+            ),
         ])
     }
 }

@@ -126,7 +126,7 @@ pub enum Kind {
     ChangedMeanwhile,
     /// 413: the body is too large.
     TooLarge,
-    /// 415: the body is not what is taken: JSON, or a message.
+    /// 415: the body is not what is taken: JSON, a message, or a component.
     UnsupportedMediaType,
     /// 422: the message is not one that is taken.
     MessageRefused,
@@ -138,6 +138,8 @@ pub enum Kind {
     InvalidFields,
     /// 422: the configuration file has mistakes.
     InvalidConfiguration,
+    /// 422: a policy component does not load.
+    InvalidComponent,
     /// 500: our failure.
     Internal,
     /// 503: not now.
@@ -252,6 +254,11 @@ impl Kind {
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "invalid-configuration",
                 "The configuration has mistakes",
+            ),
+            Kind::InvalidComponent => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "invalid-component",
+                "The policy component does not load",
             ),
             Kind::Internal => (
                 StatusCode::INTERNAL_SERVER_ERROR,

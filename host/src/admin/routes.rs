@@ -73,6 +73,15 @@ pub(super) fn described() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(statistics::show))
         .routes(routes!(submission::submit))
         .routes(routes!(plugins::list))
+        .routes(routes!(
+            plugins::show,
+            plugins::deploy::install,
+            plugins::deploy::remove
+        ))
+        .routes(routes!(plugins::deploy::order))
+        .routes(routes!(plugins::deploy::enable))
+        .routes(routes!(plugins::deploy::disable))
+        .routes(routes!(plugins::deploy::roll_back))
         .routes(routes!(plugins::reset))
         .routes(routes!(reload::reload))
         .routes(routes!(tokens::list, tokens::add))

@@ -2,8 +2,8 @@
 //!
 //! HTTP/1.1 with keep-alive. A client cannot hold a connection by being slow: headers have a
 //! deadline that also ends idle connections, a request with its body and its answer has another, an answer that is
-//! not read a third, and a connection as a whole a fourth. A message that is submitted has a longer one of its own. What a
-//! request means is the router's business.
+//! not read a third, and a connection as a whole a fourth. A message that is submitted and a component that
+//! is deployed have longer ones of their own. What a request means is the router's business.
 
 use std::io;
 use std::net::SocketAddr;
@@ -30,6 +30,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::plugins;
 use super::problem::{Kind, Problem};
 use super::progress::Progress;
 use super::submission;
@@ -70,10 +71,12 @@ pub struct Limits {
     pub request_within: Duration,
     /// Longest time for a message that is submitted: 50 MiB over a line of 256 kbit/s take 27 minutes.
     pub submission_within: Duration,
+    /// Longest time for a policy component that is deployed: 32 MiB over a line of 1 Mbit/s take 270 s.
+    pub deployment_within: Duration,
     /// Longest time in which an answer does not get on since nobody reads it. Those that take the last quarter of the
     /// places have a tenth of it.
     pub read_within: Duration,
-    /// Longest life of a connection, but for a message that is coming in. Bounds what a client can hold that reads its
+    /// Longest life of a connection, but for a message or a component that is coming in. Bounds what a client can hold that reads its
     /// answers slowly.
     pub connection_within: Duration,
     /// Octets of a request's headers; sixteen times what our own client sends.
@@ -99,6 +102,7 @@ impl Default for Limits {
             headers_within: Duration::from_secs(30),
             request_within: Duration::from_secs(30),
             submission_within: Duration::from_secs(1_800),
+            deployment_within: Duration::from_secs(300),
             read_within: Duration::from_secs(30),
             connection_within: Duration::from_secs(600),
             header_octets_max: 16 * 1024,
@@ -242,13 +246,16 @@ async fn to_a_host(request: Request, next: Next) -> Response {
 
 /// Ends a request that takes too long, whatever it waits for: octet by octet it gets no further.
 async fn in_time(State(limits): State<Limits>, request: Request, next: Next) -> Response {
-    let submits = request.method() == Method::POST && request.uri().path() == submission::PATH;
-    let within = match submits {
-        true => limits.submission_within,
-        false => limits.request_within,
+    let path = request.uri().path();
+    let submits = *request.method() == Method::POST && path == submission::PATH;
+    let deploys = *request.method() == Method::PUT && path.starts_with(plugins::PATH);
+    let within = match (submits, deploys) {
+        (true, _) => limits.submission_within,
+        (_, true) => limits.deployment_within,
+        _ => limits.request_within,
     };
     let peer = request.extensions().get::<Peer>();
-    let _submitting = peer.filter(|_| submits).map(Peer::submitting);
+    let _submitting = peer.filter(|_| submits || deploys).map(Peer::submitting);
     match tokio::time::timeout(within, next.run(request)).await {
         Ok(response) => response,
         Err(_) => {
@@ -272,7 +279,7 @@ pub(super) struct Peer {
     pub(super) address: SocketAddr,
     /// Whether nobody on the way reads what it sends.
     pub(super) encrypted: bool,
-    /// Whether it is submitting a message.
+    /// Whether it is submitting a message, or deploying a component.
     submits: Arc<AtomicBool>,
 }
 

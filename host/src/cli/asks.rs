@@ -3,16 +3,18 @@
 //! Nothing is judged here; the relay does that, in words that the command line repeats.
 
 mod admin;
+mod plugin;
 mod queue;
 mod senders;
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 use serde::Serialize;
 use serde_json::Value;
 
 use super::audit;
-use super::options::{AdminCommand, ListCommand, ListFields, PluginCommand, Remote, TokenCommand};
+use super::options::{AdminCommand, ListCommand, ListFields, Remote, TokenCommand};
 use super::stats_options::StatsCommand;
 use super::user_options::{Limit, QueuedMail, UserCommand, UserFields};
 use crate::account::Items;
@@ -40,6 +42,13 @@ pub(super) enum Plan {
     PrintToken,
     /// Ask this, write the answer into a file.
     Save(Ask),
+    /// Ask this with what is in a file, show the answer.
+    Send {
+        /// What is asked.
+        ask: Ask,
+        /// The file.
+        file: PathBuf,
+    },
 }
 
 /// What `remote` comes to.
@@ -51,11 +60,7 @@ pub(super) fn plan(remote: &Remote) -> Plan {
         Remote::Refused(command) => Plan::Ask(senders::refused(command)),
         Remote::Queue(command) => queue::plan(command),
         Remote::Stats(command) => Plan::Ask(stats(command)),
-        Remote::Plugin(PluginCommand::Ls(_)) => Plan::Ask(Ask::get("/api/v1/plugins")),
-        Remote::Plugin(PluginCommand::Reset(named)) => {
-            let path = format!("/api/v1/plugins/{}/reset", within_path(&named.name));
-            Plan::Ask(Ask::post(path, None))
-        }
+        Remote::Plugin(command) => plugin::plan(command),
         Remote::Connection(_) => Plan::Ask(Ask::get("/api/v1/connection")),
         Remote::Reload(_) => Plan::Ask(Ask::post("/api/v1/reload", None)),
         Remote::Audit(command) => Plan::Ask(audit::ask(command)),

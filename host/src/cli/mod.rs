@@ -11,6 +11,7 @@ mod backup;
 mod demo;
 mod entries;
 mod options;
+mod plugin_options;
 mod print;
 mod queue_options;
 mod queue_table;

@@ -11,6 +11,7 @@ use clap::{Arg, ArgGroup, Args, Parser, Subcommand, ValueEnum, value_parser};
 use super::audit::AuditCommand;
 use super::backup::{BackupCommand, RestoreCommand};
 use super::demo::DemoCommand;
+use super::plugin_options::PluginCommand;
 use super::queue_options::{Change, QueueCommand};
 use super::route::RouteCommand;
 use super::sender_options::{RefusedCommand, SendersCommand};
@@ -84,7 +85,7 @@ pub enum Remote {
     Queue(QueueCommand),
     /// Statistics: what came in, what became of it, and how long it took
     Stats(StatsCommand),
-    /// Policy components
+    /// Policy components: what is asked, and deploying it while mail goes on
     #[command(subcommand)]
     Plugin(PluginCommand),
     /// Show how mail clients connect: host, ports, encryption
@@ -130,10 +131,8 @@ impl Remote {
             }
             Remote::Queue(QueueCommand::Stop(what) | QueueCommand::Start(what)) => what.output,
             Remote::Queue(_) => self.change()?.output,
-            Remote::Plugin(
-                PluginCommand::Ls(output) | PluginCommand::Reset(Named { output, .. }),
-            )
-            | Remote::Connection(output)
+            Remote::Plugin(command) => command.output(),
+            Remote::Connection(output)
             | Remote::Reload(output)
             | Remote::Admin(
                 AdminCommand::Ls(output)
@@ -240,15 +239,6 @@ pub struct Named {
     /// How it is printed.
     #[command(flatten)]
     pub output: Output,
-}
-
-/// `outpost plugin …`
-#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
-pub enum PluginCommand {
-    /// Show the policy components in the order in which they are asked
-    Ls(Output),
-    /// Ask a component again that is not asked for a while because it failed
-    Reset(Named),
 }
 
 /// `outpost admin …`

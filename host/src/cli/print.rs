@@ -1,6 +1,7 @@
 //! Answers of the relay as people read them.
 
 mod changed;
+mod plugins;
 mod queue;
 mod senders;
 mod statistics;
@@ -14,7 +15,8 @@ use serde_json::Value;
 pub(super) use self::changed::question;
 use super::audit;
 use super::backup;
-use super::options::{AdminCommand, ListCommand, PluginCommand, Remote, TokenCommand};
+use super::options::{AdminCommand, ListCommand, Remote, TokenCommand};
+use super::plugin_options::PluginCommand;
 use super::queue_options::QueueCommand;
 use super::sender_options::RefusedCommand;
 use super::text::{Table, cut, deliveries, facts, items};
@@ -23,9 +25,6 @@ use crate::admin::Removed;
 use crate::admin::admins::{AdminDocument, AdminsDocument, NewAdminDocument};
 use crate::admin::connection::{Certificate, Connection};
 use crate::admin::lists::{ListDocument, ListsDocument};
-use crate::admin::plugins::{
-    BreakerName, CountDocument, PluginDocument, PluginsDocument, QuestionDocument,
-};
 use crate::admin::problem::{FieldError, Problem};
 use crate::admin::reload::{Reloaded, Remark};
 use crate::admin::removal::{QueuedMailChoice, RemovedUser};
@@ -75,10 +74,10 @@ pub(super) fn answer(remote: &Remote, document: Value) -> Result<String, serde_j
         Remote::Queue(QueueCommand::Start(_)) => queue::started(&read(document)?),
         Remote::Stats(_) => statistics::statistics(&read(document)?),
         Remote::Queue(_) => queue::changed(&read(document)?, remote.change()),
-        Remote::Plugin(PluginCommand::Ls(_)) => {
-            plugins(&read::<PluginsDocument>(document)?.plugins)
-        }
-        Remote::Plugin(PluginCommand::Reset(_)) => plugins(&[read(document)?]),
+        Remote::Plugin(PluginCommand::Ls(_)) => plugins::plugins(&read(document)?),
+        Remote::Plugin(PluginCommand::Show(_)) => plugins::plugin(&read(document)?),
+        Remote::Plugin(PluginCommand::Reset(_)) => plugins::table(&[read(document)?]),
+        Remote::Plugin(_) => plugins::changed(&read(document)?),
         Remote::Audit(_) => audit::print(&read(document)?),
         Remote::Backup(_) => backup::saved(&read(document)?),
         Remote::Connection(_) => connection(&read(document)?),
@@ -145,9 +144,13 @@ fn option(field: &str) -> Cow<'_, str> {
         "trusted_carriers" => "carriers",
         "priority_ceiling" => "ceiling",
         "very_high_per_hour" => "very-high-per-hour",
+        "on_failure" => "on-failure",
+        "setting" => "set",
+        "digest" => "to",
+        "version" => "to-version",
         "at" | "notify" | "priority" | "note" | "list" | "scope" | "cursor" | "user" | "class"
         | "state" | "sender" | "recipient" | "domain" | "as" | "by" | "since" | "until"
-        | "destination" | "campaign" | "most" | "limit" => field,
+        | "destination" | "campaign" | "most" | "limit" | "wasi" | "position" => field,
         _ => return printable(field),
     };
     Cow::Owned(format!("--{name}"))
@@ -335,55 +338,6 @@ fn removed_user(document: &RemovedUser) -> String {
     writeln!(text, "queued mail: {}, {fate}", deliveries(document.queued))
         .expect("writing to a string does not fail");
     text
-}
-
-fn plugins(plugins: &[PluginDocument]) -> String {
-    let mut table = Table::new(&[
-        "NAME",
-        "SOURCE",
-        "DIGEST",
-        "CONTRACT",
-        "QUESTION",
-        "ON FAILURE",
-        "ANSWERS",
-        "FAILURES",
-        "MEDIAN",
-        "BREAKER",
-    ]);
-    for plugin in plugins {
-        for question in &plugin.questions {
-            table.row(vec![
-                plugin.name.clone(),
-                plugin.source.clone(),
-                plugin.digest.chars().take(12).collect(),
-                plugin.contract.clone(),
-                question.question.clone(),
-                question.on_failure.clone(),
-                total(&question.answers),
-                total(&question.failures),
-                format!("{} µs", question.median_microseconds),
-                breaker(question),
-            ]);
-        }
-    }
-    table.or("no policy components: every sender is refused")
-}
-
-/// Whether a component is asked: `closed`, `open`, or `open for 2 users`, whom alone it failed.
-fn breaker(question: &QuestionDocument) -> String {
-    match (question.breaker, question.users_suspended) {
-        (BreakerName::Closed, 1) => "open for 1 user".to_owned(),
-        (BreakerName::Closed, users @ 2..) => format!("open for {users} users"),
-        (state, _) => state.name().to_owned(),
-    }
-}
-
-fn total(counts: &[CountDocument]) -> String {
-    counts
-        .iter()
-        .map(|counted| counted.count)
-        .sum::<u64>()
-        .to_string()
 }
 
 /// One line for each thing that changed, that needs a restart, or that should be known.

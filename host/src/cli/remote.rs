@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead, IsTerminal as _, Write as _};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use serde::de::DeserializeOwned;
@@ -21,6 +21,8 @@ use super::user_options::UserCommand;
 use crate::admin::client::{Answer, Ask, Client, ClientError};
 use crate::admin::problem::Problem;
 use crate::admin::queue::{QueueChanged, QueuePage};
+use crate::plugin::deployed::COMPONENT_OCTETS_MAX;
+use crate::regular;
 use crate::tls;
 
 /// Where the running relay is, and what opens it.
@@ -145,6 +147,7 @@ async fn attempt(
     }
     let document = match plan {
         Plan::PrintToken => return Ok(()),
+        Plan::Send { ask, file } => sent(&client, ask, &file).await?,
         Plan::Save(ask) => match remote {
             Remote::Backup(command) => save(&client, &ask, command).await?,
             _ => return Ok(()),
@@ -223,6 +226,16 @@ async fn save(client: &Client, ask: &Ask, command: &BackupCommand) -> Result<Val
         other => Failure::Said(vec![other.to_string()]),
     })?;
     serde_json::to_value(header).map_err(unreadable)
+}
+
+/// Sends what is in a file: a component.
+async fn sent(client: &Client, ask: Ask, file: &Path) -> Result<Value, Failure> {
+    let component = regular::read(file, COMPONENT_OCTETS_MAX as u64);
+    let component = component.map_err(|error| {
+        let text = format!("{} cannot be read: {error}", file.display());
+        Failure::Said(vec![text])
+    })?;
+    asked(client, &ask.with_component(component)).await
 }
 
 async fn confirm(client: &Client, count: &Ask, person: &mut dyn Person) -> Result<(), Failure> {

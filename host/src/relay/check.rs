@@ -6,6 +6,7 @@
 use super::loops::{self, Loop};
 use crate::clock::Clock;
 use crate::config::{Config, Mistake, Reading};
+use crate::plugin::deployed::Deployments;
 use crate::plugin::{self, ComponentStatus, LoadProblem, LoadProblemKind, Plugins};
 use crate::policy::Question;
 use crate::telemetry::Registry;
@@ -98,6 +99,19 @@ pub(super) fn of_chain(config: &Config, chain: &[ComponentStatus]) -> Option<Mis
     })
 }
 
+/// What was deployed at run time for components that the configuration does not name any more.
+pub(super) fn of_absent(config: &Config, deployments: &Deployments) -> Vec<Mistake> {
+    let absent = deployments.absent(&config.plugin.chain).into_iter();
+    let notes = absent.map(|name| {
+        let text = format!(
+            "`{name}` was changed at run time and is not named here any more, so it is not asked; `outpost plugin rm \
+             {name}` forgets what was deployed"
+        );
+        config.places.mistake("plugin", text)
+    });
+    notes.collect()
+}
+
 /// What the operator should know about a certificate that can be served.
 pub(super) fn about_certificate(
     config: &Config,
@@ -119,6 +133,14 @@ pub(super) fn of_certificate(config: &Config, error: &CertificateError) -> Mista
 /// What is wrong with a component, at its key.
 pub(super) fn of_component(config: &Config, problem: &LoadProblem) -> Mistake {
     let name = problem.component.as_deref().unwrap_or_default();
+    if let LoadProblemKind::Damaged { .. } | LoadProblemKind::Lost { .. } = &problem.kind {
+        // No line of the file is at fault.
+        return Mistake {
+            line: None,
+            key: "plugin".to_owned(),
+            text: problem.to_string(),
+        };
+    }
     let Some(section) = config.places.component(name) else {
         // One that is asked by default, or none in particular: the file has no place for it.
         return config.places.mistake("plugin", problem.to_string());

@@ -7,6 +7,7 @@
 mod audit;
 mod check;
 mod deliver;
+mod deploy;
 mod files;
 mod greeting;
 mod journal;

@@ -21,7 +21,8 @@ use crate::admin::{self, BackupSources, ConnectionFacts, NotReloaded, Reloaded, 
 use crate::config::{self, Change, Config, ConfigError, Mistake, Reading};
 use crate::delivery;
 use crate::message::Routes;
-use crate::plugin::Plugins;
+use crate::plugin::deployed::Deployments;
+use crate::plugin::{ComponentSettings, ComponentStatus, Plugins};
 use crate::queue::RulesInForce;
 use crate::reception::Reception;
 use crate::telemetry;
@@ -38,6 +39,7 @@ pub(super) struct Reloader {
 pub(super) struct Parts {
     pub tls: tls::Server,
     pub plugins: Arc<Plugins>,
+    pub deployments: Arc<Deployments>,
     pub reception: Arc<Reception>,
     pub routes: Arc<ArcSwap<Routes>>,
     pub along: Arc<Along>,
@@ -61,21 +63,27 @@ impl admin::Reload for Reloader {
         let (in_force, parts) = (Arc::clone(&self.in_force), Arc::clone(&self.parts));
         Box::pin(async move {
             let mut in_force = in_force.lock_owned().await;
-            // On a task of its own: what has begun comes to its end, also when nobody waits for it any more.
-            let reloading = tokio::spawn(async move {
+            to_its_end(async move {
                 let outcome = parts.reload(&mut in_force).await;
                 log(&outcome);
                 outcome
-            });
-            match reloading.await {
-                Ok(outcome) => outcome,
-                Err(error) => match error.try_into_panic() {
-                    Ok(panic) => std::panic::resume_unwind(panic),
-                    // The process ends.
-                    Err(_) => std::future::pending().await,
-                },
-            }
+            })
+            .await
         })
+    }
+}
+
+/// Does it on a task of its own: what has begun comes to its end, also when nobody waits for it any more.
+pub(super) async fn to_its_end<T: Send + 'static>(
+    work: impl Future<Output = T> + Send + 'static,
+) -> T {
+    match tokio::spawn(work).await {
+        Ok(outcome) => outcome,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The process ends.
+            Err(_) => std::future::pending().await,
+        },
     }
 }
 
@@ -90,7 +98,9 @@ impl Parts {
         let read = self.files.read(read).await;
         let read = read.map_err(|error| not_read(in_force, &error))?;
         let (reading, certificate) = read.map_err(|error| not_read(in_force, &error))?;
-        let chain = self.plugins.prepare(&reading.config.plugin.chain).await;
+        let configured = reading.config.plugin.chain.clone();
+        let chain = self.deployments.chain(&configured);
+        let chain = self.plugins.prepare(&chain).await;
         let (chain, loaded) = match chain {
             Ok(chain) => {
                 let status = chain.status();
@@ -102,7 +112,7 @@ impl Parts {
         let Reading {
             config,
             mistakes,
-            notes,
+            mut notes,
         } = check::examine(reading, bound, loaded, &certificate);
         // Without a mistake it is there.
         let Some(chain) = chain.filter(|_| mistakes.is_empty()) else {
@@ -121,7 +131,10 @@ impl Parts {
         if chain.is_another() && !changed.contains(&"plugin") {
             changed.push("plugin");
         }
+        notes.extend(check::of_absent(&config, &self.deployments));
+        let loaded = chain.status();
         chain.put_into_force();
+        self.follow(configured, loaded).await;
         self.receive(&config);
         self.deliver(in_force, &config);
         telemetry::change_filter(&config.log);
@@ -133,6 +146,14 @@ impl Parts {
         };
         *in_force = config;
         Ok(outcome)
+    }
+
+    /// Shows the components that are in force now.
+    async fn follow(&self, configured: Vec<ComponentSettings>, loaded: Vec<ComponentStatus>) {
+        let deployments = Arc::clone(&self.deployments);
+        let following = move || deployments.follow(&configured, &loaded);
+        // What goes wrong with it was logged with its panic.
+        drop(tokio::task::spawn_blocking(following).await);
     }
 
     /// Whether there is another certificate now.

@@ -14,6 +14,7 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::deliver::{Along, Way};
+use super::deploy::{self, Deployer};
 use super::greeting::{self, Greeting};
 use super::loops::{self, Loop};
 use super::post::ByHttp;
@@ -31,7 +32,8 @@ use crate::directory::{Directory, UserFilter};
 use crate::dns::Resolver;
 use crate::message::Routes;
 use crate::net::{self, Bound, Listener, Passed, Unbound, Unused};
-use crate::plugin::Plugins;
+use crate::plugin::deployed::Deployments;
+use crate::plugin::{self, Plugins};
 use crate::queue::{self, Deliver, Queue};
 use crate::reception::{
     self, Connections, NotificationSettings, Notifier, Reception, Shares, Tally,
@@ -74,7 +76,7 @@ impl Relay {
             u64::MAX
         });
         let doors = Doors::open(&config, passed, files_max).await?;
-        let mut foundation = Foundation::lay(&config).await?;
+        let (mut foundation, deployments) = Foundation::lay(&config).await?;
         let started = foundation.clock.now();
         let first = secrets::first_start(
             &foundation.directory,
@@ -140,11 +142,21 @@ impl Relay {
         let connection = connection_facts(&config, &doors.listeners);
         let connection = Arc::new(ArcSwap::from_pointee(connection));
         let backup = backup_sources(&config);
+        let in_force = Arc::new(Mutex::new(config.clone()));
+        let deployer = Arc::new(Deployer {
+            in_force: Arc::clone(&in_force),
+            parts: Arc::new(deploy::Parts {
+                plugins: Arc::clone(&foundation.plugins),
+                deployments: Arc::clone(&deployments),
+                clock: foundation.clock.clone(),
+            }),
+        });
         let reloader = Arc::new(Reloader {
-            in_force: Arc::new(Mutex::new(config.clone())),
+            in_force,
             parts: Arc::new(Parts {
                 tls: foundation.tls.clone(),
                 plugins: Arc::clone(&foundation.plugins),
+                deployments,
                 reception: Arc::clone(&reception),
                 routes: Arc::clone(&foundation.routes),
                 along: Arc::clone(&along),
@@ -165,6 +177,7 @@ impl Relay {
         let api = foundation.api(
             readiness.clone(),
             Arc::clone(&reloader),
+            deployer,
             retried,
             order,
             Submissions::new(Arc::new(ByHttp(entrance))),
@@ -271,7 +284,8 @@ fn no_admin(config: &Config, error: &admin::BindError) -> StartError {
 }
 
 impl Foundation {
-    async fn lay(config: &Config) -> Result<Foundation, StartError> {
+    /// With what was deployed at run time.
+    async fn lay(config: &Config) -> Result<(Foundation, Arc<Deployments>), StartError> {
         let clock = Clock::system();
         let mut registry = Registry::default();
         make_folder(&config.data_dir)?;
@@ -306,14 +320,20 @@ impl Foundation {
             .iter()
             .map(|error| check::of_certificate(config, error))
             .collect();
-        let loaded = Plugins::load(config.plugin.clone(), clock.clone(), &mut registry).await;
+        let deployments = Deployments::open(&config.data_dir).map_err(StartError::one)?;
+        let settings = plugin::Settings {
+            chain: deployments.chain(&config.plugin.chain),
+            ..config.plugin.clone()
+        };
+        let loaded = Plugins::load(settings, clock.clone(), &mut registry).await;
         if let Err(problems) = &loaded {
             mistakes.extend(problems.iter().map(|one| check::of_component(config, one)));
         }
         let plugins = match loaded {
             Ok(plugins) if mistakes.is_empty() => {
                 let notes = check::about_certificate(config, &certificate)
-                    .chain(check::of_chain(config, &plugins.status()));
+                    .chain(check::of_chain(config, &plugins.status()))
+                    .chain(check::of_absent(config, &deployments));
                 for Mistake { line, key, text } in notes {
                     tracing::warn!(line, key, "{text}");
                 }
@@ -324,8 +344,10 @@ impl Foundation {
                 return Err(StartError::of(config, &mistakes));
             }
         };
+        deployments.clear();
+        deployments.follow(&config.plugin.chain, &plugins.status());
         let tls = tls::Server::new(&config.tls).map_err(StartError::one)?;
-        Ok(Foundation {
+        let foundation = Foundation {
             clock,
             random: Arc::new(random),
             registry,
@@ -335,7 +357,8 @@ impl Foundation {
             spool,
             tls,
             routes: Arc::new(ArcSwap::from_pointee(config.routes.clone())),
-        })
+        };
+        Ok((foundation, Arc::new(deployments)))
     }
 
     fn has_users(&self) -> bool {
@@ -401,6 +424,7 @@ impl Foundation {
         mut self,
         readiness: Readiness,
         reload: Arc<Reloader>,
+        deploy: Arc<Deployer>,
         retried: Box<dyn Fn() + Send + Sync>,
         order: Arc<dyn admin::Order>,
         submissions: Submissions,
@@ -415,6 +439,8 @@ impl Foundation {
             retried,
             submissions,
             plugins: self.plugins,
+            deploy,
+            uploads: admin::Uploads::default(),
             connection: Arc::clone(&reload.parts.connection),
             backup: reload.parts.backup.clone(),
             reload,

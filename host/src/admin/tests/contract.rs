@@ -16,6 +16,36 @@ const REQUESTS: &[(&str, &str, &str)] = &[
     ("GET /api/v1/connection", "/api/v1/connection", ""),
     ("GET /api/v1/plugins", "/api/v1/plugins", ""),
     (
+        "GET /api/v1/plugins/{plugin}",
+        "/api/v1/plugins/authorized-senders",
+        "",
+    ),
+    (
+        "POST /api/v1/plugins/{plugin}/rollback",
+        "/api/v1/plugins/authorized-senders/rollback",
+        "{}",
+    ),
+    (
+        "POST /api/v1/plugins/{plugin}/disable",
+        "/api/v1/plugins/authorized-senders/disable",
+        "",
+    ),
+    (
+        "POST /api/v1/plugins/{plugin}/enable",
+        "/api/v1/plugins/authorized-senders/enable",
+        "",
+    ),
+    (
+        "PUT /api/v1/plugins/order",
+        "/api/v1/plugins/order",
+        r#"{"order":["authorized-senders"]}"#,
+    ),
+    (
+        "DELETE /api/v1/plugins/{plugin}",
+        "/api/v1/plugins/authorized-senders",
+        "",
+    ),
+    (
         "POST /api/v1/plugins/{plugin}/reset",
         "/api/v1/plugins/authorized-senders/reset",
         "",
@@ -125,8 +155,8 @@ const REQUESTS: &[(&str, &str, &str)] = &[
     ("DELETE /api/v1/admins/{name}", "/api/v1/admins/ann", ""),
 ];
 
-/// The one operation that takes no token and no JSON; `submission` shows what it answers.
-const SUBMISSION: &str = "POST /api/v1/messages";
+/// The operations that take no JSON, the first no token either; `submission` and `plugins` show what they answer.
+const OCTETS: [&str; 2] = ["POST /api/v1/messages", "PUT /api/v1/plugins/{plugin}"];
 
 pub(super) async fn described(surface: &Surface) -> Value {
     let answered = surface.call("", "GET /api/v1/openapi.json", None).await;
@@ -153,7 +183,7 @@ async fn the_description_lists_every_operation_and_no_other() {
     let known: BTreeSet<String> = REQUESTS
         .iter()
         .map(|(operation, _, _)| (*operation).to_owned())
-        .chain([SUBMISSION.to_owned()])
+        .chain(OCTETS.map(str::to_owned))
         .collect();
     assert_eq!(listed, known);
     // And what the router itself knows: each path has the methods of the description.
@@ -180,11 +210,7 @@ async fn every_operation_is_described_in_words_with_an_id_of_its_own() {
     let surface = Surface::start().await;
     let document = described(&surface).await;
     let mut ids = BTreeSet::new();
-    for name in REQUESTS
-        .iter()
-        .map(|(name, _, _)| *name)
-        .chain([SUBMISSION])
-    {
+    for name in REQUESTS.iter().map(|(name, _, _)| *name).chain(OCTETS) {
         let operation = operation(&document, name);
         assert!(
             !operation["summary"].as_str().unwrap_or_default().is_empty(),
@@ -254,6 +280,8 @@ async fn each_operation_needs_the_scope_that_it_is_described_with() {
 async fn every_answer_has_a_described_status_and_shape() {
     let surface = Surface::start().await;
     let document = described(&surface).await;
+    // Something to go back from.
+    surface.install("authorized-senders", "mine").await;
     let id = surface
         .queue("u", Class::Normal, &["x@b.example"])
         .await
@@ -382,7 +410,7 @@ async fn what_may_be_left_out_of_a_query_may_be_empty_and_is_described_so() {
         }
     }
     assert!(parameters > 15, "{parameters}");
-    let sender = &operation(&document, SUBMISSION)["parameters"][0];
+    let sender = &operation(&document, OCTETS[0])["parameters"][0];
     assert!(sender["allowEmptyValue"].is_null(), "{sender}");
 }
 

@@ -11,6 +11,7 @@ mod contract;
 mod logs;
 mod mail;
 mod operations;
+pub(crate) mod plugins;
 mod refusals;
 mod repeated;
 mod senders;
@@ -37,7 +38,7 @@ use serde_json::Value;
 
 use super::{
     Api, BackupSources, Certificate, ConnectionFacts, Metrics, NotReloaded, Order, OrderedPage,
-    PluginStatus, Readiness, Reload, Reloaded, Remark, Submissions, Told, router,
+    PluginStatus, Readiness, Reload, Reloaded, Remark, Submissions, Told, Uploads, router,
 };
 use crate::account::{DEFAULT_LIST, Scope};
 use crate::auth::{self, Authenticator, Parameters};
@@ -113,43 +114,12 @@ impl Answered {
     }
 }
 
-/// A chain of one component.
+/// A chain of one component, which does not change with what is deployed.
 struct OnePlugin;
 
 impl PluginStatus for OnePlugin {
     fn status(&self) -> Vec<ComponentStatus> {
-        let summary = LatencySummary {
-            median: Duration::from_micros(20),
-            ..LatencySummary::default()
-        };
-        let breaker = BreakerStatus {
-            state: BreakerState::Closed,
-            users: 1,
-        };
-        vec![ComponentStatus {
-            name: "authorized-senders".to_owned(),
-            digest: "3f2a91b0c4d5e6f7".to_owned(),
-            octets: 29_000,
-            source: Source::Shipped("authorized-senders".to_owned()),
-            about: About {
-                version: "0.1.0".to_owned(),
-                ..About::default()
-            },
-            contract: "0.1.0".to_owned(),
-            questions: vec![(Question::Sender, OnFailure::Defer)],
-            exports: vec!["outpost:policy/sender@0.1.0".to_owned()],
-            imports: vec![("outpost:policy/dns@0.1.0".to_owned(), false)],
-            answers: vec![
-                (Question::Sender, "permit", 7),
-                (Question::Priority, "class", 1),
-            ],
-            failures: vec![
-                (Question::Sender, "trap", 2),
-                (Question::Priority, "trap", 1),
-            ],
-            latency: vec![(Question::Sender, summary)],
-            breaker: vec![(Question::Sender, breaker)],
-        }]
+        vec![Self::status()]
     }
 
     fn pool(&self) -> PoolStatus {
@@ -193,6 +163,43 @@ impl PluginStatus for OnePlugin {
         };
         let records = vec![record];
         Box::pin(std::future::ready(Authorization { ruling, records }))
+    }
+}
+
+impl OnePlugin {
+    fn status() -> ComponentStatus {
+        let summary = LatencySummary {
+            median: Duration::from_micros(20),
+            ..LatencySummary::default()
+        };
+        let breaker = BreakerStatus {
+            state: BreakerState::Closed,
+            users: 1,
+        };
+        ComponentStatus {
+            name: "authorized-senders".to_owned(),
+            digest: "3f2a91b0c4d5e6f7".to_owned(),
+            octets: 29_000,
+            source: Source::Shipped("authorized-senders".to_owned()),
+            about: About {
+                version: "0.1.0".to_owned(),
+                ..About::default()
+            },
+            contract: "0.1.0".to_owned(),
+            questions: vec![(Question::Sender, OnFailure::Defer)],
+            exports: vec!["outpost:policy/sender@0.1.0".to_owned()],
+            imports: vec![("outpost:policy/dns@0.1.0".to_owned(), false)],
+            answers: vec![
+                (Question::Sender, "permit", 7),
+                (Question::Priority, "class", 1),
+            ],
+            failures: vec![
+                (Question::Sender, "trap", 2),
+                (Question::Priority, "trap", 1),
+            ],
+            latency: vec![(Question::Sender, summary)],
+            breaker: vec![(Question::Sender, breaker)],
+        }
     }
 }
 
@@ -316,6 +323,8 @@ impl Surface {
             },
             submissions: Submissions::new(Arc::<submission::Desk>::clone(&desk)),
             plugins: Arc::new(OnePlugin),
+            deploy: Arc::new(plugins::Bench::new(folder.path())),
+            uploads: Uploads::default(),
             reload: Arc::new(Reloads::default()),
             connection: Arc::new(ArcSwap::from_pointee(ConnectionFacts {
                 hostname: "relay.example".to_owned(),

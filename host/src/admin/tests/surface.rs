@@ -363,11 +363,13 @@ async fn the_connection_page_says_how_mail_clients_connect() {
 #[tokio::test]
 async fn a_component_is_shown_with_its_grants_and_its_record() {
     let surface = Surface::start().await;
+    let listed = surface.get("/api/v1/plugins").await;
     assert_eq!(
-        surface.get("/api/v1/plugins").await,
+        listed,
         json!({
             "plugins": [{
-                "name": "authorized-senders", "source": "shipped", "digest": "3f2a91b0c4d5e6f7",
+                "name": "authorized-senders", "state": "asked", "source": "shipped", "configured": true,
+                "version": 0, "digest": "3f2a91b0c4d5e6f7",
                 "octets": 29000, "about": {"name": "", "version": "0.1.0", "sdk": ""},
                 "contract": "0.1.0",
                 "questions": [{
@@ -379,14 +381,20 @@ async fn a_component_is_shown_with_its_grants_and_its_record() {
                 }],
                 "exports": ["outpost:policy/sender@0.1.0"],
                 "imports": [{"interface": "outpost:policy/dns@0.1.0", "granted": false}],
+                "limits": {
+                    "cpu_milliseconds": 50, "wall_milliseconds": 2000, "memory_octets": 16777216,
+                    "host_calls": 10000,
+                },
+                "wasi": "refused", "reuse": 1, "config": {}, "versions": [],
             }],
             "pool": {"pooled": true, "instances_max": 256, "instances": 1, "instances_held": 0},
+            "revision": listed["revision"], "warning": null,
         })
     );
 }
 
 /// A body that goes on for ever.
-struct Endless;
+pub(super) struct Endless;
 
 impl hyper::body::Body for Endless {
     type Data = Bytes;

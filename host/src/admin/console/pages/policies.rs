@@ -11,12 +11,11 @@ use crate::admin::console::refusal::{OrPage as _, Shown, go_to};
 use crate::admin::console::session::Notice;
 use crate::admin::console::visit::{Submitted, Visitor};
 use crate::admin::extract::{NoBody, NoQuery, Segment};
-use crate::admin::plugins::{self, BreakerName, PluginDocument, QuestionDocument};
+use crate::admin::plugins::{self, BreakerName, PluginDocument, QuestionDocument, Values};
 use crate::admin::within_path;
 
 pub(super) async fn show(visitor: Visitor) -> Markup {
-    let state = State(visitor.api.clone());
-    let axum::Json(page) = plugins::list(visitor.reader(), NoQuery, state).await;
+    let page = plugins::document(&visitor.api, Values::to(&visitor.reader().0));
     let texts = visitor.texts;
     let body = html! {
         p.lead { (texts.say("policies-lead")) }
