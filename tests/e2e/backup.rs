@@ -9,6 +9,7 @@ use std::thread;
 
 use serde_json::json;
 
+use super::policy::{component, digest};
 use crate::support::{Relay, is_root, may_mount, outpost, run, wait_until};
 
 fn mode(path: &Path) -> u32 {
@@ -98,6 +99,29 @@ fn what_is_restored_from_a_backup_under_changes_lets_old_passwords_log_in() {
     let printed = relay.printed_by(&["restore", file, "--print-config"]);
     let configuration = fs::read_to_string(relay.folder().join("outpost.toml")).unwrap();
     assert_eq!(printed, configuration);
+}
+
+#[test]
+fn what_was_deployed_at_run_time_is_in_a_backup_and_in_force_on_what_is_restored() {
+    let mut relay = Relay::start_in_clear("");
+    let own = component("components/examples/own-domain.wasm");
+    let name = "authorized-senders";
+    relay.printed_by(&["plugin", "install", &own, "--name", name, "--note", "ours"]);
+    let before = relay.read("/api/v1/plugins/authorized-senders")["versions"].clone();
+    let file = relay.folder().join("b.tar");
+    let file = file.to_str().unwrap();
+    let said = relay.printed_by(&["backup", file]);
+    assert!(said.contains("1 deployed component"), "{said}");
+    assert!(relay.terminate().success());
+    fs::remove_dir_all(relay.data()).unwrap();
+    let said = relay.printed_by(&["restore", file]);
+    assert!(said.contains("1 deployed component"), "{said}");
+    assert_eq!(mode(&relay.data().join("deployed")), 0o700);
+    relay.restart();
+    let shown = relay.read("/api/v1/plugins/authorized-senders");
+    assert_eq!(shown["versions"], before);
+    assert_eq!(shown["digest"], digest(&own));
+    relay.printed_by(&["plugin", "rollback", name]);
 }
 
 #[test]

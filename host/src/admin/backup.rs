@@ -23,7 +23,7 @@ use super::extract::NoQuery;
 use super::openapi::Refused;
 use super::pieces::{Outlet, PIECE_OCTETS, outlet};
 use super::problem::{Kind, Problem};
-use crate::backup::{FORM, Header, Part, Writer, spare_file};
+use crate::backup::{FORM, FORM_WITHOUT_DEPLOYED, Header, Part, Writer, spare_file};
 use crate::directory::{BoxError, Copied, DirectoryError};
 use crate::stable;
 
@@ -94,7 +94,7 @@ impl BackupSources {
 }
 
 /// Makes a backup: lists, users with their password hashes, token hashes, the self-signed certificate
-/// with its key, and the configuration file. Queued mail is not in it.
+/// with its key, the configuration file, and the policy components that were deployed at run time. Queued mail is not in it.
 #[utoipa::path(get, path = "/api/v1/backup", operation_id = "make_backup", tag = "backup",
     security(("token" = ["admin"])),
     responses((status = 200, description = "A tar archive; `outpost restore` reads it.",
@@ -138,6 +138,8 @@ struct Prepared {
     header: Header,
     directory: File,
     parts: Vec<(Part, Vec<u8>)>,
+    /// Components that were deployed. They are open, so that what is removed meanwhile is there.
+    components: Vec<(Part, File)>,
 }
 
 /// Why there is nothing to send.
@@ -165,21 +167,36 @@ impl Prepared {
         for (part, path) in &in_force.files {
             parts.push((*part, fs::read(path)?));
         }
+        let mut components = Vec::new();
+        if let Some(kept) = api.deploy.kept()? {
+            parts.push((Part::Deployed, kept.state));
+            for (digest, file) in kept.components {
+                let part = Part::component(&digest);
+                let part = part.ok_or_else(|| io::Error::other("a component has no digest"))?;
+                components.push((part, file));
+            }
+        }
+        let has_deployed = parts.iter().any(|(part, _)| *part == Part::Deployed);
         let folders = [sources.data_dir.clone(), env::temp_dir()];
         let (mut directory, copied) = aside(&folders, |file| api.directory.copy(file))?;
         directory.rewind()?;
         Ok(Self {
             header: Header {
-                form: FORM,
+                form: match has_deployed {
+                    true => FORM,
+                    false => FORM_WITHOUT_DEPLOYED,
+                },
                 release: env!("CARGO_PKG_VERSION").to_owned(),
                 made: api.clock.now().to_string(),
                 hostname: api.connection.load().hostname.clone(),
                 users: copied.users,
                 lists: copied.lists,
                 tokens: copied.tokens,
+                components: components.len(),
             },
             directory,
             parts,
+            components,
         })
     }
 
@@ -187,6 +204,9 @@ impl Prepared {
         let mut writer = Writer::begin(out, &self.header)?;
         for (part, octets) in &self.parts {
             writer.add(*part, octets.len() as u64, octets.as_slice())?;
+        }
+        for (part, file) in &self.components {
+            writer.add(*part, file.metadata()?.len(), file)?;
         }
         let octets = self.directory.metadata()?.len();
         writer.add(Part::Directory, octets, &self.directory)?;

@@ -1,17 +1,24 @@
 //! What changes the chain of policy components while the relay runs. A seam: the surface knows neither files nor the
 //! component engine.
 
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use super::condition::Condition;
-use crate::plugin::deployed::{Change, Refused, Standing};
+use crate::plugin::deployed::{Change, Kept, Refused, Standing};
 use crate::plugin::{ComponentStatus, LoadProblem};
 
 /// Changes which components are asked, and in which order.
 pub trait Deploy: Send + Sync {
     /// All components as they are.
     fn standing(&self) -> Arc<Standing>;
+
+    /// What a backup holds of them; none when nothing was ever deployed. Blocks.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn kept(&self) -> io::Result<Option<Kept>>;
 
     /// Makes a change whole, or not at all. It is on stable storage before it is in force, and in force for the
     /// transactions that begin when there is an answer. What has begun comes to its end, whoever waits for it.
@@ -57,5 +64,5 @@ pub enum NotDeployed {
     /// The disk has no room for it.
     NoRoom,
     /// The disk failed; for the log.
-    Failed(std::io::Error),
+    Failed(io::Error),
 }

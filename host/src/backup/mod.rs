@@ -11,14 +11,19 @@ mod place;
 mod read;
 mod write;
 
+use std::borrow::Cow;
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 pub use place::{PlaceError, place, unfinished};
 pub use read::{Backup, BackupError};
 pub use write::{Writer, spare_file};
 
-/// The form that this release writes, and the newest that it reads.
-pub const FORM: u32 = 1;
+/// The newest form that this release reads: 2 has what was deployed at run time.
+pub const FORM: u32 = 2;
+/// The form of a backup in which nothing is deployed, which older releases read too.
+pub const FORM_WITHOUT_DEPLOYED: u32 = 1;
 
 /// Name of the first entry.
 const HEADER: &str = "header.json";
@@ -46,6 +51,13 @@ pub struct Header {
     pub lists: usize,
     /// How many admin tokens, as hashes.
     pub tokens: usize,
+    /// How many policy components that were deployed at run time.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub components: usize,
+}
+
+fn is_none(count: &usize) -> bool {
+    *count == 0
 }
 
 /// A file in a backup.
@@ -59,28 +71,83 @@ pub enum Part {
     Certificate,
     /// Its private key.
     Key,
+    /// What is deployed at run time, and what of it is in force.
+    Deployed,
+    /// A component that was deployed, by its SHA-256.
+    Component([u8; 32]),
 }
 
+/// Octets of most parts: a configuration file is not read beyond 1 MiB either.
+const PART_OCTETS_MAX: u64 = 1 << 20;
+/// Octets of what says what is deployed, as it is not read beyond either.
+const DEPLOYED_OCTETS_MAX: u64 = 8 << 20;
+/// Octets of a component.
+const COMPONENT_OCTETS_MAX: u64 = 32 << 20;
+
 impl Part {
-    const ALL: [Part; 4] = [
+    /// All of which there is one at most.
+    const SINGLE: [Part; 5] = [
         Part::Configuration,
         Part::Directory,
         Part::Certificate,
         Part::Key,
+        Part::Deployed,
     ];
 
+    /// The component of a SHA-256 in hexadecimal, if it is one.
+    pub fn component(digest: &str) -> Option<Self> {
+        let mut octets = [0; 32];
+        let digits = digest.as_bytes();
+        if digits.len() != 2 * octets.len() {
+            return None;
+        }
+        for (octet, pair) in octets.iter_mut().zip(digits.chunks_exact(2)) {
+            let is_digit = |digit: &u8| matches!(digit, b'0'..=b'9' | b'a'..=b'f');
+            if !pair.iter().all(is_digit) {
+                return None;
+            }
+            *octet = u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok()?;
+        }
+        Some(Self::Component(octets))
+    }
+
+    /// The part of that name in the archive.
+    fn named(name: &str) -> Option<Self> {
+        let digest = name.strip_prefix("data/deployed/");
+        let digest = digest.and_then(|name| name.strip_suffix(".wasm"));
+        let mut single = Self::SINGLE.into_iter();
+        single
+            .find(|part| part.name() == name)
+            .or_else(|| Self::component(digest?))
+    }
+
     /// Its name in the archive.
-    fn name(self) -> &'static str {
-        match self {
+    fn name(self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
             Part::Configuration => "outpost.toml",
             Part::Directory => "data/directory.redb",
             Part::Certificate => "data/self-signed-cert.pem",
             Part::Key => "data/self-signed-key.pem",
-        }
+            Part::Deployed => "data/deployed/chain.json",
+            Part::Component(digest) => {
+                return format!("data/deployed/{}.wasm", write::hexadecimal(&digest)).into();
+            }
+        })
     }
 
-    /// Its name in the data folder; none for what does not stand there.
-    fn file_name(self) -> Option<&'static str> {
-        self.name().strip_prefix("data/")
+    /// Its path in the data folder; none for what does not stand there.
+    fn path(self) -> Option<PathBuf> {
+        let name = self.name();
+        name.strip_prefix("data/").map(PathBuf::from)
+    }
+
+    /// Octets of the largest; none where there is no bound.
+    fn octets_max(self) -> Option<u64> {
+        match self {
+            Part::Directory => None,
+            Part::Deployed => Some(DEPLOYED_OCTETS_MAX),
+            Part::Component(_) => Some(COMPONENT_OCTETS_MAX),
+            Part::Configuration | Part::Certificate | Part::Key => Some(PART_OCTETS_MAX),
+        }
     }
 }

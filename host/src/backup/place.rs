@@ -146,35 +146,38 @@ fn place_within(
         .mode(0o700)
         .create(&within)
         .map_err(failed)?;
+    let names = names(backup);
     let placed = fill(backup, &within, owner, is_usable)
-        .and_then(|()| move_up(&within, data_dir).map_err(failed));
+        .and_then(|()| move_up(&within, data_dir, &names).map_err(failed));
     if placed.is_err() {
         // As it was. What cannot be removed is told by the next try.
-        for name in file_names() {
-            drop(fs::remove_file(data_dir.join(name)));
+        for name in &names {
+            let path = data_dir.join(name);
+            drop(fs::remove_file(&path).or_else(|_| fs::remove_dir_all(&path)));
         }
         drop(fs::remove_dir_all(&within));
     }
     placed
 }
 
-fn move_up(within: &Path, data_dir: &Path) -> io::Result<()> {
+fn move_up(within: &Path, data_dir: &Path, names: &[PathBuf]) -> io::Result<()> {
     fs::set_permissions(data_dir, fs::Permissions::from_mode(0o700))?;
-    for name in file_names() {
-        match fs::rename(within.join(name), data_dir.join(name)) {
-            // It is not in this backup.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            moved => moved?,
-        }
+    for name in names {
+        fs::rename(within.join(name), data_dir.join(name))?;
     }
     sync_folder(data_dir)?;
     fs::remove_dir(within)?;
     sync_folder(data_dir)
 }
 
-/// What a backup puts into a data folder.
-fn file_names() -> impl Iterator<Item = &'static str> {
-    Part::ALL.into_iter().filter_map(Part::file_name)
+/// The files and folders that a backup puts into a data folder.
+fn names(backup: &Backup) -> Vec<PathBuf> {
+    let paths = backup.parts().filter_map(Part::path);
+    let names = paths.filter_map(|path| path.iter().next().map(PathBuf::from));
+    let mut names: Vec<PathBuf> = names.collect();
+    names.sort();
+    names.dedup();
+    names
 }
 
 /// User and group of a data folder that is there and empty; none of one that is missing.
@@ -222,10 +225,10 @@ fn fill(
     is_usable: impl FnOnce(&Path) -> Result<(), String>,
 ) -> Result<(), PlaceError> {
     for part in backup.parts().collect::<Vec<Part>>() {
-        let Some(name) = part.file_name() else {
+        let Some(path) = part.path() else {
             continue;
         };
-        let path = folder.join(name);
+        let path = folder.join(path);
         write(backup, part, &path).map_err(|source| PlaceError::File { path, source })?;
     }
     is_usable(folder).map_err(PlaceError::Unusable)?;
@@ -236,6 +239,11 @@ fn fill(
 }
 
 fn write(backup: &mut Backup, part: Part, path: &Path) -> io::Result<()> {
+    if let Some(folder) = path.parent()
+        && !folder.exists()
+    {
+        fs::DirBuilder::new().mode(0o700).create(folder)?;
+    }
     let mut options = File::options();
     let mut file = options
         .write(true)
@@ -251,10 +259,21 @@ fn write(backup: &mut Backup, part: Part, path: &Path) -> io::Result<()> {
 /// Gives everything in the folder, and itself, to the owner, and syncs it.
 fn settle(folder: &Path, owner: Option<(u32, u32)>) -> io::Result<()> {
     let mut paths = vec![folder.to_owned()];
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
-        paths.push(path);
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            let path = entry.path();
+            let mode = match entry.file_type()?.is_dir() {
+                true => {
+                    folders.push(path.clone());
+                    0o700
+                }
+                false => 0o600,
+            };
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode))?;
+            paths.push(path);
+        }
     }
     for path in paths.iter().rev() {
         let metadata = fs::metadata(path)?;
@@ -287,6 +306,7 @@ mod tests {
             users: 0,
             lists: 0,
             tokens: 0,
+            components: 1,
         };
         let path = folder.join("b.tar");
         let mut writer = Writer::begin(File::create(&path).unwrap(), &header).unwrap();
@@ -294,6 +314,8 @@ mod tests {
             (Part::Configuration, "c"),
             (Part::Directory, "d"),
             (Part::Key, "key"),
+            (Part::Deployed, "chain"),
+            (Part::Component([0xab; 32]), "wasm"),
         ] {
             writer
                 .add(part, text.len() as u64, text.as_bytes())
@@ -303,7 +325,10 @@ mod tests {
         Backup::open(&path).unwrap()
     }
 
-    fn names(folder: &Path) -> Vec<String> {
+    /// What stands in a data folder that was restored.
+    const PLACED: [&str; 3] = ["deployed", "directory.redb", "self-signed-key.pem"];
+
+    fn found(folder: &Path) -> Vec<String> {
         let entries = fs::read_dir(folder).unwrap();
         let mut names: Vec<String> = entries
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -324,12 +349,18 @@ mod tests {
         fs::create_dir(&empty).unwrap();
         for data in [top.path().join("new/data"), empty] {
             place(&mut backup, &data, |_| Ok(())).unwrap();
-            assert_eq!(names(&data), ["directory.redb", "self-signed-key.pem"]);
+            assert_eq!(found(&data), PLACED);
             assert_eq!(fs::read(data.join("self-signed-key.pem")).unwrap(), b"key");
             assert_eq!(mode(&data), 0o700);
             assert_eq!(mode(&data.join("directory.redb")), 0o600);
+            let component = format!("{}.wasm", "ab".repeat(32));
+            let deployed = data.join("deployed");
+            assert_eq!(found(&deployed), [component.as_str(), "chain.json"]);
+            assert_eq!(fs::read(deployed.join(&component)).unwrap(), b"wasm");
+            assert_eq!(mode(&deployed), 0o700);
+            assert_eq!(mode(&deployed.join(component)), 0o600);
         }
-        assert_eq!(names(top.path()), ["b.tar", "empty", "new"]);
+        assert_eq!(found(top.path()), ["b.tar", "empty", "new"]);
     }
 
     #[test]
@@ -343,10 +374,10 @@ mod tests {
             std::os::unix::fs::symlink(disk.join(target), &link).unwrap();
             place(&mut backup, &link, |_| Ok(())).unwrap();
             assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
-            assert_eq!(names(&link), ["directory.redb", "self-signed-key.pem"]);
+            assert_eq!(found(&link), PLACED);
         }
-        assert_eq!(names(&disk), ["empty", "missing"]);
-        assert_eq!(names(top.path()), ["b.tar", "disk", "empty", "missing"]);
+        assert_eq!(found(&disk), ["empty", "missing"]);
+        assert_eq!(found(top.path()), ["b.tar", "disk", "empty", "missing"]);
     }
 
     #[test]
@@ -362,7 +393,11 @@ mod tests {
         };
         chown(&data, Some(owner), None).unwrap();
         place(&mut backup, &data, |_| Ok(())).unwrap();
-        for path in [data.join("directory.redb"), data] {
+        for path in [
+            data.join("directory.redb"),
+            data.join("deployed/chain.json"),
+            data,
+        ] {
             assert_eq!(fs::metadata(path).unwrap().uid(), owner);
         }
     }
@@ -376,8 +411,8 @@ mod tests {
         fs::write(data.join("spool.redb"), "mail").unwrap();
         let error = place(&mut backup, &data, |_| Ok(())).unwrap_err();
         assert!(error.to_string().contains("holds spool.redb"), "{error}");
-        assert_eq!(names(&data), ["spool.redb"]);
-        assert_eq!(names(top.path()), ["b.tar", "data"]);
+        assert_eq!(found(&data), ["spool.redb"]);
+        assert_eq!(found(top.path()), ["b.tar", "data"]);
     }
 
     #[test]
@@ -386,11 +421,11 @@ mod tests {
         let mut backup = backup(top.path());
         let data = top.path().join("data");
         let error = place(&mut backup, &data, |folder| {
-            assert_eq!(names(folder).len(), 2, "it is looked at when it is filled");
+            assert_eq!(found(folder), PLACED, "it is looked at when it is filled");
             Err("no".to_owned())
         });
         assert!(matches!(error, Err(PlaceError::Unusable(_))));
-        assert_eq!(names(top.path()), ["b.tar"]);
+        assert_eq!(found(top.path()), ["b.tar"]);
     }
 
     #[test]
@@ -401,14 +436,14 @@ mod tests {
         fs::create_dir(&data).unwrap();
         let error = place_within(&mut backup, &data, None, |_| Err("no".to_owned()));
         assert!(matches!(error, Err(PlaceError::Unusable(_))));
-        assert!(names(&data).is_empty(), "{:?}", names(&data));
+        assert!(found(&data).is_empty(), "{:?}", found(&data));
         let looked_at = |_: &Path| {
-            assert_eq!(names(&data), [RESTORING], "nothing is in its place yet");
+            assert_eq!(found(&data), [RESTORING], "nothing is in its place yet");
             assert!(unfinished(&data).is_some());
             Ok(())
         };
         place_within(&mut backup, &data, None, looked_at).unwrap();
-        assert_eq!(names(&data), ["directory.redb", "self-signed-key.pem"]);
+        assert_eq!(found(&data), PLACED);
         assert_eq!(mode(&data), 0o700);
         assert_eq!(unfinished(&data), None);
     }
@@ -421,6 +456,6 @@ mod tests {
         fs::create_dir(top.path().join("data.restoring")).unwrap();
         let error = place(&mut backup, &data, |_| Ok(()));
         assert!(matches!(error, Err(PlaceError::Begun(_))));
-        assert_eq!(names(top.path()), ["b.tar", "data.restoring"]);
+        assert_eq!(found(top.path()), ["b.tar", "data.restoring"]);
     }
 }

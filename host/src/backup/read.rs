@@ -14,8 +14,6 @@ use super::{DIGEST, FORM, HEADER, Header, Part, TAIL_OCTETS};
 
 /// Largest header that is read; ours have a few hundred octets.
 const HEADER_OCTETS_MAX: u64 = 64 * 1024;
-/// Largest part but for the directory: a configuration file is not read beyond 1 MiB either.
-const PART_OCTETS_MAX: u64 = 1 << 20;
 /// Octets that are read at a time.
 const PIECE_OCTETS: usize = 64 * 1024;
 
@@ -195,12 +193,12 @@ fn parts(file: &mut File) -> Result<Vec<Place>, BackupError> {
         if name == DIGEST {
             break;
         }
-        let part = Part::ALL.into_iter().find(|part| part.name() == name);
-        let known = part.filter(|part| !parts.iter().any(|place| place.part == *part));
+        let known =
+            Part::named(&name).filter(|part| !parts.iter().any(|place| place.part == *part));
         let Some(part) = known else {
             return Err(foreign(format!("it has {name:?}, which is not expected")));
         };
-        if part != Part::Directory && entry.size() > PART_OCTETS_MAX {
+        if part.octets_max().is_some_and(|most| entry.size() > most) {
             return Err(foreign(format!("{name} has {} octets", entry.size())));
         }
         parts.push(Place {
@@ -233,6 +231,7 @@ mod tests {
             users: 2,
             lists: 1,
             tokens: 1,
+            components: 0,
         }
     }
 
@@ -332,7 +331,7 @@ mod tests {
         let error = opened(&octets_with(&newer)).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "of form 2, made by release 9.0.0, and this release reads forms up to 1: use that release or a newer one"
+            "of form 3, made by release 9.0.0, and this release reads forms up to 2: use that release or a newer one"
         );
     }
 

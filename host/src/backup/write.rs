@@ -38,7 +38,7 @@ impl<W: Write> Writer<W> {
     /// # Errors
     /// Those of `out` and `content`; [`io::ErrorKind::UnexpectedEof`] when the content has fewer.
     pub fn add(&mut self, part: Part, octets: u64, content: impl Read) -> io::Result<()> {
-        self.entry(part.name(), octets, content)
+        self.entry(&part.name(), octets, content)
     }
 
     /// Ends with the digest of everything before it, and gives `out` back.

@@ -22,12 +22,13 @@ use crate::backup::{self, Backup, BackupError, Header, Part, PlaceError};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::directory::Directory;
+use crate::plugin::deployed::Deployments;
 
 /// `outpost backup …`
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 #[command(
     after_help = "In it are lists, users with their password hashes, admin tokens as hashes, the self-signed \
-    certificate with its key, and the configuration file. Keep it as safe as the data folder."
+    certificate with its key, the configuration file, and the policy components that were deployed at run time. Keep it as safe as the data folder."
 )]
 pub struct BackupCommand {
     /// The file; it is readable by its owner only
@@ -161,6 +162,9 @@ fn holds(header: &Header, has_configuration: bool, has_certificate: bool) -> Str
         counted(header.lists, "list"),
         counted(header.tokens, "admin token"),
     ];
+    if header.components > 0 {
+        holds.push(counted(header.components, "deployed component"));
+    }
     if has_certificate {
         holds.push("the self-signed certificate".to_owned());
     }
@@ -273,10 +277,12 @@ fn configuration(backup: &mut Backup, file: &Path) -> Result<Option<Vec<u8>>, Re
     Ok(Some(octets))
 }
 
-/// Whether a relay could start on the folder: its directory is opened, and every row of it read.
+/// Whether a relay could start on the folder: its directory is opened, and every row of it read, and the components that
+/// are in force.
 fn is_usable(folder: &Path) -> Result<(), String> {
     let directory = folder.join("directory.redb");
-    Directory::verify(&directory, Clock::system().now()).map_err(|error| error.to_string())
+    Directory::verify(&directory, Clock::system().now()).map_err(|error| error.to_string())?;
+    Deployments::verify(folder)
 }
 
 #[cfg(test)]
@@ -310,6 +316,7 @@ mod tests {
                 users: 0,
                 lists: 1,
                 tokens: 2,
+                components: 1,
             },
         });
         assert_eq!(
@@ -317,7 +324,7 @@ mod tests {
             "file     b.tar\n\
              relay    relay.example, release 0.1.0\n\
              made     2023-11-14T22:13:20.123Z\n\
-             holds    0 users, 1 list, 2 admin tokens, the self-signed certificate, the configuration file\n\
+             holds    0 users, 1 list, 2 admin tokens, 1 deployed component, the self-signed certificate, the configuration file\n\
              without  queued mail\n"
         );
     }

@@ -164,24 +164,35 @@ pub(super) fn examine(settings: &ComponentSettings) -> Option<ComponentStatus> {
     Some(ComponentStatus::unasked(settings, &draft))
 }
 
+/// Whether a component can be read, and is the one that it is to be. Blocks.
+pub(super) fn verify(source: &Source) -> Result<(), LoadProblemKind> {
+    whole(source).map(drop)
+}
+
 /// Reads a component and compares it with the contract. Blocks.
 fn draft(settings: &ComponentSettings) -> Result<Draft, Vec<LoadProblemKind>> {
-    let octets = read(&settings.source).map_err(|problem| vec![problem])?;
-    let found = digest::of_octets(&octets);
-    if let Source::Deployed { path, digest } = &settings.source
-        && *digest != found
-    {
-        let path = path.display().to_string();
-        return Err(vec![LoadProblemKind::Damaged { path, found }]);
-    }
+    let (octets, digest) = whole(&settings.source).map_err(|problem| vec![problem])?;
     let outline = Outline::read(&octets).map_err(|error| vec![LoadProblemKind::Invalid(error)])?;
     let fit = contract::compare(&outline, settings.wasi)?;
     Ok(Draft {
-        digest: found,
+        digest,
         octets,
         outline,
         fit,
     })
+}
+
+/// The octets of a component, and their digest, which is the one that it was deployed with.
+fn whole(source: &Source) -> Result<(Vec<u8>, String), LoadProblemKind> {
+    let octets = read(source)?;
+    let found = digest::of_octets(&octets);
+    match source {
+        Source::Deployed { path, digest } if *digest != found => {
+            let path = path.display().to_string();
+            Err(LoadProblemKind::Damaged { path, found })
+        }
+        _ => Ok((octets, found)),
+    }
 }
 
 fn read(source: &Source) -> Result<Vec<u8>, LoadProblemKind> {

@@ -16,7 +16,7 @@ use crate::admin::{self, Deployed, Deploying, NotDeployed};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::plugin::Plugins;
-use crate::plugin::deployed::{Author, Change, Deployments, Plan, Standing};
+use crate::plugin::deployed::{Author, Change, Deployments, Kept, Plan, Standing};
 use crate::stable;
 
 /// What deploys components.
@@ -38,6 +38,10 @@ type Outcome = Result<Deployed, NotDeployed>;
 impl admin::Deploy for Deployer {
     fn standing(&self) -> Arc<Standing> {
         self.parts.deployments.standing()
+    }
+
+    fn kept(&self) -> io::Result<Option<Kept>> {
+        self.parts.deployments.kept()
     }
 
     fn deploy(&self, deploying: Deploying) -> Pin<Box<dyn Future<Output = Outcome> + Send>> {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{Answered, NOW, OnePlugin, Surface};
 use crate::admin::{Deploy, Deployed, Deploying, NotDeployed};
-use crate::plugin::deployed::{Author, Change, Deployments, Standing};
+use crate::plugin::deployed::{Author, Change, Deployments, Kept, Standing};
 use crate::plugin::{ComponentSettings, LoadProblem, LoadProblemKind};
 
 /// What is deployed, without anything that runs it. What begins with `bad` does not load.
@@ -94,6 +94,10 @@ impl Bench {
 impl Deploy for Bench {
     fn standing(&self) -> Arc<Standing> {
         self.deployments.standing()
+    }
+
+    fn kept(&self) -> std::io::Result<Option<Kept>> {
+        self.deployments.kept()
     }
 
     fn deploy(

@@ -13,6 +13,7 @@ mod stored;
 #[cfg(test)]
 mod tests;
 
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -50,6 +51,15 @@ pub struct DeployedError {
     path: PathBuf,
     folder: PathBuf,
     reason: String,
+}
+
+/// What a backup holds.
+#[derive(Debug)]
+pub struct Kept {
+    /// The state as it stands in its file.
+    pub state: Vec<u8>,
+    /// The components with their digests.
+    pub components: Vec<(String, File)>,
 }
 
 /// What a change comes to.
@@ -185,6 +195,50 @@ impl Deployments {
             overlay.clone_from(&plan.next);
         }
         written
+    }
+
+    /// What a backup holds, of one moment; none when nothing was ever deployed. Blocks.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn kept(&self) -> io::Result<Option<Kept>> {
+        // Nothing is removed meanwhile.
+        let overlay = self.overlay();
+        let Some(state) = self.folder.read_state()? else {
+            return Ok(None);
+        };
+        let mut digests: Vec<&str> = overlay.digests().collect();
+        digests.sort_unstable();
+        digests.dedup();
+        let components = digests.into_iter().map(|digest| {
+            let file = File::open(self.folder.component(digest))?;
+            Ok((digest.to_owned(), file))
+        });
+        let components: io::Result<Vec<_>> = components.collect();
+        Ok(Some(Kept {
+            state,
+            components: components?,
+        }))
+    }
+
+    /// Whether what stands in a data folder is whole: the state can be read, and so can all that is in force.
+    ///
+    /// # Errors
+    /// What is wrong, in words.
+    pub fn verify(data_dir: &Path) -> Result<(), String> {
+        let deployments = Self::open(data_dir).map_err(|error| error.to_string())?;
+        let overlay = deployments.overlay();
+        for deployment in &overlay.deployments {
+            let Some(version) = deployment.version() else {
+                continue;
+            };
+            let source = deployments.folder.source(&version.digest);
+            load::verify(&source).map_err(|problem| {
+                let name = &deployment.name;
+                format!("plugin \"{name}\": {problem}")
+            })?;
+        }
+        Ok(())
     }
 
     /// Removes the files of what is not deployed. Blocks.
