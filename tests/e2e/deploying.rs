@@ -2,9 +2,13 @@
 //! what was deployed is there after a restart.
 
 use std::fs;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+
+use serde_json::json;
 
 use super::policy::{component, decisions, digest};
-use crate::support::{Client, Relay, Sink, mail, message_id};
+use crate::support::{Client, Relay, Sink, mail, message_id, wait_until};
 
 fn session(relay: &Relay, name: &str) -> Client {
     let password = relay.user(name, "a.example");
@@ -103,4 +107,158 @@ fn what_does_not_fit_changes_nothing_and_is_told_by_name() {
     let kept = fs::read_dir(relay.data().join("deployed")).unwrap();
     assert_eq!(kept.count(), 0, "nothing is kept of what was refused");
     session(&relay, "ann").expect(MAIL, "250");
+}
+
+#[test]
+fn mail_flows_on_one_connection_over_many_versions() {
+    let relay = Relay::start_in_clear("");
+    let _sink = Sink::start(relay.ip, &[]);
+    let mut client = session(&relay, "ann");
+    let (accepted, is_over) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let asked = thread::scope(|scope| {
+        let sending = scope.spawn(|| {
+            let mut ids = Vec::new();
+            while !is_over.load(Ordering::Relaxed) {
+                let subject = format!("n{}", ids.len());
+                let letter = mail("ann@a.example", &subject);
+                let reply = client.message("ann@a.example", "bob@d.example", &letter);
+                ids.push(message_id(&reply));
+                accepted.store(ids.len(), Ordering::Relaxed);
+            }
+            ids
+        });
+        let permits = component("components/tests/misbehaving.wasm");
+        let some_are_accepted = || {
+            let before = accepted.load(Ordering::Relaxed);
+            wait_until("mail is accepted", || {
+                accepted.load(Ordering::Relaxed) >= before + 2
+            });
+        };
+        for round in 0..5 {
+            some_are_accepted();
+            let note = format!("round {round}");
+            let line = ["plugin", "install", &permits, "--name", "more"];
+            let more = ["--set", "behaviour=permit", "--note", &note];
+            relay.printed_by(&[&line[..], &more].concat());
+            some_are_accepted();
+            let order = ["more", "effective-priority", "authorized-senders"];
+            relay.printed_by(&[&["plugin", "order"], &order[..]].concat());
+            relay.printed_by(&["plugin", "disable", "more"]);
+            relay.printed_by(&["plugin", "rm", "more"]);
+        }
+        is_over.store(true, Ordering::Relaxed);
+        let ids = sending.join().unwrap();
+        let asked = ids.iter().map(|id| {
+            let decisions = decisions(&relay, id);
+            let about_sender = decisions.iter().filter(|one| one["question"] == "sender");
+            let by: Vec<_> = about_sender.map(|one| &one["component"]).collect();
+            // At MAIL and with the header the same ones are asked in the same order.
+            let half = by.len() / 2;
+            assert_eq!(by[..half], by[half..], "{id}");
+            half
+        });
+        asked.collect::<Vec<_>>()
+    });
+    assert!(asked.contains(&1) && asked.contains(&2), "{asked:?}");
+}
+
+#[test]
+fn of_two_who_change_what_they_have_seen_one_is_told() {
+    let relay = Relay::start("");
+    let seen = relay.read("/api/v1/plugins")["revision"].clone();
+    let seen = seen.as_str().unwrap();
+    let outcomes: Vec<bool> = thread::scope(|scope| {
+        let disable = [
+            "plugin",
+            "disable",
+            "effective-priority",
+            "--revision",
+            seen,
+        ];
+        let order = [
+            "plugin",
+            "order",
+            "effective-priority",
+            "authorized-senders",
+        ];
+        let order = [&order[..], &["--revision", seen]].concat();
+        let relay = &relay;
+        let tries = [disable.to_vec(), order]
+            .map(|line| scope.spawn(move || relay.outpost(&line).status.success()));
+        tries.map(|one| one.join().unwrap()).to_vec()
+    });
+    assert_eq!(
+        outcomes.iter().filter(|done| **done).count(),
+        1,
+        "{outcomes:?}"
+    );
+    let said = relay.complaint_of(&["plugin", "enable", "effective-priority", "--revision", seen]);
+    assert!(said.contains("not any more what you have seen"), "{said}");
+    // Without a condition it is made to whatever there is.
+    let order = json!({"order": ["authorized-senders", "effective-priority"]});
+    let done = relay.api("PUT", "/api/v1/plugins/order", Some(&order));
+    assert_eq!(done.status, 200, "{}", done.text);
+}
+
+#[test]
+fn what_was_deployed_lies_over_the_file_and_outlives_a_reload_and_a_kill() {
+    let own = component("components/examples/own-domain.wasm");
+    let chain = "[[plugin]]\nname = \"authorized-senders\"\n[[plugin]]\nname = \"effective-priority\"\n# in clear\n";
+    let mut relay = Relay::start(chain);
+    let password = relay.user("ann", "a.example");
+    relay.printed_by(&["plugin", "install", &own, "--position", "1"]);
+    let warned = relay.printed_by(&["plugin", "disable", "own-domain"]);
+    assert!(!warned.contains("warning"), "{warned}");
+    relay.printed_by(&["plugin", "enable", "own-domain"]);
+    let refused = "550 5.7.1 Use an address of your own domain.";
+    relay.logged_in("ann", &password).expect(MAIL, refused);
+
+    relay.configure("[[plugin]]\nname = \"effective-priority\"\n# in clear\n");
+    relay.printed_by(&["plugin", "disable", "authorized-senders"]);
+    let reloaded = relay.printed_by(&["reload"]);
+    let told = "`authorized-senders` was changed at run time and is not named here any more";
+    assert!(reloaded.contains(told), "{reloaded}");
+    relay.kill();
+    relay.restart();
+    relay.logged_in("ann", &password).expect(MAIL, refused);
+    let listed = relay.printed_by(&["plugin", "ls"]);
+    assert!(listed.contains("not configured"), "{listed}");
+    assert!(
+        listed.starts_with("NAME") && listed.contains("\nown-domain "),
+        "{listed}"
+    );
+
+    // The last one that decides about senders.
+    let warned = relay.printed_by(&["plugin", "disable", "own-domain", "--dry-run"]);
+    assert!(warned.contains("nothing was changed") && warned.contains("every sender is refused"));
+    relay.logged_in("ann", &password).expect(MAIL, refused);
+    let warned = relay.printed_by(&["plugin", "disable", "own-domain"]);
+    assert!(warned.contains("warning: ") && warned.contains("every sender is refused"));
+    let nobody = "550 5.7.1 You are not authorized to send as this sender";
+    relay.logged_in("ann", &password).expect(MAIL, nobody);
+    relay.printed_by(&["plugin", "enable", "own-domain"]);
+
+    // A relay does not start on a rule that is gone, and says which and what to do.
+    assert!(relay.terminate().success());
+    let deployed = relay.data().join("deployed");
+    let file = deployed.join(format!("{}.wasm", digest(&own)));
+    for damage in [Some("other"), None] {
+        match damage {
+            Some(text) => fs::write(&file, text).unwrap(),
+            None => fs::remove_file(&file).unwrap(),
+        }
+        relay.spawn();
+        assert!(!relay.program().wait().success());
+        let said = relay.printed();
+        let names = [
+            &file.display().to_string(),
+            "plugin \"own-domain\"",
+            "move the folder",
+        ];
+        assert!(names.iter().all(|name| said.contains(*name)), "{said}");
+    }
+    fs::rename(&deployed, relay.folder().join("aside")).unwrap();
+    relay.configure(chain);
+    relay.restart();
+    relay.logged_in("ann", &password).expect(MAIL, "250");
 }

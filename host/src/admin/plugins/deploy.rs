@@ -209,10 +209,13 @@ pub(in crate::admin) async fn install(
         noted.action = Some("install-plugin");
         noted.component = Some(audit::shown(&name));
     });
-    let (mut install, dry_run) = upload::read_query(name, query)?;
+    let query = upload::read_query(name, query);
     upload::takes(request.headers())?;
     let _turn = api.uploads.turn().await?;
-    install.component = upload::read(request.into_body()).await?;
+    // Before anything is said of the query: whoever is still sending may not hear it.
+    let component = upload::read(request.into_body()).await?;
+    let (mut install, dry_run) = query?;
+    install.component = component;
     let install = Change::Install(install);
     let changed = change(&api, caller, &deed, install, condition, dry_run).await?;
     Ok(answer(changed))

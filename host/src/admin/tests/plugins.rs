@@ -343,7 +343,7 @@ async fn what_does_not_load_is_refused_with_every_problem() {
 }
 
 #[tokio::test]
-async fn what_is_said_about_a_component_is_checked_before_it_is_read() {
+async fn everything_that_is_wrong_with_what_is_said_about_a_component_is_told() {
     let surface = Surface::start().await;
     let refused = surface
         .install(
