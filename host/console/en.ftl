@@ -352,7 +352,29 @@ may-send-as-test = Try a sender
 may-send-as-title = What may { $name } send as?
 
 policies-lead = The components that decide who may send as whom, and how urgent each message is, in the order in which they are asked.
-policies-none = There is no component: every sender is refused.
+policy-asked = asked
+policy-disabled = disabled
+policy-absent = not in the configuration
+policy-limits = Limits
+policy-limits-are = { $cpu } ms of the processor, { $wall } ms in all, { $memory } of memory, { $calls } calls for each question
+policy-settings = Settings
+policy-earlier = Ask earlier
+policy-later = Ask later
+policy-roll-back = Roll back
+policy-use = Use this one
+policy-in-force = in force
+policy-versions = { $count ->
+    [one] One version was deployed
+   *[other] { $count } versions were deployed
+}
+policy-changed = { $name }: the change is in force for the next messages. Digest in force: { $digest }.
+policy-unchanged = { $name }: nothing is another than before. Digest in force: { $digest }.
+policy-upload = Deploy a component
+policy-name = Name
+policy-name-hint = Of a component that there is, for its next version; or a new one.
+policy-as-before = as before, or the default
+policy-file = Component (.wasm)
+policy-file-hint = It is read, compiled, started once and checked before it decides about mail. When anything is wrong, everything stays as it was.
 policy-source = Source
 policy-digest = Digest (SHA-256)
 policy-version = Version

@@ -29,7 +29,7 @@ pub use document::{
 pub use upload::Uploads;
 
 pub(super) use document::Values;
-pub(super) use upload::PATH as UPLOAD_PATH;
+pub(super) use upload::{PATH as UPLOAD_PATH, read_query};
 
 use document::{documents, warning};
 

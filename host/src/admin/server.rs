@@ -30,6 +30,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::console;
 use super::plugins;
 use super::problem::{Kind, Problem};
 use super::progress::Progress;
@@ -248,7 +249,8 @@ async fn to_a_host(request: Request, next: Next) -> Response {
 async fn in_time(State(limits): State<Limits>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
     let submits = *request.method() == Method::POST && path == submission::PATH;
-    let deploys = *request.method() == Method::PUT && path.starts_with(plugins::PATH);
+    let deploys = *request.method() == Method::PUT && path.starts_with(plugins::PATH)
+        || *request.method() == Method::POST && path == console::UPLOAD_PATH;
     let within = match (submits, deploys) {
         (true, _) => limits.submission_within,
         (_, true) => limits.deployment_within,

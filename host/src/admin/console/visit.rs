@@ -93,6 +93,18 @@ impl Visitor {
         self.api.sessions.tell(&self.secret, notice);
     }
 
+    /// Refuses a form that did not bring what its session gave out.
+    pub(super) fn check_form_token(&self, brought: &str) -> Result<(), Problem> {
+        let standing = self.api.sessions.find(&self.secret, self.api.clock.now());
+        match standing.is_some_and(|standing| session::is_form_token(&standing, brought)) {
+            true => Ok(()),
+            false => {
+                let text = "the form is not from a page of this session: load the page again, then send it";
+                Err(Problem::new(Kind::NotFromHere, text))
+            }
+        }
+    }
+
     /// Whether the session still stands, which is not used by asking.
     pub(super) fn still_stands(&self) -> bool {
         let sessions = &self.api.sessions;
@@ -182,14 +194,7 @@ impl FromRequest<Arc<Api>> for Submitted {
             .map_err(refused)?;
         let brought = brought.as_ref().and_then(|value| value.to_str().ok());
         let brought = brought.unwrap_or_else(|| fields.text(FORM_TOKEN));
-        let secret = &visitor.secret;
-        let standing = api.sessions.find(secret, api.clock.now());
-        let is_ours = standing.is_some_and(|standing| session::is_form_token(&standing, brought));
-        if !is_ours {
-            let text =
-                "the form is not from a page of this session: load the page again, then send it";
-            return Err(refused(Problem::new(Kind::NotFromHere, text)));
-        }
+        visitor.check_form_token(brought).map_err(refused)?;
         Ok(Self {
             visitor,
             fields,

@@ -46,7 +46,7 @@ impl Default for Uploads {
 }
 
 impl Uploads {
-    pub(super) async fn turn(&self) -> Result<SemaphorePermit<'_>, Problem> {
+    pub(in crate::admin) async fn turn(&self) -> Result<SemaphorePermit<'_>, Problem> {
         let turn = timeout(TURN_WITHIN, self.0.acquire()).await;
         turn.ok().and_then(Result::ok).ok_or_else(|| {
             let text = "other components are coming in: try again when they are there";
@@ -85,7 +85,7 @@ pub(in crate::admin) struct InstallQuery {
 ///
 /// # Errors
 /// Everything that is wrong with it.
-pub(super) fn read_query(
+pub(in crate::admin) fn read_query(
     name: String,
     query: Vec<(String, String)>,
 ) -> Result<(Install, bool), Problem> {

@@ -13,6 +13,7 @@ mod users;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::http::Uri;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -21,6 +22,12 @@ use super::refusal::{Refusal, go_to};
 use super::visit::Visitor;
 use crate::admin::Api;
 use crate::admin::problem;
+use crate::plugin::deployed::COMPONENT_OCTETS_MAX;
+
+/// Where a component is sent; it may take longer than other forms.
+pub(in crate::admin) const UPLOAD_PATH: &str = "/policies/upload";
+/// Octets of that form: the largest component and what stands beside it.
+const UPLOAD_OCTETS_MAX: usize = COMPONENT_OCTETS_MAX + (64 << 10);
 
 pub(super) fn router() -> Router<Arc<Api>> {
     Router::new()
@@ -55,7 +62,12 @@ pub(super) fn router() -> Router<Arc<Api>> {
         .route("/refused/{refusal}/authorize", post(refused::authorize))
         .route("/refused/{refusal}/dismiss", post(refused::dismiss))
         .route("/policies", get(policies::show))
+        .route(
+            UPLOAD_PATH,
+            post(policies::upload::take).layer(DefaultBodyLimit::max(UPLOAD_OCTETS_MAX)),
+        )
         .route("/policies/{plugin}/reset", post(policies::reset))
+        .route("/policies/{plugin}/{action}", post(policies::change))
         .route("/statistics", get(statistics::show))
         .route("/statistics/export", get(statistics::files))
         .route("/system", get(system::overview::show))
