@@ -3,8 +3,9 @@
 //! A password is in the one answer that made it and nowhere else; that answer is never stored by
 //! a cache. The note is shown to callers of scope admin only.
 
+mod figures;
+
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Extension;
 use axum::extract::State;
@@ -12,9 +13,9 @@ use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, LOCATION};
 use axum::response::IntoResponse;
 use serde::{Deserialize, Serialize};
-use tokio::time::timeout;
 use utoipa::{IntoParams, ToSchema};
 
+use self::figures::{Figures, figures};
 use super::access::{Administrator, Caller, Reader};
 use super::audit::{self, Deed};
 use super::extract::{Json, NoBody, NoQuery, QueryString, Segment, given, given_or_null};
@@ -307,41 +308,6 @@ pub fn carrier_names(carriers: &[Carrier]) -> Vec<String> {
         .iter()
         .map(|carrier| carrier.name().to_owned())
         .collect()
-}
-
-/// What is counted about a user elsewhere.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Figures {
-    queued: Option<u64>,
-    refused: u64,
-}
-
-/// How long a listing of users waits for the queue to be counted. A queue of a million takes longer, once.
-const COUNTED_WITHIN: Duration = Duration::from_millis(100);
-
-/// The figures of each of these users.
-pub(super) async fn figures(api: &Api, users: &[Arc<User>]) -> Vec<Figures> {
-    let names: Vec<&str> = users.iter().map(|user| user.name.as_str()).collect();
-    let queued = match timeout(COUNTED_WITHIN, api.spool.queued_of(&names)).await {
-        Ok(Ok(queued)) => queued.into_iter().map(Some).collect(),
-        // The figure is left out; the users are not.
-        Ok(Err(error)) => {
-            tracing::warn!(%error, "the queue cannot be counted");
-            vec![None; names.len()]
-        }
-        Err(_) => vec![None; names.len()],
-    };
-    let now = api.clock.now();
-    let refused = |name: &str| {
-        let rows = api.spool.refusals().of_user(name, now);
-        let counts = rows.iter().map(|row| row.refusal.count);
-        counts.fold(0, u64::saturating_add)
-    };
-    let figures = names.iter().zip(queued).map(|(name, queued)| Figures {
-        queued,
-        refused: refused(name),
-    });
-    figures.collect()
 }
 
 /// A user with the figures of now.
