@@ -68,7 +68,10 @@ fn furnished() -> (Relay, NextHop, Vec<String>) {
         "/queue",
         "/queue?subject=nothing",
         "/policies",
+        "/statistics",
+        "/statistics?span=month",
         "/system",
+        "/system/audit",
         "/system/admins",
         "/system/tokens",
     ];

@@ -134,6 +134,7 @@ const REQUESTS: &[(&str, &str, &str)] = &[
     ("GET /api/v1/tokens", "/api/v1/tokens", ""),
     ("DELETE /api/v1/tokens/{name}", "/api/v1/tokens/t", ""),
     ("GET /api/v1/audit", "/api/v1/audit", ""),
+    ("GET /api/v1/system", "/api/v1/system", ""),
     ("GET /api/v1/backup", "/api/v1/backup", ""),
     (
         "POST /api/v1/admins",
