@@ -60,6 +60,18 @@ fn asked(relay: &Relay, user: &str, password: &str, answers: &Path) {
     assert!(output.status.success(), "{said}\n{complaint}");
 }
 
+/// Operations on components.
+const DEPLOYS: [&str; 8] = [
+    "POST /api/v1/plugins/{plugin}/reset",
+    "PUT /api/v1/plugins/{plugin}",
+    "DELETE /api/v1/plugins/{plugin}",
+    "GET /api/v1/plugins/{plugin}",
+    "POST /api/v1/plugins/{plugin}/enable",
+    "POST /api/v1/plugins/{plugin}/disable",
+    "POST /api/v1/plugins/{plugin}/rollback",
+    "PUT /api/v1/plugins/order",
+];
+
 /// Every operation of the document, as `GET /path`.
 fn operations(document: &Value) -> Vec<String> {
     let paths = document["paths"].as_object().unwrap().iter();
@@ -102,6 +114,8 @@ fn the_whole_api_answers_as_it_is_described_and_every_operation_succeeds() {
     let mut never = operations(&relay.read("/api/v1/openapi.json"));
     assert!(never.len() > 25, "{never:?}");
     never.retain(|operation| !has_succeeded(operation));
+    // Nobody makes up the name of a component, or one: `deploying.rs` and `misbehaving.rs` do all of it.
+    never.retain(|operation| !DEPLOYS.contains(&operation.as_str()));
     // Where nothing succeeds, no description of success was looked at.
     assert_eq!(never, [""; 0], "of {told:#}");
     assert!(!relay.program().printed().contains("panicked"));

@@ -41,7 +41,7 @@ fn the_figures_equal_what_was_sent_though_the_relay_was_killed() {
     assert_eq!(total(&relay, ""), [4, 4, 0, 0]);
     assert_eq!(total(&relay, "user=bob"), [1, 1, 0, 0]);
     assert_eq!(total(&relay, "destination=B.Example"), [3, 3, 0, 0]);
-    let by_class = relay.json(&["stats", "--by", "day,class", "--json"]);
+    let by_class = relay.json(&["stats", "--by", "day,class"]);
     let rows = by_class["rows"].as_array().unwrap();
     assert_eq!(
         rows.iter().map(|row| &row["sent"]).collect::<Vec<_>>(),
