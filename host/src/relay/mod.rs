@@ -11,6 +11,7 @@ mod deploy;
 mod files;
 mod greeting;
 mod journal;
+mod kept;
 mod loops;
 mod outlook;
 mod path;

@@ -16,7 +16,7 @@ use tokio::sync::{Mutex, Notify, Semaphore};
 use tokio::time::timeout;
 
 use super::deliver::{Along, Way};
-use super::{check, loops, start};
+use super::{check, kept, loops, start};
 use crate::admin::{self, BackupSources, ConnectionFacts, NotReloaded, Reloaded, Remark};
 use crate::config::{self, Change, Config, ConfigError, Mistake, Reading};
 use crate::delivery;
@@ -181,8 +181,8 @@ impl Parts {
         }));
         self.backup.follow(
             config.as_read.clone(),
-            start::shown_configuration(config),
-            start::backup_files(config),
+            kept::shown_configuration(config),
+            kept::backup_files(config),
         );
     }
 

@@ -6,7 +6,7 @@
 
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -16,17 +16,16 @@ use tokio_util::sync::CancellationToken;
 use super::deliver::{Along, Way};
 use super::deploy::{self, Deployer};
 use super::greeting::{self, Greeting};
+
 use super::loops::{self, Loop};
 use super::post::ByHttp;
 use super::reload::{self, Files, Parts, Reloader};
-use super::{Relay, StartError, audit, check, files, journal, program, readings, secrets};
-use crate::admin::{
-    self, Api, BackupSources, Certificate, ConnectionFacts, Protection, Readiness, Submissions,
-};
+use super::{Relay, StartError, audit, check, files, journal, kept, program, readings, secrets};
+use crate::admin::{self, Api, Certificate, ConnectionFacts, Protection, Readiness, Submissions};
 use crate::auth::Authenticator;
-use crate::backup::{self, Part};
+use crate::backup;
 use crate::clock::Clock;
-use crate::config::{Config, Mistake, without_secrets};
+use crate::config::{Config, Mistake};
 use crate::delivery::{self, Deliverer, Gate};
 use crate::directory::{Directory, UserFilter};
 use crate::dns::Resolver;
@@ -141,7 +140,7 @@ impl Relay {
         let clock = foundation.clock.clone();
         let connection = connection_facts(&config, &doors.listeners);
         let connection = Arc::new(ArcSwap::from_pointee(connection));
-        let backup = backup_sources(&config);
+        let backup = kept::backup_sources(&config);
         let in_force = Arc::new(Mutex::new(config.clone()));
         let deployer = Arc::new(Deployer {
             in_force: Arc::clone(&in_force),
@@ -543,32 +542,6 @@ fn connection_facts(config: &Config, listeners: &[Listener]) -> ConnectionFacts 
         tls_ports: ports(true),
         plaintext_login: config.plaintext_auth,
         certificate: certificate(config),
-    }
-}
-
-/// The configuration file as it may be shown.
-pub(super) fn shown_configuration(config: &Config) -> Option<String> {
-    let text = String::from_utf8_lossy(config.as_read.as_deref()?);
-    Some(without_secrets(&text))
-}
-
-/// What a backup holds besides the accounts. A configured certificate is not in it: whoever renews it
-/// keeps it.
-fn backup_sources(config: &Config) -> BackupSources {
-    let files = backup_files(config);
-    let shown = shown_configuration(config);
-    BackupSources::new(
-        config.data_dir.clone(),
-        config.as_read.clone(),
-        shown,
-        files,
-    )
-}
-
-pub(super) fn backup_files(config: &Config) -> Vec<(Part, PathBuf)> {
-    match tls::self_signed_files(&config.tls) {
-        Some((certificate, key)) => vec![(Part::Certificate, certificate), (Part::Key, key)],
-        None => Vec::new(),
     }
 }
 

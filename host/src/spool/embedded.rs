@@ -175,7 +175,7 @@ impl Embedded {
             );
         }
         let interruption = interruption(&store, &clock).map_err(StartFailure::Rows)?;
-        if !store.read(|rows| statistics::knows_the_queue(rows))? {
+        if !store.read(statistics::knows_the_queue)? {
             store.write(|rows| ledger::count_queue(rows, clock.now()))?;
         }
         let stops = Stops::default();

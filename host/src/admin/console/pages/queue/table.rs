@@ -222,8 +222,7 @@ fn progress(texts: &'static Texts, delivery: &QueuedDelivery) -> Markup {
         }
         @if let Some(paused) = &delivery.standing.paused {
             div.small {
-                (texts.say("queue-paused-for")) " "
-                a href=(format!("/messages/{}", within_path(&paused.cause))) { (paused.cause) }
+                a href=(format!("/messages/{}", within_path(&paused.cause))) { (texts.say("queue-paused-for")) }
             }
         }
     }
