@@ -11,6 +11,7 @@ mod clients;
 mod configuration;
 mod conformance;
 mod console;
+mod console_flows;
 mod console_pages;
 mod console_pictures;
 mod crash;

@@ -119,7 +119,9 @@ fn stream(
         let text = "too many pages are kept up to date at once: load the page again to see what has changed";
         return Problem::new(Kind::Unavailable, text).into_response();
     };
-    let events = WatchStream::from_changes(made)
+    // What was made last comes first: it may be newer than the page, and nothing else may change for long.
+    let events = WatchStream::new(made)
+        .filter(|made| !made.is_empty())
         // Who has logged out meanwhile sees no more.
         .take_while(move |_| visitor.still_stands())
         .map(move |made| Ok::<_, Infallible>(Event::default().event(name).data(made.as_ref())));
