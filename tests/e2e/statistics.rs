@@ -69,10 +69,18 @@ fn the_figures_equal_what_was_sent_though_the_relay_was_killed() {
     );
     // What a sender calls a campaign is no formula to a spreadsheet.
     let csv = relay.printed_by(&["stats", "--by", "campaign", "--csv"]);
-    let begins: Vec<&str> = csv.lines().map(|line| &line[..14]).collect();
+    // How often they were deferred before is a matter of when the next hop was tried.
+    let begins: Vec<String> = csv
+        .lines()
+        .map(|line| line.split(',').take(4).collect::<Vec<_>>().join(","))
+        .collect();
     assert_eq!(
         begins,
-        ["campaign,accep", "\"'=SUM(A1)\",1,", "spring,3,3,3,0"],
+        [
+            "campaign,accepted,recipients,sent",
+            "\"'=SUM(A1)\",1,1,1",
+            "spring,3,3,3"
+        ],
         "{csv}"
     );
     let complaint = relay.complaint_of(&["stats", "--by", "destination", "--list", "default"]);
