@@ -21,7 +21,7 @@ pub struct SenderPage {
 
 impl Directory {
     /// At most `rows_max` users whose rules cover an address, those after the name `after`. Looks at the rules of each user,
-    /// and at no more than [`USERS_EXAMINED_MAX`] of them: not for a thread that others wait for.
+    /// and at no more than `USERS_EXAMINED_MAX` of them: not for a thread that others wait for.
     pub fn senders(&self, address: &Address, after: Option<&str>, rows_max: usize) -> SenderPage {
         let state = self.snapshot.load_full();
         state.senders(address, after, rows_max)
