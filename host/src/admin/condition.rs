@@ -1,10 +1,13 @@
-//! `If-Match`: a change that is to be made only to what its author has seen (RFC 9110 §13.1.1).
+//! A change of the chain of components that is to be made only to the one that its author has seen (RFC 9110 §13.1.1).
+//!
+//! How the field is read is `version`'s, for everything that has versions.
 
 use axum::extract::FromRequestParts;
 use axum::http::header::{HeaderValue, IF_MATCH};
 use axum::http::request::Parts;
 
 use super::problem::Problem;
+use super::version::{Tags, tags};
 
 /// What a change is conditional on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,39 +39,16 @@ impl<S: Send + Sync> FromRequestParts<S> for Condition {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
-        let wrong = || {
-            let text = "must be entity tags as the field `ETag` of an answer has them, or `*`";
-            Problem::field("if-match", text)
-        };
-        let mut revisions = Vec::new();
-        let mut is_there = false;
-        for value in parts.headers.get_all(IF_MATCH) {
-            is_there = true;
-            let text = value.to_str().map_err(|_| wrong())?.trim();
-            if text == "*" {
-                // There is always something.
-                return Ok(Condition::None);
-            }
-            for tag in text.split(',').map(str::trim).filter(|tag| !tag.is_empty()) {
-                // RFC 9110 §13.1.1: a weak tag matches nothing here.
-                let (is_weak, quoted) = match tag.strip_prefix("W/") {
-                    Some(quoted) => (true, quoted),
-                    None => (false, tag),
-                };
-                let inner = quoted
-                    .strip_prefix('"')
-                    .and_then(|rest| rest.strip_suffix('"'));
-                let inner = inner
-                    .filter(|inner| !inner.contains('"'))
-                    .ok_or_else(wrong)?;
-                if !is_weak {
-                    revisions.push(inner.to_owned());
-                }
-            }
-        }
-        Ok(match is_there {
-            true => Condition::OneOf(revisions),
-            false => Condition::None,
+        Ok(match tags(&parts.headers, &IF_MATCH)? {
+            // There is always a chain, whichever it is.
+            None | Some(Tags::Any) => Condition::None,
+            // RFC 9110 §13.1.1: a weak tag matches nothing here.
+            Some(Tags::These(tags)) => Condition::OneOf(
+                tags.into_iter()
+                    .filter(|(_, is_weak)| !is_weak)
+                    .map(|(tag, _)| tag)
+                    .collect(),
+            ),
         })
     }
 }
@@ -99,7 +79,7 @@ mod tests {
         assert!(!several.holds("b") && !several.holds(""));
         assert!(!read(&["W/\"a\""]).await.unwrap().holds("a"));
         for wrong in ["a", "\"a", "\"a\"b\"", "\"a\", b"] {
-            assert_eq!(read(&[wrong]).await, Err(422), "{wrong}");
+            assert_eq!(read(&[wrong]).await, Err(400), "{wrong}");
         }
     }
 }

@@ -74,7 +74,7 @@ pub(super) struct Looked<T> {
 
 /// Entity tags as a condition names them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Tags {
+pub(super) enum Tags {
     /// `*`
     Any,
     /// What stands between the quotes, and whether it is weak.
@@ -169,7 +169,10 @@ impl<T: Serialize> IntoResponse for Looked<T> {
 }
 
 /// The tags of a condition, on however many lines; none where it is not there.
-fn tags(headers: &HeaderMap, field: &HeaderName) -> Result<Option<Tags>, Problem> {
+///
+/// # Errors
+/// It is none that can be read.
+pub(super) fn tags(headers: &HeaderMap, field: &HeaderName) -> Result<Option<Tags>, Problem> {
     let mut lines = headers.get_all(field).iter().peekable();
     if lines.peek().is_none() {
         return Ok(None);

@@ -192,10 +192,16 @@ pub(super) fn duration(seconds: u64) -> String {
     }
 }
 
-/// The way to the next page of a listing.
-pub(super) fn next_page(texts: &'static Texts, href: Option<String>) -> Markup {
+/// The way to the next page of a listing: with the same filters, from where this one ends.
+pub(super) fn next_page<'a>(
+    texts: &'static Texts,
+    path: &str,
+    filters: impl IntoIterator<Item = (&'a str, &'a str)>,
+    cursor: Option<&'a str>,
+) -> Markup {
     html! {
-        @if let Some(href) = href {
+        @if let Some(cursor) = cursor {
+            @let href = with_query(path, filters.into_iter().chain([("cursor", cursor)]));
             p.pages { a.button href=(href) rel="next" { (texts.say("next-page")) } }
         }
     }

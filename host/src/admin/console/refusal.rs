@@ -47,8 +47,7 @@ impl IntoResponse for Refusal {
             }
             Refusal::Problem(refused) => {
                 let (visitor, problem) = *refused;
-                let status = StatusCode::from_u16(problem.status);
-                let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+                let status = status_of(&problem);
                 let frame = Frame {
                     title: problem.title.clone(),
                     narrow: true,
@@ -86,6 +85,19 @@ pub(super) trait OrPage<T> {
 impl<T> OrPage<T> for Result<T, Problem> {
     fn or_page(self, visitor: &Visitor) -> Shown<T> {
         self.map_err(|problem| Refusal::problem(visitor, problem))
+    }
+}
+
+/// The status that a problem is answered with.
+pub(super) fn status_of(problem: &Problem) -> StatusCode {
+    StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+/// A form once more, with what was wrong: what no field is at fault for has a page of its own.
+pub(super) fn at_fields(visitor: &Visitor, problem: Problem) -> Shown<Problem> {
+    match problem.errors.is_empty() {
+        true => Err(Refusal::problem(visitor, problem)),
+        false => Ok(problem),
     }
 }
 

@@ -50,6 +50,12 @@ pub(super) struct Visitor {
 }
 
 impl Visitor {
+    /// What stands in the query of the address, as a form of the page has sent it.
+    pub(super) fn asked(&self) -> Fields {
+        let query = self.path.split_once('?').map(|(_, query)| query);
+        Fields::read(query.unwrap_or_default().as_bytes())
+    }
+
     /// The admin as a caller of the API.
     pub(super) fn caller(&self) -> Caller {
         Caller {

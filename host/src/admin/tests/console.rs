@@ -722,3 +722,76 @@ async fn the_system_page_shows_the_configuration_to_administrators_alone() {
         "application/x-tar"
     );
 }
+
+/// A form with a file, as a browser sends it.
+fn with_component(token: &str, name: &str, component: &[u8]) -> Vec<u8> {
+    let mut body = Vec::new();
+    for (field, value) in [("csrf", token), ("name", name), ("note", "try")] {
+        let part =
+            format!("--b\r\nContent-Disposition: form-data; name=\"{field}\"\r\n\r\n{value}\r\n");
+        body.extend_from_slice(part.as_bytes());
+    }
+    body.extend_from_slice(
+        b"--b\r\nContent-Disposition: form-data; name=\"component\"; filename=\"x.wasm\"\r\n\
+          Content-Type: application/wasm\r\n\r\n",
+    );
+    body.extend_from_slice(component);
+    body.extend_from_slice(b"\r\n--b--\r\n");
+    body
+}
+
+impl Browser<'_> {
+    async fn upload(&self, body: Vec<u8>) -> Answered {
+        let request = Request::post("/policies/upload")
+            .header("cookie", &self.cookie)
+            .header("content-type", "multipart/form-data; boundary=b")
+            .extension(Peer::new("192.0.2.7:40000".parse().unwrap()))
+            .body(Body::from(body))
+            .unwrap();
+        self.surface.send(request).await
+    }
+}
+
+#[tokio::test]
+async fn a_component_is_deployed_by_a_form_of_the_session_and_within_its_size() {
+    let surface = Surface::start().await;
+    let browser = Browser::of(&surface, Scope::Admin).await;
+    let reader = Browser::of(&surface, Scope::Read).await;
+    let component = vec![b'x'; 400_000];
+    let revision = async || {
+        let plugins = surface.get("/api/v1/plugins").await;
+        plugins["revision"].as_str().unwrap().to_owned()
+    };
+    let before = revision().await;
+    let foreign = with_component(&reader.token, "quota", &component);
+    assert_eq!(browser.upload(foreign.clone()).await.status, 403);
+    assert_eq!(reader.upload(foreign).await.status, 403);
+    let bad = with_component(&browser.token, "quota", b"bad");
+    let refused = browser.upload(bad).await;
+    assert_eq!(refused.status, 422, "{}", refused.text);
+    let large = vec![b'x'; crate::plugin::deployed::COMPONENT_OCTETS_MAX + 1];
+    let large = with_component(&browser.token, "quota", &large);
+    assert_eq!(browser.upload(large).await.status, 413);
+    assert_eq!(revision().await, before);
+
+    // Larger than any other form may be.
+    let good = with_component(&browser.token, "authorized-senders", &component);
+    let answered = browser.upload(good).await;
+    assert_eq!(answered.status, 303, "{}", answered.text);
+    let page = browser.get("/policies").await.text;
+    assert!(page.contains("One version was deployed"), "{page}");
+    // What the page before showed is not what there is any more.
+    let stale = [("revision", before.as_str())];
+    let path = "/policies/authorized-senders/disable";
+    assert_eq!(browser.post(path, &stale).await.status, 412);
+    let now = revision().await;
+    let seen = [("revision", now.as_str())];
+    assert_eq!(browser.post(path, &seen).await.status, 303);
+    assert_eq!(
+        browser
+            .post("/policies/authorized-senders/explode", &seen)
+            .await
+            .status,
+        404
+    );
+}

@@ -1,20 +1,19 @@
 //! Lists: all of them, and one with its settings.
 
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
 
 use crate::account::{DEFAULT_LIST, Items, Scope};
 use crate::admin::console::layout::{self, Frame};
 use crate::admin::console::parts::{self, Field, with_query};
-use crate::admin::console::refusal::{OrPage as _, Refusal, Shown, go_to};
+use crate::admin::console::refusal::{OrPage as _, Shown, at_fields, go_to, status_of};
 use crate::admin::console::session::Notice;
 use crate::admin::console::visit::{Submitted, Visitor};
 use crate::admin::extract::{Json, NoQuery, Segment};
 use crate::admin::items::ItemsInput;
 use crate::admin::lists::{self, ListChangeInput, ListDocument, ListInput};
-use crate::admin::problem::{FieldError, Problem};
+use crate::admin::problem::FieldError;
 use crate::admin::version::{IfMatch, IfNoneMatch, Tagged};
 use crate::admin::within_path;
 
@@ -105,19 +104,11 @@ pub(super) async fn add(submitted: Submitted) -> Shown<Response> {
             Ok(go_to("/lists"))
         }
         Err(problem) => {
-            let status = status_of(&visitor, &problem)?;
+            let problem = at_fields(&visitor, problem)?;
             let page = all(&visitor, name, notify, &problem.errors).await?;
-            Ok((status, page).into_response())
+            Ok((status_of(&problem), page).into_response())
         }
     }
-}
-
-/// The status of what is wrong with fields; what is wrong with none has a page of its own.
-fn status_of(visitor: &Visitor, problem: &Problem) -> Shown<StatusCode> {
-    if problem.errors.is_empty() {
-        return Err(Refusal::problem(visitor, problem.clone()));
-    }
-    Ok(StatusCode::from_u16(problem.status).unwrap_or(StatusCode::UNPROCESSABLE_ENTITY))
 }
 
 pub(super) async fn show(visitor: Visitor, Segment(name): Segment) -> Shown {
@@ -186,10 +177,10 @@ pub(super) async fn change(Segment(name): Segment, submitted: Submitted) -> Show
             Ok(go_to(&path(&list.name)))
         }
         Err(problem) => {
-            let status = status_of(&visitor, &problem)?;
+            let problem = at_fields(&visitor, problem)?;
             let list = list(&visitor, name).await?;
             let page = page_of(&visitor, &list, notify, &problem.errors);
-            Ok((status, page).into_response())
+            Ok((status_of(&problem), page).into_response())
         }
     }
 }

@@ -6,9 +6,8 @@ use axum::response::Response;
 use maud::{Markup, html};
 
 use crate::account::Scope;
-use crate::admin::console::fields::Fields;
 use crate::admin::console::layout::{self, Frame};
-use crate::admin::console::parts::{self, with_query};
+use crate::admin::console::parts;
 use crate::admin::console::refusal::{OrPage as _, Shown, go_to};
 use crate::admin::console::session::{Notice, Tone};
 use crate::admin::console::visit::{Submitted, Visitor};
@@ -35,13 +34,8 @@ pub(super) async fn show(
         ..query
     };
     let page = refusals::page(&visitor.api, query).or_page(&visitor)?;
-    let asked = visitor.path.split_once('?').map(|(_, query)| query);
-    let asked = Fields::read(asked.unwrap_or_default().as_bytes());
+    let asked = visitor.asked();
     let texts = visitor.texts;
-    let next = page.cursor.as_deref().map(|cursor| {
-        let filters = asked.among(&FILTERS);
-        with_query(PATH, filters.chain([("cursor", cursor)]))
-    });
     let line = |name: &'static str, key: &str| {
         html! { label { (texts.say(key)) input type="search" name=(name) value=(asked.text(name)); } }
     };
@@ -55,7 +49,7 @@ pub(super) async fn show(
             @if asked.among(&FILTERS).next().is_some() { a.button href=(PATH) { (texts.say("show-all")) } }
         }
         (table(&visitor, &page))
-        (parts::next_page(texts, next))
+        (parts::next_page(texts, PATH, asked.among(&FILTERS), page.cursor.as_deref()))
         h2 { (texts.say("who-may")) }
         form.filters method="get" action="/refused/who" {
             label { (texts.say("who-may-address")) input type="email" name="address" required; }
@@ -194,17 +188,10 @@ pub(super) async fn who(visitor: Visitor, QueryString(query): QueryString<Sender
     let found = senders::list(visitor.reader(), state, QueryString(query)).await;
     let axum::Json(page) = found.or_page(&visitor)?;
     let texts = visitor.texts;
-    let next = page.cursor.as_deref();
-    let next = next.map(|cursor| {
-        with_query(
-            "/refused/who",
-            [("address", address.as_str()), ("cursor", cursor)],
-        )
-    });
     let body = html! {
         p.hint { (page.rests_on.text) }
         (senders_of(&visitor, &page))
-        (parts::next_page(texts, next))
+        (parts::next_page(texts, "/refused/who", [("address", address.as_str())], page.cursor.as_deref()))
         p { a href=(PATH) { (texts.say("back")) } }
     };
     let title = texts.with("who-may-title", &[("address", (&page.address).into())]);

@@ -69,12 +69,6 @@ impl Span {
     }
 }
 
-/// What the page is asked: how much time, and of what.
-fn asked(visitor: &Visitor) -> Fields {
-    let query = visitor.path.split_once('?').map(|(_, query)| query);
-    Fields::read(query.unwrap_or_default().as_bytes())
-}
-
 /// A question about what the page is about.
 fn question(asked: &Fields, span: Span, now: Timestamp, by: &str) -> StatisticsQuery {
     StatisticsQuery {
@@ -91,7 +85,7 @@ fn question(asked: &Fields, span: Span, now: Timestamp, by: &str) -> StatisticsQ
 }
 
 pub(super) async fn show(visitor: Visitor) -> Shown {
-    let asked = asked(&visitor);
+    let asked = visitor.asked();
     let span = Span::of(asked.text("span"));
     let now = visitor.api.clock.now();
     let (period, step) = span.period();

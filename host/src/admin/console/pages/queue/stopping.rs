@@ -84,39 +84,43 @@ fn input(fields: &Fields) -> Result<StopInput, Problem> {
 }
 
 pub(in crate::admin::console::pages) async fn stop(submitted: Submitted) -> Shown<Response> {
-    let Submitted {
-        visitor,
-        fields,
-        deed,
-    } = submitted;
-    let operator = visitor.operator().or_page(&visitor)?;
-    let input = input(&fields).or_page(&visitor)?;
-    let state = State(visitor.api.clone());
-    let stopped = stops::stop(operator, deed, NoQuery, state, Json(input)).await;
-    let axum::Json(stopped) = stopped.or_page(&visitor)?;
-    let values = [
-        ("what", (&stopped.text).into()),
-        ("count", stopped.count.unwrap_or_default().into()),
-    ];
-    visitor.tell(Notice::done(visitor.texts.with("stop-stopped", &values)));
-    Ok(go_to("/queue"))
+    switch(submitted, Way::Stop).await
 }
 
 pub(in crate::admin::console::pages) async fn start(submitted: Submitted) -> Shown<Response> {
+    switch(submitted, Way::Start).await
+}
+
+/// Whether something is stopped or started.
+enum Way {
+    Stop,
+    Start,
+}
+
+async fn switch(submitted: Submitted, way: Way) -> Shown<Response> {
     let Submitted {
         visitor,
         fields,
         deed,
     } = submitted;
     let operator = visitor.operator().or_page(&visitor)?;
-    let input = input(&fields).or_page(&visitor)?;
+    let input = Json(input(&fields).or_page(&visitor)?);
     let state = State(visitor.api.clone());
-    let started = stops::start(operator, deed, NoQuery, state, Json(input)).await;
-    let axum::Json(started) = started.or_page(&visitor)?;
+    let (changed, key) = match way {
+        Way::Stop => {
+            let stopped = stops::stop(operator, deed, NoQuery, state, input).await;
+            (stopped, "stop-stopped")
+        }
+        Way::Start => {
+            let started = stops::start(operator, deed, NoQuery, state, input).await;
+            (started, "stop-started")
+        }
+    };
+    let axum::Json(changed) = changed.or_page(&visitor)?;
     let values = [
-        ("what", (&started.text).into()),
-        ("count", started.count.unwrap_or_default().into()),
+        ("what", (&changed.text).into()),
+        ("count", changed.count.unwrap_or_default().into()),
     ];
-    visitor.tell(Notice::done(visitor.texts.with("stop-started", &values)));
+    visitor.tell(Notice::done(visitor.texts.with(key, &values)));
     Ok(go_to("/queue"))
 }

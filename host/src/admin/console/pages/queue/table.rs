@@ -45,14 +45,10 @@ pub(in crate::admin::console::pages) async fn show(
     visitor: Visitor,
     QueryString(query): QueryString<QueueQuery>,
 ) -> Shown {
-    let asked = asked(&visitor);
+    let asked = visitor.asked();
     let page = read(&visitor.api, visitor.reader(), query).await;
     let page = page.or_page(&visitor)?;
     let texts = visitor.texts;
-    let next = page.cursor.as_deref().map(|cursor| {
-        let filters = asked.among(&FILTERS);
-        with_query("/queue", filters.chain([("cursor", cursor)]))
-    });
     let live = with_query("/live/queue", asked.among(&FILTERS));
     // A later page is of one moment: it goes on where the one before ended.
     let is_first = asked.text("cursor").is_empty();
@@ -70,16 +66,10 @@ pub(in crate::admin::console::pages) async fn show(
                 (rows(texts, may_act, &page))
             }
         }
-        (parts::next_page(texts, next))
+        (parts::next_page(texts, "/queue", asked.among(&FILTERS), page.cursor.as_deref()))
     };
     let frame = Frame::new(texts.say("nav-queue"));
     Ok(layout::page(&visitor, &frame, &body))
-}
-
-/// The filters of the page, as they stand in its address.
-fn asked(visitor: &Visitor) -> Fields {
-    let query = visitor.path.split_once('?').map(|(_, query)| query);
-    Fields::read(query.unwrap_or_default().as_bytes())
 }
 
 pub(in crate::admin::console) async fn read(

@@ -1,21 +1,19 @@
 //! Admins: who they are, one more, another role, a new password, and one less.
 
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
 use zeroize::Zeroizing;
 
-use super::{parts as ways, roles};
+use super::{parts as ways, reach, roles};
 use crate::admin::admins::{self, AdminChangeInput, AdminDocument, AdminInput, NewAdminDocument};
 use crate::admin::console::layout::{self, Frame};
 use crate::admin::console::parts::{self, Field};
-use crate::admin::console::refusal::{OrPage as _, Refusal, Shown, go_to};
+use crate::admin::console::refusal::{OrPage as _, Shown, at_fields, go_to, status_of};
 use crate::admin::console::session::{Notice, ShownOnce};
 use crate::admin::console::visit::{Submitted, Visitor};
 use crate::admin::extract::{Json, NoQuery, Segment};
-use crate::admin::problem::{FieldError, Problem};
-use crate::admin::tokens::ScopeName;
+use crate::admin::problem::FieldError;
 use crate::admin::within_path;
 
 const PATH: &str = "/system/admins";
@@ -87,12 +85,6 @@ fn row(visitor: &Visitor, admin: &AdminDocument, roles: &[(String, String)]) -> 
     }
 }
 
-fn role(name: &str) -> Result<ScopeName, Problem> {
-    let all = [ScopeName::Read, ScopeName::Operate, ScopeName::Admin];
-    let found = all.into_iter().find(|role| role.name() == name);
-    found.ok_or_else(|| Problem::field("role", "is one of read, operate and admin"))
-}
-
 fn shown_once(visitor: &Visitor, made: &NewAdminDocument, key: &str) {
     let values = [("name", (&made.name).into())];
     visitor.tell(Notice {
@@ -112,7 +104,7 @@ pub(in crate::admin::console::pages) async fn add(submitted: Submitted) -> Shown
     } = submitted;
     visitor.administrator().or_page(&visitor)?;
     let name = fields.text("name").trim();
-    let made = match role(fields.text("role")) {
+    let made = match reach("role", &fields) {
         Ok(role) => {
             let name = name.to_owned();
             admins::create(&visitor.api, &deed, AdminInput { name, role }).await
@@ -124,12 +116,10 @@ pub(in crate::admin::console::pages) async fn add(submitted: Submitted) -> Shown
             shown_once(&visitor, &made, "admin-added");
             Ok(go_to(PATH))
         }
-        Err(problem) if problem.errors.is_empty() => Err(Refusal::problem(&visitor, problem)),
         Err(problem) => {
-            let status = StatusCode::from_u16(problem.status);
-            let status = status.unwrap_or(StatusCode::UNPROCESSABLE_ENTITY);
+            let problem = at_fields(&visitor, problem)?;
             let page = page(&visitor, name, &problem.errors).await?;
-            Ok((status, page).into_response())
+            Ok((status_of(&problem), page).into_response())
         }
     }
 }
@@ -144,7 +134,7 @@ pub(in crate::admin::console::pages) async fn change(
         deed,
     } = submitted;
     let caller = visitor.administrator().or_page(&visitor)?;
-    let role = role(fields.text("role")).or_page(&visitor)?;
+    let role = reach("role", &fields).or_page(&visitor)?;
     let state = State(visitor.api.clone());
     let input = Json(AdminChangeInput { role });
     let changed = admins::change(caller, deed, NoQuery, state, Segment(name), input).await;

@@ -7,7 +7,6 @@ use serde_json::{Map, Value};
 
 use super::parts as ways;
 use crate::admin::audit::log::{self, AuditDocument, AuditQuery, EntryAbout, EntryDocument};
-use crate::admin::console::fields::Fields;
 use crate::admin::console::layout::{self, Frame};
 use crate::admin::console::parts::{self, with_query};
 use crate::admin::console::refusal::{OrPage as _, Shown};
@@ -33,13 +32,8 @@ pub(in crate::admin::console::pages) async fn show(
         ..query
     };
     let page = log::page(&visitor.api, query).await.or_page(&visitor)?;
-    let asked = visitor.path.split_once('?').map(|(_, query)| query);
-    let asked = Fields::read(asked.unwrap_or_default().as_bytes());
+    let asked = visitor.asked();
     let texts = visitor.texts;
-    let next = page.cursor.as_deref().map(|cursor| {
-        let filters = asked.among(&FILTERS);
-        with_query(PATH, filters.chain([("cursor", cursor)]))
-    });
     let line = |name: &'static str, key: &str| {
         html! { label { (texts.say(key)) input type="search" name=(name) value=(asked.text(name)); } }
     };
@@ -58,7 +52,7 @@ pub(in crate::admin::console::pages) async fn show(
             @if asked.among(&FILTERS).next().is_some() { a.button href=(PATH) { (texts.say("show-all")) } }
         }
         (table(texts, &page))
-        (parts::next_page(texts, next))
+        (parts::next_page(texts, PATH, asked.among(&FILTERS), page.cursor.as_deref()))
         p { (texts.say("statistics-export")) ": " a href=(file("csv")) { "CSV" } " · " a href=(file("json")) { "JSON" } }
     };
     let frame = Frame::new(texts.say("system-audit"));
@@ -139,8 +133,10 @@ fn changed(entry: &EntryDocument) -> Markup {
         @for name in names {
             div.small {
                 strong { (name) } ": "
-                @if let Some(value) = before.get(name) { del { (shown(value)) } " " }
-                @if let Some(value) = after.get(name) { ins { (shown(value)) } }
+                @let (was, is) = (before.get(name), after.get(name));
+                // The name is on both sides, so that one knows whose change it is.
+                @if let Some(value) = was.filter(|_| was != is) { del { (shown(value)) } " " }
+                @if let Some(value) = is { ins { (shown(value)) } }
             }
         }
     }

@@ -8,8 +8,11 @@ pub(super) mod tokens;
 use maud::{Markup, html};
 
 use crate::account::Scope;
+use crate::admin::console::fields::Fields;
 use crate::admin::console::texts::Texts;
 use crate::admin::console::visit::Visitor;
+use crate::admin::problem::Problem;
+use crate::admin::tokens::ScopeName;
 
 /// Parts of the system that have a page of their own: where, the key of the name, and what a role has to reach.
 const PARTS: [(&str, &str, Scope); 4] = [
@@ -43,4 +46,12 @@ fn roles(texts: &'static Texts) -> Vec<(String, String)> {
             (name.to_owned(), texts.say(&format!("role-{name}")))
         })
         .collect()
+}
+
+/// The role or the scope that a form names in that field.
+fn reach(field: &str, fields: &Fields) -> Result<ScopeName, Problem> {
+    let scope = Scope::from_name(fields.text(field));
+    scope
+        .map(ScopeName::from)
+        .map_err(|problem| Problem::field(field, problem.text))
 }

@@ -1,20 +1,19 @@
 //! Tokens: what programs may do, by the name of each; one more, shown once, and one less.
 
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
 use zeroize::Zeroizing;
 
-use super::{parts as ways, roles};
+use super::{parts as ways, reach, roles};
 use crate::admin::console::layout::{self, Frame};
 use crate::admin::console::parts::{self, Field};
-use crate::admin::console::refusal::{OrPage as _, Refusal, Shown, go_to};
+use crate::admin::console::refusal::{OrPage as _, Shown, at_fields, go_to, status_of};
 use crate::admin::console::session::{Notice, ShownOnce};
 use crate::admin::console::visit::{Submitted, Visitor};
 use crate::admin::extract::{NoQuery, Segment};
-use crate::admin::problem::{FieldError, Problem};
-use crate::admin::tokens::{self, ScopeName, TokenDocument, TokenInput};
+use crate::admin::problem::FieldError;
+use crate::admin::tokens::{self, TokenDocument, TokenInput};
 use crate::admin::within_path;
 
 const PATH: &str = "/system/tokens";
@@ -70,12 +69,6 @@ fn row(visitor: &Visitor, token: &TokenDocument) -> Markup {
     }
 }
 
-fn scope(name: &str) -> Result<ScopeName, Problem> {
-    let all = [ScopeName::Read, ScopeName::Operate, ScopeName::Admin];
-    let found = all.into_iter().find(|scope| scope.name() == name);
-    found.ok_or_else(|| Problem::field("scope", "is one of read, operate and admin"))
-}
-
 pub(in crate::admin::console::pages) async fn add(submitted: Submitted) -> Shown<Response> {
     let Submitted {
         visitor,
@@ -84,7 +77,7 @@ pub(in crate::admin::console::pages) async fn add(submitted: Submitted) -> Shown
     } = submitted;
     visitor.administrator().or_page(&visitor)?;
     let name = fields.text("name").trim();
-    let made = match scope(fields.text("scope")) {
+    let made = match reach("scope", &fields) {
         Ok(scope) => {
             let name = name.to_owned();
             tokens::create(&visitor.api, &deed, TokenInput { name, scope }).await
@@ -103,12 +96,10 @@ pub(in crate::admin::console::pages) async fn add(submitted: Submitted) -> Shown
             });
             Ok(go_to(PATH))
         }
-        Err(problem) if problem.errors.is_empty() => Err(Refusal::problem(&visitor, problem)),
         Err(problem) => {
-            let status = StatusCode::from_u16(problem.status);
-            let status = status.unwrap_or(StatusCode::UNPROCESSABLE_ENTITY);
+            let problem = at_fields(&visitor, problem)?;
             let page = page(&visitor, name, &problem.errors).await?;
-            Ok((status, page).into_response())
+            Ok((status_of(&problem), page).into_response())
         }
     }
 }

@@ -1,7 +1,6 @@
 //! The form in which a user is made and changed, with what its rules are read as while they are typed.
 
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
 use zeroize::Zeroizing;
@@ -11,7 +10,7 @@ use crate::account::{DEFAULT_LIST, Items, Scope, SenderRules};
 use crate::admin::console::fields::Fields;
 use crate::admin::console::layout::{self, Frame};
 use crate::admin::console::parts::{self, Field};
-use crate::admin::console::refusal::{OrPage as _, Refusal, Shown, go_to};
+use crate::admin::console::refusal::{OrPage as _, Shown, at_fields, go_to, status_of};
 use crate::admin::console::session::{Notice, ShownOnce};
 use crate::admin::console::texts::Texts;
 use crate::admin::console::visit::{Submitted, Visitor};
@@ -223,15 +222,12 @@ fn again(
     problem: Problem,
     shown: impl FnOnce(&[FieldError]) -> Markup,
 ) -> Shown<Response> {
-    let errors = match problem.errors.as_slice() {
-        [] if problem.status == Kind::Conflict.status() => {
-            vec![FieldError::new("form", problem.detail.clone())]
-        }
-        [] => return Err(Refusal::problem(visitor, problem)),
-        errors => errors.to_vec(),
-    };
-    let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::UNPROCESSABLE_ENTITY);
-    Ok((status, shown(&errors)).into_response())
+    if problem.errors.is_empty() && problem.status == Kind::Conflict.status() {
+        let errors = [FieldError::new("form", problem.detail.clone())];
+        return Ok((status_of(&problem), shown(&errors)).into_response());
+    }
+    let problem = at_fields(visitor, problem)?;
+    Ok((status_of(&problem), shown(&problem.errors)).into_response())
 }
 
 fn page_of_new(visitor: &Visitor, entered: &Entered, errors: &[FieldError]) -> Markup {

@@ -43,15 +43,11 @@ fn table(visitor: &Visitor, asked: &UsersQuery, page: &UsersDocument) -> Markup 
     let texts = visitor.texts;
     let given = |text: &Option<String>| text.clone().unwrap_or_default();
     let (list, name, active) = (given(&asked.list), given(&asked.name), given(&asked.active));
-    let next = page.cursor.as_deref().map(|cursor| {
-        let query = [
-            ("list", list.as_str()),
-            ("name", &name),
-            ("active", &active),
-            ("cursor", cursor),
-        ];
-        with_query("/users", query)
-    });
+    let filters = [
+        ("list", list.as_str()),
+        ("name", &name),
+        ("active", &active),
+    ];
     let lists = visitor.api.directory.lists();
     html! {
         form.filters role="search" method="get" action="/users" {
@@ -97,7 +93,7 @@ fn table(visitor: &Visitor, asked: &UsersQuery, page: &UsersDocument) -> Markup 
                     tbody { @for user in &page.users { (row(visitor, user)) } }
                 }
             }
-            (parts::next_page(texts, next))
+            (parts::next_page(texts, "/users", filters, page.cursor.as_deref()))
         }
     }
 }
