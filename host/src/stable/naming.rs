@@ -9,9 +9,12 @@
 
 use std::ffi::OsString;
 use std::fs::{self, TryLockError};
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+/// What a file is called behind its name until it has that alone.
+pub(crate) const ASIDE: &str = ".new";
 
 /// Opens the file of that name and locks it against other processes; none where there is none, or an empty one.
 ///
@@ -57,6 +60,20 @@ pub(crate) fn give_name(path: &Path) -> io::Result<()> {
     sync_folder_of(path)
 }
 
+/// Puts a file that is written at once in the place of the one before it, if there was one: after a crash it is either of
+/// them, whole. The file is its owner's alone, and nobody else may write it meanwhile.
+pub(crate) fn replace(path: &Path, octets: &[u8]) -> io::Result<()> {
+    let aside = aside(path);
+    let mut file = private_file().create(true).truncate(true).open(&aside)?;
+    let written = file.write_all(octets).and_then(|()| file.sync_all());
+    if written.is_err() {
+        // It may be the room that is missing.
+        drop(fs::remove_file(&aside));
+    }
+    written?;
+    give_name(path)
+}
+
 /// Returns when all changes of names beside that one are on stable storage.
 pub(crate) fn sync_folder_of(path: &Path) -> io::Result<()> {
     let folder = path
@@ -67,7 +84,7 @@ pub(crate) fn sync_folder_of(path: &Path) -> io::Result<()> {
 
 fn aside(path: &Path) -> PathBuf {
     let mut aside = OsString::from(path);
-    aside.push(".new");
+    aside.push(ASIDE);
     aside.into()
 }
 
@@ -131,6 +148,27 @@ mod tests {
         assert!(is_busy(begin(&path)));
         assert!(open(&path).unwrap().is_some());
         assert_eq!(fs::read(&path).unwrap(), b"all");
+    }
+
+    #[test]
+    fn a_file_that_is_replaced_is_whole_and_its_owners_alone() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rows");
+        fs::write(
+            folder.path().join("rows.new"),
+            "what a crash left, and longer",
+        )
+        .unwrap();
+        for text in ["first", "2nd"] {
+            replace(&path, text.as_bytes()).unwrap();
+            assert_eq!(fs::read(&path).unwrap(), text.as_bytes());
+        }
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert!(replace(&folder.path().join("none/rows"), b"x").is_err());
     }
 
     #[test]

@@ -4,23 +4,21 @@
 //! after. Components come first, then the file that names them; what no state names any more goes last, and what a crash
 //! leaves of either is removed at the next change.
 
-use std::fs::{self, DirBuilder, File};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use super::super::digest;
 use super::super::settings::Source;
 use crate::regular;
-use crate::stable::naming::sync_folder_of;
+use crate::stable::naming::{self, sync_folder_of};
 
 /// The folder within the data folder.
 const FOLDER: &str = "deployed";
 /// The file that says what is in force.
 const STATE: &str = "chain.json";
 const COMPONENT: &str = ".wasm";
-/// What a file is called until it has its name.
-const ASIDE: &str = ".new";
 /// Octets of the file that says what is in force: 64 versions with settings as long as a request may be have an eighth.
 const STATE_OCTETS_MAX: u64 = 8 << 20;
 
@@ -77,7 +75,7 @@ impl Folder {
     /// What the system says.
     pub fn write_state(&self, octets: &[u8]) -> io::Result<()> {
         self.make()?;
-        write(&self.state(), octets)
+        naming::replace(&self.state(), octets)
     }
 
     /// Keeps a component, and returns its digest.
@@ -91,7 +89,7 @@ impl Folder {
         // One that is there may be damaged.
         let is_there = fs::read(&path).is_ok_and(|octets| octets == component);
         if !is_there {
-            write(&path, component)?;
+            naming::replace(&path, component)?;
         }
         Ok(digest)
     }
@@ -103,7 +101,7 @@ impl Folder {
             let Some(name) = name.to_str() else { continue };
             let is_idle = match name.strip_suffix(COMPONENT) {
                 Some(digest) => !is_kept(digest),
-                None => name.ends_with(ASIDE),
+                None => name.ends_with(naming::ASIDE),
             };
             if is_idle && let Err(error) = fs::remove_file(entry.path()) {
                 tracing::warn!(%error, file = name, "what is not deployed any more could not be removed");
@@ -118,26 +116,4 @@ impl Folder {
             Err(error) => Err(error),
         }
     }
-}
-
-fn write(path: &Path, octets: &[u8]) -> io::Result<()> {
-    let aside = begin(path, octets)?;
-    fs::rename(aside, path)?;
-    sync_folder_of(path)
-}
-
-/// Writes a file beside the name that it is to have, on stable storage.
-fn begin(path: &Path, octets: &[u8]) -> io::Result<PathBuf> {
-    let mut aside = path.as_os_str().to_owned();
-    aside.push(ASIDE);
-    let aside = PathBuf::from(aside);
-    let mut options = File::options();
-    let options = options.write(true).create(true).truncate(true).mode(0o600);
-    let mut file = options.open(&aside)?;
-    let written = file.write_all(octets).and_then(|()| file.sync_all());
-    if written.is_err() {
-        // It may be the room that is missing.
-        drop(fs::remove_file(&aside));
-    }
-    written.map(|()| aside)
 }
