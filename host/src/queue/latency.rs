@@ -65,6 +65,11 @@ impl Latency {
         self.objective = objective;
     }
 
+    /// What is aimed at.
+    pub(super) fn objective(&self) -> Duration {
+        self.objective
+    }
+
     /// A message took so long.
     pub(super) fn note(&mut self, now: Timestamp, took: Duration) {
         let number = slice_number(now);

@@ -131,6 +131,14 @@ impl Metrics {
         }
     }
 
+    /// Within which time 99 of 100 very-high messages of the last minutes were at the MAIL command, and which is aimed at;
+    /// none where there were none.
+    pub fn very_high(&self, now: Timestamp) -> Option<(Duration, Duration)> {
+        let very_high = &self.very_high;
+        let latency = very_high.lock().unwrap_or_else(PoisonError::into_inner);
+        latency.p99(now).map(|p99| (p99, latency.objective()))
+    }
+
     /// Looks whether very-high mail is as fast as it is to be.
     pub(super) fn watch(&self, now: Timestamp, objective: Duration) {
         let mut latency = self

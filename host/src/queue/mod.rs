@@ -29,9 +29,11 @@ mod simulation;
 #[cfg(test)]
 mod stage;
 mod trouble;
+mod unreached;
 
 pub use deliver::{AtMail, Deliver, OpenContent};
 pub use metrics::Metrics;
 pub use outlook::{OrderedPage, Outlook};
 pub use run::{NextHopOf, Parts, Queue};
 pub use settings::{RulesInForce, Settings};
+pub use unreached::{Unreached, UnreachedHop};

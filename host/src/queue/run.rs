@@ -27,6 +27,7 @@ use super::reach::Turn;
 use super::scheduler::Scheduler;
 use super::settings::{RulesInForce, Settings};
 use super::trouble::{Backoff, Trouble};
+use super::unreached::Unreached;
 use crate::clock::Clock;
 use crate::message::{Line, NextHop, Source};
 use crate::spool::{Claimed, LineChange, Spool, SpoolError};
@@ -88,6 +89,7 @@ pub struct Queue {
     stop_within: Duration,
     impatience: Arc<Notify>,
     rerouting: Arc<Notify>,
+    unreached: Unreached,
     /// When it was looked last how fast very-high mail is.
     watched: Option<Instant>,
     /// Those who want to know what it knows, and how they ask.
@@ -117,6 +119,7 @@ impl Queue {
             stop_within: settings.stop_within,
             impatience: Arc::default(),
             rerouting: Arc::default(),
+            unreached: Unreached::default(),
             shared: Arc::new(Shared {
                 spool: parts.spool,
                 deliver: parts.deliver,
@@ -148,6 +151,11 @@ impl Queue {
     /// hop could not be reached is looked at at once.
     pub fn rerouting(&self) -> Arc<Notify> {
         Arc::clone(&self.rerouting)
+    }
+
+    /// Which next hops cannot be reached, while it runs.
+    pub fn unreached(&self) -> Unreached {
+        self.unreached.clone()
     }
 
     /// Looks at it while it runs.
@@ -342,8 +350,10 @@ impl Queue {
             Ok(Returned::Attempted(attempted)) => {
                 let line = attempted.held.line();
                 let now = self.shared.clock.now();
-                let turn = self.scheduler.finished(line, attempted.missed(), now);
+                let missed = attempted.missed();
+                let turn = self.scheduler.finished(line, missed.clone(), now);
                 let next_hop = &line.next_hop;
+                self.unreached.ended(next_hop, missed.as_ref(), turn, now);
                 match turn {
                     Some(Turn::Shut) => {
                         tracing::warn!(%next_hop, "cannot be reached, or lets no mail in: what waits for it stays as it is, and it is tried now and then");
