@@ -1,12 +1,13 @@
 //! Outpost: an edge mail relay that operators extend with WebAssembly.
 //!
 //! The modules stand in layers and import downwards only (ARCHITECTURE.md has the map, the tidy
-//! test keeps it): plain types (`message`, `account`, `policy`), one module per outside thing
-//! (`spool`, `directory`, `stable`, `regular`, `backup`, `plugin`, `net`, `tls`, `dns`, `auth`, `clock`, `telemetry`), tasks
-//! (`reception`, `queue`, `delivery`, `admin`), and what assembles them (`relay`, `cli`, `config`, `sink`, `demo`).
+//! test keeps it): plain types (`message`, `account`, `policy`, `alert`), one module per outside thing
+//! (`spool`, `directory`, `stable`, `regular`, `backup`, `plugin`, `net`, `tls`, `dns`, `auth`, `clock`, `telemetry`, `webhook`), tasks
+//! (`reception`, `queue`, `delivery`, `admin`, `watch`), and what assembles them (`relay`, `cli`, `config`, `sink`, `demo`).
 
 pub mod account;
 pub mod admin;
+pub mod alert;
 pub mod auth;
 pub mod backup;
 pub mod cli;
@@ -29,3 +30,5 @@ pub mod spool;
 mod stable;
 pub mod telemetry;
 pub mod tls;
+pub mod watch;
+pub mod webhook;

@@ -3,6 +3,7 @@
 mod accounts;
 mod activation;
 mod admin;
+mod alerts;
 mod allowance;
 mod audit;
 mod backup;

@@ -16,7 +16,7 @@ const LAYERS: [(u8, &[&str]); 4] = [
             "demo",
         ],
     ),
-    (3, &["reception", "queue", "delivery", "admin"]),
+    (3, &["reception", "queue", "delivery", "admin", "watch"]),
     (
         2,
         &[
@@ -32,9 +32,10 @@ const LAYERS: [(u8, &[&str]); 4] = [
             "auth",
             "clock",
             "telemetry",
+            "webhook",
         ],
     ),
-    (1, &["message", "account", "policy"]),
+    (1, &["message", "account", "policy", "alert"]),
 ];
 
 fn layer(module: &str) -> Option<u8> {

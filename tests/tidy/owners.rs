@@ -19,7 +19,7 @@ const OWNERS: [(&str, &[&str]); 23] = [
     ("tokio_rustls", &["host/src/tls/", "host/src/net/"]),
     ("rcgen", &["host/src/tls/"]),
     ("x509_parser", &["host/src/tls/facts.rs"]),
-    ("hyper", &["host/src/admin/"]),
+    ("hyper", &["host/src/admin/", "host/src/webhook/"]),
     ("axum", &["host/src/admin/"]),
     ("utoipa", &["host/src/admin/"]),
     ("maud", &["host/src/admin/console/"]),

@@ -84,7 +84,7 @@ impl ListDraft {
     pub fn check(self) -> Result<NewList, Vec<FieldProblem>> {
         let mut problems = Vec::new();
         problems.extend(check_plain_name("name", &self.name).err());
-        let notify = keep(parse_notify(&self.notify), &mut problems);
+        let notify = keep(notification_addresses(&self.notify), &mut problems);
         match notify {
             Some(notify) if problems.is_empty() => Ok(NewList {
                 name: self.name,
@@ -126,12 +126,20 @@ impl ListPatch {
     /// # Errors
     /// Everything that is wrong with it.
     pub fn check(self) -> Result<ListChange, Vec<FieldProblem>> {
-        let notify = self.notify.as_ref().map(parse_notify).transpose()?;
+        let notify = self
+            .notify
+            .as_ref()
+            .map(notification_addresses)
+            .transpose()?;
         Ok(ListChange { notify })
     }
 }
 
-fn parse_notify(items: &Items) -> Result<Vec<Mailbox>, Vec<FieldProblem>> {
+/// Reads notification addresses, of a list or of the system.
+///
+/// # Errors
+/// What is wrong with them.
+pub fn notification_addresses(items: &Items) -> Result<Vec<Mailbox>, Vec<FieldProblem>> {
     let pairs = gather(List::NOTIFY, items, NOTIFY_MAX, |item| {
         let mailbox = parse_mailbox(item).ok_or(NOT_AN_ADDRESS)?;
         Ok((mailbox.domain, mailbox.local))

@@ -22,7 +22,7 @@ pub use admin::{Admin, FIRST_ADMIN, check_admin_name};
 pub use allowance::{Allowance, AllowanceChange, AllowancePatch, VERY_HIGH_PER_HOUR_MAX};
 pub use budget::Spent;
 pub use items::Items;
-pub use list::{List, ListChange, ListDraft, ListPatch, NewList};
+pub use list::{List, ListChange, ListDraft, ListPatch, NewList, notification_addresses};
 pub use name::{
     DEFAULT_LIST, NAME_OCTETS_MAX, check_plain_name, check_user_name, generated_user_name,
     same_name,

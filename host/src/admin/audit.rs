@@ -94,6 +94,8 @@ pub(super) struct Noted {
     pub(super) component: Option<String>,
     /// Which is then the one of this SHA-256.
     pub(super) digest: Option<String>,
+    /// To which alert: its kind, and which one of that.
+    pub(super) alert: Option<String>,
     /// To which message.
     pub(super) message_id: Option<String>,
     /// To which queued mail.
@@ -265,6 +267,7 @@ impl Drop for Line {
             scope,
             component,
             digest,
+            alert,
             message_id,
             filter,
             priority,
@@ -291,6 +294,7 @@ impl Drop for Line {
                 scope,
                 component,
                 digest,
+                alert,
                 message_id,
                 filter,
                 priority,

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Api;
+use crate::spool::Spool;
 
 /// What keeps the relay from being ready. Clones share what they know. Each part has one entry, so
 /// it cannot grow beyond the parts.
@@ -28,6 +29,19 @@ impl Readiness {
     /// Says that `part` is ready.
     pub fn ready(&self, part: &'static str) {
         self.entries().remove(part);
+    }
+
+    /// What keeps the relay with that spool from taking mail.
+    pub fn with(&self, spool: &dyn Spool) -> Vec<Reason> {
+        let mut reasons = self.reasons();
+        if !spool.figures().writable {
+            reasons.push(Reason {
+                part: "spool".to_owned(),
+                reason: "no mail is taken: the disk has too little room, or the last write failed"
+                    .to_owned(),
+            });
+        }
+        reasons
     }
 
     fn reasons(&self) -> Vec<Reason> {
@@ -97,13 +111,5 @@ pub(super) async fn ready(State(api): State<Arc<Api>>) -> Response {
 
 /// What keeps the relay from taking mail.
 pub(super) fn reasons(api: &Api) -> Vec<Reason> {
-    let mut reasons = api.readiness.reasons();
-    if !api.spool.figures().writable {
-        reasons.push(Reason {
-            part: "spool".to_owned(),
-            reason: "no mail is taken: the disk has too little room, or the last write failed"
-                .to_owned(),
-        });
-    }
-    reasons
+    api.readiness.with(&*api.spool)
 }

@@ -13,6 +13,7 @@
 )]
 
 pub mod admins;
+pub mod alerts;
 pub mod audit;
 pub mod backup;
 pub mod client;
@@ -67,6 +68,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
+pub use alerts::Alerts;
 pub use backup::BackupSources;
 pub use condition::Condition;
 pub use connection::{Certificate, ConnectionFacts};
@@ -81,6 +83,7 @@ pub use reload::{NotReloaded, Reload, Reloaded, Remark};
 pub use routes::router;
 pub use server::{BindError, Limits, Listener, Protection, Settings};
 pub use submission::{Submissions, Submit};
+pub use system::disk_of;
 
 use crate::account::{FieldProblem, PasswordHash};
 use crate::auth::{AuthError, Authenticator, generate_password};
@@ -113,6 +116,8 @@ pub struct Api {
     pub deploy: Arc<dyn Deploy>,
     /// How many of them come in at once.
     pub uploads: Uploads,
+    /// Knows what somebody should look at.
+    pub alerts: Arc<dyn Alerts>,
     /// Reads the configuration again.
     pub reload: Arc<dyn Reload>,
     /// How mail clients connect, now.

@@ -83,6 +83,11 @@ const REFUSAL_ID: Bounds = Bounds {
     octets_max: RefusalId::TEXT_OCTETS_MAX,
     pattern: Some("^[0-9a-f]+$"),
 };
+/// The number of an alert.
+const NUMBER: Bounds = Bounds {
+    octets_max: 20,
+    pattern: Some("^[0-9]+$"),
+};
 /// A note, which may be empty and of several lines.
 const NOTE: Bounds = Bounds {
     octets_max: NOTE_OCTETS_MAX,
@@ -90,13 +95,14 @@ const NOTE: Bounds = Bounds {
 };
 
 /// Parameters of paths, by their names.
-const PARAMETERS: [(&str, Bounds); 6] = [
+const PARAMETERS: [(&str, Bounds); 7] = [
     ("list", PLAIN_NAME),
     ("user", USER_NAME),
     ("name", PLAIN_NAME),
     ("plugin", COMPONENT_NAME),
     ("id", MESSAGE_ID),
     ("refusal", REFUSAL_ID),
+    ("alert", NUMBER),
 ];
 /// Fields of documents that are sent.
 const FIELDS: [(&str, &str, Bounds); 9] = [

@@ -20,9 +20,9 @@ use super::extract::BODY_OCTETS_MAX;
 use super::once::once;
 use super::problem::method_not_allowed;
 use super::{
-    Api, admins, audit, backup, connection, console, health, lists, messages, metrics, openapi,
-    plugins, queue, refusals, reload, removal, senders, statistics, stops, submission, system,
-    tokens, users,
+    Api, admins, alerts, audit, backup, connection, console, health, lists, messages, metrics,
+    openapi, plugins, queue, refusals, reload, removal, senders, statistics, stops, submission,
+    system, tokens, users,
 };
 
 /// Where the description of the API is.
@@ -90,6 +90,9 @@ pub(super) fn described() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(admins::show, admins::change, admins::remove))
         .routes(routes!(admins::reset_password))
         .routes(routes!(system::show))
+        .routes(routes!(alerts::list))
+        .routes(routes!(alerts::acknowledge))
+        .routes(routes!(alerts::test))
         .routes(routes!(audit::log::list))
         .routes(routes!(backup::make))
         .routes(routes!(metrics::show))

@@ -81,7 +81,7 @@ pub(super) async fn show(
     let reasons = reasons(&api);
     let folder = api.backup.data_dir().to_owned();
     // A disk that hangs must not keep the runtime.
-    let disk = tokio::task::spawn_blocking(move || disk(&folder)).await;
+    let disk = tokio::task::spawn_blocking(move || disk_of(&folder)).await;
     let connection = api.connection.load();
     let configuration = caller
         .scope
@@ -101,7 +101,8 @@ pub(super) async fn show(
     })
 }
 
-fn disk(folder: &Path) -> Option<DiskDocument> {
+/// The disk that a folder is on; none when the system does not say. It may wait for the disk.
+pub fn disk_of(folder: &Path) -> Option<DiskDocument> {
     let figures = rustix::fs::statvfs(folder).ok()?;
     Some(DiskDocument {
         free_octets: figures.f_bavail.saturating_mul(figures.f_frsize),

@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::alert_options::AlertCommand;
 use super::audit;
 use super::options::{AdminCommand, ListCommand, ListFields, Remote, TokenCommand};
 use super::stats_options::StatsCommand;
@@ -59,6 +60,7 @@ pub(super) fn plan(remote: &Remote) -> Plan {
         Remote::Senders(command) => Plan::Ask(senders::of_address(command)),
         Remote::Refused(command) => Plan::Ask(senders::refused(command)),
         Remote::Queue(command) => queue::plan(command),
+        Remote::Alert(command) => Plan::Ask(alert(*command)),
         Remote::Stats(command) => Plan::Ask(stats(command)),
         Remote::Plugin(command) => plugin::plan(command),
         Remote::Connection(_) => Plan::Ask(Ask::get("/api/v1/connection")),
@@ -70,6 +72,17 @@ pub(super) fn plan(remote: &Remote) -> Plan {
             ..
         }) => Plan::PrintToken,
         Remote::Admin(command) => Plan::Ask(admin::ask(command)),
+    }
+}
+
+fn alert(command: AlertCommand) -> Ask {
+    match command {
+        AlertCommand::Ls { all: true, .. } => Ask::get("/api/v1/alerts"),
+        AlertCommand::Ls { .. } => Ask::get("/api/v1/alerts?state=active"),
+        AlertCommand::Acknowledge(one) => {
+            Ask::post(format!("/api/v1/alerts/{}/acknowledge", one.id), None)
+        }
+        AlertCommand::Test(_) => Ask::post("/api/v1/alerts/test", None),
     }
 }
 

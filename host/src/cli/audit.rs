@@ -112,6 +112,7 @@ fn about(about: &EntryAbout) -> String {
         ("token", &about.token),
         ("admin", &about.admin),
         ("component", &about.component),
+        ("alert", &about.alert),
         ("message", &about.message_id),
         ("mail", &about.filter),
         ("queued mail", &about.queued),

@@ -4,6 +4,7 @@
 //! whoever assembles the relay, `restore` by [`restore`] where no relay runs; everything else is asked of
 //! the running relay over its admin API, by [`administer`].
 
+mod alert_options;
 mod aside;
 mod asks;
 mod audit;

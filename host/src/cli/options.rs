@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Arg, ArgGroup, Args, Parser, Subcommand, ValueEnum, value_parser};
 
+use super::alert_options::AlertCommand;
 use super::audit::AuditCommand;
 use super::backup::{BackupCommand, RestoreCommand};
 use super::demo::DemoCommand;
@@ -85,6 +86,9 @@ pub enum Remote {
     Queue(QueueCommand),
     /// Statistics: what came in, what became of it, and how long it took
     Stats(StatsCommand),
+    /// Alerts: what somebody should look at, and who is told of it
+    #[command(subcommand)]
+    Alert(AlertCommand),
     /// Policy components: what is asked, and deploying it while mail goes on
     #[command(subcommand)]
     Plugin(PluginCommand),
@@ -126,6 +130,7 @@ impl Remote {
             },
             Remote::Senders(command) => command.output,
             Remote::Refused(command) => command.output(),
+            Remote::Alert(command) => command.output(),
             Remote::Queue(QueueCommand::Ls { output, .. } | QueueCommand::Show { output, .. }) => {
                 *output
             }

@@ -1,5 +1,6 @@
 //! Answers of the relay as people read them.
 
+mod alerts;
 mod changed;
 mod plugins;
 mod queue;
@@ -13,6 +14,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 pub(super) use self::changed::question;
+use super::alert_options::AlertCommand;
 use super::audit;
 use super::backup;
 use super::options::{AdminCommand, ListCommand, Remote, TokenCommand};
@@ -72,6 +74,11 @@ pub(super) fn answer(remote: &Remote, document: Value) -> Result<String, serde_j
         Remote::Queue(QueueCommand::Show { .. }) => queue::message(&read(document)?),
         Remote::Queue(QueueCommand::Stop(_)) => queue::stopped(&read(document)?),
         Remote::Queue(QueueCommand::Start(_)) => queue::started(&read(document)?),
+        Remote::Alert(command) => match command {
+            AlertCommand::Ls { .. } => alerts::alerts(&read(document)?),
+            AlertCommand::Acknowledge(_) => alerts::table(&[read(document)?]),
+            AlertCommand::Test(_) => alerts::tried(&read(document)?),
+        },
         Remote::Stats(_) => statistics::statistics(&read(document)?),
         Remote::Queue(_) => queue::changed(&read(document)?, remote.change()),
         Remote::Plugin(PluginCommand::Ls(_)) => plugins::plugins(&read(document)?),

@@ -3,6 +3,7 @@
 //! TOML; every key optional, unknown keys refused, all mistakes reported at once with their lines.
 //! What comes out are the `Settings` that the modules declare; the file's form stays in here.
 
+mod alerts;
 mod document;
 mod filter;
 mod places;
@@ -36,6 +37,7 @@ use crate::regular::{self, ReadError};
 use crate::spool;
 use crate::telemetry;
 use crate::tls;
+use crate::watch;
 
 use document::Document;
 pub use document::Mistake;
@@ -92,6 +94,10 @@ pub struct Config {
     pub plugin: plugin::Settings,
     /// The admin surface.
     pub admin: admin::Settings,
+    /// How alerts are found and told.
+    pub alerts: watch::Settings,
+    /// How refused senders are told.
+    pub notifications: reception::NotificationSettings,
     /// The log.
     pub log: telemetry::Settings,
     /// How long a shutdown waits for transactions and attempts to end.

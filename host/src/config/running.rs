@@ -6,6 +6,7 @@
 use super::sections::TRACE_OCTETS;
 use super::{Config, Mistake, Reading};
 use crate::tls;
+use crate::webhook;
 
 /// The way from the configuration in force to the next one.
 #[derive(Clone, Debug)]
@@ -73,6 +74,7 @@ impl Config {
             &mut next.admin.protection,
         );
         next.admin.limits = before.admin.limits;
+        before.alerts(&next, &mut compared);
         compared.keeps("log.format", &before.log.format, &mut next.log.format);
         compared.changes("log.filter", &before.log.filter, &next.log.filter);
         Change {
@@ -246,6 +248,63 @@ impl Config {
             &before.trickle_octets,
             &gate.trickle_octets,
         );
+    }
+
+    fn alerts(&self, next: &Config, compared: &mut Comparison) {
+        let (before, next_alerts) = (&self.alerts, &next.alerts);
+        compared.changes("alerts.notify", &before.addresses, &next_alerts.addresses);
+        for (key, before, next) in [
+            (
+                "alerts.mail_every",
+                before.mail_every,
+                next_alerts.mail_every,
+            ),
+            (
+                "alerts.remind_after",
+                before.remind_after,
+                next_alerts.remind_after,
+            ),
+        ] {
+            compared.changes(key, &before, &next);
+        }
+        let intervals = (&self.notifications.intervals, &next.notifications.intervals);
+        compared.changes("alerts.refused_senders_every", intervals.0, intervals.1);
+        let (before, next) = (before.webhook.as_ref(), next_alerts.webhook.as_ref());
+        let url = |of: Option<&webhook::Settings>| of.map(|of| of.url.clone());
+        compared.changes("alerts.webhook", &url(before), &url(next));
+        let secret = |of: Option<&webhook::Settings>| of.and_then(|of| of.secret.clone());
+        compared.changes("alerts.webhook_secret", &secret(before), &secret(next));
+        let (before, next) = (&self.alerts.thresholds, &next_alerts.thresholds);
+        let (key, octets) = ("alerts.disk_free_bytes_min", before.disk_free_octets_min);
+        compared.changes(key, &octets, &next.disk_free_octets_min);
+        for (key, before, next) in [
+            (
+                "alerts.certificate_left_min",
+                before.certificate_left_min,
+                next.certificate_left_min,
+            ),
+            (
+                "alerts.next_hop_down_after",
+                before.next_hop_down_after,
+                next.next_hop_down_after,
+            ),
+        ] {
+            compared.changes(key, &before, &next);
+        }
+        for (key, before, next) in [
+            (
+                "alerts.bounced_percent_max",
+                before.bounced_percent_max,
+                next.bounced_percent_max,
+            ),
+            (
+                "alerts.bounces_judged_min",
+                before.bounces_judged_min,
+                next.bounces_judged_min,
+            ),
+        ] {
+            compared.changes(key, &before, &next);
+        }
     }
 
     fn stores(&self, next: &mut Config, compared: &mut Comparison) {
@@ -467,6 +526,57 @@ mod tests {
         ("auth.remember", "[auth]\nremember = \"7s\"", false),
         ("auth.threads", "[auth]\nthreads = 7", false),
     ];
+    const SIGNED: &str =
+        "[alerts]\nwebhook = \"https://a.example/\"\nwebhook_secret = \"0123456789abcdef\"";
+    const ALERTS: [(&str, &str, bool); 11] = [
+        (
+            "alerts.notify",
+            "[alerts]\nnotify = \"ops@a.example\"",
+            true,
+        ),
+        ("alerts.mail_every", "[alerts]\nmail_every = \"7m\"", true),
+        (
+            "alerts.remind_after",
+            "[alerts]\nremind_after = \"7h\"",
+            true,
+        ),
+        (
+            "alerts.refused_senders_every",
+            "[alerts]\nrefused_senders_every = [\"7s\"]",
+            true,
+        ),
+        (
+            "alerts.webhook",
+            "[alerts]\nwebhook = \"https://a.example/\"",
+            true,
+        ),
+        ("alerts.webhook_secret", SIGNED, true),
+        (
+            "alerts.disk_free_bytes_min",
+            "[alerts]\ndisk_free_bytes_min = 7",
+            true,
+        ),
+        (
+            "alerts.certificate_left_min",
+            "[alerts]\ncertificate_left_min = \"7d\"",
+            true,
+        ),
+        (
+            "alerts.next_hop_down_after",
+            "[alerts]\nnext_hop_down_after = \"7m\"",
+            true,
+        ),
+        (
+            "alerts.bounced_percent_max",
+            "[alerts]\nbounced_percent_max = 7",
+            true,
+        ),
+        (
+            "alerts.bounces_judged_min",
+            "[alerts]\nbounces_judged_min = 7",
+            true,
+        ),
+    ];
     const MORE: [(&str, &str, bool); 5] = [
         (
             "admin.address",
@@ -482,8 +592,12 @@ mod tests {
     #[test]
     fn each_setting_changes_at_once_or_is_kept_and_named() {
         let before = config("");
-        for (key, text, at_once) in OTHERS.into_iter().chain(MORE) {
+        for (key, text, at_once) in OTHERS.into_iter().chain(ALERTS).chain(MORE) {
             let next = config(text);
+            let before = match text == SIGNED {
+                true => config("[alerts]\nwebhook = \"https://a.example/\""),
+                false => before.clone(),
+            };
             let change = before.followed_by(next.clone());
             let (changed, kept) = if at_once {
                 (vec![key], vec![])
@@ -496,7 +610,8 @@ mod tests {
                 "{text}"
             );
             let (next, before) = (format!("{next:?}"), format!("{before:?}"));
-            assert_ne!(next, before, "{text}");
+            // What is secret is not shown.
+            assert!(next != before || text == SIGNED, "{text}");
             let expected = if at_once { next } else { before };
             assert_eq!(format!("{:?}", change.config), expected, "{text}");
         }
@@ -514,13 +629,14 @@ mod tests {
             "spool",
             "auth",
             "admin",
+            "alerts",
             "log",
         ] {
             let found = read_text(&format!("[{section}]\nzzz = 1\n")).mistakes;
             let known = found[0].text.split_once("known here: ").unwrap().1;
             for key in known.split(", ") {
                 let key = format!("{section}.{key}");
-                let mut named = OTHERS.iter().chain(&MORE);
+                let mut named = OTHERS.iter().chain(&ALERTS).chain(&MORE);
                 assert!(named.any(|(named, ..)| *named == key), "{key}");
             }
         }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use outpost_smtp::Limits;
 
 use super::Config;
+use super::alerts::alerts;
 use super::document::Section;
 use super::filter::log_filter;
 use super::places::Places;
@@ -66,6 +67,7 @@ pub(super) fn config(root: &Section<'_, '_>) -> Config {
     queue.classes = gate.classes;
     delivery_section.finish();
 
+    let (alerts, notifications) = alerts(root);
     Config {
         file: None,
         as_read: None,
@@ -83,6 +85,8 @@ pub(super) fn config(root: &Section<'_, '_>) -> Config {
         auth: auth(root),
         plugin: plugin(root, &data_dir, &mut places),
         admin: admin(root),
+        alerts,
+        notifications,
         log: log(root),
         shutdown_grace,
         hostname,

@@ -80,6 +80,7 @@ fn the_sample_file_has_every_key() {
         "[spool]",
         "[auth]",
         "[admin]",
+        "[alerts]",
         "[log]",
         "[[plugin]]",
     ] {

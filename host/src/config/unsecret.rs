@@ -6,8 +6,8 @@ use toml::de::{DeTable, DeValue};
 
 /// What stands in the place of a secret.
 const MASK: &str = "\"[masked]\"";
-/// Keys whose values are secrets.
-const SECRETS: [&str; 2] = ["password", "secret"];
+/// Keys whose values are secrets; the address of a webhook often is one.
+const SECRETS: [&str; 4] = ["password", "secret", "webhook", "webhook_secret"];
 
 /// The text of a file that was read, with what is secret in it masked. Of what is no TOML nothing is shown: who knows
 /// where a secret ends in it.

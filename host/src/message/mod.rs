@@ -15,6 +15,7 @@ mod id;
 mod line_ends;
 mod origin;
 mod outcome;
+pub mod own;
 mod post;
 pub mod report;
 mod roster;

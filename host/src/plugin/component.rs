@@ -8,7 +8,7 @@ use wasmtime::{Engine, Store};
 
 use super::answers;
 use super::bindings::exports::outpost::policy::{lifecycle, priority_policy, sender_authorization};
-use super::breaker::Stage;
+use super::breaker::{BreakerStatus, Stage};
 use super::context::{Context, Shared, Stop};
 use super::contract::Fit;
 use super::meter::Meter;
@@ -90,6 +90,15 @@ impl Component {
     /// Its numbers.
     pub fn metrics(&self) -> &ComponentMetrics {
         &self.shared.metrics
+    }
+
+    /// Whether it is asked, by question.
+    pub fn breakers(&self) -> Vec<(Question, BreakerStatus)> {
+        let questions = Question::ALL.into_iter();
+        questions
+            .filter(|question| self.answers(*question))
+            .map(|question| (question, self.shared.breaker.status(question)))
+            .collect()
     }
 
     /// Brings the numbers up to date with what the breaker says about a question.

@@ -69,6 +69,7 @@ use self::turns::Turns;
 use crate::clock::Clock;
 #[cfg(test)]
 use crate::policy::Facts;
+use crate::policy::Question;
 use crate::telemetry::Registry;
 
 pub use self::breaker::{BreakerState, BreakerStatus};
@@ -182,6 +183,15 @@ impl Plugins {
         chain
             .iter()
             .map(|component| component.as_ref().into())
+            .collect()
+    }
+
+    /// Whether each component of the chain is asked, by question.
+    pub fn breakers(&self) -> Vec<(String, Vec<(Question, BreakerStatus)>)> {
+        let chain = self.chain.load();
+        chain
+            .iter()
+            .map(|component| (component.name().to_string(), component.breakers()))
             .collect()
     }
 

@@ -83,7 +83,7 @@ impl ComponentStatus {
 impl From<&Component> for ComponentStatus {
     fn from(component: &Component) -> Self {
         let questions = Question::ALL.into_iter();
-        let questions = questions.filter(|q| component.answers(*q));
+        let questions = questions.filter(|question| component.answers(*question));
         let metrics = component.metrics();
         Self {
             name: component.name().as_ref().to_owned(),
@@ -106,12 +106,9 @@ impl From<&Component> for ComponentStatus {
             answers: metrics.answer_counts(),
             failures: metrics.failure_counts(),
             latency: questions
-                .clone()
                 .map(|question| (question, metrics.latency(question)))
                 .collect(),
-            breaker: questions
-                .map(|question| (question, component.shared.breaker.status(question)))
-                .collect(),
+            breaker: component.breakers(),
         }
     }
 }

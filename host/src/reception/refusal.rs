@@ -10,11 +10,11 @@ mod notice;
 mod tally;
 
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use outpost_smtp::{Body, Mailbox, ReversePath};
+use outpost_smtp::Mailbox;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -22,19 +22,18 @@ use self::bursts::{Bursts, Telling};
 use self::notice::Notice;
 use super::Reception;
 use crate::account::{List, SenderRules};
-use crate::clock::Clock;
 use crate::directory::Directory;
-use crate::message::{
-    Address, Class, Envelope, Event, Message, MessageId, Origin, Priorities, Recipient, Routes,
-    Source, Submission, TrailEntry,
-};
+use crate::message::{Address, Class, Submission};
 use crate::policy::Reason;
-use crate::spool::{NamedIn, NewDelivery, NewMessage, RefusedMessage, Spool, SpoolError};
+use crate::spool::{NamedIn, OwnMailer, OwnMessage, RefusedMessage};
 
 pub use self::tally::Tally;
 
 /// Senders that one line of the log names, and reasons.
 const SHOWN_MAX: usize = 20;
+
+/// Bursts that are told apart; what goes beyond is counted per list. Each is some hundred octets.
+const BURSTS_MAX: usize = 10_000;
 
 /// A sender that the components refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,70 +107,58 @@ pub(super) fn raise(
 }
 
 /// How refusals become notifications.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// The name of this relay.
-    pub hostname: String,
     /// Between the tellings of one burst: the first interval, the second, …; the last repeats.
     pub intervals: Vec<Duration>,
-    /// Bursts that are told apart; what goes beyond is counted per list.
-    pub bursts_max: usize,
+    /// Who is told where a list has no addresses of its own.
+    pub addresses: Vec<Mailbox>,
 }
 
-impl Settings {
-    /// The usual ones for the relay of that name.
-    pub fn new(hostname: String) -> Self {
-        let intervals = [10, 60, 600, 3_600].map(Duration::from_secs).to_vec();
-        // Each is some hundred octets.
+impl Default for Settings {
+    fn default() -> Self {
         Self {
-            hostname,
-            intervals,
-            bursts_max: 10_000,
+            intervals: [10, 60, 600, 3_600].map(Duration::from_secs).to_vec(),
+            addresses: Vec::new(),
         }
     }
 }
 
 /// Turns refused senders into notifications.
 pub struct Notifier {
-    settings: Settings,
+    addresses: ArcSwap<Vec<Mailbox>>,
     directory: Directory,
-    spool: Arc<dyn Spool>,
-    routes: Arc<ArcSwap<Routes>>,
-    clock: Clock,
+    mailer: OwnMailer,
     bursts: Mutex<Bursts>,
     raised: Notify,
 }
 
 impl Notifier {
     /// A notifier; nothing is sent until [`Notifier::run`] runs.
-    pub fn new(
-        settings: Settings,
-        directory: Directory,
-        spool: Arc<dyn Spool>,
-        routes: Arc<ArcSwap<Routes>>,
-        clock: Clock,
-    ) -> Arc<Self> {
-        let bursts = Mutex::new(Bursts::new(settings.intervals.clone(), settings.bursts_max));
+    pub fn new(settings: Settings, directory: Directory, mailer: OwnMailer) -> Arc<Self> {
         Arc::new(Self {
-            settings,
+            addresses: ArcSwap::from_pointee(settings.addresses),
             directory,
-            spool,
-            routes,
-            clock,
-            bursts,
+            mailer,
+            bursts: Mutex::new(Bursts::new(settings.intervals, BURSTS_MAX)),
             raised: Notify::new(),
         })
+    }
+
+    /// From now on it is told like this; bursts go on.
+    pub fn follow(&self, settings: Settings) {
+        self.addresses.store(Arc::new(settings.addresses));
+        self.bursts().follow(settings.intervals);
     }
 
     /// Takes note of a refused sender, if there is somebody to tell: what nobody was told begins no
     /// burst, so that the first refusal after an address was given is told at once. Never waits.
     pub(super) fn raise(&self, refused: RefusedSender) {
         let list = self.directory.list(&refused.list);
-        if list.is_none_or(|list| recipients(&list, &refused.senders).is_empty()) {
+        if list.is_none_or(|list| self.recipients(&list, &refused.senders).is_empty()) {
             return;
         }
-        let mut bursts = self.bursts.lock().unwrap_or_else(PoisonError::into_inner);
-        if bursts.take(refused, Instant::now()) {
+        if self.bursts().take(refused, Instant::now()) {
             self.raised.notify_one();
         }
     }
@@ -180,7 +167,7 @@ impl Notifier {
     pub async fn run(&self) {
         loop {
             let (tellings, next) = {
-                let mut bursts = self.bursts.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut bursts = self.bursts();
                 (bursts.due(Instant::now()), bursts.next_due())
             };
             for telling in tellings {
@@ -201,118 +188,51 @@ impl Notifier {
         let Some(list) = self.directory.list(&telling.last.list) else {
             return;
         };
-        let recipients = recipients(&list, &telling.last.senders);
+        let recipients = self.recipients(&list, &telling.last.senders);
         if recipients.is_empty() {
             return;
         }
-        if let Err(error) = self.enqueue(&list, recipients, &telling).await {
-            tracing::warn!(list = %list.name, user = %telling.last.user, %error, "a notification could not be queued");
-        }
-    }
-
-    async fn enqueue(
-        &self,
-        list: &List,
-        recipients: Vec<Mailbox>,
-        telling: &Telling,
-    ) -> Result<(), SpoolError> {
-        let now = self.clock.now();
-        let mut random = [0; 16];
-        getrandom::fill(&mut random).map_err(|error| SpoolError::Unavailable(error.into()))?;
-        let id = MessageId::new(now, u128::from_ne_bytes(random));
         let user = self.directory.user(&telling.last.user);
         let senders_now = user
             .map(|user| user.rules.senders_text())
             .unwrap_or_default();
         let notice = Notice {
-            hostname: &self.settings.hostname,
-            id,
-            at: now,
-            recipients: &recipients,
-            telling,
+            telling: &telling,
             senders_now: &senders_now,
         };
-        let (subject, content) = (notice.subject(), notice.content());
-        let mut intake = self.spool.intake(None)?;
-        intake.write(content.as_bytes()).await?;
-        let recipients: Vec<Recipient> = recipients
-            .into_iter()
-            .map(|mailbox| Recipient {
-                mailbox,
-                notify: None,
-                orcpt: None,
-            })
-            .collect();
-        let envelope = Envelope {
-            reverse_path: ReversePath::Null,
-            smtputf8: recipients
-                .iter()
-                .any(|recipient| !recipient.mailbox.is_ascii()),
-            recipients,
-            body: Body::SevenBit,
-            ret: None,
-            envid: None,
-            mt_priority: None,
-            deliver_by: None,
-            hold: None,
-            require_tls: false,
-        };
-        let source = Source {
-            reverse_path: &envelope.reverse_path,
+        let (subject, body) = (notice.subject(), notice.body());
+        let sent = self.mailer.send(OwnMessage {
             list: &list.name,
-        };
-        let deliveries = self
-            .routes
-            .load()
-            .split(source, &envelope.recipients)
-            .into_iter();
-        let class = Class::Normal;
-        let message = NewMessage {
-            deliveries: deliveries
-                .map(|(next_hop, recipients)| NewDelivery::first(next_hop, recipients, now))
-                .collect(),
-            trail: vec![TrailEntry {
-                at: now,
-                event: Event::Accepted { class },
-            }],
-            message: Message {
-                id,
-                origin: Origin::Relay {
-                    list: list.name.clone(),
-                    about: None,
-                },
-                envelope,
-                class,
-                priorities: Priorities {
-                    user: class,
-                    message: None,
-                },
-                accepted: now,
-                deliver_until: None,
-                scheduled: None,
-                content_octets: intake.octets(),
-                eight_bit: !content.is_ascii(),
-                subject,
-                campaign: None,
-            },
-        };
-        self.spool.enqueue(message, intake).await
+            recipients: &recipients,
+            class: Class::Normal,
+            subject: &subject,
+            body: &body,
+        });
+        if let Err(error) = sent.await {
+            tracing::warn!(list = %list.name, user = %telling.last.user, %error, "a notification could not be queued");
+        }
     }
-}
 
-/// The list's addresses, but for those that the message claimed to be from.
-fn recipients(list: &List, senders: &[Address]) -> Vec<Mailbox> {
-    let is_sender = |mailbox: &Mailbox| {
-        Address::from_mailbox(mailbox).is_ok_and(|address| {
-            senders.iter().any(|sender| {
-                sender.domain() == address.domain()
-                    && sender.local().eq_ignore_ascii_case(address.local())
+    /// The list's addresses, or those for lists that have none; without those that the message claimed to be from.
+    fn recipients(&self, list: &List, senders: &[Address]) -> Vec<Mailbox> {
+        let is_sender = |mailbox: &Mailbox| {
+            Address::from_mailbox(mailbox).is_ok_and(|address| {
+                senders.iter().any(|sender| {
+                    sender.domain() == address.domain()
+                        && sender.local().eq_ignore_ascii_case(address.local())
+                })
             })
-        })
-    };
-    list.notify
-        .iter()
-        .filter(|mailbox| !is_sender(mailbox))
-        .cloned()
-        .collect()
+        };
+        let others = self.addresses.load();
+        let told = match list.notify.is_empty() {
+            true => &**others,
+            false => &list.notify,
+        };
+        let told = told.iter().filter(|mailbox| !is_sender(mailbox));
+        told.cloned().collect()
+    }
+
+    fn bursts(&self) -> MutexGuard<'_, Bursts> {
+        self.bursts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }

@@ -8,6 +8,7 @@ mod audit;
 mod check;
 mod deliver;
 mod deploy;
+mod doors;
 mod files;
 mod greeting;
 mod journal;
@@ -25,6 +26,7 @@ mod signals;
 mod simulation;
 mod start;
 mod supervisor;
+mod watched;
 
 use std::fmt;
 use std::io;
@@ -102,6 +104,7 @@ pub struct Relay {
     notifier: JoinHandle<()>,
     tally: Arc<reception::Tally>,
     tallying: JoinHandle<()>,
+    watching: JoinHandle<()>,
     spool: Arc<dyn Spool>,
     directory: Directory,
     clock: Clock,
@@ -176,6 +179,7 @@ impl Relay {
         }
         self.notifier.abort();
         self.tallying.abort();
+        self.watching.abort();
         if let Err(error) = queue {
             tracing::error!(%error, "the queue did not stop well");
         }

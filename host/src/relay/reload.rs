@@ -27,6 +27,7 @@ use crate::queue::RulesInForce;
 use crate::reception::Reception;
 use crate::telemetry;
 use crate::tls;
+use crate::watch::Watch;
 
 /// What makes of a configuration file the configuration in force.
 pub(super) struct Reloader {
@@ -41,6 +42,7 @@ pub(super) struct Parts {
     pub plugins: Arc<Plugins>,
     pub deployments: Arc<Deployments>,
     pub reception: Arc<Reception>,
+    pub watch: Arc<Watch>,
     pub routes: Arc<ArcSwap<Routes>>,
     pub along: Arc<Along>,
     pub delivery_metrics: delivery::Metrics,
@@ -137,6 +139,9 @@ impl Parts {
         self.follow(configured, loaded).await;
         self.receive(&config);
         self.deliver(in_force, &config);
+        self.watch.follow(config.alerts.clone());
+        let notifier = &self.reception.notifier;
+        notifier.follow(config.notifications.clone());
         telemetry::change_filter(&config.log);
         let outcome = Reloaded {
             file: shown(config.file.as_deref()),

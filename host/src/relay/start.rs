@@ -5,7 +5,6 @@
 //! is shown once is shown.
 
 use std::fs;
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -15,11 +14,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::deliver::{Along, Way};
 use super::deploy::{self, Deployer};
-use super::greeting::{self, Greeting};
+use super::doors::Doors;
+use super::greeting::Greeting;
 
-use super::loops::{self, Loop};
+use super::loops::Loop;
 use super::post::ByHttp;
 use super::reload::{self, Files, Parts, Reloader};
+use super::watched::{self, ByWatch};
 use super::{Relay, StartError, audit, check, files, journal, kept, program, readings, secrets};
 use crate::admin::{self, Api, Certificate, ConnectionFacts, Protection, Readiness, Submissions};
 use crate::auth::Authenticator;
@@ -30,26 +31,15 @@ use crate::delivery::{self, Deliverer, Gate};
 use crate::directory::{Directory, UserFilter};
 use crate::dns::Resolver;
 use crate::message::Routes;
-use crate::net::{self, Bound, Listener, Passed, Unbound, Unused};
+use crate::net::{self, Listener, Passed};
 use crate::plugin::deployed::Deployments;
 use crate::plugin::{self, Plugins};
 use crate::queue::{self, Deliver, Queue};
-use crate::reception::{
-    self, Connections, NotificationSettings, Notifier, Reception, Shares, Tally,
-};
-use crate::spool::{self, Spool};
+use crate::reception::{self, Connections, Notifier, Reception, Shares, Tally};
+use crate::spool::{self, OwnMailer, Spool};
 use crate::telemetry::Registry;
 use crate::tls;
-
-/// The open ports, before anybody is served on them.
-struct Doors {
-    listeners: Vec<Listener>,
-    unbound: Vec<Unbound>,
-    unused: Vec<Unused>,
-    /// Routes that lead back here.
-    loops: Vec<Loop>,
-    admin: admin::Listener,
-}
+use crate::watch::{self, BoardFile, Watch};
 
 /// What everything else is built on.
 pub(super) struct Foundation {
@@ -62,6 +52,17 @@ pub(super) struct Foundation {
     pub spool: Arc<dyn Spool>,
     pub tls: tls::Server,
     pub routes: Arc<ArcSwap<Routes>>,
+}
+
+/// What the admin surface is joined to besides.
+struct Joints {
+    readiness: Readiness,
+    reload: Arc<Reloader>,
+    deploy: Arc<Deployer>,
+    retried: Box<dyn Fn() + Send + Sync>,
+    order: Arc<dyn admin::Order>,
+    submissions: Submissions,
+    alerts: Arc<dyn admin::Alerts>,
 }
 
 impl Relay {
@@ -101,8 +102,10 @@ impl Relay {
         };
         let along = Along::new(way, gate);
         let stop_queue = CancellationToken::new();
-        let queue = foundation.queue(&config, Arc::<Along>::clone(&along));
+        let queue_metrics = queue::Metrics::default();
+        let queue = foundation.queue(&config, Arc::<Along>::clone(&along), queue_metrics.clone());
         let (rules, impatience) = (queue.rules(), queue.impatience());
+        let unreached = queue.unreached();
         let rerouting = queue.rerouting();
         let order = Arc::new(queue.outlook());
         let queue = tokio::spawn(queue.run(stop_queue.clone().cancelled_owned()));
@@ -135,6 +138,9 @@ impl Relay {
         let submission: Vec<_> = doors.listeners.iter().map(listening).collect();
         let admin_address = doors.admin.address();
         let readiness = Readiness::default();
+        let watch = foundation.watch(&config, readiness.clone(), (queue_metrics, unreached));
+        let watched = Arc::clone(&watch);
+        let watching = tokio::spawn(async move { watched.run().await });
         let stop_admin = CancellationToken::new();
         let (spool, directory) = (Arc::clone(&foundation.spool), foundation.directory.clone());
         let clock = foundation.clock.clone();
@@ -157,6 +163,7 @@ impl Relay {
                 plugins: Arc::clone(&foundation.plugins),
                 deployments,
                 reception: Arc::clone(&reception),
+                watch: Arc::clone(&watch),
                 routes: Arc::clone(&foundation.routes),
                 along: Arc::clone(&along),
                 delivery_metrics,
@@ -169,18 +176,18 @@ impl Relay {
                 files: Files::default(),
             }),
         });
-        let retried = Box::new(move || impatience.notify_one());
         let acceptor = reception::accept(&reception, doors.listeners);
         let entrance = acceptor.entrance(&reception, admin_address.port());
         let foundation_tls = foundation.tls.clone();
-        let api = foundation.api(
-            readiness.clone(),
-            Arc::clone(&reloader),
-            deployer,
-            retried,
+        let api = foundation.api(Joints {
+            readiness: readiness.clone(),
+            reload: Arc::clone(&reloader),
+            deploy: deployer,
+            retried: Box::new(move || impatience.notify_one()),
             order,
-            Submissions::new(Arc::new(ByHttp(entrance))),
-        );
+            submissions: Submissions::new(Arc::new(ByHttp(entrance))),
+            alerts: Arc::new(ByWatch(watch)),
+        });
         let admin_tls = match config.admin.protection {
             Protection::None => None,
             Protection::Tls => Some(foundation_tls),
@@ -200,6 +207,7 @@ impl Relay {
             notifier: notifying,
             tally: Arc::clone(&reception.tally),
             tallying,
+            watching,
             spool,
             directory,
             clock,
@@ -212,74 +220,6 @@ impl Relay {
             status,
         })
     }
-}
-
-impl Doors {
-    async fn open(config: &Config, passed: Passed, files_max: u64) -> Result<Doors, StartError> {
-        let Bound {
-            listeners,
-            unbound,
-            unused,
-        } = net::bind(&config.listen, passed, files_max);
-        for unused in &unused {
-            tracing::warn!("a socket that the service manager has passed is not served: {unused}");
-        }
-        for unbound in &unbound {
-            tracing::debug!(address = %unbound.address, error = %unbound.error, "not listening");
-        }
-        if listeners.is_empty() || !(config.listen.optional || unbound.is_empty()) {
-            let mut lines = greeting::unbound_lines(&unbound);
-            let in_use = |unbound: &Unbound| unbound.error.kind() == io::ErrorKind::AddrInUse;
-            if listeners.is_empty() {
-                lines.push("none of the submission ports can be listened on".to_owned());
-                if unbound.iter().all(in_use) {
-                    lines.push(
-                        "is a relay running already? `outpost connection` asks it".to_owned(),
-                    );
-                }
-            } else {
-                lines.push(
-                    "take these ports out of [submission], or let them be skipped with \
-                     `optional = true` there"
-                        .to_owned(),
-                );
-            }
-            return Err(StartError(lines));
-        }
-        let listening: Vec<_> = listeners.iter().map(|listener| listener.address).collect();
-        let loops = loops::bound(config, &listening);
-        for found in &loops {
-            let Mistake { line, key, text } = &found.note;
-            tracing::warn!(line, key, "{text}");
-        }
-        let admin = admin::Listener::bind(&config.admin)
-            .await
-            .map_err(|error| no_admin(config, &error))?;
-        Ok(Doors {
-            listeners,
-            unbound,
-            unused,
-            loops,
-            admin,
-        })
-    }
-}
-
-/// The admin address cannot be had. Whoever has no file yet is told what to write into one: any file
-/// ends the other defaults of having none.
-fn no_admin(config: &Config, error: &admin::BindError) -> StartError {
-    let mut lines = vec![error.to_string()];
-    if config.file.is_none() {
-        lines.extend(
-            [
-                "an outpost.toml that names another one, and else leaves all as it is without a file:",
-                "    admin.address = \"127.0.0.1:8026\"",
-                "    submission = { addresses = [\"127.0.0.1\", \"::1\"], optional = true }",
-            ]
-            .map(str::to_owned),
-        );
-    }
-    StartError(lines)
 }
 
 impl Foundation {
@@ -365,9 +305,13 @@ impl Foundation {
         !users.users.is_empty()
     }
 
-    pub(super) fn queue(&mut self, config: &Config, deliver: Arc<dyn Deliver>) -> Queue {
+    pub(super) fn queue(
+        &mut self,
+        config: &Config,
+        deliver: Arc<dyn Deliver>,
+        metrics: queue::Metrics,
+    ) -> Queue {
         let random = Arc::clone(&self.random);
-        let metrics = queue::Metrics::default();
         metrics.register(&mut self.registry);
         Queue::new(queue::Parts {
             settings: config.queue.clone(),
@@ -382,14 +326,46 @@ impl Foundation {
         })
     }
 
+    /// Who writes mail of the relay itself.
+    pub(super) fn mailer(&self, config: &Config) -> OwnMailer {
+        OwnMailer {
+            hostname: config.hostname.clone(),
+            spool: Arc::clone(&self.spool),
+            routes: Arc::clone(&self.routes),
+            clock: self.clock.clone(),
+        }
+    }
+
+    fn watch(
+        &mut self,
+        config: &Config,
+        readiness: Readiness,
+        (queue, unreached): (queue::Metrics, queue::Unreached),
+    ) -> Arc<Watch> {
+        Watch::new(watch::Parts {
+            settings: config.alerts.clone(),
+            look: Box::new(watched::Parts {
+                readiness,
+                queue,
+                unreached,
+                plugins: Arc::clone(&self.plugins),
+                spool: Arc::clone(&self.spool),
+                tls: self.tls.clone(),
+                clock: self.clock.clone(),
+                data_dir: config.data_dir.clone(),
+                disk_needed: config.spool.disk_free_octets_min,
+            }),
+            directory: self.directory.clone(),
+            mailer: self.mailer(config),
+            clock: self.clock.clone(),
+            file: BoardFile::of(&config.data_dir),
+            metrics: watch::Metrics::register(&mut self.registry),
+        })
+    }
+
     pub(super) fn notifier(&self, config: &Config) -> Arc<Notifier> {
-        Notifier::new(
-            NotificationSettings::new(config.hostname.clone()),
-            self.directory.clone(),
-            Arc::clone(&self.spool),
-            Arc::clone(&self.routes),
-            self.clock.clone(),
-        )
+        let settings = config.notifications.clone();
+        Notifier::new(settings, self.directory.clone(), self.mailer(config))
     }
 
     pub(super) fn reception(
@@ -419,15 +395,16 @@ impl Foundation {
     }
 
     /// The admin surface. It shows the metrics of everybody, so it comes last.
-    fn api(
-        mut self,
-        readiness: Readiness,
-        reload: Arc<Reloader>,
-        deploy: Arc<Deployer>,
-        retried: Box<dyn Fn() + Send + Sync>,
-        order: Arc<dyn admin::Order>,
-        submissions: Submissions,
-    ) -> Api {
+    fn api(mut self, joints: Joints) -> Api {
+        let Joints {
+            readiness,
+            reload,
+            deploy,
+            retried,
+            order,
+            submissions,
+            alerts,
+        } = joints;
         let metrics = admin::Metrics::register(&mut self.registry);
         let started = self.clock.now();
         Api {
@@ -437,6 +414,7 @@ impl Foundation {
             order,
             retried,
             submissions,
+            alerts,
             plugins: self.plugins,
             deploy,
             uploads: admin::Uploads::default(),
@@ -632,26 +610,5 @@ mod tests {
             said.ends_with("aside to start with an empty queue"),
             "{said}"
         );
-    }
-
-    #[test]
-    fn whoever_has_no_file_is_shown_one_that_names_another_admin_address_and_nothing_else() {
-        let mut config = crate::config::parse("").unwrap();
-        let taken = admin::BindError {
-            address: config.admin.address,
-            source: io::ErrorKind::AddrInUse.into(),
-        };
-        let said = no_admin(&config, &taken).to_string();
-        let file: Vec<_> = said
-            .lines()
-            .filter_map(|line| line.strip_prefix("    "))
-            .collect();
-        let shown = crate::config::parse(&file.join("\n")).unwrap();
-        assert_ne!(shown.admin.address, config.admin.address);
-        assert!(shown.listen.optional);
-        assert!(shown.listen.addresses.iter().all(|ip| ip.is_loopback()));
-        assert_eq!(shown.listen.ports, config.listen.ports);
-        config.file = Some("outpost.toml".into());
-        assert_eq!(no_admin(&config, &taken).to_string().lines().count(), 1);
     }
 }

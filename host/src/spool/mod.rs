@@ -42,6 +42,7 @@ mod listing;
 mod memory;
 mod memtable;
 mod metrics;
+mod own_mail;
 mod pieces;
 mod place;
 mod queries;
@@ -88,6 +89,7 @@ pub use listing::{
     PAGE_RECIPIENTS_MAX, Page, PageRequest, ROWS_EXAMINED_MAX, ROWS_MAX, Record, Row,
 };
 pub use memory::Memory;
+pub use own_mail::{OwnMailer, OwnMessage};
 pub use refusals::{
     KeptRefusal, NamedIn, NewRefusals, REFUSAL_ROWS_MAX, REFUSALS_KEPT, REFUSALS_MAX,
     REFUSALS_OF_USER_MAX, Refusal, RefusalFilter, RefusalId, RefusalPage, Refusals, RefusedMessage,

@@ -92,6 +92,10 @@ pub struct EntryAbout {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub component: Option<String>,
+    /// The alert: its kind, and which one of that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub alert: Option<String>,
     /// The message.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -275,6 +279,7 @@ fn document((sequence, entry): (u64, Entry)) -> EntryDocument {
             "token" => &mut about.token,
             "admin" => &mut about.admin,
             "component" => &mut about.component,
+            "alert" => &mut about.alert,
             "message_id" => &mut about.message_id,
             "filter" => &mut about.filter,
             "queued" => &mut about.queued,

@@ -95,6 +95,7 @@ impl Noted {
             ("admin", &self.admin),
             ("next_hop", &self.next_hop),
             ("component", &self.component),
+            ("alert", &self.alert),
             ("message_id", &self.message_id),
             ("filter", &self.filter),
             ("queued", &self.queued.map(str::to_owned)),

@@ -2,6 +2,7 @@
 
 use maud::{DOCTYPE, Markup, html};
 
+use super::pages::alerts;
 use super::parts;
 use super::session::{Notice, Tone};
 use super::texts::Texts;
@@ -9,12 +10,13 @@ use super::visit::Visitor;
 use super::{assets, visit};
 
 /// The parts of the console, in the order of the navigation: where each is, and the key of its name.
-const SECTIONS: [(&str, &str); 8] = [
+const SECTIONS: [(&str, &str); 9] = [
     ("/connection", "nav-connection"),
     ("/users", "nav-users"),
     ("/lists", "nav-lists"),
     ("/queue", "nav-queue"),
     ("/refused", "nav-refused"),
+    ("/alerts", "nav-alerts"),
     ("/policies", "nav-policies"),
     ("/statistics", "nav-statistics"),
     ("/system", "nav-system"),
@@ -67,6 +69,7 @@ pub(super) fn page(visitor: &Visitor, frame: &Frame, body: &Markup) -> Markup {
                 }
                 main #content tabindex="-1" .narrow[frame.narrow] {
                     h1 { (frame.title) }
+                    (alerts::banner(visitor))
                     @for notice in &notices { (told(visitor, notice)) }
                     (body)
                 }

@@ -18,13 +18,14 @@ use tokio::time::{Instant, sleep};
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::WatchStream;
 
-use super::pages::{message, queue};
+use super::pages::{alerts as alerts_page, message, queue};
 use super::texts::Texts;
 use super::visit::Visitor;
 use crate::account::Scope;
 use crate::admin::Api;
 use crate::admin::access::{Caller, Reader};
-use crate::admin::extract::{QueryString, Segment};
+use crate::admin::alerts::{AlertsQuery, shown};
+use crate::admin::extract::{NoQuery, QueryString, Segment};
 use crate::admin::problem::{Kind, Problem};
 use crate::admin::selection::QueueQuery;
 
@@ -44,6 +45,8 @@ enum What {
     Queue { query: String, may_act: bool },
     /// One message.
     Message { id: String },
+    /// Alerts; with a button for who may act.
+    Alerts { may_act: bool },
 }
 
 /// What is looked at, in which language.
@@ -78,6 +81,7 @@ struct Watched {
 enum Query {
     Queue(Box<QueueQuery>, bool),
     Message(String),
+    Alerts(bool),
 }
 
 pub(super) async fn queue(
@@ -102,6 +106,12 @@ pub(super) async fn message(
 ) -> Response {
     let what = What::Message { id: id.clone() };
     stream(visitor, api, what, Query::Message(id), "message")
+}
+
+pub(super) async fn alerts(visitor: Visitor, State(api): State<Arc<Api>>, _: NoQuery) -> Response {
+    let may_act = visitor.may(Scope::Operate);
+    let what = What::Alerts { may_act };
+    stream(visitor, api, what, Query::Alerts(may_act), "alerts")
 }
 
 fn stream(
@@ -222,6 +232,10 @@ async fn made(api: &Arc<Api>, query: Query, texts: &'static Texts) -> Result<Mar
         Query::Message(id) => {
             let shown = message::read(api, reader, id).await?;
             message::story(texts, &shown)
+        }
+        Query::Alerts(may_act) => {
+            let page = shown(api, AlertsQuery::default());
+            alerts_page::rows(texts, may_act, &page)
         }
     })
 }

@@ -40,6 +40,7 @@ pub(super) fn router() -> Router<Arc<Api>> {
         .route("/login", get(login::show).post(login::log_in))
         .route("/logout", post(login::log_out))
         .route("/live/queue", get(live::queue))
+        .route("/live/alerts", get(live::alerts))
         .route("/live/messages/{id}", get(live::message))
         .merge(pages::router())
         .fallback(pages::nothing_here)

@@ -141,7 +141,7 @@ mod tests {
     use super::*;
 
     /// Keys whose end is made of a value.
-    const FAMILIES: [&str; 4] = ["class-", "state-", "role-", "nav-"];
+    const FAMILIES: [&str; 5] = ["class-", "state-", "role-", "nav-", "alert-kind-"];
 
     fn keys(file: &str) -> BTreeSet<String> {
         let lines = file

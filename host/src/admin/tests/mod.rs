@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod accounts;
+mod alerts;
 mod audited;
 mod console;
 mod contract;
@@ -324,6 +325,7 @@ impl Surface {
             submissions: Submissions::new(Arc::<submission::Desk>::clone(&desk)),
             plugins: Arc::new(OnePlugin),
             deploy: Arc::new(plugins::Bench::new(folder.path())),
+            alerts: Arc::new(alerts::Fixed::default()),
             uploads: Uploads::default(),
             reload: Arc::new(Reloads::default()),
             connection: Arc::new(ArcSwap::from_pointee(ConnectionFacts {

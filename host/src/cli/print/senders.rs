@@ -184,6 +184,7 @@ pub(super) fn times(count: u64) -> String {
     }
 }
 
-fn line(text: &mut String, line: &str) {
+/// Adds a line that steers no terminal.
+pub(super) fn line(text: &mut String, line: &str) {
     writeln!(text, "{}", printable(line)).expect("writing to a string does not fail");
 }

@@ -57,6 +57,11 @@ impl Bursts {
         }
     }
 
+    /// From now on it is told in these intervals.
+    pub(super) fn follow(&mut self, intervals: Vec<Duration>) {
+        self.intervals = intervals;
+    }
+
     /// Takes a refusal; whether it is one to tell at once.
     pub(super) fn take(&mut self, refused: RefusedSender, now: Instant) -> bool {
         let mut key = Key::of(&refused);

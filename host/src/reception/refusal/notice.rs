@@ -3,10 +3,9 @@
 //! Whoever is refused chooses the addresses in it, and a list of rules may be long: no line is longer than
 //! mail may be (RFC 5322 §2.1.1), or the next hop would refuse the notification and nobody be told.
 
-use outpost_smtp::Mailbox;
-
 use super::bursts::Telling;
-use crate::message::{Address, MessageId, Timestamp};
+use crate::message::Address;
+use crate::message::own::ascii;
 
 /// Senders that are named; a message may claim to be from a hundred.
 const SENDERS_NAMED_MAX: usize = 5;
@@ -16,10 +15,6 @@ const TEXT_OCTETS_MAX: usize = 800;
 
 /// A notification to be written.
 pub(super) struct Notice<'a> {
-    pub hostname: &'a str,
-    pub id: MessageId,
-    pub at: Timestamp,
-    pub recipients: &'a [Mailbox],
     pub telling: &'a Telling,
     /// What the user may send as already, written as the command line takes it.
     pub senders_now: &'a str,
@@ -41,25 +36,11 @@ impl Notice<'_> {
         )
     }
 
-    /// The whole message, header and body.
-    pub(super) fn content(&self) -> String {
+    /// What it says, in lines.
+    pub(super) fn body(&self) -> String {
         let refused = &self.telling.last;
-        let recipients: Vec<String> = self
-            .recipients
-            .iter()
-            .map(|mailbox| format!("<{mailbox}>"))
-            .collect();
-        let text = format!(
-            "From: Outpost <postmaster@{hostname}>\n\
-             To: {to}\n\
-             Subject: {subject}\n\
-             Date: {date}\n\
-             Message-ID: <{id}@{hostname}>\n\
-             Auto-Submitted: auto-generated\n\
-             MIME-Version: 1.0\n\
-             Content-Type: text/plain; charset=us-ascii\n\
-             \n\
-             {opening}\n\
+        format!(
+            "{opening}\n\
              \n\
              User:    {user} (list {list})\n\
              {senders}\
@@ -79,11 +60,6 @@ impl Notice<'_> {
              \x20   outpost user reset-password {user}\n\
              \n\
              {closing}\n",
-            hostname = self.hostname,
-            to = recipients.join(",\n "),
-            subject = self.subject(),
-            date = self.at.to_rfc5322(),
-            id = self.id,
             opening = self.opening(),
             user = refused.user,
             list = refused.list,
@@ -92,8 +68,7 @@ impl Notice<'_> {
             reasons = self.reasons(),
             rules = one_word(&self.senders_then()),
             closing = self.closing(),
-        );
-        text.replace('\n', "\r\n")
+        )
     }
 
     /// The user's authorized senders once those that are named here are among them.
@@ -186,19 +161,6 @@ fn one_word(items: &[String]) -> String {
     lines.join("\\\n")
 }
 
-/// The text in US-ASCII, on one line: what else there is stands as escapes.
-fn ascii(text: &str) -> String {
-    text.chars()
-        .map(|c| {
-            if matches!(c, ' '..='~') {
-                c.to_string()
-            } else {
-                c.escape_default().to_string()
-            }
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::RefusedSender;
@@ -224,22 +186,12 @@ mod tests {
             is_first: false,
             is_mixed: false,
         };
-        let recipients = [Mailbox {
-            local: "ops".into(),
-            domain: "a.example".into(),
-        }];
-        let at = Timestamp::from_unix_milliseconds(1_700_000_000_000);
         let notice = Notice {
-            hostname: "relay.example",
-            id: MessageId::new(at, 1),
-            at,
-            recipients: &recipients,
             telling: &telling,
             senders_now,
         };
-        let content = notice.content();
-        assert!(content.is_ascii());
-        assert!(!content.replace("\r\n", "").contains(['\r', '\n']));
+        let content = format!("Subject: {}\n{}", notice.subject(), notice.body());
+        assert!(content.is_ascii() && !content.contains('\r'));
         assert!(content.lines().all(|line| line.len() <= 900));
         content
     }
@@ -253,14 +205,12 @@ mod tests {
             "not-authorized: no rule covers it",
         );
         for expected in [
-            "To: <ops@a.example>\r\n",
-            "Subject: User printer was refused as ce\\u{f6}@victim.example\r\n",
-            "Auto-Submitted: auto-generated\r\n",
-            "It happened 7 more times since the last notification.\r\n",
-            "User:    printer (list default)\r\n",
-            "Client:  192.0.2.1\r\n",
-            "Reason:  not-authorized: no rule covers it\r\n",
-            "    outpost user set printer --senders 'old@a.example;ce\\u{f6}@victim.example'\r\n",
+            "Subject: User printer was refused as ce\\u{f6}@victim.example\n",
+            "It happened 7 more times since the last notification.\n",
+            "User:    printer (list default)\n",
+            "Client:  192.0.2.1\n",
+            "Reason:  not-authorized: no rule covers it\n",
+            "    outpost user set printer --senders 'old@a.example;ce\\u{f6}@victim.example'\n",
         ] {
             assert!(content.contains(expected), "{expected:?} in\n{content}");
         }
@@ -275,10 +225,10 @@ mod tests {
         let rules: Vec<String> = (0..1_000).map(|n| format!("o'{n}@a.example")).collect();
         let content = content(senders, &rules.join(";"), &"x".repeat(5_000));
         for expected in [
-            "@v0.example and 99 more\r\n",
-            "@v4.example\r\n         and 95 more\r\nClient: ",
+            "@v0.example and 99 more\n",
+            "@v4.example\n         and 95 more\nClient: ",
             "    outpost user set printer --senders 'o'\\''0@a.example;",
-            ";'\\\r\n'o'\\''",
+            ";'\\\n'o'\\''",
         ] {
             assert!(content.contains(expected), "{expected:?} in\n{content}");
         }

@@ -22,7 +22,7 @@ use crate::reception::{
     Connections, Metrics, NotificationSettings, Notifier, Reception, Settings, Shares, Spared,
     Tally,
 };
-use crate::spool::{self, Memory, PageRequest, Selection, Spool};
+use crate::spool::{self, Memory, OwnMailer, PageRequest, Selection, Spool};
 use crate::telemetry::Registry;
 use crate::tls;
 
@@ -60,13 +60,14 @@ impl Stage {
             .unwrap();
         let spool = Memory::new(spool, clock.clone());
         let routes = Arc::new(ArcSwap::from_pointee(Routes::new(Vec::new())));
-        let notifier = Notifier::new(
-            NotificationSettings::new("relay.test".into()),
-            directory.clone(),
-            spool.clone(),
-            Arc::clone(&routes),
-            clock.clone(),
-        );
+        let mailer = OwnMailer {
+            hostname: "relay.test".into(),
+            spool: spool.clone(),
+            routes: Arc::clone(&routes),
+            clock: clock.clone(),
+        };
+        let settings = NotificationSettings::default();
+        let notifier = Notifier::new(settings, directory.clone(), mailer);
         let certificate = tls::Settings::SelfSigned {
             hostname: "relay.test".into(),
             folder: folder.path().to_owned(),

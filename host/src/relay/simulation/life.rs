@@ -22,6 +22,7 @@ use crate::delivery::{self, Deliverer, Gate};
 use crate::dns::{Resolver, Table};
 use crate::message::{Routes, Timestamp};
 use crate::net::Dialer;
+use crate::queue;
 use crate::reception::{self, Acceptor, Reception};
 use crate::relay::deliver::{Along, Way};
 use crate::relay::start::Foundation;
@@ -89,7 +90,11 @@ impl Life {
         };
         let along = Along::new(way, gate);
         let watched = Watched::new(world, clock.clone(), Arc::<Along>::clone(&along));
-        let queue = foundation.queue(&config, Arc::<Watched>::clone(&watched));
+        let queue = foundation.queue(
+            &config,
+            Arc::<Watched>::clone(&watched),
+            queue::Metrics::default(),
+        );
         let impatience = queue.impatience();
         let stop_queue = CancellationToken::new();
         let queue = tokio::spawn(queue.run(stop_queue.clone().cancelled_owned()));

@@ -1,5 +1,6 @@
 //! The pages, each in a file of its own; here is where each is.
 
+pub(super) mod alerts;
 mod connection;
 mod lists;
 pub(super) mod message;
@@ -61,6 +62,9 @@ pub(super) fn router() -> Router<Arc<Api>> {
         .route("/refused/who", get(refused::who))
         .route("/refused/{refusal}/authorize", post(refused::authorize))
         .route("/refused/{refusal}/dismiss", post(refused::dismiss))
+        .route("/alerts", get(alerts::show))
+        .route("/alerts/test", post(alerts::test))
+        .route("/alerts/{alert}/acknowledge", post(alerts::acknowledge))
         .route("/policies", get(policies::show))
         .route(
             UPLOAD_PATH,

@@ -108,6 +108,7 @@ fn about(about: &EntryAbout) -> Vec<(&'static str, &str)> {
         ("token", &about.token),
         ("admin", &about.admin),
         ("component", &about.component),
+        ("alert", &about.alert),
         ("message", &about.message_id),
         ("filter", &about.filter),
         ("queued", &about.queued),
