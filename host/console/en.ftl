@@ -36,7 +36,7 @@ and-more = and { $count } more
 in-time = in { $time }
 undo = Undo
 no-subject = (no subject)
-null-sender = (none: a report)
+null-sender = (none: a report or a notice)
 
 class-1 = very high
 class-2 = high

@@ -132,6 +132,7 @@ fn a_next_hop_that_is_down_is_told_by_mail_by_webhook_and_on_the_page() {
     browser.close();
     // Another process has told it already.
     drop(session);
+    assert!(relay.terminate().success());
     relay.restart_with(&settings);
     wait_until("it is known still", || {
         relay.json(&["alert", "ls"])["alerts"][0]["id"] == 1

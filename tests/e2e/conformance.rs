@@ -102,6 +102,9 @@ fn the_whole_api_answers_as_it_is_described_and_every_operation_succeeds() {
             .as_array()
             .is_some_and(|noted| noted.len() == 20)
     });
+    wait_until("that is an alert", || {
+        relay.read("/api/v1/alerts")["alerts"][0]["id"] == 1
+    });
     let answers = relay.folder().join("answers.json");
     asked(&relay, "app", &password, &answers);
 

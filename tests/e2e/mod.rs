@@ -22,6 +22,7 @@ mod deploying;
 mod dialogues;
 mod durability;
 mod floods;
+mod hostile_requests;
 mod install;
 mod listeners;
 mod metrics;

@@ -287,7 +287,7 @@ pub(super) fn shown(api: &Api, query: AlertsQuery) -> AlertsDocument {
 
 /// Acknowledges an alert: nobody is reminded of it by mail or webhook. Its end is told all the same.
 #[utoipa::path(post, path = "/api/v1/alerts/{alert}/acknowledge", operation_id = "acknowledge_alert", tag = "alerts",
-    params(("alert" = String, Path, description = "The number of the alert."), KeyHeader),
+    params(("alert" = String, Path, description = "The number of the alert.", example = "1"), KeyHeader),
     security(("token" = ["operate"])),
     responses((status = 200, description = "The alert.", body = AlertDocument), Refused, Missing))]
 pub(super) async fn acknowledge(
