@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::message::{Class, Counts, Message, Timestamp, comparable_domain};
+use crate::message::{Class, Counts, Message, MessageId, Timestamp, comparable_domain};
 use crate::spool::redb::StoreError;
 use crate::spool::sheet::Sheet;
 use crate::spool::stored::{self, CountsRecord, HourRecord, NumberRecord};
@@ -21,6 +21,18 @@ use super::rows::{Read, Write};
 pub(in crate::spool) struct Tally {
     /// By the keys of cells.
     cells: BTreeMap<Vec<u8>, More>,
+    /// Those of the message that was counted last: what becomes of one is counted in several steps, one after the other.
+    last: Option<Named>,
+    /// The domain that was counted last, as it was written, and its key.
+    last_domain: Option<(String, Vec<u8>)>,
+}
+
+/// The keys of a message's cells in a class, but those of its destinations.
+#[derive(Debug)]
+struct Named {
+    message: MessageId,
+    class: Class,
+    keys: Vec<Vec<u8>>,
 }
 
 /// A part of what is counted.
@@ -62,17 +74,16 @@ impl Tally {
     fn take_in(&mut self, message: &Message, times: i64) {
         // By its own time, so that it can be taken back.
         let hour = hour_of(message.accepted);
-        let recipients = count(message.envelope.recipients.len());
-        for cell in cells(message, message.class) {
-            let counts = self.more(cell).at(hour);
-            counts.accepted += times;
-            counts.recipients += times * recipients;
-        }
-        for (cell, recipients) in destinations(message, every(message)) {
-            let counts = self.more(cell).at(hour);
-            counts.accepted += times;
-            counts.recipients += times * recipients;
-        }
+        self.each(
+            message,
+            message.class,
+            every(message),
+            |more, recipients| {
+                let counts = more.at(hour);
+                counts.accepted += times;
+                counts.recipients += times * recipients;
+            },
+        );
     }
 
     /// An attempt has ended, or a delivery came to its end without one.
@@ -92,8 +103,12 @@ impl Tally {
         if fates.delivered.is_empty() {
             return;
         }
-        for cell in timed_cells(message) {
-            let counts = self.more(cell).at(hour_of(at));
+        // How long mail takes is counted for its class and its list.
+        let timed = [Dimension::Class, Dimension::List].map(Dimension::octet);
+        let named = named(&mut self.last, message, message.class);
+        let keys = named.keys.iter().filter(|key| timed.contains(&key[0]));
+        for key in keys {
+            let counts = more(&mut self.cells, key).at(hour_of(at));
             for _ in &fates.delivered {
                 counts.latency.note(took);
             }
@@ -120,7 +135,7 @@ impl Tally {
         ];
         for cell in cells {
             let times = i64::try_from(times).unwrap_or(i64::MAX);
-            self.more(cell.to_key()).at(hour).refused += times;
+            more(&mut self.cells, &cell.to_key()).at(hour).refused += times;
         }
     }
 
@@ -132,30 +147,56 @@ impl Tally {
         recipients: &[u32],
         times: i64,
     ) {
-        let more = times * count(recipients.len());
-        for cell in cells(message, class) {
-            self.more(cell).queued += more;
-        }
-        for (cell, recipients) in destinations(message, recipients.iter().copied()) {
-            self.more(cell).queued += times * recipients;
-        }
+        let recipients = recipients.iter().copied();
+        self.each(message, class, recipients, |more, recipients| {
+            more.queued += times * recipients;
+        });
     }
 
     fn add(&mut self, message: &Message, recipients: &[u32], at: Timestamp, part: Part) {
         if recipients.is_empty() {
             return;
         }
-        let hour = hour_of(at);
-        for cell in cells(message, message.class) {
-            *part(self.more(cell).at(hour)) += count(recipients.len());
-        }
-        for (cell, recipients) in destinations(message, recipients.iter().copied()) {
-            *part(self.more(cell).at(hour)) += recipients;
-        }
+        let (hour, recipients) = (hour_of(at), recipients.iter().copied());
+        self.each(message, message.class, recipients, |more, recipients| {
+            *part(more.at(hour)) += recipients;
+        });
     }
 
-    fn more(&mut self, cell: Vec<u8>) -> &mut More {
-        self.cells.entry(cell).or_default()
+    /// Counts for each cell of a message in that class; how many of these recipients it has is told.
+    fn each(
+        &mut self,
+        message: &Message,
+        class: Class,
+        recipients: impl ExactSizeIterator<Item = u32>,
+        note: impl Fn(&mut More, i64),
+    ) {
+        let all = count(recipients.len());
+        for key in &named(&mut self.last, message, class).keys {
+            note(more(&mut self.cells, key), all);
+        }
+        let domains = recipients.filter_map(|index| domain_of(message, index));
+        let mut runs: Vec<(&str, i64)> = Vec::new();
+        for domain in domains {
+            match runs.last_mut() {
+                Some((last, count)) if *last == domain => *count += 1,
+                _ => runs.push((domain, 1)),
+            }
+        }
+        if let [(domain, recipients)] = runs.as_slice() {
+            let key = destination(&mut self.last_domain, domain);
+            note(more(&mut self.cells, key), *recipients);
+            return;
+        }
+        // A domain that comes twice is one destination.
+        let mut found: BTreeMap<Vec<u8>, i64> = BTreeMap::new();
+        for (domain, recipients) in runs {
+            let key = destination(&mut self.last_domain, domain).to_vec();
+            *found.entry(key).or_default() += recipients;
+        }
+        for (key, recipients) in found {
+            note(more(&mut self.cells, &key), recipients);
+        }
     }
 
     /// Writes it. What has come to be queued and has left stands with the hour that goes on.
@@ -293,8 +334,29 @@ fn count(recipients: usize) -> i64 {
     i64::try_from(recipients).unwrap_or(i64::MAX)
 }
 
-/// The keys of the cells of a message but those of its destinations.
-fn cells(message: &Message, class: Class) -> impl Iterator<Item = Vec<u8>> {
+/// What more the cell of that key has.
+fn more<'a>(cells: &'a mut BTreeMap<Vec<u8>, More>, key: &[u8]) -> &'a mut More {
+    // Most are there already, and the key need not be copied for those.
+    if !cells.contains_key(key) {
+        cells.insert(key.to_vec(), More::default());
+    }
+    cells.get_mut(key).expect("it is there now")
+}
+
+/// The keys of a message's cells in that class.
+fn named<'a>(last: &'a mut Option<Named>, message: &Message, class: Class) -> &'a Named {
+    let is_known = |last: &Named| last.message == message.id && last.class == class;
+    if !last.as_ref().is_some_and(is_known) {
+        *last = Some(Named {
+            message: message.id,
+            class,
+            keys: keys(message, class).collect(),
+        });
+    }
+    last.as_ref().expect("it is there now")
+}
+
+fn keys(message: &Message, class: Class) -> impl Iterator<Item = Vec<u8>> {
     let list = message.origin.list();
     let user = match message.origin.user() {
         "" => RELAY,
@@ -312,45 +374,25 @@ fn cells(message: &Message, class: Class) -> impl Iterator<Item = Vec<u8>> {
     .map(|cell| cell.to_key())
 }
 
-/// Those in which it is counted how long mail takes.
-fn timed_cells(message: &Message) -> impl Iterator<Item = Vec<u8>> {
-    let timed = [Dimension::Class, Dimension::List].map(Dimension::octet);
-    cells(message, message.class).filter(move |cell| timed.contains(&cell[0]))
-}
-
-fn every(message: &Message) -> impl Iterator<Item = u32> {
-    0..u32::try_from(message.envelope.recipients.len()).unwrap_or(u32::MAX)
-}
-
-/// The keys of the cells of destinations, and how many of these recipients each has.
-fn destinations(
-    message: &Message,
-    recipients: impl Iterator<Item = u32>,
-) -> BTreeMap<Vec<u8>, i64> {
-    let all = &message.envelope.recipients;
-    let mut found = BTreeMap::new();
-    // Of many recipients most are at the domain of the one before.
-    let mut last: Option<(&str, Vec<u8>)> = None;
-    for index in recipients {
-        let Some(recipient) = usize::try_from(index).ok().and_then(|index| all.get(index)) else {
-            continue;
-        };
-        let written = recipient.mailbox.domain.as_str();
-        let key = match last.take() {
-            Some((domain, key)) if domain == written => key,
-            _ => {
-                let domain = comparable_domain(written);
-                let domain = domain.unwrap_or_else(|_| written.to_lowercase());
-                Cell::Destination(domain).to_key()
-            }
-        };
-        match found.get_mut(&key) {
-            Some(count) => *count += 1,
-            None => drop(found.insert(key.clone(), 1)),
-        }
-        last = Some((written, key));
+/// The key of a destination.
+fn destination<'a>(last: &'a mut Option<(String, Vec<u8>)>, written: &str) -> &'a [u8] {
+    if !last.as_ref().is_some_and(|(domain, _)| domain == written) {
+        let domain = comparable_domain(written);
+        let domain = domain.unwrap_or_else(|_| written.to_lowercase());
+        *last = Some((written.to_owned(), Cell::Destination(domain).to_key()));
     }
-    found
+    let (_, key) = last.as_ref().expect("it is there now");
+    key
+}
+
+fn domain_of(message: &Message, recipient: u32) -> Option<&str> {
+    let index = usize::try_from(recipient).ok()?;
+    let recipient = message.envelope.recipients.get(index)?;
+    Some(recipient.mailbox.domain.as_str())
+}
+
+fn every(message: &Message) -> std::ops::Range<u32> {
+    0..u32::try_from(message.envelope.recipients.len()).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
@@ -358,7 +400,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
-    use crate::spool::sample::at;
+    use crate::spool::sample::{at, message};
     use crate::spool::statistics::{Filter, MemoryRows, Name, Question};
 
     #[test]
@@ -390,5 +432,39 @@ mod tests {
             assert_eq!(answer.rows[0].counts.refused, 5);
             assert_eq!(answer.total.refused, 5);
         }
+    }
+
+    #[test]
+    fn a_message_counts_once_at_a_destination_however_its_recipients_are_ordered() {
+        let mut rows = MemoryRows::default();
+        let mut tally = Tally::default();
+        for number in [1, 2] {
+            let domains = ["a.example", "b.example", "A.example", "b.example"];
+            let message = message(number, "ann", Class::Normal, &domains);
+            tally.accepted(&message);
+            tally.queued(&message, Class::Low, &[0, 2, 3], 1);
+        }
+        tally.write(&mut rows, at(0)).unwrap();
+        let question = Question {
+            since: at(0),
+            until: at(9),
+            period: None,
+            by: Some(Dimension::Destination),
+            filter: Filter::default(),
+            most: None,
+            cursor: None,
+            rows_max: 10,
+        };
+        let answer = question.answer(&rows, at(9)).unwrap().unwrap();
+        let figures = answer.rows.into_iter().map(|row| {
+            let counts = row.counts;
+            (row.name, counts.accepted, counts.recipients, row.queued)
+        });
+        let name = |name: &str| Some(Name::Text(name.to_owned()));
+        let expected = [
+            (name("a.example"), 2, 4, Some(4)),
+            (name("b.example"), 2, 4, Some(2)),
+        ];
+        assert_eq!(figures.collect::<Vec<_>>(), expected);
     }
 }
