@@ -94,7 +94,7 @@ fn row(visitor: &Visitor, refusal: &RefusalDocument) -> Markup {
                 @if refusal.sender.is_empty() { (texts.say("null-sender")) } @else { (refusal.sender) }
                 div.small { (named) }
             }
-            td data-label=(texts.say("queue-user")) {
+            td.name data-label=(texts.say("queue-user")) {
                 div {
                     @if refusal.user_is_there { a href=(format!("/users/{}", within_path(&refusal.user))) { (refusal.user) } }
                     @else { (refusal.user) " " (texts.say("refused-user-gone")) }
@@ -105,7 +105,7 @@ fn row(visitor: &Visitor, refusal: &RefusalDocument) -> Markup {
                 (refusal.count)
                 div.small { (parts::time(&refusal.last)) }
             }
-            td data-label=(texts.say("refused-from")) { @for client in &refusal.clients { div { (client) } } }
+            td.name data-label=(texts.say("refused-from")) { @for client in &refusal.clients { div { (client) } } }
             td.wide data-label=(texts.say("refused-why")) { @for reason in &refusal.reasons { div.small { (reason) } } }
             td.wide data-label=(texts.say("actions")) { (ways(visitor, refusal)) }
         }

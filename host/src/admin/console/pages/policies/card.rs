@@ -92,8 +92,10 @@ fn questions(texts: &'static Texts, component: &PluginDocument) -> Markup {
                     td { (question.on_failure) }
                     td { @for answer in &question.answers { div { (answer.kind) ": " (answer.count) } } }
                     td { @for failure in &question.failures { div { (failure.kind) ": " (failure.count) } } }
-                    td { (question.median_microseconds) " µs" }
-                    td { (question.p99_microseconds) " µs" }
+                    @for took in [question.median_microseconds, question.p99_microseconds] {
+                        // Nothing was asked yet where nothing was measured.
+                        td { @if took == 0 { "–" } @else { (took) " µs" } }
+                    }
                     td {
                         (question.breaker.name())
                         @if question.users_suspended > 0 { div.small { (texts.with("policy-users-suspended", &[("count", question.users_suspended.into())])) } }

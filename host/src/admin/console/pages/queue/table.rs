@@ -179,15 +179,13 @@ fn row(texts: &'static Texts, may_act: bool, delivery: &QueuedDelivery) -> Marku
                 (state(texts, delivery))
                 (progress(texts, delivery))
                 div.small { (delivery.standing.standing) }
-            }
-            td.short data-label=(texts.say("queue-starts")) { (estimate(texts, delivery)) }
-            td data-label=(texts.say("queue-attempts")) {
-                (delivery.attempts)
                 // Why it is where it is says it mostly.
                 @if !delivery.last_reply.is_empty() && !delivery.standing.standing.contains(&delivery.last_reply) {
                     div.small.reply { (delivery.last_reply) }
                 }
             }
+            td.short data-label=(texts.say("queue-starts")) { (estimate(texts, delivery)) }
+            td data-label=(texts.say("queue-attempts")) { (delivery.attempts) }
         }
     }
 }
