@@ -1,9 +1,10 @@
 //! How a question is answered.
 //!
-//! It reads the cells of one dimension. What is read is bounded by how many cells there are and by how long they are
-//! kept; whoever asks waits for the disk, on a thread that may.
+//! It reads the cells of one dimension, many at once: what stands by itself for each of them in one pass, the days of those
+//! that have any one by one, and hours of a day only where that day has something. What is read is bounded by how many
+//! cells there are and by how long they are kept, and memory by neither; whoever asks waits for the disk, on a thread that may.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use base64::Engine as _;
@@ -24,6 +25,13 @@ use super::question::{Answer, Name, Period, Question, Row, Unanswerable};
 use super::rollup::{behind_all, next, part_key};
 use super::rows::{Read, readable};
 use super::tally::hour_key;
+
+/// Cells that are read at once, of each kind of rows that they stand in: a megabyte or two. Everybody of whom mail is queued
+/// has one.
+const CELLS_AT_ONCE: usize = 2_048;
+
+/// Half of the rows among which those with the most are looked for at once.
+const MOST_AMONG: usize = 1_024;
 
 impl Question {
     /// The answer, by what was counted until `now`.
@@ -53,21 +61,30 @@ impl Question {
             is_cut: false,
         };
         let mut group = Group::default();
-        for key in reader.cells(&self.filter.prefix(source))? {
-            let Some((cell, _)) = Cell::from_key(&key) else {
-                continue;
-            };
-            if !self.filter.is_met_by(&cell) {
-                continue;
+        let prefix = self.filter.prefix(source);
+        let mut behind = None;
+        loop {
+            let portion = reader.portion(&prefix, behind.as_deref())?;
+            for (key, standing) in portion.cells {
+                let Some((cell, _)) = Cell::from_key(&key) else {
+                    continue;
+                };
+                if !self.filter.is_met_by(&cell) {
+                    continue;
+                }
+                let name = self.by.and_then(|by| name_of(&cell, by));
+                if self.by.is_some() && name != group.name {
+                    found.take(std::mem::take(&mut group));
+                    group.name = name;
+                    // What is on no page is summed as fast as can be.
+                    group.is_told = found.has_room_for(group.name.as_ref());
+                }
+                reader.read(&key, &standing, &mut group)?;
             }
-            let name = self.by.and_then(|by| name_of(&cell, by));
-            if self.by.is_some() && name != group.name {
-                found.take(std::mem::take(&mut group));
-                group.name = name;
-                // What is on no page is summed as fast as can be.
-                group.is_told = found.has_room_for(group.name.as_ref());
+            if portion.up_to.is_none() {
+                break;
             }
-            reader.read(&key, &mut group)?;
+            behind = portion.up_to;
         }
         found.take(group);
         Ok(Ok(found.end(span)))
@@ -161,6 +178,44 @@ impl Default for Group {
     }
 }
 
+/// What stands for a cell beside its days.
+#[derive(Debug, Default)]
+struct Standing {
+    /// Whether it has days, in blocks.
+    has_days: bool,
+    /// What was counted in hours that are not rolled up and are asked for.
+    open: Vec<(u32, Counts)>,
+    queued: i64,
+}
+
+/// Some cells, in the order of their keys.
+#[derive(Debug, Default)]
+struct Portion {
+    cells: BTreeMap<Vec<u8>, Standing>,
+    /// The last one for which everything has been read; none where that is all there are.
+    up_to: Option<Vec<u8>>,
+}
+
+impl Portion {
+    /// Whether a cell is left to the next portion.
+    fn leaves(&self, cell: &[u8]) -> bool {
+        self.up_to.as_deref().is_some_and(|up_to| cell > up_to)
+    }
+
+    fn standing(&mut self, cell: &[u8]) -> &mut Standing {
+        self.cells.entry(cell.to_vec()).or_default()
+    }
+
+    /// Leaves out what another kind of rows had before it was known how far this portion reaches.
+    fn end(mut self) -> Self {
+        if let Some(up_to) = &self.up_to {
+            let first_left = [up_to, &[0][..]].concat();
+            self.cells.split_off(&first_left);
+        }
+        self
+    }
+}
+
 /// Reads cells over a span of time.
 struct Reader<'a, R> {
     rows: &'a R,
@@ -170,94 +225,118 @@ struct Reader<'a, R> {
 }
 
 impl<R: Read> Reader<'_, R> {
-    /// The keys of the cells with this prefix in which anything was counted or is queued, in their order.
-    fn cells(&self, prefix: &[u8]) -> Result<BTreeSet<Vec<u8>>, StoreError> {
-        let mut cells = BTreeSet::new();
-        let mut behind = prefix.to_vec();
-        while let Some(key) = next(self.rows, Sheet::BlockCounts, &behind)? {
-            match key.split_last_chunk::<4>() {
-                Some((cell, _)) if cell.starts_with(prefix) => {
-                    behind = behind_all(cell);
-                    cells.insert(cell.to_vec());
+    /// The next cells with this prefix in which anything was counted or is queued, behind that one. What takes a seek for
+    /// each comes last: the others say how far it goes.
+    fn portion(&self, prefix: &[u8], behind: Option<&[u8]>) -> Result<Portion, StoreError> {
+        let mut portion = Portion::default();
+        let wanted = (prefix, behind);
+        self.visit(
+            Sheet::QueuedCounts,
+            &[],
+            wanted,
+            &mut portion,
+            |standing, row| {
+                if let Some(NumberRecord(queued)) = readable(Sheet::QueuedCounts, row) {
+                    standing.queued += queued;
                 }
-                _ => break,
-            }
-        }
+            },
+        )?;
         for hour in &self.open_hours {
-            let begin = hour_key(*hour, prefix);
-            self.visit(Sheet::HourCounts, &begin, |key| {
-                cells.insert(key[4..].to_vec());
-            })?;
+            let at = hour.to_be_bytes();
+            self.visit(
+                Sheet::HourCounts,
+                &at,
+                wanted,
+                &mut portion,
+                |standing, row| {
+                    if let Some(record) = readable::<HourRecord>(Sheet::HourCounts, row) {
+                        standing.queued += record.queued;
+                        if self.span.has(*hour) {
+                            standing.open.push((*hour, record.counts.read()));
+                        }
+                    }
+                },
+            )?;
         }
-        self.visit(Sheet::QueuedCounts, prefix, |key| {
-            cells.insert(key.to_vec());
-        })?;
-        Ok(cells)
+        self.visit_blocks(wanted, &mut portion)?;
+        Ok(portion.end())
     }
 
-    /// Visits all keys that begin so.
+    /// Visits the rows of cells in a sheet where they stand behind `front`.
     fn visit(
         &self,
         sheet: Sheet,
-        begin: &[u8],
-        mut visit: impl FnMut(&[u8]),
+        front: &[u8],
+        (prefix, behind): (&[u8], Option<&[u8]>),
+        portion: &mut Portion,
+        mut note: impl FnMut(&mut Standing, &[u8]),
     ) -> Result<(), StoreError> {
-        let range = (Bound::Included(begin), Bound::Unbounded);
-        self.rows.scan(sheet, range, &mut |key, _| {
-            if !key.starts_with(begin) {
-                return Scan::Stop;
+        let begin = [front, prefix].concat();
+        let from = [front, behind.unwrap_or(prefix)].concat();
+        let from = match behind {
+            Some(_) => Bound::Excluded(&from[..]),
+            None => Bound::Included(&from[..]),
+        };
+        let mut count = 0;
+        self.rows
+            .scan(sheet, (from, Bound::Unbounded), &mut |key, row| {
+                let cell = key.get(front.len()..).unwrap_or_default();
+                if !key.starts_with(&begin) || portion.leaves(cell) {
+                    return Scan::Stop;
+                }
+                note(portion.standing(cell), row);
+                count += 1;
+                if count < CELLS_AT_ONCE {
+                    return Scan::On;
+                }
+                portion.up_to = Some(cell.to_vec());
+                Scan::Stop
+            })
+    }
+
+    /// Visits the cells that have days.
+    fn visit_blocks(
+        &self,
+        (prefix, behind): (&[u8], Option<&[u8]>),
+        portion: &mut Portion,
+    ) -> Result<(), StoreError> {
+        let mut from = behind.map_or_else(|| prefix.to_vec(), behind_all);
+        for count in 1..=CELLS_AT_ONCE {
+            let Some(key) = next(self.rows, Sheet::BlockCounts, &from)? else {
+                break;
+            };
+            let Some((cell, _)) = key.split_last_chunk::<4>() else {
+                break;
+            };
+            if !cell.starts_with(prefix) || portion.leaves(cell) {
+                break;
             }
-            visit(key);
-            Scan::On
-        })
+            portion.standing(cell).has_days = true;
+            from = behind_all(cell);
+            if count == CELLS_AT_ONCE {
+                portion.up_to = Some(cell.to_vec());
+            }
+        }
+        Ok(())
     }
 
     /// Adds what was counted in a cell.
-    fn read(&self, cell: &[u8], group: &mut Group) -> Result<(), StoreError> {
+    fn read(&self, cell: &[u8], standing: &Standing, group: &mut Group) -> Result<(), StoreError> {
         let Span { since, until } = self.span;
-        if since < until {
+        if since < until && standing.has_days {
             match self.period.filter(|_| group.is_told) {
                 Some(Period::Hour) => self.read_hours(cell, self.span, group)?,
-                Some(Period::Day) | None => {
-                    // Whole days stand in blocks, and what is left at both ends in days.
-                    let whole = since.div_ceil(DAY_HOURS)..until / DAY_HOURS;
-                    let (begin, end) = (whole.start * DAY_HOURS, whole.end * DAY_HOURS);
-                    if whole.is_empty() {
-                        self.read_hours(cell, self.span, group)?;
-                    } else {
-                        let before = Span {
-                            since,
-                            until: begin,
-                        };
-                        let after = Span { since: end, until };
-                        self.read_hours(cell, before, group)?;
-                        self.read_days(cell, whole.start, whole.end, group)?;
-                        self.read_hours(cell, after, group)?;
-                    }
-                }
+                Some(Period::Day) | None => self.read_days(cell, group)?,
             }
         }
-        for hour in &self.open_hours {
-            let key = hour_key(*hour, cell);
-            let record = self.rows.record::<HourRecord>(Sheet::HourCounts, &key)?;
-            if let Some(HourRecord { counts, queued }) = record {
-                group.queued += queued;
-                if self.span.has(*hour) {
-                    self.add(*hour, &counts.read(), group);
-                }
-            }
+        for (hour, counts) in &standing.open {
+            self.add(*hour, counts, group);
         }
-        let queued = self
-            .rows
-            .record::<NumberRecord>(Sheet::QueuedCounts, cell)?;
-        group.queued += queued.map_or(0, |NumberRecord(queued)| queued);
+        group.queued += standing.queued;
         Ok(())
     }
 
     fn read_hours(&self, cell: &[u8], span: Span, group: &mut Group) -> Result<(), StoreError> {
-        if span.since >= span.until {
-            return Ok(());
-        }
         let days = (span.since / DAY_HOURS, (span.until - 1) / DAY_HOURS);
         self.read_parts(Sheet::DayCounts, cell, days, |day, part, counts| {
             let hour = day * DAY_HOURS + u32::from(part);
@@ -267,26 +346,30 @@ impl<R: Read> Reader<'_, R> {
         })
     }
 
-    fn read_days(
-        &self,
-        cell: &[u8],
-        from: u32,
-        before: u32,
-        group: &mut Group,
-    ) -> Result<(), StoreError> {
-        let (first, _) = block_and_part(from);
-        let (last, _) = block_and_part(before - 1);
-        self.read_parts(
-            Sheet::BlockCounts,
-            cell,
-            (first, last),
-            |block, part, counts| {
-                let day = block * BLOCK_DAYS + u32::from(part);
-                if (from..before).contains(&day) {
-                    self.add(day * DAY_HOURS, counts, group);
-                }
-            },
-        )
+    /// Whole days stand in blocks; of the first and the last day hours are read where they are not asked for whole.
+    fn read_days(&self, cell: &[u8], group: &mut Group) -> Result<(), StoreError> {
+        let Span { since, until } = self.span;
+        let (first, last) = (since / DAY_HOURS, (until - 1) / DAY_HOURS);
+        let whole = since.div_ceil(DAY_HOURS)..until / DAY_HOURS;
+        let blocks = (block_and_part(first).0, block_and_part(last).0);
+        let mut in_part = Vec::new();
+        self.read_parts(Sheet::BlockCounts, cell, blocks, |block, part, counts| {
+            let day = block * BLOCK_DAYS + u32::from(part);
+            if whole.contains(&day) {
+                self.add(day * DAY_HOURS, counts, group);
+            } else if (first..=last).contains(&day) {
+                in_part.push(day);
+            }
+        })?;
+        for day in in_part {
+            let begin = day * DAY_HOURS;
+            let span = Span {
+                since: since.max(begin),
+                until: until.min(begin + DAY_HOURS),
+            };
+            self.read_hours(cell, span, group)?;
+        }
+        Ok(())
     }
 
     fn read_parts(
@@ -392,6 +475,9 @@ impl Found<'_> {
                 self.is_cut = true;
                 return;
             }
+            if question.most.is_some() && self.rows.len() >= question.rows_max.max(MOST_AMONG) * 2 {
+                self.keep_most();
+            }
             self.rows.push(Row {
                 at: has_period.then(|| begin_of(at)),
                 name: group.name.clone(),
@@ -401,13 +487,18 @@ impl Found<'_> {
         }
     }
 
-    fn end(mut self, span: Span) -> Answer {
+    /// Keeps the rows with the most, the most first, where that is asked for.
+    fn keep_most(&mut self) {
         if let Some(figure) = self.question.most {
             let of = |row: &Row| figure.of(&row.counts, row.queued.unwrap_or(0));
             // Those of the same figure stay in the order of their names.
             self.rows.sort_by_key(|row| std::cmp::Reverse(of(row)));
             self.rows.truncate(self.question.rows_max);
         }
+    }
+
+    fn end(mut self, span: Span) -> Answer {
+        self.keep_most();
         let last = self.rows.last().filter(|_| self.is_cut);
         let cursor = last.map(|row| {
             let at = row.at.map_or(0, hour_of);
@@ -467,3 +558,6 @@ impl Behind {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;
