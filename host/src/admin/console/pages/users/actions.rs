@@ -93,8 +93,8 @@ pub(in crate::admin::console::pages) async fn ask_to_remove(
     visitor: Visitor,
     Segment(name): Segment,
 ) -> Shown {
-    let caller = visitor.administrator().or_page(&visitor)?;
-    let queued = removal::queued_of(&visitor.api, &name, &caller.0).await;
+    visitor.administrator().or_page(&visitor)?;
+    let queued = removal::queued_of(&visitor.api, &name).await;
     let (name, queued) = queued.or_page(&visitor)?;
     let texts = visitor.texts;
     let choices = [
