@@ -376,7 +376,7 @@ fn keys(message: &Message, class: Class) -> impl Iterator<Item = Vec<u8>> {
 
 /// The key of a destination.
 fn destination<'a>(last: &'a mut Option<(String, Vec<u8>)>, written: &str) -> &'a [u8] {
-    if !last.as_ref().is_some_and(|(domain, _)| domain == written) {
+    if last.as_ref().is_none_or(|(domain, _)| domain != written) {
         let domain = comparable_domain(written);
         let domain = domain.unwrap_or_else(|_| written.to_lowercase());
         *last = Some((written.to_owned(), Cell::Destination(domain).to_key()));
