@@ -38,6 +38,15 @@ undo = Undo
 no-subject = (no subject)
 null-sender = (none: a report or a notice)
 
+meanwhile-changed = { $what } was changed by somebody else since you opened this form. Nothing of yours is saved yet.
+meanwhile-same = What is there now is what you entered.
+meanwhile-lead = The form below has what you entered. Look at the differences, then save it if it is to be so.
+meanwhile-title = Differences
+meanwhile-field = Setting
+meanwhile-entered = You entered
+meanwhile-there = There now
+meanwhile-empty = (empty)
+
 class-1 = very high
 class-2 = high
 class-3 = normal

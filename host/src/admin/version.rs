@@ -102,6 +102,12 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
 impl IfMatch {
     /// Nothing has to hold.
     pub(super) const NONE: Self = Self(None);
+
+    /// It is the version that a form was made of. A form that does not say which is of none.
+    pub(super) fn of_form(version: &str) -> Self {
+        let versions = Version::parse(version).into_iter().collect();
+        Self(Some(OnlyIf::Versions(versions)))
+    }
 }
 
 impl IfNoneMatch {

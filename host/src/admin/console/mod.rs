@@ -14,6 +14,7 @@ mod fields;
 mod layout;
 mod live;
 mod login;
+mod meanwhile;
 mod pages;
 mod parts;
 mod refusal;

@@ -82,6 +82,17 @@ impl<'a> Browser<'a> {
         self.get(answered.header("location")).await
     }
 
+    /// Sends the form of a page as it is now, with other fields in it.
+    async fn edit(&self, path: &str, fields: &[(&str, &str)]) -> Answered {
+        let version = version_in(&self.get(path).await);
+        let fields: Vec<_> = fields
+            .iter()
+            .copied()
+            .chain([("version", version.as_str())])
+            .collect();
+        self.done(path, &fields).await
+    }
+
     async fn send(&self, ask: &str, body: &str, headers: &[(&str, &str)]) -> Answered {
         let (method, path) = ask.split_once(' ').unwrap();
         let mut request = Request::builder()
@@ -101,6 +112,13 @@ impl<'a> Browser<'a> {
         let request = request.body(Body::from(body.to_owned())).unwrap();
         self.surface.send(request).await
     }
+}
+
+/// The version that the form of a page is made of.
+fn version_in(page: &Answered) -> String {
+    let field = "name=\"version\" value=\"";
+    let at = page.text.find(field).unwrap() + field.len();
+    page.text[at..].split('"').next().unwrap().to_owned()
 }
 
 fn cookie_of(answered: &Answered) -> Option<String> {
@@ -393,7 +411,7 @@ async fn a_user_is_made_shown_changed_and_removed_in_pages() {
         ("note", "till\r\nfive"),
         ("authorized_senders", "a@b.example"),
     ];
-    browser.done("/users/shop", &change).await;
+    browser.edit("/users/shop", &change).await;
     let user = surface.api.directory.user("shop").unwrap();
     assert_eq!(
         (user.priority, user.note.as_str()),
@@ -414,6 +432,82 @@ async fn a_user_is_made_shown_changed_and_removed_in_pages() {
     assert!(surface.api.directory.user("shop").is_none());
     let message = surface.get(&format!("/api/v1/messages/{id}")).await;
     assert_eq!(message["deliveries"][0]["state"], "held");
+}
+
+#[tokio::test]
+async fn an_edit_of_what_was_changed_meanwhile_is_shown_beside_it_and_saved_when_it_is_meant() {
+    let surface = Surface::start().await;
+    let (ann, bob) = (
+        Browser::of(&surface, Scope::Admin).await,
+        Browser::of(&surface, Scope::Admin).await,
+    );
+    let settings = |note: &'static str, domains: &'static str| {
+        vec![
+            ("name", "shop"),
+            ("list", "default"),
+            ("priority", "3"),
+            ("note", note),
+            ("authorized_domains", domains),
+        ]
+    };
+    ann.done("/users", &settings("", "a.example")).await;
+    let seen = version_in(&ann.get("/users/shop").await);
+    bob.edit("/users/shop", &settings("of bob", "b.example"))
+        .await;
+
+    let mut edit = settings("of\r\nann", "c.example");
+    edit.push(("version", &seen));
+    let answered = ann.post("/users/shop", &edit).await;
+    assert_eq!(answered.status, 412);
+    for text in [
+        "shop was changed by somebody else",
+        "<td><span class=\"lines\">c.example</span></td><td><span class=\"lines\">b.example</span></td>",
+        "<td><span class=\"lines\">of\nann</span></td><td><span class=\"lines\">of bob</span></td>",
+        "value=\"c.example\"",
+        "of\nann</textarea>",
+    ] {
+        assert!(answered.text.contains(text), "{text}: {}", answered.text);
+    }
+    // What both have is no difference.
+    assert!(!answered.text.contains("<td><span class=\"lines\">default"));
+    let user = surface.api.directory.user("shop").unwrap();
+    assert_eq!(user.note, "of bob");
+    // A mistake in what is typed keeps the version that it was made of.
+    let mut wrong = settings("", "c,d");
+    wrong.push(("version", &seen));
+    let wrong = ann.post("/users/shop", &wrong).await;
+    assert_eq!((wrong.status, version_in(&wrong)), (422, seen.clone()));
+
+    let now = version_in(&answered);
+    assert_ne!(now, seen);
+    edit.pop();
+    edit.push(("version", &now));
+    ann.done("/users/shop", &edit).await;
+    assert_eq!(surface.api.directory.user("shop").unwrap().note, "of\nann");
+
+    // A form that does not say of which version it is saves nothing.
+    edit.pop();
+    assert_eq!(ann.post("/users/shop", &edit).await.status, 412);
+
+    let list = "/lists/default";
+    let seen = version_in(&ann.get(list).await);
+    bob.edit(list, &[("notify", "bob@a.example")]).await;
+    let edit = [("notify", "ann@a.example"), ("version", &seen)];
+    let answered = ann.post(list, &edit).await;
+    assert_eq!(answered.status, 412);
+    assert!(
+        answered
+            .text
+            .contains("<span class=\"lines\">bob@a.example</span>")
+    );
+    assert!(answered.text.contains("value=\"ann@a.example\""));
+    let edit = [
+        ("notify", "ann@a.example"),
+        ("version", &version_in(&answered)),
+    ];
+    ann.done(list, &edit).await;
+    let list = surface.api.directory.list("default").unwrap();
+    assert_eq!(list.notify[0].to_string(), "ann@a.example");
 }
 
 #[tokio::test]

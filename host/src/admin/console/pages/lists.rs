@@ -6,6 +6,7 @@ use maud::{Markup, html};
 
 use crate::account::{DEFAULT_LIST, Items, Scope};
 use crate::admin::console::layout::{self, Frame};
+use crate::admin::console::meanwhile::{self, Beside, VERSION_FIELD};
 use crate::admin::console::parts::{self, Field, with_query};
 use crate::admin::console::refusal::{OrPage as _, Shown, at_fields, go_to, status_of};
 use crate::admin::console::session::Notice;
@@ -13,7 +14,7 @@ use crate::admin::console::visit::{Submitted, Visitor};
 use crate::admin::extract::{Json, NoQuery, Segment};
 use crate::admin::items::ItemsInput;
 use crate::admin::lists::{self, ListChangeInput, ListDocument, ListInput};
-use crate::admin::problem::FieldError;
+use crate::admin::problem::{FieldError, Kind};
 use crate::admin::version::{IfMatch, IfNoneMatch, Tagged};
 use crate::admin::within_path;
 
@@ -113,21 +114,50 @@ pub(super) async fn add(submitted: Submitted) -> Shown<Response> {
 
 pub(super) async fn show(visitor: Visitor, Segment(name): Segment) -> Shown {
     let list = list(&visitor, name).await?;
-    let notify = list.notify.join("; ");
-    Ok(page_of(&visitor, &list, &notify, &[]))
+    let entered = Entered::of(&list);
+    Ok(page_of(&visitor, &list.document, &entered, &[], None))
 }
 
-async fn list(visitor: &Visitor, name: String) -> Shown<ListDocument> {
+/// What stands in the form of a list.
+struct Entered {
+    /// Of which version of the list.
+    version: String,
+    notify: String,
+}
+
+impl Entered {
+    fn of(list: &Tagged<ListDocument>) -> Self {
+        Self {
+            version: list.version.to_string(),
+            notify: list.document.notify.join("; "),
+        }
+    }
+}
+
+async fn list(visitor: &Visitor, name: String) -> Shown<Tagged<ListDocument>> {
     let state = State(visitor.api.clone());
     let (reader, name) = (visitor.reader(), Segment(name));
     let list = lists::show(reader, NoQuery, IfNoneMatch::NONE, state, name).await;
-    Ok(list.or_page(visitor)?.tagged.document)
+    Ok(list.or_page(visitor)?.tagged)
 }
 
-fn page_of(visitor: &Visitor, list: &ListDocument, notify: &str, errors: &[FieldError]) -> Markup {
+/// The page of a list: with what is there by now, where that is another version than the form was made of.
+fn page_of(
+    visitor: &Visitor,
+    list: &ListDocument,
+    entered: &Entered,
+    errors: &[FieldError],
+    there: Option<&Entered>,
+) -> Markup {
     let texts = visitor.texts;
     let can_go = list.users == 0 && list.name != DEFAULT_LIST;
+    let beside = there.map(|there| Beside {
+        label: texts.say("list-notify"),
+        entered: &entered.notify,
+        there: &there.notify,
+    });
     let body = html! {
+        @if let Some(beside) = beside { (meanwhile::notice(texts, &list.name, &[beside])) }
         dl.facts {
             dt { (texts.say("nav-users")) } dd { (users_of(visitor, list)) }
             dt { (texts.say("created")) } dd { (parts::time(&list.created)) }
@@ -138,7 +168,8 @@ fn page_of(visitor: &Visitor, list: &ListDocument, notify: &str, errors: &[Field
             (parts::problems_beside(errors, &["notify"]))
             form.card method="post" action=(path(&list.name)) {
                 (parts::form_token(visitor))
-                (notify_field(visitor, notify, errors))
+                (meanwhile::version(&entered.version))
+                (notify_field(visitor, &entered.notify, errors))
                 button.primary type="submit" { (texts.say("save")) }
             }
             @if can_go {
@@ -161,14 +192,17 @@ pub(super) async fn change(Segment(name): Segment, submitted: Submitted) -> Show
         fields,
     } = submitted;
     let caller = visitor.administrator().or_page(&visitor)?;
-    let notify = fields.text("notify");
+    let entered = Entered {
+        version: fields.text(VERSION_FIELD).to_owned(),
+        notify: fields.text("notify").to_owned(),
+    };
     let input = ListChangeInput {
-        notify: Some(ItemsInput(Items::from(notify))),
+        notify: Some(ItemsInput(Items::from(entered.notify.as_str()))),
     };
     let state = State(visitor.api.clone());
     let segment = Segment(name.clone());
-    let any = IfMatch::NONE;
-    match lists::change(caller, deed, NoQuery, any, state, segment, Json(input)).await {
+    let only_if = IfMatch::of_form(&entered.version);
+    match lists::change(caller, deed, NoQuery, only_if, state, segment, Json(input)).await {
         Ok(Tagged { document: list, .. }) => {
             let said = visitor
                 .texts
@@ -177,9 +211,18 @@ pub(super) async fn change(Segment(name): Segment, submitted: Submitted) -> Show
             Ok(go_to(&path(&list.name)))
         }
         Err(problem) => {
-            let problem = at_fields(&visitor, problem)?;
             let list = list(&visitor, name).await?;
-            let page = page_of(&visitor, &list, notify, &problem.errors);
+            let there = Entered::of(&list);
+            if problem.status == Kind::ChangedMeanwhile.status() {
+                let entered = Entered {
+                    version: there.version.clone(),
+                    ..entered
+                };
+                let page = page_of(&visitor, &list.document, &entered, &[], Some(&there));
+                return Ok((status_of(&problem), page).into_response());
+            }
+            let problem = at_fields(&visitor, problem)?;
+            let page = page_of(&visitor, &list.document, &entered, &problem.errors, None);
             Ok((status_of(&problem), page).into_response())
         }
     }

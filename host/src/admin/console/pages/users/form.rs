@@ -9,6 +9,7 @@ use super::{actions, login, path, state};
 use crate::account::{DEFAULT_LIST, Items, Scope, SenderRules};
 use crate::admin::console::fields::Fields;
 use crate::admin::console::layout::{self, Frame};
+use crate::admin::console::meanwhile::{self, Beside, VERSION_FIELD};
 use crate::admin::console::parts::{self, Field};
 use crate::admin::console::refusal::{OrPage as _, Shown, at_fields, go_to, status_of};
 use crate::admin::console::session::{Notice, ShownOnce};
@@ -36,6 +37,8 @@ const SHOWN: [&str; 9] = [
 /// What stands in the form.
 #[derive(Default)]
 struct Entered {
+    /// Of which version of the user; empty for one that is to be made.
+    version: String,
     name: String,
     list: String,
     priority: String,
@@ -47,9 +50,11 @@ struct Entered {
 }
 
 impl Entered {
-    fn of(user: &UserDocument) -> Self {
+    fn of(tagged: &Tagged<UserDocument>) -> Self {
+        let user = &tagged.document;
         let number = |number: Option<u32>| number.map(|n| n.to_string()).unwrap_or_default();
         Self {
+            version: tagged.version.to_string(),
             name: user.name.clone(),
             list: user.list.clone(),
             priority: user.priority.to_string(),
@@ -64,10 +69,12 @@ impl Entered {
     fn read(fields: &Fields) -> Self {
         let text = |name| fields.text(name).to_owned();
         Self {
+            version: text(VERSION_FIELD),
             name: text("name"),
             list: text("list"),
             priority: text("priority"),
-            note: text("note"),
+            // A browser sends every end of a line as two characters.
+            note: text("note").replace("\r\n", "\n"),
             domains: text("authorized_domains"),
             senders: text("authorized_senders"),
             ceiling: text("priority_ceiling"),
@@ -90,8 +97,7 @@ impl Entered {
             list: Some(self.list.clone()).filter(|list| !list.is_empty()),
             active: None,
             priority: number("priority", &self.priority),
-            // A browser sends every end of a line as two characters.
-            note: Some(self.note.replace("\r\n", "\n")),
+            note: Some(self.note.clone()),
             authorized_domains: Some(ItemsInput(Items::from(self.domains.as_str()))),
             authorized_senders: Some(ItemsInput(Items::from(self.senders.as_str()))),
             trusted_carriers: None,
@@ -163,7 +169,7 @@ pub(in crate::admin::console::pages) async fn show(
     Segment(name): Segment,
 ) -> Shown {
     let user = user(&visitor, name).await?;
-    Ok(page_of(&visitor, &user, &Entered::of(&user), &[]))
+    Ok(page_of(&visitor, &user, &Entered::of(&user), &[], None))
 }
 
 pub(in crate::admin::console::pages) async fn change(
@@ -180,8 +186,8 @@ pub(in crate::admin::console::pages) async fn change(
     let changed = match entered.input() {
         Ok(input) => {
             let (state, name) = (State(visitor.api.clone()), Segment(name.clone()));
-            let any = IfMatch::NONE;
-            users::change(caller, deed, NoQuery, any, state, name, Json(input)).await
+            let only_if = IfMatch::of_form(&entered.version);
+            users::change(caller, deed, NoQuery, only_if, state, name, Json(input)).await
         }
         Err(wrong) => Err(Problem::fields(wrong)),
     };
@@ -197,7 +203,16 @@ pub(in crate::admin::console::pages) async fn change(
         }
         Err(problem) => {
             let user = user(&visitor, name).await?;
-            let shown = |errors: &[FieldError]| page_of(&visitor, &user, &entered, errors);
+            if problem.status == Kind::ChangedMeanwhile.status() {
+                let there = Entered::of(&user);
+                let entered = Entered {
+                    version: there.version.clone(),
+                    ..entered
+                };
+                let page = page_of(&visitor, &user, &entered, &[], Some(&there));
+                return Ok((status_of(&problem), page).into_response());
+            }
+            let shown = |errors: &[FieldError]| page_of(&visitor, &user, &entered, errors, None);
             again(&visitor, problem, shown)
         }
     }
@@ -209,11 +224,11 @@ pub(in crate::admin::console::pages) async fn echo(submitted: Submitted) -> Mark
     read_as(submitted.visitor.texts, &entered)
 }
 
-async fn user(visitor: &Visitor, name: String) -> Shown<UserDocument> {
+async fn user(visitor: &Visitor, name: String) -> Shown<Tagged<UserDocument>> {
     let state = State(visitor.api.clone());
     let (reader, name) = (visitor.reader(), Segment(name));
     let user = users::show(reader, NoQuery, IfNoneMatch::NONE, state, name).await;
-    Ok(user.or_page(visitor)?.tagged.document)
+    Ok(user.or_page(visitor)?.tagged)
 }
 
 /// The form once more, with what was wrong; what no field is at fault for has a page of its own.
@@ -239,14 +254,18 @@ fn page_of_new(visitor: &Visitor, entered: &Entered, errors: &[FieldError]) -> M
     layout::page(visitor, &Frame::narrow(texts.say("user-add")), &body)
 }
 
+/// The page of a user: with what is there by now, where that is another version than the form was made of.
 fn page_of(
     visitor: &Visitor,
-    user: &UserDocument,
+    user: &Tagged<UserDocument>,
     entered: &Entered,
     errors: &[FieldError],
+    there: Option<&Entered>,
 ) -> Markup {
     let texts = visitor.texts;
+    let user = &user.document;
     let body = html! {
+        @if let Some(there) = there { (meanwhile::notice(texts, &user.name, &beside(texts, entered, there))) }
         @if let Some(warning) = &user.warning { div.notice.warning role="status" { p { (warning) } } }
         dl.facts {
             dt { (texts.say("user-name")) } dd { (login(texts, user)) }
@@ -321,6 +340,7 @@ fn form(
         (parts::problems_beside(errors, &SHOWN))
         form.card method="post" action=(action) {
             (parts::form_token(visitor))
+            @if !entered.version.is_empty() { (meanwhile::version(&entered.version)) }
             (field("name", "user-name", Some("user-name-hint"), &entered.name).line())
             (field("list", "list", None, &entered.list).choice(&lists))
             (field("priority", "user-priority", Some("user-priority-hint"), &entered.priority).choice(&priorities))
@@ -339,6 +359,25 @@ fn form(
             button.primary type="submit" { (submit) }
         }
     }
+}
+
+/// What was entered and what is there now, field by field.
+fn beside<'a>(texts: &'static Texts, entered: &'a Entered, there: &'a Entered) -> Vec<Beside<'a>> {
+    let one = |key: &str, entered: &'a String, there: &'a String| Beside {
+        label: texts.say(key),
+        entered,
+        there,
+    };
+    vec![
+        one("user-name", &entered.name, &there.name),
+        one("list", &entered.list, &there.list),
+        one("user-priority", &entered.priority, &there.priority),
+        one("user-domains", &entered.domains, &there.domains),
+        one("user-senders", &entered.senders, &there.senders),
+        one("user-note", &entered.note, &there.note),
+        one("user-ceiling", &entered.ceiling, &there.ceiling),
+        one("user-very-high", &entered.per_hour, &there.per_hour),
+    ]
 }
 
 fn priorities(texts: &'static Texts) -> Vec<(String, String)> {
