@@ -250,6 +250,12 @@ done-reschedule = { $count ->
     [one] One delivery is sent later.
    *[other] { $count } deliveries are sent later.
 }
+done-undo = { $count ->
+    [0] Nothing of it is as it was left: nothing is put back.
+    [one] One delivery is as it was before.
+   *[other] { $count } deliveries are as they were before.
+}
+act-no-undo = These are more than { $max }, so this cannot be undone here.
 ask-title = Do this?
 ask-hold = { $count ->
     [one] One delivery would be held until somebody releases it.

@@ -152,7 +152,7 @@ fn queued_mail_is_held_released_cancelled_and_taken_back_in_the_queue() {
     assert_eq!(states(&first).as_deref(), Some("held"));
     assert_eq!(states(&second).as_deref(), Some("deferred"));
     browser.click("button", "Undo");
-    browser.reads("One delivery is released.");
+    browser.reads("One delivery is as it was before.");
     assert_ne!(states(&first).as_deref(), Some("held"));
 
     // With nothing ticked, all.
@@ -163,14 +163,39 @@ fn queued_mail_is_held_released_cancelled_and_taken_back_in_the_queue() {
     browser.click("button", "Yes, do it");
     browser.reads("2 deliveries are cancelled.");
     assert_eq!(states(&first), None);
+    browser.reads("Nothing is queued here.");
+
+    // What comes in meanwhile is held by itself, and an undo leaves it so.
+    let third = submit("third");
+    browser.reads("third");
+    browser.tick("Select third");
+    browser.click("button", "Hold");
+    browser.click("button", "Yes, do it");
+    browser.reads("One delivery is held.");
+    browser.choose("State", "cancelled");
+    browser.click("button", "Show");
+    browser.click("button", "Restore");
+    browser.reads("2 deliveries would be restored.");
+    browser.click("button", "Yes, do it");
+    browser.reads("2 deliveries are restored.");
     browser.click("button", "Undo");
+    browser.reads("2 deliveries are as they were before.");
+    // They are seen again where they were.
+    browser.reads("first");
+    browser.reads("second");
+    assert_eq!(states(&third).as_deref(), Some("held"));
+    browser.click("button", "Restore");
     browser.click("button", "Yes, do it");
     browser.reads("2 deliveries are restored.");
     let sink = Sink::start(relay.ip, &[]);
-    browser.click("link", "Show all");
+    browser.click("link", "Queue");
+    browser.click("button", "Release");
+    browser.reads("One delivery would be released.");
+    browser.click("button", "Yes, do it");
+    browser.reads("One delivery is released.");
     browser.click("button", "Try now");
     browser.click("button", "Yes, do it");
-    sink.wait_for(2);
+    sink.wait_for(3);
     // The page that is open learns of it by itself.
     browser.reads("Nothing is queued here.");
 }

@@ -57,6 +57,7 @@ mod routes;
 mod server;
 #[cfg(test)]
 pub(crate) mod tests;
+mod undo;
 mod unread;
 mod version;
 
@@ -84,6 +85,7 @@ pub use routes::router;
 pub use server::{BindError, Limits, Listener, Protection, Settings};
 pub use submission::{Submissions, Submit};
 pub use system::disk_of;
+pub use undo::Undos;
 
 use crate::account::{FieldProblem, PasswordHash};
 use crate::auth::{AuthError, Authenticator, generate_password};
@@ -132,6 +134,8 @@ pub struct Api {
     pub live: Live,
     /// What was answered to requests that are done once.
     pub answers: Answers,
+    /// What actions on the queue have changed.
+    pub undos: Undos,
     /// What the audit log needs.
     pub audit: audit::Audit,
     /// What everybody counts.

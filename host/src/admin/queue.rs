@@ -6,7 +6,7 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::access::{Operator, Reader};
+use super::access::{Caller, Operator, Reader};
 use super::audit::{self, Deed};
 use super::extract::{Json, NoQuery, QueryString, Segment};
 use super::messages::unknown;
@@ -99,6 +99,11 @@ pub struct QueueChanged {
     pub under_way: u64,
     /// How many of the others are stopped, so that nothing of them is sent before that is started.
     pub stopped: u64,
+    /// What `undo` takes to put just these back, within the hour and until the relay is restarted; left out where nothing was
+    /// changed, for `retry` and `reschedule`, and for more than 100,000 deliveries.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "19ac4bd2f00-1")]
+    pub undo: Option<String>,
 }
 
 /// Whether an attempt is going on in that state.
@@ -233,6 +238,9 @@ pub(super) async fn change(
     Json(request): Json<QueueChange>,
 ) -> Result<axum::Json<QueueChanged>, Problem> {
     let action = QueueAction::parse(&action)?;
+    if action == QueueAction::Undo {
+        return undo(&api, &caller, &deed, &request).await.map(axum::Json);
+    }
     let priority = request.priority;
     let now = api.clock.now();
     let (selection, change, dry_run) = request.read(action, now)?;
@@ -253,6 +261,7 @@ pub(super) async fn change(
         ChangeAction::Reschedule(at) => at <= now,
         _ => false,
     };
+    let done = change;
     let change = Change {
         action: change,
         by: caller.name,
@@ -267,7 +276,9 @@ pub(super) async fn change(
         deliveries: count,
         under_way,
         stopped,
+        named,
     } = concerned;
+    let undo = api.undos.remember(done, named, now);
     deed.note(|noted| noted.deliveries = Some(count));
     if is_to_be_tried && !dry_run && count > 0 {
         (api.retried)();
@@ -283,7 +294,62 @@ pub(super) async fn change(
         count,
         under_way,
         stopped,
+        undo,
     }))
+}
+
+/// Puts back what an action has changed.
+async fn undo(
+    api: &Api,
+    caller: &Caller,
+    deed: &Deed,
+    request: &QueueChange,
+) -> Result<QueueChanged, Problem> {
+    let name = request.undone()?;
+    deed.note(|noted| {
+        noted.action = Some(QueueAction::Undo.name());
+        noted.filter = Some(format!("changed_by={}", audit::shown(name)));
+    });
+    let now = api.clock.now();
+    let steps = api.undos.find(name, now).ok_or_else(|| {
+        let text = "what this action has changed is not known any more: it was undone already, it was more than an hour \
+                    ago, the relay was restarted since, or too much else was changed";
+        Problem::new(Kind::NotFound, text)
+    })?;
+    let mut concerned = Concerned::default();
+    for step in &steps {
+        let change = Change {
+            action: step.action,
+            by: caller.name.clone(),
+            at: now,
+        };
+        concerned += api
+            .spool
+            .change(step.selection.clone(), change, false)
+            .await
+            .map_err(|error| spool_problem(&error))?;
+    }
+    api.undos.forget(name);
+    let Concerned {
+        deliveries: count,
+        under_way,
+        stopped,
+        named,
+    } = concerned;
+    deed.note(|noted| noted.deliveries = Some(count));
+    let undo = match steps.as_slice() {
+        [only] => api.undos.remember(only.action, named, now),
+        // Of classes that were different before there is no one action that gives them again.
+        _ => None,
+    };
+    Ok(QueueChanged {
+        action: QueueAction::Undo,
+        dry_run: false,
+        count,
+        under_way,
+        stopped,
+        undo,
+    })
 }
 
 /// Why nothing of that message was concerned, unless it is where that is looked for.

@@ -76,7 +76,7 @@ pub struct QueueQuery {
 }
 
 /// What to change: one message by its id, all that match, or everything.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct QueueChange {
     /// One message.
@@ -212,6 +212,14 @@ pub struct QueueChange {
     )]
     #[schema(nullable = false, minimum = 1, maximum = 5)]
     pub priority: Option<u8>,
+    /// What an action has changed, by the `undo` of its answer; for `undo` only, and nothing else goes with it.
+    #[serde(
+        default,
+        deserialize_with = "given",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schema(nullable = false, example = "19ac4bd2f00-1")]
+    pub undo: Option<String>,
     /// Only count what it would concern.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dry_run: bool,
@@ -332,6 +340,25 @@ impl QueueChange {
         Ok((selection, change, self.dry_run))
     }
 
+    /// Which action is undone.
+    pub(super) fn undone(&self) -> Result<&str, Problem> {
+        let Some(name) = &self.undo else {
+            let text = "is needed: the `undo` of the answer to what is to be undone";
+            return Err(Problem::field("undo", text));
+        };
+        let alone = Self {
+            undo: Some(name.clone()),
+            ..Self::default()
+        };
+        match *self == alone {
+            true => Ok(name),
+            false => {
+                let text = "goes alone: an undo is about what the action has changed";
+                Err(Problem::field("undo", text))
+            }
+        }
+    }
+
     fn filter(&self) -> Filter {
         Filter {
             id: self.id.clone(),
@@ -358,6 +385,9 @@ impl QueueChange {
     ) -> Option<ChangeAction> {
         if self.priority.is_some() && action != QueueAction::SetPriority {
             errors.push(FieldError::new("priority", "only goes with set-priority"));
+        }
+        if self.undo.is_some() {
+            errors.push(FieldError::new("undo", "only goes with undo"));
         }
         for (field, is_given) in [
             ("at", self.at.is_some()),
@@ -389,6 +419,8 @@ impl QueueChange {
                 let at = time(self.at.as_deref(), self.after_seconds, now);
                 ChangeAction::Reschedule(at.map_err(|error| errors.push(error)).ok()?)
             }
+            // It is about what another action has changed, and does what that calls for.
+            QueueAction::Undo => return None,
         })
     }
 }

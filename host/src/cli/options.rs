@@ -131,9 +131,11 @@ impl Remote {
             Remote::Senders(command) => command.output,
             Remote::Refused(command) => command.output(),
             Remote::Alert(command) => command.output(),
-            Remote::Queue(QueueCommand::Ls { output, .. } | QueueCommand::Show { output, .. }) => {
-                *output
-            }
+            Remote::Queue(
+                QueueCommand::Ls { output, .. }
+                | QueueCommand::Show { output, .. }
+                | QueueCommand::Undo { output, .. },
+            ) => *output,
             Remote::Queue(QueueCommand::Stop(what) | QueueCommand::Start(what)) => what.output,
             Remote::Queue(_) => self.change()?.output,
             Remote::Plugin(command) => command.output(),

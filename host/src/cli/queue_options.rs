@@ -82,6 +82,15 @@ pub enum QueueCommand {
         #[command(flatten)]
         change: Change,
     },
+    /// Put back what an action has changed, and nothing else, within the hour
+    Undo {
+        /// The action: `undo` in what it prints with --json
+        #[arg(value_name = "ACTION", value_parser = NonEmptyStringValueParser::new())]
+        action: String,
+        /// How it is printed.
+        #[command(flatten)]
+        output: Output,
+    },
     /// Send nothing more: of all mail, to a next hop, of a user or of a list; sends under way end
     Stop(Stoppable),
     /// Go on with what was stopped

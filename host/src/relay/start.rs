@@ -425,6 +425,7 @@ impl Foundation {
             sessions: admin::Sessions::default(),
             live: admin::Live::default(),
             answers: admin::Answers::default(),
+            undos: admin::Undos::default(),
             audit: admin::audit::Audit::default(),
             registry: Arc::new(self.registry),
             metrics,

@@ -42,8 +42,47 @@ pub enum ChangeAction {
     SetClass(Class),
 }
 
+/// Deliveries that a change names one by one at most: 32 octets each, for who wants to take it back.
+pub const NAMED_MAX: usize = 100_000;
+
+/// The deliveries that a change has changed, each with the class that it had before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Named {
+    /// These; none where it was only counted.
+    These(Vec<(DeliveryId, Class)>),
+    /// More than [`NAMED_MAX`].
+    TooMany,
+}
+
+impl Default for Named {
+    fn default() -> Self {
+        Self::These(Vec::new())
+    }
+}
+
+impl Named {
+    /// One more.
+    pub(super) fn add(&mut self, id: DeliveryId, before: Class) {
+        match self {
+            Self::These(these) if these.len() < NAMED_MAX => these.push((id, before)),
+            _ => *self = Self::TooMany,
+        }
+    }
+}
+
+impl AddAssign for Named {
+    fn add_assign(&mut self, other: Self) {
+        match (&mut *self, other) {
+            (Self::These(these), Self::These(more)) if these.len() + more.len() <= NAMED_MAX => {
+                these.extend(more);
+            }
+            _ => *self = Self::TooMany,
+        }
+    }
+}
+
 /// How many queued deliveries a change concerned.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Concerned {
     /// All of them.
     pub deliveries: u64,
@@ -51,6 +90,8 @@ pub struct Concerned {
     pub under_way: u64,
     /// Those of the others that are stopped.
     pub stopped: u64,
+    /// Which they were, where they were changed; with another class also what is cancelled of their messages.
+    pub named: Named,
 }
 
 impl Concerned {
@@ -67,6 +108,7 @@ impl AddAssign for Concerned {
         self.deliveries += other.deliveries;
         self.under_way += other.under_way;
         self.stopped += other.stopped;
+        self.named += other.named;
     }
 }
 

@@ -81,7 +81,7 @@ use bytes::Bytes;
 use crate::message::{Line, MessageId, Timestamp};
 
 pub use budget::set_aside;
-pub use change::{Change, ChangeAction, Concerned};
+pub use change::{Change, ChangeAction, Concerned, NAMED_MAX, Named};
 pub use embedded::open;
 pub use error::{BoxError, OpenError, SpoolError};
 pub use figures::Figures;
@@ -163,7 +163,7 @@ pub trait Spool: Send + Sync + 'static {
 
     /// Applies an operator's change to all deliveries that the selection names and that it
     /// [concerns](ChangeAction::concerns). On a leased delivery it takes effect when that is
-    /// settled. Returns how many queued deliveries it changed, and how many of them are leased or stopped; with another class
+    /// settled. Returns how many queued deliveries it changed, which they were, and how many of them are leased or stopped; with another class
     /// all those of the messages that it concerned. With `dry_run` nothing changes.
     ///
     /// What was [cancelled](ChangeAction::Cancel) leaves the queue at once and stays, with its content, for as long as

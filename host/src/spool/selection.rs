@@ -1,8 +1,12 @@
 //! Which deliveries an operator means.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use crate::account::same_name;
 use crate::message::{
-    Class, Delivery, DeliveryState, Line, Message, MessageId, NextHop, Recipient, Timestamp,
+    Class, Delivery, DeliveryId, DeliveryState, Line, Message, MessageId, NextHop, Recipient,
+    Timestamp,
 };
 use outpost_smtp::ReversePath;
 
@@ -13,6 +17,8 @@ use super::Stops;
 pub struct Selection {
     /// This message.
     pub message: Option<MessageId>,
+    /// Just these deliveries.
+    pub these: Option<Arc<BTreeSet<DeliveryId>>>,
     /// Messages of this list, without regard to case, which is no part of a name.
     pub list: Option<String>,
     /// Messages of this user, without regard to case.
@@ -91,6 +97,23 @@ impl Selection {
         }
     }
 
+    /// These deliveries and no other.
+    pub fn of_these(these: BTreeSet<DeliveryId>) -> Self {
+        let mut messages = these.iter().map(|id| id.message);
+        let first = messages.next();
+        Self {
+            // Those of one message are found without a walk.
+            message: first.filter(|first| messages.all(|message| message == *first)),
+            these: Some(Arc::new(these)),
+            ..Self::default()
+        }
+    }
+
+    /// Whether a delivery can be meant, by its name alone.
+    pub(super) fn names(&self, id: DeliveryId) -> bool {
+        self.these.as_ref().is_none_or(|these| these.contains(&id))
+    }
+
     /// Whether a delivery is meant, given its message, its state, and what is stopped.
     pub fn matches(
         &self,
@@ -104,6 +127,7 @@ impl Selection {
             state.is_waiting() && stop.is_some()
         };
         self.message.is_none_or(|id| id == message.id)
+            && self.names(delivery.id)
             && self.class.is_none_or(|class| class == message.class)
             && self
                 .next_hop

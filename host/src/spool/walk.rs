@@ -149,6 +149,9 @@ impl Walk<'_> {
             None => return Ok(None),
         };
         let id = DeliveryId { message, number };
+        if !self.selection.names(id) {
+            return Ok(None);
+        }
         let Some(standing) = rows::standing(rows, id)? else {
             return Ok(None);
         };

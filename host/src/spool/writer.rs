@@ -221,7 +221,7 @@ impl Writer {
             Ok(()) => {
                 let metrics = &self.common.metrics;
                 metrics.committed(began.elapsed(), requests, &done.counters);
-                let changed = done.changed;
+                let changed = std::mem::take(&mut done.changed);
                 self.durable(enqueues, settles, beside, done, step);
                 self.end_slice(slice, changed);
             }

@@ -52,6 +52,7 @@ impl Filter {
         let due_before = time("due_before", self.due_before);
         let state = noted(self.state, errors);
         Selection {
+            these: None,
             message,
             list: self.list,
             user: self.user,

@@ -28,11 +28,14 @@ pub enum QueueAction {
     SetPriority,
     /// Try at another time. The time a message may wait is extended to it: it is tried then, whatever its expiry.
     Reschedule,
+    /// Put back what an action has changed, and nothing else: each in the class that it had, where it still is as the
+    /// action has left it.
+    Undo,
 }
 
 impl QueueAction {
     /// All of them.
-    pub const ALL: [QueueAction; 7] = [
+    pub const ALL: [QueueAction; 8] = [
         QueueAction::Hold,
         QueueAction::Release,
         QueueAction::Retry,
@@ -40,6 +43,7 @@ impl QueueAction {
         QueueAction::Restore,
         QueueAction::SetPriority,
         QueueAction::Reschedule,
+        QueueAction::Undo,
     ];
 
     /// The name in the path.
@@ -52,6 +56,7 @@ impl QueueAction {
             QueueAction::Restore => "restore",
             QueueAction::SetPriority => "set-priority",
             QueueAction::Reschedule => "reschedule",
+            QueueAction::Undo => "undo",
         }
     }
 

@@ -206,8 +206,10 @@ async fn one_message_is_held_released_moved_and_cancelled() {
                 Some(&body),
             )
             .await;
+        let mut told = done.json();
+        told.as_object_mut().unwrap().remove("undo");
         assert_eq!(
-            (done.status, done.json()),
+            (done.status, told),
             (200, expected),
             "{action}: {}",
             done.text
@@ -483,6 +485,46 @@ async fn who_mistypes_an_action_is_told_all_of_them() {
     assert_eq!(
         answer.json()["detail"],
         "`pause` is no action on the queue; there are hold, release, retry, cancel, restore, set-priority, \
-         reschedule, stop, start"
+         reschedule, undo, stop, start"
     );
+}
+
+#[tokio::test]
+async fn an_action_is_undone_by_the_name_in_its_answer() {
+    let surface = Surface::start().await;
+    surface.queue("ann", Class::Low, &["x@b.example"]).await;
+    let act = async |action: &str, body: &str| {
+        let ask = format!("POST /api/v1/queue/{action}");
+        surface.ask(&ask, Some(body)).await
+    };
+    let counted = act("hold", r#"{"all":true,"dry_run":true}"#).await;
+    assert_eq!(counted.json()["undo"], serde_json::Value::Null);
+    let held = act("hold", r#"{"all":true}"#).await.json();
+    let name = held["undo"].as_str().unwrap().to_owned();
+    for (body, wrong) in [
+        ("{}".to_owned(), "is needed"),
+        (format!(r#"{{"undo":"{name}","all":true}}"#), "goes alone"),
+        (
+            format!(r#"{{"undo":"{name}","dry_run":true}}"#),
+            "goes alone",
+        ),
+    ] {
+        let refused = act("undo", &body).await;
+        assert_eq!(refused.status, 422, "{body}");
+        assert!(refused.text.contains(wrong), "{}", refused.text);
+    }
+    let body = format!(r#"{{"undo":"{name}"}}"#);
+    let elsewhere = act("hold", &body).await;
+    assert!(elsewhere.text.contains("only goes with undo"));
+    let undone = act("undo", &body).await.json();
+    assert_eq!(
+        (&undone["action"], &undone["count"]),
+        (&"undo".into(), &1.into())
+    );
+    assert_eq!(act("undo", &body).await.status, 404);
+    // An undo can be undone.
+    let body = format!(r#"{{"undo":{}}}"#, undone["undo"]);
+    assert_eq!(act("undo", &body).await.json()["count"], 1);
+    let page = surface.get("/api/v1/queue?state=held").await;
+    assert_eq!(page["deliveries"].as_array().unwrap().len(), 1);
 }

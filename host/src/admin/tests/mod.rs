@@ -348,6 +348,7 @@ impl Surface {
             })
             .unwrap(),
             sessions: super::Sessions::default(),
+            undos: super::Undos::default(),
             live: super::Live::default(),
             answers: crate::admin::Answers::default(),
             audit: crate::admin::audit::Audit::default(),

@@ -66,6 +66,14 @@ pub(super) fn plan(command: &QueueCommand) -> Plan {
             };
             change(QueueAction::SetPriority, how, what)
         }
+        QueueCommand::Undo { action, .. } => {
+            let what = QueueChange {
+                undo: Some(action.clone()),
+                ..QueueChange::default()
+            };
+            let path = format!("/api/v1/queue/{}", QueueAction::Undo.name());
+            Plan::Ask(Ask::post(path, Some(document(&what))))
+        }
         QueueCommand::Stop(what) => Plan::Ask(stoppable("stop", what)),
         QueueCommand::Start(what) => Plan::Ask(stoppable("start", what)),
         QueueCommand::Reschedule {

@@ -17,6 +17,7 @@ pub(super) fn concerned(document: &QueueChanged) -> String {
         count,
         under_way,
         stopped,
+        ..
     } = *document;
     let would = if dry_run { "would be " } else { "" };
     let (led, done) = match action {
@@ -28,6 +29,7 @@ pub(super) fn concerned(document: &QueueChanged) -> String {
         QueueAction::Restore => (count, "restored"),
         QueueAction::Reschedule => (count, "moved to the new time"),
         QueueAction::SetPriority => (count, "given the new priority"),
+        QueueAction::Undo => (count, "put back"),
     };
     let mut parts = Vec::new();
     if led > 0 {
@@ -75,7 +77,7 @@ fn goes_on(action: QueueAction, under_way: u64) -> String {
             ": that goes on as it began, and the next attempt has the new one".to_owned()
         }
         QueueAction::Cancel => ": that is broken off unless the end of it has left".to_owned(),
-        QueueAction::Restore => ": that goes on".to_owned(),
+        QueueAction::Restore | QueueAction::Undo => ": that goes on".to_owned(),
     }
 }
 
@@ -85,6 +87,7 @@ fn waits_for_a_start(action: QueueAction) -> bool {
         QueueAction::Release
         | QueueAction::Retry
         | QueueAction::Restore
+        | QueueAction::Undo
         | QueueAction::Reschedule => true,
         QueueAction::Hold | QueueAction::Cancel | QueueAction::SetPriority => false,
     }

@@ -152,7 +152,7 @@ fn or_else(action: QueueAction) -> &'static str {
         QueueAction::Hold => ", or it is held already",
         QueueAction::Release => ", or it is not held",
         QueueAction::Retry => ", or it is held: release it first",
-        QueueAction::Cancel | QueueAction::Restore => "",
+        QueueAction::Cancel | QueueAction::Restore | QueueAction::Undo => "",
         QueueAction::Reschedule => ", or it is held: release it first",
         QueueAction::SetPriority => ", or it has this priority already",
     }
@@ -167,6 +167,7 @@ fn why_not(action: QueueAction) -> &'static str {
         QueueAction::Cancel => "the message is cancelled already",
         QueueAction::Restore => "nothing of the message is cancelled",
         QueueAction::SetPriority => "the message has this priority already",
+        QueueAction::Undo => "nothing is as the action has left it",
     }
 }
 
@@ -182,6 +183,9 @@ pub(super) fn changed(document: &QueueChanged, change: Option<&Change>) -> Strin
             None => format!("{}{}\n", nothing(target.all), or_else(document.action)),
             Some(_) => format!("nothing is changed: {}\n", why_not(document.action)),
         };
+    }
+    if document.count == 0 {
+        return format!("nothing is changed: {}\n", why_not(document.action));
     }
     format!("{}\n", changed::concerned(document))
 }

@@ -276,6 +276,7 @@ pub(super) async fn a_change_says_what_of_it_is_leased_or_stopped(subject: Subje
         deliveries,
         under_way,
         stopped,
+        named: Named::default(),
     };
     let one = |number| Selection::of_message(id(number));
     let to_a = Selection {
@@ -308,7 +309,17 @@ pub(super) async fn a_change_says_what_of_it_is_leased_or_stopped(subject: Subje
                 at: at(NOW),
             };
             let changed = subject.spool.change(selection.clone(), change, dry_run);
-            assert_eq!(changed.await.unwrap(), expected, "{action:?}, {dry_run}");
+            let changed = changed.await.unwrap();
+            let Named::These(named) = &changed.named else {
+                panic!()
+            };
+            let named_expected = if dry_run { 0 } else { expected.deliveries };
+            assert_eq!(named.len() as u64, named_expected, "{action:?}, {dry_run}");
+            let counted = Concerned {
+                named: Named::default(),
+                ..changed
+            };
+            assert_eq!(counted, expected, "{action:?}, {dry_run}");
         }
     }
     // What somebody has is under way, and its stop is about what remains.
@@ -325,7 +336,8 @@ pub(super) async fn a_change_says_what_of_it_is_leased_or_stopped(subject: Subje
         at: at(NOW),
     };
     let held = subject.spool.change(to_a, change, false).await.unwrap();
-    assert_eq!(held, count(1, 1, 0));
+    let held = (held.deliveries, held.under_way, held.stopped);
+    assert_eq!(held, (1, 1, 0));
     subject.spool.release(claim.lease);
 }
 
@@ -488,4 +500,64 @@ pub(super) async fn what_is_moved_during_an_attempt_says_so_whichever_delivery_i
         _ => None,
     });
     assert_eq!(told.collect::<Vec<_>>(), [false, true], "once each");
+}
+
+pub(super) async fn what_a_change_names_is_changed_back_and_nothing_else(subject: Subject) {
+    for (number, class) in [(1, Class::Normal), (2, Class::Low), (3, Class::High)] {
+        let to = ["a.example", "b.example"];
+        subject.enqueue(message(number, "user", class, &to)).await;
+    }
+    let change = async |selection, action| {
+        let change = Change {
+            action,
+            by: "ops".to_owned(),
+            at: at(NOW),
+        };
+        let changed = subject.spool.change(selection, change, false).await;
+        let Named::These(named) = changed.unwrap().named else {
+            panic!()
+        };
+        named
+    };
+    let these = |named: &[(DeliveryId, Class)]| {
+        Selection::of_these(named.iter().map(|(id, _)| *id).collect())
+    };
+    let held = async || {
+        let selection = Selection {
+            state: Some(QueueState::Held),
+            ..Selection::default()
+        };
+        subject.rows(selection, 10).await.len()
+    };
+    let to_a = Selection {
+        domain: Some("a.example".to_owned()),
+        ..Selection::default()
+    };
+    change(Selection::of_message(id(1)), ChangeAction::Hold).await;
+    let named = change(to_a, ChangeAction::Hold).await;
+    assert_eq!(named.len(), 2);
+    assert_eq!(held().await, 4);
+    assert_eq!(change(these(&named), ChangeAction::Release).await, named);
+    assert_eq!(held().await, 2, "what was held before stays held");
+
+    let all = ChangeAction::SetClass(Class::VeryLow);
+    let mut named = change(Selection::default(), all).await;
+    named.sort();
+    assert_eq!(named.len(), 6);
+    let (normal, others): (Vec<_>, Vec<_>) = named
+        .into_iter()
+        .partition(|(_, before)| *before == Class::Normal);
+    assert_eq!(normal.len(), 2);
+    assert!(others[..2].iter().all(|(_, before)| *before == Class::Low));
+    // One delivery stands for its message.
+    let back = ChangeAction::SetClass(Class::Normal);
+    assert_eq!(change(these(&normal[..1]), back).await.len(), 2);
+    let rows = subject.rows(Selection::default(), 10).await;
+    let normal = rows.iter().filter(|row| row.message.class == Class::Normal);
+    assert_eq!(normal.count(), 2);
+    // Those of one message are found by it, and are no others.
+    let only = these(&others[..1]);
+    assert_eq!(only.message, Some(others[0].0.message));
+    assert_eq!(change(only, ChangeAction::Cancel).await.len(), 1);
+    assert_eq!(subject.rows(Selection::default(), 10).await.len(), 5);
 }

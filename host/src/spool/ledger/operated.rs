@@ -72,6 +72,7 @@ impl Ledger<'_, '_> {
         let mut trail =
             Vec::from_iter(change.trail_entry(id, during_attempt, told, cancelled_kept));
         changed.add_one(is_leased, (known.is_stopped)(&standing.place.line));
+        changed.named.add(id, standing.place.line.class);
         match change.action {
             ChangeAction::Cancel => {
                 if self.was_left_by_another(&standing.delivery, known)? {
@@ -205,6 +206,9 @@ impl Ledger<'_, '_> {
         let mut changed = Concerned::default();
         self.change_message(id, |record| record.set_class(class))?;
         for standing in standings {
+            changed
+                .named
+                .add(standing.delivery.id, standing.place.line.class);
             if !standing.is_cancelled() {
                 let is_stopped = (known.is_stopped)(&standing.place.line);
                 changed.add_one((known.is_leased)(standing.delivery.id), is_stopped);

@@ -10,7 +10,7 @@ use super::{Memory, Shelf};
 use crate::spool::change::{Among, Told, cancelled, moved, restored, scheduled};
 use crate::spool::work::Asked;
 use crate::spool::{
-    Change, ChangeAction, Concerned, Lease, NewRefusals, QueueState, RefusalId, STOPS_MAX,
+    Change, ChangeAction, Concerned, Lease, Named, NewRefusals, QueueState, RefusalId, STOPS_MAX,
     Selection, SpoolError, Stop, StopOf, Stopped,
 };
 
@@ -59,6 +59,7 @@ impl Memory {
         }
         let now = self.clock.now();
         let mut told = Told::default();
+        count.named = named(&shelf, &concerned, change.action);
         for id in concerned {
             let mut during_attempt = shelf.leases.is_leased(id);
             if let ChangeAction::SetClass(_) = change.action {
@@ -79,6 +80,24 @@ impl Memory {
         }
         Ok(count)
     }
+}
+
+/// Which deliveries are changed.
+fn named(shelf: &Shelf, concerned: &[DeliveryId], action: ChangeAction) -> Named {
+    let mut named = Named::default();
+    if !matches!(action, ChangeAction::SetClass(_)) {
+        for id in concerned {
+            named.add(*id, shelf.delivery(*id).0.message.class);
+        }
+        return named;
+    }
+    let messages: BTreeSet<_> = concerned.iter().map(|id| id.message).collect();
+    for kept in messages.iter().map(|id| &shelf.messages[id]) {
+        for delivery in kept.deliveries.values() {
+            named.add(delivery.id, kept.message.class);
+        }
+    }
+    named
 }
 
 impl Memory {

@@ -16,6 +16,7 @@ use crate::admin::extract::{Json, NoQuery, Segment};
 use crate::admin::problem::{FieldError, Problem};
 use crate::admin::queue::{self, QueueChanged};
 use crate::admin::selection::{QueueAction, QueueChange, StateFilter};
+use crate::spool::NAMED_MAX;
 
 /// Where it goes.
 const PATH: &str = "/queue/act";
@@ -104,6 +105,14 @@ impl Act {
             text.parse::<u64>()
                 .map_err(|_| Problem::field(name, "must be a whole number"))
         };
+        if action == QueueAction::Undo {
+            let one = |name: &str| QueueChange {
+                undo: Some(name.to_owned()),
+                ..QueueChange::default()
+            };
+            let changes = fields.all("undo").take(SELECTED_MAX).map(one).collect();
+            return Ok(Self { action, changes });
+        }
         let mut base = QueueChange::default();
         match action {
             QueueAction::SetPriority => {
@@ -184,7 +193,9 @@ pub(in crate::admin::console::pages) async fn act(submitted: Submitted) -> Shown
     } = submitted;
     let operator = visitor.operator().or_page(&visitor)?;
     let Act { action, changes } = Act::read(&fields).or_page(&visitor)?;
-    let is_confirmed = fields.is_ticked("confirmed");
+    // What is put back is known to the row: there is nothing to count before.
+    let is_confirmed = fields.is_ticked("confirmed") || action == QueueAction::Undo;
+    let is_one_of_several = changes.len() > 1;
     let mut done = Done::default();
     for change in changes {
         let change = QueueChange {
@@ -206,7 +217,7 @@ pub(in crate::admin::console::pages) async fn act(submitted: Submitted) -> Shown
         match changed {
             Ok(axum::Json(changed)) => done.add(&changed),
             // One of several that is gone meanwhile keeps nobody from the others.
-            Err(problem) if fields.all("selected").nth(1).is_some() => done.refused(problem),
+            Err(problem) if is_one_of_several => done.refused(problem),
             Err(problem) => return Err(problem).or_page(&visitor),
         }
     }
@@ -227,11 +238,16 @@ pub(in crate::admin::console::pages) async fn act(submitted: Submitted) -> Shown
         notice.text.push(' ');
         notice.text.push_str(&texts.with("act-under-way", &values));
     }
-    if let Some(problem) = done.problem {
+    if let Some(problem) = &done.problem {
         notice.text.push(' ');
         notice.text.push_str(&problem.detail);
     }
-    notice.undo = undo(&fields, action).filter(|_| done.count > 0);
+    if done.is_too_many(action) {
+        let values = [("max", NAMED_MAX.into())];
+        notice.text.push(' ');
+        notice.text.push_str(&texts.with("act-no-undo", &values));
+    }
+    notice.undo = undo(&fields, done.undos);
     visitor.tell(notice);
     Ok(go_to(&way_back(&fields)))
 }
@@ -242,6 +258,8 @@ struct Done {
     count: u64,
     under_way: u64,
     stopped: u64,
+    /// The names under which it can be undone.
+    undos: Vec<String>,
     problem: Option<Problem>,
 }
 
@@ -250,6 +268,20 @@ impl Done {
         self.count += changed.count;
         self.under_way += changed.under_way;
         self.stopped += changed.stopped;
+        self.undos.extend(changed.undo.clone());
+    }
+
+    /// Whether it could be undone if it were not so much.
+    fn is_too_many(&self, action: QueueAction) -> bool {
+        let has_way_back = match action {
+            QueueAction::Hold
+            | QueueAction::Release
+            | QueueAction::Cancel
+            | QueueAction::Restore
+            | QueueAction::SetPriority => true,
+            QueueAction::Retry | QueueAction::Reschedule | QueueAction::Undo => false,
+        };
+        has_way_back && self.count > NAMED_MAX as u64 && self.undos.is_empty()
     }
 
     fn refused(&mut self, problem: Problem) {
@@ -266,6 +298,7 @@ const fn done_key(action: QueueAction) -> &'static str {
         QueueAction::Restore => "done-restore",
         QueueAction::SetPriority => "done-set-priority",
         QueueAction::Reschedule => "done-reschedule",
+        QueueAction::Undo => "done-undo",
     }
 }
 
@@ -277,6 +310,8 @@ const fn ask_key(action: QueueAction) -> &'static str {
         QueueAction::Cancel => "ask-cancel",
         QueueAction::Restore => "ask-restore",
         QueueAction::SetPriority => "ask-set-priority",
+        // It is done without a question.
+        QueueAction::Undo => "undo",
         QueueAction::Reschedule => "ask-reschedule",
     }
 }
@@ -320,28 +355,20 @@ fn way_back(fields: &Fields) -> String {
     }
 }
 
-/// The form that takes it back. What was chosen by filters is counted once more before.
-fn undo(fields: &Fields, action: QueueAction) -> Option<Undo> {
-    let (back, state) = match action {
-        QueueAction::Hold => (QueueAction::Release, Some(StateFilter::Held)),
-        QueueAction::Release => (QueueAction::Hold, None),
-        QueueAction::Cancel => (QueueAction::Restore, Some(StateFilter::Cancelled)),
-        QueueAction::Restore => (QueueAction::Cancel, None),
-        QueueAction::Retry | QueueAction::SetPriority | QueueAction::Reschedule => return None,
-    };
-    let field = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-    let mut undo = vec![field("action", back.name())];
-    let selected: Vec<_> = fields.all("selected").collect();
-    if selected.is_empty() {
-        let filters = fields.among(&FILTERS).filter(|(name, _)| *name != "state");
-        undo.extend(filters.map(|(name, value)| field(name, value)));
-        undo.extend(state.map(|state| field("state", state.name())));
-    } else {
-        undo.push(field("confirmed", "yes"));
-        undo.extend(selected.iter().map(|id| field("selected", id)));
+/// The form that takes back just what was done, and leads to where it was done: there the mail stands again.
+fn undo(fields: &Fields, undos: Vec<String>) -> Option<Undo> {
+    if undos.is_empty() {
+        return None;
     }
-    if !fields.text("back").is_empty() {
-        undo.push(field("back", fields.text("back")));
+    let field = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let mut undo = vec![field("action", QueueAction::Undo.name())];
+    undo.extend(undos.iter().map(|name| field("undo", name)));
+    let filters = fields.among(&FILTERS);
+    undo.extend(filters.map(|(name, value)| field(name, value)));
+    let selected = fields.all("selected").next();
+    if let (back @ "message", Some(id)) = (fields.text("back"), selected) {
+        undo.push(field("back", back));
+        undo.push(field("selected", id));
     }
     Some(Undo {
         path: PATH.to_owned(),

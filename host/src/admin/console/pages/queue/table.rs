@@ -61,7 +61,8 @@ pub(in crate::admin::console::pages) async fn show(
             @for (name, value) in asked.among(&FILTERS) {
                 input type="hidden" name=(name) value=(value);
             }
-            @if may_act && !page.deliveries.is_empty() { (actions::bar(texts, &asked)) }
+            // Rows come by themselves into the first page.
+            @if may_act && (is_first || !page.deliveries.is_empty()) { (actions::bar(texts, &asked)) }
             div.live hx-ext=[is_first.then_some("sse")] sse-connect=[is_first.then_some(live.as_str())] sse-swap=[is_first.then_some("rows")] {
                 (rows(texts, may_act, &page))
             }
