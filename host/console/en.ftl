@@ -130,6 +130,7 @@ user-priority = Priority
 user-priority-hint = How urgent this user's mail is. A message can ask for more.
 user-rules = May send as
 user-last-login = Last login
+user-sent = Sent, { $days } days
 user-queued = Queued
 user-refused = Refused
 user-note = Note

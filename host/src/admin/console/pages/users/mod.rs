@@ -3,6 +3,7 @@
 pub(super) mod actions;
 pub(super) mod form;
 pub(super) mod senders;
+mod sent;
 pub(super) mod table;
 
 use maud::{Markup, html};

@@ -4,6 +4,7 @@ use axum::extract::State;
 use maud::{Markup, html};
 use std::sync::Arc;
 
+use super::sent::{self, sent};
 use super::{path, rules, state};
 use crate::account::Scope;
 use crate::admin::Api;
@@ -31,15 +32,21 @@ pub(in crate::admin::console::pages) async fn show(
     };
     let page = users::list(visitor.reader(), State(api), QueryString(query)).await;
     let axum::Json(page) = page.or_page(&visitor)?;
+    let sent = sent(&visitor.api, &page.users).await;
     let frame = Frame::new(visitor.texts.say("nav-users"));
     Ok(layout::page(
         &visitor,
         &frame,
-        &table(&visitor, &asked, &page),
+        &table(&visitor, &asked, &page, &sent),
     ))
 }
 
-fn table(visitor: &Visitor, asked: &UsersQuery, page: &UsersDocument) -> Markup {
+fn table(
+    visitor: &Visitor,
+    asked: &UsersQuery,
+    page: &UsersDocument,
+    sent: &[Option<u64>],
+) -> Markup {
     let texts = visitor.texts;
     let given = |text: &Option<String>| text.clone().unwrap_or_default();
     let (list, name, active) = (given(&asked.list), given(&asked.name), given(&asked.active));
@@ -86,11 +93,12 @@ fn table(visitor: &Visitor, asked: &UsersQuery, page: &UsersDocument) -> Markup 
                         th scope="col" { (texts.say("user-priority")) }
                         th scope="col" { (texts.say("user-rules")) }
                         th scope="col" { (texts.say("user-last-login")) }
+                        th scope="col" { (texts.with("user-sent", &[("days", sent::DAYS.into())])) }
                         th scope="col" { (texts.say("user-queued")) }
                         th scope="col" { (texts.say("user-refused")) }
                         @if visitor.may(Scope::Admin) { th scope="col" { (texts.say("user-note")) } }
                     } }
-                    tbody { @for user in &page.users { (row(visitor, user)) } }
+                    tbody { @for (user, sent) in page.users.iter().zip(sent) { (row(visitor, user, *sent)) } }
                 }
             }
             (parts::next_page(texts, "/users", filters, page.cursor.as_deref()))
@@ -98,7 +106,7 @@ fn table(visitor: &Visitor, asked: &UsersQuery, page: &UsersDocument) -> Markup 
     }
 }
 
-fn row(visitor: &Visitor, user: &UserDocument) -> Markup {
+fn row(visitor: &Visitor, user: &UserDocument, sent: Option<u64>) -> Markup {
     let texts = visitor.texts;
     html! {
         tr .dim[!user.active] {
@@ -111,6 +119,16 @@ fn row(visitor: &Visitor, user: &UserDocument) -> Markup {
                 @match &user.last_login {
                     Some(at) => (parts::time(at)),
                     None => { (texts.say("never")) },
+                }
+            }
+            td data-label=(texts.with("user-sent", &[("days", sent::DAYS.into())])) {
+                @match sent {
+                    Some(0) => { "0" },
+                    Some(sent) => {
+                        @let about = [("user", user.name.as_str()), ("span", "month")];
+                        a href=(with_query("/statistics", about)) { (sent) }
+                    },
+                    None => { "–" },
                 }
             }
             td data-label=(texts.say("user-queued")) {
