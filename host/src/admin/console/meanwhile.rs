@@ -11,10 +11,10 @@ use super::texts::Texts;
 pub(super) const VERSION_FIELD: &str = "version";
 
 /// What stands in a field of the form, and what is there now.
-pub(super) struct Beside<'a> {
+pub(super) struct Beside {
     pub(super) label: String,
-    pub(super) entered: &'a str,
-    pub(super) there: &'a str,
+    pub(super) entered: String,
+    pub(super) there: String,
 }
 
 /// Makes a form one of that version.
@@ -23,7 +23,7 @@ pub(super) fn version(version: &str) -> Markup {
 }
 
 /// Says that nothing was saved, and what differs.
-pub(super) fn notice(texts: &'static Texts, what: &str, fields: &[Beside<'_>]) -> Markup {
+pub(super) fn notice(texts: &'static Texts, what: &str, fields: &[Beside]) -> Markup {
     let differing = fields.iter().filter(|field| field.entered != field.there);
     let differing: Vec<_> = differing.collect();
     html! {
@@ -45,8 +45,8 @@ pub(super) fn notice(texts: &'static Texts, what: &str, fields: &[Beside<'_>]) -
                     } }
                     tbody { @for field in differing { tr {
                         th scope="row" { (field.label) }
-                        td { (shown(texts, field.entered)) }
-                        td { (shown(texts, field.there)) }
+                        td { (shown(texts, &field.entered)) }
+                        td { (shown(texts, &field.there)) }
                     } } }
                 }
             }

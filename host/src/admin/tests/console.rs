@@ -7,6 +7,7 @@ use super::{Answered, Surface};
 use crate::account::Scope;
 use crate::admin::server::Peer;
 use crate::message::Class;
+use crate::message::header::Carrier;
 
 const PASSWORD: &str = "correct-horse";
 
@@ -380,6 +381,7 @@ async fn a_user_is_made_shown_changed_and_removed_in_pages() {
     );
     let user = surface.api.directory.user("shop").unwrap();
     assert_eq!(user.priority, Class::High);
+    assert_eq!(user.allowance.trusted_carriers(), None);
     let password = "data-copy=\"";
     let shown: Vec<_> = page.text.match_indices(password).collect();
     assert_eq!(shown.len(), 3, "the name twice and the password");
@@ -410,8 +412,27 @@ async fn a_user_is_made_shown_changed_and_removed_in_pages() {
         ("priority", "5"),
         ("note", "till\r\nfive"),
         ("authorized_senders", "a@b.example"),
+        ("priority_ceiling", "2"),
+        ("very_high_per_hour", "20"),
+        ("carriers", "these"),
+        ("trusted_carriers", "X-Priority"),
+        ("trusted_carriers", "HTTP"),
     ];
-    browser.edit("/users/shop", &change).await;
+    let page = browser.edit("/users/shop", &change).await;
+    for ticked in ["HTTP", "X-Priority"] {
+        let ticked = format!("value=\"{ticked}\" checked");
+        assert!(page.text.contains(&ticked), "{ticked}: {}", page.text);
+    }
+    assert!(!page.text.contains("value=\"Importance\" checked"));
+    let allowance = &surface.api.directory.user("shop").unwrap().allowance;
+    let trusted = allowance.trusted_carriers().unwrap();
+    assert_eq!(trusted, [Carrier::Http, Carrier::XPriority]);
+    assert_eq!(allowance.ceiling(), Some(Class::High));
+    assert_eq!(allowance.very_high_per_hour(), Some(20));
+    let unknown = [("carriers", "these"), ("trusted_carriers", "X-Mood")];
+    let refused = browser.post("/users/shop", &unknown).await;
+    assert_eq!(refused.status, 422);
+    assert!(refused.text.contains("is not a carrier of a priority"));
     let user = surface.api.directory.user("shop").unwrap();
     assert_eq!(
         (user.priority, user.note.as_str()),

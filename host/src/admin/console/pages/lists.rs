@@ -153,8 +153,8 @@ fn page_of(
     let can_go = list.users == 0 && list.name != DEFAULT_LIST;
     let beside = there.map(|there| Beside {
         label: texts.say("list-notify"),
-        entered: &entered.notify,
-        there: &there.notify,
+        entered: entered.notify.clone(),
+        there: there.notify.clone(),
     });
     let body = html! {
         @if let Some(beside) = beside { (meanwhile::notice(texts, &list.name, &[beside])) }

@@ -20,6 +20,7 @@ use crate::admin::items::ItemsInput;
 use crate::admin::problem::{FieldError, Kind, Problem};
 use crate::admin::users::{self, UserDocument, UserInput};
 use crate::admin::version::{IfMatch, IfNoneMatch, Tagged};
+use crate::message::header::Carrier;
 
 /// The fields that the form shows, as the API names them.
 const SHOWN: [&str; 9] = [
@@ -34,6 +35,9 @@ const SHOWN: [&str; 9] = [
     "very_high_per_hour",
 ];
 
+/// What the choice is named of those who trust some carriers of a priority and no other.
+const ONLY_THESE: &str = "these";
+
 /// What stands in the form.
 #[derive(Default)]
 struct Entered {
@@ -47,6 +51,10 @@ struct Entered {
     senders: String,
     ceiling: String,
     per_hour: String,
+    /// Whether every carrier of a priority counts, also those of later releases.
+    trusts_all: bool,
+    /// Those that count otherwise, by name.
+    carriers: Vec<String>,
 }
 
 impl Entered {
@@ -63,6 +71,8 @@ impl Entered {
             senders: user.authorized_senders.join("; "),
             ceiling: number(user.priority_ceiling.map(u32::from)),
             per_hour: number(user.very_high_per_hour),
+            trusts_all: user.trusted_carriers.is_none(),
+            carriers: user.trusted_carriers.clone().unwrap_or_default(),
         }
     }
 
@@ -79,6 +89,8 @@ impl Entered {
             senders: text("authorized_senders"),
             ceiling: text("priority_ceiling"),
             per_hour: text("very_high_per_hour"),
+            trusts_all: fields.text("carriers") != ONLY_THESE,
+            carriers: fields.all("trusted_carriers").map(str::to_owned).collect(),
         }
     }
 
@@ -100,7 +112,7 @@ impl Entered {
             note: Some(self.note.clone()),
             authorized_domains: Some(ItemsInput(Items::from(self.domains.as_str()))),
             authorized_senders: Some(ItemsInput(Items::from(self.senders.as_str()))),
-            trusted_carriers: None,
+            trusted_carriers: Some(self.trusted()),
             priority_ceiling: Some(number("priority_ceiling", &self.ceiling)),
             very_high_per_hour: Some(number("very_high_per_hour", &self.per_hour)),
         };
@@ -108,6 +120,26 @@ impl Entered {
             true => Ok(input),
             false => Err(wrong),
         }
+    }
+}
+
+impl Entered {
+    fn trusted(&self) -> Option<ItemsInput> {
+        let these = || ItemsInput(Items::List(self.carriers.clone()));
+        (!self.trusts_all).then(these)
+    }
+
+    /// The carriers that count, in words.
+    fn carriers(&self, texts: &'static Texts) -> String {
+        match (self.trusts_all, self.carriers.as_slice()) {
+            (true, _) => texts.say("user-carriers-all"),
+            (false, []) => texts.say("user-carriers-none"),
+            (false, these) => these.join("; "),
+        }
+    }
+
+    fn has_limits(&self) -> bool {
+        !(self.trusts_all && self.ceiling.is_empty() && self.per_hour.is_empty())
     }
 }
 
@@ -127,6 +159,7 @@ pub(in crate::admin::console::pages) async fn new(
     let entered = Entered {
         list: list.unwrap_or_else(|| DEFAULT_LIST.to_owned()),
         priority: "3".to_owned(),
+        trusts_all: true,
         ..Entered::default()
     };
     Ok(page_of_new(&visitor, &entered, &[]))
@@ -351,22 +384,52 @@ fn form(
                 (read_as(texts, entered))
             }
             (field("note", "user-note", Some("user-note-hint"), &entered.note).text(3))
-            details open[errors.iter().any(|error| error.field.starts_with("priority_ceiling") || error.field.starts_with("very_high"))] {
+            details open[entered.has_limits()] {
                 summary { (texts.say("user-limits")) }
                 (field("priority_ceiling", "user-ceiling", Some("user-ceiling-hint"), &entered.ceiling).choice(&ceilings))
                 (per_hour.input("number"))
+                (carriers(texts, entered, errors))
             }
             button.primary type="submit" { (submit) }
         }
     }
 }
 
+/// Which carriers of a priority count.
+fn carriers(texts: &'static Texts, entered: &Entered, errors: &[FieldError]) -> Markup {
+    let is_ticked = |name: &str| entered.carriers.iter().any(|carrier| carrier == name);
+    let choices = [
+        ("all", "user-carriers-all", entered.trusts_all),
+        (ONLY_THESE, "user-carriers-these", !entered.trusts_all),
+    ];
+    html! {
+        fieldset {
+            legend { (texts.say("user-carriers")) }
+            @for (value, key, is_chosen) in choices {
+                label.choice { input type="radio" name="carriers" value=(value) checked[is_chosen]; " " (texts.say(key)) }
+            }
+            div.choices {
+                @for carrier in Carrier::ALL {
+                    label.choice {
+                        input type="checkbox" name="trusted_carriers" value=(carrier.name()) checked[is_ticked(carrier.name())];
+                        " " (carrier.name())
+                    }
+                }
+            }
+            p.hint { (texts.say("user-carriers-hint")) }
+            @for error in errors.iter().filter(|error| error.field.starts_with("trusted_carriers")) {
+                p.problem { (error.detail) }
+            }
+        }
+    }
+}
+
 /// What was entered and what is there now, field by field.
-fn beside<'a>(texts: &'static Texts, entered: &'a Entered, there: &'a Entered) -> Vec<Beside<'a>> {
-    let one = |key: &str, entered: &'a String, there: &'a String| Beside {
+fn beside(texts: &'static Texts, entered: &Entered, there: &Entered) -> Vec<Beside> {
+    let one = |key: &str, entered: &str, there: &str| Beside {
         label: texts.say(key),
-        entered,
-        there,
+        entered: entered.to_owned(),
+        there: there.to_owned(),
     };
     vec![
         one("user-name", &entered.name, &there.name),
@@ -377,6 +440,11 @@ fn beside<'a>(texts: &'static Texts, entered: &'a Entered, there: &'a Entered) -
         one("user-note", &entered.note, &there.note),
         one("user-ceiling", &entered.ceiling, &there.ceiling),
         one("user-very-high", &entered.per_hour, &there.per_hour),
+        one(
+            "user-carriers",
+            &entered.carriers(texts),
+            &there.carriers(texts),
+        ),
     ]
 }
 
