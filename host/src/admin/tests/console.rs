@@ -921,6 +921,22 @@ async fn the_figures_of_the_statistics_are_those_of_the_mail_and_files_have_them
     ] {
         assert!(page.contains(figure), "{figure}: {page}");
     }
+    // What it comes to of a list and of a user stands on their pages.
+    surface
+        .ask("POST /api/v1/users", Some(r#"{"name":"ann"}"#))
+        .await;
+    for (path, more) in [
+        ("/lists/default", "/statistics?list=default&amp;span=month"),
+        ("/users/ann", "/statistics?user=ann&amp;span=month"),
+    ] {
+        let page = browser.get(path).await.text;
+        assert!(page.contains("<dt>Accepted</dt><dd>3</dd>"), "{page}");
+        assert!(page.contains("<dt>Queued</dt><dd>6</dd>"), "{page}");
+        assert!(
+            page.contains("<figure class=\"chart\">") && page.contains(more),
+            "{page}"
+        );
+    }
     let file = "/statistics/export?by=user&format=csv";
     let answered = browser.get(file).await;
     assert!(answered.header("content-type").starts_with("text/csv"));

@@ -4,6 +4,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
 
+use super::statistics;
 use crate::account::{DEFAULT_LIST, Items, Scope};
 use crate::admin::console::layout::{self, Frame};
 use crate::admin::console::meanwhile::{self, Beside, VERSION_FIELD};
@@ -115,7 +116,7 @@ pub(super) async fn add(submitted: Submitted) -> Shown<Response> {
 pub(super) async fn show(visitor: Visitor, Segment(name): Segment) -> Shown {
     let list = list(&visitor, name).await?;
     let entered = Entered::of(&list);
-    Ok(page_of(&visitor, &list.document, &entered, &[], None))
+    Ok(page_of(&visitor, &list.document, &entered, &[], None).await)
 }
 
 /// What stands in the form of a list.
@@ -142,7 +143,7 @@ async fn list(visitor: &Visitor, name: String) -> Shown<Tagged<ListDocument>> {
 }
 
 /// The page of a list: with what is there by now, where that is another version than the form was made of.
-fn page_of(
+async fn page_of(
     visitor: &Visitor,
     list: &ListDocument,
     entered: &Entered,
@@ -156,6 +157,7 @@ fn page_of(
         entered: entered.notify.clone(),
         there: there.notify.clone(),
     });
+    let glance = statistics::at_a_glance(visitor, "list", &list.name).await;
     let body = html! {
         @if let Some(beside) = beside { (meanwhile::notice(texts, &list.name, &[beside])) }
         dl.facts {
@@ -181,6 +183,7 @@ fn page_of(
             h2 { (texts.say("list-notify")) }
             p { (list.notify.join("; ")) }
         }
+        (glance)
     };
     layout::page(visitor, &Frame::narrow(list.name.clone()), &body)
 }
@@ -218,11 +221,11 @@ pub(super) async fn change(Segment(name): Segment, submitted: Submitted) -> Show
                     version: there.version.clone(),
                     ..entered
                 };
-                let page = page_of(&visitor, &list.document, &entered, &[], Some(&there));
+                let page = page_of(&visitor, &list.document, &entered, &[], Some(&there)).await;
                 return Ok((status_of(&problem), page).into_response());
             }
             let problem = at_fields(&visitor, problem)?;
-            let page = page_of(&visitor, &list.document, &entered, &problem.errors, None);
+            let page = page_of(&visitor, &list.document, &entered, &problem.errors, None).await;
             Ok((status_of(&problem), page).into_response())
         }
     }

@@ -107,6 +107,29 @@ pub(super) async fn show(visitor: Visitor) -> Shown {
     Ok(layout::page(&visitor, &frame, &body))
 }
 
+/// The last 30 days of one list or user, with the way to all that is counted of it.
+pub(super) async fn at_a_glance(visitor: &Visitor, dimension: &'static str, name: &str) -> Markup {
+    let about = [(dimension, name), ("span", "month")];
+    let asked = Fields::read(with_query("", about).trim_start_matches('?').as_bytes());
+    let (span, now) = (Span::Month, visitor.api.clock.now());
+    let (period, step) = span.period();
+    let query = question(&asked, span, now, period);
+    let texts = visitor.texts;
+    let counted = statistics::document(&visitor.api, query).await;
+    html! {
+        h2 { (texts.say("statistics-glance")) }
+        @match &counted {
+            Ok(counted) => {
+                (headline(texts, &counted.total))
+                (drawn(texts, &series(texts), &columns(counted, step)))
+                p { a href=(with_query(PATH, about)) { (texts.say("statistics-more")) } }
+            },
+            // What is set can be read and changed all the same.
+            Err(problem) => { p.warn { (problem.detail) } },
+        }
+    }
+}
+
 fn filters(visitor: &Visitor, asked: &Fields, span: Span) -> Markup {
     let texts = visitor.texts;
     let line = |name: &'static str, key: &str| {
@@ -156,8 +179,9 @@ fn headline(texts: &'static Texts, total: &Figures) -> Markup {
     }
 }
 
-fn picture(texts: &'static Texts, document: &StatisticsDocument, step: Duration) -> Markup {
-    let series = [
+/// What a picture shows, from the bottom up.
+fn series(texts: &'static Texts) -> [Series; 4] {
+    [
         ("f-sent", "figure-sent"),
         ("f-deferred", "figure-deferred"),
         ("f-bounced", "figure-bounced"),
@@ -166,10 +190,18 @@ fn picture(texts: &'static Texts, document: &StatisticsDocument, step: Duration)
     .map(|(class, key)| Series {
         class,
         name: texts.say(key),
-    });
+    })
+}
+
+fn drawn(texts: &'static Texts, series: &[Series], columns: &[Column]) -> Markup {
+    chart::columns(&texts.say("statistics-picture"), series, columns)
+}
+
+fn picture(texts: &'static Texts, document: &StatisticsDocument, step: Duration) -> Markup {
+    let series = series(texts);
     let columns = columns(document, step);
     html! {
-        (chart::columns(&texts.say("statistics-picture"), &series, &columns))
+        (drawn(texts, &series, &columns))
         details {
             summary { (texts.say("statistics-table")) }
             div.scroll tabindex="0" role="region" aria-label=(texts.say("statistics-table")) {

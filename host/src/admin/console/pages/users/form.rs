@@ -10,6 +10,7 @@ use crate::account::{DEFAULT_LIST, Items, Scope, SenderRules};
 use crate::admin::console::fields::Fields;
 use crate::admin::console::layout::{self, Frame};
 use crate::admin::console::meanwhile::{self, Beside, VERSION_FIELD};
+use crate::admin::console::pages::statistics;
 use crate::admin::console::parts::{self, Field};
 use crate::admin::console::refusal::{OrPage as _, Shown, at_fields, go_to, status_of};
 use crate::admin::console::session::{Notice, ShownOnce};
@@ -191,8 +192,9 @@ pub(in crate::admin::console::pages) async fn add(submitted: Submitted) -> Shown
             Ok(go_to(&path(name)))
         }
         Err(problem) => {
-            let shown = |errors: &[FieldError]| page_of_new(&visitor, &entered, errors);
-            again(&visitor, problem, shown)
+            let problem = at_form(&visitor, problem)?;
+            let page = page_of_new(&visitor, &entered, &problem.errors);
+            Ok((status_of(&problem), page).into_response())
         }
     }
 }
@@ -202,7 +204,8 @@ pub(in crate::admin::console::pages) async fn show(
     Segment(name): Segment,
 ) -> Shown {
     let user = user(&visitor, name).await?;
-    Ok(page_of(&visitor, &user, &Entered::of(&user), &[], None))
+    let entered = Entered::of(&user);
+    Ok(page_of(&visitor, &user, &entered, &[], None).await)
 }
 
 pub(in crate::admin::console::pages) async fn change(
@@ -242,11 +245,12 @@ pub(in crate::admin::console::pages) async fn change(
                     version: there.version.clone(),
                     ..entered
                 };
-                let page = page_of(&visitor, &user, &entered, &[], Some(&there));
+                let page = page_of(&visitor, &user, &entered, &[], Some(&there)).await;
                 return Ok((status_of(&problem), page).into_response());
             }
-            let shown = |errors: &[FieldError]| page_of(&visitor, &user, &entered, errors, None);
-            again(&visitor, problem, shown)
+            let problem = at_form(&visitor, problem)?;
+            let page = page_of(&visitor, &user, &entered, &problem.errors, None).await;
+            Ok((status_of(&problem), page).into_response())
         }
     }
 }
@@ -264,18 +268,13 @@ async fn user(visitor: &Visitor, name: String) -> Shown<Tagged<UserDocument>> {
     Ok(user.or_page(visitor)?.tagged)
 }
 
-/// The form once more, with what was wrong; what no field is at fault for has a page of its own.
-fn again(
-    visitor: &Visitor,
-    problem: Problem,
-    shown: impl FnOnce(&[FieldError]) -> Markup,
-) -> Shown<Response> {
+/// What was wrong with the form, or with it as a whole; what it is not at fault for has a page of its own.
+fn at_form(visitor: &Visitor, problem: Problem) -> Shown<Problem> {
     if problem.errors.is_empty() && problem.status == Kind::Conflict.status() {
-        let errors = [FieldError::new("form", problem.detail.clone())];
-        return Ok((status_of(&problem), shown(&errors)).into_response());
+        let errors = vec![FieldError::new("form", problem.detail.clone())];
+        return Ok(Problem { errors, ..problem });
     }
-    let problem = at_fields(visitor, problem)?;
-    Ok((status_of(&problem), shown(&problem.errors)).into_response())
+    at_fields(visitor, problem)
 }
 
 fn page_of_new(visitor: &Visitor, entered: &Entered, errors: &[FieldError]) -> Markup {
@@ -288,7 +287,7 @@ fn page_of_new(visitor: &Visitor, entered: &Entered, errors: &[FieldError]) -> M
 }
 
 /// The page of a user: with what is there by now, where that is another version than the form was made of.
-fn page_of(
+async fn page_of(
     visitor: &Visitor,
     user: &Tagged<UserDocument>,
     entered: &Entered,
@@ -297,6 +296,7 @@ fn page_of(
 ) -> Markup {
     let texts = visitor.texts;
     let user = &user.document;
+    let glance = statistics::at_a_glance(visitor, "user", &user.name).await;
     let body = html! {
         @if let Some(there) = there { (meanwhile::notice(texts, &user.name, &beside(texts, entered, there))) }
         @if let Some(warning) = &user.warning { div.notice.warning role="status" { p { (warning) } } }
@@ -323,6 +323,7 @@ fn page_of(
             h2 { (texts.say("user-rules")) }
             (read_as(texts, entered))
         }
+        (glance)
     };
     layout::page(visitor, &Frame::narrow(user.name.clone()), &body)
 }
