@@ -458,6 +458,36 @@ audit-deliveries = { $count ->
     [one] one delivery
    *[other] { $count } deliveries
 }
+system-accounts = Export and import
+accounts-export = Export
+accounts-export-lead = All lists and users in one file, without passwords and other secrets: for another relay, a repository or an editor. Notes are in it.
+accounts-export-do = Download lists and users
+accounts-import = Import
+accounts-file = File
+accounts-file-hint = As an export has it: a JSON object a line. You see what it comes to before anything is done. Nothing is removed, and passwords of users that are there stay.
+accounts-update = Also change lists and users that are there and differ
+accounts-look = See what it comes to
+accounts-wrong = Nothing was done: these lines are wrong.
+accounts-nothing = Everything is there already.
+accounts-foreseen = To be made: { $added }. To be changed: { $changed }. { $differing ->
+    [0] Nothing is left as it is that differs.
+   *[other] Left as they are though they differ: { $differing }.
+}
+accounts-done = The import is done.
+accounts-broken-off = The import broke off: what stands before the refused line is done, what follows is not. Send the file again when the reason is gone; it goes on there.
+accounts-passwords = The passwords of new users are shown this once.
+accounts-line = Line
+accounts-what = What
+accounts-becomes = What becomes of it
+accounts-list = list { $name }
+accounts-user = user { $name }
+accounts-would-add = would be made
+accounts-added = made
+accounts-would-change = would be changed
+accounts-changed = changed
+accounts-differs = differs, and is left as it is
+accounts-refused = refused
+accounts-not-done = not done
 system-admins = Admins
 system-tokens = Tokens
 system-version = Version

@@ -72,6 +72,7 @@ fn furnished() -> (Relay, NextHop, Vec<String>) {
         "/statistics?span=month",
         "/system",
         "/system/audit",
+        "/system/accounts",
         "/system/admins",
         "/system/tokens",
     ];

@@ -76,7 +76,8 @@ pub struct ListChangeInput {
     pub notify: Option<ItemsInput>,
 }
 
-fn shown(api: &Api, list: &List) -> ListDocument {
+/// A list as it is shown.
+pub(super) fn shown(api: &Api, list: &List) -> ListDocument {
     let population = api.directory.population(&list.name);
     ListDocument {
         name: list.name.clone(),

@@ -12,6 +12,7 @@
     reason = "a request is refused once and the refusal leaves the process: its size costs nothing"
 )]
 
+pub mod accounts;
 pub mod admins;
 pub mod alerts;
 pub mod audit;
@@ -21,6 +22,7 @@ pub mod condition;
 pub mod connection;
 pub mod deploy;
 pub mod dialogue;
+pub mod entries;
 pub mod health;
 pub mod items;
 pub mod lists;

@@ -47,7 +47,8 @@ const UNDER_WAY_MAX: usize = 64;
 const KEY_OCTETS_MAX: usize = 255;
 
 /// What takes a key: whatever makes something, or acts on the queue.
-const TAKES_KEYS: [&str; 10] = [
+const TAKES_KEYS: [&str; 11] = [
+    "/api/v1/accounts",
     "/api/v1/users",
     "/api/v1/users/{user}/password",
     "/api/v1/lists",

@@ -20,7 +20,7 @@ use super::extract::BODY_OCTETS_MAX;
 use super::once::once;
 use super::problem::method_not_allowed;
 use super::{
-    Api, admins, alerts, audit, backup, connection, console, health, lists, messages, metrics,
+    Api, accounts, admins, alerts, audit, backup, connection, console, health, lists, messages, metrics,
     openapi, plugins, queue, refusals, reload, removal, senders, statistics, stops, submission,
     system, tokens, users,
 };
@@ -59,6 +59,7 @@ pub(super) fn described() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(users::list, users::add))
         .routes(routes!(users::show, users::change, removal::remove))
         .routes(routes!(users::reset_password))
+        .routes(routes!(accounts::export, accounts::import))
         .routes(routes!(senders::show))
         .routes(routes!(senders::list))
         .routes(routes!(refusals::list))

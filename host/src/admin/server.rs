@@ -30,6 +30,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::accounts;
 use super::console;
 use super::plugins;
 use super::problem::{Kind, Problem};
@@ -251,7 +252,10 @@ async fn in_time(State(limits): State<Limits>, request: Request, next: Next) -> 
     let submits = *request.method() == Method::POST && path == submission::PATH;
     let deploys = *request.method() == Method::PUT && path.starts_with(plugins::PATH)
         || *request.method() == Method::POST && path == console::UPLOAD_PATH;
-    let within = match (submits, deploys) {
+    // Each new user has a password that is hashed.
+    let imports =
+        *request.method() == Method::POST && [accounts::PATH, console::IMPORT_PATH].contains(&path);
+    let within = match (submits, deploys || imports) {
         (true, _) => limits.submission_within,
         (_, true) => limits.deployment_within,
         _ => limits.request_within,

@@ -10,7 +10,6 @@ mod asks;
 mod audit;
 mod backup;
 mod demo;
-mod entries;
 mod options;
 mod plugin_options;
 mod print;

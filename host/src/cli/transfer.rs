@@ -1,9 +1,10 @@
 //! `outpost user export` and `outpost user import`: accounts from one relay to another, without secrets.
 //!
-//! What an entry looks like and what entries come to stands in `entries`; here the relay is asked
+//! What an entry looks like and what entries come to stands in `admin::entries`; here the relay is asked
 //! and told, one request for each step. An import that breaks off says how far it came; typed again it
 //! goes on, since what is there already is no step any more.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -12,10 +13,10 @@ use clap::Args;
 use serde_json::json;
 
 use super::aside::Aside;
-use super::entries::{Deed, Entry, Existing, Step, steps};
 use super::options::Output;
 use super::remote::{Failure, Person, asked, read, unheard, unreadable};
 use crate::admin::client::{Ask, Client};
+use crate::admin::entries::{Deed, Entry, Existing, Step, steps};
 use crate::admin::lists::{ListChangeInput, ListDocument, ListsDocument};
 use crate::admin::users::{NewUserDocument, UserDocument, UsersDocument};
 use crate::admin::within_path;
@@ -95,7 +96,7 @@ pub(super) async fn import(
         text_of(&command.file).map_err(|error| Failure::Said(vec![format!("{file}: {error}")]))?;
     let (lists, users) = everything(client).await?;
     let key = |name: &str| name.to_ascii_lowercase();
-    let existing = Existing {
+    let existing = Kept {
         lists: lists
             .into_iter()
             .map(|list| (key(&list.name), list))
@@ -192,6 +193,22 @@ async fn take(client: &Client, command: &ImportCommand, step: Step) -> Result<St
     } else {
         format!("{deed} {what} {name}{fields}{password}\n")
     })
+}
+
+/// What the relay had when it was asked, by name in lower case.
+struct Kept {
+    lists: BTreeMap<String, ListDocument>,
+    users: BTreeMap<String, UserDocument>,
+}
+
+impl Existing for Kept {
+    fn list(&self, name: &str) -> Option<ListDocument> {
+        self.lists.get(name).cloned()
+    }
+
+    fn user(&self, name: &str) -> Option<UserDocument> {
+        self.users.get(name).cloned()
+    }
 }
 
 /// All lists and all users, page by page.

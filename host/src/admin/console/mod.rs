@@ -29,7 +29,7 @@ use axum::routing::{get, post};
 
 pub(super) use assets::POLICY;
 pub use live::Live;
-pub(super) use pages::UPLOAD_PATH;
+pub(super) use pages::{IMPORT_PATH, UPLOAD_PATH};
 pub use session::Sessions;
 
 use super::Api;

@@ -714,3 +714,71 @@ async fn a_failing_disk_is_a_problem_that_tells_nothing_of_our_insides() {
         "the disk of the data folder is full: make room there, then try again"
     );
 }
+
+#[tokio::test]
+async fn accounts_go_from_one_relay_to_another_over_the_api_without_secrets() {
+    let (from, to) = (Surface::start().await, Surface::start().await);
+    from.ask("POST /api/v1/lists", Some(r#"{"name":"ops"}"#))
+        .await;
+    from.ask(
+        "POST /api/v1/users",
+        Some(r#"{"name":"shop","list":"ops"}"#),
+    )
+    .await;
+    let read = from.operate.clone();
+    let refused = from.call(&read, "GET /api/v1/accounts", None).await;
+    assert_eq!(refused.status, 403);
+    let exported = from.ask("GET /api/v1/accounts", None).await;
+    assert_eq!(exported.header("content-type"), "application/x-ndjson");
+    let import = async |lines: &str, more: serde_json::Value| {
+        let mut input = serde_json::json!({ "lines": lines });
+        for (key, value) in more.as_object().unwrap() {
+            input[key] = value.clone();
+        }
+        to.ask("POST /api/v1/accounts", Some(&input.to_string()))
+            .await
+    };
+    let dry = import(&exported.text, serde_json::json!({"dry_run": true})).await;
+    assert_eq!(
+        dry.json(),
+        serde_json::json!({"dry_run": true, "steps": [
+            {"line": 2, "done": "added", "list": "ops"},
+            {"line": 3, "done": "added", "user": "shop"},
+        ]})
+    );
+    assert!(to.api.directory.user("shop").is_none());
+    let done = import(&exported.text, serde_json::json!({})).await;
+    assert_eq!(done.header("cache-control"), "no-store");
+    let password = done.json()["steps"][1]["password"].clone();
+    assert!(password.as_str().unwrap().len() > 20, "{password}");
+    let entries = to.get("/api/v1/audit").await;
+    let actions = entries["entries"].as_array().unwrap().iter();
+    let actions: Vec<_> = actions
+        .filter_map(|entry| entry["action"].as_str())
+        .collect();
+    assert!(
+        actions.contains(&"add-user") && actions.contains(&"add-list"),
+        "{actions:?}"
+    );
+    // What is there is no step.
+    let again = import(&exported.text, serde_json::json!({"update": true})).await;
+    assert_eq!(again.json()["steps"], serde_json::json!([]));
+    let wrong = "{\"user\":{\"name\":\"new\"}}\n{\"user\":{\"name\":\"x\",\"priority\":9}}";
+    let refused = import(wrong, serde_json::json!({})).await;
+    assert_eq!(refused.status, 422);
+    assert!(
+        refused.text.contains("line 2: priority"),
+        "{}",
+        refused.text
+    );
+    assert!(to.api.directory.user("new").is_none());
+    let many: String = (0..=crate::admin::accounts::STEPS_MAX)
+        .map(|number| format!("{{\"list\":{{\"name\":\"l{number}\"}}}}\n"))
+        .collect();
+    let refused = import(&many, serde_json::json!({"dry_run": true})).await;
+    assert!(
+        refused.text.contains("1000 are taken at once"),
+        "{}",
+        refused.text
+    );
+}

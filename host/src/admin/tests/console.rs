@@ -94,6 +94,23 @@ impl<'a> Browser<'a> {
         self.done(path, &fields).await
     }
 
+    /// Sends a form with a file in it.
+    async fn send_parts(&self, path: &str, parts: &[(&str, &str)]) -> Answered {
+        let mut body = String::new();
+        for (name, value) in [("csrf", self.token.as_str())].iter().chain(parts) {
+            body.push_str("--edge\r\ncontent-disposition: form-data; name=\"");
+            body.push_str(&format!("{name}\"\r\n\r\n{value}\r\n"));
+        }
+        body.push_str("--edge--\r\n");
+        let request = Request::post(path)
+            .header("host", "relay.example:8025")
+            .header("cookie", &self.cookie)
+            .header("content-type", "multipart/form-data; boundary=edge")
+            .extension(Peer::new("192.0.2.7:40000".parse().unwrap()))
+            .body(Body::from(body));
+        self.surface.send(request.unwrap()).await
+    }
+
     async fn send(&self, ask: &str, body: &str, headers: &[(&str, &str)]) -> Answered {
         let (method, path) = ask.split_once(' ').unwrap();
         let mut request = Request::builder()
@@ -143,11 +160,12 @@ const PAGES: [&str; 11] = [
 ];
 
 /// Pages of admins of role admin.
-const PAGES_OF_ADMINS: [&str; 4] = [
+const PAGES_OF_ADMINS: [&str; 5] = [
     "/users/new",
     "/system/admins",
     "/system/tokens",
     "/system/audit",
+    "/system/accounts",
 ];
 
 #[tokio::test]
@@ -1049,4 +1067,73 @@ async fn a_component_is_deployed_by_a_form_of_the_session_and_within_its_size() 
             .status,
         404
     );
+}
+
+#[tokio::test]
+async fn accounts_are_exported_looked_at_and_imported_in_pages() {
+    let (from, to) = (Surface::start().await, Surface::start().await);
+    from.ask(
+        "POST /api/v1/lists",
+        Some(r#"{"name":"ops","notify":"x@a.example"}"#),
+    )
+    .await;
+    let shop = r#"{"name":"shop","list":"ops","note":"<b>n</b>","authorized_domains":"a.example"}"#;
+    from.ask("POST /api/v1/users", Some(shop)).await;
+    let reader = Browser::of(&from, Scope::Read).await;
+    assert_eq!(reader.get("/system/accounts/export").await.status, 403);
+    let exported = Browser::of(&from, Scope::Admin).await;
+    let exported = exported.get("/system/accounts/export").await;
+    assert!(
+        exported
+            .header("content-disposition")
+            .contains("accounts.jsonl")
+    );
+    let lines = exported.text;
+    assert!(
+        lines.contains("\"shop\"") && !lines.contains("argon2"),
+        "{lines}"
+    );
+
+    let browser = Browser::of(&to, Scope::Admin).await;
+    let path = "/system/accounts";
+    let wrong = format!("{lines}{{\"user\":{{\"name\":\"x\",\"priority\":9}}}}\n");
+    let refused = browser.send_parts(path, &[("file", &wrong)]).await;
+    assert_eq!(refused.status, 422);
+    assert!(
+        refused.text.contains("line 4: priority"),
+        "{}",
+        refused.text
+    );
+    let looked = browser.send_parts(path, &[("file", &lines)]).await;
+    assert_eq!(looked.status, 200, "{}", looked.text);
+    assert!(looked.text.contains("To be made: 2. To be changed: 0"));
+    assert!(!looked.text.contains("<b>n</b>"));
+    assert!(to.api.directory.user("shop").is_none());
+    let confirmed = [("confirmed", "yes"), ("lines", lines.as_str())];
+    let forged = [("csrf", "x"), confirmed[0], confirmed[1]];
+    assert_eq!(browser.send_parts(path, &forged).await.status, 403);
+    let done = browser.send_parts(path, &confirmed).await;
+    assert!(done.text.contains("The import is done"), "{}", done.text);
+    assert_eq!(done.text.matches("data-copy=").count(), 1, "one password");
+    let shop = to.api.directory.user("shop").unwrap();
+    assert_eq!(
+        (shop.list.as_str(), shop.note.as_str()),
+        ("ops", "<b>n</b>")
+    );
+    let again = browser.send_parts(path, &confirmed).await;
+    assert!(again.text.contains("The import is done") && !again.text.contains("data-copy="));
+
+    let other = r#"{"user":{"name":"shop","priority":1}}"#;
+    let looked = browser.send_parts(path, &[("file", other)]).await;
+    assert!(
+        looked
+            .text
+            .contains("differs, and is left as it is: priority")
+    );
+    let update = [("file", other), ("update", "yes"), ("confirmed", "yes")];
+    let done = browser.send_parts(path, &update).await;
+    assert!(done.text.contains("changed: priority"), "{}", done.text);
+    let after = to.api.directory.user("shop").unwrap();
+    assert_eq!(after.priority, Class::VeryHigh);
+    assert_eq!(after.password_hash, shop.password_hash);
 }

@@ -87,6 +87,12 @@ const REQUESTS: &[(&str, &str, &str)] = &[
         "/api/v1/users/u/password",
         "",
     ),
+    ("GET /api/v1/accounts", "/api/v1/accounts", ""),
+    (
+        "POST /api/v1/accounts",
+        "/api/v1/accounts",
+        r#"{"lines":"{\"user\":{\"name\":\"imported\"}}"}"#,
+    ),
     ("GET /api/v1/queue", "/api/v1/queue", ""),
     (
         "GET /api/v1/statistics",

@@ -22,6 +22,7 @@ use axum::routing::{get, post};
 use super::refusal::{Refusal, go_to};
 use super::visit::Visitor;
 use crate::admin::Api;
+use crate::admin::extract::BODY_OCTETS_MAX;
 use crate::admin::problem;
 use crate::plugin::deployed::COMPONENT_OCTETS_MAX;
 
@@ -29,6 +30,11 @@ use crate::plugin::deployed::COMPONENT_OCTETS_MAX;
 pub(in crate::admin) const UPLOAD_PATH: &str = "/policies/upload";
 /// Octets of that form: the largest component and what stands beside it.
 const UPLOAD_OCTETS_MAX: usize = COMPONENT_OCTETS_MAX + (64 << 10);
+
+/// Where accounts are sent.
+pub(in crate::admin) const IMPORT_PATH: &str = "/system/accounts";
+/// Octets of that form: what the API takes of lines, and what stands beside them.
+const IMPORT_OCTETS_MAX: usize = BODY_OCTETS_MAX + (64 << 10);
 
 pub(super) fn router() -> Router<Arc<Api>> {
     Router::new()
@@ -77,6 +83,13 @@ pub(super) fn router() -> Router<Arc<Api>> {
         .route("/system", get(system::overview::show))
         .route("/system/audit", get(system::audit::show))
         .route("/system/audit/export", get(system::audit::files))
+        .route(
+            IMPORT_PATH,
+            get(system::accounts::show)
+                .post(system::accounts::import)
+                .layer(DefaultBodyLimit::max(IMPORT_OCTETS_MAX)),
+        )
+        .route("/system/accounts/export", get(system::accounts::export))
         .route("/system/reload", post(system::overview::reload))
         .route("/system/backup", get(system::overview::backup))
         .route(

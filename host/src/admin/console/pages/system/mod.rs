@@ -1,5 +1,6 @@
 //! The system: how it does, who may administer it, and what programs may.
 
+pub(super) mod accounts;
 pub(super) mod admins;
 pub(super) mod audit;
 pub(super) mod overview;
@@ -15,9 +16,10 @@ use crate::admin::problem::Problem;
 use crate::admin::tokens::ScopeName;
 
 /// Parts of the system that have a page of their own: where, the key of the name, and what a role has to reach.
-const PARTS: [(&str, &str, Scope); 4] = [
+const PARTS: [(&str, &str, Scope); 5] = [
     ("/system", "system-overview", Scope::Read),
     ("/system/audit", "system-audit", Scope::Admin),
+    ("/system/accounts", "system-accounts", Scope::Admin),
     ("/system/admins", "system-admins", Scope::Admin),
     ("/system/tokens", "system-tokens", Scope::Admin),
 ];

@@ -1,7 +1,7 @@
 //! The entries of an export: lists and users as a JSON object a line, and what an import of them
 //! comes to.
 //!
-//! Pure: what there is comes in, steps go out. Every entry is looked at before the first step is
+//! Pure, and the same for the command line and for the relay: what there is comes in, steps go out. Every entry is looked at before the first step is
 //! taken, so that a mistake in the last line changes nothing. No password, hash or token has a place
 //! in an entry; a line that brings one is refused as any other with a field that is not known.
 
@@ -9,10 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::items::ItemsInput;
+use super::lists::{ListDocument, ListInput};
+use super::users::{UserDocument, UserInput, carrier_names};
 use crate::account::{Allowance, Items, ListDraft, SenderRules};
-use crate::admin::items::ItemsInput;
-use crate::admin::lists::{ListDocument, ListInput};
-use crate::admin::users::{UserDocument, UserInput, carrier_names};
 use crate::message::Class;
 
 /// Most lines that are told to be wrong; with more of them it is another kind of file.
@@ -21,7 +21,7 @@ const PROBLEMS_SHOWN_MAX: usize = 100;
 /// A line of an export.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Entry {
+pub enum Entry {
     /// `{"list": {…}}`
     List(ListInput),
     /// `{"user": {…}}`
@@ -58,22 +58,25 @@ impl From<UserDocument> for Entry {
 }
 
 /// What the relay has, by name in lower case.
-#[derive(Debug, Default)]
-pub(super) struct Existing {
-    pub(super) lists: BTreeMap<String, ListDocument>,
-    pub(super) users: BTreeMap<String, UserDocument>,
+pub trait Existing {
+    /// The list of that name.
+    fn list(&self, name: &str) -> Option<ListDocument>;
+    /// The user of that name.
+    fn user(&self, name: &str) -> Option<UserDocument>;
 }
 
 /// One thing to do, and the line that asks for it.
 #[derive(Clone, Debug)]
-pub(super) struct Step {
-    pub(super) line: usize,
-    pub(super) deed: Deed,
+pub struct Step {
+    /// Counted from 1.
+    pub line: usize,
+    /// What.
+    pub deed: Deed,
 }
 
 /// What is done for an entry.
 #[derive(Clone, Debug)]
-pub(super) enum Deed {
+pub enum Deed {
     /// The list is missing.
     AddList(ListInput),
     /// The list tells others.
@@ -89,7 +92,7 @@ pub(super) enum Deed {
 ///
 /// # Errors
 /// Every line that is wrong, in words.
-pub(super) fn steps(text: &str, existing: &Existing) -> Result<Vec<Step>, Vec<String>> {
+pub fn steps(text: &str, existing: &impl Existing) -> Result<Vec<Step>, Vec<String>> {
     let mut problems = Vec::new();
     let mut lists: BTreeMap<String, (usize, ListInput)> = BTreeMap::new();
     let mut users: BTreeMap<String, (usize, UserInput)> = BTreeMap::new();
@@ -133,7 +136,7 @@ pub(super) fn steps(text: &str, existing: &Existing) -> Result<Vec<Step>, Vec<St
     }
     let mut steps = Vec::new();
     for (key, (line, list)) in &lists {
-        let checked = checked_list(list, existing.lists.get(key));
+        let checked = checked_list(list, existing.list(key).as_ref());
         take(*line, checked, &mut steps, &mut problems);
     }
     for (key, (line, user)) in &users {
@@ -143,7 +146,7 @@ pub(super) fn steps(text: &str, existing: &Existing) -> Result<Vec<Step>, Vec<St
                 "line {line}: list: there is no list named {list:?}"
             ));
         }
-        let checked = checked_user(user, existing.users.get(key));
+        let checked = checked_user(user, existing.user(key).as_ref());
         take(*line, checked, &mut steps, &mut problems);
     }
     if problems.is_empty() {
@@ -158,8 +161,12 @@ pub(super) fn steps(text: &str, existing: &Existing) -> Result<Vec<Step>, Vec<St
     Err(problems)
 }
 
-fn is_there(list: &str, lists: &BTreeMap<String, (usize, ListInput)>, existing: &Existing) -> bool {
-    lists.contains_key(list) || existing.lists.contains_key(list)
+fn is_there(
+    list: &str,
+    lists: &BTreeMap<String, (usize, ListInput)>,
+    existing: &impl Existing,
+) -> bool {
+    lists.contains_key(list) || existing.list(list).is_some()
 }
 
 /// Where a problem stands: `line 12: …`.
@@ -300,7 +307,22 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    fn existing() -> Existing {
+    struct Kept {
+        lists: BTreeMap<String, ListDocument>,
+        users: BTreeMap<String, UserDocument>,
+    }
+
+    impl Existing for Kept {
+        fn list(&self, name: &str) -> Option<ListDocument> {
+            self.lists.get(name).cloned()
+        }
+
+        fn user(&self, name: &str) -> Option<UserDocument> {
+            self.users.get(name).cloned()
+        }
+    }
+
+    fn existing() -> Kept {
         let list = |name: &str| ListDocument {
             name: name.to_owned(),
             notify: vec!["Ops@a.example".to_owned()],
@@ -329,7 +351,7 @@ mod tests {
             refused: 0,
             warning: None,
         };
-        Existing {
+        Kept {
             lists: BTreeMap::from([("default".to_owned(), list("default"))]),
             users: BTreeMap::from([("shop".to_owned(), user)]),
         }
