@@ -28,10 +28,9 @@ use crate::spool::Selection;
 
 use super::selection::{DeliveryStateName, StateFilter};
 
-pub(super) use self::difference::object;
+pub(super) use self::difference::{Side, differing, object};
 pub(super) use self::record::Recorder;
 
-use self::difference::Side;
 use self::refused::Refused;
 
 /// Tables that are read at once: each takes a thread for as long as its reader takes.

@@ -46,6 +46,8 @@ pub struct Deploying {
 pub struct Deployed {
     /// Whether anything is different, or would be.
     pub changed: bool,
+    /// All components as they were, and what was known of those that were asked.
+    pub before: (Arc<Standing>, Vec<ComponentStatus>),
     /// All components as they are then.
     pub standing: Arc<Standing>,
     /// What is known of those that are asked.

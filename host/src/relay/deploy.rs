@@ -64,6 +64,7 @@ impl Parts {
     async fn deploy(&self, in_force: &Config, mut deploying: Deploying) -> Outcome {
         let configured = &in_force.plugin.chain;
         let before = self.deployments.standing();
+        let was = (Arc::clone(&before), self.plugins.status());
         if !deploying.condition.holds(&before.revision) {
             return Err(NotDeployed::Stale);
         }
@@ -78,6 +79,7 @@ impl Parts {
         if !plan.changes {
             return Ok(Deployed {
                 changed: false,
+                before: was,
                 standing: before,
                 status: self.plugins.status(),
             });
@@ -96,6 +98,7 @@ impl Parts {
             let foreseen = self.foresee(configured.clone(), &plan, &before).await;
             return Ok(Deployed {
                 changed: true,
+                before: was,
                 standing: Arc::new(foreseen),
                 status,
             });
@@ -126,6 +129,7 @@ impl Parts {
         );
         Ok(Deployed {
             changed: true,
+            before: was,
             standing,
             status,
         })

@@ -19,7 +19,7 @@ use super::super::extract::{Json, JsonOrNothing, NoBody, QueryString, Segment, g
 use super::super::openapi::{Changed, Conflicts, Missing, Refused, RefusedBody};
 use super::super::problem::{FieldError, Kind, Problem};
 use super::upload::{self, InstallQuery};
-use super::{PluginDocument, Values, documents, warning};
+use super::{PluginDocument, PluginState, Values, documents, warning};
 use crate::plugin::deployed::{self, Change, Wanted};
 use crate::plugin::{LoadProblem, LoadProblemKind};
 
@@ -116,11 +116,17 @@ pub(in crate::admin) async fn change(
     };
     let deployed = api.deploy.deploy(deploying).await;
     let deployed = deployed.map_err(|error| problem(error, name.as_deref()))?;
+    let (standing_before, status_before) = deployed.before;
+    let before = chain(&documents(&standing_before, status_before, Values::Hidden));
     let plugins = documents(&deployed.standing, deployed.status, Values::Shown);
+    let after = chain(&plugins);
     let digest = plugins.iter().find(|one| Some(&one.name) == name.as_ref());
     deed.note(|noted| {
         noted.digest = digest.map(|one| one.digest.clone());
         noted.changed = (!deployed.changed).then(|| "nothing".to_owned());
+        if deployed.changed {
+            (noted.before, noted.after) = audit::differing(Some(before), Some(after));
+        }
     });
     Ok(PluginsChanged {
         dry_run,
@@ -129,6 +135,19 @@ pub(in crate::admin) async fn change(
         warning: warning(&plugins),
         plugins,
     })
+}
+
+/// The chain as the audit log has it: in order, each by its name and its digest, and whether it is asked.
+fn chain(plugins: &[PluginDocument]) -> audit::Side {
+    let told = plugins.iter().map(|plugin| {
+        let state = match plugin.state {
+            PluginState::Asked => "",
+            PluginState::Disabled => " (disabled)",
+            PluginState::Absent => " (not in the configuration)",
+        };
+        format!("{} {}{state}", plugin.name, plugin.digest).into()
+    });
+    audit::object([("chain", serde_json::Value::Array(told.collect()))])
 }
 
 fn answer(changed: PluginsChanged) -> Answer {

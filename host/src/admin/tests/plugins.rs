@@ -85,6 +85,7 @@ impl Bench {
         });
         Ok(Deployed {
             changed: plan.changes,
+            before: (before, vec![OnePlugin::status()]),
             status: asked.collect(),
             standing,
         })
@@ -418,4 +419,48 @@ async fn values_of_settings_are_for_those_who_may_change_them() {
     }
     let missing = surface.ask("GET /api/v1/plugins/no", None).await;
     assert_eq!(missing.status, 404);
+}
+
+#[tokio::test]
+async fn the_audit_log_has_the_chain_before_and_after_each_deployment() {
+    let surface = Surface::start().await;
+    let told = async || {
+        let entries = surface.get("/api/v1/audit?limit=1").await;
+        let entry = entries["entries"][0].clone();
+        let side = |side: &str| {
+            let chain = entry[side]["chain"].as_array().cloned().unwrap_or_default();
+            let short = |one: &Value| {
+                let text = one.as_str().unwrap().to_owned();
+                let mut words: Vec<_> = text.split(' ').map(str::to_owned).collect();
+                assert!(words[1].len() >= 16, "{text}");
+                words[1].truncate(4);
+                words.join(" ")
+            };
+            chain.iter().map(short).collect::<Vec<_>>().join(", ")
+        };
+        (
+            entry["action"].as_str().unwrap().to_owned(),
+            side("before"),
+            side("after"),
+        )
+    };
+    let post = async |path: &str| {
+        surface
+            .ask(&format!("POST /api/v1/plugins/{path}"), None)
+            .await
+    };
+    assert_eq!(surface.install("mine", "one").await.status, 200);
+    let (action, before, installed) = told().await;
+    assert_eq!(action, "install-plugin");
+    assert!(
+        !before.contains("mine") && installed.contains(", mine "),
+        "{before} -> {installed}"
+    );
+    assert_eq!(post("mine/disable").await.status, 200);
+    let (action, before, after) = told().await;
+    assert_eq!((action.as_str(), &before), ("disable-plugin", &installed));
+    assert_eq!(after, format!("{installed} (disabled)"));
+    // What changes nothing, or is only tried, leaves no chain behind.
+    assert_eq!(post("mine/enable?dry_run=true").await.status, 200);
+    assert_eq!(told().await.0, "disable-plugin");
 }
