@@ -20,9 +20,9 @@ use super::extract::BODY_OCTETS_MAX;
 use super::once::once;
 use super::problem::method_not_allowed;
 use super::{
-    Api, accounts, admins, alerts, audit, backup, connection, console, health, lists, messages, metrics,
-    openapi, plugins, queue, refusals, reload, removal, senders, statistics, stops, submission,
-    system, tokens, users,
+    Api, accounts, admins, alerts, audit, backup, connection, console, health, lists, messages,
+    metrics, openapi, plugins, queue, refusals, reload, removal, senders, statistics, stops,
+    submission, system, tokens, users,
 };
 
 /// Where the description of the API is.

@@ -64,6 +64,7 @@ pub(super) fn plan(remote: &Remote) -> Plan {
         Remote::Stats(command) => Plan::Ask(stats(command)),
         Remote::Plugin(command) => plugin::plan(command),
         Remote::Connection(_) => Plan::Ask(Ask::get("/api/v1/connection")),
+        Remote::System(_) => Plan::Ask(Ask::get("/api/v1/system")),
         Remote::Reload(_) => Plan::Ask(Ask::post("/api/v1/reload", None)),
         Remote::Audit(command) => Plan::Ask(audit::ask(command)),
         Remote::Backup(_) => Plan::Save(Ask::get("/api/v1/backup")),
@@ -486,6 +487,7 @@ mod tests {
                  &by=boss&action=change-user&user=a%26b&list=ops&limit=7&cursor=c",
             ),
             (&["connection"], "GET /api/v1/connection"),
+            (&["system"], "GET /api/v1/system"),
             (&["admin", "ls"], "GET /api/v1/admins"),
             (
                 &["admin", "add", "ann@a.example", "--role", "operate"],

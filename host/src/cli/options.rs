@@ -94,6 +94,8 @@ pub enum Remote {
     Plugin(PluginCommand),
     /// Show how mail clients connect: host, ports, encryption
     Connection(Output),
+    /// Show how the relay does: health, disk, certificate, and the configuration in force without its secrets
+    System(Output),
     /// Read the configuration again and put it into force, whole or not at all; no connection is dropped
     Reload(Output),
     /// Who changed what and when, the latest first
@@ -140,6 +142,7 @@ impl Remote {
             Remote::Queue(_) => self.change()?.output,
             Remote::Plugin(command) => command.output(),
             Remote::Connection(output)
+            | Remote::System(output)
             | Remote::Reload(output)
             | Remote::Admin(
                 AdminCommand::Ls(output)

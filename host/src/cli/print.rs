@@ -6,6 +6,7 @@ mod plugins;
 mod queue;
 mod senders;
 mod statistics;
+mod system;
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -88,6 +89,7 @@ pub(super) fn answer(remote: &Remote, document: Value) -> Result<String, serde_j
         Remote::Audit(_) => audit::print(&read(document)?),
         Remote::Backup(_) => backup::saved(&read(document)?),
         Remote::Connection(_) => connection(&read(document)?),
+        Remote::System(_) => system::system(&read(document)?),
         Remote::Reload(_) => reloaded(&read(document)?),
         Remote::Admin(AdminCommand::Ls(_)) => admins(&read::<AdminsDocument>(document)?.admins),
         Remote::Admin(AdminCommand::Set { .. }) => admins(&[read(document)?]),

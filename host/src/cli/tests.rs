@@ -199,6 +199,17 @@ async fn connection_and_components_are_shown() {
          465    SSL/TLS\n\
          587    STARTTLS\n"
     );
+    let system = running.out("system").await;
+    for line in [
+        "relay        relay.example\n",
+        "state        ready: it takes mail\n",
+        "The configuration in force, without its secrets:\n",
+    ] {
+        assert!(system.contains(line), "{line}: {system}");
+    }
+    let system = running.out("system --json").await;
+    let system: Value = serde_json::from_str(&system).unwrap();
+    assert_eq!(system["hostname"], "relay.example");
     assert_eq!(
         running.out("plugin ls").await,
         "NAME                SOURCE   DIGEST        CONTRACT  QUESTION  ON FAILURE  ANSWERS  FAILURES  \
