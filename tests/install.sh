@@ -46,8 +46,8 @@ if command -v apt-get >/dev/null 2>&1; then
     for package in "${compiler[@]}"; do
         has_target || is_installed "$package" || builders+=("$package")
     done
-    # libsasl2-modules: Postfix logs in with it.
-    for package in "${c_compiler[@]}" libsasl2-modules; do
+    # libsasl2-modules: Postfix logs in with it. PHP: the console shows an example in it.
+    for package in "${c_compiler[@]}" libsasl2-modules php-cli libphp-phpmailer; do
         is_installed "$package" || wished+=("$package")
     done
 fi

@@ -21,6 +21,7 @@ mod demo;
 mod deploying;
 mod dialogues;
 mod durability;
+mod examples;
 mod floods;
 mod hostile_requests;
 mod install;

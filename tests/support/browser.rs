@@ -243,6 +243,17 @@ impl Browser {
         text.unwrap_or_else(|| panic!("nothing is {selector} on:\n{}", self.text()))
     }
 
+    /// What an attribute of the first element says that matches a selector.
+    #[track_caller]
+    pub fn attribute_of(&self, selector: &str, name: &str) -> String {
+        let text = self.run(
+            "return document.querySelector(arguments[0])?.getAttribute(arguments[1])",
+            &[json!(selector), json!(name)],
+        );
+        let text = text.as_str().map(str::to_owned);
+        text.unwrap_or_else(|| panic!("nothing is {selector} with {name} on:\n{}", self.text()))
+    }
+
     /// What a person reads on the page.
     pub fn text(&self) -> String {
         let text = self.run("return document.body ? document.body.innerText : ''", &[]);

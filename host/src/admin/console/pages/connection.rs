@@ -46,8 +46,11 @@ async fn page(visitor: &Visitor, entered: &Entered, errors: &[FieldError]) -> Ma
         (every_way(texts, &connection))
         h2 #examples { (texts.say("connection-examples")) }
         p { (texts.say("connection-examples-lead")) }
+        @if connection.certificate == Certificate::SelfSigned {
+            p { (texts.say("connection-examples-file")) }
+        }
         @if let Some(recommended) = &connection.recommended {
-            @for example in examples::all(recommended) {
+            @for example in examples::all(recommended, connection.certificate) {
                 details {
                     summary { (texts.say(example.key)) }
                     @if let Some(hint) = example.hint { p { (texts.say(hint)) } }

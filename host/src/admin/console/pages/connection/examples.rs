@@ -1,7 +1,7 @@
-//! Settings to be copied, for the programs that people use. What they do with them is shown by the tests with real
-//! clients; the same examples, with more of them, stand in docs/clients.md.
+//! Settings to be copied, for the programs that people use. Those that are commands or programs are whole, and the tests run
+//! them as they are copied; more of them stand in docs/clients.md.
 
-use crate::admin::connection::{Encryption, Recommended};
+use crate::admin::connection::{Certificate, Encryption, Recommended};
 
 /// The settings of one program.
 pub(super) struct Example {
@@ -12,17 +12,34 @@ pub(super) struct Example {
     pub(super) text: String,
 }
 
+/// Why a program trusts the certificate.
+#[derive(Clone, Copy)]
+enum Trust {
+    /// An authority that the machine knows has signed it.
+    Authority,
+    /// It is the one in the file that the relay has made.
+    File,
+}
+
+/// The certificate that a relay has made itself, as it is called in the data folder.
+const FILE: &str = "self-signed-cert.pem";
+
+fn is_tls(connection: &Recommended) -> bool {
+    connection.encryption == Encryption::Tls
+}
+
 /// All of them, for the connection that is recommended.
-pub(super) fn all(connection: &Recommended) -> Vec<Example> {
-    let Recommended {
-        host,
-        port,
-        encryption,
-    } = connection;
-    let is_tls = *encryption == Encryption::Tls;
-    let pick = |tls: &'static str, starttls: &'static str| if is_tls { tls } else { starttls };
+pub(super) fn all(connection: &Recommended, certificate: Certificate) -> Vec<Example> {
+    let Recommended { host, port, .. } = connection;
+    let trust = match certificate {
+        Certificate::SelfSigned => Trust::File,
+        Certificate::Configured => Trust::Authority,
+    };
     let example = |key, hint, text| Example { key, hint, text };
-    let security = pick("SSL/TLS", "STARTTLS");
+    let security = match is_tls(connection) {
+        true => "SSL/TLS",
+        false => "STARTTLS",
+    };
     vec![
         example(
             "example-thunderbird",
@@ -59,36 +76,36 @@ pub(super) fn all(connection: &Recommended) -> Vec<Example> {
                 "SMTP server: {host}\nPort: {port}\nSecurity: {security}\nSMTP authentication: on\nUser name: NAME\nPassword: PASSWORD\nSender: an address that the user may send as"
             ),
         ),
-        example(
-            "example-swaks",
-            None,
-            format!(
-                "swaks --server {host} --port {port} {} \\\n    --auth-user NAME --auth-password PASSWORD \\\n    --from SENDER --to RECIPIENT",
-                pick("-tlsc", "-tls")
-            ),
-        ),
-        example("example-python", None, python(host, *port, is_tls)),
+        example("example-swaks", None, swaks(connection, trust)),
+        example("example-python", None, python(connection, trust)),
         example(
             "example-node",
             Some("example-node-where"),
-            format!(
-                "const relay = nodemailer.createTransport({{\n  host: \"{host}\",\n  port: {port},\n  {},\n  auth: {{ user: \"NAME\", pass: \"PASSWORD\" }},\n}});\nawait relay.sendMail({{ from: \"SENDER\", to: \"RECIPIENT\", subject: \"Test\", text: \"Hello\" }});",
-                pick("secure: true", "secure: false,\n  requireTLS: true")
-            ),
+            node(connection, trust),
         ),
         example(
             "example-php",
             Some("example-php-where"),
-            format!(
-                "$mail = new PHPMailer\\PHPMailer\\PHPMailer(true);\n$mail->isSMTP();\n$mail->Host = '{host}';\n$mail->Port = {port};\n$mail->SMTPSecure = '{}';\n$mail->SMTPAuth = true;\n$mail->Username = 'NAME';\n$mail->Password = 'PASSWORD';\n$mail->setFrom('SENDER');\n$mail->addAddress('RECIPIENT');\n$mail->Subject = 'Test';\n$mail->Body = 'Hello';\n$mail->send();",
-                pick("ssl", "tls")
-            ),
+            php(connection, trust),
         ),
     ]
 }
 
-fn python(host: &str, port: u16, is_tls: bool) -> String {
-    let (open, upgrade) = match is_tls {
+fn swaks(connection: &Recommended, trust: Trust) -> String {
+    let Recommended { host, port, .. } = connection;
+    let tls = if is_tls(connection) { "-tlsc" } else { "-tls" };
+    let verified = match trust {
+        Trust::Authority => String::new(),
+        Trust::File => format!("--tls-verify --tls-ca-path {FILE} "),
+    };
+    format!(
+        "swaks --server {host} --port {port} {tls} {verified}\\\n    --auth-user NAME --auth-password PASSWORD \\\n    --from SENDER --to RECIPIENT"
+    )
+}
+
+fn python(connection: &Recommended, trust: Trust) -> String {
+    let Recommended { host, port, .. } = connection;
+    let (open, upgrade) = match is_tls(connection) {
         true => (
             format!("smtplib.SMTP_SSL(\"{host}\", {port}, context=context)"),
             "",
@@ -98,7 +115,41 @@ fn python(host: &str, port: u16, is_tls: bool) -> String {
             "    relay.starttls(context=context)\n",
         ),
     };
+    let file = match trust {
+        Trust::Authority => String::new(),
+        Trust::File => format!("cafile=\"{FILE}\""),
+    };
     format!(
-        "import smtplib, ssl\n\ncontext = ssl.create_default_context()\nwith {open} as relay:\n{upgrade}    relay.login(\"NAME\", \"PASSWORD\")\n    relay.sendmail(\"SENDER\", [\"RECIPIENT\"], \"From: SENDER\\r\\nSubject: Test\\r\\n\\r\\nHello\")"
+        "import smtplib, ssl\n\ncontext = ssl.create_default_context({file})\nwith {open} as relay:\n{upgrade}    relay.login(\"NAME\", \"PASSWORD\")\n    relay.sendmail(\"SENDER\", [\"RECIPIENT\"], \"From: SENDER\\r\\nSubject: Test\\r\\n\\r\\nHello\")"
+    )
+}
+
+fn node(connection: &Recommended, trust: Trust) -> String {
+    let Recommended { host, port, .. } = connection;
+    let secure = match is_tls(connection) {
+        true => "secure: true",
+        false => "secure: false,\n  requireTLS: true",
+    };
+    let (file, read) = match trust {
+        Trust::Authority => (String::new(), ""),
+        Trust::File => (
+            format!("\n  tls: {{ ca: fs.readFileSync(\"{FILE}\") }},"),
+            "const fs = require(\"fs\");\n",
+        ),
+    };
+    format!(
+        "{read}const nodemailer = require(\"nodemailer\");\n\nconst relay = nodemailer.createTransport({{\n  host: \"{host}\",\n  port: {port},\n  {secure},\n  auth: {{ user: \"NAME\", pass: \"PASSWORD\" }},{file}\n}});\nrelay\n  .sendMail({{ from: \"SENDER\", to: \"RECIPIENT\", subject: \"Test\", text: \"Hello\" }})\n  .then((sent) => console.log(sent.response));"
+    )
+}
+
+fn php(connection: &Recommended, trust: Trust) -> String {
+    let Recommended { host, port, .. } = connection;
+    let secure = if is_tls(connection) { "ssl" } else { "tls" };
+    let file = match trust {
+        Trust::Authority => String::new(),
+        Trust::File => format!("$mail->SMTPOptions = ['ssl' => ['cafile' => '{FILE}']];\n"),
+    };
+    format!(
+        "<?php\nrequire 'vendor/autoload.php';\n\n$mail = new PHPMailer\\PHPMailer\\PHPMailer(true);\n$mail->isSMTP();\n$mail->Host = '{host}';\n$mail->Port = {port};\n$mail->SMTPSecure = '{secure}';\n{file}$mail->SMTPAuth = true;\n$mail->Username = 'NAME';\n$mail->Password = 'PASSWORD';\n$mail->setFrom('SENDER');\n$mail->addAddress('RECIPIENT');\n$mail->Subject = 'Test';\n$mail->Body = 'Hello';\n$mail->send();"
     )
 }
