@@ -221,7 +221,12 @@ fn pictures_of_the_console_are_taken() {
             ("connection", "/connection"),
             ("users", "/users"),
             ("user", "/users/webshop"),
+            ("list", "/lists/shop"),
             ("policies", "/policies"),
+            ("statistics", "/statistics"),
+            ("audit", "/system/audit"),
+            ("accounts", "/system/accounts"),
+            ("system", "/system"),
         ] {
             browser.open_at(afternoon.relay.admin(), page);
             take(&browser, &folder, &format!("{name}-{kind}"));
