@@ -205,6 +205,7 @@ queue-last-reply = Last reply contains
 queue-attempts-min = Attempts at least
 queue-more-filters = More filters
 queue-empty = Nothing is queued here.
+queue-none-yet = None so far. The next page looks on.
 queue-select = Select
 queue-select-one = Select { $subject }
 queue-message = Message

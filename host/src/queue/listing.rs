@@ -95,13 +95,13 @@ enum Stand {
     Active,
     Waiting(InLine),
     Stopped(StoppedDelivery),
-    Held,
+    Held(Arc<Line>),
 }
 
 /// The place of one that waits.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 struct InLine {
-    class: Class,
+    line: Arc<Line>,
     due: Timestamp,
     /// It starts at this time at the soonest.
     soonest: Timestamp,
@@ -111,21 +111,22 @@ struct InLine {
 }
 
 impl Entry {
-    /// Whether it is one that waits and is not due yet.
+    /// Whether its time has come, or does not matter.
     pub(super) fn is_due(&self, now: Timestamp) -> bool {
         match &self.at {
             Stand::Waiting(in_line) => in_line.due <= now,
             Stand::Stopped(stopped) => stopped.due <= now,
-            Stand::Active | Stand::Held => true,
+            Stand::Active | Stand::Held(_) => true,
         }
     }
 
-    /// The class of one that waits.
-    pub(super) fn class(&self) -> Option<Class> {
+    /// The line in which it stands; none while it is under way.
+    pub(super) fn line(&self) -> Option<&Line> {
         match &self.at {
-            Stand::Waiting(in_line) => Some(in_line.class),
-            Stand::Stopped(stopped) => Some(stopped.class),
-            Stand::Active | Stand::Held => None,
+            Stand::Waiting(in_line) => Some(&in_line.line),
+            Stand::Stopped(stopped) => Some(&stopped.line),
+            Stand::Held(line) => Some(line),
+            Stand::Active => None,
         }
     }
 }
@@ -231,8 +232,8 @@ impl Listing {
             self.parts.stopped = false;
         }
         if self.parts.held {
-            if let Some(id) = self.next_held()? {
-                let at = Stand::Held;
+            if let Some((line, id)) = self.next_held()? {
+                let at = Stand::Held(Arc::new(line));
                 return Ok(Some(Entry { id, at }));
             }
             self.parts.held = false;
@@ -262,14 +263,14 @@ impl Listing {
                 reason: Reason::Stopped(stopped.stop.clone()),
                 estimate: None,
             },
-            Stand::Held => Standing {
+            Stand::Held(_) => Standing {
                 place: None,
                 reason: Reason::Held,
                 estimate: None,
             },
             Stand::Waiting(in_line) => Standing {
                 place: Some(PlaceInLine {
-                    class: in_line.class,
+                    class: in_line.line.class,
                     ahead: in_line.ahead,
                 }),
                 reason: self.reason(in_line, delivery),
@@ -296,11 +297,11 @@ impl Listing {
         if in_line.soonest > self.now {
             return Reason::NextHopPaced(in_line.soonest);
         }
-        if self.situation.is_held && in_line.class != Class::VeryHigh {
+        if self.situation.is_held && in_line.line.class != Class::VeryHigh {
             return Reason::VeryHighFirst;
         }
         let is_first = in_line.ahead.iter().all(|ahead| *ahead == 0);
-        match (self.situation.full(in_line.class), is_first) {
+        match (self.situation.full(in_line.line.class), is_first) {
             (Some(most), true) => Reason::RelayFull(most),
             (None, true) => Reason::Next,
             (_, false) => Reason::InLine,
@@ -358,7 +359,7 @@ impl Listing {
         };
         let closed = self.situation.closed(line);
         let in_line = InLine {
-            class: line.class,
+            line: Arc::clone(line),
             due: start.first.head.due,
             soonest,
             closed,
@@ -415,7 +416,7 @@ impl Listing {
         Some(at_least.max(ahead_takes))
     }
 
-    fn next_held(&mut self) -> Result<Option<DeliveryId>, SpoolError> {
+    fn next_held(&mut self) -> Result<Option<(Line, DeliveryId)>, SpoolError> {
         if self.held.is_empty() {
             let after = self.held_after.as_ref();
             self.held = self.survey.held(after, HELD_READ_AHEAD)?.into();
@@ -423,9 +424,9 @@ impl Listing {
         let Some(first) = self.held.pop_front() else {
             return Ok(None);
         };
-        let id = first.1.id;
+        let next = (first.0.clone(), first.1.id);
         self.held_after = Some(first);
-        Ok(Some(id))
+        Ok(Some(next))
     }
 }
 

@@ -16,10 +16,10 @@ use super::deliver::Deliver;
 use super::listing::{Entry, Listing, Parts, Sends, StopOf, under_way};
 use super::scheduler::Situation;
 use crate::clock::Clock;
-use crate::message::{Class, Delivery, Line, MessageId, Reason, Standing, WantedStanding};
+use crate::message::{Delivery, Line, MessageId, Reason, Standing, WantedStanding};
 use crate::spool::{
-    PAGE_RECIPIENTS_MAX, PageRequest, QueueState, ROWS_EXAMINED_MAX, ROWS_MAX, Record, Row,
-    Selection, Spool, SpoolError, Stops,
+    PAGE_RECIPIENTS_MAX, PageRequest, QueueState, ROWS_MAX, Record, Row, Selection, Spool,
+    SpoolError, Stops,
 };
 
 /// Who waits for the driver at once: more would only wait behind those.
@@ -37,8 +37,18 @@ const KEPT_MAX: usize = 4;
 /// How long one is kept: as long as a program takes for a page, or a person to press a key.
 const KEPT_FOR: Duration = Duration::from_secs(30);
 
-/// Deliveries that are passed for one page without a look at them.
-const STEPS_MAX: usize = 10 * ROWS_EXAMINED_MAX;
+/// Deliveries that are passed for one page: with the beginning of a listing of a million it is then there in a sixth of a
+/// second. Where few of many are meant, pages are short.
+const STEPS_MAX: usize = 4_000;
+
+/// A delivery that is looked at counts as so many that are passed: its row and its message are read.
+const LOOK_STEPS: usize = 3;
+
+/// Deliveries that are passed at once to come again to where a forgotten listing had come.
+const CATCH_UP_MAX: u64 = 16_000;
+
+/// Deliveries that are passed to find the places of a message.
+const PLACES_MAX: usize = 4_000;
 
 /// Whoever wants to know what the driver knows.
 pub(super) type Asking = oneshot::Sender<Situation>;
@@ -54,6 +64,14 @@ struct Shared {
     driver: mpsc::Sender<Asking>,
     looking: Semaphore,
     kept: Mutex<Kept>,
+    bounds: Bounds,
+}
+
+/// How much is passed for one page.
+#[derive(Clone, Copy)]
+struct Bounds {
+    steps_max: usize,
+    catch_up_max: u64,
 }
 
 /// Listings that may be gone on with, the one that was used last at the end.
@@ -67,7 +85,14 @@ struct Kept {
 struct KeptListing {
     mark: Mark,
     selection: Selection,
+    begun: Begun,
+}
+
+/// A listing that is under way.
+struct Begun {
     listing: Listing,
+    /// How many are still to be passed to come to its mark.
+    behind: u64,
 }
 
 /// Where a listing goes on: which one it was, and how many have come.
@@ -104,6 +129,10 @@ impl Outlook {
             driver,
             looking: Semaphore::new(LOOKING_MAX),
             kept: Mutex::new(kept),
+            bounds: Bounds {
+                steps_max: STEPS_MAX,
+                catch_up_max: CATCH_UP_MAX,
+            },
         }))
     }
 
@@ -124,36 +153,42 @@ impl Outlook {
         };
         let _turn = self.turn().await?;
         let kept = mark.and_then(|mark| self.kept().take(mark, &selection));
-        let (mut listing, mut mark, skipped) = match (kept, mark) {
-            (Some(listing), Some(mark)) => (listing, mark, 0),
+        let (mut begun, mut mark) = match (kept, mark) {
+            (Some(begun), Some(mark)) => (begun, mark),
             (_, mark) => {
                 let listing = self.listing(Parts::of(&selection)).await?;
                 let passed = mark.map_or(0, |mark| mark.passed);
                 let id = self.kept().name();
-                (listing, Mark { id, passed }, passed)
+                let behind = passed;
+                (Begun { listing, behind }, Mark { id, passed })
             }
         };
         let sends = self.sends();
         let stops = self.0.spool.stops().clone();
-        let (listing, selection, part) = off_runtime(move || {
-            for _ in 0..skipped {
-                if listing.next()?.is_none() {
-                    break;
-                }
-            }
+        let bounds = self.0.bounds;
+        let (begun, selection, part) = off_runtime(move || {
             let wanted = Wanted {
                 selection: &selection,
                 standing,
                 stops: &stops,
                 rows_max: request.rows_max.clamp(1, ROWS_MAX),
+                steps_max: bounds.steps_max,
             };
-            let part = Part::of(&mut listing, &wanted, &sends)?;
-            Ok((listing, selection, part))
+            begun.catch_up(bounds.catch_up_max)?;
+            let part = match begun.behind {
+                0 => Part::of(&mut begun.listing, &wanted, &sends)?,
+                _ => Part::default(),
+            };
+            Ok((begun, selection, part))
         })
         .await?;
+        if begun.behind > 0 {
+            // A page of nothing has a cursor of its own: it is not the one before once more.
+            mark.id = self.kept().name();
+        }
         mark.passed += part.passed;
         if !part.is_last {
-            self.keep(mark, selection, listing);
+            self.keep(mark, selection, begun);
         }
         Ok(OrderedPage {
             rows: part.rows,
@@ -194,7 +229,7 @@ impl Outlook {
             let deliveries: Vec<Delivery> =
                 record.deliveries.iter().map(|(of, _)| of.clone()).collect();
             found = off_runtime(move || {
-                for _ in 0..ROWS_EXAMINED_MAX {
+                for _ in 0..PLACES_MAX {
                     let Some(entry) = listing.next()? else {
                         break;
                     };
@@ -268,11 +303,11 @@ impl Outlook {
     }
 
     /// Keeps a listing for a moment.
-    fn keep(&self, mark: Mark, selection: Selection, listing: Listing) {
+    fn keep(&self, mark: Mark, selection: Selection, begun: Begun) {
         self.kept().put(KeptListing {
             mark,
             selection,
-            listing,
+            begun,
         });
         let shared: Weak<Shared> = Arc::downgrade(&self.0);
         let until = Instant::now() + KEPT_FOR;
@@ -291,6 +326,20 @@ impl Shared {
     }
 }
 
+impl Begun {
+    /// Comes to its mark, or nearer to it.
+    fn catch_up(&mut self, most: u64) -> Result<(), SpoolError> {
+        for _ in 0..most.min(self.behind) {
+            self.behind -= 1;
+            if self.listing.next()?.is_none() {
+                self.behind = 0;
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Kept {
     fn name(&mut self) -> u64 {
         self.next_id += 1;
@@ -304,10 +353,10 @@ impl Kept {
         self.listings.push_back(listing);
     }
 
-    fn take(&mut self, mark: Mark, selection: &Selection) -> Option<Listing> {
+    fn take(&mut self, mark: Mark, selection: &Selection) -> Option<Begun> {
         let is_meant = |kept: &KeptListing| kept.mark == mark && kept.selection == *selection;
         let place = self.listings.iter().position(is_meant)?;
-        self.listings.remove(place).map(|kept| kept.listing)
+        self.listings.remove(place).map(|kept| kept.begun)
     }
 
     fn forget(&mut self, mark: Mark) {
@@ -339,9 +388,11 @@ struct Wanted<'a> {
     standing: WantedStanding,
     stops: &'a Stops,
     rows_max: usize,
+    steps_max: usize,
 }
 
 /// What of a listing belongs on a page.
+#[derive(Default)]
 struct Part {
     rows: Vec<(Row, Standing)>,
     passed: u64,
@@ -350,32 +401,26 @@ struct Part {
 
 impl Part {
     fn of(listing: &mut Listing, wanted: &Wanted<'_>, sends: &Sends) -> Result<Self, SpoolError> {
-        let mut part = Part {
-            rows: Vec::new(),
-            passed: 0,
-            is_last: false,
-        };
-        let (mut examined, mut recipients) = (0, 0);
-        for _ in 0..STEPS_MAX {
+        let mut part = Part::default();
+        let (mut steps, mut recipients) = (0, 0);
+        while steps < wanted.steps_max {
             let Some(entry) = listing.next()? else {
                 part.is_last = true;
                 break;
             };
             part.passed += 1;
-            if !may_be_meant(wanted.selection, &entry, listing) {
+            if !wanted.may_have(&entry, listing) {
+                steps += 1;
                 continue;
             }
-            examined += 1;
+            steps += LOOK_STEPS;
             if let Some((row, standing)) = listing.row(&entry, sends)?
                 && wanted.has(&row, &standing)
             {
                 recipients += row.delivery.recipients.len() + row.message.envelope.recipients.len();
                 part.rows.push((row, standing));
             }
-            if part.rows.len() >= wanted.rows_max
-                || recipients >= PAGE_RECIPIENTS_MAX
-                || examined >= ROWS_EXAMINED_MAX
-            {
+            if part.rows.len() >= wanted.rows_max || recipients >= PAGE_RECIPIENTS_MAX {
                 break;
             }
         }
@@ -384,25 +429,27 @@ impl Part {
 }
 
 impl Wanted<'_> {
+    /// Whether a delivery can be meant: what can be said without a look at it.
+    fn may_have(&self, entry: &Entry, listing: &Listing) -> bool {
+        let is_due = entry.is_due(listing.now());
+        let is_state = match self.selection.state {
+            Some(QueueState::Waiting) => is_due,
+            Some(QueueState::Scheduled | QueueState::Deferred) => !is_due,
+            _ => true,
+        };
+        let is_message = |wanted: MessageId| wanted == entry.id.message;
+        let is_line = |line: &Line| self.selection.admits(line, self.stops);
+        is_state
+            && self.selection.message.is_none_or(is_message)
+            && entry.line().is_none_or(is_line)
+    }
+
     fn has(&self, row: &Row, standing: &Standing) -> bool {
         self.standing.matches(standing)
             && self
                 .selection
                 .matches(&row.delivery, &row.message, row.state, self.stops)
     }
-}
-
-/// Whether a delivery can be meant: what can be said without a look at it.
-fn may_be_meant(selection: &Selection, entry: &Entry, listing: &Listing) -> bool {
-    let is_due = entry.is_due(listing.now());
-    let is_class = |wanted: Class| entry.class().is_none_or(|class| class == wanted);
-    let is_state = match selection.state {
-        Some(QueueState::Waiting) => is_due,
-        Some(QueueState::Scheduled | QueueState::Deferred) => !is_due,
-        _ => true,
-    };
-    let is_message = |wanted: MessageId| wanted == entry.id.message;
-    is_state && selection.class.is_none_or(is_class) && selection.message.is_none_or(is_message)
 }
 
 /// Why a delivery is where it is, where that takes no look at others.

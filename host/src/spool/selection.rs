@@ -170,7 +170,7 @@ impl Selection {
     }
 
     /// Whether a line can hold deliveries that are meant: what can be said without a look at them.
-    pub(super) fn admits(&self, line: &Line, stops: &Stops) -> bool {
+    pub(crate) fn admits(&self, line: &Line, stops: &Stops) -> bool {
         self.class.is_none_or(|wanted| wanted == line.class)
             && self
                 .next_hop

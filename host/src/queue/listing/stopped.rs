@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::StopOf;
 use super::course::Course;
-use crate::message::{Class, DeliveryId, Line, Timestamp};
+use crate::message::{DeliveryId, Line, Timestamp};
 use crate::queue::scheduler::Situation;
 use crate::spool::{LinesFrom, SpoolError, Survey};
 
@@ -35,7 +35,7 @@ pub(super) struct Stopped {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct StoppedDelivery {
     pub(super) id: DeliveryId,
-    pub(super) class: Class,
+    pub(super) line: Arc<Line>,
     pub(super) due: Timestamp,
     /// By whom or what.
     pub(super) stop: String,
@@ -73,9 +73,9 @@ impl Stopped {
             if let Some(start) = start.transpose()?.flatten() {
                 return Ok(Some(StoppedDelivery {
                     id: start.first.id,
-                    class: start.line.class,
                     due: start.first.head.due,
                     stop: self.stops.get(&start.line).cloned().unwrap_or_default(),
+                    line: start.line,
                 }));
             }
             if self.is_over {
@@ -123,6 +123,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
+    use crate::message::Class;
     use crate::queue::Settings;
     use crate::queue::scheduler::Scheduler;
     use crate::queue::stage::Stage;

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use proptest::prelude::*;
 
 use super::*;
-use crate::message::{Attempt, DeliveryId, Message, MessageId, Origin, Progress, Timestamp};
+use crate::message::{Attempt, Class, DeliveryId, Message, MessageId, Origin, Progress, Timestamp};
 use crate::queue::Settings;
 use crate::queue::deliver::{AtMail, OpenContent};
 use crate::queue::rehearsal::{Act, START, Script, deferred, delivered, message, seconds};
@@ -242,6 +242,71 @@ async fn what_waits_for_something_else_comes_when_that_is_and_what_is_held_last(
     running.crash().await;
 }
 
+/// Looks at the same queue, and passes no more than that at once.
+fn bounded(outlook: &Outlook, steps_max: usize, catch_up_max: u64) -> Outlook {
+    let Shared {
+        spool,
+        deliver,
+        clock,
+        driver,
+        ..
+    } = &*outlook.0;
+    let mut bounded = Outlook::new(
+        Arc::clone(spool),
+        Arc::clone(deliver),
+        clock.clone(),
+        driver.clone(),
+    );
+    Arc::get_mut(&mut bounded.0).unwrap().bounds = Bounds {
+        steps_max,
+        catch_up_max,
+    };
+    bounded
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_passes_so_many_at_most_and_all_that_is_meant_comes() {
+    let stage = Stage::new();
+    accept_many(&stage, 50).await;
+    let running = stage.start(one_at_a_time(), Script::new([Act::Hang]));
+    tokio::time::sleep(seconds(1)).await;
+    let of_user = Selection {
+        user: Some("USER2".to_owned()),
+        ..Selection::default()
+    };
+    let expected = ids(&page(&running, of_user.clone()).await);
+    assert!((2..49).contains(&expected.len()), "{expected:?}");
+    let outlook = bounded(&running.outlook, 5, 3);
+    for wait in [Duration::ZERO, KEPT_FOR + seconds(1)] {
+        let (mut found, mut cursors) = (Vec::new(), Vec::new());
+        let mut empty = 0;
+        loop {
+            let request = request(100, cursors.last().cloned());
+            let wanted = WantedStanding::default();
+            let page = outlook.page(of_user.clone(), wanted, request);
+            let page = page.await.unwrap();
+            assert!(page.rows.len() <= 5_usize.div_ceil(LOOK_STEPS));
+            empty += usize::from(page.rows.is_empty());
+            found.extend(ids(&page.rows));
+            let Some(cursor) = page.cursor else {
+                break;
+            };
+            assert!(
+                !cursors.contains(&cursor),
+                "each page has a cursor of its own"
+            );
+            cursors.push(cursor);
+            // Once it is forgotten, and then caught up with.
+            if cursors.len() == 3 {
+                tokio::time::sleep(wait).await;
+            }
+        }
+        assert_eq!(found, expected, "{wait:?}");
+        assert!(cursors.len() >= 50 / 5 && empty > 0);
+    }
+    running.crash().await;
+}
+
 /// Delivers as the script says, and says of all of it that it is paused but for one.
 struct Paused {
     script: Arc<Script>,
@@ -357,7 +422,7 @@ async fn what_is_far_behind_is_told_no_place() {
     accept(&stage, Class::High, 1, 1).await;
     tokio::time::sleep(seconds(1)).await;
     let long_ago = Timestamp::from_unix_milliseconds(START.unix_milliseconds() - 1);
-    for number in 0..ROWS_EXAMINED_MAX {
+    for number in 0..PLACES_MAX {
         stage
             .accept(message(number as u128, long_ago, &["you@b.example"]))
             .await;

@@ -136,7 +136,11 @@ pub(in crate::admin::console) fn rows(
     page: &QueuePage,
 ) -> Markup {
     if page.deliveries.is_empty() {
-        return html! { p.empty { (texts.say("queue-empty")) } };
+        let text = match page.cursor {
+            Some(_) => "queue-none-yet",
+            None => "queue-empty",
+        };
+        return html! { p.empty { (texts.say(text)) } };
     }
     html! {
         div.scroll tabindex="0" role="region" aria-label=(texts.say("nav-queue")) {
