@@ -145,7 +145,13 @@ fn chain(plugins: &[PluginDocument]) -> audit::Side {
             PluginState::Disabled => " (disabled)",
             PluginState::Absent => " (not in the configuration)",
         };
-        format!("{} {}{state}", plugin.name, plugin.digest).into()
+        // Of one that is not asked its version is known.
+        let in_force = plugin.versions.iter().find(|version| version.in_force);
+        let digest = match (plugin.digest.as_str(), in_force) {
+            ("", Some(version)) => &version.digest,
+            (digest, _) => digest,
+        };
+        format!("{} {digest}{state}", plugin.name).into()
     });
     audit::object([("chain", serde_json::Value::Array(told.collect()))])
 }
