@@ -87,7 +87,8 @@ const WAITING: [(&str, u8, &str, &str); 7] = [
 ];
 
 const ROUTES: &str = "[[delivery.route]]\nrecipients = \"slow.example\"\nsmarthost = \"IP:2601\"\n\
-                      [[delivery.route]]\nrecipients = \"*\"\nsmarthost = \"IP:2600\"\n";
+                      [[delivery.route]]\nrecipients = \"*\"\nsmarthost = \"IP:2600\"\n\
+                      [alerts]\nnotify = \"it@shop.example\"\n";
 
 /// A relay of a shop on a busy afternoon.
 struct Afternoon {
@@ -145,6 +146,9 @@ impl Afternoon {
         });
         let states = |state: &str| of_state(&relay.queued(), state);
         wait_until("they wait", || states("deferred") == WAITING.len());
+        wait_until("that is an alert", || {
+            relay.read("/api/v1/alerts")["alerts"] != json!([])
+        });
         let paused = submit(
             "newsletter",
             4,
@@ -222,6 +226,7 @@ fn pictures_of_the_console_are_taken() {
             ("users", "/users"),
             ("user", "/users/webshop"),
             ("list", "/lists/shop"),
+            ("alerts", "/alerts"),
             ("policies", "/policies"),
             ("statistics", "/statistics"),
             ("audit", "/system/audit"),

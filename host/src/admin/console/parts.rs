@@ -207,6 +207,18 @@ pub(super) fn next_page<'a>(
     }
 }
 
+/// Goes on to the next page by itself where there are scripts: nothing was found on this one, and each page is short.
+pub(super) fn looks_on<'a>(
+    path: &str,
+    filters: impl IntoIterator<Item = (&'a str, &'a str)>,
+    cursor: &'a str,
+) -> Markup {
+    let href = with_query(path, filters.into_iter().chain([("cursor", cursor)]));
+    html! {
+        div hx-get=(href) hx-trigger="load delay:250ms" hx-target="#content" hx-select="#content" hx-swap="outerHTML" {}
+    }
+}
+
 /// A button in a form of its own, for something that needs no more than a click.
 pub(super) fn action(
     visitor: &Visitor,

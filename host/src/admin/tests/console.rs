@@ -666,6 +666,27 @@ async fn queued_mail_is_counted_confirmed_changed_and_put_back() {
     assert!(page.text.contains("Started: everything"));
 }
 
+#[tokio::test]
+async fn a_page_of_the_queue_on_which_nothing_was_found_looks_on_by_itself() {
+    let surface = Surface::start().await;
+    let browser = Browser::of(&surface, Scope::Operate).await;
+    for _ in 0..101 {
+        surface.queue("ann", Class::Normal, &["x@b.example"]).await;
+    }
+    let page = browser.get("/queue?estimate_seconds=0").await.text;
+    let next = page.split("rel=\"next\"").next().unwrap();
+    let next = next.rsplit("href=\"").next().unwrap();
+    let next = next.split('"').next().unwrap();
+    assert!(next.starts_with("/queue?cursor="), "{next}");
+    let looks_on = format!("<div hx-get=\"{next}\" hx-trigger=\"load ");
+    assert!(page.contains(&looks_on), "{page}");
+    // Where something is there, and where nothing more can be, it stays.
+    for path in ["/queue", "/queue?user=nobody"] {
+        let page = browser.get(path).await.text;
+        assert!(!page.contains("hx-trigger=\"load "), "{path}");
+    }
+}
+
 /// The fields of the form that takes back what the page tells of.
 fn undo_in(page: &Answered) -> Vec<(String, String)> {
     let at = page.text.find("action=\"/queue/act\"").unwrap();

@@ -68,6 +68,9 @@ pub(in crate::admin::console::pages) async fn show(
             }
         }
         (parts::next_page(texts, "/queue", asked.among(&FILTERS), page.cursor.as_deref()))
+        @if let Some(cursor) = page.cursor.as_deref().filter(|_| page.deliveries.is_empty()) {
+            (parts::looks_on("/queue", asked.among(&FILTERS), cursor))
+        }
     };
     let frame = Frame::new(texts.say("nav-queue"));
     Ok(layout::page(&visitor, &frame, &body))

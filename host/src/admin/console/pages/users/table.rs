@@ -96,7 +96,6 @@ fn table(
                         th scope="col" { (texts.with("user-sent", &[("days", sent::DAYS.into())])) }
                         th scope="col" { (texts.say("user-queued")) }
                         th scope="col" { (texts.say("user-refused")) }
-                        @if visitor.may(Scope::Admin) { th scope="col" { (texts.say("user-note")) } }
                     } }
                     tbody { @for (user, sent) in page.users.iter().zip(sent) { (row(visitor, user, *sent)) } }
                 }
@@ -110,11 +109,15 @@ fn row(visitor: &Visitor, user: &UserDocument, sent: Option<u64>) -> Markup {
     let texts = visitor.texts;
     html! {
         tr .dim[!user.active] {
-            th scope="row" { a href=(path(&user.name)) { (user.name) } }
+            th scope="row" {
+                a href=(path(&user.name)) { (user.name) }
+                // It is there for those who may see it.
+                @if let Some(note) = user.note.as_deref().filter(|note| !note.is_empty()) { div.small.note { (note) } }
+            }
             td data-label=(texts.say("state")) { (state(texts, user)) }
-            td data-label=(texts.say("list")) { (user.list) }
+            td.brief data-label=(texts.say("list")) { (user.list) }
             td data-label=(texts.say("user-priority")) { (parts::class(texts, user.priority)) }
-            td data-label=(texts.say("user-rules")) { (rules(texts, user, RULES_SHOWN)) }
+            td.rules data-label=(texts.say("user-rules")) { (rules(texts, user, RULES_SHOWN)) }
             td data-label=(texts.say("user-last-login")) {
                 @match &user.last_login {
                     Some(at) => (parts::time(at)),
@@ -141,9 +144,6 @@ fn row(visitor: &Visitor, user: &UserDocument, sent: Option<u64>) -> Markup {
             td data-label=(texts.say("user-refused")) {
                 @if user.refused == 0 { "0" }
                 @else { a href=(with_query("/refused", [("user", user.name.as_str())])) { (user.refused) } }
-            }
-            @if visitor.may(Scope::Admin) {
-                td.note data-label=(texts.say("user-note")) { (user.note.as_deref().unwrap_or_default()) }
             }
         }
     }
