@@ -234,10 +234,8 @@ fn a_request_that_is_malformed_has_an_answer_and_never_two_meanings() {
         }
     }
     // With both, the length does not count (RFC 9112 §6.3), and nothing of the body is a request.
-    let smuggled = format!(
-        "POST /api/v1/reload HTTP/1.1\r\nHost: relay.test\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n\
-         0\r\n\r\nGET /metrics HTTP/1.1\r\nHost: relay.test\r\nConnection: close\r\n\r\n"
-    );
+    let smuggled = "POST /api/v1/reload HTTP/1.1\r\nHost: relay.test\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n\
+         0\r\n\r\nGET /metrics HTTP/1.1\r\nHost: relay.test\r\nConnection: close\r\n\r\n";
     let answer = dialogue(relay.admin(), smuggled.as_bytes());
     assert!(matches!(status(&answer), 400 | 401), "{answer}");
     assert!(!answer.contains("outpost_"), "{answer}");
