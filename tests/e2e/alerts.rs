@@ -170,3 +170,19 @@ fn a_list_without_addresses_has_the_system_told_of_refused_senders() {
     });
     assert_eq!(sink.count(), 1, "there is no second letter about it");
 }
+
+#[test]
+fn a_stop_that_takes_its_time_alerts_nobody() {
+    let mut relay = Relay::start_in_clear(
+        "shutdown_grace = \"7s\"\n[alerts]\nnotify = \"night@ops.example\"\n",
+    );
+    let password = relay.user("ann", "a.example");
+    let mut session = relay.logged_in("ann", &password);
+    session.expect("MAIL FROM:<ann@a.example>", "250");
+    session.expect("RCPT TO:<bob@d.example>", "250");
+    session.expect("DATA", "354");
+    // The relay waits for the content for longer than it takes to look at itself.
+    assert!(relay.terminate().success());
+    let kept = std::fs::read_to_string(relay.data().join("alerts.json"));
+    assert!(kept.is_err(), "{kept:?}");
+}

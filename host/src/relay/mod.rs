@@ -164,6 +164,8 @@ impl Relay {
     pub async fn stop(mut self) {
         let grace = self.config.shutdown_grace;
         tracing::info!(?grace, "stopping");
+        // That it takes no mail any more is meant, and nothing to alert anybody of.
+        self.watching.abort();
         self.readiness.lacking("relay", "the relay is stopping");
         // Side by side, so that one grace bounds both.
         self.stop_queue.cancel();
@@ -179,7 +181,6 @@ impl Relay {
         }
         self.notifier.abort();
         self.tallying.abort();
-        self.watching.abort();
         if let Err(error) = queue {
             tracing::error!(%error, "the queue did not stop well");
         }
