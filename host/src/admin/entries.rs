@@ -65,6 +65,42 @@ pub trait Existing {
     fn user(&self, name: &str) -> Option<UserDocument>;
 }
 
+/// What a relay had when it was asked.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    lists: BTreeMap<String, ListDocument>,
+    users: BTreeMap<String, UserDocument>,
+}
+
+impl Known {
+    /// These and no others.
+    pub fn new(
+        lists: impl IntoIterator<Item = ListDocument>,
+        users: impl IntoIterator<Item = UserDocument>,
+    ) -> Self {
+        let lists = lists.into_iter();
+        let users = users.into_iter();
+        Self {
+            lists: lists
+                .map(|list| (list.name.to_ascii_lowercase(), list))
+                .collect(),
+            users: users
+                .map(|user| (user.name.to_ascii_lowercase(), user))
+                .collect(),
+        }
+    }
+}
+
+impl Existing for Known {
+    fn list(&self, name: &str) -> Option<ListDocument> {
+        self.lists.get(name).cloned()
+    }
+
+    fn user(&self, name: &str) -> Option<UserDocument> {
+        self.users.get(name).cloned()
+    }
+}
+
 /// One thing to do, and the line that asks for it.
 #[derive(Clone, Debug)]
 pub struct Step {
@@ -307,22 +343,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    struct Kept {
-        lists: BTreeMap<String, ListDocument>,
-        users: BTreeMap<String, UserDocument>,
-    }
-
-    impl Existing for Kept {
-        fn list(&self, name: &str) -> Option<ListDocument> {
-            self.lists.get(name).cloned()
-        }
-
-        fn user(&self, name: &str) -> Option<UserDocument> {
-            self.users.get(name).cloned()
-        }
-    }
-
-    fn existing() -> Kept {
+    fn existing() -> Known {
         let list = |name: &str| ListDocument {
             name: name.to_owned(),
             notify: vec!["Ops@a.example".to_owned()],
@@ -351,10 +372,7 @@ mod tests {
             refused: 0,
             warning: None,
         };
-        Kept {
-            lists: BTreeMap::from([("default".to_owned(), list("default"))]),
-            users: BTreeMap::from([("shop".to_owned(), user)]),
-        }
+        Known::new([list("default")], [user])
     }
 
     fn deeds(text: &str) -> Vec<String> {

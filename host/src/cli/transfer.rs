@@ -4,7 +4,6 @@
 //! and told, one request for each step. An import that breaks off says how far it came; typed again it
 //! goes on, since what is there already is no step any more.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -16,7 +15,7 @@ use super::aside::Aside;
 use super::options::Output;
 use super::remote::{Failure, Person, asked, read, unheard, unreadable};
 use crate::admin::client::{Ask, Client};
-use crate::admin::entries::{Deed, Entry, Existing, Step, steps};
+use crate::admin::entries::{Deed, Entry, Known, Step, steps};
 use crate::admin::lists::{ListChangeInput, ListDocument, ListsDocument};
 use crate::admin::users::{NewUserDocument, UserDocument, UsersDocument};
 use crate::admin::within_path;
@@ -95,18 +94,7 @@ pub(super) async fn import(
     let text =
         text_of(&command.file).map_err(|error| Failure::Said(vec![format!("{file}: {error}")]))?;
     let (lists, users) = everything(client).await?;
-    let key = |name: &str| name.to_ascii_lowercase();
-    let existing = Kept {
-        lists: lists
-            .into_iter()
-            .map(|list| (key(&list.name), list))
-            .collect(),
-        users: users
-            .into_iter()
-            .map(|user| (key(&user.name), user))
-            .collect(),
-    };
-    let steps = steps(&text, &existing).map_err(|problems| {
+    let steps = steps(&text, &Known::new(lists, users)).map_err(|problems| {
         let problems = problems.into_iter();
         let mut lines: Vec<String> = problems.map(|line| format!("{file}: {line}")).collect();
         lines.push("nothing was changed".to_owned());
@@ -193,22 +181,6 @@ async fn take(client: &Client, command: &ImportCommand, step: Step) -> Result<St
     } else {
         format!("{deed} {what} {name}{fields}{password}\n")
     })
-}
-
-/// What the relay had when it was asked, by name in lower case.
-struct Kept {
-    lists: BTreeMap<String, ListDocument>,
-    users: BTreeMap<String, UserDocument>,
-}
-
-impl Existing for Kept {
-    fn list(&self, name: &str) -> Option<ListDocument> {
-        self.lists.get(name).cloned()
-    }
-
-    fn user(&self, name: &str) -> Option<UserDocument> {
-        self.users.get(name).cloned()
-    }
 }
 
 /// All lists and all users, page by page.
