@@ -1,5 +1,6 @@
 //! Alerts over HTTP: active ones, those that ended lately, who is told; and that somebody knows.
 
+use std::cmp::Reverse;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -195,6 +196,15 @@ impl From<&Alert> for AlertDocument {
     }
 }
 
+impl AlertKind {
+    /// Its name in every interface.
+    pub fn name(self) -> &'static str {
+        let mut all = Kind::ALL.into_iter();
+        let kind = all.find(|kind| AlertKind::from(*kind) == self);
+        kind.map_or("", Kind::name)
+    }
+}
+
 impl From<Kind> for AlertKind {
     fn from(kind: Kind) -> Self {
         match kind {
@@ -258,25 +268,11 @@ pub(super) async fn list(
 
 /// What is asked for.
 pub(super) fn shown(api: &Api, query: AlertsQuery) -> AlertsDocument {
-    let mut alerts = api.alerts.alerts();
-    // Active ones come first, the worst kinds first; then ended ones, the latest first.
-    alerts.sort_by(|one, other| {
-        let key = |alert: &Alert| {
-            (
-                alert.ended.is_some(),
-                alert.ended.is_none().then_some(alert.condition.kind),
-            )
-        };
-        let by_time = || match one.ended.is_some() {
-            true => other.ended.cmp(&one.ended),
-            false => one.began.cmp(&other.began),
-        };
-        key(one)
-            .cmp(&key(other))
-            .then_with(by_time)
-            .then(one.id.cmp(&other.id))
-    });
-    let documents = alerts.iter().map(AlertDocument::from);
+    let alerts = api.alerts.alerts().into_iter();
+    let (mut active, mut ended): (Vec<_>, Vec<_>) = alerts.partition(|alert| alert.ended.is_none());
+    active.sort_by_key(|alert| (alert.condition.kind, alert.began, alert.id));
+    ended.sort_by_key(|alert| (Reverse(alert.ended), alert.id));
+    let documents = active.iter().chain(&ended).map(AlertDocument::from);
     AlertsDocument {
         alerts: documents
             .filter(|alert| query.state.is_none_or(|state| alert.state == state))

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::{NOW, Surface};
 use crate::admin::Alerts;
+use crate::admin::alerts::AlertKind;
 use crate::alert::{Alert, Board, Condition, Kind, Severity, Tried, Ways, WebhookStanding};
 
 /// Alerts that are always the same: one that is over and two that go on.
@@ -132,4 +133,13 @@ async fn telling_is_tried_out_and_what_came_of_it_is_said() {
     assert_eq!(tried["queued_for"][0], "ops@a.example");
     assert_eq!(tried["webhook_taken"], false);
     assert_eq!(tried["webhook_error"], "hooks.example answered 503");
+}
+
+#[test]
+fn a_kind_has_the_same_name_in_documents_and_in_words() {
+    for kind in Kind::ALL {
+        let shown = AlertKind::from(kind);
+        assert_eq!(shown.name(), kind.name());
+        assert_eq!(serde_json::to_value(shown).unwrap(), kind.name());
+    }
 }

@@ -36,7 +36,6 @@ pub(super) fn table(alerts: &[AlertDocument]) -> String {
         "WHAT IS WRONG",
     ]);
     for alert in alerts {
-        let kind = serde_json::to_value(alert.kind).unwrap_or_default();
         let known = alert.acknowledged_by.as_ref();
         let known = known.map(|by| format!(" (acknowledged by {by})"));
         table.row(vec![
@@ -48,7 +47,7 @@ pub(super) fn table(alerts: &[AlertDocument]) -> String {
                 AlertSeverity::Warning => "warning",
             }
             .to_owned(),
-            kind.as_str().unwrap_or_default().to_owned(),
+            alert.kind.name().to_owned(),
             format!("{}{}", alert.text, known.unwrap_or_default()),
         ]);
     }

@@ -5,8 +5,8 @@ use maud::{Markup, html};
 
 use crate::account::Scope;
 use crate::admin::alerts::{
-    self, AlertDocument, AlertSeverity, AlertStateName, AlertsDocument, AlertsQuery, TriedDocument,
-    WaysDocument,
+    self, AlertDocument, AlertKind, AlertSeverity, AlertStateName, AlertsDocument, AlertsQuery,
+    TriedDocument, WaysDocument,
 };
 use crate::admin::console::layout::{self, Frame};
 use crate::admin::console::parts;
@@ -69,7 +69,7 @@ fn one(texts: &'static Texts, may_act: bool, alert: &AlertDocument) -> Markup {
     html! {
         h3 {
             span.badge.(mark) { (texts.say(severity)) }
-            " " (texts.say(&format!("alert-kind-{}", kind(alert))))
+            " " (texts.say(&format!("alert-kind-{}", alert.kind.name())))
             @if !alert.subject.is_empty() { ": " bdi { (alert.subject) } }
         }
         p { (alert.text) }
@@ -91,34 +91,30 @@ fn one(texts: &'static Texts, may_act: bool, alert: &AlertDocument) -> Markup {
 
 /// Where something can be done about it.
 fn way_to(alert: &AlertDocument) -> Option<(String, &'static str)> {
-    use crate::admin::alerts::AlertKind as Kind;
     let subject = alert.subject.as_str();
     Some(match alert.kind {
-        Kind::NotReady | Kind::DiskLow | Kind::CertificateExpiring => {
+        AlertKind::NotReady | AlertKind::DiskLow | AlertKind::CertificateExpiring => {
             ("/system".to_owned(), "nav-system")
         }
-        Kind::VeryHighLate => {
+        AlertKind::VeryHighLate => {
             let path = parts::with_query("/queue", [("class", "1")]);
             (path, "nav-queue")
         }
-        Kind::BreakerOpen => ("/policies".to_owned(), "nav-policies"),
+        AlertKind::BreakerOpen => ("/policies".to_owned(), "nav-policies"),
         // The queue is filtered by the domain of recipients; what goes to a smarthost may be for any.
-        Kind::NextHopDown if subject.contains(['(', ' ']) => ("/queue".to_owned(), "nav-queue"),
-        Kind::NextHopDown => {
+        AlertKind::NextHopDown if subject.contains(['(', ' ']) => {
+            ("/queue".to_owned(), "nav-queue")
+        }
+        AlertKind::NextHopDown => {
             let path = parts::with_query("/queue", [("domain", subject)]);
             (path, "nav-queue")
         }
-        Kind::BouncesHigh => {
+        AlertKind::BouncesHigh => {
             let path = parts::with_query("/statistics", [("list", subject)]);
             (path, "nav-statistics")
         }
-        Kind::SendersRefused => ("/refused".to_owned(), "nav-refused"),
+        AlertKind::SendersRefused => ("/refused".to_owned(), "nav-refused"),
     })
-}
-
-fn kind(alert: &AlertDocument) -> String {
-    let name = serde_json::to_value(alert.kind).unwrap_or_default();
-    name.as_str().unwrap_or_default().to_owned()
 }
 
 fn ways(texts: &'static Texts, told: &WaysDocument) -> Markup {
