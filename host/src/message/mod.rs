@@ -36,7 +36,7 @@ pub use dialogue::{Dialogue, Party};
 pub use envelope::{DeliverBy, Envelope, Recipient};
 pub use id::MessageId;
 pub use line_ends::{LineEnds, MixedLineEnds};
-pub use origin::{Message, Origin, Priorities, Protocol, Submission, TlsParameters};
+pub use origin::{Message, Origin, Priorities, Protocol, RELAY, Submission, TlsParameters};
 pub use outcome::{
     Attempt, Contact, Outcome, Pause, PauseEnd, RecipientOutcome, RemoteHost, Visit,
 };

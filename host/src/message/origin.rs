@@ -53,6 +53,10 @@ impl Message {
     }
 }
 
+/// What stands in the place of a user in the figures of the relay's own mail, and of a list where it belongs to none: a
+/// letter about the relay. No user and no list can have this name.
+pub const RELAY: &str = "(relay)";
+
 /// Where a message came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {

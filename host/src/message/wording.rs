@@ -12,7 +12,7 @@ use outpost_smtp::{Reply, ReversePath};
 
 use super::{
     Cancelled, Class, Delivery, DeliveryState, Demotion, Dialogue, Event, Message, Origin, Party,
-    PauseEnd, Protocol, RemoteHost, Said, Speaker, Timestamp, TlsParameters, TrailEntry,
+    PauseEnd, Protocol, RELAY, RemoteHost, Said, Speaker, Timestamp, TlsParameters, TrailEntry,
 };
 
 /// The text with everything replaced that could steer a terminal or turn the reading direction.
@@ -108,6 +108,7 @@ pub fn submitted(message: &Message) -> String {
         } => {
             format!("written by the relay for list {list}, about message {id}")
         }
+        Origin::Relay { list, about: None } if list == RELAY => "written by the relay".to_owned(),
         Origin::Relay { list, about: None } => format!("written by the relay for list {list}"),
     }
 }

@@ -11,10 +11,10 @@ use crate::alert::{
     VeryHigh, Ways,
 };
 use crate::clock::Clock;
-use crate::message::{NextHop, Timestamp};
+use crate::message::{NextHop, RELAY, Timestamp};
 use crate::plugin::{BreakerState, Plugins};
 use crate::queue::{self, Unreached};
-use crate::spool::statistics::{self, Dimension, Name, Question, RELAY};
+use crate::spool::statistics::{self, Dimension, Name, Question};
 use crate::spool::{RefusalFilter, Spool};
 use crate::tls;
 use crate::watch::{Look, Watch};

@@ -27,8 +27,8 @@ use crate::alert::{
 };
 use crate::clock::Clock;
 use crate::directory::Directory;
-use crate::message::Class;
-use crate::spool::{OwnMailer, OwnMessage, SpoolError, statistics};
+use crate::message::{Class, RELAY};
+use crate::spool::{OwnMailer, OwnMessage, SpoolError};
 
 /// How often it is looked. What is to be known within seconds has a metric.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -160,9 +160,7 @@ impl Watch {
                 let subject = format!("[{}] Alert: this is a test", self.mailer.hostname);
                 let body = "Somebody asked the relay to try out how it tells of alerts. This letter has\n\
                             arrived, so it can. Nothing is wrong.\n";
-                let sent = self
-                    .write(statistics::RELAY, addresses, &subject, body)
-                    .await;
+                let sent = self.write(RELAY, addresses, &subject, body).await;
                 let to = addresses.iter().map(Mailbox::to_string).collect();
                 Some(sent.map(|()| to).map_err(|error| error.to_string()))
             }
@@ -210,7 +208,7 @@ impl Watch {
                 news: &news,
             };
             let (subject, body) = (letter.subject(), letter.body());
-            let list = audience.as_deref().unwrap_or(statistics::RELAY);
+            let list = audience.as_deref().unwrap_or(RELAY);
             match self.write(list, &to, &subject, &body).await {
                 Ok(()) => {
                     self.board().written(&audience, &news, now);

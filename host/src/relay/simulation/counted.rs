@@ -6,8 +6,8 @@ use std::ops::RangeInclusive;
 use super::World;
 use super::life::Life;
 use super::witness::Standing;
-use crate::message::{Counts, Timestamp};
-use crate::spool::statistics::{Dimension, Filter, Name, Question, RELAY};
+use crate::message::{Counts, RELAY, Timestamp};
+use crate::spool::statistics::{Dimension, Filter, Name, Question};
 
 /// When nothing is queued any more: each recipient that was counted in was counted out once, and of what submitters sent
 /// what arrived. The reports of the messages in `given_up` have not.

@@ -5,8 +5,9 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::message::RELAY;
 use crate::spool::statistics::{
-    Answer, Dimension, Figure, Filter, Name, OTHERS, Period, Question, RELAY, Unanswerable,
+    Answer, Dimension, Figure, Filter, Name, OTHERS, Period, Question, Unanswerable,
 };
 
 const HOUR: u64 = 60 * 60 * 1_000;

@@ -21,9 +21,6 @@ pub enum Dimension {
     Campaign,
 }
 
-/// The name under which the relay's own mail is counted. No user can have it.
-pub const RELAY: &str = "(relay)";
-
 /// The name of all that is beyond the limit of a dimension. No list, user or domain can have it; a campaign of this name
 /// is among the others.
 pub const OTHERS: &str = "(others)";

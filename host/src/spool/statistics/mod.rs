@@ -13,7 +13,7 @@ mod rollup;
 mod rows;
 mod tally;
 
-pub use cell::{Dimension, OTHERS, RELAY};
+pub use cell::{Dimension, OTHERS};
 pub use question::{Answer, Figure, Filter, Name, Period, Question, ROWS_MAX, Row, Unanswerable};
 pub(super) use rollup::RollUp;
 pub(super) use rows::MemoryRows;

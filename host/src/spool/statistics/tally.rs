@@ -6,13 +6,13 @@
 
 use std::collections::BTreeMap;
 
-use crate::message::{Class, Counts, Message, MessageId, Timestamp, comparable_domain};
+use crate::message::{Class, Counts, Message, MessageId, RELAY, Timestamp, comparable_domain};
 use crate::spool::redb::StoreError;
 use crate::spool::sheet::Sheet;
 use crate::spool::stored::{self, CountsRecord, HourRecord, NumberRecord};
 use crate::spool::work::Outcomes;
 
-use super::cell::{Cell, Dimension, RELAY};
+use super::cell::{Cell, Dimension};
 use super::period::hour_of;
 use super::rows::{Read, Write};
 

@@ -21,6 +21,7 @@ use crate::admin::problem::Problem;
 use crate::admin::selection::DeliveryStateName;
 use crate::admin::trail::{EventDocument, ReasonDocument};
 use crate::admin::within_path;
+use crate::message::RELAY;
 
 /// Characters of a digest that tell components apart; the whole of it is its title.
 const DIGEST_SHOWN: usize = 12;
@@ -96,7 +97,8 @@ fn facts(texts: &'static Texts, message: &MessageDocument) -> Markup {
             dd {
                 @if message.user.is_empty() { (texts.say("message-of-relay")) }
                 @else { a href=(format!("/users/{}", within_path(&message.user))) { (message.user) } }
-                " (" (message.list) ")"
+                // What it writes about itself belongs to no list.
+                @if message.list != RELAY { " (" (message.list) ")" }
             }
             dt { (texts.say("queue-sender")) }
             dd { @if message.sender.is_empty() { (texts.say("null-sender")) } @else { (message.sender) } }
