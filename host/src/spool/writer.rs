@@ -64,6 +64,8 @@ pub(super) struct Writer {
     /// Cancelled mail is removed before its time, for the room that new mail needs.
     removes_for_room: bool,
     rolling: RollUp,
+    /// There is more to roll up, and nothing else to do: it goes on at once.
+    rolling_waits: bool,
 }
 
 /// The state after a failure.
@@ -116,6 +118,7 @@ impl Writer {
             removal_waits: false,
             removes_for_room: false,
             rolling: RollUp::default(),
+            rolling_waits: false,
         }
     }
 
@@ -138,6 +141,7 @@ impl Writer {
             self.history_max = None;
             self.removal_waits = false;
             self.removes_for_room = false;
+            self.rolling_waits = false;
             refuse_all(enqueues, settles, &error);
             self.fail_change(&error);
             for change in changes {
@@ -222,6 +226,8 @@ impl Writer {
                 let metrics = &self.common.metrics;
                 metrics.committed(began.elapsed(), requests, &done.counters);
                 let changed = std::mem::take(&mut done.changed);
+                // Where there is mail, each of its transactions does a portion.
+                self.rolling_waits &= requests == 0 && self.is_to_be_rolled_up(common.clock.now());
                 self.durable(enqueues, settles, beside, done, step);
                 self.end_slice(slice, changed);
             }
@@ -411,6 +417,7 @@ impl Writer {
         self.broken = Some(Broken::now(error_again(&error)));
         self.swept_up_to.clear();
         self.rolling.begin_anew();
+        self.rolling_waits = false;
         self.history_max = None;
         self.remove_from = Timestamp::EPOCH;
         self.removal_waits = false;
@@ -533,7 +540,8 @@ impl Writer {
         let is_due = surplus || matches!(oldest, Ok(Some(at)) if at < since);
         let now = self.common.clock.now();
         self.sweep_waits = is_due || self.remove_from <= now;
-        self.sweep_waits || self.is_to_be_rolled_up(now)
+        self.rolling_waits = self.is_to_be_rolled_up(now);
+        self.sweep_waits || self.rolling_waits
     }
 
     /// Whether there is something of the statistics to roll up, or to remove.

@@ -53,6 +53,7 @@ impl Writer {
             || self.history_max.is_some()
             || self.removal_waits
             || self.removes_for_room
+            || self.rolling_waits
     }
 
     /// Does what a batch asks for; a break after the last one.
