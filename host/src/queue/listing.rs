@@ -18,7 +18,7 @@ use crate::message::{
 };
 use crate::spool::{QueueState, Row, Selection, SpoolError, Survey, Waiting};
 use course::{Course, Start};
-use rotation::{Next, Rotation};
+use rotation::{Next, Rotations};
 use stopped::{Stopped, StoppedDelivery};
 
 /// Held deliveries that are read at once.
@@ -41,8 +41,9 @@ pub(super) struct Listing {
     now: Timestamp,
     leased: VecDeque<DeliveryId>,
     course: Course,
-    /// Lanes and classes in which lines are hidden.
-    rotations: HashMap<(NextHop, Class), Rotation>,
+    rotations: Rotations,
+    /// How many lines were known when it began: what it holds grows with them.
+    lines: usize,
     /// None where nothing is stopped.
     stop_of: Option<Box<StopOf>>,
     stopped: Stopped,
@@ -145,42 +146,29 @@ impl Listing {
             ..parts
         };
         let leased = survey.leased().into();
-        let (mut heads, mut rotations) = (Vec::new(), HashMap::new());
+        let mut rotations = Rotations::default();
+        let mut heads = Vec::new();
         if parts.waiting {
-            let mut known: HashMap<(NextHop, Class), Vec<Arc<str>>> = HashMap::new();
-            known.extend(survey.hiding().into_iter().map(|lane| (lane, Vec::new())));
+            let is_stopped = |line: &Line| stop_of.as_ref().is_some_and(|of| of(line).is_some());
+            rotations = Rotations::of(survey.hiding());
             for (line, first) in survey.lines() {
-                if stop_of.as_ref().is_some_and(|of| of(&line).is_some()) {
+                if is_stopped(&line) {
                     continue;
                 }
                 let first = match first {
                     Some(first) => Some(first),
                     None => survey.waiting(&line, None, 1)?.first().copied(),
                 };
-                if !known.is_empty()
-                    && first.is_some()
-                    && let Some(known) = known.get_mut(&lane_of(&line))
-                {
-                    known.push(line.user.clone());
+                if let Some(first) = first {
+                    rotations.knows(&line);
+                    heads.push((line, first.head));
                 }
-                heads.extend(first.map(|first| (line, first.head)));
             }
-            for (lane, known) in known {
-                let is_shown = !known.is_empty();
-                let mut rotation = Rotation::beside(lane.clone(), known);
-                if rotation.is_stopped(stop_of.as_deref()) {
-                    continue;
-                }
-                if !is_shown {
-                    match rotation.bring(&*survey, stop_of.as_deref(), now)? {
-                        Next::Line(line, first) => heads.push((line, first.head)),
-                        Next::End => continue,
-                    }
-                }
-                rotations.insert(lane, rotation);
-            }
+            let shown = rotations.begin(&*survey, stop_of.as_deref(), now)?;
+            heads.extend(shown.into_iter().map(|(line, first)| (line, first.head)));
         }
         Ok(Self {
+            lines: heads.len(),
             course: Course::new(&situation, heads, now),
             survey,
             rotations,
@@ -201,6 +189,11 @@ impl Listing {
     /// When it was begun: the queue is shown as it was then.
     pub(super) fn now(&self) -> Timestamp {
         self.now
+    }
+
+    /// Of how many lines it knows, by and large.
+    pub(super) fn lines(&self) -> usize {
+        self.lines
     }
 
     /// The next one; none at the end.
@@ -310,25 +303,20 @@ impl Listing {
 
     fn next_waiting(&mut self) -> Result<Option<Entry>, SpoolError> {
         let rotations = &self.rotations;
-        let start = self.course.next(&*self.survey, |line| {
-            // Where nothing is hidden no line comes back.
-            let is_any = !rotations.is_empty();
-            let rotation = is_any.then(|| rotations.get(&lane_of(line)))?;
-            rotation.and_then(|rotation| rotation.come_to(line))
-        })?;
-        let Some(start) = start else {
+        let next = self
+            .course
+            .next(&*self.survey, |line| rotations.come_to(line))?;
+        let Some(start) = next else {
             return Ok(None);
         };
-        if !self.rotations.is_empty() {
-            self.rotate(&start)?;
-        }
+        self.rotate(&start)?;
         Ok(Some(self.placed(&start)))
     }
 
     /// A line has had its turn: where others are hidden, one of them comes now, and it goes itself, if it can come back.
     fn rotate(&mut self, start: &Start) -> Result<(), SpoolError> {
         let now = start.soonest;
-        let Some(rotation) = self.rotations.get_mut(&lane_of(&start.line)) else {
+        let Some(rotation) = self.rotations.of_lane(&start.line) else {
             return Ok(());
         };
         match rotation.bring(&*self.survey, self.stop_of.as_deref(), now)? {
@@ -428,10 +416,6 @@ impl Listing {
         self.held_after = Some(first);
         Ok(Some(next))
     }
-}
-
-fn lane_of(line: &Line) -> (NextHop, Class) {
-    (line.next_hop.clone(), line.class)
 }
 
 /// Why one that is leased is where it is.

@@ -34,6 +34,10 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// Listings that are kept for their next page. Each holds what is known of the lines, and pages of the database.
 const KEPT_MAX: usize = 4;
 
+/// Lines of which they know together, beside those of the last one: half a kilobyte each. Who comes back to another one waits for it to
+/// be worked out anew.
+const KEPT_LINES_MAX: usize = 20_000;
+
 /// How long one is kept: as long as a program takes for a page, or a person to press a key.
 const KEPT_FOR: Duration = Duration::from_secs(30);
 
@@ -67,11 +71,12 @@ struct Shared {
     bounds: Bounds,
 }
 
-/// How much is passed for one page.
+/// How much is passed for one page, and kept for the next.
 #[derive(Clone, Copy)]
 struct Bounds {
     steps_max: usize,
     catch_up_max: u64,
+    kept_lines_max: usize,
 }
 
 /// Listings that may be gone on with, the one that was used last at the end.
@@ -132,6 +137,7 @@ impl Outlook {
             bounds: Bounds {
                 steps_max: STEPS_MAX,
                 catch_up_max: CATCH_UP_MAX,
+                kept_lines_max: KEPT_LINES_MAX,
             },
         }))
     }
@@ -304,11 +310,12 @@ impl Outlook {
 
     /// Keeps a listing for a moment.
     fn keep(&self, mark: Mark, selection: Selection, begun: Begun) {
-        self.kept().put(KeptListing {
+        let listing = KeptListing {
             mark,
             selection,
             begun,
-        });
+        };
+        self.kept().put(listing, self.0.bounds.kept_lines_max);
         let shared: Weak<Shared> = Arc::downgrade(&self.0);
         let until = Instant::now() + KEPT_FOR;
         drop(tokio::spawn(async move {
@@ -346,11 +353,16 @@ impl Kept {
         self.next_id
     }
 
-    fn put(&mut self, listing: KeptListing) {
-        if self.listings.len() >= KEPT_MAX {
+    fn put(&mut self, listing: KeptListing, lines_max: usize) {
+        while self.listings.len() >= KEPT_MAX || self.lines() > lines_max {
             self.listings.pop_front();
         }
         self.listings.push_back(listing);
+    }
+
+    fn lines(&self) -> usize {
+        let kept = self.listings.iter();
+        kept.map(|kept| kept.begun.listing.lines()).sum()
     }
 
     fn take(&mut self, mark: Mark, selection: &Selection) -> Option<Begun> {

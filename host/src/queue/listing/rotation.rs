@@ -12,6 +12,104 @@ use crate::spool::{LinesFrom, SpoolError, Survey, Waiting};
 
 use super::StopOf;
 
+/// The lanes and classes in which lines are hidden. There may be tens of thousands, most of which no listing comes to.
+#[derive(Debug, Default)]
+pub(super) struct Rotations(HashMap<(NextHop, Class), Turning>);
+
+#[derive(Debug, Default)]
+struct Turning {
+    /// Of these users the lines are known; none any more since a line has had its turn.
+    known: Vec<Arc<str>>,
+    /// In a box, so that those that have not begun take no room for it.
+    begun: Option<Box<Rotation>>,
+}
+
+impl Rotations {
+    /// Of these lanes and classes no line is known yet.
+    pub(super) fn of(hiding: Vec<(NextHop, Class)>) -> Self {
+        let lanes = hiding.into_iter();
+        Self(lanes.map(|lane| (lane, Turning::default())).collect())
+    }
+
+    /// This line is known, wherever it is.
+    pub(super) fn knows(&mut self, line: &Line) {
+        // Mostly nothing is hidden, and no key has to be made.
+        if self.0.is_empty() {
+            return;
+        }
+        if let Some(turning) = self.0.get_mut(&lane_of(line)) {
+            turning.known.push(line.user.clone());
+        }
+    }
+
+    /// When all lines are known that are shown: of each lane in which none is, the first one comes. Lanes that are stopped
+    /// are left out.
+    pub(super) fn begin(
+        &mut self,
+        survey: &dyn Survey,
+        stop_of: Option<&StopOf>,
+        now: Timestamp,
+    ) -> Result<Vec<(Arc<Line>, Waiting)>, SpoolError> {
+        let mut shown = Vec::new();
+        let mut over = Vec::new();
+        for (lane, turning) in &mut self.0 {
+            // Of the relay's own mail only what stops all mail or all of the lane is a stop.
+            let is_stopped =
+                || stop_of.is_some_and(|of| of(&line_of(lane, Arc::default())).is_some());
+            if is_stopped() {
+                over.push(lane.clone());
+            } else if turning.known.is_empty() {
+                match turning.begun(lane).bring(survey, stop_of, now)? {
+                    Next::Line(line, first) => shown.push((line, first)),
+                    Next::End => over.push(lane.clone()),
+                }
+            }
+        }
+        for lane in over {
+            self.0.remove(&lane);
+        }
+        Ok(shown)
+    }
+
+    /// The last one of a line that came before it went; none when it comes from its beginning.
+    pub(super) fn come_to(&self, line: &Line) -> Option<Waiting> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let turning = self.0.get(&lane_of(line))?;
+        turning.begun.as_ref()?.come_to(line)
+    }
+
+    /// That of the lane and class of a line which has its turn; none where no line is hidden.
+    pub(super) fn of_lane(&mut self, line: &Line) -> Option<&mut Rotation> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let lane = lane_of(line);
+        Some(self.0.get_mut(&lane)?.begun(&lane))
+    }
+}
+
+impl Turning {
+    fn begun(&mut self, lane: &(NextHop, Class)) -> &mut Rotation {
+        let known = &mut self.known;
+        self.begun
+            .get_or_insert_with(|| Box::new(Rotation::beside(lane.clone(), std::mem::take(known))))
+    }
+}
+
+fn lane_of(line: &Line) -> (NextHop, Class) {
+    (line.next_hop.clone(), line.class)
+}
+
+fn line_of((next_hop, class): &(NextHop, Class), user: Arc<str>) -> Line {
+    Line {
+        next_hop: next_hop.clone(),
+        class: *class,
+        user,
+    }
+}
+
 /// The lines of one lane and class, some of which are not known yet.
 #[derive(Debug)]
 pub(super) struct Rotation {
@@ -50,12 +148,6 @@ impl Rotation {
             gone: HashMap::new(),
             is_over: false,
         }
-    }
-
-    /// Whether all lines of the lane are stopped.
-    pub(super) fn is_stopped(&self, stop_of: Option<&StopOf>) -> bool {
-        // Of the relay's own mail only what stops all mail or all of the lane is a stop.
-        stop_of.is_some_and(|of| of(&self.line_of(Arc::default())).is_some())
     }
 
     /// A line comes back later, from behind a delivery on.
@@ -138,14 +230,6 @@ impl Rotation {
         };
         let line = survey.next_line(from)?;
         Ok(line.filter(|line| (&line.next_hop, line.class) == (&self.next_hop, self.class)))
-    }
-
-    fn line_of(&self, user: Arc<str>) -> Line {
-        Line {
-            next_hop: self.next_hop.clone(),
-            class: self.class,
-            user,
-        }
     }
 }
 

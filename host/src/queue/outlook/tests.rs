@@ -190,6 +190,19 @@ async fn pages_follow_one_another_also_when_the_listing_was_forgotten() {
         assert!(begun.await.unwrap().cursor.is_some());
     }
     assert_eq!(running.outlook.kept().listings.len(), KEPT_MAX);
+    // Where each knows of many lines, of fewer still.
+    let lines = running.outlook.kept().listings[0].begun.listing.lines();
+    assert!((5..50).contains(&lines), "{lines}");
+    for (kept_lines_max, kept) in [(lines - 1, 1), (lines, 2)] {
+        let mut outlook = bounded(&running.outlook, STEPS_MAX, CATCH_UP_MAX);
+        Arc::get_mut(&mut outlook.0).unwrap().bounds.kept_lines_max = kept_lines_max;
+        for _ in 0..3 {
+            let (all, wanted) = (Selection::default(), WantedStanding::default());
+            let begun = outlook.page(all, wanted, request(1, None));
+            assert!(begun.await.unwrap().cursor.is_some());
+        }
+        assert_eq!(outlook.kept().listings.len(), kept);
+    }
     running.crash().await;
 }
 
@@ -260,6 +273,7 @@ fn bounded(outlook: &Outlook, steps_max: usize, catch_up_max: u64) -> Outlook {
     Arc::get_mut(&mut bounded.0).unwrap().bounds = Bounds {
         steps_max,
         catch_up_max,
+        kept_lines_max: KEPT_LINES_MAX,
     };
     bounded
 }
