@@ -14,7 +14,7 @@ use outpost::message::{
 };
 use outpost::spool::statistics::{Dimension, Figure, Filter, Period, Question};
 use outpost::spool::{self, NewMessage, Settings, Spool};
-use outpost::telemetry::Registry;
+use outpost::telemetry::{Registry, exposition};
 use outpost_smtp::{Body, Mailbox, ReversePath};
 
 const DAY: u64 = 24 * 60 * 60 * 1_000;
@@ -65,9 +65,13 @@ async fn run(folder: &std::path::Path, users: u64, a_day: u64) -> Result<(), Fai
             sent.await??;
         }
     }
+    let filled = began.elapsed();
+    // Real hours leave the time for rolling them up.
+    until_nothing_is_done(&registry).await;
     let octets = std::fs::metadata(folder.join("spool.redb"))?.len();
     println!(
-        "{users} users, {a_day} hours a day for {YEAR} days: {} MiB in the database, filled in {:?}",
+        "{users} users, {a_day} hours a day for {YEAR} days: {} MiB in the database, filled in {filled:?}, \
+         rolled up after {:?}",
         octets >> 20,
         began.elapsed()
     );
@@ -145,6 +149,28 @@ async fn run(folder: &std::path::Path, users: u64, a_day: u64) -> Result<(), Fai
     }
     spool.close().await?;
     Ok(())
+}
+
+/// Waits until the spool has committed nothing for as long as twice the time after which an idle one looks around.
+async fn until_nothing_is_done(registry: &Registry) {
+    const QUIET: Duration = Duration::from_secs(5);
+    let commits = || {
+        let page = exposition(registry);
+        let count = page.lines().find(|line| {
+            let mut words = line.split(' ');
+            words.next() == Some("outpost_spool_commit_seconds_count")
+        });
+        count.map(str::to_owned)
+    };
+    let mut before = commits();
+    loop {
+        tokio::time::sleep(QUIET).await;
+        let now = commits();
+        if now == before {
+            return;
+        }
+        before = now;
+    }
 }
 
 fn at(milliseconds: u64) -> Timestamp {
