@@ -9,7 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 mod course;
+#[cfg(test)]
+mod fake;
 mod rotation;
+mod search;
 mod stopped;
 
 use super::scheduler::{Closed, Situation};
@@ -19,6 +22,8 @@ use crate::message::{
 use crate::spool::{QueueState, Row, Selection, SpoolError, Survey, Waiting};
 use course::{Course, Start};
 use rotation::{Next, Rotations};
+pub(super) use search::Sought;
+use search::{Look, Search};
 use stopped::{Stopped, StoppedDelivery};
 
 /// Held deliveries that are read at once.
@@ -27,6 +32,10 @@ const HELD_READ_AHEAD: usize = 256;
 /// Whoever has more ahead of it than is done in this time waits for that, whatever very-high mail holds back just now:
 /// one such message holds others for no longer, by default.
 const HOLD_MATTERS_WITHIN: Duration = Duration::from_secs(60);
+
+/// So many that wait come in their order before what is sought is searched for, if something is: a place that is farther behind
+/// says little.
+const NEAR: usize = 4_000;
 
 /// What a line is stopped by; none when it is not.
 pub(super) type StopOf = dyn Fn(&Line) -> Option<String> + Send;
@@ -47,6 +56,10 @@ pub(super) struct Listing {
     /// None where nothing is stopped.
     stop_of: Option<Box<StopOf>>,
     stopped: Stopped,
+    /// None where nothing is sought.
+    search: Option<Search>,
+    /// How many still come before it.
+    near: usize,
     held: VecDeque<(Line, Waiting)>,
     /// The last held one that was read; none before the first.
     held_after: Option<(Line, Waiting)>,
@@ -83,6 +96,17 @@ impl Parts {
     }
 }
 
+/// What comes next.
+#[derive(Debug)]
+pub(super) enum Came {
+    /// This one.
+    Entry(Entry),
+    /// None yet: it was looked for in vain, once.
+    Nothing,
+    /// No other one.
+    End,
+}
+
 /// A delivery in its place.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Entry {
@@ -107,7 +131,8 @@ struct InLine {
     /// It starts at this time at the soonest.
     soonest: Timestamp,
     closed: Option<Closed>,
-    ahead: [u64; Class::ALL.len()],
+    /// None where that was not counted.
+    ahead: Option<[u64; Class::ALL.len()]>,
     estimate: Option<Duration>,
 }
 
@@ -133,14 +158,17 @@ impl Entry {
 }
 
 impl Listing {
-    /// From the first one on, of these parts; places are told all the same.
+    /// From the first one on, of these parts; places are told all the same. Where something is `sought`, what is not may be
+    /// left out, and places that are far behind are not told.
     pub(super) fn new(
         mut survey: Box<dyn Survey>,
         situation: Situation,
         parts: Parts,
+        sought: Option<Sought>,
         stop_of: Option<Box<StopOf>>,
         now: Timestamp,
     ) -> Result<Self, SpoolError> {
+        let mut search = sought.map(Search::new);
         let parts = Parts {
             stopped: stop_of.is_some() && parts.stopped,
             ..parts
@@ -161,11 +189,17 @@ impl Listing {
                 };
                 if let Some(first) = first {
                     rotations.knows(&line);
+                    if let Some(search) = &mut search {
+                        search.knows(&line, first.head);
+                    }
                     heads.push((line, first.head));
                 }
             }
             let shown = rotations.begin(&*survey, stop_of.as_deref(), now)?;
             heads.extend(shown.into_iter().map(|(line, first)| (line, first.head)));
+            if let Some(search) = &mut search {
+                rotations.lanes().for_each(|lane| search.hides(lane));
+            }
         }
         Ok(Self {
             lines: heads.len(),
@@ -177,6 +211,8 @@ impl Listing {
             now,
             leased,
             stopped: Stopped::default(),
+            search,
+            near: NEAR,
             held: VecDeque::new(),
             held_after: None,
             parts,
@@ -196,20 +232,20 @@ impl Listing {
         self.lines
     }
 
-    /// The next one; none at the end.
-    pub(super) fn next(&mut self) -> Result<Option<Entry>, SpoolError> {
+    /// What comes next.
+    pub(super) fn next(&mut self) -> Result<Came, SpoolError> {
         if self.parts.active {
             if let Some(id) = self.leased.pop_front() {
                 let at = Stand::Active;
-                return Ok(Some(Entry { id, at }));
+                return Ok(Came::Entry(Entry { id, at }));
             }
             self.parts.active = false;
         }
         if self.parts.waiting {
-            if let Some(entry) = self.next_waiting()? {
-                return Ok(Some(entry));
+            match self.next_waiting()? {
+                Came::End => self.parts.waiting = false,
+                came => return Ok(came),
             }
-            self.parts.waiting = false;
         }
         if self.parts.stopped {
             let stop_of = self.stop_of.as_deref();
@@ -220,18 +256,18 @@ impl Listing {
             if let Some(stopped) = next.transpose()?.flatten() {
                 let id = stopped.id;
                 let at = Stand::Stopped(stopped);
-                return Ok(Some(Entry { id, at }));
+                return Ok(Came::Entry(Entry { id, at }));
             }
             self.parts.stopped = false;
         }
         if self.parts.held {
             if let Some((line, id)) = self.next_held()? {
                 let at = Stand::Held(Arc::new(line));
-                return Ok(Some(Entry { id, at }));
+                return Ok(Came::Entry(Entry { id, at }));
             }
             self.parts.held = false;
         }
-        Ok(None)
+        Ok(Came::End)
     }
 
     /// The row of a delivery, and why it is where it is. None where it cannot be read.
@@ -262,9 +298,9 @@ impl Listing {
                 estimate: None,
             },
             Stand::Waiting(in_line) => Standing {
-                place: Some(PlaceInLine {
+                place: in_line.ahead.map(|ahead| PlaceInLine {
                     class: in_line.line.class,
-                    ahead: in_line.ahead,
+                    ahead,
                 }),
                 reason: self.reason(in_line, delivery),
                 estimate: in_line.estimate,
@@ -293,7 +329,7 @@ impl Listing {
         if self.situation.is_held && in_line.line.class != Class::VeryHigh {
             return Reason::VeryHighFirst;
         }
-        let is_first = in_line.ahead.iter().all(|ahead| *ahead == 0);
+        let is_first = in_line.ahead == Some(Default::default());
         match (self.situation.full(in_line.line.class), is_first) {
             (Some(most), true) => Reason::RelayFull(most),
             (None, true) => Reason::Next,
@@ -301,16 +337,47 @@ impl Listing {
         }
     }
 
-    fn next_waiting(&mut self) -> Result<Option<Entry>, SpoolError> {
+    fn next_waiting(&mut self) -> Result<Came, SpoolError> {
+        if self.near == 0 && self.search.is_some() {
+            return self.search_on();
+        }
         let rotations = &self.rotations;
         let next = self
             .course
             .next(&*self.survey, |line| rotations.come_to(line))?;
         let Some(start) = next else {
-            return Ok(None);
+            return Ok(Came::End);
         };
         self.rotate(&start)?;
-        Ok(Some(self.placed(&start)))
+        if let Some(search) = &mut self.search {
+            self.near -= 1;
+            search.has_come(&start.line, start.first.id);
+        }
+        Ok(Came::Entry(self.placed(&start)))
+    }
+
+    /// Goes on with what is sought alone.
+    fn search_on(&mut self) -> Result<Came, SpoolError> {
+        let Some(search) = &mut self.search else {
+            return Ok(Came::End);
+        };
+        let stop_of = self.stop_of.as_deref();
+        let look = search.look(&*self.survey, &self.situation, stop_of, self.now)?;
+        Ok(match look {
+            Look::Start(start) => Came::Entry(Entry {
+                id: start.first.id,
+                at: Stand::Waiting(InLine {
+                    closed: self.situation.closed(&start.line),
+                    due: start.first.head.due,
+                    soonest: start.soonest,
+                    line: start.line,
+                    ahead: None,
+                    estimate: None,
+                }),
+            }),
+            Look::On => Came::Nothing,
+            Look::End => Came::End,
+        })
     }
 
     /// A line has had its turn: where others are hidden, one of them comes now, and it goes itself, if it can come back.
@@ -351,7 +418,7 @@ impl Listing {
             due: start.first.head.due,
             soonest,
             closed,
-            ahead: self.ahead,
+            ahead: Some(self.ahead),
             estimate: self.estimate(line, closed, ahead_in_lane, soonest),
         };
         self.ahead[usize::from(line.class.number() - 1)] += 1;

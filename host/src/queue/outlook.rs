@@ -13,7 +13,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::deliver::Deliver;
-use super::listing::{Entry, Listing, Parts, Sends, StopOf, under_way};
+use super::listing::{Came, Entry, Listing, Parts, Sends, Sought, StopOf, under_way};
 use super::scheduler::Situation;
 use crate::clock::Clock;
 use crate::message::{Delivery, Line, MessageId, Reason, Standing, WantedStanding};
@@ -162,7 +162,12 @@ impl Outlook {
         let (mut begun, mut mark) = match (kept, mark) {
             (Some(begun), Some(mark)) => (begun, mark),
             (_, mark) => {
-                let listing = self.listing(Parts::of(&selection)).await?;
+                let sought = match standing.estimate_max {
+                    None => Sought::of(&selection, self.0.spool.stops()),
+                    // What is searched for has no estimate.
+                    Some(_) => None,
+                };
+                let listing = self.listing(Parts::of(&selection), sought).await?;
                 let passed = mark.map_or(0, |mark| mark.passed);
                 let id = self.kept().name();
                 let behind = passed;
@@ -231,12 +236,12 @@ impl Outlook {
                 state: Some(QueueState::Waiting),
                 ..Selection::default()
             };
-            let mut listing = self.listing(Parts::of(&waiting)).await?;
+            let mut listing = self.listing(Parts::of(&waiting), None).await?;
             let deliveries: Vec<Delivery> =
                 record.deliveries.iter().map(|(of, _)| of.clone()).collect();
             found = off_runtime(move || {
                 for _ in 0..PLACES_MAX {
-                    let Some(entry) = listing.next()? else {
+                    let Came::Entry(entry) = listing.next()? else {
                         break;
                     };
                     for (delivery, found) in deliveries.iter().zip(&mut found) {
@@ -274,7 +279,7 @@ impl Outlook {
     }
 
     /// A listing of these parts, from its beginning.
-    async fn listing(&self, parts: Parts) -> Result<Listing, SpoolError> {
+    async fn listing(&self, parts: Parts, sought: Option<Sought>) -> Result<Listing, SpoolError> {
         let situation = self.situation().await?;
         let survey = self.0.spool.survey().await?;
         let now = self.0.clock.now();
@@ -286,7 +291,7 @@ impl Outlook {
                 Some(stop.to_string())
             };
             let stop_of = are_stops.then(|| Box::new(stop_of) as Box<StopOf>);
-            Listing::new(survey, situation, parts, stop_of, now)
+            Listing::new(survey, situation, parts, sought, stop_of, now)
         })
         .await
     }
@@ -338,7 +343,7 @@ impl Begun {
     fn catch_up(&mut self, most: u64) -> Result<(), SpoolError> {
         for _ in 0..most.min(self.behind) {
             self.behind -= 1;
-            if self.listing.next()?.is_none() {
+            if matches!(self.listing.next()?, Came::End) {
                 self.behind = 0;
                 break;
             }
@@ -416,11 +421,19 @@ impl Part {
         let mut part = Part::default();
         let (mut steps, mut recipients) = (0, 0);
         while steps < wanted.steps_max {
-            let Some(entry) = listing.next()? else {
-                part.is_last = true;
-                break;
+            let entry = match listing.next()? {
+                Came::Entry(entry) => Some(entry),
+                Came::Nothing => None,
+                Came::End => {
+                    part.is_last = true;
+                    break;
+                }
             };
             part.passed += 1;
+            let Some(entry) = entry else {
+                steps += 1;
+                continue;
+            };
             if !wanted.may_have(&entry, listing) {
                 steps += 1;
                 continue;

@@ -60,6 +60,7 @@ pub(super) fn first_line(rows: &View, from: LinesFrom<'_>) -> Result<Option<Line
     let from = match from {
         LinesFrom::Start => Vec::new(),
         LinesFrom::Lane(next_hop, class) => place::lane_prefix(next_hop, class, 0),
+        LinesFrom::Line(line) => place::line_prefix(line),
         LinesFrom::Behind(line) => place::after_all(&place::line_prefix(line)),
     };
     let first = first_from(rows, &from, None, |_| false)?;

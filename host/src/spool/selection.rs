@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::account::same_name;
 use crate::message::{
     Class, Delivery, DeliveryId, DeliveryState, Line, Message, MessageId, NextHop, Recipient,
-    Timestamp,
+    Timestamp, comparable_domain,
 };
 use outpost_smtp::ReversePath;
 
@@ -180,7 +180,22 @@ impl Selection {
                 .user
                 .as_deref()
                 .is_none_or(|wanted| same_name(wanted, &line.user))
+            && self
+                .domain
+                .as_deref()
+                .is_none_or(|wanted| may_be_for(&line.next_hop, wanted))
             && (!self.only_stopped || stops.has(line))
+    }
+}
+
+/// Whether a lane can have recipients in a domain, or is named like that. A smarthost's has those of many.
+fn may_be_for(next_hop: &NextHop, domain: &str) -> bool {
+    match next_hop {
+        NextHop::Smarthost(_) => true,
+        NextHop::Domain(of) => {
+            next_hop.is_named(domain)
+                || comparable_domain(domain).map_or(true, |domain| **of == *domain)
+        }
     }
 }
 

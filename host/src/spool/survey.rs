@@ -75,6 +75,8 @@ pub enum LinesFrom<'a> {
     Start,
     /// From the first one of a lane and class on.
     Lane(&'a NextHop, Class),
+    /// From this one on.
+    Line(&'a Line),
     /// From behind this one on.
     Behind(&'a Line),
 }

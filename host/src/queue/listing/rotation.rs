@@ -31,6 +31,11 @@ impl Rotations {
         Self(lanes.map(|lane| (lane, Turning::default())).collect())
     }
 
+    /// Each of them.
+    pub(super) fn lanes(&self) -> impl Iterator<Item = &(NextHop, Class)> {
+        self.0.keys()
+    }
+
     /// This line is known, wherever it is.
     pub(super) fn knows(&mut self, line: &Line) {
         // Mostly nothing is hidden, and no key has to be made.

@@ -30,9 +30,10 @@ fn all() -> Parts {
 async fn listed(stage: &Stage, scheduler: &Scheduler, sends: &Sends) -> Vec<(String, Standing)> {
     let survey = stage.memory.survey().await.unwrap();
     let situation = scheduler.situation();
-    let mut listing = Listing::new(survey, situation, all(), None, stage.clock.now()).unwrap();
+    let mut listing =
+        Listing::new(survey, situation, all(), None, None, stage.clock.now()).unwrap();
     let mut found = Vec::new();
-    while let Some(entry) = listing.next().unwrap() {
+    while let Came::Entry(entry) = listing.next().unwrap() {
         let (row, standing) = listing.row(&entry, sends).unwrap().unwrap();
         found.push((row.delivery.next_hop.to_string(), standing));
     }
@@ -143,9 +144,10 @@ async fn what_is_stopped_comes_behind_what_waits_and_says_so() {
     let stopped = line("a.example");
     let stop_of = move |of: &Line| (*of == stopped).then(|| "next hop a.example".to_owned());
     let stop_of = Some(Box::new(stop_of) as Box<StopOf>);
-    let mut listing = Listing::new(survey, situation, all(), stop_of, stage.clock.now()).unwrap();
+    let mut listing =
+        Listing::new(survey, situation, all(), None, stop_of, stage.clock.now()).unwrap();
     let mut found = Vec::new();
-    while let Some(entry) = listing.next().unwrap() {
+    while let Came::Entry(entry) = listing.next().unwrap() {
         let (row, standing) = listing.row(&entry, &Sends::new()).unwrap().unwrap();
         found.push((row.delivery.next_hop.to_string(), standing));
     }

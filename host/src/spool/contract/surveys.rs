@@ -73,6 +73,16 @@ pub(super) async fn a_survey_finds_each_delivery_once_where_it_was(subject: Subj
     assert_eq!(first_of("a.example", Class::Normal), Some(ann.clone()));
     assert_eq!(first_of("a.example", Class::Low), Some(urgent.clone()));
     assert_eq!(first_of("b.example", Class::Low), None);
+    let from = |user: &str| {
+        let line = Line {
+            user: user.into(),
+            ..ann.clone()
+        };
+        survey.next_line(LinesFrom::Line(&line)).unwrap()
+    };
+    assert_eq!(from("ann"), Some(ann.clone()), "from itself on");
+    assert_eq!(from("Ann"), Some(ann.clone()), "large letters come first");
+    assert_eq!(from("ann\0"), Some(bob.clone()));
     for (line, first) in &lines {
         let read = survey.waiting(line, None, 1).unwrap();
         assert_eq!(first.or(read.first().copied()), read.first().copied());

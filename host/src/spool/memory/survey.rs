@@ -79,6 +79,7 @@ impl Survey for Surveyed {
         let is_behind = |line: &Line| match from {
             LinesFrom::Start => true,
             LinesFrom::Lane(next_hop, class) => (&line.next_hop, line.class) >= (next_hop, class),
+            LinesFrom::Line(other) => line >= other,
             LinesFrom::Behind(other) => line > other,
         };
         let mut waiting = self
