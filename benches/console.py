@@ -8,7 +8,8 @@ names are never found, in four classes. The benches of the directory and of the 
 127.0.0.1 serves it. Each read is asked for so many times, one after the other over one connection, after two that are not
 counted; pages as an admin who has logged in, the API with a token. Prints the median, the 99th percentile and the most in
 milliseconds, the relay's own time of the processor for each, octets of the answer, and what the relay's memory grew by at
-most; at the end what is over 200 and 500 ms. KEPT=FOLDER keeps the data folder as it was filled, and takes it from there
+most. Then the queue once more, when all of it is stopped; how long filters take that match few, from the first page to the last; and at the end
+what is over 200 and 500 ms. KEPT=FOLDER keeps the data folder as it was filled, and takes it from there
 the next time; ONLY=EXPRESSION asks only for paths that match.
 """
 import http.client
@@ -28,7 +29,7 @@ import urllib.parse
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TARGET = os.environ.get("CARGO_TARGET_DIR", os.path.join(HERE, "..", "target"))
-OUTPOST = os.path.join(TARGET, "release", "outpost")
+OUTPOST = os.environ.get("OUTPOST", os.path.join(TARGET, "release", "outpost"))
 PORT, SINK, DNS, ADMIN = 2510, 2600, 5300, 8099
 MEDIAN_MS, P99_MS = 200, 500
 
@@ -99,6 +100,13 @@ filter = "warn"
         with open(f"/proc/{self.process.pid}/stat") as file:
             fields = file.read().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def stopping(self, action):
+        connection = http.client.HTTPConnection("127.0.0.1", ADMIN, timeout=60)
+        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
+        connection.request("POST", "/api/v1/queue/" + action, "{}", headers)
+        answer = connection.getresponse()
+        assert answer.status in (200, 201, 204), f"{answer.status} {answer.read()[:300]}"
 
     def end(self):
         self.process.send_signal(signal.SIGTERM)
@@ -183,6 +191,53 @@ def reads(page, api, users):
     return [(page, path) for path in pages] + [(api, path) for path in reads]
 
 
+def measured(relay, everything, times):
+    """Reads all of it so many times; what is over the limits."""
+    over = []
+    print(f"{'median':>8} {'p99':>8} {'most':>8} {'CPU':>8} {'octets':>9} {'MiB more':>8}")
+    for reader, path in everything:
+        if only and not re.search(only, path):
+            continue
+        for _ in range(2):
+            reader.get(path)
+        before, most, done = relay.resident(), [0], threading.Event()
+
+        def watch():
+            while not done.wait(0.02):
+                most[0] = max(most[0], relay.resident() - before)
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        took, used = [], relay.processor()
+        for _ in range(times):
+            body, seconds = reader.get(path)
+            took.append(seconds * 1000)
+        done.set()
+        watcher.join()
+        used = (relay.processor() - used) * 1000 / times
+        took.sort()
+        median, p99 = statistics.median(took), took[min(len(took) - 1, int(len(took) * 0.99))]
+        if median > MEDIAN_MS or p99 > P99_MS:
+            over.append(path)
+        print(f"{median:8.1f} {p99:8.1f} {took[-1]:8.1f} {used:8.1f} {len(body):9} {most[0] / 1024:8.1f}  {path}")
+        sys.stdout.flush()
+    return over
+
+
+def searched(api, path):
+    """Goes on from page to page; for a minute at most."""
+    pages, rows, cursor, longest, first, began = 0, 0, "", 0, None, time.monotonic()
+    while cursor is not None and time.monotonic() - began < 60:
+        body, took = api.get(path + (f"&cursor={urllib.parse.quote(cursor)}" if cursor else ""))
+        page = json.loads(body)
+        pages, rows, cursor, longest = pages + 1, rows + len(page["deliveries"]), page["cursor"], max(longest, took)
+        if rows and first is None:
+            first = (pages, time.monotonic() - began)
+    end = "the end" if cursor is None else "given up"
+    at = f"the first row on page {first[0]} after {first[1]:.2f} s, " if first else ""
+    print(f"{path}: {at}{rows} rows, {end} after {pages} pages and {time.monotonic() - began:.2f} s, {longest * 1000:.0f} ms the longest")
+
+
 def main():
     users, messages, times = (int(sys.argv[n]) if len(sys.argv) > n else usual for n, usual in ((1, 100_000), (2, 1_000_000), (3, 30)))
     version = subprocess.run([OUTPOST, "--version"], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
@@ -208,36 +263,18 @@ def main():
         time.sleep(5)
         print(f"the relay alone takes {(relay.processor() - used) / 5 * 1000:.0f} ms of the processor a second")
         page, api = logged_in(relay), Reader({"Authorization": f"Bearer {relay.token}"})
-        everything = reads(page, api, users)
-        over, first = [], relay.resident()
+        first = relay.resident()
         print(f"memory before: {first / 1024:.0f} MiB")
-        print(f"{'median':>8} {'p99':>8} {'most':>8} {'CPU':>8} {'octets':>9} {'MiB more':>8}")
-        for reader, path in everything:
-            if only and not re.search(only, path):
-                continue
-            for _ in range(2):
-                reader.get(path)
-            before, most, done = relay.resident(), [0], threading.Event()
-
-            def watch():
-                while not done.wait(0.02):
-                    most[0] = max(most[0], relay.resident() - before)
-
-            watcher = threading.Thread(target=watch)
-            watcher.start()
-            took, used = [], relay.processor()
-            for _ in range(times):
-                body, seconds = reader.get(path)
-                took.append(seconds * 1000)
-            done.set()
-            watcher.join()
-            used = (relay.processor() - used) * 1000 / times
-            took.sort()
-            median, p99 = statistics.median(took), took[min(len(took) - 1, int(len(took) * 0.99))]
-            if median > MEDIAN_MS or p99 > P99_MS:
-                over.append(path)
-            print(f"{median:8.1f} {p99:8.1f} {took[-1]:8.1f} {used:8.1f} {len(body):9} {most[0] / 1024:8.1f}  {path}")
-            sys.stdout.flush()
+        over = measured(relay, reads(page, api, users), times)
+        relay.stopping("stop")
+        print("all of it stopped:")
+        stopped = ["/queue", "/queue?state=stopped", f"/queue?user=user{users // 2}"]
+        over += measured(relay, [(page, path) for path in stopped] + [(api, "/api/v1" + path) for path in stopped], times)
+        relay.stopping("start")
+        print("from the first page to the last:")
+        for path in (f"user=user{users // 2}", "domain=domain77.example", "class=1", "state=deferred", "state=scheduled"):
+            if not only or re.search(only, path):
+                searched(api, "/api/v1/queue?limit=1000&" + path)
         time.sleep(5)
         print(f"memory at the end: {relay.resident() / 1024:.0f} MiB, {first / 1024:.0f} before")
         print("over the limits: " + (", ".join(over) or "none"))
