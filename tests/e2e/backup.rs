@@ -87,6 +87,10 @@ fn what_is_restored_from_a_backup_under_changes_lets_old_passwords_log_in() {
             assert_eq!(relay.read(&path)["note"].as_str().unwrap().len(), 500);
         }
         assert_eq!(fs::read(relay.certificate()).unwrap(), certificate);
+        let restored = relay.read("/api/v1/audit?action=restore-backup");
+        let restored = &restored["entries"][0];
+        assert_eq!(restored["after"]["tokens"], 2, "{restored}");
+        assert_eq!(restored["by"], serde_json::Value::Null);
         let as_ops = relay.api_as(token, "GET", "/api/v1/tokens", None);
         assert_eq!(as_ops.status, 200, "{}", as_ops.text);
         assert_ne!(

@@ -21,7 +21,7 @@ use crate::admin::client::{Answer, Ask, Client, ClientError};
 use crate::backup::{self, Backup, BackupError, Header, Part, PlaceError};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::directory::Directory;
+use crate::directory::{Directory, Entry};
 use crate::plugin::deployed::Deployments;
 
 /// `outpost backup …`
@@ -181,13 +181,16 @@ fn holds(header: &Header, has_configuration: bool, has_certificate: bool) -> Str
 pub fn restore(command: &RestoreCommand, config: &Config) -> Result<(), RestoreError> {
     let file = &command.file;
     let mut backup = opened(file)?;
-    backup::place(&mut backup, &config.data_dir, is_usable)?;
-    let header = backup.header();
+    let header = backup.header().clone();
+    backup::place(&mut backup, &config.data_dir, |folder| {
+        is_usable(folder)?;
+        note(folder, &header)
+    })?;
     let has = |wanted| backup.parts().any(|part| part == wanted);
-    let holds = holds(header, false, has(Part::Certificate));
+    let holds = holds(&header, false, has(Part::Certificate));
     let text = facts(&[
         ("restored", config.data_dir.display().to_string()),
-        ("relay", relay(header)),
+        ("relay", relay(&header)),
         ("made", header.made.clone()),
         ("holds", holds),
     ]);
@@ -283,6 +286,32 @@ fn is_usable(folder: &Path) -> Result<(), String> {
     let directory = folder.join("directory.redb");
     Directory::verify(&directory, Clock::system().now()).map_err(|error| error.to_string())?;
     Deployments::verify(folder)
+}
+
+/// Writes into the audit log that a backup was restored, and which one.
+fn note(folder: &Path, header: &Header) -> Result<(), String> {
+    let now = Clock::system().now();
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    let runtime = runtime.map_err(|error| error.to_string())?;
+    let after = serde_json::json!({
+        "hostname": header.hostname,
+        "release": header.release,
+        "made": header.made,
+        "users": header.users,
+        "lists": header.lists,
+        "tokens": header.tokens,
+    });
+    let entry = Entry {
+        after: Some(after.to_string()),
+        ..Entry::new("restore-backup", now)
+    };
+    runtime.block_on(async {
+        let path = folder.join("directory.redb");
+        let directory = Directory::open(&path, now).map_err(|error| error.to_string())?;
+        let noted = directory.record(vec![entry]).await;
+        let closed = directory.close().await;
+        noted.and(closed).map_err(|error| error.to_string())
+    })
 }
 
 #[cfg(test)]
