@@ -226,16 +226,18 @@ def measured(relay, everything, times):
 
 def searched(api, path):
     """Goes on from page to page; for a minute at most."""
-    pages, rows, cursor, longest, first, began = 0, 0, "", 0, None, time.monotonic()
+    pages, rows, cursor, took, first, began = 0, 0, "", [], None, time.monotonic()
     while cursor is not None and time.monotonic() - began < 60:
-        body, took = api.get(path + (f"&cursor={urllib.parse.quote(cursor)}" if cursor else ""))
+        body, seconds = api.get(path + (f"&cursor={urllib.parse.quote(cursor)}" if cursor else ""))
         page = json.loads(body)
-        pages, rows, cursor, longest = pages + 1, rows + len(page["deliveries"]), page["cursor"], max(longest, took)
+        took.append(seconds * 1000)
+        pages, rows, cursor = pages + 1, rows + len(page["deliveries"]), page["cursor"]
         if rows and first is None:
             first = (pages, time.monotonic() - began)
     end = "the end" if cursor is None else "given up"
     at = f"the first row on page {first[0]} after {first[1]:.2f} s, " if first else ""
-    print(f"{path}: {at}{rows} rows, {end} after {pages} pages and {time.monotonic() - began:.2f} s, {longest * 1000:.0f} ms the longest")
+    print(f"{path}: {at}{rows} rows, {end} after {pages} pages and {time.monotonic() - began:.2f} s; "
+          f"{took[0]:.0f} ms the first, {max(took[1:] or [0]):.0f} the longest of the others")
 
 
 def main():
@@ -275,8 +277,10 @@ def main():
         for path in (f"user=user{users // 2}", "domain=domain77.example", "class=1", "state=deferred", "state=scheduled"):
             if not only or re.search(only, path):
                 searched(api, "/api/v1/queue?limit=1000&" + path)
-        time.sleep(5)
-        print(f"memory at the end: {relay.resident() / 1024:.0f} MiB, {first / 1024:.0f} before")
+        last = relay.resident()
+        # A listing is kept for half a minute.
+        time.sleep(40)
+        print(f"memory: {first / 1024:.0f} MiB before, {last / 1024:.0f} at the end, {relay.resident() / 1024:.0f} after 40 s")
         print("over the limits: " + (", ".join(over) or "none"))
     finally:
         if relay:

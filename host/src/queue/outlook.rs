@@ -48,6 +48,9 @@ const STEPS_MAX: usize = 4_000;
 /// A delivery that is looked at counts as so many that are passed: its row and its message are read.
 const LOOK_STEPS: usize = 3;
 
+/// So many looks in vain of a search count as one that is passed: each is a seek or two.
+const LOOKS_PER_STEP: usize = 8;
+
 /// Deliveries that are passed at once to come again to where a forgotten listing had come.
 const CATCH_UP_MAX: u64 = 16_000;
 
@@ -419,7 +422,7 @@ struct Part {
 impl Part {
     fn of(listing: &mut Listing, wanted: &Wanted<'_>, sends: &Sends) -> Result<Self, SpoolError> {
         let mut part = Part::default();
-        let (mut steps, mut recipients) = (0, 0);
+        let (mut steps, mut looks, mut recipients) = (0, 0, 0);
         while steps < wanted.steps_max {
             let entry = match listing.next()? {
                 Came::Entry(entry) => Some(entry),
@@ -431,7 +434,8 @@ impl Part {
             };
             part.passed += 1;
             let Some(entry) = entry else {
-                steps += 1;
+                looks += 1;
+                steps += usize::from(looks % LOOKS_PER_STEP == 0);
                 continue;
             };
             if !wanted.may_have(&entry, listing) {
