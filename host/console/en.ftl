@@ -213,7 +213,6 @@ queue-from-to = From and to
 queue-starts = Starts
 queue-attempts = Attempts
 queue-progress = How much has been sent
-queue-paused-for = The message that it is paused for
 queue-position = number { $position }
 queue-actions = What to do
 queue-actions-hint = With the ticked ones; with nothing ticked, with all that match. You see how many before anything is done.

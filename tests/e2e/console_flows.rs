@@ -108,8 +108,8 @@ fn a_send_is_seen_to_be_paused_and_to_go_on_without_loading_the_page_again() {
         &letter("Your code", 1, 300_000),
     );
     browser.reads("paused");
-    browser.reads("The message that it is paused for");
+    browser.reads("paused for very-high message");
     sink.wait_for(1);
-    browser.reads_no_more("The message that it is paused for");
+    browser.reads_no_more("paused for very-high message");
     browser.reads("being sent");
 }

@@ -6,6 +6,8 @@ use super::layout::TOKEN_FIELD;
 use super::texts::Texts;
 use super::visit::Visitor;
 use crate::admin::problem::FieldError;
+use crate::admin::within_path;
+use crate::message::Timestamp;
 
 /// What makes a form one of this session.
 pub(super) fn form_token(visitor: &Visitor) -> Markup {
@@ -165,6 +167,43 @@ pub(super) fn time(at: &str) -> Markup {
     html! { time datetime=(at) { (shown) } }
 }
 
+/// What the relay says in words, with the times in it as people read them. Where it names the message `named`, that is the way to it.
+pub(super) fn told(text: &str, named: Option<&str>) -> Markup {
+    let mut rest = text;
+    let mut pieces = Vec::new();
+    while !rest.is_empty() {
+        let is_word = rest.starts_with(of_word);
+        let end = rest.find(|next| of_word(next) != is_word);
+        let (piece, behind) = rest.split_at(end.unwrap_or(rest.len()));
+        // A sentence may end behind it.
+        let word = piece.trim_end_matches(['.', ':']);
+        let is_time = word.len() == TIME_OCTETS && Timestamp::from_rfc3339(word).is_some();
+        pieces.push(match word {
+            _ if is_time => html! { (time(word)) (&piece[word.len()..]) },
+            id if named == Some(id) => {
+                html! { a href=(format!("/messages/{}", within_path(id))) { (id) } (&piece[id.len()..]) }
+            }
+            _ => html! { (piece) },
+        });
+        rest = behind;
+    }
+    html! { @for piece in &pieces { (piece) } }
+}
+
+/// Octets of a time as the relay writes it: `2026-11-28T05:55:50.287Z`.
+const TIME_OCTETS: usize = 24;
+
+fn of_word(letter: char) -> bool {
+    letter.is_ascii_alphanumeric() || matches!(letter, '-' | ':' | '.')
+}
+
+/// An address or a domain, which goes on in the next line where one reads on.
+pub(super) fn address(address: &str) -> Markup {
+    html! {
+        @for piece in address.split_inclusive(['@', '.']) { (piece) @if piece.ends_with(['@', '.']) { wbr; } }
+    }
+}
+
 /// Octets, in the unit in which they are few.
 pub(super) fn octets(octets: u64) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
@@ -215,7 +254,7 @@ pub(super) fn looks_on<'a>(
 ) -> Markup {
     let href = with_query(path, filters.into_iter().chain([("cursor", cursor)]));
     html! {
-        div hx-get=(href) hx-trigger="load delay:250ms" hx-target="#content" hx-select="#content" hx-swap="outerHTML" {}
+        div hx-get=(href) hx-trigger="load delay:100ms" hx-target="#content" hx-select="#content" hx-swap="outerHTML" {}
     }
 }
 
@@ -250,5 +289,45 @@ pub(super) fn with_query<'a>(
     match pairs.finish() {
         query if query.is_empty() => path.to_owned(),
         query => format!("{path}?{query}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_told_has_times_as_people_read_them_and_a_way_to_the_message_it_names() {
+        let id = "01M8GBJ0345QBXZ7PNCCJATBTW";
+        let text = format!("tried at 2026-11-28T05:55:50.287Z; paused for {id}.");
+        let time = "<time datetime=\"2026-11-28T05:55:50.287Z\">2026-11-28 05:55:50</time>";
+        assert_eq!(
+            told(&text, Some(id)).into_string(),
+            format!("tried at {time}; paused for <a href=\"/messages/{id}\">{id}</a>.")
+        );
+        assert_eq!(
+            told(&text, None).into_string(),
+            format!("tried at {time}; paused for {id}.")
+        );
+        for as_it_is in [
+            "",
+            "550 5.1.1 no such user",
+            "é2026-11-28T05:55:50.287",
+            "9999-99-99T99:99:99.999Z",
+        ] {
+            assert_eq!(told(as_it_is, None).into_string(), as_it_is);
+        }
+        assert_eq!(
+            told("a <b> & 1.", None).into_string(),
+            "a &lt;b&gt; &amp; 1."
+        );
+    }
+
+    #[test]
+    fn an_address_goes_on_in_the_next_line_where_one_reads_on() {
+        assert_eq!(
+            address("a.b@<c>.example").into_string(),
+            "a.<wbr>b@<wbr>&lt;c&gt;.<wbr>example"
+        );
     }
 }

@@ -72,7 +72,7 @@ fn one(texts: &'static Texts, may_act: bool, alert: &AlertDocument) -> Markup {
             " " (texts.say(&format!("alert-kind-{}", alert.kind.name())))
             @if !alert.subject.is_empty() { ": " bdi { (alert.subject) } }
         }
-        p { (alert.text) }
+        p { (parts::told(&alert.text, None)) }
         p.small {
             @match &alert.ended {
                 None => { (texts.say("alert-since")) " " (parts::time(&alert.began)) }

@@ -115,13 +115,18 @@ fn standing(
     delivery: &DeliveryDocument,
 ) -> Markup {
     let state = format!("state-{}", delivery.state.name());
+    let paused = delivery.standing.paused.as_ref();
+    let cause = paused.map(|paused| paused.cause.as_str());
     html! {
         section.card.delivery {
             p {
                 span.badge.(format!("s-{}", delivery.state.name())) { (texts.say(&state)) }
-                " " strong { (delivery.next_hop) } " · " (delivery.recipients.join(", "))
+                " " strong { (parts::address(&delivery.next_hop)) } " · "
+                @for (number, recipient) in delivery.recipients.iter().enumerate() {
+                    @if number > 0 { ", " } (parts::address(recipient))
+                }
             }
-            p.why { (delivery.standing.standing) }
+            p.why { (parts::told(&delivery.standing.standing, cause)) }
             @if let Some(sent) = delivery.standing.octets_sent {
                 progress max=(message.content_octets.max(1)) value=(sent) aria-label=(texts.say("queue-progress")) {}
             }
@@ -137,8 +142,8 @@ fn timeline(message: &MessageDocument) -> Markup {
     html! {
         ol.timeline {
             @for line in lines {
-                @if let Some((at, text)) = line.split_once("  ") { li { (parts::time(at)) " " span { (text) } } }
-                @else { li { span { (line) } } }
+                @if let Some((at, text)) = line.split_once("  ") { li { (parts::time(at)) " " span { (parts::told(text, None)) } } }
+                @else { li { span { (parts::told(line, None)) } } }
             }
         }
     }

@@ -91,7 +91,7 @@ fn row(visitor: &Visitor, refusal: &RefusalDocument) -> Markup {
     html! {
         tr {
             th scope="row" {
-                @if refusal.sender.is_empty() { (texts.say("null-sender")) } @else { (refusal.sender) }
+                @if refusal.sender.is_empty() { (texts.say("null-sender")) } @else { (parts::address(&refusal.sender)) }
                 div.small { (named) }
             }
             td.name data-label=(texts.say("queue-user")) {

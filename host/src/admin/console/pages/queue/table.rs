@@ -166,6 +166,8 @@ pub(in crate::admin::console) fn rows(
 fn row(texts: &'static Texts, may_act: bool, delivery: &QueuedDelivery) -> Markup {
     let more = delivery.recipients.len().saturating_sub(RECIPIENTS_SHOWN);
     let path = format!("/messages/{}", within_path(&delivery.id));
+    let paused = delivery.standing.paused.as_ref();
+    let cause = paused.map(|paused| paused.cause.as_str());
     html! {
         tr {
             @if may_act {
@@ -177,16 +179,19 @@ fn row(texts: &'static Texts, may_act: bool, delivery: &QueuedDelivery) -> Marku
                 div.small { (delivery.user) " · " (parts::octets(delivery.content_octets)) }
             }
             td.wide data-label=(texts.say("queue-from-to")) {
-                div { @if delivery.sender.is_empty() { (texts.say("null-sender")) } @else { (delivery.sender) } }
+                div { @if delivery.sender.is_empty() { (texts.say("null-sender")) } @else { (parts::address(&delivery.sender)) } }
                 div.small {
-                    "→ " (delivery.recipients.iter().take(RECIPIENTS_SHOWN).map(String::as_str).collect::<Vec<_>>().join(", "))
+                    "→ "
+                    @for (number, recipient) in delivery.recipients.iter().take(RECIPIENTS_SHOWN).enumerate() {
+                        @if number > 0 { ", " } (parts::address(recipient))
+                    }
                     @if more > 0 { " " (texts.with("and-more", &[("count", more.into())])) }
                 }
             }
             td.wide data-label=(texts.say("state")) {
                 (state(texts, delivery))
                 (progress(texts, delivery))
-                div.small { (delivery.standing.standing) }
+                div.small { (parts::told(&delivery.standing.standing, cause)) }
                 // Why it is where it is says it mostly.
                 @if !delivery.last_reply.is_empty() && !delivery.standing.standing.contains(&delivery.last_reply) {
                     div.small.reply { (delivery.last_reply) }
@@ -215,11 +220,6 @@ fn progress(texts: &'static Texts, delivery: &QueuedDelivery) -> Markup {
         @if let Some(sent) = delivery.standing.octets_sent {
             progress max=(delivery.content_octets.max(1)) value=(sent) aria-label=(texts.say("queue-progress")) {}
             span.small { " " (parts::octets(sent)) " / " (parts::octets(delivery.content_octets)) }
-        }
-        @if let Some(paused) = &delivery.standing.paused {
-            div.small {
-                a href=(format!("/messages/{}", within_path(&paused.cause))) { (texts.say("queue-paused-for")) }
-            }
         }
     }
 }
