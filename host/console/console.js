@@ -1,9 +1,13 @@
-// What pages do beyond HTML and htmx: copy a value, and leave a table alone while boxes in it are ticked.
+// What pages do beyond HTML and htmx: copy a value, tell times by the clock here, and leave a table alone while boxes in it are ticked.
 "use strict";
 
 function ready(root) {
   for (const button of root.querySelectorAll("[data-copy][hidden]")) {
     button.hidden = false;
+  }
+  // Times are in UTC, as those of logs and trails; what it was by the clock here is told to who points there.
+  for (const time of root.querySelectorAll("time[datetime]")) {
+    time.title = new Date(time.dateTime).toLocaleString();
   }
 }
 

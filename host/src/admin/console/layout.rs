@@ -118,6 +118,7 @@ fn navigation(visitor: &Visitor) -> Markup {
                     (parts::form_token(visitor))
                     button.quiet type="submit" { (texts.say("log-out")) }
                 }
+                p { (texts.say("times-in-utc")) }
             }
         }
     }

@@ -367,6 +367,40 @@ async fn each_role_sees_and_does_what_it_may() {
 }
 
 #[tokio::test]
+async fn the_settings_are_shown_with_who_can_log_in_and_who_is_disabled() {
+    let surface = Surface::start().await;
+    let browser = Browser::of(&surface, Scope::Read).await;
+    let page = browser.get("/connection").await;
+    assert!(page.text.contains("Nobody yet"), "{}", page.text);
+    for (name, active) in [("shop", true), ("old", false)] {
+        let body = serde_json::json!({"name": name, "active": active, "authorized_domains": ["a.example"]});
+        let made = surface
+            .ask("POST /api/v1/users", Some(&body.to_string()))
+            .await;
+        assert_eq!(made.status, 201, "{}", made.text);
+    }
+    let page = browser.get("/connection").await;
+    for (name, state) in [("shop", "active"), ("old", "disabled")] {
+        let (_, row) = page
+            .text
+            .split_once(&format!("href=\"/users/{name}\""))
+            .unwrap();
+        let (row, _) = row.split_once("</tr>").unwrap();
+        assert!(row.contains(state) && row.contains("a.example"), "{row}");
+    }
+    assert!(!page.text.contains("/users/new"), "who reads makes none");
+    let browser = Browser::of(&surface, Scope::Admin).await;
+    assert!(browser.get("/connection").await.text.contains("/users/new"));
+    for number in 0..20 {
+        let body = serde_json::json!({ "name": format!("user-{number}") }).to_string();
+        surface.ask("POST /api/v1/users", Some(&body)).await;
+    }
+    let page = browser.get("/connection").await;
+    assert!(page.text.contains("All users"));
+    assert_eq!(page.text.matches("href=\"/users/").count(), 20);
+}
+
+#[tokio::test]
 async fn a_user_is_made_shown_changed_and_removed_in_pages() {
     let surface = Surface::start().await;
     let browser = Browser::of(&surface, Scope::Admin).await;

@@ -11,6 +11,8 @@ use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
 use outpost_smtp::{Credentials, Mailbox, ReversePath};
 
+use super::users as user_page;
+use crate::account::Scope;
 use crate::admin::connection::{self, Certificate, Connection, Encryption};
 use crate::admin::console::fields::Fields;
 use crate::admin::console::layout::{self, Frame};
@@ -18,11 +20,17 @@ use crate::admin::console::parts::{self, Field};
 use crate::admin::console::refusal::{OrPage as _, Refusal, Shown, go_to};
 use crate::admin::console::texts::Texts;
 use crate::admin::console::visit::{Submitted, Visitor};
-use crate::admin::extract::NoQuery;
+use crate::admin::extract::{NoQuery, QueryString};
 use crate::admin::problem::FieldError;
 use crate::admin::server::Peer;
+use crate::admin::users::{self, UsersDocument, UsersQuery};
 use crate::admin::{audit, within_path};
 use crate::message::{Post, PostedContent, Unreadable};
+
+/// As many users are shown as one looks through; all have a page of their own.
+const USERS_SHOWN: &str = "20";
+/// Rules of a user that are shown.
+const RULES_SHOWN: usize = 3;
 
 /// What was entered for a test message.
 #[derive(Default)]
@@ -39,11 +47,19 @@ pub(super) async fn show(visitor: Visitor) -> Shown {
 async fn page(visitor: &Visitor, entered: &Entered, errors: &[FieldError]) -> Markup {
     let state = State(visitor.api.clone());
     let axum::Json(connection) = connection::show(visitor.reader(), NoQuery, state).await;
+    let query = UsersQuery {
+        limit: Some(USERS_SHOWN.to_owned()),
+        ..UsersQuery::default()
+    };
+    let state = State(visitor.api.clone());
+    let users = users::list(visitor.reader(), state, QueryString(query)).await;
     let texts = visitor.texts;
     let body = html! {
         p.lead { (texts.say("connection-lead")) }
         (recommended(texts, &connection))
         (every_way(texts, &connection))
+        // Whoever comes for a setting can do without.
+        @if let Ok(axum::Json(users)) = &users { (who(visitor, users)) }
         h2 #examples { (texts.say("connection-examples")) }
         p { (texts.say("connection-examples-lead")) }
         @if connection.certificate == Certificate::SelfSigned {
@@ -63,6 +79,34 @@ async fn page(visitor: &Visitor, entered: &Entered, errors: &[FieldError]) -> Ma
         (test_form(visitor, entered, errors))
     };
     layout::page(visitor, &Frame::narrow(texts.say("nav-connection")), &body)
+}
+
+/// Who has a name and a password for all this, disabled ones as well.
+fn who(visitor: &Visitor, users: &UsersDocument) -> Markup {
+    let texts = visitor.texts;
+    html! {
+        h2 { (texts.say("connection-users")) }
+        @if users.users.is_empty() {
+            p.empty { (texts.say("connection-users-none")) }
+        } @else {
+            table.cards {
+                thead { tr {
+                    th scope="col" { (texts.say("user-name")) }
+                    th scope="col" { (texts.say("state")) }
+                    th scope="col" { (texts.say("user-rules")) }
+                } }
+                tbody { @for user in &users.users { tr .dim[!user.active] {
+                    th scope="row" { a href=(user_page::path(&user.name)) { (user.name) } }
+                    td data-label=(texts.say("state")) { (user_page::state(texts, user)) }
+                    td.rules data-label=(texts.say("user-rules")) { (user_page::rules(texts, user, RULES_SHOWN)) }
+                } } }
+            }
+        }
+        p {
+            @if users.cursor.is_some() { a.button href="/users" { (texts.say("connection-users-all")) } }
+            @else if visitor.may(Scope::Admin) { a.button href="/users/new" { (texts.say("user-add")) } }
+        }
+    }
 }
 
 fn encryption(texts: &'static Texts, encryption: Encryption) -> String {

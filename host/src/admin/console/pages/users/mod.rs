@@ -14,12 +14,12 @@ use crate::admin::users::UserDocument;
 use crate::admin::within_path;
 
 /// Where a user is.
-fn path(name: &str) -> String {
+pub(super) fn path(name: &str) -> String {
     format!("/users/{}", within_path(name))
 }
 
 /// Whether a user may log in, in a word.
-fn state(texts: &'static Texts, user: &UserDocument) -> Markup {
+pub(super) fn state(texts: &'static Texts, user: &UserDocument) -> Markup {
     match user.active {
         true => html! { span.badge.on { (texts.say("user-active")) } },
         false => html! { span.badge.off { (texts.say("user-disabled")) } },
@@ -27,7 +27,7 @@ fn state(texts: &'static Texts, user: &UserDocument) -> Markup {
 }
 
 /// The rules as a person reads them: how many at most before the rest is counted.
-fn rules(texts: &'static Texts, user: &UserDocument, shown_max: usize) -> Markup {
+pub(super) fn rules(texts: &'static Texts, user: &UserDocument, shown_max: usize) -> Markup {
     let domains = user.authorized_domains.iter();
     let senders = user.authorized_senders.iter();
     let all: Vec<&String> = domains.chain(senders).collect();
