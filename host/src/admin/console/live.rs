@@ -95,7 +95,7 @@ pub(super) async fn queue(
         query: text.unwrap_or_default().to_owned(),
         may_act,
     };
-    let query = Query::Queue(Box::new(query), may_act);
+    let query = Query::Queue(Box::new(queue::table::of_page(query)), may_act);
     stream(visitor, api, what, query, "rows")
 }
 

@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::http::Request;
 
-use super::{Answered, Surface};
+use super::{Answered, NOW, Surface};
 use crate::account::Scope;
 use crate::admin::server::Peer;
 use crate::message::Class;
@@ -622,6 +622,10 @@ async fn queued_mail_is_counted_confirmed_changed_and_put_back() {
     let page = browser.get("/queue?user=ann").await.text;
     assert_eq!(page.matches("name=\"selected\"").count(), 3);
     assert!(page.contains("sse-connect=\"/live/queue?user=ann\""));
+    for id in &ids {
+        assert!(page.contains(&format!(">{id}<")), "its id can be read");
+    }
+    assert!(page.contains("default · ann · "), "{page}");
 
     let all_of_ann = [("user", "ann"), ("action", "hold")];
     let asked = browser.post("/queue/act", &all_of_ann).await;
@@ -701,6 +705,63 @@ async fn queued_mail_is_counted_confirmed_changed_and_put_back() {
 }
 
 #[tokio::test]
+async fn the_queue_is_filtered_by_all_that_it_shows() {
+    let surface = Surface::start().await;
+    let browser = Browser::of(&surface, Scope::Operate).await;
+    let id = surface.queue("ann", Class::Low, &["x@b.example"]).await;
+    surface.queue("bob", Class::Normal, &["y@c.example"]).await;
+    let at = NOW.to_string();
+    let (now, later) = (&at[..16], "2900-01-01T00:00");
+    let filters = [
+        (format!("id={id}"), 1),
+        ("list=default".to_owned(), 2),
+        ("user=ann".to_owned(), 1),
+        ("class=4".to_owned(), 1),
+        ("state=waiting".to_owned(), 2),
+        ("sender=nobody".to_owned(), 0),
+        ("recipient=y@c".to_owned(), 1),
+        ("subject=nothing".to_owned(), 0),
+        ("domain=b.example".to_owned(), 1),
+        ("last_reply=451".to_owned(), 0),
+        ("attempts=1".to_owned(), 0),
+        (format!("due_from={later}"), 0),
+        (format!("due_before={later}&due_from={now}"), 2),
+        ("estimate_seconds=3600".to_owned(), 2),
+    ];
+    for (filter, count) in &filters {
+        let page = browser.get(&format!("/queue?{filter}")).await;
+        assert_eq!(page.status, 200, "{filter}: {}", page.text);
+        assert_eq!(
+            page.text.matches("name=\"selected\"").count(),
+            *count,
+            "{filter}"
+        );
+        for (name, value) in filter.split('&').filter_map(|part| part.split_once('=')) {
+            let is_choice = ["class", "state"].contains(&name);
+            let shown = match is_choice {
+                true => format!("<option value=\"{value}\" selected"),
+                false => format!("name=\"{name}\" value=\"{value}\""),
+            };
+            assert!(page.text.contains(&shown), "{filter}: {shown}");
+        }
+    }
+    let hold = |name, value| [("action", "hold"), ("confirmed", "yes"), (name, value)];
+    // What starts within a time is another mail in the next moment: not all that matches is meant, but what is ticked.
+    let page = browser.get("/queue?estimate_seconds=3600").await.text;
+    let form = page.split("action=\"/queue/act\"").nth(1).unwrap();
+    assert!(form.contains("name=\"estimate_seconds\" value=\"3600\""));
+    let refused = browser
+        .post("/queue/act", &hold("estimate_seconds", "3600"))
+        .await;
+    assert_eq!(refused.status, 422, "{}", refused.text);
+    assert!(refused.text.contains("tick what is meant"));
+    let none = browser.done("/queue/act", &hold("due_from", later)).await;
+    assert!(none.text.contains("0 deliveries are held"), "{}", none.text);
+    let both = browser.done("/queue/act", &hold("due_before", later)).await;
+    assert!(both.text.contains("2 deliveries are held"), "{}", both.text);
+}
+
+#[tokio::test]
 async fn a_page_of_the_queue_on_which_nothing_was_found_looks_on_by_itself() {
     let surface = Surface::start().await;
     let browser = Browser::of(&surface, Scope::Operate).await;
@@ -711,7 +772,10 @@ async fn a_page_of_the_queue_on_which_nothing_was_found_looks_on_by_itself() {
     let next = page.split("rel=\"next\"").next().unwrap();
     let next = next.rsplit("href=\"").next().unwrap();
     let next = next.split('"').next().unwrap();
-    assert!(next.starts_with("/queue?cursor="), "{next}");
+    assert!(
+        next.starts_with("/queue?estimate_seconds=0&amp;cursor="),
+        "{next}"
+    );
     let looks_on = format!("<div hx-get=\"{next}\" hx-trigger=\"load ");
     assert!(page.contains(&looks_on), "{page}");
     // Where something is there, and where nothing more can be, it stays.

@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
 
-use super::table::FILTERS;
+use super::table::{FILTERS, of_form};
 use crate::admin::console::fields::Fields;
 use crate::admin::console::layout::{self, Frame};
 use crate::admin::console::parts;
@@ -163,6 +163,11 @@ fn filtered(fields: &Fields, base: QueueChange) -> Result<QueueChange, Problem> 
             found
         }
     };
+    // It is another one in the next moment: what would be meant is not what is shown.
+    if given("estimate_seconds").is_some() {
+        let text = "says only what is shown: tick what is meant";
+        wrong.push(FieldError::new("estimate_seconds", text));
+    }
     if !wrong.is_empty() {
         return Err(Problem::fields(wrong));
     }
@@ -179,8 +184,8 @@ fn filtered(fields: &Fields, base: QueueChange) -> Result<QueueChange, Problem> 
         domain: given("domain"),
         attempts,
         last_reply: given("last_reply"),
-        due_from: given("due_from"),
-        due_before: given("due_before"),
+        due_from: given("due_from").map(of_form),
+        due_before: given("due_before").map(of_form),
         ..base
     })
 }

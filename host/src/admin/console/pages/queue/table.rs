@@ -20,9 +20,10 @@ use crate::admin::problem::Problem;
 use crate::admin::queue::{self, QueuePage, QueuedDelivery};
 use crate::admin::selection::{QueueQuery, StateFilter};
 use crate::admin::within_path;
+use crate::message::Timestamp;
 
 /// What the queue is filtered by, as the API names it.
-pub(super) const FILTERS: [&str; 13] = [
+pub(super) const FILTERS: [&str; 14] = [
     "id",
     "list",
     "user",
@@ -36,6 +37,20 @@ pub(super) const FILTERS: [&str; 13] = [
     "last_reply",
     "due_from",
     "due_before",
+    "estimate_seconds",
+];
+
+/// Those that are shown when somebody asks for more.
+const MORE_FILTERS: [&str; 9] = [
+    "id",
+    "user",
+    "list",
+    "domain",
+    "last_reply",
+    "attempts",
+    "due_from",
+    "due_before",
+    "estimate_seconds",
 ];
 
 /// Recipients of a delivery that the table names.
@@ -46,6 +61,7 @@ pub(in crate::admin::console::pages) async fn show(
     QueryString(query): QueryString<QueueQuery>,
 ) -> Shown {
     let asked = visitor.asked();
+    let query = of_page(query);
     let page = read(&visitor.api, visitor.reader(), query).await;
     let page = page.or_page(&visitor)?;
     let texts = visitor.texts;
@@ -86,6 +102,31 @@ pub(in crate::admin::console) async fn read(
     Ok(page)
 }
 
+/// What is asked for, with times as the API takes them.
+pub(in crate::admin::console) fn of_page(query: QueueQuery) -> QueueQuery {
+    QueueQuery {
+        due_from: query.due_from.map(of_form),
+        due_before: query.due_before.map(of_form),
+        ..query
+    }
+}
+
+/// A time that was entered in a form: it has no zone, since all times of the console are in UTC, and maybe no seconds.
+pub(super) fn of_form(time: String) -> String {
+    match time.len() {
+        16 => time + ":00Z",
+        19 => time + "Z",
+        _ => time,
+    }
+}
+
+/// A time as it is entered in a form.
+fn for_form(time: &str) -> String {
+    let known = Timestamp::from_rfc3339(&of_form(time.to_owned()));
+    let text = known.map(|at| at.to_string()).unwrap_or_default();
+    text.get(..16).unwrap_or_default().to_owned()
+}
+
 fn filters(visitor: &Visitor, asked: &Fields) -> Markup {
     let texts = visitor.texts;
     let (class, state) = (asked.text("class"), asked.text("state"));
@@ -94,9 +135,17 @@ fn filters(visitor: &Visitor, asked: &Fields) -> Markup {
             label { (texts.say(key)) input type="search" name=(name) value=(asked.text(name)); }
         }
     };
-    let is_detailed = ["list", "user", "domain", "last_reply", "attempts"]
-        .iter()
-        .any(|name| !asked.text(name).is_empty());
+    let number = |name: &'static str, key: &str| {
+        html! {
+            label { (texts.say(key)) input type="number" min="0" name=(name) value=(asked.text(name)); }
+        }
+    };
+    let time = |name: &'static str, key: &str| {
+        html! {
+            label { (texts.say(key)) input type="datetime-local" name=(name) value=(for_form(asked.text(name))); }
+        }
+    };
+    let is_detailed = asked.among(&MORE_FILTERS).next().is_some();
     html! {
         form.filters role="search" method="get" action="/queue" {
             label { (texts.say("class"))
@@ -122,11 +171,17 @@ fn filters(visitor: &Visitor, asked: &Fields) -> Markup {
             @if asked.among(&FILTERS).next().is_some() { a.button href="/queue" { (texts.say("show-all")) } }
             details open[is_detailed] {
                 summary { (texts.say("queue-more-filters")) }
-                (line("user", "queue-user"))
-                (line("list", "list"))
-                (line("domain", "queue-domain"))
-                (line("last_reply", "queue-last-reply"))
-                (line("attempts", "queue-attempts-min"))
+                div.more {
+                    (line("user", "queue-user"))
+                    (line("list", "list"))
+                    (line("domain", "queue-domain"))
+                    (line("last_reply", "queue-last-reply"))
+                    (line("id", "message-id"))
+                    (number("attempts", "queue-attempts-min"))
+                    (time("due_from", "queue-due-from"))
+                    (time("due_before", "queue-due-before"))
+                    (number("estimate_seconds", "queue-estimate"))
+                }
             }
         }
     }
@@ -176,7 +231,13 @@ fn row(texts: &'static Texts, may_act: bool, delivery: &QueuedDelivery) -> Marku
             td data-label=(texts.say("class")) { (parts::class(texts, delivery.class)) }
             th scope="row" {
                 a href=(path) { @if delivery.subject.is_empty() { (texts.say("no-subject")) } @else { (delivery.subject) } }
-                div.small { (delivery.user) " · " (parts::octets(delivery.content_octets)) }
+                div.small {
+                    (delivery.list) " · "
+                    // The relay's own has none.
+                    @if !delivery.user.is_empty() { (delivery.user) " · " }
+                    span.whole { (parts::octets(delivery.content_octets)) }
+                }
+                div.small.id { (delivery.id) }
             }
             td.wide data-label=(texts.say("queue-from-to")) {
                 div { @if delivery.sender.is_empty() { (texts.say("null-sender")) } @else { (parts::address(&delivery.sender)) } }
