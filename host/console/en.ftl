@@ -210,6 +210,7 @@ queue-attempts-min = Attempts at least
 queue-due-from = Due from (UTC)
 queue-due-before = Due before (UTC)
 queue-estimate = Starts within, in seconds
+queue-story = What happened to message { $id }
 queue-more-filters = More filters
 queue-empty = Nothing is queued here.
 queue-none-yet = None so far. The next page looks on.

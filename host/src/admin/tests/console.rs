@@ -745,6 +745,9 @@ async fn the_queue_is_filtered_by_all_that_it_shows() {
             assert!(page.text.contains(&shown), "{filter}: {shown}");
         }
     }
+    let of_one = browser.get(&format!("/queue?id={id}")).await.text;
+    let story = format!("href=\"/messages/{id}\">What happened to message");
+    assert!(of_one.contains(&story), "{of_one}");
     let hold = |name, value| [("action", "hold"), ("confirmed", "yes"), (name, value)];
     // What starts within a time is another mail in the next moment: not all that matches is meant, but what is ticked.
     let page = browser.get("/queue?estimate_seconds=3600").await.text;

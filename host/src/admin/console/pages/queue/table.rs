@@ -72,6 +72,10 @@ pub(in crate::admin::console::pages) async fn show(
     let body = html! {
         (stopping::panel(&visitor, &page.stops))
         (filters(&visitor, &asked))
+        // It may have left, and is remembered all the same.
+        @if let Some(id) = asked.given("id") {
+            p { a href=(format!("/messages/{}", within_path(&id))) { (texts.with("queue-story", &[("id", (&id).into())])) } }
+        }
         form #queue method="post" action="/queue/act" {
             (parts::form_token(&visitor))
             @for (name, value) in asked.among(&FILTERS) {
