@@ -2,7 +2,7 @@
 //!
 //! A listing comes past everything that waits, and of a million that takes a while. Behind the first few thousand only those
 //! lines go on in which something may be sought: the known ones, and the hidden ones lane by lane, a few at a time. They
-//! come in their order among themselves; how many others are ahead is not known then.
+//! come in their order among themselves, of very many lines a part at a time; how many others are ahead is not known then.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -13,6 +13,9 @@ use crate::account::same_name;
 use crate::message::{Class, DeliveryId, Line, MessageId, NextHop, Timestamp};
 use crate::queue::scheduler::Situation;
 use crate::spool::{Head, LinesFrom, QueueState, Selection, SpoolError, Stops, Survey, Waiting};
+
+/// Lines of one course, as many as a listing of what is stopped has on one. Of more they come a part at a time.
+const LINES_MAX: usize = 20_000;
 
 /// Which lines are gone through, and from where on.
 pub(in crate::queue) struct Sought {
@@ -79,13 +82,17 @@ pub(super) enum Look {
 /// A search under way.
 pub(super) struct Search {
     sought: Sought,
+    /// As many lines are on one course.
+    pub(super) lines_max: usize,
     /// Known lines that are still to be looked at, with the first delivery of each.
     known: Vec<(Arc<Line>, Head)>,
+    /// All known ones.
+    shown: HashSet<Arc<Line>>,
     /// Lanes and classes with hidden lines that are still to be gone through.
     lanes: Vec<(NextHop, Class)>,
     /// How far the last of those has been gone through: the next line in it stands there or behind.
     next: Option<Line>,
-    /// The lines in which something is, with the first of it; none left when they are on their course.
+    /// The lines in which something is, with the first of it, until they are on a course.
     heads: Vec<(Arc<Line>, Head)>,
     course: Option<Course>,
     /// What has come before the search began.
@@ -96,7 +103,9 @@ impl Search {
     pub(super) fn new(sought: Sought) -> Self {
         Self {
             sought,
+            lines_max: LINES_MAX,
             known: Vec::new(),
+            shown: HashSet::new(),
             lanes: Vec::new(),
             next: None,
             heads: Vec::new(),
@@ -109,6 +118,7 @@ impl Search {
     pub(super) fn knows(&mut self, line: &Arc<Line>, first: Head) {
         if self.sought.is_in(line) {
             self.known.push((Arc::clone(line), first));
+            self.shown.insert(Arc::clone(line));
         }
     }
 
@@ -142,13 +152,17 @@ impl Search {
     ) -> Result<Look, SpoolError> {
         let from = self.sought.from(now);
         if let Some(course) = &mut self.course {
-            return Ok(match course.next(survey, |_| from)? {
-                Some(start) if self.seen.remove(&start.first.id) => Look::On,
-                Some(start) => Look::Start(start),
-                None => Look::End,
-            });
+            match course.next(survey, |_| from)? {
+                Some(start) if self.seen.remove(&start.first.id) => {}
+                Some(start) => return Ok(Look::Start(start)),
+                None if self.known.is_empty() && self.lanes.is_empty() => return Ok(Look::End),
+                None => self.course = None,
+            }
+            return Ok(Look::On);
         }
-        while let Some((line, first)) = self.known.pop() {
+        while self.heads.len() < self.lines_max
+            && let Some((line, first)) = self.known.pop()
+        {
             if !self.sought.only_later || first.due > now {
                 self.heads.push((line, first));
                 continue;
@@ -156,7 +170,9 @@ impl Search {
             self.look_into(survey, line, now)?;
             return Ok(Look::On);
         }
-        if let Some(lane) = self.lanes.last().cloned() {
+        if self.heads.len() < self.lines_max
+            && let Some(lane) = self.lanes.last().cloned()
+        {
             match self.next_hidden(survey, &lane)? {
                 Some(line) if stop_of.is_none_or(|of| of(&line).is_none()) => {
                     self.look_into(survey, Arc::new(line), now)?;
@@ -214,7 +230,7 @@ impl Search {
             Some(user) => self.next = Some(line_of(&user)),
             None => drop(self.lanes.pop()),
         }
-        Ok(is_sought.then_some(line))
+        Ok((is_sought && !self.shown.contains(&line)).then_some(line))
     }
 
     /// The first name from that one on that may be sought.
