@@ -35,6 +35,8 @@ const LOOKING_MAX: usize = 150;
 const EVERY: Duration = Duration::from_secs(1);
 /// How many times as long as it took to make everything the task rests: less than two hundredths of one processor.
 const RESTS: u32 = 60;
+/// Octets that all of them are sent in a second: where very many look, what they see is some seconds old, and mail has the processor.
+const OCTETS_A_SECOND: f64 = 2_000_000.0;
 /// A rest is no longer than this, however much is looked at.
 const REST_MAX: Duration = Duration::from_secs(60);
 
@@ -190,16 +192,22 @@ impl Live {
         Some(due.collect())
     }
 
-    /// Sends it to who looks, where it is another than before.
-    fn send(&self, view: &View, made: &str) {
-        if let Some(watched) = self.looked_at().views.get(view) {
-            watched.made.send_if_modified(|before| {
-                let is_another = **before != *made;
-                if is_another {
-                    *before = Arc::from(made);
-                }
-                is_another
-            });
+    /// Sends it to who looks, where it is another than before: how many octets to all of them.
+    fn send(&self, view: &View, made: &str) -> usize {
+        let looked_at = self.looked_at();
+        let Some(watched) = looked_at.views.get(view) else {
+            return 0;
+        };
+        let is_sent = watched.made.send_if_modified(|before| {
+            let is_another = **before != *made;
+            if is_another {
+                *before = Arc::from(made);
+            }
+            is_another
+        });
+        match is_sent {
+            true => made.len() * watched.made.receiver_count(),
+            false => 0,
         }
     }
 }
@@ -208,14 +216,21 @@ impl Live {
 async fn make(api: Arc<Api>) {
     while let Some(due) = api.live.due() {
         let began = Instant::now();
+        let mut sent = 0;
         for (view, query, texts) in due {
             // What cannot be made now stays as it is on the page.
             if let Ok(made) = made(&api, query, texts).await {
-                api.live.send(&view, &made.into_string());
+                sent += api.live.send(&view, &made.into_string());
             }
         }
-        sleep((began.elapsed() * RESTS).clamp(EVERY, REST_MAX)).await;
+        sleep(rest(began.elapsed(), sent)).await;
     }
+}
+
+/// Until the next look, behind one that took so long and of which so many octets were sent.
+fn rest(took: Duration, sent: usize) -> Duration {
+    let for_sending = Duration::from_secs_f64(sent as f64 / OCTETS_A_SECOND);
+    (took * RESTS).max(for_sending).clamp(EVERY, REST_MAX)
 }
 
 async fn made(api: &Arc<Api>, query: Query, texts: &'static Texts) -> Result<Markup, Problem> {
@@ -238,4 +253,20 @@ async fn made(api: &Arc<Api>, query: Query, texts: &'static Texts) -> Result<Mar
             alerts_page::rows(texts, may_act, &page)
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_more_is_made_and_sent_the_longer_is_the_rest() {
+        let page = 80_000;
+        let milliseconds = Duration::from_millis;
+        assert_eq!(rest(milliseconds(5), page), EVERY);
+        assert_eq!(rest(milliseconds(50), page), Duration::from_secs(3));
+        assert_eq!(rest(milliseconds(5), 25 * page), EVERY);
+        assert_eq!(rest(milliseconds(5), 100 * page), Duration::from_secs(4));
+        assert_eq!(rest(Duration::from_secs(2), usize::MAX), REST_MAX);
+    }
 }
