@@ -25,7 +25,7 @@ pub use items::Items;
 pub use list::{List, ListChange, ListDraft, ListPatch, NewList, notification_addresses};
 pub use name::{
     DEFAULT_LIST, NAME_OCTETS_MAX, check_plain_name, check_user_name, generated_user_name,
-    same_name,
+    next_spelling, same_name,
 };
 pub use rules::{ITEMS_MAX, NO_SENDERS_WARNING, Rule, RuleProblem, SenderRules};
 pub use token::{Scope, Token, check_token_name};

@@ -26,6 +26,28 @@ pub fn same_name(one: &str, other: &str) -> bool {
     one.eq_ignore_ascii_case(other)
 }
 
+/// Of all spellings of a name, which are the same name, the first one from there on in the order of octets.
+pub fn next_spelling(name: &str, from: &str) -> Option<String> {
+    let (name, from) = (name.as_bytes(), from.as_bytes());
+    // In their order: large letters come first.
+    let spellings = |octet: u8| [octet.to_ascii_uppercase(), octet.to_ascii_lowercase()];
+    let first_from = |at: usize| name.get(at..).unwrap_or_default().to_ascii_uppercase();
+    let both = name.iter().zip(from);
+    let common = both.take_while(|(octet, other)| spellings(**octet).contains(other));
+    let common = common.count();
+    let found = if common == from.len() {
+        [from, &first_from(common)].concat()
+    } else {
+        // As much of `from` as can be, and then a greater letter.
+        (0..=common).rev().find_map(|at| {
+            let mut greater = spellings(*name.get(at)?).into_iter();
+            let greater = greater.find(|spelling| *spelling > from[at])?;
+            Some([&from[..at], &[greater], &first_from(at + 1)].concat())
+        })?
+    };
+    String::from_utf8(found).ok()
+}
+
 /// The name of a user for whom none was given; `random` must come from a good source of randomness.
 pub fn generated_user_name(random: u64) -> String {
     let characters = (0..GENERATED_CHARACTERS).map(|position| {
@@ -83,7 +105,36 @@ fn check_name(
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn the_next_spelling_is_the_first_one_of_all(
+            name in "[aBz@ü-]{0,4}",
+            from in "[aAbBzZ@ü-]{0,5}",
+        ) {
+            let letters = name.chars();
+            let letters = letters.map(|letter| {
+                BTreeSet::from([letter.to_ascii_uppercase(), letter.to_ascii_lowercase()])
+            });
+            let mut all = vec![String::new()];
+            for spellings in letters {
+                let longer = |begun: &String| -> Vec<String> {
+                    spellings.iter().map(|letter| format!("{begun}{letter}")).collect()
+                };
+                all = all.iter().flat_map(longer).collect();
+            }
+            prop_assert!(all.iter().all(|spelling| same_name(spelling, &name)));
+            let expected = all.into_iter().filter(|spelling| *spelling >= from).min();
+            prop_assert_eq!(next_spelling(&name, &from), expected);
+        }
+    }
 
     #[test]
     fn a_user_name_may_look_like_an_address() {

@@ -10,6 +10,10 @@ use crate::queue::forecast::Forecast;
 use crate::queue::scheduler::Situation;
 use crate::spool::{Head, SpoolError, Survey, Waiting};
 
+/// Lines of one course where they are looked for on the disk. As many as the spool tells the queue of where there are very many: a page
+/// waits for a look at each, some hundredths of a millisecond, and a listing that is kept holds them.
+pub(super) const LINES_MAX: usize = 20_000;
+
 /// Deliveries of a line that are read at once: few, since a page shows few of each line where there are many lines.
 const READ_AHEAD: usize = 16;
 

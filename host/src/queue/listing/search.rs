@@ -8,14 +8,11 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::StopOf;
-use super::course::{Course, Start};
-use crate::account::same_name;
+use super::course::{Course, LINES_MAX, Start};
+use crate::account::next_spelling;
 use crate::message::{Class, DeliveryId, Line, MessageId, NextHop, Timestamp};
 use crate::queue::scheduler::Situation;
 use crate::spool::{Head, LinesFrom, QueueState, Selection, SpoolError, Stops, Survey, Waiting};
-
-/// Lines of one course, as many as a listing of what is stopped has on one. Of more they come a part at a time.
-const LINES_MAX: usize = 20_000;
 
 /// Which lines are gone through, and from where on.
 pub(in crate::queue) struct Sought {
@@ -82,7 +79,7 @@ pub(super) enum Look {
 /// A search under way.
 pub(super) struct Search {
     sought: Sought,
-    /// As many lines are on one course.
+    /// As many lines are on one course; of more they come a part at a time.
     pub(super) lines_max: usize,
     /// Known lines that are still to be looked at, with the first delivery of each.
     known: Vec<(Arc<Line>, Head)>,
@@ -173,11 +170,9 @@ impl Search {
         if self.heads.len() < self.lines_max
             && let Some(lane) = self.lanes.last().cloned()
         {
-            match self.next_hidden(survey, &lane)? {
-                Some(line) if stop_of.is_none_or(|of| of(&line).is_none()) => {
-                    self.look_into(survey, Arc::new(line), now)?;
-                }
-                Some(_) | None => {}
+            let goes = |line: &Line| stop_of.is_none_or(|of| of(line).is_none());
+            if let Some(line) = self.next_hidden(survey, &lane)?.filter(goes) {
+                self.look_into(survey, Arc::new(line), now)?;
             }
             return Ok(Look::On);
         }
@@ -240,43 +235,6 @@ impl Search {
             None => Some(from.to_owned()),
         }
     }
-}
-
-/// Of all ways to write a name in small and large letters the first one from there on, in the order of octets.
-fn next_spelling(name: &str, from: &str) -> Option<String> {
-    let (octets, from) = (name.as_bytes(), from.as_bytes());
-    // How many octets it has in common with `from`, where it can be greater at the next one.
-    let mut turn = None;
-    let mut is_from = false;
-    for at in 0..=octets.len() {
-        let (Some(octet), Some(other)) = (octets.get(at), from.get(at)) else {
-            // One of them ends here: the shorter one comes first.
-            is_from = from.len() <= at;
-            turn = if is_from { Some(at) } else { turn };
-            break;
-        };
-        let spellings = [octet.to_ascii_uppercase(), octet.to_ascii_lowercase()];
-        if spellings.iter().any(|spelling| spelling > other) {
-            turn = Some(at);
-        }
-        if !spellings.contains(other) {
-            break;
-        }
-    }
-    let turn = turn?;
-    let mut found = from[..turn].to_vec();
-    for octet in &octets[turn..] {
-        let upper = octet.to_ascii_uppercase();
-        let is_turn = found.len() == turn && !is_from;
-        let is_behind = |spelling: u8| from.get(turn).is_none_or(|other| spelling > *other);
-        found.push(match is_turn && !is_behind(upper) {
-            true => octet.to_ascii_lowercase(),
-            false => upper,
-        });
-    }
-    let found = String::from_utf8(found).ok()?;
-    debug_assert!(same_name(name, &found));
-    Some(found)
 }
 
 #[cfg(test)]

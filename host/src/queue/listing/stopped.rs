@@ -8,14 +8,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::StopOf;
-use super::course::Course;
+use super::course::{Course, LINES_MAX};
 use crate::message::{DeliveryId, Line, Timestamp};
 use crate::queue::scheduler::Situation;
 use crate::spool::{LinesFrom, SpoolError, Survey};
-
-/// Lines of one course. As many as the spool tells the queue of where there are very many: a page waits for a look at
-/// each, some hundredths of a millisecond, and a listing that is kept holds them.
-const LINES_MAX: usize = 20_000;
 
 /// What is stopped, from wherever it has come to.
 pub(super) struct Stopped {

@@ -105,32 +105,25 @@ async fn recipients(spool: &Embedded, state: Option<QueueState>) -> i64 {
     }
 }
 
-#[test]
-fn an_hour_that_is_over_is_rolled_up_at_once_when_there_is_nothing_else_to_do() {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .unwrap();
-    runtime.block_on(async {
-        let disk = Simulated::new(1);
-        let clock = Clock::with_timers(at(0));
-        let takes = || Duration::from_millis(2);
-        let spool = stage::open(&disk, settings(), clock, takes).unwrap();
-        let domains: Vec<String> = (0..1_000).map(|n| format!("d{n}.example")).collect();
-        let domains: Vec<&str> = domains.iter().map(String::as_str).collect();
-        let mut new = new_message(message(1, "user", Class::Normal, &domains));
-        new.deliveries.truncate(1);
-        let intake = spool.intake(None).unwrap();
-        spool.enqueue(new, intake).await.unwrap();
-        tokio::time::sleep(Duration::from_secs(3_599)).await;
-        let before = disk.operations();
-        // Twice the time in which nothing happens: it is seen that the hour is over, and written to the database.
-        tokio::time::sleep(Duration::from_secs(1 + 3 * 2)).await;
-        let behind = disk.operations();
-        assert!(behind > before, "{before}");
-        tokio::time::sleep(Duration::from_secs(600)).await;
-        assert_eq!(disk.operations(), behind);
-        spool.close().await.unwrap();
-    });
+#[tokio::test(start_paused = true)]
+async fn an_hour_that_is_over_is_rolled_up_at_once_when_there_is_nothing_else_to_do() {
+    let disk = Simulated::new(1);
+    let clock = Clock::with_timers(at(0));
+    let takes = || Duration::from_millis(2);
+    let spool = stage::open(&disk, settings(), clock, takes).unwrap();
+    let domains: Vec<String> = (0..1_000).map(|n| format!("d{n}.example")).collect();
+    let domains: Vec<&str> = domains.iter().map(String::as_str).collect();
+    let mut new = new_message(message(1, "user", Class::Normal, &domains));
+    new.deliveries.truncate(1);
+    let intake = spool.intake(None).unwrap();
+    spool.enqueue(new, intake).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(3_599)).await;
+    let before = disk.operations();
+    // Twice the time in which nothing happens: it is seen that the hour is over, and written to the database.
+    tokio::time::sleep(Duration::from_secs(1 + 3 * 2)).await;
+    let behind = disk.operations();
+    assert!(behind > before, "{before}");
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert_eq!(disk.operations(), behind);
+    spool.close().await.unwrap();
 }

@@ -1,4 +1,4 @@
-//! What is sought, beside the listing of everything; and names in all their spellings.
+//! What is sought, beside the listing of everything.
 
 #![allow(clippy::unwrap_used)]
 
@@ -98,18 +98,6 @@ proptest! {
             .filter(|due| *due > 500)
             .collect();
         prop_assert!(later.is_sorted() || lines_max < LINES_MAX, "of many lines a part at a time");
-    }
-
-    #[test]
-    fn the_next_spelling_is_the_first_one_of_all(name in "[aBz@-]{0,4}", from in "[aAbBzZ@-]{0,5}") {
-        let letters = name.chars().map(|letter| BTreeSet::from([letter.to_ascii_uppercase(), letter.to_ascii_lowercase()]));
-        let mut all = vec![String::new()];
-        for spellings in letters {
-            let longer = all.iter().flat_map(|begun| spellings.iter().map(move |letter| format!("{begun}{letter}")));
-            all = longer.collect();
-        }
-        let expected = all.into_iter().filter(|spelling| *spelling >= from).min();
-        prop_assert_eq!(next_spelling(&name, &from), expected);
     }
 }
 
