@@ -1,4 +1,5 @@
-// What pages do beyond HTML and htmx: copy a value, tell times by the clock here, and leave a table alone while boxes in it are ticked.
+// What pages do beyond HTML and htmx: copy a value, tell times by the clock here, leave a table alone while boxes in it are ticked, and
+// be kept up to date only while somebody sees them.
 "use strict";
 
 function ready(root) {
@@ -27,6 +28,32 @@ document.addEventListener("click", async (event) => {
 
 document.addEventListener("htmx:sseBeforeMessage", (event) => {
   if (event.target.querySelector("input[type=checkbox]:checked")) event.preventDefault();
+});
+
+// A page that is kept up to date holds a connection, of which a browser has six for all its tabs and for the pages that it remembers: one
+// that nobody sees gives it back, or the next page would wait for it.
+const sources = new Set();
+htmx.createEventSource = (url) => {
+  const source = new EventSource(url);
+  if (document.hidden) source.close();
+  else sources.add(source);
+  return source;
+};
+
+function unwatch() {
+  for (const source of sources) source.close();
+  sources.clear();
+}
+
+function watch() {
+  unwatch();
+  for (const element of document.querySelectorAll("[sse-connect]")) htmx.trigger(element, "htmx:afterProcessNode");
+}
+
+document.addEventListener("visibilitychange", () => (document.hidden ? unwatch() : watch()));
+addEventListener("pagehide", unwatch);
+addEventListener("pageshow", (event) => {
+  if (event.persisted && !document.hidden) watch();
 });
 
 // What is open stays open, and who reads by keyboard stays where they are.

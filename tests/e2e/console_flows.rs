@@ -1,9 +1,13 @@
 //! More of what an admin does in a real browser: policy components that are switched and rolled back, figures that equal
 //! what was sent, a send that is paused and goes on before one's eyes.
 
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
 use super::console::logged_in;
 use super::policy::{component, digest};
-use crate::support::{Relay, Sink, mail, message_id, wait_until};
+use crate::support::{Client, Relay, Sink, mail, message_id, wait_until};
 
 #[test]
 fn a_policy_is_switched_by_a_form_decides_at_once_and_is_rolled_back() {
@@ -112,4 +116,163 @@ fn a_send_is_seen_to_be_paused_and_to_go_on_without_loading_the_page_again() {
     sink.wait_for(1);
     browser.reads_no_more("paused for very-high message");
     browser.reads("being sent");
+}
+
+/// Each holds a connection while it is seen, and a browser has six of them.
+#[test]
+fn pages_that_are_kept_up_to_date_come_at_once_however_many_were_seen_and_one_that_is_seen_again_goes_on()
+ {
+    let mut relay = Relay::start_in_clear("");
+    let password = relay.user("ann", "a.example");
+    let mut session = relay.logged_in("ann", &password);
+    let browser = logged_in(&mut relay);
+    let began = Instant::now();
+    for number in 1..=10 {
+        browser.open_at(relay.admin(), &format!("/queue?limit={number}"));
+        browser.reads("Nothing is queued here.");
+    }
+    // The browser keeps what was left for a minute.
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(30), "{took:?}");
+    browser.back();
+    assert_eq!(browser.path(), "/queue?limit=9");
+    session.message(
+        "ann@a.example",
+        "bob@d.example",
+        &mail("ann@a.example", "Your order"),
+    );
+    browser.reads("Your order");
+}
+
+/// Mail of two domains: one goes all the time, the other's host is not there yet. What an admin does to the other leaves the
+/// first alone, and each message of both arrives once, but for what was cancelled.
+#[test]
+fn while_mail_flows_what_waits_is_held_released_cancelled_and_taken_back() {
+    let mut relay = Relay::start_in_clear(
+        "[delivery]\nretry = [\"10m\"]\n[[delivery.route]]\nrecipients = \"later.example\"\nsmarthost = \"IP:2601\"\n\
+         [[delivery.route]]\nrecipients = \"*\"\nsmarthost = \"IP:2600\"\n",
+    );
+    let flowing = Sink::start_on(relay.ip, 2600, &[]);
+    let password = relay.user("ann", "a.example");
+    let send = |session: &mut Client, to: &str, subject: &str| {
+        message_id(&session.message("ann@a.example", to, &mail("ann@a.example", subject)))
+    };
+    let browser = logged_in(&mut relay);
+    let (over, relay) = (AtomicBool::new(false), &relay);
+    /// Mail ends with this, also where something is not as expected.
+    struct Ends<'a>(&'a AtomicBool);
+    impl Drop for Ends<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+    let subjects = |sink: &Sink| {
+        let mut times: BTreeMap<String, usize> = BTreeMap::new();
+        for received in sink.received() {
+            let content = String::from_utf8_lossy(&received.content).into_owned();
+            let subject = content.split_once("Subject: ").unwrap().1;
+            let subject = subject.split("\r\n").next().unwrap().to_owned();
+            *times.entry(subject).or_default() += 1;
+        }
+        times
+    };
+    std::thread::scope(|scope| {
+        let flow = scope.spawn(|| {
+            let mut session = relay.logged_in("ann", &password);
+            let mut sent = 0;
+            while !over.load(Ordering::Relaxed) {
+                send(&mut session, "bob@d.example", &format!("flows {sent}"));
+                sent += 1;
+                // The next one goes when it has arrived.
+                flowing.wait_for(sent);
+            }
+            sent
+        });
+        let ends = Ends(&over);
+        let mut session = relay.logged_in("ann", &password);
+        let ids: Vec<String> = (0..20)
+            .map(|number| {
+                send(
+                    &mut session,
+                    "eve@later.example",
+                    &format!("later {number}"),
+                )
+            })
+            .collect();
+        let states = |wanted: &str| {
+            let path = format!("/api/v1/queue?limit=1000&domain=later.example&state={wanted}");
+            relay.read(&path)["deliveries"].as_array().unwrap().len()
+        };
+        wait_until("all that waits is deferred", || states("deferred") == 20);
+        // Between any two steps, other mail has gone on.
+        let mut seen = flowing.count();
+        let mut mail_flowed = |step: &str| {
+            let now = flowing.count();
+            assert!(now > seen, "no mail flowed meanwhile: {step}");
+            seen = now;
+        };
+        let act = |button: &str, asked: &str, done: &str| {
+            browser.click("button", button);
+            browser.reads(asked);
+            browser.click("button", "Yes, do it");
+            browser.reads(done);
+        };
+        browser.open_at(relay.admin(), "/queue?domain=later.example");
+        browser.reads("later 0");
+        act(
+            "Hold",
+            "20 deliveries would be held",
+            "20 deliveries are held.",
+        );
+        assert_eq!(states("held"), 20);
+        mail_flowed("hold");
+        browser.click("button", "Undo");
+        browser.reads("20 deliveries are as they were before.");
+        assert_eq!(states("held"), 0);
+        mail_flowed("undo of hold");
+        browser.open_at(relay.admin(), "/queue?domain=later.example");
+        act(
+            "Cancel",
+            "20 deliveries would be cancelled",
+            "20 deliveries are cancelled.",
+        );
+        assert_eq!((states("held"), states("cancelled")), (0, 20));
+        mail_flowed("cancel");
+        browser.click("button", "Undo");
+        browser.reads("20 deliveries are as they were before.");
+        assert_eq!(states("cancelled"), 0);
+        mail_flowed("undo of cancel");
+        browser.open_at(relay.admin(), "/queue?domain=later.example");
+        act(
+            "Hold",
+            "20 deliveries would be held",
+            "20 deliveries are held.",
+        );
+        // One of them goes for good.
+        browser.open_at(relay.admin(), &format!("/messages/{}", ids[7]));
+        browser.click("button", "Cancel");
+        browser.reads("One delivery is cancelled.");
+        browser.open_at(relay.admin(), "/queue?domain=later.example");
+        act(
+            "Release",
+            "19 deliveries would be released",
+            "19 deliveries are released.",
+        );
+        mail_flowed("release");
+        let later = Sink::start_on(relay.ip, 2601, &[]);
+        act(
+            "Try now",
+            "19 deliveries would be tried now",
+            "19 deliveries are tried now.",
+        );
+        later.wait_for(19);
+        mail_flowed("try now");
+        drop(ends);
+        let sent: usize = flow.join().unwrap();
+        let expected = (0..sent).map(|number| (format!("flows {number}"), 1));
+        assert_eq!(subjects(&flowing), expected.collect());
+        let others = (0..20).filter(|number| *number != 7);
+        let expected = others.map(|number| (format!("later {number}"), 1));
+        assert_eq!(subjects(&later), expected.collect());
+    });
 }

@@ -140,6 +140,12 @@ impl Browser {
         self.open(&format!("http://{admin}{path}"));
     }
 
+    /// Goes back to the page before.
+    #[track_caller]
+    pub fn back(&self) {
+        self.post("/back", &json!({}));
+    }
+
     /// Path and query of the page that is open.
     pub fn path(&self) -> String {
         let url = self.get("/url");

@@ -1,5 +1,6 @@
 //! A next hop under test: `outpost sink`, and what it has received.
 
+use std::collections::HashSet;
 use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -84,7 +85,7 @@ impl Sink {
             .collect()
     }
 
-    fn contents(&self) -> Vec<PathBuf> {
+    fn contents(&self) -> HashSet<PathBuf> {
         // The content gets its name last: what has one is complete.
         fs::read_dir(self.store())
             .unwrap()
