@@ -28,6 +28,14 @@ pub trait Order: Send + Sync + 'static {
         page: PageRequest,
     ) -> Told<'_, OrderedPage>;
 
+    /// Its first page, for who does not ask for the next: nothing is kept for that.
+    fn beginning(
+        &self,
+        selection: Selection,
+        standing: WantedStanding,
+        rows_max: usize,
+    ) -> Told<'_, OrderedPage>;
+
     /// Why each delivery of a message is where it is, in their order.
     fn standings<'a>(&'a self, record: &'a Record) -> Told<'a, Vec<Option<Standing>>>;
 }

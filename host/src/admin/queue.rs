@@ -180,34 +180,61 @@ pub(super) async fn list(
         rows_max,
         now,
     };
-    let page = page(&api, selection, standing, request)
-        .await
-        .map_err(|error| match error {
-            // The only thing in a listing that can be unknown is where it goes on.
-            SpoolError::Unknown => Problem::field("cursor", "is not a cursor of this listing"),
-            error => spool_problem(&error),
-        })?;
+    let page = match selection.state {
+        Some(QueueState::Cancelled) => cancelled(&api, selection, standing, request).await,
+        _ => api.order.page(selection, standing, request).await,
+    };
+    let page = page.map_err(|error| match error {
+        // The only thing in a listing that can be unknown is where it goes on.
+        SpoolError::Unknown => Problem::field("cursor", "is not a cursor of this listing"),
+        error => spool_problem(&error),
+    })?;
+    Ok(axum::Json(told(&api, page, now)))
+}
+
+/// Its first page, for who looks again and again at the beginning and asks for no next page.
+pub(super) async fn beginning(api: &Api, query: QueueQuery) -> Result<QueuePage, Problem> {
+    let Asked {
+        selection,
+        standing,
+        cursor: _,
+        rows_max,
+    } = query.read()?;
+    let now = api.clock.now();
+    let page = match selection.state {
+        Some(QueueState::Cancelled) => {
+            let request = PageRequest {
+                cursor: None,
+                rows_max,
+                now,
+            };
+            cancelled(api, selection, standing, request).await
+        }
+        _ => api.order.beginning(selection, standing, rows_max).await,
+    };
+    let page = page.map_err(|error| spool_problem(&error))?;
+    Ok(told(api, page, now))
+}
+
+fn told(api: &Api, page: OrderedPage, now: Timestamp) -> QueuePage {
     let rows = page.rows.into_iter();
     let deliveries = rows
         .map(|(row, standing)| shown(row, standing.as_ref(), api.spool.stops(), now))
         .collect();
-    Ok(axum::Json(QueuePage {
+    QueuePage {
         deliveries,
         cursor: page.cursor,
-        stops: stops::in_force(&api),
-    }))
+        stops: stops::in_force(api),
+    }
 }
 
-/// A page in the order in which the queue leaves. What was cancelled is in no such order: the spool lists it.
-async fn page(
+/// What was cancelled is in no order in which the queue leaves: the spool lists it.
+async fn cancelled(
     api: &Api,
     selection: Selection,
     standing: WantedStanding,
     request: PageRequest,
 ) -> Result<OrderedPage, SpoolError> {
-    if selection.state != Some(QueueState::Cancelled) {
-        return api.order.page(selection, standing, request).await;
-    }
     if standing.estimate_max.is_some() {
         // Of none of it anybody knows when it starts.
         return Ok(OrderedPage {

@@ -162,40 +162,18 @@ impl Outlook {
         };
         let _turn = self.turn().await?;
         let kept = mark.and_then(|mark| self.kept().take(mark, &selection));
-        let (mut begun, mut mark) = match (kept, mark) {
+        let (begun, mut mark) = match (kept, mark) {
             (Some(begun), Some(mark)) => (begun, mark),
             (_, mark) => {
-                let sought = match standing.estimate_max {
-                    None => Sought::of(&selection, self.0.spool.stops()),
-                    // What is searched for has no estimate.
-                    Some(_) => None,
-                };
-                let listing = self.listing(Parts::of(&selection), sought).await?;
                 let passed = mark.map_or(0, |mark| mark.passed);
+                let begun = self.begin(&selection, standing, passed).await?;
                 let id = self.kept().name();
-                let behind = passed;
-                (Begun { listing, behind }, Mark { id, passed })
+                (begun, Mark { id, passed })
             }
         };
-        let sends = self.sends();
-        let stops = self.0.spool.stops().clone();
-        let bounds = self.0.bounds;
-        let (begun, selection, part) = off_runtime(move || {
-            let wanted = Wanted {
-                selection: &selection,
-                standing,
-                stops: &stops,
-                rows_max: request.rows_max.clamp(1, ROWS_MAX),
-                steps_max: bounds.steps_max,
-            };
-            begun.catch_up(bounds.catch_up_max)?;
-            let part = match begun.behind {
-                0 => Part::of(&mut begun.listing, &wanted, &sends)?,
-                _ => Part::default(),
-            };
-            Ok((begun, selection, part))
-        })
-        .await?;
+        let (begun, selection, part) = self
+            .part(begun, selection, standing, request.rows_max)
+            .await?;
         if begun.behind > 0 {
             // A page of nothing has a cursor of its own: it is not the one before once more.
             mark.id = self.kept().name();
@@ -208,6 +186,74 @@ impl Outlook {
             rows: part.rows,
             cursor: (!part.is_last).then(|| mark.to_string()),
         })
+    }
+
+    /// Its first page, for who does not ask for the next: nothing is kept for that. Where it is asked for all the same, it is
+    /// worked out anew.
+    ///
+    /// # Errors
+    /// Whatever keeps the spool from being read.
+    pub async fn beginning(
+        &self,
+        selection: Selection,
+        standing: WantedStanding,
+        rows_max: usize,
+    ) -> Result<OrderedPage, SpoolError> {
+        let _turn = self.turn().await?;
+        let begun = self.begin(&selection, standing, 0).await?;
+        let (_, _, part) = self.part(begun, selection, standing, rows_max).await?;
+        let cursor = (!part.is_last).then(|| {
+            let id = self.kept().name();
+            let passed = part.passed;
+            Mark { id, passed }.to_string()
+        });
+        let rows = part.rows;
+        Ok(OrderedPage { rows, cursor })
+    }
+
+    /// A listing of what is selected, from its beginning, of which so many have been seen.
+    async fn begin(
+        &self,
+        selection: &Selection,
+        standing: WantedStanding,
+        behind: u64,
+    ) -> Result<Begun, SpoolError> {
+        let sought = match standing.estimate_max {
+            None => Sought::of(selection, self.0.spool.stops()),
+            // What is searched for has no estimate.
+            Some(_) => None,
+        };
+        let listing = self.listing(Parts::of(selection), sought).await?;
+        Ok(Begun { listing, behind })
+    }
+
+    /// Goes on with a listing for one page.
+    async fn part(
+        &self,
+        mut begun: Begun,
+        selection: Selection,
+        standing: WantedStanding,
+        rows_max: usize,
+    ) -> Result<(Begun, Selection, Part), SpoolError> {
+        let sends = self.sends();
+        let stops = self.0.spool.stops().clone();
+        let bounds = self.0.bounds;
+        off_runtime(move || {
+            let wanted = Wanted {
+                selection: &selection,
+                standing,
+                stops: &stops,
+                rows_max: rows_max.clamp(1, ROWS_MAX),
+                steps_max: bounds.steps_max,
+            };
+            begun.catch_up(bounds.catch_up_max)?;
+            let part = match begun.behind {
+                0 => Part::of(&mut begun.listing, &wanted, &sends)?,
+                _ => Part::default(),
+            };
+            Ok((begun, selection, part))
+        })
+        .await
     }
 
     /// Why each of a message's deliveries is where it is. One that waits for its turn far behind in the queue is not

@@ -2,7 +2,7 @@
 
 use crate::admin::{Order, OrderedPage, Told};
 use crate::message::{Standing, WantedStanding};
-use crate::queue::Outlook;
+use crate::queue::{self, Outlook};
 use crate::spool::{PageRequest, QueueState, Record, Selection};
 
 impl Order for Outlook {
@@ -14,11 +14,19 @@ impl Order for Outlook {
     ) -> Told<'_, OrderedPage> {
         Box::pin(async move {
             let page = Outlook::page(self, selection, standing, page).await?;
-            let rows = page.rows.into_iter();
-            Ok(OrderedPage {
-                rows: rows.map(|(row, standing)| (row, Some(standing))).collect(),
-                cursor: page.cursor,
-            })
+            Ok(told(page))
+        })
+    }
+
+    fn beginning(
+        &self,
+        selection: Selection,
+        standing: WantedStanding,
+        rows_max: usize,
+    ) -> Told<'_, OrderedPage> {
+        Box::pin(async move {
+            let page = Outlook::beginning(self, selection, standing, rows_max).await?;
+            Ok(told(page))
         })
     }
 
@@ -32,5 +40,13 @@ impl Order for Outlook {
             });
             Ok(known.collect())
         })
+    }
+}
+
+fn told(page: queue::OrderedPage) -> OrderedPage {
+    let rows = page.rows.into_iter();
+    OrderedPage {
+        rows: rows.map(|(row, standing)| (row, Some(standing))).collect(),
+        cursor: page.cursor,
     }
 }

@@ -27,6 +27,7 @@ use crate::admin::access::{Caller, Reader};
 use crate::admin::alerts::{AlertsQuery, shown};
 use crate::admin::extract::{NoQuery, QueryString, Segment};
 use crate::admin::problem::{Kind, Problem};
+use crate::admin::queue as queued;
 use crate::admin::selection::QueueQuery;
 
 /// Who looks at once: each holds a connection, of which some are left to who does something.
@@ -241,7 +242,7 @@ async fn made(api: &Arc<Api>, query: Query, texts: &'static Texts) -> Result<Mar
     });
     Ok(match query {
         Query::Queue(query, may_act) => {
-            let page = queue::table::read(api, reader, *query).await?;
+            let page = queued::beginning(api, *query).await?;
             queue::table::rows(texts, may_act, &page)
         }
         Query::Message(id) => {

@@ -276,6 +276,20 @@ impl Order for AsListed {
         })
     }
 
+    fn beginning(
+        &self,
+        selection: Selection,
+        wanted: WantedStanding,
+        rows_max: usize,
+    ) -> Told<'_, OrderedPage> {
+        let page = PageRequest {
+            cursor: None,
+            rows_max,
+            now: NOW,
+        };
+        self.page(selection, wanted, page)
+    }
+
     fn standings<'a>(&'a self, record: &'a Record) -> Told<'a, Vec<Option<Standing>>> {
         let message = &record.message;
         let all = record.deliveries.iter().map(|(delivery, state)| {

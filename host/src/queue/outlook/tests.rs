@@ -207,6 +207,28 @@ async fn pages_follow_one_another_also_when_the_listing_was_forgotten() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_beginning_alone_keeps_nothing_and_can_be_gone_on_with() {
+    let stage = Stage::new();
+    accept_many(&stage, 50).await;
+    let running = stage.start(one_at_a_time(), Script::new([Act::Hang]));
+    tokio::time::sleep(seconds(1)).await;
+    let whole = ids(&page(&running, Selection::default()).await);
+    let (all, wanted) = (Selection::default(), WantedStanding::default());
+    let beginning = running.outlook.beginning(all.clone(), wanted, 7);
+    let beginning = beginning.await.unwrap();
+    assert_eq!(ids(&beginning.rows), whole[..7]);
+    assert!(running.outlook.kept().listings.is_empty());
+    let next = request(100, beginning.cursor);
+    let next = running.outlook.page(all.clone(), wanted, next).await;
+    let next = next.unwrap();
+    assert_eq!(ids(&next.rows), whole[7..]);
+    assert!(next.cursor.is_none());
+    let everything = running.outlook.beginning(all, wanted, 50).await.unwrap();
+    assert_eq!(ids(&everything.rows), whole);
+    running.crash().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_waits_for_something_else_comes_when_that_is_and_what_is_held_last() {
     let stage = Stage::new();
     let failing = accept(&stage, Class::Normal, 1, 1).await;
@@ -273,7 +295,7 @@ fn bounded(outlook: &Outlook, steps_max: usize, catch_up_max: u64) -> Outlook {
     Arc::get_mut(&mut bounded.0).unwrap().bounds = Bounds {
         steps_max,
         catch_up_max,
-        kept_lines_max: KEPT_LINES_MAX,
+        ..bounded.0.bounds
     };
     bounded
 }

@@ -96,11 +96,7 @@ pub(in crate::admin::console::pages) async fn show(
     Ok(layout::page(&visitor, &frame, &body))
 }
 
-pub(in crate::admin::console) async fn read(
-    api: &Arc<Api>,
-    reader: Reader,
-    query: QueueQuery,
-) -> Result<QueuePage, Problem> {
+async fn read(api: &Arc<Api>, reader: Reader, query: QueueQuery) -> Result<QueuePage, Problem> {
     let state = State(Arc::clone(api));
     let axum::Json(page) = queue::list(reader, state, QueryString(query)).await?;
     Ok(page)
