@@ -41,9 +41,13 @@ const KEPT_LINES_MAX: usize = 20_000;
 /// How long one is kept: as long as a program takes for a page, or a person to press a key.
 const KEPT_FOR: Duration = Duration::from_secs(30);
 
-/// Deliveries that are passed for one page: with the beginning of a listing of a million it is then there in a sixth of a
-/// second. Where few of many are meant, pages are short.
+/// Deliveries that are passed for one page. Where few of many are meant, pages are short.
 const STEPS_MAX: usize = 4_000;
+
+/// How long they are passed where this many were in vain: on a slow machine such a page is shorter, and not later. With the
+/// beginning of a listing of a million it is then there in an eighth of a second.
+const PASSING_MAX: Duration = Duration::from_millis(75);
+const VAIN_AT_LEAST: u64 = 1_000;
 
 /// A delivery that is looked at counts as so many that are passed: its row and its message are read.
 const LOOK_STEPS: usize = 3;
@@ -78,6 +82,8 @@ struct Shared {
 #[derive(Clone, Copy)]
 struct Bounds {
     steps_max: usize,
+    passing_max: Duration,
+    vain_at_least: u64,
     catch_up_max: u64,
     kept_lines_max: usize,
 }
@@ -139,6 +145,8 @@ impl Outlook {
             kept: Mutex::new(kept),
             bounds: Bounds {
                 steps_max: STEPS_MAX,
+                passing_max: PASSING_MAX,
+                vain_at_least: VAIN_AT_LEAST,
                 catch_up_max: CATCH_UP_MAX,
                 kept_lines_max: KEPT_LINES_MAX,
             },
@@ -244,7 +252,7 @@ impl Outlook {
                 standing,
                 stops: &stops,
                 rows_max: rows_max.clamp(1, ROWS_MAX),
-                steps_max: bounds.steps_max,
+                bounds,
             };
             begun.catch_up(bounds.catch_up_max)?;
             let part = match begun.behind {
@@ -454,7 +462,7 @@ struct Wanted<'a> {
     standing: WantedStanding,
     stops: &'a Stops,
     rows_max: usize,
-    steps_max: usize,
+    bounds: Bounds,
 }
 
 /// What of a listing belongs on a page.
@@ -466,10 +474,16 @@ struct Part {
 }
 
 impl Part {
+    /// How many were passed that are not wanted.
+    fn in_vain(&self) -> u64 {
+        self.passed - self.rows.len() as u64
+    }
+
     fn of(listing: &mut Listing, wanted: &Wanted<'_>, sends: &Sends) -> Result<Self, SpoolError> {
         let mut part = Part::default();
         let (mut steps, mut looks, mut recipients) = (0, 0, 0);
-        while steps < wanted.steps_max {
+        let began = std::time::Instant::now();
+        while steps < wanted.bounds.steps_max {
             let entry = match listing.next()? {
                 Came::Entry(entry) => Some(entry),
                 Came::Nothing => None,
@@ -479,6 +493,12 @@ impl Part {
                 }
             };
             part.passed += 1;
+            if part.in_vain() >= wanted.bounds.vain_at_least
+                && began.elapsed() >= wanted.bounds.passing_max
+            {
+                // What has just come is looked at: the next page begins behind it.
+                steps = wanted.bounds.steps_max;
+            }
             let Some(entry) = entry else {
                 looks += 1;
                 steps += usize::from(looks % LOOKS_PER_STEP == 0);
