@@ -705,6 +705,43 @@ async fn queued_mail_is_counted_confirmed_changed_and_put_back() {
 }
 
 #[tokio::test]
+async fn a_next_hop_a_user_and_a_list_are_stopped_and_started_in_the_page() {
+    let surface = Surface::start().await;
+    for user in ["ann", "bob"] {
+        let body = format!(r#"{{"name": "{user}"}}"#);
+        surface.ask("POST /api/v1/users", Some(&body)).await;
+    }
+    let directory = surface.api.directory.clone();
+    let list_of = move |name: &str| directory.user(name).map(|user| user.list.clone());
+    surface.api.spool.know_lists(Box::new(list_of));
+    let browser = Browser::of(&surface, Scope::Operate).await;
+    surface.queue("ann", Class::Low, &["x@b.example"]).await;
+    surface.queue("bob", Class::Normal, &["x@c.example"]).await;
+    for (kind, name, waits) in [
+        ("next_hop", "b.example", "One delivery waits"),
+        ("user", "bob", "One delivery waits"),
+        ("list", "default", "2 deliveries wait"),
+    ] {
+        let fields = [("kind", kind), ("name", name)];
+        let page = browser.done("/queue/stop", &fields).await.text;
+        let what = format!("Stopped: {} {name}", kind.replace('_', " "));
+        assert!(page.contains(&format!("{what}. {waits} for it.")), "{page}");
+        // Who looks later is told by whom, with the way to start it.
+        let page = browser.get("/queue?state=stopped").await.text;
+        assert!(page.contains(&format!("{what}, by the-operate since")));
+        assert!(page.contains("action=\"/queue/start\""));
+        let page = browser.done("/queue/start", &fields).await.text;
+        assert!(page.contains(&format!("Started: {} {name}", kind.replace('_', " "))));
+        assert!(!page.contains("action=\"/queue/start\""));
+    }
+    for (kind, name) in [("next_hop", "no hop"), ("list", "none"), ("else", "")] {
+        let fields = [("kind", kind), ("name", name)];
+        let status = browser.post("/queue/stop", &fields).await.status;
+        assert!([404, 422].contains(&status), "{kind} {name}: {status}");
+    }
+}
+
+#[tokio::test]
 async fn the_queue_is_filtered_by_all_that_it_shows() {
     let surface = Surface::start().await;
     let browser = Browser::of(&surface, Scope::Operate).await;
