@@ -37,7 +37,7 @@ const EVERY: Duration = Duration::from_secs(1);
 /// How many times as long as it took to make everything the task rests: less than two hundredths of one processor.
 const RESTS: u32 = 60;
 /// Octets that all of them are sent in a second: where very many look, what they see is some seconds old, and mail has the processor.
-const OCTETS_A_SECOND: f64 = 2_000_000.0;
+const OCTETS_A_SECOND: f64 = 1_000_000.0;
 /// A rest is no longer than this, however much is looked at.
 const REST_MAX: Duration = Duration::from_secs(60);
 
@@ -266,8 +266,8 @@ mod tests {
         let milliseconds = Duration::from_millis;
         assert_eq!(rest(milliseconds(5), page), EVERY);
         assert_eq!(rest(milliseconds(50), page), Duration::from_secs(3));
-        assert_eq!(rest(milliseconds(5), 25 * page), EVERY);
-        assert_eq!(rest(milliseconds(5), 100 * page), Duration::from_secs(4));
+        assert_eq!(rest(milliseconds(5), 12 * page), EVERY);
+        assert_eq!(rest(milliseconds(5), 100 * page), Duration::from_secs(8));
         assert_eq!(rest(Duration::from_secs(2), usize::MAX), REST_MAX);
     }
 }
