@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::console::logged_in;
+use super::misbehaving::{USERS, chain, is_put_off};
 use super::policy::{component, digest};
 use crate::support::{Client, Relay, Sink, mail, message_id, wait_until};
 
@@ -47,6 +48,35 @@ fn a_policy_is_switched_by_a_form_decides_at_once_and_is_rolled_back() {
     browser.reads("not a component");
     browser.complained_only_of("422");
     session.expect("MAIL FROM:<ann@a.example>", "250");
+}
+
+#[test]
+fn a_breaker_that_is_open_is_seen_and_closed_in_the_page() {
+    let mut relay = Relay::start_in_clear(&chain(
+        "",
+        "behaviour = \"trap\"\nat = \"mail\"\nuser = \"bad\"\n",
+    ));
+    let mut sessions: Vec<Client> = (0..USERS)
+        .map(|number| format!("bad-{number}"))
+        .chain(["good".to_owned()])
+        .map(|name| {
+            let password = relay.user(&name, "a.example");
+            relay.logged_in(&name, &password)
+        })
+        .collect();
+    let browser = logged_in(&mut relay);
+    let (good, bad) = sessions.split_last_mut().unwrap();
+    bad.iter_mut().for_each(is_put_off);
+    is_put_off(good);
+    browser.click("link", "Policies");
+    let table = browser.text_of("[role=region][aria-label=bad] tbody");
+    assert!(
+        table.contains("sender") && table.contains("open"),
+        "{table}"
+    );
+    browser.click("button", "Ask it again");
+    browser.reads("bad is asked again.");
+    good.expect("MAIL FROM:<good@a.example>", "250 2.1.0 ");
 }
 
 #[test]

@@ -19,10 +19,10 @@ const KEPT_OCTETS_MAX: u64 = 48 << 20;
 const FAULTS: usize = 5;
 
 /// Users whose faults in a row suspend it for everybody.
-const USERS: usize = 5;
+pub(super) const USERS: usize = 5;
 
 /// The component with those settings, before the two that ship.
-fn chain(on_failure: &str, settings: &str) -> String {
+pub(super) fn chain(on_failure: &str, settings: &str) -> String {
     let guest = top().join("plugins/components/tests/misbehaving.wasm");
     format!(
         "[[plugin]]\nname = \"bad\"\ncomponent = \"{}\"\n{on_failure}\n[plugin.config]\n{settings}\n\
@@ -66,7 +66,7 @@ fn breaker(listed: &str) -> &str {
 }
 
 #[track_caller]
-fn is_put_off(client: &mut Client) {
+pub(super) fn is_put_off(client: &mut Client) {
     let began = Instant::now();
     client.expect("MAIL FROM:<x@a.example>", "451 4.3.0 ");
     assert!(began.elapsed() < ANSWERED_WITHIN, "{:?}", began.elapsed());
