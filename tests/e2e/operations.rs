@@ -60,6 +60,9 @@ fn what_is_stopped_waits_across_restarts_and_says_so() {
         "{said}"
     );
     assert_eq!(sink.wait_for(1)[0].field("Subject").unwrap(), "ben");
+    wait_until("what has arrived has left the queue", || {
+        relay.queued().len() == 1
+    });
     let row = &relay.queued()[0];
     assert_eq!(
         (&row["id"], &row["stopped"]),
@@ -96,6 +99,9 @@ fn a_user_who_is_moved_to_a_stopped_list_is_stopped_with_it() {
     relay.printed_by(&["user", "set", "ann", "--list", "news"]);
     relay.printed_by(&["queue", "start"]);
     assert_eq!(sink.wait_for(1)[0].field("Subject").unwrap(), "ben");
+    wait_until("what has arrived has left the queue", || {
+        relay.queued().len() == 1
+    });
     assert_eq!(relay.queued()[0]["stopped"], "list news");
     relay.printed_by(&["user", "set", "ann", "--list", "default"]);
     assert_eq!(sink.wait_for(2)[1].field("Subject").unwrap(), "ann");

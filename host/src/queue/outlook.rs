@@ -58,7 +58,7 @@ const LOOKS_PER_STEP: usize = 8;
 /// Deliveries that are passed at once to come again to where a forgotten listing had come.
 const CATCH_UP_MAX: u64 = 16_000;
 
-/// Deliveries that are passed to find the places of a message.
+/// Deliveries that are passed to find the places of a message, in the same time at most.
 const PLACES_MAX: usize = 4_000;
 
 /// Whoever wants to know what the driver knows.
@@ -296,8 +296,13 @@ impl Outlook {
             let mut listing = self.listing(Parts::of(&waiting), None).await?;
             let deliveries: Vec<Delivery> =
                 record.deliveries.iter().map(|(of, _)| of.clone()).collect();
+            let bounds = self.0.bounds;
             found = off_runtime(move || {
-                for _ in 0..PLACES_MAX {
+                let began = std::time::Instant::now();
+                for passed in 0..PLACES_MAX as u64 {
+                    if bounds.is_time_up(passed, began) {
+                        break;
+                    }
                     let Came::Entry(entry) = listing.next()? else {
                         break;
                     };
@@ -389,6 +394,13 @@ impl Outlook {
     }
 }
 
+impl Bounds {
+    /// Whether enough was passed in vain, and for long enough.
+    fn is_time_up(&self, in_vain: u64, began: std::time::Instant) -> bool {
+        in_vain >= self.vain_at_least && began.elapsed() >= self.passing_max
+    }
+}
+
 impl Shared {
     fn kept(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
@@ -474,11 +486,6 @@ struct Part {
 }
 
 impl Part {
-    /// How many were passed that are not wanted.
-    fn in_vain(&self) -> u64 {
-        self.passed - self.rows.len() as u64
-    }
-
     fn of(listing: &mut Listing, wanted: &Wanted<'_>, sends: &Sends) -> Result<Self, SpoolError> {
         let mut part = Part::default();
         let (mut steps, mut looks, mut recipients) = (0, 0, 0);
@@ -493,9 +500,8 @@ impl Part {
                 }
             };
             part.passed += 1;
-            if part.in_vain() >= wanted.bounds.vain_at_least
-                && began.elapsed() >= wanted.bounds.passing_max
-            {
+            let in_vain = part.passed - part.rows.len() as u64;
+            if wanted.bounds.is_time_up(in_vain, began) {
                 // What has just come is looked at: the next page begins behind it.
                 steps = wanted.bounds.steps_max;
             }
