@@ -11,7 +11,9 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, OpenApi as Document, Ref, RefOr, Schema};
 use utoipa::{IntoResponses, Modify, OpenApi};
 
+use super::audit::log::FormatName;
 use super::problem::{MEDIA_TYPE, Problem};
+use super::statistics::{FigureName, Format};
 use crate::account::{NAME_OCTETS_MAX, NOTE_OCTETS_MAX};
 use crate::plugin::NAME_OCTETS_MAX as COMPONENT_NAME_OCTETS_MAX;
 use crate::spool::RefusalId;
@@ -25,7 +27,8 @@ use crate::spool::RefusalId;
                        messages of its users. Refusals are problem documents (RFC 9457) whose `errors` name the fields at fault. Scopes: `read` sees \
                        everything but notes, `operate` also acts on the queue, `admin` does everything.",
     ),
-    components(schemas(Problem)),
+    // Those that stand in a query alone are not found by themselves.
+    components(schemas(Problem, FigureName, Format, FormatName)),
     modifiers(&Logins)
 )]
 pub(super) struct Common;

@@ -220,6 +220,30 @@ async fn the_description_lists_every_operation_and_no_other() {
 }
 
 #[tokio::test]
+async fn whatever_the_description_refers_to_is_there() {
+    fn references<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
+        if let Some(reference) = value["$ref"].as_str() {
+            found.push(reference);
+        }
+        match value {
+            Value::Object(fields) => fields.values().for_each(|value| references(value, found)),
+            Value::Array(values) => values.iter().for_each(|value| references(value, found)),
+            _ => {}
+        }
+    }
+    let surface = Surface::start().await;
+    let document = surface.get("/api/v1/openapi.json").await;
+    let mut found = Vec::new();
+    references(&document, &mut found);
+    assert!(found.len() > 100, "{found:?}");
+    found.retain(|reference| {
+        let pointer = reference.strip_prefix('#');
+        pointer.is_none_or(|pointer| document.pointer(pointer).is_none())
+    });
+    assert_eq!(found, [""; 0]);
+}
+
+#[tokio::test]
 async fn every_operation_is_described_in_words_with_an_id_of_its_own() {
     let surface = Surface::start().await;
     let document = described(&surface).await;
