@@ -158,11 +158,23 @@ def logged_in(relay):
     return Reader({"Cookie": answer.getheader("set-cookie").split(";")[0]})
 
 
+def waiting(api, user):
+    """A message of that user that waits for its turn, far behind; its place is looked for in vain."""
+    cursor = ""
+    while cursor is not None:
+        page = json.loads(api.get(f"/api/v1/queue?state=waiting&user={user}" + (f"&cursor={cursor}" if cursor else ""))[0])
+        if page["deliveries"]:
+            return page["deliveries"][-1]["id"]
+        cursor = page["cursor"]
+    return None
+
+
 def reads(page, api, users):
     """All that is read: who reads it, and the path."""
     queue = json.loads(api.get("/api/v1/queue?limit=100")[0])
     message, cursor = queue["deliveries"][0]["id"], queue["cursor"]
     some_user, last_user = f"user{users // 2}", f"user{users - 1}"
+    far = waiting(api, some_user) or message
     users_cursor = json.loads(api.get("/api/v1/users?limit=100")[0])["cursor"]
     quoted = urllib.parse.quote
     pages = [
@@ -171,6 +183,7 @@ def reads(page, api, users):
         f"/users/{some_user}/remove", "/lists", "/lists/list7", "/queue", f"/queue?cursor={quoted(cursor or '')}",
         f"/queue?user={some_user}", "/queue?class=2", "/queue?state=deferred", "/queue?state=held", "/queue?domain=domain77.example",
         "/queue?recipient=nobody@nowhere.example", "/queue?subject=nothing", "/queue?list=list7", f"/messages/{message}",
+        f"/messages/{far}",
         "/refused", "/refused?user=nobody", f"/refused/who?address={quoted('x@d7.example')}",
         f"/refused/who?address={quoted(last_user + '@shared.example')}", f"/refused/who?address={quoted('x@nowhere.example')}",
         "/alerts", "/policies", "/statistics", "/statistics?span=year", "/statistics?list=list7", f"/statistics?user={some_user}",
@@ -182,7 +195,7 @@ def reads(page, api, users):
         "/api/v1/queue", "/api/v1/queue?limit=1000", f"/api/v1/queue?cursor={quoted(cursor or '')}", f"/api/v1/queue?user={some_user}",
         "/api/v1/queue?class=3", "/api/v1/queue?state=deferred", "/api/v1/queue?state=held", "/api/v1/queue?domain=domain77.example",
         "/api/v1/queue?subject=nothing", "/api/v1/queue?list=list7", "/api/v1/queue?recipient=nobody@nowhere.example",
-        f"/api/v1/messages/{message}", "/api/v1/refusals", f"/api/v1/senders?address={quoted('x@d7.example')}",
+        f"/api/v1/messages/{message}", f"/api/v1/messages/{far}", "/api/v1/refusals", f"/api/v1/senders?address={quoted('x@d7.example')}",
         f"/api/v1/senders?address={quoted(last_user + '@shared.example')}", f"/api/v1/senders?address={quoted('x@nowhere.example')}",
         "/api/v1/alerts", "/api/v1/plugins", "/api/v1/plugins/authorized-senders", "/api/v1/statistics", "/api/v1/statistics?by=hour",
         "/api/v1/statistics?by=user", "/api/v1/statistics?by=destination", "/api/v1/statistics?by=list", "/api/v1/statistics?by=class",
