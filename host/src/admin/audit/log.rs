@@ -70,7 +70,6 @@ pub struct EntryDocument {
 
 /// What an entry is about; what is none is left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(default)]
 pub struct EntryAbout {
     /// The user, by the name before it was changed.
     #[serde(skip_serializing_if = "Option::is_none")]

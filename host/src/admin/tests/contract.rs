@@ -225,6 +225,11 @@ async fn whatever_the_description_refers_to_is_there() {
         if let Some(reference) = value["$ref"].as_str() {
             found.push(reference);
         }
+        let none = value.get("default").is_some_and(Value::is_null);
+        assert!(
+            !none,
+            "no text or number is null when it is left out: {value}"
+        );
         match value {
             Value::Object(fields) => fields.values().for_each(|value| references(value, found)),
             Value::Array(values) => values.iter().for_each(|value| references(value, found)),
