@@ -1,5 +1,5 @@
-//! More of what an admin does in a real browser: policy components that are switched and rolled back, figures that equal
-//! what was sent, a send that is paused and goes on before one's eyes.
+//! What an admin does in a real browser while mail flows: policy components that are switched, rolled back and asked again, figures that
+//! equal what was sent, a send that is paused and goes on before one's eyes, a queue that is acted on, pages that are left and seen again.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};

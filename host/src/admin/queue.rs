@@ -168,64 +168,58 @@ pub(super) async fn list(
     State(api): State<Arc<Api>>,
     QueryString(query): QueryString<QueueQuery>,
 ) -> Result<axum::Json<QueuePage>, Problem> {
+    let page = page(&api, query.read()?, Next::MayBeAsked).await;
+    let page = page.map_err(|error| match error {
+        // The only thing in a listing that can be unknown is where it goes on.
+        SpoolError::Unknown => Problem::field("cursor", "is not a cursor of this listing"),
+        error => spool_problem(&error),
+    })?;
+    Ok(axum::Json(page))
+}
+
+/// Its first page, for who looks again and again at the beginning and asks for no next page.
+pub(super) async fn beginning(api: &Api, query: QueueQuery) -> Result<QueuePage, Problem> {
+    let asked = Asked {
+        cursor: None,
+        ..query.read()?
+    };
+    let page = page(api, asked, Next::IsNotAsked).await;
+    page.map_err(|error| spool_problem(&error))
+}
+
+/// Whether who asks for a page may ask for the next one.
+enum Next {
+    MayBeAsked,
+    IsNotAsked,
+}
+
+async fn page(api: &Api, asked: Asked, next: Next) -> Result<QueuePage, SpoolError> {
     let Asked {
         selection,
         standing,
         cursor,
         rows_max,
-    } = query.read()?;
+    } = asked;
     let now = api.clock.now();
     let request = PageRequest {
         cursor,
         rows_max,
         now,
     };
-    let page = match selection.state {
-        Some(QueueState::Cancelled) => cancelled(&api, selection, standing, request).await,
-        _ => api.order.page(selection, standing, request).await,
-    };
-    let page = page.map_err(|error| match error {
-        // The only thing in a listing that can be unknown is where it goes on.
-        SpoolError::Unknown => Problem::field("cursor", "is not a cursor of this listing"),
-        error => spool_problem(&error),
-    })?;
-    Ok(axum::Json(told(&api, page, now)))
-}
-
-/// Its first page, for who looks again and again at the beginning and asks for no next page.
-pub(super) async fn beginning(api: &Api, query: QueueQuery) -> Result<QueuePage, Problem> {
-    let Asked {
-        selection,
-        standing,
-        cursor: _,
-        rows_max,
-    } = query.read()?;
-    let now = api.clock.now();
-    let page = match selection.state {
-        Some(QueueState::Cancelled) => {
-            let request = PageRequest {
-                cursor: None,
-                rows_max,
-                now,
-            };
-            cancelled(api, selection, standing, request).await
-        }
-        _ => api.order.beginning(selection, standing, rows_max).await,
-    };
-    let page = page.map_err(|error| spool_problem(&error))?;
-    Ok(told(api, page, now))
-}
-
-fn told(api: &Api, page: OrderedPage, now: Timestamp) -> QueuePage {
+    let page = match (selection.state, next) {
+        (Some(QueueState::Cancelled), _) => cancelled(api, selection, standing, request).await,
+        (_, Next::MayBeAsked) => api.order.page(selection, standing, request).await,
+        (_, Next::IsNotAsked) => api.order.beginning(selection, standing, rows_max).await,
+    }?;
     let rows = page.rows.into_iter();
     let deliveries = rows
         .map(|(row, standing)| shown(row, standing.as_ref(), api.spool.stops(), now))
         .collect();
-    QueuePage {
+    Ok(QueuePage {
         deliveries,
         cursor: page.cursor,
         stops: stops::in_force(api),
-    }
+    })
 }
 
 /// What was cancelled is in no order in which the queue leaves: the spool lists it.

@@ -310,6 +310,7 @@ async fn where_time_is_up_a_page_ends_behind_what_was_passed_in_vain() {
         user: Some("user2".to_owned()),
         ..Selection::default()
     };
+    let whole = ids(&page(&running, Selection::default()).await);
     let expected = ids(&page(&running, of_user.clone()).await);
     for (vain_at_least, pages) in [(7, 2..8), (50, 1..2)] {
         let mut outlook = bounded(&running.outlook, STEPS_MAX, CATCH_UP_MAX);
@@ -330,6 +331,17 @@ async fn where_time_is_up_a_page_ends_behind_what_was_passed_in_vain() {
         }
         assert_eq!(found, expected);
         assert!(pages.contains(&made), "{made} pages");
+    }
+    // Places are looked for no longer.
+    let last = whole.last().unwrap();
+    let record = stage.record(*last).await;
+    for (vain_at_least, is_told) in [(7, false), (50, true)] {
+        let mut outlook = bounded(&running.outlook, STEPS_MAX, CATCH_UP_MAX);
+        let bounds = &mut Arc::get_mut(&mut outlook.0).unwrap().bounds;
+        bounds.passing_max = Duration::ZERO;
+        bounds.vain_at_least = vain_at_least;
+        let standings = outlook.standings(&record).await.unwrap();
+        assert_eq!(standings[0].place.is_some(), is_told, "{vain_at_least}");
     }
     running.crash().await;
 }
