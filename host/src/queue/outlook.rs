@@ -41,13 +41,9 @@ const KEPT_LINES_MAX: usize = 20_000;
 /// How long one is kept: as long as a program takes for a page, or a person to press a key.
 const KEPT_FOR: Duration = Duration::from_secs(30);
 
-/// Deliveries that are passed for one page. Where few of many are meant, pages are short.
-const STEPS_MAX: usize = 4_000;
-
-/// How long they are passed where this many were in vain: on a slow machine such a page is shorter, and not later. With the
-/// beginning of a listing of a million it is then there in an eighth of a second.
-const PASSING_MAX: Duration = Duration::from_millis(75);
-const VAIN_AT_LEAST: u64 = 1_000;
+/// Deliveries that are passed for one page: with the beginning of a listing of a million it is then there in an eighth of a
+/// second. Where few of many are meant, pages are short.
+const STEPS_MAX: usize = 3_000;
 
 /// A delivery that is looked at counts as so many that are passed: its row and its message are read.
 const LOOK_STEPS: usize = 3;
@@ -58,8 +54,8 @@ const LOOKS_PER_STEP: usize = 8;
 /// Deliveries that are passed at once to come again to where a forgotten listing had come.
 const CATCH_UP_MAX: u64 = 16_000;
 
-/// Deliveries that are passed to find the places of a message, in the same time at most.
-const PLACES_MAX: usize = 4_000;
+/// Deliveries that are passed to find the places of a message.
+const PLACES_MAX: usize = 3_000;
 
 /// Whoever wants to know what the driver knows.
 pub(super) type Asking = oneshot::Sender<Situation>;
@@ -82,8 +78,6 @@ struct Shared {
 #[derive(Clone, Copy)]
 struct Bounds {
     steps_max: usize,
-    passing_max: Duration,
-    vain_at_least: u64,
     catch_up_max: u64,
     kept_lines_max: usize,
 }
@@ -145,8 +139,6 @@ impl Outlook {
             kept: Mutex::new(kept),
             bounds: Bounds {
                 steps_max: STEPS_MAX,
-                passing_max: PASSING_MAX,
-                vain_at_least: VAIN_AT_LEAST,
                 catch_up_max: CATCH_UP_MAX,
                 kept_lines_max: KEPT_LINES_MAX,
             },
@@ -252,7 +244,7 @@ impl Outlook {
                 standing,
                 stops: &stops,
                 rows_max: rows_max.clamp(1, ROWS_MAX),
-                bounds,
+                steps_max: bounds.steps_max,
             };
             begun.catch_up(bounds.catch_up_max)?;
             let part = match begun.behind {
@@ -296,13 +288,8 @@ impl Outlook {
             let mut listing = self.listing(Parts::of(&waiting), None).await?;
             let deliveries: Vec<Delivery> =
                 record.deliveries.iter().map(|(of, _)| of.clone()).collect();
-            let bounds = self.0.bounds;
             found = off_runtime(move || {
-                let began = std::time::Instant::now();
-                for passed in 0..PLACES_MAX as u64 {
-                    if bounds.is_time_up(passed, began) {
-                        break;
-                    }
+                for _ in 0..PLACES_MAX {
                     let Came::Entry(entry) = listing.next()? else {
                         break;
                     };
@@ -394,13 +381,6 @@ impl Outlook {
     }
 }
 
-impl Bounds {
-    /// Whether enough was passed in vain, and for long enough.
-    fn is_time_up(&self, in_vain: u64, began: std::time::Instant) -> bool {
-        in_vain >= self.vain_at_least && began.elapsed() >= self.passing_max
-    }
-}
-
 impl Shared {
     fn kept(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
@@ -474,7 +454,7 @@ struct Wanted<'a> {
     standing: WantedStanding,
     stops: &'a Stops,
     rows_max: usize,
-    bounds: Bounds,
+    steps_max: usize,
 }
 
 /// What of a listing belongs on a page.
@@ -489,8 +469,7 @@ impl Part {
     fn of(listing: &mut Listing, wanted: &Wanted<'_>, sends: &Sends) -> Result<Self, SpoolError> {
         let mut part = Part::default();
         let (mut steps, mut looks, mut recipients) = (0, 0, 0);
-        let began = std::time::Instant::now();
-        while steps < wanted.bounds.steps_max {
+        while steps < wanted.steps_max {
             let entry = match listing.next()? {
                 Came::Entry(entry) => Some(entry),
                 Came::Nothing => None,
@@ -500,11 +479,6 @@ impl Part {
                 }
             };
             part.passed += 1;
-            let in_vain = part.passed - part.rows.len() as u64;
-            if wanted.bounds.is_time_up(in_vain, began) {
-                // What has just come is looked at: the next page begins behind it.
-                steps = wanted.bounds.steps_max;
-            }
             let Some(entry) = entry else {
                 looks += 1;
                 steps += usize::from(looks % LOOKS_PER_STEP == 0);

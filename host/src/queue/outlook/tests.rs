@@ -301,52 +301,6 @@ fn bounded(outlook: &Outlook, steps_max: usize, catch_up_max: u64) -> Outlook {
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_time_is_up_a_page_ends_behind_what_was_passed_in_vain() {
-    let stage = Stage::new();
-    accept_many(&stage, 50).await;
-    let running = stage.start(one_at_a_time(), Script::new([Act::Hang]));
-    tokio::time::sleep(seconds(1)).await;
-    let of_user = Selection {
-        user: Some("user2".to_owned()),
-        ..Selection::default()
-    };
-    let whole = ids(&page(&running, Selection::default()).await);
-    let expected = ids(&page(&running, of_user.clone()).await);
-    for (vain_at_least, pages) in [(7, 2..8), (50, 1..2)] {
-        let mut outlook = bounded(&running.outlook, STEPS_MAX, CATCH_UP_MAX);
-        let bounds = &mut Arc::get_mut(&mut outlook.0).unwrap().bounds;
-        bounds.passing_max = Duration::ZERO;
-        bounds.vain_at_least = vain_at_least;
-        let (mut found, mut cursor, mut made) = (Vec::new(), None, 0);
-        loop {
-            let wanted = WantedStanding::default();
-            let page = outlook.page(of_user.clone(), wanted, request(100, cursor));
-            let page = page.await.unwrap();
-            found.extend(ids(&page.rows));
-            made += 1;
-            cursor = page.cursor;
-            if cursor.is_none() {
-                break;
-            }
-        }
-        assert_eq!(found, expected);
-        assert!(pages.contains(&made), "{made} pages");
-    }
-    // Places are looked for no longer.
-    let last = whole.last().unwrap();
-    let record = stage.record(*last).await;
-    for (vain_at_least, is_told) in [(7, false), (50, true)] {
-        let mut outlook = bounded(&running.outlook, STEPS_MAX, CATCH_UP_MAX);
-        let bounds = &mut Arc::get_mut(&mut outlook.0).unwrap().bounds;
-        bounds.passing_max = Duration::ZERO;
-        bounds.vain_at_least = vain_at_least;
-        let standings = outlook.standings(&record).await.unwrap();
-        assert_eq!(standings[0].place.is_some(), is_told, "{vain_at_least}");
-    }
-    running.crash().await;
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_page_passes_so_many_at_most_and_all_that_is_meant_comes() {
     let stage = Stage::new();
     accept_many(&stage, 50).await;
